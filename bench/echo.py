@@ -1,0 +1,53 @@
+"""Stages that do nothing but move an artifact: what is left is the pipeline's own cost."""
+
+import argparse
+import os
+
+from shared.messages.facts import AudioFacts, EncodeFacts
+from shared.messages.pipeline import STAGES
+from shared.runtime.service import Service
+from shared.runtime.settings import RuntimeSettings
+from shared.slot.api import Context, Handler, Result, Task
+from shared.slot.spec import StageSpec
+
+SIZE = "LIPSTAGE_BENCH_BYTES"
+VIDEO = {"width": 2, "height": 2, "fps": 25, "frames": 1, "container_drift_ms": 0.0, "bytes": 0}
+
+
+class Facts(AudioFacts, EncodeFacts):
+    """What the done event wants to know, from a stage that knows nothing."""
+
+
+FACTS = Facts(codec="none", sample_rate=1, channels=1, duration_s=0.04, sound_channels=1, **VIDEO)
+
+
+def handle(context: Context, task: Task) -> Result:
+    """Read the input, write as many bytes anew."""
+    size = int(os.environ[SIZE])
+    for path in task.inputs.values():
+        path.read_bytes()
+    names = ("video", "poster") if task.job.products and len(task.job.products) == len(STAGES) - 1 else ("blob",)
+    files = {}
+    for name in names:
+        files[name] = context.scratch / name
+        files[name].write_bytes(os.urandom(size if name != "poster" else 1))
+    return Result(facts=FACTS, files=files)
+
+
+def load() -> Handler:
+    """Nothing to load."""
+    return handle
+
+
+def spec(stage: str) -> StageSpec:
+    """The echo in the place of that stage."""
+    at = STAGES.index(stage)
+    source = "request.speech" if at == 0 else f"{STAGES[at - 1]}/blob"
+    return StageSpec(name=stage, handler="bench.echo", inputs={"blob": source}, memory_mb=1024)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("stage", choices=STAGES)
+    name = parser.parse_args().stage
+    raise SystemExit(Service(name, RuntimeSettings(), spec(name)).run())

@@ -1,0 +1,81 @@
+"""render, submit and demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.cli.app import RENDER, app
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter or request field, as dynamic_scale=1.2; repeatable."),
+]
+Engine = Annotated[str | None, typer.Option("--engine", help="Engine that animates: puppet (default) or sonic.")]
+JobId = Annotated[str | None, typer.Option("--job-id", help="Id of the job; default: a fresh one.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant the job belongs to.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command(rich_help_panel=RENDER)
+def render(
+    portrait: Annotated[Path, typer.Argument(help="Picture with a face: JPEG, PNG, WebP or BMP.")],
+    speech: Annotated[Path, typer.Argument(help="Recording: WAV, MP3, M4A, OGG or FLAC.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The video to write.")],
+    engine: Engine = None,
+    assignments: Set = None,
+    job_id: JobId = None,
+    tenant: Tenant = None,
+    timeout: Annotated[float | None, typer.Option(help="Wait at most so many seconds; the job goes on.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Render a video and wait for it. Ctrl-C cancels the job."""
+    from shared.cli import rendering
+
+    order = rendering.prepared(portrait, speech, assignments or [], engine, job_id, tenant)
+    raise typer.Exit(rendering.render(order, output, timeout, as_json))
+
+
+@app.command(rich_help_panel=RENDER)
+def submit(
+    portrait: Annotated[Path | None, typer.Argument(help="Picture with a face.")] = None,
+    speech: Annotated[Path | None, typer.Argument(help="Recording of speech.")] = None,
+    batch: Annotated[
+        Path | None, typer.Option("--batch", metavar="MANIFEST", help="Many jobs: a CSV or JSONL file.")
+    ] = None,
+    engine: Engine = None,
+    assignments: Set = None,
+    job_id: JobId = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Submit jobs and print their ids.
+
+    Does not wait for the videos: see watch and fetch.
+    """
+    from shared.cli import rendering
+    from shared.cli.errors import BadUse
+
+    if batch is not None:
+        if portrait or speech or job_id:
+            raise BadUse("--batch takes portraits, speeches and job ids from the manifest alone")
+        orders = rendering.prepared_batch(batch, assignments or [], engine, tenant)
+    elif portrait is None or speech is None:
+        raise BadUse("a portrait and a speech file are needed, or --batch MANIFEST")
+    else:
+        orders = [rendering.prepared(portrait, speech, assignments or [], engine, job_id, tenant)]
+    rendering.submit_all(orders, as_json)
+
+
+@app.command(rich_help_panel=RENDER)
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The video to write.")] = Path("out/demo.mp4"),
+) -> None:
+    """Render the bundled sample.
+
+    Starts a local stack when none runs, and stops what it started.
+    """
+    from shared.cli import demo as demo_run
+    from shared.cli.local_files import writable_target
+
+    raise typer.Exit(demo_run.run(writable_target(output)))

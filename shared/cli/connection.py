@@ -1,0 +1,164 @@
+"""Where the stack is, and clients to it: the environment's own broker and store, else the local stack."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.cli.errors import BadUse, Unreachable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from shared.local.stack_file import Stack
+    from shared.runtime.settings import RuntimeSettings
+    from shared.storage.artifacts import ArtifactStore
+    from shared.storage.documents import DocumentStore
+    from shared.storage.settings import StorageSettings
+    from shared.telemetry.tracing import Tracing
+
+NAMED_BY_USER = ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_PROPERTIES_FILE", "AWS_ENDPOINT_URL_S3")
+"""Any of these in the environment: the user says where the stack is."""
+ANSWER_S = 8.0
+HINT = "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERVERS and AWS_ENDPOINT_URL_S3"
+
+
+def local_stack() -> "Stack | None":
+    """The local stack of the state folder, when its supervisor answers."""
+    from shared.local import stack
+    from shared.local.settings import LocalSettings
+
+    return stack.running(LocalSettings())
+
+
+def adopt(stack: "Stack") -> None:
+    """Make the local stack this process's environment: boto3, OpenTelemetry and our settings read it from there."""
+    from shared.local.stack import credentials_of
+
+    os.environ.update(stack.environment(credentials_of(stack)))
+
+
+def locate() -> None:
+    """Have the environment name a broker and a store. Raises Unreachable when there is none."""
+    if any(os.environ.get(name) for name in NAMED_BY_USER):
+        return
+    stack = local_stack()
+    if stack is None:
+        raise Unreachable("no stack is running here", HINT)
+    adopt(stack)
+
+
+def runtime_settings() -> "RuntimeSettings":
+    """The runtime's settings. Raises BadUse for a variable that can't be read."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from shared.runtime.settings import RuntimeSettings
+
+    try:
+        return RuntimeSettings()
+    except (ValidationError, SettingsError) as e:
+        raise BadUse(f"the settings in the environment are wrong: {e}") from None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Clients to one deployment, made when first used."""
+
+    settings: "RuntimeSettings"
+    storage_settings: "StorageSettings"
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """The store's client."""
+        from shared.storage.client import connect as connect_store
+
+        return connect_store(self.storage_settings)
+
+    @cached_property
+    def artifacts(self) -> "ArtifactStore":
+        """Artifacts by reference."""
+        from shared.storage.artifacts import ArtifactStore
+
+        return ArtifactStore(self.s3, self.storage_settings)
+
+    @cached_property
+    def documents(self) -> "DocumentStore":
+        """Small JSON documents of the artifact bucket."""
+        from shared.storage.documents import DocumentStore
+
+        return DocumentStore(self.s3, self.storage_settings)
+
+    @cached_property
+    def tracing(self) -> "Tracing":
+        """This process's tracing, service.name ``cli``."""
+        from shared import __version__
+        from shared.telemetry.tracing import setup
+
+        return setup("cli", __version__)
+
+    @cached_property
+    def producer(self) -> Any:
+        """The instrumented producer: what it sends is a span of the current trace."""
+        from shared.runtime.kafka_config import producer_config
+        from shared.telemetry.clients import traced_producer
+
+        config = quiet(producer_config(self.settings, "cli"))
+        return traced_producer(self.tracing, config | {"delivery.timeout.ms": 30_000})
+
+    def consumer(self) -> Any:
+        """A new consumer for explicit assignment: no group is joined, nothing is committed."""
+        from shared.runtime.kafka_config import base
+        from shared.telemetry.clients import raw_consumer
+
+        return raw_consumer(
+            {
+                "group.id": self.settings.group("cli"),
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                "allow.auto.create.topics": False,
+            }
+            | quiet(base(self.settings, "cli"))
+        )
+
+
+def quiet(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without librdkafka's own lines on the user's terminal; errors still reach the caller."""
+    return {**config, "log_level": 0, "error_cb": lambda _: None}
+
+
+def connect() -> Connection:
+    """Clients to the stack, once broker and store have both answered a real request. Raises Unreachable, BadUse."""
+    locate()
+    return reached()
+
+
+def reached() -> Connection:
+    """As ``connect``, when the environment names the stack already."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    from shared.runtime.kafka_config import base
+    from shared.storage.settings import StorageSettings
+
+    connection = Connection(runtime_settings(), StorageSettings())
+    try:
+        AdminClient(quiet(base(connection.settings, "cli"))).list_topics(timeout=ANSWER_S)
+    except KafkaException:
+        raise Unreachable(f"no Kafka broker answers at {connection.settings.bootstrap_servers}", HINT) from None
+    bucket = connection.storage_settings.bucket
+    try:
+        connection.s3.head_bucket(Bucket=bucket)
+    except ClientError as e:
+        status = e.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        reason = {404: "does not exist", 403: "may not be used with these credentials"}.get(status or 0, f"answers {e}")
+        raise Unreachable(f"the bucket {bucket} {reason}", "check AWS_* and LIPSTAGE_BUCKET") from None
+    except BotoCoreError as e:
+        where = os.environ.get("AWS_ENDPOINT_URL_S3", "the default S3 endpoint")
+        raise Unreachable(f"the object store does not answer at {where} ({type(e).__name__})", HINT) from None
+    return connection

@@ -1,0 +1,76 @@
+"""How a command ends when it can't do what was asked: exit codes, and what to say to the user for every public code."""
+
+from enum import IntEnum
+
+from shared.messages.codes import Code
+
+
+class ExitCode(IntEnum):
+    """Exit codes that scripts rely on."""
+
+    DONE = 0
+    FAILED = 1
+    REJECTED = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """Ends a command: ``message`` says what is wrong, ``hint`` what to do about it."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BadUse(CliError):
+    """The user's files, options or request are at fault; nothing was sent."""
+
+    exit_code = ExitCode.REJECTED
+
+
+class Unreachable(CliError):
+    """No broker or no store answers."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+ADVICE: dict[Code, str] = {
+    Code.INVALID_REQUEST: "Correct the named field and send the request again.",
+    Code.MESSAGE_TOO_LARGE: "A request has at most 64 KiB; send media through storage, not in the record.",
+    Code.KEY_MISMATCH: "Leave job_id out of the body, or use it as the record's key.",
+    Code.ENGINE_UNAVAILABLE: "Choose an engine that this deployment runs; `lipstage config` lists them.",
+    Code.EXPIRED: "The deadline passed before the work was done; allow more time with --set deadline_s=...",
+    Code.CANCELLED: "The job was cancelled; submit it again if you want the video after all.",
+    Code.INPUT_NOT_FOUND: "Upload the file to the inputs bucket first, and check the key.",
+    Code.INPUT_DIGEST_MISMATCH: "The stored file is not the one the request describes; upload it again.",
+    Code.INPUT_TOO_LARGE: "Use a smaller file.",
+    Code.INPUT_FORBIDDEN: "Keys are plain paths that begin with the tenant's name, in a configured input bucket.",
+    Code.IMAGE_UNREADABLE: "Use a whole JPEG, PNG, WebP or BMP picture.",
+    Code.IMAGE_TOO_LARGE: "Scale the picture down to at most 50 megapixels.",
+    Code.IMAGE_TOO_SMALL: "Use a larger picture.",
+    Code.NO_FACE: "Use a picture in which one face is clearly visible from the front.",
+    Code.FACE_NOT_FOUND: "Leave params.face at `largest`, or name a face that is in the picture.",
+    Code.FACE_TOO_SMALL: "Use a picture in which the face is larger.",
+    Code.EXTREME_POSE: "Use a picture in which the face looks towards the camera.",
+    Code.AUDIO_UNREADABLE: "Use a whole WAV, MP3, M4A, OGG or FLAC file.",
+    Code.AUDIO_EMPTY: "The recording holds no sound samples; record it again.",
+    Code.AUDIO_TOO_SHORT: "The speech must last at least 0.2 seconds.",
+    Code.AUDIO_TOO_LONG: "Cut the speech into shorter parts, or raise the limit of the deployment.",
+    Code.INTERNAL: "This is a fault on our side; `lipstage trace JOB` shows where it happened.",
+    Code.CRASH_LOOP: "The work broke down several times; `lipstage logs` shows why. Other input may work.",
+    Code.POISON: "An internal message was unreadable; it is kept on the dead-letter topic.",
+    Code.ARTIFACT_MISSING: "Intermediate files are gone from storage; submit the job again.",
+    Code.ARTIFACT_ALTERED: "Intermediate files were changed in storage; submit the job again.",
+    Code.NO_SPACE: "The machine that renders has no free disk left; `lipstage doctor` shows how much it needs.",
+    Code.STORE_UNAVAILABLE: "The object store did not answer for too long; check it and submit the job again.",
+}
+"""What a user can do, for every code that can end a job."""
+
+
+def advice(code: Code | str) -> str | None:
+    """What to do about a code; None for one that this version does not know, or a mere warning."""
+    return ADVICE.get(Code(code)) if code in set(Code) else None

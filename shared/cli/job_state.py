@@ -1,0 +1,137 @@
+"""What is known of a job, put together from its events in whatever order and number they come."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.messages.events import (
+    Accepted,
+    AnyEvent,
+    Conflict,
+    Done,
+    Failed,
+    Finished,
+    Progress,
+    RejectedEvent,
+    Started,
+    WarningGiven,
+)
+from shared.messages.pipeline import STAGES
+
+
+@dataclass(slots=True)
+class StageState:
+    """One stage's part."""
+
+    state: str = "waiting"
+    """waiting, running or finished."""
+    attempt: int = 1
+    percent: float = 0.0
+    done: int = 0
+    total: int = 0
+    seconds: float | None = None
+    cached: bool = False
+
+
+@dataclass(slots=True)
+class JobState:
+    """A job as its events tell it. Events that come again change nothing; progress never goes back."""
+
+    job_id: str
+    tenant: str = ""
+    engine: str = ""
+    status: str = "queued"
+    """queued, accepted, running, done, rejected, failed or cancelled."""
+    first_ms: int = 0
+    last_ms: int = 0
+    trace_id: str | None = None
+    batch: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, StageState] = field(default_factory=lambda: {name: StageState() for name in STAGES})
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    """Request ids that were refused because the job id was in use."""
+    end: Done | RejectedEvent | Failed | None = None
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event in."""
+        if isinstance(event, Conflict):
+            self.conflicts.append(event.request_id)
+            return
+        self.first_ms = min(self.first_ms or event.time_ms, event.time_ms)
+        self.last_ms = max(self.last_ms, event.time_ms)
+        self.tenant = event.tenant
+        self.trace_id = event.trace_id or self.trace_id
+        self.labels = dict(event.labels) or self.labels
+        if event.batch:
+            self.batch = f"{event.batch.id} {event.batch.index + 1}/{event.batch.total}"
+        if self.end is None:
+            self._advance(event)
+
+    def _advance(self, event: AnyEvent) -> None:
+        match event:
+            case Accepted():
+                self.engine = event.engine
+                self.status = "accepted" if self.status == "queued" else self.status
+            case Started():
+                self.status = "running"
+                stage = self._stage(event.stage)
+                if stage.state != "finished":
+                    stage.state, stage.attempt = "running", event.attempt
+            case Progress():
+                self.status = "running"
+                stage = self._stage(event.stage)
+                if stage.state != "finished" and (event.attempt > stage.attempt or event.percent >= stage.percent):
+                    stage.state, stage.attempt = "running", event.attempt
+                    stage.percent, stage.done, stage.total = event.percent, event.done, event.total
+            case Finished():
+                self.status = "running"
+                stage = self._stage(event.stage)
+                stage.state, stage.percent = "finished", 100.0
+                stage.seconds, stage.cached = event.seconds, event.cached
+            case WarningGiven():
+                warning = (str(event.code), event.message)
+                if warning not in self.warnings:
+                    self.warnings.append(warning)
+            case Done() | RejectedEvent() | Failed():
+                self._finish(event)
+
+    def _finish(self, event: Done | RejectedEvent | Failed) -> None:
+        self.end = event
+        self.status = event.type
+        if isinstance(event, Failed) and event.code == "CANCELLED":
+            self.status = "cancelled"
+        if isinstance(event, Done):
+            self.engine = event.engine
+            for name, seconds in event.seconds.items():
+                stage = self._stage(name)
+                stage.state, stage.percent, stage.seconds = "finished", 100.0, seconds
+            self.warnings = [(str(w.code), w.message) for w in event.warnings] or self.warnings
+
+    def _stage(self, name: str) -> StageState:
+        return self.stages.setdefault(name, StageState())
+
+    @property
+    def current(self) -> str:
+        """The stage at work; empty before the first and after the last."""
+        return next((name for name, stage in self.stages.items() if stage.state == "running"), "")
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts: stable names, times in milliseconds since the epoch."""
+        return {
+            "job_id": self.job_id,
+            "tenant": self.tenant,
+            "status": self.status,
+            "engine": self.engine or None,
+            "stage": self.current or None,
+            "first_ms": self.first_ms,
+            "last_ms": self.last_ms,
+            "trace_id": self.trace_id,
+            "batch": self.batch,
+            "labels": self.labels,
+            "stages": {
+                name: {"state": s.state, "percent": s.percent, "seconds": s.seconds, "cached": s.cached}
+                for name, s in self.stages.items()
+            },
+            "warnings": [{"code": code, "message": message} for code, message in self.warnings],
+            "end": self.end.model_dump(mode="json", exclude_none=True) if self.end else None,
+        }

@@ -1,0 +1,136 @@
+"""What up, down, status, logs and doctor do, once their options are read."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.cli import console
+from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
+from shared.local import stack
+from shared.local.errors import StackCode, StackError
+from shared.local.settings import LocalSettings
+
+if TYPE_CHECKING:
+    from shared.local.status import PartStatus
+
+POLL_S = 0.25
+
+
+def parse_scale(texts: list[str]) -> dict[str, int]:
+    """Replicas by stage from ``STAGE=N`` texts. Raises BadUse."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, count = text.partition("=")
+        if not name or not count.isdecimal():
+            raise BadUse(f"--scale {text!r} is not of the form STAGE=N", "for example --scale infer=2")
+        found[name] = int(count)
+    return found
+
+
+def _failed(error: StackError) -> CliError:
+    if error.code == StackCode.BAD_SCALE:
+        return BadUse(error.message)
+    return CliError(f"{error.code}: {error.message}")
+
+
+def up(texts: list[str], as_json: bool) -> None:
+    """Start or mend the local stack and print where it is. Raises CliError."""
+    scale = parse_scale(texts)
+    if not as_json:
+        console.note("starting the local stack (the first start fetches the broker's files)")
+    try:
+        started = stack.up(LocalSettings(), scale)
+    except StackError as e:
+        raise _failed(e) from None
+    rows = {
+        "kafka": started.bootstrap_servers,
+        "s3": started.s3_endpoint_url,
+        "traces": started.otlp_endpoint,
+        "state": str(started.state_dir),
+    }
+    if as_json:
+        console.emit_json({**rows, "services": [s.model_dump() for s in started.services]})
+        return
+    for name, value in rows.items():
+        console.say(f"{name:<9}{value}")
+    console.say(f"{'services':<9}{', '.join(s.name for s in started.services)}")
+
+
+def down(purge: bool) -> None:
+    """Stop the local stack; nothing is an error when none runs. Raises CliError."""
+    try:
+        stack.down(LocalSettings(), purge)
+    except StackError as e:
+        raise _failed(e) from None
+    console.say("stopped; all data deleted" if purge else "stopped")
+
+
+def logs(name: str | None, lines: int, follow: bool) -> None:
+    """Print the end of a log, and what comes when asked for. Raises CliError."""
+    settings = LocalSettings()
+    if name is None:
+        names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
+        if not names:
+            raise Unreachable("there are no logs here", "start a stack with `lipstage up`")
+        for one in names:
+            console.say(one)
+        return
+    try:
+        path = stack.log_file(settings, name)
+    except FileNotFoundError:
+        known = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
+        near = [one for one in known if one.startswith(name)]
+        if len(near) != 1:
+            raise BadUse(f"there is no log of {name!r}", f"there are {', '.join(known) or 'none'}") from None
+        path = stack.log_file(settings, near[0])
+    _print_log(path, lines, follow)
+
+
+def _print_log(path: Path, lines: int, follow: bool) -> None:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file.readlines()[-lines:]:
+            console.say(line.rstrip("\n"))
+        while follow:
+            if line := file.readline():
+                console.say(line.rstrip("\n"))
+            else:
+                time.sleep(POLL_S)
+
+
+def status(as_json: bool) -> ExitCode:
+    """Print every part: done when all are healthy, failed when one is not. Raises Unreachable when no stack runs."""
+    from shared.local.status import status as parts_of
+
+    parts = parts_of(LocalSettings())
+    if not parts:
+        raise Unreachable("no stack is running here", "start one with `lipstage up`")
+    if as_json:
+        console.emit_json([asdict(part) for part in parts])
+    else:
+        console.table(
+            ("PART", "KIND", "HEALTH", "PORT", "PID", "MEMORY", "LAG", "STATE"),
+            [_row(part) for part in parts],
+        )
+    return ExitCode.DONE if all(part.healthy for part in parts) else ExitCode.FAILED
+
+
+def _row(part: "PartStatus") -> tuple[object, ...]:
+    health, lag = "ok" if part.healthy else "DOWN", "-" if part.lag is None else part.lag
+    return part.name, part.kind, health, part.port or "-", part.pid or "-", f"{part.memory_mb} MB", lag, part.detail
+
+
+def doctor(as_json: bool) -> ExitCode:
+    """Print every check with how to mend what is wrong; failed when one failed."""
+    from shared.local.doctor import doctor as examine
+
+    checks = examine(LocalSettings())
+    if as_json:
+        console.emit_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            line = f"{check.level:<6}{check.name:<15}{check.found}"
+            console.say(console.styled(line, red=check.level == "fail"))
+            if check.mend:
+                console.say(f"{'':<21}mend: {check.mend}")
+    return ExitCode.FAILED if any(check.level == "fail" for check in checks) else ExitCode.DONE

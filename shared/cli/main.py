@@ -1,0 +1,32 @@
+"""Entry point of ``lipstage``. Importing a command module registers its commands; none imports anything heavy."""
+
+import typer
+
+from shared import __version__
+from shared.cli.app import app
+from shared.cli.commands import jobs, operate, render, stack
+
+__all__ = ["app", "main"]
+COMMANDS = (render, stack, jobs, operate)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lipstage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """One portrait and one speech recording become a talking-head mp4."""
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 done, 1 failed, 2 rejected or bad use, 3 not reachable, 130 interrupted."""
+    app(prog_name="lipstage")
+
+
+if __name__ == "__main__":
+    main()

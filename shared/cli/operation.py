@@ -1,0 +1,99 @@
+"""What stage, topics, trace and weights do, once their options are read."""
+
+import dataclasses
+
+from shared.cli import console
+from shared.cli.connection import connect, locate, runtime_settings
+from shared.cli.errors import BadUse, CliError, ExitCode
+from shared.messages.pipeline import STAGES
+
+
+def stage(name: str, engine: str | None) -> int:
+    """Serve one stage until it is told to stop; the service's own exit status. Raises BadUse, Unreachable."""
+    from shared.messages.engines import ENGINE_PARAMS
+
+    if name not in STAGES:
+        raise BadUse(f"there is no stage {name!r}", f"stages are {', '.join(STAGES)}")
+    if engine is not None and name != "infer":
+        raise BadUse(f"--engine is for infer; {name} serves every engine")
+    if engine is not None and engine not in ENGINE_PARAMS:
+        raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
+    locate()
+    runtime_settings()
+    from shared.runtime.service import serve
+
+    return serve(name, engine)
+
+
+def topics_diff(as_json: bool) -> ExitCode:
+    """Print the differences between wanted and found topics."""
+    from shared.runtime import topic_admin
+
+    changes = topic_admin.diff(connect().settings)
+    _print_changes([dataclasses.asdict(c) for c in changes], as_json, "the topics are as they should be")
+    return ExitCode.FAILED if changes else ExitCode.DONE
+
+
+def topics_apply(as_json: bool) -> None:
+    """Make the broker's topics what they should be, and print what was changed."""
+    from confluent_kafka import KafkaException
+
+    from shared.runtime import topic_admin
+
+    to = connect()
+    try:
+        changes = topic_admin.apply(to.settings)
+    except KafkaException as e:
+        raise CliError(f"the broker refuses: {e.args[0].str()}") from None
+    _print_changes([dataclasses.asdict(c) for c in changes], as_json, "nothing to change")
+
+
+def _print_changes(changes: list[dict[str, str]], as_json: bool, none: str) -> None:
+    if as_json:
+        console.emit_json(changes)
+    elif not changes:
+        console.say(none)
+    else:
+        console.table(("TOPIC", "CHANGE", "WANTED", "FOUND"), [tuple(c.values()) for c in changes])
+
+
+def trace(job_id: str, as_json: bool) -> None:
+    """Print the traces of a job. Raises CliError when none is known."""
+    from shared.cli import tree
+    from shared.cli.order import checked_job_id
+
+    checked_job_id(job_id)
+    locate()
+    found = tree.fetch(job_id)
+    if not found:
+        raise CliError(f"no trace of the job {job_id} is known", "spans arrive up to a second after the work")
+    if as_json:
+        console.emit_json({trace: [dataclasses.asdict(s) for s in spans] for trace, spans in found.items()})
+        return
+    for trace_id, spans in found.items():
+        console.say(f"trace {trace_id}, {len(spans)} spans")
+        for line in tree.lines(spans):
+            console.say(line)
+
+
+def weights_ls(as_json: bool) -> None:
+    """Print the files that the manifests name."""
+    from shared.cli.weights import shipped
+
+    files = shipped()
+    if as_json:
+        console.emit_json([{"owner": f.owner, "name": f.name, "size": f.size, "sha256": f.sha256} for f in files])
+        return
+    console.table(("OWNER", "FILE", "SIZE", "SHA256"), [(f.owner, f.name, f"{f.size:,}", f.sha256[:16]) for f in files])
+
+
+def weights_check(as_json: bool) -> ExitCode:
+    """Verify every file and print one line each."""
+    from shared.cli.weights import shipped
+
+    faults = [(f, f.fault()) for f in shipped()]
+    if as_json:
+        console.emit_json([{"owner": f.owner, "name": f.name, "fault": fault} for f, fault in faults])
+    else:
+        console.table(("OWNER", "FILE", "STATE"), [(f.owner, f.name, fault or "ok") for f, fault in faults])
+    return ExitCode.FAILED if not faults or any(fault for _, fault in faults) else ExitCode.DONE

@@ -1,0 +1,42 @@
+"""Shipped model weights: what there is, and whether it is what was committed."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+STAGES = Path(__file__).resolve().parents[2] / "stages"
+MANIFEST = "weights.json"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """One file of a manifest."""
+
+    owner: str
+    """Stage, or stage/engine."""
+    name: str
+    path: Path
+    size: int
+    sha256: str
+
+    def fault(self) -> str | None:
+        """What is wrong with the file on disk: missing, another size, another content; None when it is right."""
+        if not self.path.is_file():
+            return "missing"
+        size = self.path.stat().st_size
+        if size != self.size:
+            return f"{size} bytes instead of {self.size}"
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return None if digest == self.sha256 else "its SHA-256 differs"
+
+
+def shipped(stages: Path = STAGES) -> list[WeightsFile]:
+    """Every file that a ``weights.json`` under the stages names, in order of owner and name."""
+    found: list[WeightsFile] = []
+    for manifest in sorted(stages.rglob(MANIFEST)):
+        owner = manifest.parent.parent.relative_to(stages).as_posix()
+        for name, entry in sorted(json.loads(manifest.read_text(encoding="utf-8")).items()):
+            found.append(WeightsFile(owner, name, manifest.parent / name, entry["size"], entry["sha256"]))
+    return found

@@ -1,0 +1,103 @@
+"""The local Kafka broker: one KRaft node, formatted once, tuned for one machine and quick recovery."""
+
+import base64
+import os
+import subprocess
+from pathlib import Path
+
+from shared.local import jars, java
+from shared.local.errors import StackCode, StackError
+from shared.local.ports import HOST
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+
+NAME = "broker"
+FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+NODE = 1
+
+# Recovery in seconds instead of the better part of a minute: a broker that was killed is back once its old session
+# has expired, and a killed consumer's partitions are taken over after group.consumer.session.timeout.ms.
+TUNING = {
+    "broker.session.timeout.ms": 3000,
+    "broker.heartbeat.interval.ms": 500,
+    "group.consumer.min.session.timeout.ms": 3000,
+    "group.consumer.session.timeout.ms": 6000,
+    "group.consumer.min.heartbeat.interval.ms": 500,
+    "group.consumer.heartbeat.interval.ms": 1000,
+    "group.initial.rebalance.delay.ms": 0,
+    "auto.create.topics.enable": "false",
+    "offsets.topic.num.partitions": 4,
+    "offsets.topic.replication.factor": 1,
+    "transaction.state.log.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "share.coordinator.state.topic.num.partitions": 1,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    "log.segment.bytes": 128 * 1024 * 1024,
+    # Preallocated index files; at the default each empty partition would look 10 MB bigger and start slower.
+    "log.index.size.max.bytes": 1024 * 1024,
+    "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+}
+
+LOGGING = """\
+rootLogger.level = WARN
+rootLogger.appenderRef.console.ref = console
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = INFO
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %p %c{1} %m%n%throwable{short.message}
+"""
+
+
+def program(settings: LocalSettings, port: int, controller_port: int) -> Program:
+    """The broker's program; formats its data folder first if it is new.
+
+    Raises StackError: JARS_MISSING, JARS_ALTERED, JAVA_MISSING, BROKER_FAILED (can't format), DISK_FULL.
+    """
+    folder = settings.state / "kafka"
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = folder / "server.properties"
+    properties.write_text(_properties(folder / "data", port, controller_port))
+    logging = folder / "log4j2.properties"
+    logging.write_text(LOGGING)
+    classpath = ":".join(str(path) for path in jars.check(settings.jars))
+    launcher = java.find(settings.java_home).launcher
+    command = (str(launcher), *FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", classpath)
+    if not (folder / "data" / "meta.properties").exists():
+        _format(command, properties)
+    # The JVM keeps shared counters under a fixed name in /tmp otherwise, and a SIGKILLed one leaves them there.
+    start = (command[0], "-XX:-UsePerfData", *command[1:], "kafka.Kafka", str(properties))
+    return Program(NAME, start, stop_seconds=6)
+
+
+def _properties(data: Path, port: int, controller_port: int) -> str:
+    values: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": NODE,
+        "controller.quorum.voters": f"{NODE}@{HOST}:{controller_port}",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": data,
+        **TUNING,
+    }
+    # A backslash escapes in properties files.
+    return "".join(f"{name}={str(value).replace(chr(92), chr(92) * 2)}\n" for name, value in values.items())
+
+
+def _format(command: tuple[str, ...], properties: Path) -> None:
+    cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+    if cluster.startswith("-"):
+        cluster = "A" + cluster[1:]  # an argument that starts with a dash would be read as an option
+    arguments = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties))
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        output = (done.stdout + done.stderr).strip()
+        code = StackCode.DISK_FULL if "No space left" in output else StackCode.BROKER_FAILED
+        last = output.splitlines()[-1] if output else f"exit code {done.returncode}"
+        raise StackError(code, f"the broker's data folder could not be formatted: {last}")

@@ -1,0 +1,147 @@
+"""The broker's jars: a committed list of coordinates and sums, fetched once, checked at every start.
+
+`python -m shared.local.jars` fetches what is missing; with all jars in place it needs no network.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.local.errors import StackCode, StackError
+from shared.local.settings import LocalSettings
+
+LOCK_FILE = Path(__file__).with_name("kafka-jars.txt")
+DOWNLOADS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One locked jar: Maven coordinates and the sha256 of its bytes, hex."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """Name of the file in the jar folder."""
+        return f"{self.artifact}-{self.version}.jar"
+
+    @property
+    def coordinates(self) -> str:
+        """``group:artifact:version``."""
+        return f"{self.group}:{self.artifact}:{self.version}"
+
+
+def locked(lock_file: Path = LOCK_FILE) -> tuple[Jar, ...]:
+    """The committed list. Raises ValueError for a line that is not ``group:artifact:version sha256``."""
+    jars: list[Jar] = []
+    for line in lock_file.read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        coordinates, sha256 = line.split()
+        group, artifact, version = coordinates.split(":")
+        jars.append(Jar(group, artifact, version, sha256))
+    return tuple(jars)
+
+
+def faults(folder: Path, jars: Iterable[Jar]) -> dict[Jar, str]:
+    """Jars that are not as locked, with ``missing`` or ``altered`` each."""
+    found: dict[Jar, str] = {}
+    for jar in jars:
+        path = folder / jar.filename
+        if not path.is_file():
+            found[jar] = "missing"
+        elif sha256_of(path) != jar.sha256:
+            found[jar] = "altered"
+    return found
+
+
+def check(folder: Path, jars: Iterable[Jar] | None = None) -> list[Path]:
+    """The class path, in the list's order. Raises StackError (JARS_MISSING, JARS_ALTERED) unless every jar is right."""
+    wanted = locked() if jars is None else tuple(jars)
+    wrong = faults(folder, wanted)
+    if wrong:
+        jar, how = next(iter(wrong.items()))
+        code = StackCode.JARS_MISSING if "missing" in wrong.values() else StackCode.JARS_ALTERED
+        raise StackError(
+            code,
+            f"{len(wrong)} of {len(wanted)} jars in {folder} are not as locked ({jar.filename}: {how});"
+            " `make setup` fetches them",
+        )
+    return [folder / jar.filename for jar in wanted]
+
+
+def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
+    """Bring every missing or altered jar into the folder; returns how many were fetched.
+
+    Raises StackError: JARS_MISSING when a download fails, JARS_ALTERED when what came has another sum.
+    """
+    wanted = locked() if jars is None else tuple(jars)
+    folder.mkdir(parents=True, exist_ok=True)
+    wrong = list(faults(folder, wanted))
+    if wrong:
+        with ThreadPoolExecutor(DOWNLOADS) as pool:
+            list(pool.map(lambda jar: _fetch_one(folder, jar), wrong))
+    return len(wrong)
+
+
+def sha256_of(path: Path) -> str:
+    """Sum of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetch_one(folder: Path, jar: Jar) -> None:
+    try:
+        source = _resolve(jar)
+        if sha256_of(source) != jar.sha256:
+            # A broken download stays in the local Maven cache for ever: drop it and ask once more.
+            source.unlink()
+            source = _resolve(jar)
+    except (OSError, RuntimeError, ValueError) as error:
+        message = f"could not download {jar.coordinates} ({error}); it is needed once, with network"
+        raise StackError(StackCode.JARS_MISSING, message) from error
+    if sha256_of(source) != jar.sha256:
+        message = f"{jar.coordinates} has another sha256 than {LOCK_FILE.name} says; not used"
+        raise StackError(StackCode.JARS_ALTERED, message)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".jar-")
+    os.close(handle)
+    shutil.copyfile(source, temporary)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(folder / jar.filename)
+
+
+def _resolve(jar: Jar) -> Path:
+    # Imported here: the broker starts without it once the jars are there.
+    from jgo.config import GlobalSettings
+    from jgo.maven import MavenContext
+
+    configured = GlobalSettings.load()
+    remotes = dict(configured.repositories) or None
+    context = MavenContext(repo_cache=configured.repo_cache, remote_repos=remotes, timeout=60)
+    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+    return Path(artifact.resolve())
+
+
+def main() -> int:
+    """Fetch into the configured folder; for `make setup`."""
+    folder = LocalSettings().jars
+    try:
+        count = fetch(folder)
+    except StackError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{len(locked())} jars in {folder}, {count} fetched\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

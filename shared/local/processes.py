@@ -1,0 +1,136 @@
+"""Find and end the stack's processes by what /proc says of them, never by name or by a bare pid."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MARK = "LIPSTAGE_STACK"
+"""Environment variable that every process of a stack inherits; its value names the stack."""
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process beyond doubt: pid and start time (clock ticks since boot), so that a reused pid is another one."""
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    state: str
+    parent: int
+    group: int
+    started: int
+
+
+def identify(pid: int) -> ProcessId | None:
+    """The process with that pid; None when there is none or only its remains (a zombie)."""
+    stat = _stat(pid)
+    return ProcessId(pid, stat.started) if stat and stat.state not in "ZX" else None
+
+
+def alive(process: ProcessId) -> bool:
+    """Whether that very process still runs."""
+    return identify(process.pid) == process
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory, MiB; 0 when the process is gone."""
+    try:
+        fields = (PROC / str(pid) / "statm").read_text().split()
+    except OSError:
+        return 0.0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def of_stack(mark: str) -> set[ProcessId]:
+    """Every live process of the stack: those that carry its mark, their process groups and all their descendants.
+
+    The caller, its ancestors and their groups are never part of it.
+    """
+    stats = {pid: stat for pid in _pids() if (stat := _stat(pid)) and stat.state not in "ZX"}
+    spared = _ancestors(stats)
+    marked = {pid for pid in stats if _carries(pid, mark)} - spared
+    groups = {stats[pid].group for pid in marked} - {stats[pid].group for pid in spared if pid in stats}
+    found = marked | {pid for pid, stat in stats.items() if stat.group in groups}
+    grown = True
+    while grown:
+        more = {pid for pid, stat in stats.items() if stat.parent in found} - found
+        found |= more
+        grown = bool(more)
+    return {ProcessId(pid, stats[pid].started) for pid in found - spared}
+
+
+def end(mark: str, timeout: float) -> set[ProcessId]:
+    """SIGKILL every process of the stack until none is left; returns those still there after ``timeout`` seconds."""
+    until = time.monotonic() + timeout
+    while left := of_stack(mark):
+        for process in left:
+            kill(process)
+        if time.monotonic() > until:
+            return left
+        wait_gone(left, 0.2)
+    return set()
+
+
+def kill(process: ProcessId, number: signal.Signals = signal.SIGKILL) -> None:
+    """Signal that very process; a process that has gone is no error."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        # Between opening and this check the pid can't change hands any more.
+        if alive(process):
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def wait_gone(processes: Iterable[ProcessId], timeout: float) -> bool:
+    """Wait until none of them runs; False after ``timeout`` seconds."""
+    left = list(processes)
+    until = time.monotonic() + timeout
+    while left := [process for process in left if alive(process)]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _pids() -> Iterable[int]:
+    return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The command in parentheses may hold spaces and parentheses itself; proc(5) counts on from the last one.
+    fields = text[text.rindex(")") + 2 :].split()
+    return _Stat(state=fields[0], parent=int(fields[1]), group=int(fields[2]), started=int(fields[19]))
+
+
+def _carries(pid: int, mark: str) -> bool:
+    try:
+        environment = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+    return f"{MARK}={mark}".encode() in environment.split(b"\0")
+
+
+def _ancestors(stats: dict[int, _Stat]) -> set[int]:
+    found, pid = {1}, os.getpid()
+    while pid in stats and pid not in found:
+        found.add(pid)
+        pid = stats[pid].parent
+    return found

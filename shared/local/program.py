@@ -1,0 +1,37 @@
+"""One program under the supervisor: what to run, with which environment, and how long it may take to stop."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of the stack. ``argv[0]`` is an absolute path; ``env`` holds no secrets."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    with_credentials: bool = False
+    """Give it the local store's key pair in the environment."""
+    stop_seconds: int = 6
+    """From SIGTERM to SIGKILL."""
+
+    def write(self, folder: Path, *, cwd: Path, secrets: Path, supervisor: Path) -> Path:
+        """Write the program file that `leashed` reads.
+
+        The name carries a digest of the contents, so that the supervisor sees a changed command when anything changed.
+        """
+        document = {
+            "argv": self.argv,
+            "env": self.env,
+            "cwd": str(cwd),
+            "secrets": str(secrets) if self.with_credentials else None,
+            "supervisor": str(supervisor),
+        }
+        digest = hashlib.sha256(json.dumps([document, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        path = folder / f"{self.name}.{digest}.json"
+        path.write_text(json.dumps(document, indent=1))
+        path.chmod(0o600)
+        return path

@@ -1,0 +1,69 @@
+"""The stage services as programs of the supervisor: one program per replica, each with a health port of its own."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.local import ports
+from shared.local.errors import StackCode, StackError
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+from shared.local.stack_file import ServiceRecord, Stack
+from shared.messages.pipeline import PIPELINE, STAGES
+
+MOST_REPLICAS = 64
+PASSED_ON = re.compile(r"^(LIPSTAGE|OTEL|KAFKA|AWS|OMP)_")
+SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|_KEY$|HEADERS")
+"""Never written to a program file; what the caller has of these reaches the services by inheritance."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def check_scale(scale: Mapping[str, int]) -> None:
+    """Raises StackError (BAD_SCALE) for an unknown stage or an impossible number of replicas."""
+    for stage, count in scale.items():
+        if stage not in STAGES:
+            raise StackError(StackCode.BAD_SCALE, f"{stage!r} is no stage; stages are {', '.join(STAGES)}")
+        if not 0 <= count <= MOST_REPLICAS:
+            raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MOST_REPLICAS} replicas")
+
+
+def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
+    """The services to run: one replica per stage (infer: per engine) unless ``scale`` says otherwise.
+
+    A replica that already runs keeps its health port.
+    """
+    before = {record.name: record.health_port for record in stack.services}
+    found: list[ServiceRecord] = []
+    for step in PIPELINE:
+        for engine in settings.engines if "{engine}" in step.source else (None,):
+            name = f"{step.name}-{engine}" if engine else step.name
+            group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
+            topic = settings.topic_prefix + step.source.format(engine=engine)
+            for index in range(scale.get(step.name, 1)):
+                replica = f"{name}-{index}"
+                found.append(ServiceRecord(name=replica, stage=step.name, engine=engine, topic=topic, group=group,
+                                           health_port=before.get(replica, 0)))  # fmt: skip
+    missing = [record for record in found if not record.health_port]
+    taken = {*before.values(), *stack.ports.values()}
+    for record, port in zip(missing, ports.pick(len(missing), taken), strict=True):
+        record.health_port = port
+    return found
+
+
+def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Program:
+    """The program of one replica."""
+    engine = ("--engine", record.engine) if record.engine else ()
+    environment = {
+        **{name: value for name, value in os.environ.items() if PASSED_ON.match(name) and not SECRET.search(name)},
+        **stack.environment(None),
+        "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
+        "LIPSTAGE_ENGINES": ",".join(settings.engines),
+        "LIPSTAGE_HEALTH_PORT": str(record.health_port),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(stack.scratch),
+    }
+    argv = (sys.executable, "-m", "shared.cli.main", "stage", record.stage, *engine)
+    return Program(record.name, argv, environment, with_credentials=not stack.own_store, stop_seconds=5)

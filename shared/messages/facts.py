@@ -1,0 +1,57 @@
+"""What each stage found out and later stages, events and spans need: small typed figures beside the artifacts."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Facts(BaseModel):
+    """Fields of a later minor version are kept and handed on."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class AudioFacts(_Facts):
+    """The speech as decoded."""
+
+    codec: str
+    sample_rate: int = Field(description="Of the source, Hz.")
+    channels: int = Field(description="Of the source.")
+    duration_s: float = Field(description="True decoded length, after a wanted trim, seconds.")
+    duration_asked_s: float | None = None
+    duration_gap_ms: int = Field(0, description="Asked minus true, milliseconds; 0 when nothing was asked.")
+    silent: bool = False
+    sound_channels: int = Field(description="Channels of the `sound` artifact (48 kHz float32): 1 or 2.")
+
+
+class FaceFacts(_Facts):
+    """The picture as it will be animated."""
+
+    width: int
+    height: int
+    box: tuple[float, float, float, float] = Field(description="Face box x0, y0, x1, y1 in picture pixels.")
+    face_count: int
+    roi_size: int = Field(description="Longer side of the face box in picture pixels.")
+    score: float
+    yaw: float = Field(description="0 frontal .. 1 profile, signed.")
+
+
+class InferFacts(_Facts):
+    """The animation."""
+
+    engine: str
+    width: int
+    height: int
+    fps: int = 25
+    frames: int
+    steps: int
+
+
+class EncodeFacts(_Facts):
+    """The finished file, measured after it was written."""
+
+    duration_s: float
+    width: int
+    height: int
+    fps: int
+    frames: int
+    container_drift_ms: float = Field(description="Audio against video in the file: length and start, milliseconds.")
+    bytes: int

@@ -1,0 +1,77 @@
+"""What a finished job adds up to: the done event, and the attributes of the `render` summary span."""
+
+from collections.abc import Mapping
+
+from shared.messages.events import Done
+from shared.messages.facts import AudioFacts, EncodeFacts
+from shared.messages.refs import ArtifactRef
+from shared.messages.task import RenderTask
+
+
+def seconds(task: RenderTask) -> dict[str, float]:
+    """Wall seconds of each stage's winning attempt."""
+    return {stage: round(product.seconds, 3) for stage, product in task.products.items()}
+
+
+def done(
+    task: RenderTask, files: Mapping[str, ArtifactRef], *, now_ms: int, attempt: int, trace_id: str | None
+) -> Done:
+    """The done event of a task that went through every stage; ``files``: video and poster where the user has them."""
+    audio = task.fact("audio", AudioFacts)
+    encode = task.fact("encode", EncodeFacts)
+    return Done(
+        job_id=task.job_id,
+        tenant=task.request.tenant,
+        request_id=task.request_id,
+        time_ms=now_ms,
+        attempt=attempt,
+        trace_id=trace_id,
+        batch=task.request.batch,
+        labels=task.request.labels,
+        video=files["video"],
+        poster=files["poster"],
+        duration_s=encode.duration_s,
+        width=encode.width,
+        height=encode.height,
+        fps=encode.fps,
+        engine=task.request.engine,
+        duration_asked_s=audio.duration_asked_s,
+        duration_gap_ms=audio.duration_gap_ms,
+        container_drift_ms=encode.container_drift_ms,
+        audio_drift_ms=round(abs(encode.container_drift_ms)),
+        seconds=seconds(task),
+        total_s=round((now_ms - task.submitted_ms) / 1000, 3),
+        warnings=task.warnings,
+    )
+
+
+def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
+    """Everything a query over renders needs, on one span (a search over several spans is per stored block)."""
+    params = task.request.params
+    found: dict[str, int | float | str] = {
+        "render.job": task.job_id,
+        "tenant": task.request.tenant,
+        "engine": task.request.engine,
+        "inference.steps": params.inference_steps,
+        "dynamic.scale": params.dynamic_scale,
+        "expand.ratio": params.expand_ratio,
+        "video.format": "mp4",
+    }
+    if task.request.department:
+        found["tenant.department"] = task.request.department
+    if "audio" in task.products:
+        audio = task.fact("audio", AudioFacts)
+        found["audio.duration_gap_ms"] = audio.duration_gap_ms
+        if audio.duration_asked_s is not None:
+            found["audio.duration_asked_s"] = audio.duration_asked_s
+    if "face" in task.products:
+        found["face.roi_size"] = int(str(task.products["face"].facts["roi_size"]))
+    if "encode" in task.products:
+        encode = task.fact("encode", EncodeFacts)
+        found |= {
+            "video.resolution": f"{encode.width}x{encode.height}",
+            "video.duration_s": encode.duration_s,
+            "container.drift_ms": encode.container_drift_ms,
+            "audio.drift_ms": round(abs(encode.container_drift_ms)),
+        }
+    return found

@@ -1,0 +1,129 @@
+"""JSON Schema and AsyncAPI documents, generated from the models: ``python -m shared.messages.schemas [--check]``.
+
+JSON Schema 2020-12 per message; AsyncAPI 3.0.0 with Kafka bindings 0.5.0 for topics, keys and headers.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import shared
+from shared.messages.events import EVENT
+from shared.messages.pipeline import PIPELINE
+from shared.messages.request import RenderRequest
+from shared.messages.task import RenderTask
+from shared.messages.topics import CANCEL, DLQ, EVENTS, REQUESTS, topics
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ENGINES = ("puppet",)
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """The schema of every message by file name."""
+    made = {
+        "render-request": _closed(RenderRequest.model_json_schema()),
+        "render-task": RenderTask.model_json_schema(),
+        "render-event": EVENT.json_schema(),
+    }
+    return {f"{name}.schema.json": {"$schema": DIALECT, **schema} for name, schema in made.items()}
+
+
+def _closed(node: Any) -> Any:
+    """At the edge an unknown field is an error; in the models it is kept, for a request travels on in tasks."""
+    if isinstance(node, dict):
+        return {k: False if k == "additionalProperties" and v is True else _closed(v) for k, v in node.items()}
+    return [_closed(item) for item in node] if isinstance(node, list) else node
+
+
+def _message_of(topic: str) -> str:
+    return {REQUESTS: "RenderRequest", EVENTS: "RenderEvent", CANCEL: "Cancel", DLQ: "DeadLetter"}.get(
+        topic, "RenderTask"
+    )
+
+
+def _messages() -> dict[str, Any]:
+    headers = {
+        "type": "object",
+        "properties": {
+            name: {"type": "string"}
+            for name in ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "traceparent")
+        },
+    }
+    key = {"kafka": {"key": {"type": "string", "description": "The job id."}, "bindingVersion": "0.5.0"}}
+
+    def message(title: str, payload: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"title": title, "contentType": "application/json", "payload": payload, "bindings": key, **more}
+
+    cancel = {"type": ["object", "null"], "description": "Any object cancels the job of the key; null takes it back."}
+    return {
+        "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),
+        "RenderTask": message("A stage's task", {"$ref": "./render-task.schema.json"}, headers=headers),
+        "RenderEvent": message("An event of a job", {"$ref": "./render-event.schema.json"}, headers=headers),
+        "Cancel": message("A wish to cancel a job", cancel),
+        "DeadLetter": message("A record as it came, with __dlq.errors.* headers", {}),
+    }
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI document of a deployment without a prefix and with the embedded engine."""
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    consumed = {step.source.format(engine=engine): step.name for step in PIPELINE for engine in ENGINES}
+    for topic in topics("", ENGINES):
+        message = _message_of(topic.name)
+        name = topic.name.replace(".", "_")
+        channels[name] = {
+            "address": topic.name,
+            "description": topic.about,
+            "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+            "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}},
+        }
+        if topic.name in consumed:
+            group = {"type": "string", "enum": [f"lipstage.{topic.name.removeprefix('render.')}"]}
+            if topic.name == REQUESTS:
+                group["enum"] = [f"lipstage.{consumed[topic.name]}"]
+            operations[f"{consumed[topic.name]}_receives"] = {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "bindings": {"kafka": {"groupId": group, "bindingVersion": "0.5.0"}},
+            }
+        elif topic.name in (EVENTS, DLQ):
+            operations[f"stages_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+        else:
+            operations[f"stages_receive_{name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "lipstage",
+            "version": shared.__version__,
+            "description": "One portrait and one speech recording become a talking-head mp4.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": _messages()},
+    }
+
+
+def documents() -> dict[str, str]:
+    """Every document by file name, as committed."""
+    made: dict[str, dict[str, Any]] = {**json_schemas(), "asyncapi.json": asyncapi()}
+    return {name: json.dumps(document, indent=2, sort_keys=True) + "\n" for name, document in made.items()}
+
+
+def main() -> int:
+    """Write the documents, or compare them; 1 when one differs."""
+    wanted = documents()
+    if "--check" in sys.argv[1:]:
+        return int(any(not (FOLDER / n).is_file() or (FOLDER / n).read_text() != text for n, text in wanted.items()))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The internal message that goes from stage to stage: the request, and what each stage has made of it."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from shared.messages.codes import Code
+from shared.messages.facts import _Facts
+from shared.messages.refs import ArtifactRef
+from shared.messages.request import RenderRequest
+
+MAX_ENVELOPE_BYTES = 64 * 1024
+"""No record of ours is larger; payloads go through storage (claim check)."""
+
+FactsT = TypeVar("FactsT", bound=_Facts)
+
+
+class Warned(BaseModel):
+    """A warning of the job: it goes on, the user should know."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: Code
+    message: str
+
+
+class Product(BaseModel):
+    """What one stage made: where it lies and what was found out."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    attempt: str = Field(description="Id of the winning attempt.")
+    artifacts: dict[str, ArtifactRef] = Field(default_factory=dict, description="By role.")
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
+    seconds: float = Field(0.0, description="Wall time of the winning attempt.")
+    cached: bool = False
+
+
+class RenderTask(BaseModel):
+    """One stage's order. Unknown fields of later minor versions are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    job_id: str
+    request_id: str = Field(description="UUIDv5 of topic, partition, offset of the request: which record this was.")
+    request: RenderRequest
+    submitted_ms: int = Field(description="Broker's time of the request, milliseconds since the epoch.")
+    submit_traceparent: str | None = Field(None, description="Parent of the `render` summary span.")
+    products: dict[str, Product] = Field(default_factory=dict, description="By stage.")
+
+    def fact(self, stage: str, model: type[FactsT]) -> FactsT:
+        """Typed facts of an earlier stage. Raises KeyError when it has not run, ValidationError on a misfit."""
+        return model.model_validate(self.products[stage].facts)
+
+    @classmethod
+    def parse(cls, value: bytes) -> "RenderTask":
+        """Read a record's value; unknown fields are kept at every depth. Raises ValidationError."""
+        return cls.model_validate_json(value, extra="allow")
+
+    def dump(self) -> bytes:
+        """The record's value: UTF-8 JSON, nulls included, so that nothing a later version wrote gets lost."""
+        return self.model_dump_json().encode()
+
+    def with_product(self, stage: str, product: Product) -> "RenderTask":
+        """The same task with one more stage done."""
+        return self.model_copy(update={"products": {**self.products, stage: product}})
+
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        """All warnings so far, in the order of the stages."""
+        return tuple(w for product in self.products.values() for w in product.warnings)

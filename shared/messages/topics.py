@@ -1,0 +1,47 @@
+"""Every topic with its partitions and configuration; `lipstage topics apply` makes the broker agree."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from shared.messages.pipeline import PIPELINE
+
+REQUESTS = "render.requests"
+EVENTS = "render.events"
+DLQ = "render.dlq"
+CANCEL = "render.cancel"
+
+DAY_MS = 24 * 3600 * 1000
+WORK_PARTITIONS = 16
+SIDE_PARTITIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+
+
+def _kept(days: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+
+
+def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
+    """All topics of a deployment.
+
+    ``prefix`` is put before every name as it is (LIPSTAGE_TOPIC_PREFIX, for example ``staging.``);
+    ``engines`` are the enabled engines: each has a topic and a consumer group of its own.
+    """
+    work: list[Topic] = []
+    for step in PIPELINE:
+        names = [step.source.format(engine=e) for e in engines] if "{engine}" in step.source else [step.source]
+        work += [Topic(n, WORK_PARTITIONS, _kept(7), f"tasks of the {step.name} stage") for n in names]
+    side = [
+        Topic(EVENTS, WORK_PARTITIONS, _kept(30), "what happened to every job"),
+        Topic(DLQ, SIDE_PARTITIONS, _kept(30), "records that could not be processed, byte-identical"),
+        Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact"}, "jobs to be cancelled"),
+    ]
+    return tuple(Topic(prefix + t.name, t.partitions, t.config, t.about) for t in (*work, *side))

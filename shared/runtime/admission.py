@@ -1,0 +1,112 @@
+"""The front of the pipeline: a record on ``render.requests`` becomes a task, or is refused for a stated reason."""
+
+import hashlib
+
+from shared.messages.admission import check_request
+from shared.messages.codes import Code, Rejected
+from shared.messages.identity import identify, salvage
+from shared.messages.parsing import parse_request
+from shared.messages.refs import InputRef
+from shared.messages.request import RenderRequest
+from shared.messages.task import RenderTask
+from shared.runtime.announcer import Subject
+from shared.runtime.patience import Patience
+from shared.runtime.record import Record
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.store import Store
+from shared.storage import markers
+from shared.storage.errors import InputError, InputTooLarge
+
+MIB = 1 << 20
+
+
+class Refused(Exception):
+    """The record ends the job it names."""
+
+    def __init__(self, subject: Subject, why: Rejected) -> None:
+        super().__init__(why.message)
+        self.subject = subject
+        self.why = why
+
+
+class Conflicting(Exception):
+    """The record names a job that another request has; that job goes on."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject.job_id)
+        self.subject = subject
+
+
+def admit(
+    record: Record, traceparent: str | None, store: Store, settings: RuntimeSettings, patience: Patience
+) -> RenderTask:
+    """The task of a valid request.
+
+    The job id is claimed in the store before anything is said: whatever happens to a request, valid or not, happens
+    under an id that is its own. Raises Refused, Conflicting, StoreUnavailable.
+    """
+    where = (record.topic, record.partition, record.offset)
+    request: RenderRequest | None = None
+    why: Rejected | None = None
+    try:
+        request = parse_request(record.value)
+        identity = identify(request, record.key, *where)
+        subject = Subject(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
+    except Rejected as e:
+        why = e
+        saved = salvage(record.value, record.key, *where)
+        subject = Subject(saved.identity.job_id, saved.tenant, saved.identity.request_id, saved.batch, saved.labels)
+    mine = markers.RequestRecord(
+        request_id=subject.request_id,
+        body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
+        inputs=(request.portrait, request.speech) if request else (),
+    )
+    claim = patience(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
+    if claim.winner.body_sha256 != mine.body_sha256:
+        raise Conflicting(subject)
+    if request is None or why is not None:
+        raise Refused(subject, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
+    try:
+        check_request(request, settings.engines)
+        check_inputs(request, store, settings, patience)
+    except Rejected as e:
+        raise Refused(subject, e) from e
+    return RenderTask(
+        job_id=subject.job_id,
+        request_id=claim.winner.request_id,
+        request=request,
+        submitted_ms=record.timestamp_ms,
+        submit_traceparent=traceparent,
+    )
+
+
+def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings, patience: Patience) -> None:
+    """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing error.
+
+    Raises Rejected, StoreUnavailable.
+    """
+    if request.output is not None and request.output.bucket not in store.settings.output_buckets:
+        known = ", ".join(sorted(store.settings.output_buckets)) or "none is configured"
+        raise Rejected(
+            Code.INPUT_FORBIDDEN, "The output bucket has no such alias.", field="output.bucket", allowed=known
+        )
+    for field, ref, limit in (
+        ("portrait", request.portrait, settings.max_portrait_mb),
+        ("speech", request.speech, settings.max_speech_mb),
+    ):
+        _check_input(field, ref, request.tenant, limit * MIB, store, patience)
+
+
+def _check_input(field: str, ref: InputRef, tenant: str, limit: int, store: Store, patience: Patience) -> None:
+    try:
+        head = patience(lambda: store.inputs.head(ref, tenant))
+        if head.size > limit:
+            raise InputTooLarge(f"{ref.key} has {head.size} bytes")
+    except InputError as e:
+        raise rejection(e, field, limit) from e
+
+
+def rejection(error: InputError, field: str, limit: int) -> Rejected:
+    """What an input that can't be read means for the user."""
+    allowed = f"at most {limit} bytes" if isinstance(error, InputTooLarge) else None
+    return Rejected(error.code, f"The {field} can't be used: {error}.", field=field, allowed=allowed)

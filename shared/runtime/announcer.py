@@ -1,0 +1,135 @@
+"""Says what happens to a job on ``render.events``; a job's end is said once, whoever says it."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.messages import headers as message_headers
+from shared.messages.codes import Code
+from shared.messages.events import (
+    Accepted,
+    AnyEvent,
+    Conflict,
+    Done,
+    Failed,
+    Finished,
+    Progress,
+    RejectedEvent,
+    Started,
+    WarningGiven,
+)
+from shared.messages.request import Batch
+from shared.messages.task import Product, RenderTask
+from shared.messages.topics import EVENTS
+from shared.runtime.outbox import Delivery, Outbox
+from shared.runtime.patience import Patience
+from shared.runtime.store import Store
+from shared.storage import markers
+from shared.telemetry.propagation import inject, trace_id
+
+PROGRESS_EVERY_S = 0.5
+"""At most two progress events a second and job: a browser shows no more, and a day of renders must stay readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The job that is spoken of."""
+
+    job_id: str
+    tenant: str
+    request_id: str
+    batch: Batch | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: RenderTask) -> "Subject":
+        """The task's job."""
+        request = task.request
+        return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
+
+
+class Announcer:
+    """One stage's voice. One per task: it counts attempts and spaces progress out."""
+
+    def __init__(self, stage: str, topic: str, outbox: Outbox, store: Store, patience: Patience) -> None:
+        self._stage = stage
+        self._topic = topic + EVENTS
+        self._outbox = outbox
+        self._store = store
+        self._patience = patience
+        self._pending: list[Delivery] = []
+        self._progress_at = 0.0
+        self.attempt = 1
+
+    def accepted(self, subject: Subject, engine: str) -> None:
+        """The request is valid."""
+        self._say(Accepted(**self._base(subject), engine=engine))
+
+    def started(self, subject: Subject) -> None:
+        """An attempt of this stage begins."""
+        self._say(Started(**self._base(subject), stage=self._stage))
+
+    def progress(self, subject: Subject, done: int, total: int) -> None:
+        """How far the attempt is; the first and the last are always said."""
+        now = time.monotonic()
+        if done < total and now - self._progress_at < PROGRESS_EVERY_S:
+            return
+        self._progress_at = now
+        percent = round(100.0 * done / total, 1) if total else 0.0
+        self._say(Progress(**self._base(subject), stage=self._stage, percent=percent, done=done, total=total))
+
+    def finished(self, subject: Subject, product: Product) -> None:
+        """The stage's product and its warnings."""
+        for warning in product.warnings:
+            self._say(
+                WarningGiven(**self._base(subject), stage=self._stage, code=warning.code, message=warning.message)
+            )
+        self._say(Finished(**self._base(subject), stage=self._stage, seconds=product.seconds, cached=product.cached))
+
+    def conflict(self, subject: Subject) -> None:
+        """The id is another request's; that job goes on untouched."""
+        message = "Another request has this job id; send this one under an id of its own."
+        self._say(Conflict(**self._base(subject), message=message))
+
+    def rejected(
+        self, subject: Subject, code: Code, message: str, field: str | None = None, allowed: str | None = None
+    ) -> None:
+        """End the job: the input can't be rendered."""
+        self.end(
+            RejectedEvent(
+                **self._base(subject), stage=self._stage, code=code, message=message, field=field, allowed=allowed
+            )
+        )
+
+    def failed(self, subject: Subject, code: Code, message: str) -> None:
+        """End the job: we could not render it, or it was cancelled."""
+        self.end(Failed(**self._base(subject), stage=self._stage, code=code, message=message))
+
+    def end(self, event: Done | RejectedEvent | Failed) -> Done | RejectedEvent | Failed:
+        """End the job with this event, unless it has ended; what is said is what was stored first."""
+        claim = self._patience(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
+        self._say(claim.winner)
+        return claim.winner
+
+    def settle(self) -> None:
+        """Wait until everything said is on the broker. Raises DeliveryFailed."""
+        for delivery in self._pending:
+            delivery.wait()
+        self._pending.clear()
+
+    def _base(self, subject: Subject) -> dict[str, Any]:
+        return {
+            "job_id": subject.job_id,
+            "tenant": subject.tenant,
+            "request_id": subject.request_id,
+            "time_ms": time.time_ns() // 1_000_000,
+            "attempt": self.attempt,
+            "trace_id": trace_id(),
+            "batch": subject.batch,
+            "labels": subject.labels,
+        }
+
+    def _say(self, event: AnyEvent) -> None:
+        value = event.model_dump_json(exclude_none=True).encode()
+        found = [*message_headers.event_headers(event), *inject()]
+        self._pending.append(self._outbox.send(self._topic, event.job_id.encode(), value, found))

@@ -1,0 +1,204 @@
+"""One attempt of a stage at a task: fetch, work in the child, store. Says nothing to Kafka."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from shared.messages.codes import Rejected
+from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.task import Product, RenderTask, Warned
+from shared.runtime.admission import MIB, rejection
+from shared.runtime.patience import Patience
+from shared.runtime.reports import Reports
+from shared.runtime.sequences import Downloads, Uploads
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.slot_process import SlotProcess
+from shared.runtime.store import Store
+from shared.slot import records
+from shared.slot.spec import StageSpec
+from shared.storage import keys
+from shared.storage.errors import ArtifactMissing, InputError
+from shared.storage.manifest import read_manifest
+from shared.storage.space import require_free
+
+
+class JobCancelled(Exception):
+    """The job was cancelled while it was worked on."""
+
+
+class HandlerBroken(Exception):
+    """The handler raised something it should not have; ``exception`` is the class, ``stack`` where it came from."""
+
+    def __init__(self, record: records.Broken) -> None:
+        super().__init__(f"{record.exception}: {record.message}")
+        self.exception = record.exception
+        self.stack = record.stack
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt; ``run`` once. Its artifacts lie under a prefix of its own, so that rivals never overwrite."""
+
+    task: RenderTask
+    spec: StageSpec
+    store: Store
+    settings: RuntimeSettings
+    patience: Patience
+    child: SlotProcess
+    cancelled: Callable[[], bool]
+    progress: Callable[[int, int], None]
+    reports: Reports
+    id: str = field(default_factory=lambda: uuid4().hex)
+    prefix: str = ""
+
+    def run(self) -> Product:
+        """The stage's product, stored.
+
+        Raises Rejected, JobCancelled, HandlerBroken, ChildDied, StorageError (missing or altered artifacts; an
+        unavailable store; too little disk).
+        """
+        start = time.monotonic()
+        scratch = Path(tempfile.mkdtemp(prefix=f"lipstage-{self.spec.name}-", dir=self.settings.scratch_dir))
+        try:
+            self.patience(
+                lambda: require_free(scratch, self.spec.needs_bytes(self.task), self.settings.free_space_reserve_mb)
+            )
+            inputs, digests = self._fetch(scratch)
+            digest = self._cache_digest(digests)
+            tenant, stage = self.task.request.tenant, self.spec.name
+            if digest is not None:
+                cached = self.patience(lambda: self.store.cache.lookup(tenant, stage, digest))
+                self.reports.cache(hit=cached is not None)
+                if cached is not None:
+                    return cached.model_copy(update={"attempt": self.id, "seconds": time.monotonic() - start})
+                self.prefix = f"{keys.cache_prefix(tenant, stage, digest)}{self.id}/"
+            else:
+                self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
+            product = self._work(scratch, inputs)
+            product = product.model_copy(update={"seconds": time.monotonic() - start})
+            if digest is not None:
+                self.patience(lambda: self.store.cache.store(tenant, stage, digest, product))
+            return product
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _fetch(self, scratch: Path) -> tuple[dict[str, Path], dict[str, str]]:
+        """Inputs as local files, and their SHA-256 digests, by role."""
+        folder = scratch / "in"
+        folder.mkdir()
+        paths: dict[str, Path] = {}
+        digests: dict[str, str] = {}
+        for role, source in self.spec.inputs.items():
+            path = folder / role
+            with self.reports.span("artifact.get", {"artifact.role": role}) as span:
+                if source.startswith("request."):
+                    digests[role], size = self._fetch_input(source.removeprefix("request."), path)
+                else:
+                    ref = self._artifact(source)
+                    self.patience(lambda r=ref, p=path: self.store.artifacts.get(r, p))  # type: ignore[misc]
+                    digests[role], size = ref.sha256, ref.size
+                span.set_attribute("artifact.bytes", size)
+            self.reports.bytes("get", size)
+            path.chmod(0o444)
+            paths[role] = path
+        return paths, digests
+
+    def _fetch_input(self, name: str, path: Path) -> tuple[str, int]:
+        ref: InputRef = getattr(self.task.request, name)
+        limit = (self.settings.max_portrait_mb if name == "portrait" else self.settings.max_speech_mb) * MIB
+        tenant = self.task.request.tenant
+        try:
+            digest = self.patience(lambda: self.store.inputs.get(ref, path, limit, tenant=tenant))
+        except InputError as e:
+            raise rejection(e, name, limit) from e
+        return digest.sha256, digest.size
+
+    def _artifact(self, source: str) -> ArtifactRef:
+        stage, _, role = source.partition("/")
+        product = self.task.products.get(stage)
+        if product is None or role not in product.artifacts:
+            raise ArtifactMissing(f"the task names no artifact {source}")
+        return product.artifacts[role]
+
+    def _cache_digest(self, digests: dict[str, str]) -> str | None:
+        if self.spec.cache_version is None:
+            return None
+        parameters = self.spec.cache_parameters(self.task) if self.spec.cache_parameters else {}
+        return self.store.cache.digest(
+            self.task.request.tenant, self.spec.name, self.spec.cache_version, digests, parameters
+        )
+
+    def _work(self, scratch: Path, inputs: dict[str, Path]) -> Product:
+        work_folder, chunk_folder = scratch / "work", scratch / "chunks"
+        work_folder.mkdir()
+        chunk_folder.mkdir()
+        manifests = {
+            role: self.patience(lambda s=source: read_manifest(self.store.artifacts, self._artifact(s)))  # type: ignore[misc]
+            for role, source in self.spec.streams.items()
+        }
+        uploads = Uploads(self.store, self.patience, self.child, self.prefix)
+        downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder)
+        work = records.Work(
+            job=self.task,
+            inputs={role: str(path) for role, path in inputs.items()},
+            chunk_counts=downloads.counts,
+            scratch=str(work_folder),
+        )
+        warnings: list[Warned] = []
+
+        def on_record(record: records.FromChild) -> None:
+            if isinstance(record, records.FileReady):
+                uploads.add(record)
+            elif isinstance(record, records.Want):
+                downloads.want(record)
+            elif isinstance(record, records.Warned):
+                warnings.append(Warned(code=record.code, message=record.message))
+            elif isinstance(record, records.Progress):
+                self.progress(record.done, record.total)
+            else:
+                self.reports.take(record)
+
+        def interrupted() -> bool:
+            for failure in (downloads.failure, uploads.failure):
+                if failure is not None:
+                    raise failure
+            return self.cancelled()
+
+        try:
+            ending = self.child.run(work, on_record, interrupted, self.spec.deadline_s)
+            self._raise_unless_finished(ending)
+            assert isinstance(ending, records.Finished)
+            artifacts = self._store_files(ending) | uploads.finish()
+        finally:
+            uploads.close()
+            downloads.close()
+        return Product(attempt=self.id, artifacts=artifacts, facts=ending.facts, warnings=tuple(warnings))
+
+    def _raise_unless_finished(self, ending: records.Ending) -> None:
+        match ending:
+            case records.Refused():
+                raise Rejected(ending.code, ending.message, field=ending.field, allowed=ending.allowed)
+            case records.CancelledTask():
+                raise JobCancelled
+            case records.Broken():
+                raise HandlerBroken(ending)
+
+    def _store_files(self, ending: records.Finished) -> dict[str, ArtifactRef]:
+        artifacts: dict[str, ArtifactRef] = {}
+        for role, name in ending.files.items():
+            path = Path(name)
+            key = f"{self.prefix}{path.name}"
+            with self.reports.span("artifact.put", {"artifact.role": role}) as span:
+                artifacts[role] = self.patience(lambda p=path, k=key: self.store.artifacts.put(p, k))  # type: ignore[misc]
+                span.set_attribute("artifact.bytes", artifacts[role].size)
+            self.reports.bytes("put", artifacts[role].size)
+        return artifacts
+
+    def discard(self) -> None:
+        """Delete what this attempt stored: it lost, or failed."""
+        if self.prefix:
+            self.store.artifacts.delete_prefix(self.prefix)

@@ -1,0 +1,73 @@
+"""Jobs that users want cancelled: read from ``render.cancel`` by every service, without a group."""
+
+import json
+import threading
+import time
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaException, TopicPartition
+
+from shared.runtime.kafka_config import METADATA_TIMEOUT_S
+
+HORIZON_S = 24 * 3600
+"""Older cancels concern jobs that have ended, or will at their deadline."""
+log = structlog.get_logger()
+
+
+class Cancellations:
+    """The set of cancelled jobs, kept up to date by a thread of its own."""
+
+    def __init__(self, consumer: Any, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._jobs: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cancellations", daemon=True)
+
+    def start(self) -> None:
+        """Read what is there from the last day on, then follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._jobs
+
+    def _run(self) -> None:
+        try:
+            self._assign()
+            while not self._stop.is_set():
+                message = self._consumer.poll(0.2)
+                if message is not None and message.error() is None:
+                    self._take(message.key(), message.value())
+        finally:
+            self._consumer.close()
+
+    def _assign(self) -> None:
+        since = int((time.time() - HORIZON_S) * 1000)
+        while not self._stop.is_set():
+            try:
+                known = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
+                wanted = [TopicPartition(self._topic, p, since) for p in known.partitions]
+                self._consumer.assign(self._consumer.offsets_for_times(wanted, timeout=METADATA_TIMEOUT_S))
+                return
+            except KafkaException as e:
+                log.warning("cancel_topic_unavailable", error=str(e.args[0]))
+                self._stop.wait(1.0)
+
+    def _take(self, key: bytes | None, value: bytes | None) -> None:
+        """One record: key = job id; a tombstone takes the cancel back. What can't be read concerns nobody."""
+        try:
+            job = (key or b"").decode()
+            if value is None:
+                self._jobs.pop(job, None)
+            elif isinstance(json.loads(value), dict) and job:
+                self._jobs[job] = time.time()
+        except ValueError:
+            log.warning("cancel_unreadable")
+        oldest = time.time() - HORIZON_S
+        self._jobs = {job: at for job, at in self._jobs.items() if at > oldest}

@@ -1,0 +1,242 @@
+"""What a slot does with one record, from its arrival to the moment it may be committed."""
+
+import time
+import traceback
+from collections.abc import Callable
+
+import structlog
+from confluent_kafka import KafkaException
+from opentelemetry.context import get_current
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
+from pydantic import ValidationError
+
+from shared.messages.admission import advice
+from shared.messages.codes import Code, Rejected
+from shared.messages.pipeline import STAGES
+from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
+from shared.runtime.admission import Conflicting, Refused, admit
+from shared.runtime.announcer import Announcer, Subject
+from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
+from shared.runtime.cancellations import Cancellations
+from shared.runtime.dead_letters import Reason, send_letter
+from shared.runtime.handoff import Handoff
+from shared.runtime.outbox import DeliveryFailed, Outbox
+from shared.runtime.patience import Patience
+from shared.runtime.record import Lease, Record
+from shared.runtime.reports import Reports
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.runtime.store import Store
+from shared.slot.spec import StageSpec
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, StoreUnavailable
+from shared.telemetry import metrics
+from shared.telemetry.propagation import extract, trace_id, traceparent
+from shared.telemetry.tracing import Tracing
+
+log = structlog.get_logger()
+
+
+class LeaseLost(Exception):
+    """The partition is another's now: that member does this work; here nothing is said or handed on."""
+
+
+class Flow:
+    """Settles records of one stage. Shared by its slots; ``settle`` runs in a slot's thread.
+
+    An exception that leaves ``settle`` means that nothing was settled: the broker or the store does not answer. The
+    service then ends, the record is delivered again.
+    """
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        group: str,
+        settings: RuntimeSettings,
+        store: Store,
+        outbox: Outbox,
+        tracing: Tracing,
+        cancellations: Cancellations,
+    ) -> None:
+        self._spec = spec
+        self._group = group
+        self._settings = settings
+        self._store = store
+        self._outbox = outbox
+        self._tracing = tracing
+        self._cancellations = cancellations
+        self._patience = Patience(settings.store_patience_s)
+        self._handoff = Handoff(spec, settings, store, outbox, tracing, self._patience)
+
+    def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
+        """Do the record's work and say its outcome; when this returns the record may be committed."""
+        context = extract(record.headers)
+        sender = get_current_span(context).get_span_context()
+        wait_s = max(0.0, time.time() - record.timestamp_ms / 1000)
+        start = time.monotonic()
+        announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._patience)
+        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_s)
+        with self._tracing.tracer.start_as_current_span(
+            f"process {record.topic}",
+            context=context,
+            kind=SpanKind.CONSUMER,
+            links=[Link(sender)] if sender.is_valid else [],
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "process",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": record.topic,
+                "messaging.destination.partition.id": str(record.partition),
+                "messaging.kafka.offset": record.offset,
+                "messaging.consumer.group.name": self._group,
+                "queue.wait_ms": round(wait_s * 1000),
+            },
+        ) as span:
+            # A plain client sends no trace: then this span is the root, and the render's summary belongs under it.
+            submitted = traceparent(context) or traceparent(get_current())
+            outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+            announcer.settle()
+            span.set_attribute("outcome", outcome)
+        metrics.TASKS.labels(self._spec.name, outcome, code).inc()
+        metrics.TASK_SECONDS.labels(self._spec.name).observe(
+            time.monotonic() - start, exemplar=metrics.exemplar(trace_id(context))
+        )
+        structlog.contextvars.unbind_contextvars("job")
+
+    def _settle(
+        self,
+        record: Record,
+        lease: Lease,
+        child: SlotProcess,
+        announcer: Announcer,
+        span: Span,
+        submitted: str | None,
+    ) -> tuple[str, str]:
+        """Outcome and code, for the metrics."""
+        try:
+            task = self._task(record, submitted)
+        except Refused as e:
+            announcer.rejected(e.subject, e.why.code, e.why.message, e.why.field, e.why.allowed)
+            return "rejected", e.why.code
+        except Conflicting as e:
+            announcer.conflict(e.subject)
+            return "conflict", ""
+        except ValueError as e:
+            return self._give_up(record, None, announcer, span, Reason(Code.POISON, "poison", str(e), type(e).__name__))
+        subject = Subject.of(task)
+        structlog.contextvars.bind_contextvars(job=task.job_id)
+        span.set_attributes({"render.job": task.job_id, "tenant": task.request.tenant, "engine": task.request.engine})
+        try:
+            self._render(task, lease, child, announcer, span)
+            return "done", ""
+        except Rejected as e:
+            announcer.rejected(subject, e.code, e.message, e.field, e.allowed)
+            return "rejected", e.code
+        except JobCancelled:
+            announcer.failed(subject, Code.CANCELLED, "The job was cancelled.")
+            return "cancelled", Code.CANCELLED
+        except LeaseLost:
+            return "lost", ""
+        except (ArtifactMissing, ArtifactAltered) as e:
+            reason = Reason(e.code, "poison", str(e), type(e).__name__)
+        except NoSpace as e:
+            reason = Reason(e.code, "failed", str(e), type(e).__name__)
+        except ChildDied as e:
+            reason = Reason(Code.CRASH_LOOP, "crash_loop", f"{self._settings.tries} attempts: {e}", type(e).__name__)
+        except HandlerBroken as e:
+            reason = Reason(Code.INTERNAL, "failed", str(e), e.exception, e.stack)
+        except (StoreUnavailable, DeliveryFailed, KafkaException):
+            raise  # Not this record's fault: it must be delivered again, not given up.
+        except (KeyError, ValidationError) as e:
+            # A task that parses, but lacks what earlier stages should have put there.
+            reason = Reason(Code.POISON, "poison", str(e), type(e).__name__, traceback.format_exc())
+        except Exception as e:  # noqa: BLE001 - a record that breaks us would break every replica in turn
+            reason = Reason(Code.INTERNAL, "failed", str(e), type(e).__name__, traceback.format_exc())
+        return self._give_up(record, subject, announcer, span, reason)
+
+    def _task(self, record: Record, submitted: str | None) -> RenderTask:
+        """The record as a task. Raises Refused and Conflicting at the front, ValueError (poison) further in."""
+        if self._spec.name == STAGES[0]:
+            return admit(record, submitted, self._store, self._settings, self._patience)
+        if record.value is None or len(record.value) > MAX_ENVELOPE_BYTES:
+            raise ValueError("the record has no value, or one that is too large")
+        return RenderTask.parse(record.value)
+
+    def _render(self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span) -> None:
+        subject = Subject.of(task)
+        if task.job_id in self._cancellations:
+            raise JobCancelled
+        if self._spec.name == STAGES[0]:
+            announcer.accepted(subject, task.request.engine)
+        product = self._handoff.completed(task)
+        if product is None:
+            attempt, made = self._attempts(task, child, announcer, span)
+            if self._spec.name == STAGES[0]:
+                made = made.model_copy(update={"warnings": (*advice(task.request), *made.warnings)})
+            claim = self._handoff.complete(task, made)
+            if not claim.won:
+                self._discard(attempt)
+            product = claim.winner
+            announcer.finished(subject, product)
+        if not lease.held:
+            raise LeaseLost
+        self._handoff.hand_on(task.with_product(self._spec.name, product), announcer)
+
+    def _attempts(
+        self, task: RenderTask, child: SlotProcess, announcer: Announcer, span: Span
+    ) -> tuple[Attempt, Product]:
+        """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised."""
+        subject = Subject.of(task)
+        while True:
+            span.set_attribute("attempt", announcer.attempt)
+            announcer.started(subject)
+            attempt = Attempt(
+                task=task,
+                spec=self._spec,
+                store=self._store,
+                settings=self._settings,
+                patience=self._patience,
+                child=child,
+                cancelled=self._cancelled(task.job_id),
+                progress=lambda done, total: announcer.progress(subject, done, total),
+                reports=Reports(self._spec.name, self._tracing.tracer),
+            )
+            try:
+                return attempt, attempt.run()
+            except ChildDied as e:
+                log.warning("child_died", attempt=announcer.attempt, reason=str(e))
+                self._discard(attempt)
+                metrics.CHILD_STARTS.labels(self._spec.name).inc()
+                child.start()
+                if announcer.attempt >= self._settings.tries:
+                    raise
+                announcer.attempt += 1
+            except (Rejected, JobCancelled, HandlerBroken):
+                self._discard(attempt)
+                raise
+
+    def _cancelled(self, job_id: str) -> Callable[[], bool]:
+        return lambda: job_id in self._cancellations
+
+    def _discard(self, attempt: Attempt) -> None:
+        self._patience(attempt.discard)
+
+    def _give_up(
+        self, record: Record, subject: Subject | None, announcer: Announcer, span: Span, reason: Reason
+    ) -> tuple[str, str]:
+        """Dead letter, then the job's end: the letter must be on the broker before the record is committed."""
+        log.error("dead_letter", code=reason.code, kind=reason.kind, error=reason.exception, origin=reason.stack)
+        span.set_status(Status(StatusCode.ERROR, reason.message))
+        span.set_attribute("error.type", reason.code.value)
+        send_letter(
+            self._outbox,
+            self._settings.topic_prefix,
+            record,
+            reason,
+            stage=self._spec.name,
+            group=self._group,
+            attempts=announcer.attempt,
+        ).wait()
+        metrics.DEAD_LETTERS.labels(self._spec.name, reason.code).inc()
+        if subject is not None:
+            announcer.failed(subject, reason.code, "The render failed; the operator finds it in the dead letters.")
+        return "dead_letter", reason.code

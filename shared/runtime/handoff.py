@@ -1,0 +1,147 @@
+"""After the work: the marker that says who won, then the next stage's task, or the job's end."""
+
+import time
+from collections.abc import Mapping
+
+import structlog
+from botocore.exceptions import ClientError
+from opentelemetry.trace import SpanKind
+
+from shared.messages import headers as message_headers
+from shared.messages.events import Done
+from shared.messages.outcome import done, seconds, summary_attributes
+from shared.messages.pipeline import following
+from shared.messages.refs import ArtifactRef
+from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
+from shared.runtime.announcer import Announcer
+from shared.runtime.outbox import Outbox
+from shared.runtime.patience import Patience
+from shared.runtime.routing import RoundRobin
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.store import Store
+from shared.slot.spec import StageSpec
+from shared.storage import keys, markers
+from shared.storage.errors import StorageError, StoreUnavailable
+from shared.storage.manifest import read_manifest
+from shared.telemetry.ids import derived_span_id, preset_span_id
+from shared.telemetry.propagation import parent, trace_id
+from shared.telemetry.tracing import Tracing
+
+log = structlog.get_logger()
+
+
+class Handoff:
+    """Hands a finished stage's product on. Idempotent: a redelivered record does all of it again to the same effect."""
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        settings: RuntimeSettings,
+        store: Store,
+        outbox: Outbox,
+        tracing: Tracing,
+        patience: Patience,
+    ) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._store = store
+        self._outbox = outbox
+        self._tracing = tracing
+        self._patience = patience
+        self._route = RoundRobin()
+
+    def completed(self, task: RenderTask) -> Product | None:
+        """The stage's product when some attempt has completed it."""
+        tenant, job = task.request.tenant, task.job_id
+        return self._patience(lambda: markers.read_completion(self._store.documents, tenant, job, self._spec.name))
+
+    def complete(self, task: RenderTask, product: Product) -> markers.Claim[Product]:
+        """Set the completion marker, or learn who did."""
+        tenant, job = task.request.tenant, task.job_id
+        return self._patience(
+            lambda: markers.claim_completion(self._store.documents, tenant, job, self._spec.name, product)
+        )
+
+    def hand_on(self, task: RenderTask, announcer: Announcer) -> None:
+        """The next stage's task is on the broker, or the job has ended, when this returns.
+
+        ``task`` holds this stage's product. Raises DeliveryFailed, StoreUnavailable.
+        """
+        step = following(self._spec.name)
+        if step is None:
+            self._end(task, announcer)
+            return
+        topic = self._settings.topic(step.source.format(engine=task.request.engine))
+        value = task.dump()
+        if len(value) > MAX_ENVELOPE_BYTES:
+            raise ValueError(f"a task of {len(value)} bytes is over the limit of {MAX_ENVELOPE_BYTES}")
+        partition = self._route.choose(topic, self._outbox.partitions(topic))
+        headers = message_headers.task_headers(task, step.name, time.time_ns() // 1_000_000)
+        self._outbox.send_task(topic, task.job_id, value, list(headers), partition).wait()
+
+    def _end(self, task: RenderTask, announcer: Announcer) -> None:
+        files = self._delivered(task)
+        event = announcer.end(
+            done(
+                task,
+                files,
+                now_ms=time.time_ns() // 1_000_000,
+                attempt=announcer.attempt,
+                trace_id=trace_id(),
+            )
+        )
+        announcer.settle()
+        if isinstance(event, Done):
+            self._summarise(task, event)
+            self._sweep(task)
+
+    def _delivered(self, task: RenderTask) -> Mapping[str, ArtifactRef]:
+        """Video and poster where the user wants them; copied, so that the job's own stay as its record."""
+        own = task.products[self._spec.name].artifacts
+        output = task.request.output
+        if output is None:
+            return own
+        settings, client = self._store.settings, self._store.artifacts.client
+        target = settings.artifact_bucket(output.bucket)
+        copied: dict[str, ArtifactRef] = {}
+        for role, ref in own.items():
+            key = keys.output(task.request.tenant, output.prefix, task.job_id, ref.key.rpartition("/")[2])
+            source = {"Bucket": settings.artifact_bucket(ref.bucket), "Key": ref.key}
+
+            def copy(k: str = key, s: dict[str, str] = source) -> None:
+                try:
+                    client.copy_object(Bucket=target, Key=k, CopySource={"Bucket": s["Bucket"], "Key": s["Key"]})
+                except ClientError as e:
+                    raise StoreUnavailable(f"copying to the output bucket: {e}") from e
+
+            self._patience(copy)
+            copied[role] = ref.model_copy(update={"bucket": output.bucket, "key": key})
+        return copied
+
+    def _summarise(self, task: RenderTask, event: Done) -> None:
+        """The `render` span: whole render, every queried attribute; its id comes from the job, so it is one span."""
+        with preset_span_id(derived_span_id(task.job_id, task.request_id)):
+            span = self._tracing.tracer.start_span(
+                "render",
+                context=parent(task.submit_traceparent),
+                kind=SpanKind.INTERNAL,
+                attributes={
+                    **summary_attributes(task),
+                    **{f"seconds.{stage}": value for stage, value in seconds(task).items()},
+                    "outcome": "done",
+                },
+                start_time=task.submitted_ms * 1_000_000,
+            )
+        span.end(event.time_ms * 1_000_000)
+
+    def _sweep(self, task: RenderTask) -> None:
+        """Delete the chunks that only this job's stages needed; what fails here the bucket's lifecycle rule finds."""
+        for source in self._spec.streams.values():
+            stage, _, role = source.partition("/")
+            ref = task.products[stage].artifacts[role]
+            try:
+                manifest = read_manifest(self._store.artifacts, ref)
+                self._store.artifacts.delete([chunk.ref.key for chunk in manifest.chunks])
+                self._store.artifacts.delete([ref.key])
+            except StorageError as e:
+                log.info("sweep_left_to_lifecycle", error=type(e).__name__)

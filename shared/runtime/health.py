@@ -1,0 +1,67 @@
+"""The health port: liveness, readiness and metrics, on a thread that no task can block."""
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Probe = Callable[[], str | None]
+"""None when all is well, else the reason in a few words."""
+Metrics = Callable[[str], tuple[bytes, str]]
+"""From the Accept header to body and content type."""
+
+
+class HealthServer:
+    """Serves ``/livez``, ``/readyz`` and ``/metrics``.
+
+    Alive means that the pump polls; ready, that the model is loaded and the group joined. A busy service is both.
+    """
+
+    def __init__(self, host: str, port: int, live: Probe, ready: Probe, metrics: Metrics) -> None:
+        self._live = live
+        self._ready = ready
+        self._metrics = metrics
+        self._server = ThreadingHTTPServer((host, port), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/metrics":
+                    body, content_type = owner._metrics(self.headers.get("Accept", ""))
+                    self._answer(200, body, content_type)
+                elif self.path in ("/livez", "/readyz"):
+                    reason = (owner._live if self.path == "/livez" else owner._ready)()
+                    body = json.dumps({"ok": reason is None, "reason": reason}).encode()
+                    self._answer(200 if reason is None else 503, body, "application/json")
+                else:
+                    self._answer(404, b"", "text/plain")
+
+            def _answer(self, status: int, body: bytes, content_type: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Probes come every second; they are not worth a line."""
+
+        return Handler

@@ -1,0 +1,113 @@
+"""Everything a service produces goes through here, and is known to be on the broker before anything is committed."""
+
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from shared.runtime.kafka_config import METADATA_TIMEOUT_S
+from shared.runtime.record import Headers
+
+POLL_S = 0.1
+FLUSH_S = 10.0
+PARTITIONS_TTL = 1000
+"""Sends after which a topic's partition count is asked for again: topics may grow."""
+
+
+class DeliveryFailed(Exception):
+    """The broker did not take a record within delivery.timeout.ms, or refused it."""
+
+
+class Delivery:
+    """The report of one record."""
+
+    def __init__(self) -> None:
+        self._report: Future[None] = Future()
+
+    def reported(self, error: KafkaError | None, _: object) -> None:
+        """The producer's callback; runs in the outbox's thread, so it only notes."""
+        if error is None:
+            self._report.set_result(None)
+        else:
+            self._report.set_exception(DeliveryFailed(f"{error.name()}: {error.str()}"))
+
+    def wait(self) -> None:
+        """Block until the record is on the broker. Raises DeliveryFailed."""
+        self._report.result()
+
+
+class Outbox:
+    """Two producers, one thread that serves their reports.
+
+    ``traced`` is instrumented: a task's send is a span, and its context the parent of the next stage. ``raw`` sends
+    events and dead letters with the headers they are given. Thread-safe.
+    """
+
+    def __init__(self, traced: Any, raw: Any) -> None:
+        self._traced = traced
+        self._raw = raw
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._serve, args=(p,), daemon=True) for p in (traced, raw)]
+        for thread in self._threads:
+            thread.start()
+
+    def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
+        """Hand a task on, inside the current span. ``headers`` must hold no traceparent: the producer adds it."""
+        delivery = Delivery()
+        self._produce(
+            self._traced,
+            topic=topic,
+            key=key.encode(),
+            value=value,
+            headers=list(headers),
+            partition=partition,
+            on_delivery=delivery.reported,
+        )
+        return delivery
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
+        """Send a record exactly as given; its partition is that of its key (murmur2)."""
+        delivery = Delivery()
+        self._produce(
+            self._raw, topic=topic, key=key, value=value, headers=list(headers), on_delivery=delivery.reported
+        )
+        return delivery
+
+    def _produce(self, producer: Any, **record: Any) -> None:
+        while True:
+            try:
+                producer.produce(**record)
+                return
+            except BufferError:
+                # The local queue is full: the broker is slow or away. Waiting here is the back-pressure.
+                self._stop.wait(POLL_S)
+            except KafkaException as e:
+                raise DeliveryFailed(str(e.args[0])) from e
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has. Raises DeliveryFailed when the broker does not say."""
+        count, uses = self._counts.get(topic, (0, 0))
+        if uses == 0:
+            try:
+                known = self._raw.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+            except KafkaException as e:
+                raise DeliveryFailed(f"no metadata of {topic}: {e.args[0]}") from e
+            if known.error is not None:
+                raise DeliveryFailed(f"{topic}: {known.error.name()}")
+            count, uses = len(known.partitions), PARTITIONS_TTL
+        self._counts[topic] = (count, uses - 1)
+        return count
+
+    def close(self) -> None:
+        """Wait for what is under way, bounded."""
+        for producer in (self._traced, self._raw):
+            producer.flush(FLUSH_S)
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+
+    def _serve(self, producer: Any) -> None:
+        while not self._stop.is_set():
+            producer.poll(POLL_S)

@@ -1,0 +1,244 @@
+"""The pump: the one thread that owns the consumer. Feeds slots, keeps the membership, commits what is done."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from shared.runtime.record import Lease, Record
+from shared.runtime.tracker import Tracker
+
+BUSY_POLL_S = 0.01
+"""While a slot works its end must be seen at once; 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""
+IDLE_POLL_S = 0.25
+STATE_LOST = {
+    KafkaError._STATE,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError._NO_OFFSET,
+    KafkaError._ASSIGNMENT_LOST,
+}
+"""Commit errors that say: the partition is another's now. Information, not failure: the record comes again there."""
+
+Partition = tuple[str, int]
+log = structlog.get_logger()
+
+
+class Pump:
+    """Polls, feeds, settles.
+
+    ``feed`` gets a record and its lease and starts it in a free slot; the slot's thread calls ``done`` afterwards.
+    Never more than ``capacity`` records are out; once another waits the partitions are paused and polling goes on, so a
+    task may take longer than ``max.poll.interval.ms``.
+    """
+
+    def __init__(
+        self,
+        consumer: Any,
+        topics: Sequence[str],
+        capacity: int,
+        feed: Callable[[Record, Lease], None],
+        barrier_s: float,
+    ) -> None:
+        self._consumer = consumer
+        self._topics = list(topics)
+        self._capacity = capacity
+        self._feed = feed
+        self._barrier_s = barrier_s
+        self._trackers: dict[Partition, Tracker] = {}
+        self._waiting: deque[Record] = deque()
+        self._settled: deque[tuple[Record, Lease]] = deque()
+        self._out = 0
+        self._paused: set[Partition] = set()
+        self.heartbeat = time.monotonic()
+        self.joined = Event()
+
+    def done(self, record: Record, lease: Lease) -> None:
+        """A slot's thread says that a record is settled (handed on, rejected or dead-lettered)."""
+        self._settled.append((record, lease))
+
+    def run(self, stop: Event, drain_s: float) -> None:
+        """Work until ``stop``; then let running tasks end within ``drain_s``, commit and leave the group.
+
+        Raises KafkaException on a fatal client error: the process should end and be started again.
+        """
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        try:
+            while not stop.is_set():
+                self._step(BUSY_POLL_S if self._out else IDLE_POLL_S)
+            self._drain(drain_s)
+        finally:
+            self._commit()
+            self._consumer.close()
+
+    @property
+    def busy(self) -> int:
+        """Records out in slots."""
+        return self._out
+
+    def _step(self, timeout: float) -> None:
+        self.heartbeat = time.monotonic()
+        self._settle()
+        self._feed_waiting()
+        self._set_flow()
+        message = self._consumer.poll(timeout)
+        if message is None:
+            return
+        if message.error() is not None:
+            self._on_error(message.error())
+            return
+        record = Record(
+            message.topic(),
+            message.partition(),
+            message.offset(),
+            message.key(),
+            message.value(),
+            list(message.headers() or []),
+            message.timestamp()[1],
+        )
+        tracker = self._trackers.get((record.topic, record.partition))
+        if tracker is not None:
+            tracker.start(record.offset)
+            self._waiting.append(record)
+            self._feed_waiting()
+
+    def _feed_waiting(self) -> None:
+        while self._waiting and self._out < self._capacity:
+            record = self._waiting.popleft()
+            self._out += 1
+            self._feed(record, self._trackers[record.topic, record.partition].lease)
+
+    def _settle(self) -> None:
+        news = False
+        while self._settled:
+            record, lease = self._settled.popleft()
+            self._out -= 1
+            tracker = self._trackers.get((record.topic, record.partition))
+            if tracker is not None and tracker.lease is lease:
+                tracker.finish(record.offset)
+                news = True
+        if news:
+            self._commit()
+
+    def _set_flow(self) -> None:
+        """Pause while a record waits for a slot, resume when none does; on transitions only.
+
+        A busy slot alone is no reason: pausing drops what was fetched and restarts the fetch session, which costs an
+        idle stage up to hundreds of milliseconds at its next record. So one record more than there are slots is taken
+        before the flow stops, and is at hand when a slot gets free.
+        """
+        full = bool(self._waiting) or self._capacity == 0
+        owned = set(self._trackers)
+        change = owned - self._paused if full else owned & self._paused
+        if not change:
+            return
+        partitions = [TopicPartition(*p) for p in change]
+        if full:
+            self._consumer.pause(partitions)
+            self._paused |= change
+        else:
+            self._consumer.resume(partitions)
+            self._paused -= change
+
+    def _commit(self, of: set[Partition] | None = None) -> None:
+        """Commit the contiguous prefixes, synchronously: rates are low, and a failure is known at once."""
+        offsets = []
+        for partition, tracker in self._trackers.items():
+            upto = tracker.committable()
+            if upto is not None and (of is None or partition in of):
+                offsets.append(TopicPartition(*partition, upto))
+        if not offsets:
+            return
+        try:
+            results = self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as e:
+            error = e.args[0]
+            if error.code() in STATE_LOST:
+                log.info("commit_after_loss", error=error.name())
+            elif error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT):
+                log.warning("commit_failed", error=error.name())  # Still committable: the next settle tries again.
+            else:
+                raise
+            return
+        for result in results:
+            if result.error is None:
+                self._trackers[result.topic, result.partition].committed(result.offset)
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        # pause() and resume() are silent no-ops before the assignment is applied.
+        consumer.incremental_assign(partitions)
+        for p in partitions:
+            self._trackers[p.topic, p.partition] = Tracker(Lease(p.topic, p.partition))
+            self._paused.discard((p.topic, p.partition))
+        # A pause survives a revocation: say explicitly what is wanted.
+        consumer.resume(partitions)
+        self.joined.set()
+        log.info("partitions_assigned", count=len(partitions))
+
+    def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """Barrier: running tasks of these partitions may end and be committed before the next owner starts."""
+        revoked = {(p.topic, p.partition) for p in partitions}
+        self._drop_waiting(revoked)
+        self._wait_for(revoked, self._barrier_s)
+        self._commit(revoked)
+        for partition in revoked:
+            tracker = self._trackers.pop(partition, None)
+            if tracker is not None:
+                tracker.lease.held = False
+        self._paused -= revoked
+        consumer.incremental_unassign(partitions)
+        log.info("partitions_revoked", count=len(partitions))
+
+    def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """The group went on without us: nothing may be committed, nothing handed on."""
+        lost = {(p.topic, p.partition) for p in partitions}
+        self._drop_waiting(lost)
+        for partition in lost:
+            tracker = self._trackers.pop(partition, None)
+            if tracker is not None:
+                tracker.lease.held = False
+        self._paused -= lost
+        consumer.incremental_unassign(partitions)
+        log.warning("partitions_lost", count=len(partitions))
+
+    def _drop_waiting(self, partitions: set[Partition]) -> None:
+        keep: deque[Record] = deque()
+        for record in self._waiting:
+            if (record.topic, record.partition) in partitions:
+                self._trackers[record.topic, record.partition].drop(record.offset)
+            else:
+                keep.append(record)
+        self._waiting = keep
+
+    def _wait_for(self, partitions: set[Partition], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.heartbeat = time.monotonic()
+            self._settle()
+            if not any(self._trackers[p].running for p in partitions if p in self._trackers):
+                return
+            time.sleep(BUSY_POLL_S)
+
+    def _drain(self, seconds: float) -> None:
+        """Stop taking, keep polling (membership), until running tasks have ended."""
+        self._drop_waiting(set(self._trackers))
+        self._capacity = 0
+        end = time.monotonic() + seconds
+        while self._out and time.monotonic() < end:
+            self._step(BUSY_POLL_S)
+        self._settle()
+        self._barrier_s = 0.0  # close() revokes; what still runs now has had its time.
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            raise KafkaException(error)
+        log.warning("kafka_error", error=error.name(), text=error.str())

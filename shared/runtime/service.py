@@ -1,0 +1,137 @@
+"""One stage as a service: wires the pieces, runs the pump in the main thread, ends cleanly."""
+
+import importlib
+import json
+import signal
+import threading
+import time
+from typing import Any, cast
+
+import structlog
+from confluent_kafka import KafkaException
+
+import shared
+from shared.messages.pipeline import step
+from shared.messages.topics import CANCEL
+from shared.runtime.cancellations import Cancellations
+from shared.runtime.flow import Flow
+from shared.runtime.health import HealthServer
+from shared.runtime.kafka_config import base, consumer_config, group_protocol, producer_config
+from shared.runtime.outbox import Outbox
+from shared.runtime.pump import Pump
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.slots import Slots
+from shared.runtime.store import Store
+from shared.slot.limits import no_core_dumps
+from shared.slot.spec import StageSpec
+from shared.storage.settings import StorageSettings
+from shared.telemetry import clients, logs, metrics, tracing
+
+PUMP_SILENT_S = 30.0
+"""A pump that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
+BARRIER_SHARE = 0.5
+"""Part of max.poll.interval that a revocation may wait for running tasks."""
+
+log = structlog.get_logger()
+
+
+class Service:
+    """Everything one process of a stage owns. ``spec`` takes the place of the stage's own, for benchmarks."""
+
+    def __init__(self, stage: str, settings: RuntimeSettings, spec: StageSpec | None = None) -> None:
+        place = step(stage)
+        per_engine = "{engine}" in place.source
+        spec = spec or cast("StageSpec", importlib.import_module(place.module).STAGE)
+        topic = settings.topic(place.source.format(engine=settings.engine))
+        group = settings.group(stage, settings.engine if per_engine else None)
+        name = f"{stage}-{settings.engine}" if per_engine else stage
+        self._stage = stage
+        self._settings = settings
+        self._stop = threading.Event()
+        self._failure: str | None = None
+        self._tracing = tracing.setup(stage, shared.__version__)
+        store = Store.open(StorageSettings())
+        produce = producer_config(settings, name)
+        self._outbox = Outbox(clients.traced_producer(self._tracing, produce), clients.raw_producer(produce))
+        readers = base(settings, f"{name}-cancel") | {"group.id": f"{group}.cancel", "enable.auto.commit": False}
+        self._cancellations = Cancellations(clients.raw_consumer(readers), settings.topic(CANCEL))
+        flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations)
+        self._slots = Slots(spec, settings.engine, settings.slots, flow.settle, self.fail)
+        consume = consumer_config(settings, name, group, group_protocol(settings))
+        self._pump = Pump(
+            clients.raw_consumer(consume | {"stats_cb": self._statistics}),
+            [topic],
+            settings.slots,
+            self._slots.feed,
+            BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
+        )
+        self._slots.on_done = self._pump.done
+        self._health = HealthServer(
+            settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition
+        )
+        metrics.BUILD.labels(shared.__version__, stage).set(1)
+
+    def run(self) -> int:
+        """Serve until SIGTERM, SIGINT or a failure that only a fresh process mends; the exit status."""
+        no_core_dumps()
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        self._health.start()
+        log.info("service_started", stage=self._stage, health_port=self._health.port)
+        self._cancellations.start()
+        self._slots.start()
+        drain = self._settings.drain_s
+        try:
+            while not self._slots.ready and not self._stop.is_set():
+                self._stop.wait(0.02)  # A member that can't work yet must not hold partitions.
+            self._pump.run(self._stop, drain)
+        except KafkaException as e:
+            self.fail(f"Kafka: {e.args[0]}")
+        self._slots.close()
+        self._cancellations.close()
+        self._outbox.close()
+        self._tracing.shutdown()
+        self._health.close()
+        log.info("service_stopped", failure=self._failure)
+        return 1 if self._failure else 0
+
+    def fail(self, reason: str) -> None:
+        """End the service: what is not settled will be delivered again. Any thread."""
+        self._failure = self._failure or reason
+        log.error("service_failed", reason=reason)
+        self._stop.set()
+
+    def live(self) -> str | None:
+        """Why this process should be killed, if it should."""
+        silent = time.monotonic() - self._pump.heartbeat
+        loading = not self._slots.ready
+        return None if loading or silent < PUMP_SILENT_S else f"the pump has not polled for {silent:.0f} s"
+
+    def ready(self) -> str | None:
+        """Why this process should get no work, if it should not."""
+        if self._failure or self._stop.is_set():
+            return self._failure or "the service is ending"
+        if not self._slots.ready:
+            return "the handler is loading"
+        return None if self._pump.joined.is_set() else "the consumer group has not been joined"
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self._stop.is_set():
+            self._failure = self._failure or f"ended at once by a second signal {number}"
+            raise SystemExit(1)
+        self._stop.set()
+
+    def _statistics(self, text: str) -> None:
+        for topic, found in json.loads(text).get("topics", {}).items():
+            for number, partition in found["partitions"].items():
+                if int(number) >= 0 and partition.get("consumer_lag", -1) >= 0:
+                    metrics.CONSUMER_LAG.labels(topic, number).set(partition["consumer_lag"])
+
+
+def serve(stage: str, engine: str | None = None) -> int:
+    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status."""
+    settings = RuntimeSettings()
+    if engine is not None:
+        settings = settings.model_copy(update={"engine": engine})
+    logs.setup(stage)
+    return Service(stage, settings).run()

@@ -1,0 +1,56 @@
+"""Settings of a stage service, from the environment (prefix LIPSTAGE_, Kafka's own names without)."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class RuntimeSettings(BaseSettings):
+    """What the runtime of every stage needs to know. Field docs give unit, default and reason."""
+
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, populate_by_name=True)
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092",
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "bootstrap_servers"),
+        description="Brokers, host:port[,host:port].",
+    )
+    kafka_properties_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("KAFKA_PROPERTIES_FILE", "kafka_properties_file"),
+        description="Any librdkafka property, one key=value a line: TLS, SASL.",
+    )
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Put before every topic and group.")
+    group_protocol: Literal["auto", "consumer", "classic"] = Field(
+        "auto", description="KIP-848 (consumer) where the broker offers it, else cooperative-sticky."
+    )
+    max_poll_interval_ms: int = Field(900_000, ge=6_000, description="Bounds the revocation barrier, not a task.")
+    engines: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("puppet",), description="Enabled engines, comma-separated; others are ENGINE_UNAVAILABLE."
+    )
+    engine: str = Field("puppet", description="The engine this infer service runs.")
+    slots: int = Field(1, ge=1, le=64, description="Children that work at the same time; infer: 1 per GPU.")
+    tries: int = Field(3, ge=1, le=10, description="Attempts of a task whose child dies, in all.")
+    store_patience_s: float = Field(60.0, ge=0, description="How long a task waits for a store that does not answer.")
+    drain_s: float = Field(120.0, ge=0, description="On SIGTERM: how long a running task may go on.")
+    free_space_reserve_mb: int = Field(512, ge=0, description="Disk that must stay free beside what a task needs.")
+    max_portrait_mb: int = Field(64, ge=1, description="Largest portrait object, MiB.")
+    max_speech_mb: int = Field(512, ge=1, description="Largest speech object, MiB.")
+    scratch_dir: Path | None = Field(None, description="Where tasks keep their files; default: the system's.")
+    health_host: str = Field("127.0.0.1", description="Address of the health port; 0.0.0.0 in a container.")
+    health_port: int = Field(0, ge=0, le=65535, description="Liveness, readiness, /metrics; 0: any free port.")
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    def topic(self, name: str) -> str:
+        """The topic's full name."""
+        return self.topic_prefix + name
+
+    def group(self, stage: str, engine: str | None = None) -> str:
+        """Consumer group of a stage; infer has one per engine."""
+        return f"{self.topic_prefix}lipstage.{stage}" + (f".{engine}" if engine else "")

@@ -1,0 +1,138 @@
+"""The parent's side of a slot: one child process and one pipe.
+
+The child is started as a program of its own, not by ``multiprocessing``: that would import the service's main module
+in the child, and pass it an environment full of credentials.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing import Pipe
+
+from pydantic import ValidationError
+
+from shared.slot import records
+from shared.slot.spec import StageSpec
+
+LOAD_TIMEOUT_S = 600.0
+"""Loading a diffusion model from a cold disk takes minutes; hanging for ever must not pass."""
+POLL_S = 0.1
+"""How soon a cancel is passed on."""
+SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY")
+"""Never in the child's environment: it opens hostile media and needs none of it."""
+
+OnRecord = Callable[[records.FromChild], None]
+
+
+class ChildDied(Exception):
+    """The child ended, hung past its deadline or spoke nonsense; the task may be tried again."""
+
+
+def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
+    """The child's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's)."""
+    kept = {k: v for k, v in environment.items() if not k.startswith(SECRET_PREFIXES)}
+    return {**kept, "LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class SlotProcess:
+    """One child. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the child's life to it."""
+
+    def __init__(self, spec: StageSpec, engine: str) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writing = threading.Lock()
+        self._load_seconds = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it lives."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> float:
+        """Start the child and wait until its handler is loaded; seconds that loading took. Raises ChildDied."""
+        self.stop()
+        self._pipe, theirs = Pipe(duplex=True)
+        command = [sys.executable, "-m", "shared.slot.child", "--pipe", str(theirs.fileno())]
+        command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
+        command += ["--memory-mb", str(self._spec.memory_mb or 0)]
+        environment = child_environment(os.environ, self._engine)
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
+        theirs.close()
+        end = time.monotonic() + LOAD_TIMEOUT_S
+        while (message := self._receive(end)) is None:
+            pass
+        if not isinstance(message, records.Ready):
+            raise self._death("the child spoke before it was ready")
+        return message.load_seconds
+
+    def send(self, message: records.Shipped | records.ChunkReady | records.Cancel | records.Work) -> None:
+        """Tell the child something; any thread. A child that has died is noticed by ``run``."""
+        with self._writing:
+            try:
+                self._pipe.send_bytes(message.model_dump_json().encode())
+            except OSError:
+                return
+
+    def run(
+        self, work: records.Work, on_record: OnRecord, cancelled: Callable[[], bool], deadline_s: float
+    ) -> records.Ending:
+        """Have the child do one task. Raises ChildDied.
+
+        ``on_record`` gets everything but the ending, in this thread; when it raises, the child is killed and the
+        exception passes.
+        """
+        self.send(work)
+        end = time.monotonic() + deadline_s
+        told = False
+        try:
+            while True:
+                if not told and cancelled():
+                    told = True
+                    self.send(records.Cancel())
+                message = self._receive(end)
+                if isinstance(message, records.Ending):
+                    return message
+                if message is not None:
+                    on_record(message)
+        except ChildDied:
+            raise
+        except BaseException:
+            self.kill()
+            raise
+
+    def _receive(self, end: float) -> records.FromChild | None:
+        """The next record, or None when none came for a moment. Raises ChildDied."""
+        if time.monotonic() > end:
+            raise self._death("the child did not answer before its deadline")
+        try:
+            return records.FROM_CHILD.validate_json(self._pipe.recv_bytes()) if self._pipe.poll(POLL_S) else None
+        except (EOFError, OSError):
+            raise self._death("the child died") from None
+        except ValidationError as e:
+            raise self._death("the child sent a record that can't be read") from e
+
+    def _death(self, why: str) -> ChildDied:
+        self.kill()
+        code = self._process.returncode if self._process is not None else None
+        return ChildDied(f"{why} (exit status {code})")
+
+    def kill(self) -> None:
+        """End the child now."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """End the child: an idle one sees the pipe close and leaves; one that does not is killed."""
+        if self._process is None:
+            return
+        self._pipe.close()
+        try:
+            self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None

@@ -1,0 +1,82 @@
+"""The slots of a service: a thread and a child each."""
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import structlog
+
+from shared.runtime.record import Lease, Record
+from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.slot.spec import StageSpec
+from shared.telemetry import metrics
+
+log = structlog.get_logger()
+
+Settle = Callable[[Record, Lease, SlotProcess], None]
+Done = Callable[[Record, Lease], None]
+
+
+class Slots:
+    """A fixed number of slots with one queue. The pump never feeds more records than there are slots."""
+
+    def __init__(self, spec: StageSpec, engine: str, count: int, settle: Settle, fatal: Callable[[str], None]) -> None:
+        self._spec = spec
+        self._settle = settle
+        self._fatal = fatal
+        self._queue: SimpleQueue[tuple[Record, Lease] | None] = SimpleQueue()
+        self._children = [SlotProcess(spec, engine) for _ in range(count)]
+        self._ready = [threading.Event() for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(child, ready), name=f"slot-{n}", daemon=True)
+            for n, (child, ready) in enumerate(zip(self._children, self._ready, strict=True))
+        ]
+        self.on_done: Done = lambda _record, _lease: None
+
+    def start(self) -> None:
+        """Start every child; they load in parallel."""
+        for thread in self._threads:
+            thread.start()
+
+    def feed(self, record: Record, lease: Lease) -> None:
+        """Give a record to the next free slot."""
+        self._queue.put((record, lease))
+
+    @property
+    def ready(self) -> bool:
+        """Whether every child has loaded its handler."""
+        return all(event.is_set() for event in self._ready)
+
+    def close(self) -> None:
+        """End the idle slots; one that still works is killed with its child."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread, child in zip(self._threads, self._children, strict=True):
+            thread.join(timeout=3.0)
+            if thread.is_alive():
+                child.kill()
+
+    def _work(self, child: SlotProcess, ready: threading.Event) -> None:
+        """The slot's thread: it starts the child, for the kernel ends the child with the thread that started it."""
+        try:
+            metrics.CHILD_STARTS.labels(self._spec.name).inc()
+            log.info("handler_loaded", seconds=round(child.start(), 3), pid=child.pid)
+            ready.set()
+            while (item := self._queue.get()) is not None:
+                record, lease = item
+                if child.pid is None:
+                    # Died while idle: nobody's attempt is spent on that.
+                    metrics.CHILD_STARTS.labels(self._spec.name).inc()
+                    child.start()
+                metrics.SLOTS_BUSY.labels(self._spec.name).inc()
+                try:
+                    self._settle(record, lease, child)
+                finally:
+                    metrics.SLOTS_BUSY.labels(self._spec.name).dec()
+                self.on_done(record, lease)
+            child.stop()
+        except ChildDied as e:
+            self._fatal(f"the handler can't be loaded: {e}")
+        except Exception as e:
+            log.exception("slot_failed")
+            self._fatal(f"{type(e).__name__}: {e}")

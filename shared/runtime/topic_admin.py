@@ -1,0 +1,101 @@
+"""Make the broker's topics what they should be: creates what is missing, says what differs, deletes nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
+
+from shared.messages.topics import Topic, topics
+from shared.runtime.kafka_config import METADATA_TIMEOUT_S, base
+from shared.runtime.settings import RuntimeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the wanted and the found state."""
+
+    topic: str
+    kind: Literal["create", "grow", "configure", "too_many_partitions"]
+    wanted: str
+    found: str = ""
+
+    @property
+    def applicable(self) -> bool:
+        """Whether apply() can make it; partitions can't be taken away."""
+        return self.kind != "too_many_partitions"
+
+
+def diff(settings: RuntimeSettings) -> list[Change]:
+    """What apply() would change. Raises KafkaException when the broker does not answer."""
+    admin = AdminClient(base(settings, "admin"))
+    found = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+    wanted = topics(settings.topic_prefix, settings.engines)
+    changes: list[Change] = []
+    for topic in wanted:
+        if topic.name not in found:
+            changes.append(Change(topic.name, "create", f"{topic.partitions} partitions"))
+            continue
+        have = len(found[topic.name].partitions)
+        if have < topic.partitions:
+            changes.append(Change(topic.name, "grow", str(topic.partitions), str(have)))
+        elif have > topic.partitions:
+            changes.append(Change(topic.name, "too_many_partitions", str(topic.partitions), str(have)))
+    existing = [t for t in wanted if t.name in found and t.config]
+    return changes + _config_changes(admin, existing)
+
+
+def _config_changes(admin: AdminClient, existing: list[Topic]) -> list[Change]:
+    if not existing:
+        return []
+    by_name = {t.name: t for t in existing}
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in by_name]
+    changes: list[Change] = []
+    for resource, future in admin.describe_configs(resources).items():
+        entries = future.result(timeout=METADATA_TIMEOUT_S)
+        for key, value in by_name[resource.name].config.items():
+            found = entries[key].value if key in entries else ""
+            if found != value:
+                changes.append(Change(resource.name, "configure", f"{key}={value}", f"{key}={found}"))
+    return changes
+
+
+def apply(settings: RuntimeSettings) -> list[Change]:
+    """Create, grow and configure; returns what was changed. Safe to repeat, also by several services at once.
+
+    Raises KafkaException when the broker refuses.
+    """
+    changes = [c for c in diff(settings) if c.applicable]
+    admin = AdminClient(base(settings, "admin"))
+    by_name = {t.name: t for t in topics(settings.topic_prefix, settings.engines)}
+    new = [
+        NewTopic(c.topic, num_partitions=by_name[c.topic].partitions, config=dict(by_name[c.topic].config))
+        for c in changes
+        if c.kind == "create"
+    ]
+    grown = [NewPartitions(c.topic, by_name[c.topic].partitions) for c in changes if c.kind == "grow"]
+    if new:
+        for future in admin.create_topics(new, operation_timeout=METADATA_TIMEOUT_S).values():
+            try:
+                future.result()
+            except KafkaException as e:
+                if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+    if grown:
+        for future in admin.create_partitions(grown, operation_timeout=METADATA_TIMEOUT_S).values():
+            future.result()
+    for c in changes:
+        if c.kind == "configure":
+            key, _, value = c.wanted.partition("=")
+            entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            resource = ConfigResource(ConfigResource.Type.TOPIC, c.topic, incremental_configs=[entry])
+            for future in admin.incremental_alter_configs([resource]).values():
+                future.result()
+    return changes

@@ -1,0 +1,93 @@
+"""The child process of a slot: loads the handler once, then runs one task at a time.
+
+Started as ``python -m shared.slot.child`` with the pipe's descriptor; holds no credentials and needs no network.
+"""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from shared.messages.codes import Rejected
+from shared.slot import limits, records
+from shared.slot.api import Cancelled, Handler, Task
+from shared.slot.context import PipeContext
+
+MAX_STACK_CHARACTERS = 8000
+
+
+def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.Ending:
+    """Run the handler on one task; whatever it raises becomes a record."""
+    context = PipeContext(pipe, Path(work.scratch), work.chunk_counts)
+    task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
+    try:
+        result = handler(context, task)
+    except Rejected as e:
+        return records.Refused(code=e.code, message=e.message, field=e.field, allowed=e.allowed)
+    except Cancelled:
+        return records.CancelledTask()
+    except (OSError, EOFError) as e:
+        if pipe.closed or isinstance(e, EOFError | BrokenPipeError):
+            raise
+        return _broken(e)
+    except Exception as e:  # noqa: BLE001 - whatever a handler raises must reach the parent as a record
+        return _broken(e)
+    files = {role: str(path) for role, path in result.files.items()}
+    return records.Finished(files=files, facts=result.facts.model_dump(mode="json"))
+
+
+def _broken(e: Exception) -> records.Broken:
+    stack = "".join(traceback.format_exception(e))[-MAX_STACK_CHARACTERS:]
+    return records.Broken(exception=type(e).__name__, message=str(e)[:1000], stack=stack)
+
+
+def serve(pipe: Connection, handler_module: str) -> None:
+    """Load the handler, say Ready, work until the parent closes the pipe."""
+
+    def send(record: BaseModel) -> None:
+        pipe.send_bytes(record.model_dump_json().encode())
+
+    start = time.monotonic()
+    handler: Handler = importlib.import_module(handler_module).load()
+    send(records.Ready(load_seconds=time.monotonic() - start))
+    while True:
+        try:
+            message = records.TO_CHILD.validate_json(pipe.recv_bytes())
+        except EOFError:
+            return
+        if isinstance(message, records.Work):
+            send(run_task(pipe, handler, message))
+        # Anything else answers a task that has ended already: a late Shipped, a late Cancel.
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point; arguments come from shared.runtime.slot_process."""
+    parser = argparse.ArgumentParser(prog="shared.slot.child")
+    parser.add_argument("--pipe", type=int, required=True, help="descriptor of the pipe")
+    parser.add_argument("--parent", type=int, required=True, help="pid of the parent")
+    parser.add_argument("--handler", required=True, help="module with load()")
+    parser.add_argument("--memory-mb", type=int, default=0, help="RLIMIT_AS; 0: none")
+    options = parser.parse_args(arguments)
+    limits.die_with_parent(options.parent)
+    limits.no_core_dumps()
+    if options.memory_mb:
+        limits.limit_memory(options.memory_mb)
+    # Ctrl-C goes to the whole group; the parent decides when a child ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        serve(Connection(options.pipe), options.handler)
+    except (BrokenPipeError, EOFError, ConnectionResetError):
+        os._exit(1)  # The parent has gone; nothing is left to tell.
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

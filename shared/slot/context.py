@@ -1,0 +1,155 @@
+"""The real context: what a handler says becomes records on the pipe, what the parent says becomes its answers."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from pydantic import BaseModel, JsonValue
+
+from shared.messages.codes import Code
+from shared.slot import records
+from shared.slot.api import Cancelled, SpanHandle
+from shared.slot.records import Scalar
+
+MAX_SHIPPING = 4
+"""Chunks that may wait for their upload: 4 x 16 MiB bounds the scratch folder."""
+
+Send = Callable[[BaseModel], None]
+
+
+class PipeSpan:
+    """Collects one span; sent when it ends."""
+
+    def __init__(self, attributes: Mapping[str, Scalar]) -> None:
+        self.id = os.urandom(8).hex()
+        self.attributes = dict(attributes)
+        self.events: list[records.SpanEvent] = []
+
+    def set(self, name: str, value: Scalar) -> None:
+        self.attributes[name] = value
+
+    def event(self, name: str, attributes: Mapping[str, Scalar] | None = None) -> None:
+        self.events.append(records.SpanEvent(name=name, time_ns=time.time_ns(), attributes=dict(attributes or {})))
+
+
+class PipeLogger:
+    """Log lines over the pipe."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def debug(self, event: str, **fields: JsonValue) -> None:
+        self._send(records.Log(level="debug", event=event, fields=fields))
+
+    def info(self, event: str, **fields: JsonValue) -> None:
+        self._send(records.Log(level="info", event=event, fields=fields))
+
+    def warning(self, event: str, **fields: JsonValue) -> None:
+        self._send(records.Log(level="warning", event=event, fields=fields))
+
+    def error(self, event: str, **fields: JsonValue) -> None:
+        self._send(records.Log(level="error", event=event, fields=fields))
+
+
+class PipeContext:
+    """One task's context. Single-threaded: handlers call it from the thread that runs ``handle``."""
+
+    def __init__(self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int]) -> None:
+        self._pipe = pipe
+        self._scratch = scratch
+        self._chunk_counts = chunk_counts
+        self._log = PipeLogger(self.send)
+        self._spans: list[PipeSpan] = []
+        self._shipping = 0
+        self._arrived: dict[tuple[str, int], Path] = {}
+        self._cancelled = False
+
+    @property
+    def scratch(self) -> Path:
+        return self._scratch
+
+    @property
+    def log(self) -> PipeLogger:
+        return self._log
+
+    def send(self, record: BaseModel) -> None:
+        """Write one record. Raises OSError when the parent is gone."""
+        self._pipe.send_bytes(record.model_dump_json().encode())
+
+    def progress(self, done: int, total: int) -> None:
+        self.send(records.Progress(done=done, total=total))
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        while self._pipe.poll():
+            self._receive()
+        self._raise_if_cancelled()
+
+    @contextmanager
+    def span(self, name: str, **attributes: Scalar) -> Iterator[SpanHandle]:
+        span = PipeSpan(attributes)
+        parent = self._spans[-1].id if self._spans else None
+        self._spans.append(span)
+        start, error = time.time_ns(), None
+        try:
+            yield span
+        except BaseException as e:
+            error = records.SpanError(type=type(e).__name__, message=str(e))
+            raise
+        finally:
+            self._spans.pop()
+            self.send(
+                records.Span(
+                    name=name,
+                    span_id=span.id,
+                    parent_id=parent,
+                    start_ns=start,
+                    end_ns=time.time_ns(),
+                    attributes=span.attributes,
+                    events=tuple(span.events),
+                    error=error,
+                )
+            )
+
+    def warn(self, code: Code, message: str) -> None:
+        self.send(records.Warned(code=code, message=message))
+
+    def count(self, metric: str, amount: float = 1.0) -> None:
+        self.send(records.Metric(name=metric, amount=amount))
+
+    def ship(self, role: str, path: Path, frames: int) -> None:
+        while self._shipping >= MAX_SHIPPING:
+            self._receive()
+            self._raise_if_cancelled()
+        self._shipping += 1
+        self.send(records.FileReady(role=role, path=str(path), frames=frames))
+
+    def chunks(self, role: str) -> Iterator[Path]:
+        for index in range(self._chunk_counts[role]):
+            self.send(records.Want(role=role, index=index))
+            while (role, index) not in self._arrived:
+                self._receive()
+                self._raise_if_cancelled()
+            path = self._arrived.pop((role, index))
+            yield path
+            path.unlink(missing_ok=True)
+
+    def _receive(self) -> None:
+        """Take one record of the parent; blocks. Raises EOFError when the parent is gone."""
+        record = records.TO_CHILD.validate_json(self._pipe.recv_bytes())
+        match record:
+            case records.Cancel():
+                self._cancelled = True
+            case records.Shipped():
+                self._shipping -= 1
+            case records.ChunkReady(role=role, index=index, path=path):
+                self._arrived[role, index] = Path(path)
+            case records.Work():
+                raise RuntimeError("a second task came while one is running")
+
+    def _raise_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise Cancelled

@@ -1,0 +1,36 @@
+"""Limits of a process that opens user media: it dies with its parent and can't eat the machine."""
+
+import ctypes
+import os
+import resource
+import signal
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel send SIGKILL when the parent ends, however it ends.
+
+    ``parent`` is the pid the caller expects as parent: when it has already gone, the process exits at once (the
+    signal is only set for a future death). Linux only: prctl(2), PR_SET_PDEATHSIG. The signal is bound to the parent's
+    *thread* that started this process, so that thread must live as long as the child is wanted.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def limit_memory(megabytes: int) -> None:
+    """Bound the address space (RLIMIT_AS); an allocation beyond it raises MemoryError instead of swapping the host.
+
+    Not for CUDA processes: they map far more than they use.
+    """
+    size = megabytes * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def no_core_dumps() -> None:
+    """A crash must not write user media to disk."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

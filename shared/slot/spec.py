@@ -1,0 +1,41 @@
+"""What a stage declares about itself; read by the service's parent, so free of media and model imports."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from shared.messages.task import RenderTask
+
+Parameters = Callable[[RenderTask], Mapping[str, JsonValue]]
+Bytes = Callable[[RenderTask], int]
+
+
+def _no_bytes(_: RenderTask) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """A stage's needs and manners.
+
+    A source is ``request.portrait``, ``request.speech`` (the user's objects) or ``<stage>/<role>`` (an artifact).
+    """
+
+    name: str
+    handler: str
+    """Dotted path of the module with ``load() -> Handler``; imported in the child only."""
+    inputs: Mapping[str, str]
+    """Local file by role -> source; fetched and verified before the handler starts."""
+    streams: Mapping[str, str] = field(default_factory=dict)
+    """Chunked sequence by role -> source; fetched while the handler runs, deleted once the job is done."""
+    cache_version: str | None = None
+    """Set: equal inputs and parameters give the cached product. Change it with every change of the stage's output."""
+    cache_parameters: Parameters | None = None
+    """What of the task, beside its inputs, decides the product."""
+    memory_mb: int | None = None
+    """RLIMIT_AS of the child; None where it can't be used (CUDA)."""
+    deadline_s: float = 300.0
+    """Wall time of one attempt; past it the child is killed."""
+    needs_bytes: Bytes = _no_bytes
+    """Free disk an attempt wants, bytes; too little is a transient failure, before any work."""

@@ -1,0 +1,70 @@
+"""Products found again by content: the same inputs, parameters and stage version give the same product."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from pydantic import JsonValue, ValidationError
+
+from shared.messages.task import Product
+from shared.storage import keys
+from shared.storage.artifacts import ArtifactStore
+from shared.storage.documents import DocumentStore, encode
+from shared.storage.settings import StorageSettings
+
+DAY_S = 86_400.0
+
+
+class ProductCache:
+    """Cached products of one tenant are never found by another. Thread-safe; raises StoreUnavailable.
+
+    An entry older than half the cache's retention is a miss: a job that begins on it now, or a dead letter of that
+    job weeks later, must still find its objects. Entries may be replaced; each names objects of its own.
+    """
+
+    def __init__(self, artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings) -> None:
+        self._artifacts = artifacts
+        self._documents = documents
+        self._secret = settings.cache_secret
+        self._max_age_s = settings.retention_cache_days * DAY_S / 2
+
+    def digest(
+        self,
+        tenant: str,
+        stage: str,
+        version: str,
+        inputs: Mapping[str, str],
+        parameters: Mapping[str, JsonValue],
+    ) -> str:
+        """Hex HMAC-SHA-256 of all that the product depends on; ``inputs`` are SHA-256 digests by role.
+
+        Keyed, because a plain digest would tell whoever lists the bucket whether a known picture was rendered.
+        """
+        subject: list[JsonValue] = [tenant, stage, version, dict(inputs), dict(parameters)]
+        return hmac.new(self._secret, encode(subject), hashlib.sha256).hexdigest()
+
+    def lookup(self, tenant: str, stage: str, digest: str) -> Product | None:
+        """The cached product, marked ``cached``; None when there is none, it is too old or its objects are gone.
+
+        Raises ArtifactAltered for an entry that is not JSON.
+        """
+        document = self._documents.read(keys.cache_entry(tenant, stage, digest))
+        if document is None or document.age_s > self._max_age_s:
+            return None
+        try:
+            product = Product.model_validate(document.value)
+        except ValidationError:
+            # Written by a version with another form: as good as none.
+            return None
+        if not all(self._artifacts.exists(ref) for ref in product.artifacts.values()):
+            return None
+        return product.model_copy(update={"cached": True})
+
+    def store(self, tenant: str, stage: str, digest: str, product: Product) -> None:
+        """Remember a product whose artifacts lie under ``keys.cache_artifact``."""
+        self._documents.put(keys.cache_entry(tenant, stage, digest), product.model_dump(mode="json"))
+
+    def forget(self, tenant: str, stage: str, digest: str) -> int:
+        """Delete an entry and all its objects; returns how many objects."""
+        self._artifacts.delete([keys.cache_entry(tenant, stage, digest)])
+        return self._artifacts.delete_prefix(keys.cache_prefix(tenant, stage, digest))

@@ -1,0 +1,84 @@
+"""Every object key the product writes; nothing else spells one out."""
+
+import re
+
+from shared.messages.refs import checked_key
+from shared.storage.errors import InputForbidden
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_RESERVED_STAGES = frozenset({"request", "end"})
+"""Names of job documents that stand beside the stages' markers."""
+
+
+def _segment(text: str) -> str:
+    """One path segment of our own alphabet. Raises ValueError for anything else."""
+    if not _SEGMENT.fullmatch(text):
+        raise ValueError(f"not usable in an object key: {text!r}")
+    return text
+
+
+def _stage(name: str) -> str:
+    if name in _RESERVED_STAGES:
+        raise ValueError(f"no stage may be called {name!r}")
+    return _segment(name)
+
+
+def job_prefix(tenant: str, job: str) -> str:
+    """Prefix of all that belongs to a job, with a slash at its end."""
+    return f"jobs/{_segment(tenant)}/{_segment(job)}/"
+
+
+def request(tenant: str, job: str) -> str:
+    """The job's request as first accepted."""
+    return f"{job_prefix(tenant, job)}request.json"
+
+
+def end(tenant: str, job: str) -> str:
+    """The job's one terminal outcome."""
+    return f"{job_prefix(tenant, job)}end.json"
+
+
+def marker(tenant: str, job: str, stage: str) -> str:
+    """Completion marker of a stage."""
+    return f"{job_prefix(tenant, job)}{_stage(stage)}.json"
+
+
+def attempt_prefix(tenant: str, job: str, stage: str, attempt: str) -> str:
+    """Prefix of the artifacts of one attempt, with a slash at its end."""
+    return f"{job_prefix(tenant, job)}{_stage(stage)}/{_segment(attempt)}/"
+
+
+def artifact(tenant: str, job: str, stage: str, attempt: str, name: str) -> str:
+    """An artifact of one attempt; ``name`` is a file name, as ``frames-00000.i420``."""
+    return attempt_prefix(tenant, job, stage, attempt) + _segment(name)
+
+
+def output(tenant: str, prefix: str, job: str, name: str) -> str:
+    """A finished file in an output bucket, under the user's prefix. Raises InputForbidden."""
+    return checked_for(tenant, f"{prefix.rstrip('/')}/{_segment(job)}/{_segment(name)}")
+
+
+def cache_prefix(tenant: str, stage: str, digest: str) -> str:
+    """Prefix of the artifacts of a cached product, with a slash at its end."""
+    return f"cache/{_segment(tenant)}/{_stage(stage)}/{_segment(digest)}/"
+
+
+def cache_entry(tenant: str, stage: str, digest: str) -> str:
+    """The cache entry, which names the cached product."""
+    return f"{cache_prefix(tenant, stage, digest).rstrip('/')}.json"
+
+
+def cache_artifact(tenant: str, stage: str, digest: str, attempt: str, name: str) -> str:
+    """An artifact of a cacheable product, written by one attempt."""
+    return f"{cache_prefix(tenant, stage, digest)}{_segment(attempt)}/{_segment(name)}"
+
+
+def checked_for(tenant: str, key: str) -> str:
+    """A key of the user's choice, held to the tenant's prefix. Raises InputForbidden."""
+    try:
+        checked_key(key)
+    except ValueError as error:
+        raise InputForbidden(str(error)) from error
+    if not key.startswith(f"{_segment(tenant)}/"):
+        raise InputForbidden(f"the key must begin with {tenant}/")
+    return key

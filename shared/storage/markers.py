@@ -1,0 +1,87 @@
+"""Documents that exactly one writer wins: a stage's completion, a job's request, a job's end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from shared.messages.events import TERMINAL, Done, Failed, RejectedEvent
+from shared.messages.refs import SHA256, InputRef
+from shared.messages.task import Product
+from shared.storage import keys
+from shared.storage.documents import DocumentStore
+from shared.storage.errors import ArtifactAltered
+
+T = TypeVar("T", bound=BaseModel)
+Ending = Done | RejectedEvent | Failed
+
+
+class RequestRecord(BaseModel):
+    """Which record first claimed a job id, and the SHA-256 of its body: the same id with another body is a conflict."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request_id: str
+    body_sha256: str = Field(pattern=SHA256)
+    inputs: tuple[InputRef, ...] = Field((), description="Portrait and speech of a readable request.")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[T]):
+    """Outcome of a race: what is stored, and whether it is ours."""
+
+    winner: T
+    won: bool
+
+
+def read_completion(documents: DocumentStore, tenant: str, job: str, stage: str) -> Product | None:
+    """The product of a stage that has completed; None when it has not. Raises ArtifactAltered, StoreUnavailable."""
+    return _read(documents, keys.marker(tenant, job, stage), Product.model_validate)
+
+
+def claim_completion(documents: DocumentStore, tenant: str, job: str, stage: str, product: Product) -> Claim[Product]:
+    """Complete a stage with this product, unless another attempt has. Its artifacts must be stored before.
+
+    The loser deletes its own artifacts and goes on with the winner's. Raises ArtifactAltered, StoreUnavailable.
+    """
+    return _claim(documents, keys.marker(tenant, job, stage), product, Product.model_validate)
+
+
+def claim_request(documents: DocumentStore, tenant: str, job: str, record: RequestRecord) -> Claim[RequestRecord]:
+    """Claim a job id for a request. Raises ArtifactAltered, StoreUnavailable."""
+    return _claim(documents, keys.request(tenant, job), record, RequestRecord.model_validate)
+
+
+def read_request(documents: DocumentStore, tenant: str, job: str) -> RequestRecord | None:
+    """Who claimed a job id; None while nobody has. Raises ArtifactAltered, StoreUnavailable."""
+    return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
+
+
+def claim_end(documents: DocumentStore, tenant: str, job: str, ending: Ending) -> Claim[Ending]:
+    """End a job with this outcome, unless it has ended. Raises ArtifactAltered, StoreUnavailable."""
+    return _claim(documents, keys.end(tenant, job), ending, TERMINAL.validate_python)
+
+
+def read_end(documents: DocumentStore, tenant: str, job: str) -> Ending | None:
+    """How a job ended; None while it has not. Raises ArtifactAltered, StoreUnavailable."""
+    return _read(documents, keys.end(tenant, job), TERMINAL.validate_python)
+
+
+def _read(documents: DocumentStore, key: str, parse: Callable[[JsonValue], T]) -> T | None:
+    value = documents.get(key)
+    if value is None:
+        return None
+    try:
+        return parse(value)
+    except ValidationError as error:
+        raise ArtifactAltered(f"{key} has not the form of this document") from error
+
+
+def _claim(documents: DocumentStore, key: str, mine: T, parse: Callable[[JsonValue], T]) -> Claim[T]:
+    if documents.put_once(key, mine.model_dump(mode="json")):
+        return Claim(mine, won=True)
+    winner = _read(documents, key, parse)
+    if winner is None:
+        raise ArtifactAltered(f"{key} was deleted while it was claimed")
+    return Claim(winner, won=False)

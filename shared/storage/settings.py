@@ -1,0 +1,79 @@
+"""Where artifacts and inputs lie and how long they are kept. boto3's own ``AWS_*`` variables keep their names."""
+
+import logging
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.messages.refs import ALIAS
+
+ARTIFACTS = "artifacts"
+"""Alias of the artifact bucket in every ``ArtifactRef``."""
+
+MIN_SECRET_BYTES = 16
+
+Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Alias = Annotated[str, StringConstraints(pattern=ALIAS)]
+
+_log = logging.getLogger(__name__)
+
+
+class StorageSettings(BaseSettings):
+    """Settings of the object storage, read from ``LIPSTAGE_*``.
+
+    Bucket maps are JSON objects ``{alias: bucket}``. Retention is in days and kept by the bucket's lifecycle rules;
+    frames of a finished job are deleted at once, so ``retention_frames_days`` only concerns jobs that failed. All
+    defaults outlive the 30 days of a dead letter, whose replay reads these objects.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
+
+    bucket: Bucket = "lipstage"
+    input_buckets: dict[Alias, Bucket] = Field(default_factory=lambda: {"inputs": "lipstage-inputs"})
+    output_buckets: dict[Alias, Bucket] = Field(default_factory=dict)
+    s3_addressing: Literal["path", "virtual", "auto"] = "path"
+    s3_connections: int = Field(16, ge=1, le=256, description="Connections kept open to the store.")
+    cache_key: SecretStr | None = Field(None, description="Secret of the cache's key digests, at least 16 bytes.")
+    cache_key_file: Path | None = Field(
+        None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
+    )
+    retention_frames_days: int = Field(31, ge=1)
+    retention_jobs_days: int = Field(60, ge=1)
+    retention_cache_days: int = Field(90, ge=2)
+    retention_inputs_days: int = Field(60, ge=1)
+
+    @model_validator(mode="after")
+    def _inputs_are_not_artifacts(self) -> Self:
+        """Nobody reads another job's artifacts by naming them as an input, or finds inputs overwritten by outputs."""
+        if ARTIFACTS in self.input_buckets or ARTIFACTS in self.output_buckets:
+            raise ValueError(f"the alias {ARTIFACTS!r} is the artifact bucket's own")
+        if self.bucket in self.input_buckets.values():
+            raise ValueError("an input alias must not name the artifact bucket")
+        if set(self.input_buckets.values()) & set(self.output_buckets.values()):
+            raise ValueError("an output alias must not name an input bucket")
+        return self
+
+    @cached_property
+    def cache_secret(self) -> bytes:
+        """Secret of the cache's digests; without one, a random secret of this process (no hits across processes).
+
+        Raises ValueError for a secret that is too short, OSError for a file that can't be read.
+        """
+        if self.cache_key is not None:
+            secret = self.cache_key.get_secret_value().encode()
+        elif self.cache_key_file is not None:
+            secret = self.cache_key_file.read_bytes().strip()
+        else:
+            _log.warning("LIPSTAGE_CACHE_KEY is not set: cached products are found by this process only")
+            return secrets.token_bytes(32)
+        if len(secret) < MIN_SECRET_BYTES:
+            raise ValueError(f"the cache secret needs at least {MIN_SECRET_BYTES} bytes")
+        return secret
+
+    def artifact_bucket(self, alias: str) -> str:
+        """Name of the bucket behind the alias of an artifact or output. Raises KeyError for an unknown alias."""
+        return self.bucket if alias == ARTIFACTS else self.output_buckets[alias]

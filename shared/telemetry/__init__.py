@@ -1,0 +1,1 @@
+"""Traces, metrics and logs of a service. Knows nothing of renders, Kafka topics or storage."""

@@ -1,0 +1,53 @@
+"""W3C trace context in Kafka headers: lower-case names, ASCII values, exactly one traceparent."""
+
+from collections.abc import Iterable
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+TRACE_HEADERS = frozenset({"traceparent", "tracestate", "baggage"})
+_w3c = TraceContextTextMapPropagator()
+
+
+def extract(headers: Iterable[tuple[str, bytes | None]] | None) -> Context:
+    """The sender's context; the last value of a name wins, what can't be decoded is ignored. Never raises.
+
+    Baggage is not taken over: it is in clear for whoever reads the topic, and nothing of ours is in it.
+    """
+    carrier: dict[str, str] = {}
+    for name, value in headers or ():
+        if name.lower() in TRACE_HEADERS and value is not None:
+            try:
+                carrier[name.lower()] = value.decode("ascii")
+            except UnicodeDecodeError:
+                continue
+    return _w3c.extract(carrier, Context())
+
+
+def inject(context: Context | None = None) -> list[tuple[str, bytes]]:
+    """Headers that carry the context (default: the current one); none when there is no span."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier, context)
+    return [(name, value.encode("ascii")) for name, value in carrier.items()]
+
+
+def stripped(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+    """The headers without trace context: who sends them on adds its own, and there must be one."""
+    return [(name, value) for name, value in headers if name.lower() not in TRACE_HEADERS]
+
+
+def trace_id(context: Context | None = None) -> str | None:
+    """The trace's id as 32 hex digits; None outside a trace."""
+    found = trace.get_current_span(context).get_span_context()
+    return format(found.trace_id, "032x") if found.is_valid else None
+
+
+def traceparent(context: Context) -> str | None:
+    """The context as one header value, to be stored and parsed later."""
+    return next((value.decode() for name, value in inject(context) if name == "traceparent"), None)
+
+
+def parent(value: str | None) -> Context:
+    """The context of a stored traceparent; an empty one when it can't be read."""
+    return extract([("traceparent", value.encode("ascii", "ignore"))] if value else [])

@@ -1,0 +1,62 @@
+"""Set-up of tracing: OTLP over HTTP when an endpoint is configured, always redacted, never in the way of the work."""
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+
+from opentelemetry import propagate
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from shared.telemetry.ids import PresetIdGenerator
+from shared.telemetry.redaction import RedactingExporter
+
+SCHEDULE_MS = 1000
+"""Spans leave the process after at most this time; OTEL_BSP_SCHEDULE_DELAY overrides it."""
+EXPORT_S = 2.0
+"""Longest time for one batch, retries included; OTEL_EXPORTER_OTLP_TIMEOUT overrides it."""
+SHUTDOWN_S = 3.0
+"""The SDK's own shutdown takes 30 s when the collector is away: a whole grace period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Tracer and provider of this process."""
+
+    tracer: Tracer
+    provider: TracerProvider
+
+    def shutdown(self) -> None:
+        """Export what is left, for 3 s at most."""
+        thread = threading.Thread(target=self.provider.shutdown, name="telemetry-shutdown", daemon=True)
+        thread.start()
+        thread.join(SHUTDOWN_S)
+
+
+def setup(service: str, version: str, exporter: SpanExporter | None = None) -> Tracing:
+    """Make this process's tracing; call once, first thing.
+
+    ``exporter`` replaces OTLP in tests; it is wrapped like any other. Without it, and without an endpoint in the
+    environment (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and go nowhere.
+    """
+    # The instrumentation injects by the global propagator, whose default also sends baggage, in clear.
+    propagate.set_global_textmap(TraceContextTextMapPropagator())
+    resource = Resource.create({"service.namespace": "lipstage", "service.name": service, "service.version": version})
+    provider = TracerProvider(resource=resource, id_generator=PresetIdGenerator(), shutdown_on_exit=False)
+    if exporter is None and _is_set("OTLP_ENDPOINT", "OTLP_TRACES_ENDPOINT"):
+        exporter = OTLPSpanExporter(timeout=None if _is_set("OTLP_TIMEOUT", "OTLP_TRACES_TIMEOUT") else EXPORT_S)
+        # One line per failed batch, not one per try.
+        logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").setLevel(logging.ERROR)
+    if exporter is not None:
+        delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else SCHEDULE_MS
+        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter), schedule_delay_millis=delay))
+    return Tracing(provider.get_tracer("lipstage", version), provider)
+
+
+def _is_set(*names: str) -> bool:
+    return any(os.environ.get(f"OTEL_EXPORTER_{name}") for name in names)

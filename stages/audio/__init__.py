@@ -1,0 +1,33 @@
+"""Stage audio: the user's speech file becomes what the animation and the mp4 need."""
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from shared.messages.task import RenderTask
+from shared.slot.spec import StageSpec
+from stages.audio.settings import AudioSettings
+
+_SOUND_BYTES_PER_S = 48_000 * 2 * 4
+_ANALYSIS_BYTES_PER_S = 16_000 * 4 + 80 * 100 * 4 + 3 * 100 * 4
+
+
+def _cache_parameters(job: RenderTask) -> Mapping[str, JsonValue]:
+    params = job.request.params
+    return {"duration": params.duration, "trim": params.trim, "max_s": AudioSettings().max_speech_s}
+
+
+def _needs_bytes(_: RenderTask) -> int:
+    """The length is unknown before decoding: room for the longest speech allowed."""
+    return int(AudioSettings().max_speech_s * (_SOUND_BYTES_PER_S + _ANALYSIS_BYTES_PER_S))
+
+
+STAGE = StageSpec(
+    name="audio",
+    handler="stages.audio.handler",
+    inputs={"speech": "request.speech"},
+    cache_version="1",
+    cache_parameters=_cache_parameters,
+    memory_mb=1536,
+    needs_bytes=_needs_bytes,
+)

@@ -1,0 +1,28 @@
+"""Channel layouts to what a talking head needs: one channel or two."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CENTRE = 0.5**0.5
+
+
+def downmix_matrix(names: Sequence[str]) -> NDArray[np.float32]:
+    """Weights [1 or 2, channels] for libav channel names ("FL", "FC", "LFE", ...).
+
+    Mono and stereo stay as they are. More channels become stereo by the weights of ITU-R BS.775 (centres at -3 dB on
+    both sides, effects channel left out), scaled so that full level on all channels does not clip.
+    """
+    if len(names) <= 2:
+        return np.eye(len(names), dtype=np.float32)
+    rows = np.zeros((2, len(names)), np.float32)
+    for column, name in enumerate(names):
+        side = name[1:2]
+        if name.startswith("LFE"):
+            continue
+        if side in ("L", "R"):
+            rows["LR".index(side), column] = 1.0
+        else:
+            rows[:, column] = _CENTRE
+    return rows / max(float(rows.sum(axis=1).max()), 1.0)

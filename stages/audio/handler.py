@@ -1,0 +1,96 @@
+"""The audio stage's work on one task."""
+
+import os
+
+# numpy's BLAS threads would only fight the other stages for the cores: set before numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import av
+import av.logging
+import numpy as np
+
+from shared.messages.codes import Code
+from shared.messages.facts import AudioFacts
+from shared.slot.api import Context, Handler, Result, Task
+from stages.audio.decode import decode
+from stages.audio.duration import settle
+from stages.audio.loudness import is_silent, rms_dbfs
+from stages.audio.melspec import log_mel
+from stages.audio.pitch import pitch_track
+from stages.audio.settings import AudioSettings
+
+_SAFE_LIBAVCODEC = (62, 28, 102)
+"""FFmpeg 8.1.2: earlier releases have known memory errors that a crafted file reaches."""
+
+
+def load() -> Handler:
+    """Check the decoder library. Raises RuntimeError below FFmpeg 8.1.2."""
+    version = av.library_versions["libavcodec"]
+    if version < _SAFE_LIBAVCODEC:
+        raise RuntimeError(f"libavcodec {version} is too old for untrusted files: FFmpeg 8.1.2 or later is needed")
+    av.logging.set_level(av.logging.PANIC)
+    max_s = AudioSettings().max_speech_s
+    return lambda context, task: handle(context, task, max_s)
+
+
+def handle(context: Context, task: Task, max_s: float) -> Result:
+    """Decode, settle the length, analyse.
+
+    Files: ``sound`` (float32 LE at 48 kHz, 1 or 2 channels interleaved), ``pcm`` (float32 LE mono at 16 kHz), ``mel``
+    (npy float32 [80, T], T = samples // 160), ``tracks`` (npy float32 [3, T]: F0 in Hz with 0 for unvoiced, voicing
+    0..1, level in dBFS). Raises Rejected as ``stages.audio.decode`` says; warns DURATION_CORRECTED, SILENT_AUDIO.
+    """
+    params = task.job.request.params
+    with context.span("load_audio") as span:
+        speech = decode(task.inputs["speech"], context.scratch / "sound.f32", max_s, context.checkpoint)
+        span.event(
+            "Audio decoded",
+            {
+                "audio.codec": speech.codec,
+                "audio.sample_rate": speech.sample_rate,
+                "audio.channels": speech.channels,
+                "audio.duration_s": speech.duration_s,
+            },
+        )
+        true_s = speech.duration_s
+        settled = settle(true_s, params.duration, trim=params.trim)
+        if settled.corrected:
+            context.warn(
+                Code.DURATION_CORRECTED,
+                f"The duration asked for is {params.duration:.3f} s, but the speech is {true_s:.3f} s long; "
+                f"the video is {settled.duration_s:.3f} s long.",
+            )
+        speech = speech.cut(settled.duration_s)
+        span.set("audio.sample_rate", speech.sample_rate)
+        span.set("audio.duration_gap_ms", settled.gap_ms)
+        if params.duration is not None:
+            span.set("audio.duration_asked_s", params.duration)
+
+        context.progress(50, 100)
+        level = rms_dbfs(speech.pcm)
+        silent = is_silent(level)
+        if silent:
+            context.warn(Code.SILENT_AUDIO, "The speech is silent: the mouth will stay closed.")
+        mel = log_mel(speech.pcm)
+        context.progress(80, 100)
+        f0, voicing = pitch_track(speech.pcm, level)
+        context.checkpoint()
+        files = {role: context.scratch / name for role, name in _FILES.items()}
+        speech.pcm.astype("<f4").tofile(files["pcm"])
+        np.save(files["mel"], mel)
+        np.save(files["tracks"], np.stack([f0, voicing, level]))
+
+    facts = AudioFacts(
+        codec=speech.codec,
+        sample_rate=speech.sample_rate,
+        channels=speech.channels,
+        duration_s=speech.duration_s,
+        duration_asked_s=params.duration,
+        duration_gap_ms=settled.gap_ms,
+        silent=silent,
+        sound_channels=speech.sound_channels,
+    )
+    return Result(facts=facts, files={"sound": speech.sound, **files})
+
+
+_FILES = {"pcm": "pcm.f32", "mel": "mel.npy", "tracks": "tracks.npy"}

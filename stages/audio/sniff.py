@@ -1,0 +1,106 @@
+"""Which container a file is, by its content: the name is the user's and proves nothing.
+
+The answer names the one libav demuxer that may read the file, so a playlist, a picture or an exotic format never
+reaches the demuxer that was written for it. Lengths that libav itself would quietly correct to what is there are read
+here, so that a truncated file can be told from a short one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.messages.codes import Code, Rejected
+from stages.audio.mpeg_frames import first_mp3, is_adts, states_length
+
+ALLOWED = "wav (8, 16, 24, 32 bit or float), mp3, m4a or aac, ogg (vorbis or opus), flac"
+_HEAD_BYTES = 64 * 1024
+_OGG_TAIL_BYTES = 64 * 1024 + 512
+"""More than the largest Ogg page (RFC 3533: 27 + 255 + 255 * 255 bytes)."""
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000)
+"""What programs that write WAV into a pipe leave as the size of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What the content says about itself."""
+
+    demuxer: str
+    """libav's name."""
+    states_length: bool = False
+    """The header holds a length of its own that libav reports as it stands, so it can be held against the samples."""
+    missing: float = 0.0
+    """Share of the promised bytes that are not there, 0..1."""
+
+
+def sniff(path: Path) -> Container:
+    """Identify an audio file by its first bytes.
+
+    Raises Rejected: AUDIO_EMPTY for a file of no bytes, AUDIO_UNREADABLE for anything that is not an allowed format.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise Rejected(Code.AUDIO_EMPTY, "The speech file is empty.", field="speech")
+    with path.open("rb") as file:
+        start = _skip_id3(file)
+        file.seek(start)
+        head = file.read(_HEAD_BYTES)
+        if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+            return Container("wav", missing=_missing_wav_data(file, start, size))
+        if head[:4] == b"fLaC":
+            return Container("flac", states_length=True)
+        if head[:4] == b"OggS":
+            return Container("ogg", missing=_missing_ogg_page(file, size))
+        if head[4:8] == b"ftyp":
+            return Container("mp4", states_length=True)
+        if is_adts(head):
+            return Container("aac")
+        at = first_mp3(head)
+        if at is not None:
+            return Container("mp3", states_length=states_length(head, at))
+    raise Rejected(
+        Code.AUDIO_UNREADABLE,
+        "The speech file is not an audio file of a known format.",
+        field="speech",
+        allowed=ALLOWED,
+    )
+
+
+def _skip_id3(file: BinaryIO) -> int:
+    """Offset behind the ID3v2 tags (each: 10 bytes of header, then a size in four 7-bit bytes)."""
+    at = 0
+    while True:
+        file.seek(at)
+        header = file.read(10)
+        if len(header) < 10 or header[:3] != b"ID3":
+            return at
+        at += 10 + (header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9])
+
+
+def _missing_wav_data(file: BinaryIO, start: int, size: int) -> float:
+    """Share of the ``data`` chunk that the file lacks (RIFF; RF64 as EBU Tech 3306)."""
+    at, long_size = start + 12, None
+    while at + 8 <= size:
+        file.seek(at)
+        header = file.read(8)
+        length = int.from_bytes(header[4:8], "little")
+        if header[:4] == b"ds64":
+            long_size = int.from_bytes(file.read(16)[8:16], "little")
+        if header[:4] == b"data":
+            if length == 0xFFFFFFFF and long_size:
+                length = long_size
+            present = size - at - 8
+            return 0.0 if length in _UNKNOWN_SIZES or length <= present else 1 - present / length
+        at += 8 + length + length % 2
+    return 0.0
+
+
+def _missing_ogg_page(file: BinaryIO, size: int) -> float:
+    """1.0 when the last page is cut off: what followed it can't be known, so the whole is no use."""
+    start = max(0, size - _OGG_TAIL_BYTES)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    if at < 0 or at + 27 > len(tail):
+        return 1.0
+    segments = tail[at + 27 : at + 27 + tail[at + 26]]
+    return 0.0 if len(segments) == tail[at + 26] and at + 27 + len(segments) + sum(segments) <= len(tail) else 1.0

@@ -1,0 +1,25 @@
+"""Stage encode: frames and sound become the mp4 that the user gets."""
+
+from shared.messages.facts import AudioFacts
+from shared.messages.task import RenderTask
+from shared.slot.spec import StageSpec
+
+_CHUNKS_BYTES = 6 * 16 * 1024 * 1024
+"""Chunks fetched ahead and the one in work, at their largest."""
+_MP4_BYTES_PER_S = 1_000_000
+"""Several times what 1080p at this quality came to; faststart writes the file twice."""
+
+
+def _needs_bytes(job: RenderTask) -> int:
+    seconds = job.fact("audio", AudioFacts).duration_s
+    return _CHUNKS_BYTES + int(seconds * (2 * _MP4_BYTES_PER_S + 48_000 * 2 * 4))
+
+
+STAGE = StageSpec(
+    name="encode",
+    handler="stages.encode.handler",
+    inputs={"sound": "audio/sound"},
+    streams={"frames": "infer/frames"},
+    memory_mb=2048,
+    needs_bytes=_needs_bytes,
+)

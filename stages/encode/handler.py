@@ -1,0 +1,90 @@
+"""The encode stage's work on one task."""
+
+import os
+
+# numpy's BLAS threads would only fight the other stages for the cores: set before numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import av.logging
+import numpy as np
+
+from shared.messages.facts import AudioFacts, EncodeFacts, InferFacts
+from shared.slot.api import Context, Handler, Result, Task
+from stages.encode.check import measure
+from stages.encode.labels import labels
+from stages.encode.mp4 import Coding, Frames, Mp4Writer, Sound
+from stages.encode.poster import write_poster
+from stages.encode.settings import EncodeSettings
+
+_FORMAT = "mp4/h264+aac"
+
+
+def load() -> Handler:
+    """Read the settings; nothing to warm up."""
+    av.logging.set_level(av.logging.PANIC)
+    settings = EncodeSettings()
+    coding = Coding(settings.x264_preset, settings.x264_threads)
+    return lambda context, task: handle(context, task, coding)
+
+
+def handle(context: Context, task: Task, coding: Coding) -> Result:
+    """Encode the frames and the sound, then measure the finished file.
+
+    Files: ``video`` (mp4), ``poster`` (jpg, the first frame: the mouth is at rest and the picture is the nearest to
+    the portrait the user gave). Raises ValueError when the artifacts do not fit each other or the finished file does
+    not hold what was put in.
+    """
+    audio = task.job.fact("audio", AudioFacts)
+    infer = task.job.fact("infer", InferFacts)
+    tags = labels(infer.engine)
+    video, poster = context.scratch / "video.mp4", context.scratch / "poster.jpg"
+    resolution = f"{infer.width}x{infer.height}"
+    with context.span("encode_video", **{"video.resolution": resolution, "video.format": _FORMAT}) as span:
+        done = 0
+        sound = _sound(task.inputs["sound"], audio.sound_channels)
+        with Mp4Writer(video, infer.width, infer.height, sound, tags, coding) as writer:
+            for chunk in context.chunks("frames"):
+                frames = _frames(chunk, infer.width, infer.height)
+                if done == 0:
+                    write_poster(poster, frames[0], tags["comment"])
+                writer.write(frames)
+                done += len(frames)
+                context.progress(done, infer.frames)
+        measured = measure(video)
+        if not done == measured.frames == infer.frames or measured.fps != infer.fps:
+            raise ValueError(
+                f"{infer.frames} frames at {infer.fps} fps were announced, {done} came, "
+                f"the file holds {measured.frames} at {measured.fps} fps"
+            )
+        span.set("video.duration_s", measured.duration_s)
+        span.set("container.drift_ms", measured.drift_ms)
+
+    facts = EncodeFacts(
+        duration_s=measured.duration_s,
+        width=measured.width,
+        height=measured.height,
+        fps=int(measured.fps),
+        frames=measured.frames,
+        container_drift_ms=measured.drift_ms,
+        bytes=measured.bytes,
+    )
+    return Result(facts=facts, files={"video": video, "poster": poster})
+
+
+def _sound(path: Path, channels: int) -> Sound:
+    """The sound artifact, mapped rather than read: 10 minutes of stereo are 230 MB."""
+    samples = np.memmap(path, "<f4", "r")
+    if samples.size % channels:
+        raise ValueError(f"the sound's {samples.size} values are no whole number of {channels} channels")
+    return samples.reshape(-1, channels)
+
+
+def _frames(path: Path, width: int, height: int) -> Frames:
+    """One chunk: uint8 [n, height * 3 / 2, width]."""
+    picture = width * height * 3 // 2
+    pixels = np.fromfile(path, np.uint8)
+    if pixels.size == 0 or pixels.size % picture:
+        raise ValueError(f"a chunk of {pixels.size} bytes holds no whole number of {width}x{height} frames")
+    return pixels.reshape(-1, height * 3 // 2, width)

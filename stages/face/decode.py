@@ -1,0 +1,107 @@
+"""Opens the user's picture: one of four formats, bounded before anything is decoded, always 8-bit RGB afterwards."""
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+from shared.messages.codes import Code, Rejected
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+MAX_PIXELS = 50_000_000
+"""Refused from the header, so a decompression bomb is never unpacked."""
+MIN_SIDE = 32
+"""A picture narrower than the narrowest face that can be animated."""
+BACKGROUND = (192, 192, 192)
+"""Neutral light grey behind transparent pixels."""
+
+# What Pillow's parsers raise on damaged files, beside their own UnidentifiedImageError (an OSError).
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError)
+_DAMAGED_BINARY = (*_DAMAGED, struct.error, zlib.error)
+
+
+def decode_portrait(path: Path) -> NDArray[np.uint8]:
+    """Decode the picture at `path` to [H, W, 3] uint8 sRGB, upright (EXIF orientation applied).
+
+    The first frame of an animation counts; transparency lies on neutral grey; CMYK, grey, palette and 16-bit pictures
+    are converted, embedded ICC profiles too. Raises Rejected: IMAGE_UNREADABLE (no such picture, truncated or damaged),
+    IMAGE_TOO_LARGE (more than 50 megapixels by its header), IMAGE_TOO_SMALL (a side below 32 pixels).
+    """
+    try:
+        # Pillow's own bomb check warns from half of what it refuses; ours is stricter than both.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(*image.size)
+                image.load()
+                return _to_rgb(image)
+    except Image.DecompressionBombError as e:
+        raise _too_large() from e
+    except _DAMAGED_BINARY as e:
+        raise Rejected(
+            Code.IMAGE_UNREADABLE,
+            "The portrait can't be read: it is not a picture of a supported format, or it is truncated or damaged.",
+            field="portrait",
+            allowed="JPEG, PNG, WebP or BMP",
+        ) from e
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large()
+    if min(width, height) < MIN_SIDE:
+        message = f"The portrait is {width} x {height} pixels: too small to hold a face."
+        raise Rejected(Code.IMAGE_TOO_SMALL, message, field="portrait", allowed=f"at least {MIN_SIDE} pixels a side")
+
+
+def _too_large() -> Rejected:
+    limit = f"{MAX_PIXELS // 1_000_000} megapixels"
+    return Rejected(Code.IMAGE_TOO_LARGE, f"The portrait has more than {limit}.", field="portrait", allowed=limit)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    profile = image.info.get("icc_profile")
+    upright = _upright(image)
+    if upright.mode.startswith("I"):
+        upright = _eight_bit(upright)
+    if upright.has_transparency_data:
+        upright = _flattened(upright)
+    if profile:
+        upright = _in_srgb(upright, profile)
+    return np.ascontiguousarray(upright.convert("RGB"), dtype=np.uint8)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _DAMAGED_BINARY:
+        return image  # damaged EXIF data must not cost the picture
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey to 8-bit grey: Pillow's own conversion clips instead of scaling."""
+    values = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((values + 128) // 257).clip(0, 255).astype(np.uint8))
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    flat = Image.new("RGB", rgba.size, BACKGROUND)
+    flat.paste(rgba, mask=rgba.getchannel("A"))
+    return flat
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    if image.mode not in ("RGB", "CMYK", "L"):
+        image = image.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, *_DAMAGED_BINARY):
+        return image  # a damaged profile, or one of another colour space than the picture's
+    return image if converted is None else converted

@@ -1,0 +1,42 @@
+"""The stage's networks, loaded once per process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from shared.slot.weights import read_weights
+from stages.face.detector import BlazeFace, DetectedFace
+from stages.face.landmarks import LandmarkModel
+from stages.face.search import FaceSearch
+
+WEIGHTS = Path(__file__).with_name("weights")
+_MIN_MESH_SCORE = 0.9
+
+
+@dataclass(frozen=True)
+class FaceModels:
+    """What finds faces and what measures one."""
+
+    search: FaceSearch
+    landmarks: LandmarkModel
+
+
+def load_models() -> FaceModels:
+    """Load the shipped weights. Raises shared.slot.weights.WeightsAltered when they are not the committed ones."""
+    landmarks = LandmarkModel(_session("face_landmarks.onnx"))
+
+    def is_face(image: NDArray[np.uint8], face: DetectedFace) -> bool:
+        return landmarks.locate(image, face).score >= _MIN_MESH_SCORE
+
+    search = FaceSearch(BlazeFace(_session("face_full.onnx")), BlazeFace(_session("face_short.onnx")), is_face)
+    return FaceModels(search, landmarks)
+
+
+def _session(name: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    # One thread each: replicas and slots use the other cores, and sums keep one order.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return ort.InferenceSession(read_weights(WEIGHTS, name), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,78 @@
+"""The puppet as an engine: loads the viseme network, turns speech into poses and poses into frames."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import BaseModel
+
+from shared.messages.engines import PuppetParams
+from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
+from stages.infer.puppet.articulation import Track, closed_mouth, mouth_track
+from stages.infer.puppet.idle import blink_track, generator, head_track
+from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
+from stages.infer.puppet.visemes import VisemeModel
+
+_MAX_THREADS = 2
+"""Frames side by side; more replicas, not more threads, use a larger machine."""
+
+
+class PuppetAnimation:
+    """Poses of one render, drawn on demand."""
+
+    def __init__(self, renderer: Renderer, poses: list[Pose], threads: ThreadPoolExecutor) -> None:
+        self._renderer, self._poses, self._threads = renderer, poses, threads
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self._poses)
+
+    def render(self, start: int, stop: int) -> Iterator[Frame]:
+        """Frames start..stop-1 in order; OpenCV and numpy release the interpreter's lock while they draw."""
+        return self._threads.map(self._renderer.frame, self._poses[start:stop])
+
+
+class PuppetEngine:
+    """Runs on any CPU; needs no files but the package's own."""
+
+    name = "puppet"
+
+    def __init__(self) -> None:
+        self._visemes: VisemeModel | None = None
+        cores = len(os.sched_getaffinity(0))
+        self._threads = ThreadPoolExecutor(min(_MAX_THREADS, cores), thread_name_prefix="puppet")
+
+    def load(self) -> None:
+        """Read the viseme network. Raises shared.slot.weights.WeightsAltered when it is not the committed one."""
+        self._visemes = VisemeModel()
+
+    def prepare(self, portrait: Portrait, speech: Speech, direction: Direction, params: BaseModel) -> PuppetAnimation:
+        """Measure the face and plan every frame. The puppet has no denoising steps: ``direction.steps`` is unused."""
+        if not isinstance(params, PuppetParams):
+            raise TypeError(f"the puppet takes PuppetParams, not {type(params).__name__}")
+        frames = frame_count(speech.duration_s)
+        poses = self._poses(frames, speech, direction, params)
+        return PuppetAnimation(Renderer(portrait.image, portrait.landmarks), poses, self._threads)
+
+    def _poses(self, frames: int, speech: Speech, direction: Direction, params: PuppetParams) -> list[Pose]:
+        level = speech.tracks[2]
+        mouth = self._mouth(frames, speech, direction.dynamic_scale)
+        rng = generator(direction.seed)
+        blinks = blink_track(frames, rng)
+        head = head_track(frames, level, params.head_motion * direction.dynamic_scale, rng)
+        return [
+            Pose(
+                mouth=MouthPose(*mouth[i].tolist()),
+                blink=float(blinks[i]) if params.blinks else 0.0,
+                head=head[i] if params.head_motion > 0 else None,
+            )
+            for i in range(frames)
+        ]
+
+    def _mouth(self, frames: int, speech: Speech, dynamic_scale: float) -> Track:
+        if speech.silent:
+            return closed_mouth(frames)
+        if self._visemes is None:
+            raise RuntimeError("load() comes before prepare()")
+        return mouth_track(self._visemes(speech.mel), speech.tracks[2], frames, dynamic_scale)

@@ -1,0 +1,92 @@
+"""The frame of reference of one face: what all displacements and textures are measured in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.infer.puppet import landmarks as lm
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Whole pixels, right and bottom exclusive."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, for indexing a picture."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def grown(self, margin: int, within: "Box") -> "Box":
+        """This box with a margin on every side, cut to another box."""
+        return Box(
+            max(within.x0, self.x0 - margin),
+            max(within.y0, self.y0 - margin),
+            min(within.x1, self.x1 + margin),
+            min(within.y1, self.y1 + margin),
+        )
+
+    def joined(self, other: "Box") -> "Box":
+        """The smallest box around both."""
+        return Box(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
+
+
+class FaceGeometry:
+    """Axes and sizes of the face in one picture; pixel centres lie on whole numbers.
+
+    points: [478, 2] landmark positions; depth: [478], positive away from the camera, in pixels.
+    across: unit vector from the picture's left mouth corner to the right; down: unit vector from mouth to chin.
+    mouth_width: pixels between the corners, the unit of all mouth movement.
+    """
+
+    def __init__(self, landmarks: npt.NDArray[np.float32], width: int, height: int) -> None:
+        """landmarks: [478, 3] in pixels of a picture of that width and height."""
+        self.points: Points = landmarks[:, :2].astype(np.float64)
+        self.depth: Points = landmarks[:, 2].astype(np.float64)
+        self.picture = Box(0, 0, width, height)
+        p = self.points
+        corner_to_corner = p[lm.CORNER_RIGHT] - p[lm.CORNER_LEFT]
+        self.mouth_width = float(np.linalg.norm(corner_to_corner))
+        self.across: Points = corner_to_corner / self.mouth_width
+        self.mouth_centre: Points = (p[lm.INNER_CORNER_LEFT] + p[lm.INNER_CORNER_RIGHT]) / 2
+        to_chin = p[lm.CHIN_TIP] - self.mouth_centre
+        self.mouth_to_chin = float(np.linalg.norm(to_chin))
+        self.down: Points = to_chin / self.mouth_to_chin
+        self.eye_distance = float(np.linalg.norm(p[lm.EYE_OUTER_RIGHT] - p[lm.EYE_OUTER_LEFT]))
+        self.low, self.high = p.min(axis=0), p.max(axis=0)
+        self.face_width, self.face_height = (float(v) for v in self.high - self.low)
+        self.region = self.around(0.45, 0.35, 0.45)
+        """The face with a margin: nothing outside it follows the mouth or the lids."""
+
+    def around(self, side: float, above: float, below: float) -> Box:
+        """The landmarks' box with margins in face widths (sides) and face heights, cut to the picture."""
+        margin = side * self.face_width
+        return Box(
+            max(0, int(self.low[0] - margin)),
+            max(0, int(self.low[1] - above * self.face_height)),
+            min(self.picture.x1, int(self.high[0] + margin)),
+            min(self.picture.y1, int(self.high[1] + below * self.face_height)),
+        )
+
+    def contour(self, indices: lm.Contour) -> Points:
+        """[n, 2] positions of a contour."""
+        return self.points[list(indices)]
+
+    def lip_gap(self) -> Points:
+        """[11] gap between the inner lips in pixels along the mouth, as the picture shows it; at least 0."""
+        return np.maximum(0.0, (self.contour(lm.LOWER_INNER) - self.contour(lm.UPPER_INNER)) @ self.down)

@@ -1,0 +1,132 @@
+"""Paints the inside of the open mouth into a finished frame."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.infer.puppet import landmarks as lm
+from stages.infer.puppet import teeth
+from stages.infer.puppet.bases import Field
+from stages.infer.puppet.geometry import FaceGeometry, Points
+from stages.infer.puppet.palette import filled, palette_of
+
+_SUPERSAMPLING = 4
+_MAX_DENSITY = 384.0
+_MARGIN = 3
+
+Affine = npt.NDArray[np.float64]
+
+
+def similarity(source: Points, target: Points) -> Affine:
+    """[2, 3] least-squares rotation, scale and shift that takes source points [n, 2] to target points."""
+    s, t = source @ (1, 1j), target @ (1, 1j)
+    s0, t0 = s.mean(), t.mean()
+    spread = float((np.abs(s - s0) ** 2).sum())
+    turn = (np.conj(s - s0) * (t - t0)).sum() / spread if spread > 0 else 1.0
+    shift = t0 - turn * s0
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+class MouthInterior:
+    """Layers of one portrait's mouth, composed per frame."""
+
+    def __init__(self, image: npt.NDArray[np.uint8], face: FaceGeometry) -> None:
+        palette = palette_of(image, face)
+        self._density = float(np.clip(1.5 * face.mouth_width, 64, _MAX_DENSITY))
+        self._mouth_width = face.mouth_width
+        self._centre, self._down = face.mouth_centre, face.down
+        # From texture pixels to picture pixels: the mouth's frame, squared up (its axes need not be at right angles).
+        right = np.array([face.down[1], -face.down[0]])
+        scale = face.mouth_width / self._density
+        origin = face.mouth_centre - face.mouth_width * (teeth.HALF_WIDTH * right + teeth.ABOVE * face.down)
+        self._to_picture: Affine = np.column_stack([right * scale, face.down * scale, origin])
+        u, v = teeth.grid(self._density)
+        upper_rest = (face.contour(lm.UPPER_INNER[3:8]) - face.mouth_centre) @ face.down
+        seal = float(np.median(upper_rest)) / face.mouth_width
+        photo = None
+        if palette.shows_teeth:
+            pixels, where = self._photo_teeth(image, face, u.shape, float(palette.teeth[0]))
+            photo = (pixels, where, float(face.lip_gap()[5]) / face.mouth_width)
+        self._cavity = teeth.cavity(palette, u)
+        self._tongue = teeth.tongue(palette, u, v)
+        self._lower = teeth.lower_teeth(palette, u, v)
+        self._upper = teeth.upper_teeth(palette, u, v, seal, photo)
+
+    def _photo_teeth(
+        self, image: npt.NDArray[np.uint8], face: FaceGeometry, shape: tuple[int, ...], light: float
+    ) -> tuple[Field, Field]:
+        """The portrait's own teeth as texture, and where they lie (0..1); light: the teeth's lightness."""
+        opening = np.vstack([face.contour(lm.UPPER_INNER), face.contour(lm.LOWER_INNER)[::-1]])
+        mask = cv2.erode(filled(image.shape[:2], opening), np.ones((3, 3), np.uint8))
+        size, flags = (shape[1], shape[0]), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        pixels = cv2.warpAffine(image, self._to_picture, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        where = cv2.warpAffine(mask, self._to_picture, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        lightness = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), np.float32)[..., 0]
+        bright = np.clip((lightness / light - 0.5) / 0.25, 0, 1)  # the dark corners of the opening are no teeth
+        return np.asarray(pixels, np.float32), (np.asarray(where, np.float32) / 255 * bright).astype(np.float32)
+
+    def paint(
+        self,
+        frame: npt.NDArray[np.uint8],
+        curves: tuple[Points, Points],
+        moved: tuple[Points, Points],
+        show_lower_teeth: float,
+        tongue_height: float,
+    ) -> None:
+        """Paint between the lips, in place.
+
+        curves: inner lip curves in the still head; moved: the same where the head's pose takes them, in the frame.
+        show_lower_teeth, tongue_height: 0..1.
+        """
+        rows, columns = frame.shape[:2]
+        around = np.vstack([moved[0], moved[1]])
+        x0, y0 = np.maximum(0, np.floor(around.min(axis=0)).astype(int) - _MARGIN)
+        x1, y1 = np.minimum((columns, rows), np.ceil(around.max(axis=0)).astype(int) + _MARGIN + 1)
+        if x1 - x0 < 3 or y1 - y0 < 3:
+            return
+        size = (int(x1 - x0), int(y1 - y0))
+        opening = self._opening(np.vstack([moved[0], moved[1][::-1]]) - (x0, y0), size)
+        to_still = similarity(around, np.vstack([curves[0], curves[1]]))
+        jaw = float((curves[1][len(curves[1]) // 2] - self._centre) @ self._down) / self._mouth_width
+
+        def warped(layer: Field, drop: float) -> Field:
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            matrix = self._to_texture(to_still, x0, y0, drop)
+            return np.asarray(cv2.warpAffine(layer, matrix, size, flags=flags), np.float32)
+
+        inside = warped(self._cavity, 0.0)[..., :3]
+        lower_opacity = float(np.clip(0.15 + 0.55 * show_lower_teeth, 0, 0.8))
+        for layer, drop, opacity in (
+            (self._tongue, jaw - 0.10 * tongue_height, 1.0),
+            (self._lower, jaw, lower_opacity),
+            (self._upper, 0.0, 1.0),
+        ):
+            drawn = warped(layer, drop)
+            inside = inside * (1 - opacity * drawn[..., 3:]) + opacity * drawn[..., :3]
+        target = frame[y0:y1, x0:x1]
+        alpha = cv2.GaussianBlur(opening, (0, 0), max(0.5, 0.008 * self._mouth_width))[..., None]
+        shaded = inside * self._lip_shadow(opening)[..., None]
+        target[:] = np.clip(target * (1 - alpha) + shaded * alpha + 0.5, 0, 255)
+
+    def _to_texture(self, to_still: Affine, x0: int, y0: int, drop: float) -> Affine:
+        """[2, 3] from pixels of the patch at (x0, y0) to texture pixels of a layer moved down by drop mouth widths."""
+        inverse = np.linalg.inv(self._to_picture[:, :2])
+        linear = inverse @ to_still[:, :2]
+        offset = inverse @ (to_still @ (x0, y0, 1) - self._to_picture[:, 2]) - (0, drop * self._density)
+        return np.column_stack([linear, offset])
+
+    def _opening(self, polygon: Points, size: tuple[int, int]) -> Field:
+        """[height, width] coverage 0..1 of the space between the lips."""
+        s = _SUPERSAMPLING
+        mask = np.zeros((size[1] * s, size[0] * s), np.uint8)
+        cv2.fillPoly(mask, [np.round((polygon + 0.5) * s - 0.5).astype(np.int32)], 255)
+        coverage: Field = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+        return coverage
+
+    def _lip_shadow(self, opening: Field) -> Field:
+        """Light 0..1 inside the mouth: the lips, above all the upper one, shade what lies behind them."""
+        spread = np.asarray(cv2.GaussianBlur(opening, (0, 0), 0.022 * self._mouth_width + 0.3), np.float32)
+        shift = np.array([[1, 0, 0], [0, 1, 0.020 * self._mouth_width]])
+        lowered = cv2.warpAffine(spread, shift, (opening.shape[1], opening.shape[0]), flags=cv2.INTER_LINEAR)
+        result: Field = 0.62 + 0.38 * np.clip((np.asarray(lowered, np.float32) - 0.25) / 0.65, 0, 1)
+        return result

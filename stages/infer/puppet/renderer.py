@@ -1,0 +1,146 @@
+"""One frame of the puppet: local and head maps joined, one interpolation of the portrait, the mouth's inside on top."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.infer.puppet.bases import Field, mouth_bases
+from stages.infer.puppet.displacement import OPEN, PARAMETERS, REST, ROUND, TUCK, WIDE, landmark_displacements
+from stages.infer.puppet.eyes import lids
+from stages.infer.puppet.geometry import Box, FaceGeometry, Points
+from stages.infer.puppet.head import HeadWarp
+from stages.infer.puppet.lips import LipCurves
+from stages.infer.puppet.mouth import MouthInterior
+from stages.infer.puppet.warp import LipLayers, MouthWarp
+
+Frame = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MouthPose:
+    """Targets of the mouth, each about 0..1; `wide` from -1 (narrow) to 1."""
+
+    open: float = 0.0
+    wide: float = 0.0
+    round: float = 0.0
+    close: float = 0.0
+    tuck: float = 0.0
+    teeth: float = 0.0
+    tongue: float = 0.0
+
+    def amounts(self) -> npt.NDArray[np.float32]:
+        """[len(PARAMETERS)] amounts of the displacement bases: closing and tucking win over opening."""
+        rounding = min(1.0, max(0.0, self.round))
+        out = np.zeros(len(PARAMETERS), np.float32)
+        out[REST] = 1.0
+        out[OPEN] = self.aperture()
+        out[WIDE] = min(1.2, max(-0.6, self.wide)) * (1 - 0.5 * rounding)
+        out[ROUND] = rounding
+        out[TUCK] = min(1.0, max(0.0, self.tuck))
+        return out
+
+    def aperture(self) -> float:
+        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude."""
+        return max(0.0, self.open) * (1 - min(1.0, max(0.0, self.close))) * (1 - 0.85 * min(1.0, max(0.0, self.tuck)))
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Everything that changes from frame to frame; head None: pixels away from mouth and eyes stay untouched."""
+
+    mouth: MouthPose = MouthPose()
+    blink: float = 0.0
+    head: npt.NDArray[np.float32] | None = None
+
+
+class Renderer:
+    """Frames of one portrait. ``frame`` keeps no state and may be called from several threads."""
+
+    def __init__(self, image: Frame, landmarks: npt.NDArray[np.float32]) -> None:
+        """image: RGB [H, W, 3]; landmarks: [478, 3] in its pixels."""
+        self._image = np.ascontiguousarray(image)
+        face = FaceGeometry(landmarks, image.shape[1], image.shape[0])
+        moves = landmark_displacements(face)
+        self._picture = face.picture
+        self._curves = LipCurves(face, moves)
+        self._mouth = MouthWarp(face, mouth_bases(face, moves))
+        self._lids = lids(face)
+        self._interior = MouthInterior(image, face)
+        self._head = HeadWarp(face)
+        local = self._mouth.box
+        for lid in self._lids:
+            local = local.joined(lid.box)
+        self.local_box = local
+        """Where mouth and lids move."""
+        self._area = self._head.box.joined(local)
+
+    def frame(self, pose: Pose) -> Frame:
+        """RGB [H, W, 3]."""
+        area = self.local_box if pose.head is None else self._area
+        still = np.empty((area.height, area.width, 2), np.float32)  # where each pixel was before the head moved
+        still[..., 0] = np.arange(area.x0, area.x1, dtype=np.float32)
+        still[..., 1] = np.arange(area.y0, area.y1, dtype=np.float32)[:, None]
+        reach, forward = 0, None
+        if pose.head is not None:
+            forward = self._head.forward(pose.head)
+            still[_within(self._head.box, area)] += self._head.backward(forward)
+            reach = int(np.abs(forward).max()) + 2
+
+        amounts = pose.mouth.amounts()
+        curves = self._curves(amounts)
+        moved = curves
+        if forward is not None:
+            moved = self._head.moved(forward, curves[0]), self._head.moved(forward, curves[1])
+        lips = self._mouth(amounts, *curves)
+        near = self._mouth.box.grown(reach, area)
+        source = still.copy()
+        follow = _sample(lips.joined(), self._mouth.box, still, near, area)
+        source[_within(near, area)] = cv2.add(still[_within(near, area)], follow)
+        out = self._image.copy()
+        out[area.slices] = self._pixels(source)
+        self._blend_lips(out, lips, still, area, moved)
+        if pose.blink > 0.01:
+            for lid in self._lids:
+                displacement, opacity = lid.layer(min(1.0, pose.blink))
+                near = lid.box.grown(reach, area)
+                shifted = source[_within(near, area)] + _sample(displacement, lid.box, still, near, area)
+                _blend(out[near.slices], self._pixels(shifted), _sample(opacity, lid.box, still, near, area))
+        self._interior.paint(out, curves, moved, pose.mouth.teeth, pose.mouth.tongue)
+        return out
+
+    def _blend_lips(self, out: Frame, lips: LipLayers, still: Field, area: Box, moved: tuple[Points, Points]) -> None:
+        """Redraw the lips from two maps mixed by colour: a mix of positions would show what lies between open lips."""
+        around = np.vstack(moved)
+        x0, y0 = np.floor(around.min(axis=0)).astype(int) - 2
+        x1, y1 = np.ceil(around.max(axis=0)).astype(int) + 3
+        box = Box(int(x0), int(y0), int(x1), int(y1)).grown(0, area)
+        start, place = still[_within(box, area)], self._mouth.box
+        upper = self._pixels(start + _sample(lips.upper, place, still, box, area))
+        lower = self._pixels(start + _sample(lips.lower, place, still, box, area))
+        out[box.slices] = upper
+        _blend(out[box.slices], lower, _sample(lips.share, place, still, box, area))
+
+    def _pixels(self, source: Field) -> Frame:
+        """The portrait at positions [h, w, 2]."""
+        drawn = cv2.remap(self._image, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        return np.asarray(drawn, np.uint8)
+
+
+def _sample(field: Field, box: Box, still: Field, near: Box, area: Box) -> Field:
+    """A field given over ``box`` at the still positions of the pixels of ``near``; 0 outside its box."""
+    at = cv2.subtract(still[_within(near, area)], (box.x0, box.y0, 0.0, 0.0))  # type: ignore[call-overload]
+    sampled = cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+    return np.asarray(sampled, np.float32)
+
+
+def _blend(under: Frame, over: Frame, opacity: Field) -> None:
+    """Lay one patch over another, in place."""
+    weight = opacity[..., None]
+    under[:] = under * (1 - weight) + over * weight + np.float32(0.5)
+
+
+def _within(box: Box, area: Box) -> tuple[slice, slice]:
+    """The slices of a box in an array that covers ``area``."""
+    return slice(box.y0 - area.y0, box.y1 - area.y0), slice(box.x0 - area.x0, box.x1 - area.x0)

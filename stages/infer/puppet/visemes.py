@@ -1,0 +1,58 @@
+"""Which mouth shape belongs to each moment of speech: Whisper's tiny.en encoder with a viseme head, in ONNX."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from shared.slot.weights import read_weights
+
+WEIGHTS = Path(__file__).with_name("weights")
+RATE = 50
+"""Viseme frames a second; frame k covers [k, k + 1) / RATE seconds."""
+CLASSES = ("sil", "PBM", "FV", "TH", "TDNL", "SZ", "SH", "KGH", "R", "W", "O", "A", "E", "I", "AH")
+SILENCE = CLASSES.index("sil")
+
+_WINDOW = 1000
+_OVERLAP = 100
+"""Log-mel columns, 100 a second: windows of 10 s, 1 s of cross-fade."""
+
+Probabilities = npt.NDArray[np.float32]
+"""[T, len(CLASSES)], rows sum to 1."""
+
+
+class VisemeModel:
+    """The loaded network. Raises shared.slot.weights.WeightsAltered when the weights are not the committed ones."""
+
+    def __init__(self) -> None:
+        options = ort.SessionOptions()
+        # One thread: replicas and stages use the other cores, and sums keep one order.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        weights = read_weights(WEIGHTS, "visemes.onnx")
+        self._session = ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, mel: npt.NDArray[np.float32]) -> Probabilities:
+        """Whisper log-mel [80, T], 100 a second, to probabilities [ceil(T / 2), classes], 50 a second; T >= 1."""
+        columns = mel.shape[1]
+        out = np.zeros(((columns + 1) // 2, len(CLASSES)), np.float32)
+        start = 0
+        while True:
+            window = mel[:, start : start + _WINDOW]
+            found = self._window(window)
+            at = slice(start // 2, start // 2 + len(found))
+            fade = np.ones((len(found), 1), np.float32)
+            if start > 0:
+                ramp = np.arange(1, _OVERLAP // 2 + 1, dtype=np.float32)[:, None] / (_OVERLAP // 2 + 1)
+                fade[: len(ramp)] = ramp[: len(fade)]
+            out[at] = out[at] * (1 - fade) + found * fade
+            if start + _WINDOW >= columns:
+                return out
+            start += _WINDOW - _OVERLAP
+
+    def _window(self, mel: npt.NDArray[np.float32]) -> Probabilities:
+        if mel.shape[1] % 2:  # the network halves the rate
+            mel = np.concatenate([mel, mel[:, -1:]], axis=1)
+        (visemes,) = self._session.run(["visemes"], {"mel": np.ascontiguousarray(mel[None])})
+        found: Probabilities = np.asarray(visemes, np.float32)[0]
+        return found

@@ -1,0 +1,216 @@
+"""Files that are no speech, or lie about it: each gets its public code."""
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from shared.messages.codes import Code, Rejected
+from stages.audio.decode import decode
+from tests.audio.tones import record, tone
+
+RATE = 16_000
+
+
+def code_of(path: Path, max_s: float = 600) -> tuple[Code, str]:
+    with pytest.raises(Rejected) as caught:
+        decode(path, path.with_name("sound.f32"), max_s, lambda: None)
+    assert caught.value.field == "speech"
+    return caught.value.code, caught.value.message
+
+
+def wav_bytes(pcm: bytes, *, rate: int = RATE, channels: int = 1, claimed: int | None = None) -> bytes:
+    size = len(pcm) if claimed is None else claimed
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
+    return (
+        b"RIFF" + struct.pack("<I", (36 + size) & 0xFFFFFFFF) + b"WAVE" + form + b"data" + struct.pack("<I", size) + pcm
+    )
+
+
+def write(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "speech.wav"
+    path.write_bytes(data)
+    return path
+
+
+PCM_1S = (tone(RATE, 1.0)[0] * 32767).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00",
+        b"R",
+        b"RIFF",
+        b"not audio at all, only words " * 400,
+        b"\x89PNG\r\n\x1a\n" + bytes(5000),
+        b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40,
+        b"ffconcat version 1.0\nfile /etc/hostname\n",
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"OggS" + bytes(200),
+        b"fLaC" + bytes(200),
+        b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f" + bytes(50),
+        b"\x00\x00\x00\x18ftypM4A " + bytes(300),
+        b"RIFF\x24\x00\x00\x00AVI LIST" + bytes(400),
+        wav_bytes(b"")[:30],
+    ],
+)
+def test_not_audio(tmp_path: Path, data: bytes) -> None:
+    assert code_of(write(tmp_path, data))[0] is Code.AUDIO_UNREADABLE
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    assert code_of(write(tmp_path, b""))[0] is Code.AUDIO_EMPTY
+
+
+def test_no_samples(tmp_path: Path) -> None:
+    assert code_of(write(tmp_path, wav_bytes(b"")))[0] is Code.AUDIO_EMPTY
+
+
+@pytest.mark.parametrize("seconds", [1 / RATE, 0.19])
+def test_too_short(tmp_path: Path, seconds: float) -> None:
+    path = write(tmp_path, wav_bytes(PCM_1S[: 2 * round(seconds * RATE)]))
+    code, message = code_of(path)
+    assert code is Code.AUDIO_TOO_SHORT
+    assert f"{seconds:.3f} s" in message
+
+
+def test_shortest_accepted(tmp_path: Path) -> None:
+    path = write(tmp_path, wav_bytes(PCM_1S[: 2 * round(0.2 * RATE)]))
+    assert decode(path, tmp_path / "sound.f32", 600, lambda: None).duration_s == pytest.approx(0.2)
+
+
+def test_limit_is_exact(tmp_path: Path) -> None:
+    path = write(tmp_path, wav_bytes(PCM_1S))
+    assert decode(path, tmp_path / "sound.f32", 1.0, lambda: None).duration_s == 1.0
+    assert code_of(path, max_s=0.999)[0] is Code.AUDIO_TOO_LONG
+
+
+def test_header_that_lies_about_gigabytes_counts_for_nothing(tmp_path: Path) -> None:
+    """What a program writes that streams into a pipe: the samples decide."""
+    for size in (0xFFFFFFFF, 0):
+        path = write(tmp_path, wav_bytes(PCM_1S, claimed=size))
+        assert decode(path, tmp_path / "sound.f32", 600, lambda: None).duration_s == pytest.approx(1.0)
+
+
+def test_truncated_wav(tmp_path: Path) -> None:
+    code, message = code_of(write(tmp_path, wav_bytes(PCM_1S, claimed=len(PCM_1S) * 3)))
+    assert code is Code.AUDIO_UNREADABLE
+    assert "truncated" in message
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "sample_format", "options"),
+    [
+        ("wav", "pcm_s16le", "s16", None),
+        ("mp3", "libmp3lame", "fltp", None),
+        ("ipod", "aac", "fltp", None),
+        ("ipod", "aac", "fltp", {"movflags": "+faststart"}),
+        ("ogg", "libopus", "flt", None),
+        ("ogg", "vorbis", "fltp", {"strict": "-2"}),
+        ("flac", "flac", "s16", None),
+    ],
+)
+@pytest.mark.parametrize("kept", [0.5, 0.8])
+def test_truncated(
+    tmp_path: Path, container: str, codec: str, sample_format: str, options: dict[str, str] | None, kept: float
+) -> None:
+    whole = record(
+        tmp_path / "whole",
+        tone(48_000, 4.0, 2),
+        48_000,
+        container=container,
+        codec=codec,
+        sample_format=sample_format,
+        options=options if codec != "aac" else None,
+    )
+    if options and "movflags" in options:
+        whole = faststart(whole, tmp_path / "fast")
+    data = whole.read_bytes()
+    code, message = code_of(write(tmp_path, data[: int(len(data) * kept)]))
+    assert code is Code.AUDIO_UNREADABLE
+    assert "truncated" in message
+
+
+def faststart(path: Path, to: Path) -> Path:
+    """The same file with its index in front, so that a cut takes sound and leaves the claim."""
+    with av.open(str(path)) as source, av.open(str(to), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return to
+
+
+def test_damage_inside_a_flac_is_told(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3 * RATE)).astype(np.float32)
+    path = record(tmp_path / "x", noise, RATE, container="flac", codec="flac", sample_format="s16")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    assert code_of(write(tmp_path, bytes(data)))[0] is Code.AUDIO_UNREADABLE
+
+
+def test_values_that_are_no_numbers(tmp_path: Path) -> None:
+    samples = tone(RATE, 1.0)
+    samples[0, 500] = np.nan
+    path = record(tmp_path / "x", samples, RATE, container="wav", codec="pcm_f32le", sample_format="flt")
+    code, message = code_of(path)
+    assert code is Code.AUDIO_UNREADABLE
+    assert "not numbers" in message
+
+
+def test_loud_float_samples_are_held_to_full_scale(tmp_path: Path) -> None:
+    samples = tone(RATE, 1.0, level=30.0)
+    path = record(tmp_path / "x", samples, RATE, container="wav", codec="pcm_f32le", sample_format="flt")
+    speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
+    assert np.abs(speech.pcm).max() <= 1.0
+    assert np.abs(np.fromfile(tmp_path / "sound.f32", "<f4")).max() <= 1.0
+
+
+def test_tags_in_another_encoding_are_no_matter(tmp_path: Path) -> None:
+    info = b"INFOINAM" + struct.pack("<I", 8) + b"caf\xe9 \xf7\xff\x00"
+    data = wav_bytes(PCM_1S) + b"LIST" + struct.pack("<I", len(info)) + info
+    assert decode(write(tmp_path, data), tmp_path / "sound.f32", 600, lambda: None).duration_s == 1.0
+
+
+def test_video_without_sound(tmp_path: Path) -> None:
+    path = tmp_path / "silent.mp4"
+    with av.open(str(path), "w", format="mp4") as file:
+        video = file.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((96, 64), np.uint8), "yuv420p")
+        file.mux(video.encode(frame))
+        file.mux(video.encode(None))
+    code, message = code_of(path)
+    assert code is Code.AUDIO_UNREADABLE
+    assert "no audio track" in message
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16be", "adpcm_ima_wav"])
+def test_decoder_outside_the_list(tmp_path: Path, codec: str) -> None:
+    container = "mp4" if codec == "pcm_s16be" else "wav"
+    sample_format = "s16" if codec == "pcm_s16be" else "s16p"
+    path = record(tmp_path / "x", tone(RATE, 1.0), RATE, container=container, codec=codec, sample_format=sample_format)
+    code, message = code_of(path)
+    assert code is Code.AUDIO_UNREADABLE
+    assert codec in message
+
+
+def test_absurd_channels_and_rates(tmp_path: Path) -> None:
+    assert code_of(write(tmp_path, wav_bytes(PCM_1S, channels=200)))[0] is Code.AUDIO_UNREADABLE
+    assert code_of(write(tmp_path, wav_bytes(PCM_1S, rate=1)))[0] is Code.AUDIO_UNREADABLE
+
+
+def test_cancel_passes_through(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def checkpoint() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        decode(write(tmp_path, wav_bytes(PCM_1S * 3)), tmp_path / "sound.f32", 600, checkpoint)

@@ -1,0 +1,56 @@
+"""Recordings made for the tests by libav's own encoders: a tone of a known frequency and length."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+HZ = 440.0
+
+
+def tone(rate: int, seconds: float, channels: int = 1, hz: float = HZ, level: float = 0.4) -> NDArray[np.float32]:
+    """float32 [channels, n]."""
+    t = np.arange(round(rate * seconds)) / rate
+    return np.repeat((level * np.sin(2 * np.pi * hz * t)).astype(np.float32)[None], channels, axis=0)
+
+
+def record(
+    path: Path,
+    samples: NDArray[np.float32],
+    rate: int,
+    *,
+    container: str,
+    codec: str,
+    sample_format: str,
+    options: dict[str, str] | None = None,
+    cover: bool = False,
+) -> Path:
+    """Encode float32 [channels, n] into a file; ``cover`` adds a picture as music players do."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[0]]
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate, layout=layout, options=options or {})
+        assert isinstance(stream, av.AudioStream)
+        stream.format = sample_format
+        art = None
+        if cover:
+            art = file.add_stream("mjpeg", rate=1)
+            art.width, art.height, art.pix_fmt = 64, 64, "yuvj420p"
+            art.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+        frame.sample_rate, frame.pts = rate, 0
+        if art is not None:
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), "rgb24")
+            file.mux(art.encode(picture.reformat(format="yuvj420p")))
+            file.mux(art.encode(None))
+        convert = av.AudioResampler(sample_format, layout, rate, frame_size=stream.codec_context.frame_size or 4096)
+        for part in [*convert.resample(frame), *convert.resample(None)]:
+            file.mux(stream.encode(part))
+        file.mux(stream.encode(None))
+    return path
+
+
+def loudest_hz(samples: NDArray[np.float32], rate: int) -> float:
+    """Frequency of the strongest component of float32 [n]."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 1 << 18))
+    return float(spectrum.argmax() * rate / (1 << 18))

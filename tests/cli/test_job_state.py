@@ -1,0 +1,137 @@
+"""A job put together from events, and shown: on lines, in a summary, as a tree."""
+
+from typing import Any
+
+import pytest
+
+from shared.cli import tree
+from shared.cli.errors import ADVICE, advice
+from shared.cli.history import gather
+from shared.cli.job_state import JobState
+from shared.cli.partition import murmur2, partition_of
+from shared.cli.progress import Lines
+from shared.local.trace_store import StoredSpan
+from shared.messages.codes import Code
+from shared.messages.events import EVENT, AnyEvent, Failed, RejectedEvent
+
+
+def event(kind: str, job: str = "j", at: int = 1000, **fields: Any) -> AnyEvent:
+    return EVENT.validate_python(
+        {"type": kind, "job_id": job, "tenant": "default", "request_id": "r", "time_ms": at, **fields}
+    )
+
+
+def test_progress_never_goes_back_and_the_end_is_final() -> None:
+    job = JobState("j")
+    for one in (
+        event("accepted", engine="puppet"),
+        event("started", stage="infer"),
+        event("progress", stage="infer", percent=60, done=6, total=10),
+        event("progress", stage="infer", percent=30, done=3, total=10),
+    ):
+        job.apply(one)
+    assert (job.status, job.current, job.stages["infer"].percent) == ("running", "infer", 60)
+    job.apply(event("finished", stage="infer", seconds=2.5))
+    job.apply(event("progress", stage="infer", percent=90, done=9, total=10))
+    assert (job.stages["infer"].state, job.stages["infer"].percent) == ("finished", 100.0)
+    job.apply(event("failed", stage="encode", code="CANCELLED", message="m"))
+    job.apply(event("started", stage="encode"))
+    assert job.status == "cancelled"
+    assert isinstance(job.end, Failed)
+
+
+def test_a_conflict_ends_nothing() -> None:
+    job = JobState("j")
+    job.apply(event("accepted", engine="puppet"))
+    job.apply(event("conflict", message="taken"))
+    assert job.status == "accepted"
+    assert job.conflicts == ["r"]
+
+
+def test_a_second_attempt_starts_over() -> None:
+    job = JobState("j")
+    job.apply(event("progress", stage="infer", percent=80, done=8, total=10))
+    job.apply(event("started", stage="infer", attempt=2))
+    job.apply(event("progress", stage="infer", attempt=2, percent=90, done=9, total=10))
+    assert (job.stages["infer"].attempt, job.stages["infer"].percent) == (2, 90)
+
+
+def test_jobs_newest_first() -> None:
+    found = gather([event("accepted", "old", 1, engine="puppet"), event("accepted", "new", 9, engine="puppet")])
+    assert [job.job_id for job in found] == ["new", "old"]
+
+
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    shown, job = Lines(), JobState("j")
+    for one in (
+        event("started", stage="face"),
+        event("progress", stage="face", percent=10, done=1, total=10),
+        event("progress", stage="face", percent=50, done=5, total=10),
+        event("progress", stage="face", percent=60, done=6, total=10),
+        event("warning", stage="face", code="MULTIPLE_FACES", message="two"),
+        event("finished", stage="face", seconds=0.5, cached=True),
+    ):
+        job.apply(one)
+        shown.show(one, job)
+    assert capsys.readouterr().err.splitlines() == [
+        "face started",
+        "face 50 % (5 of 10)",
+        "warning MULTIPLE_FACES: two",
+        "face finished in 0.50 s, from the cache",
+    ]
+
+
+def test_every_code_that_can_end_a_job_has_advice() -> None:
+    warnings = {"NON_OPTIMAL_STEPS", "MULTIPLE_FACES", "LOW_CONFIDENCE_FACE", "STRONG_POSE", "LOW_RESOLUTION"}
+    warnings |= {"SILENT_AUDIO", "DURATION_CORRECTED"}
+    assert set(ADVICE) == {code for code in Code if code not in warnings}
+    assert advice("A_CODE_OF_TOMORROW") is None
+
+
+def test_unknown_fields_of_later_versions_are_read() -> None:
+    one = event("rejected", stage="audio", code="AUDIO_EMPTY", message="m", later=1)
+    assert isinstance(one, RejectedEvent)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536),
+     (b"a-little-bit-longer-string", -1486304829), (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+     (b"abc", 479470107)],
+)  # fmt: skip
+def test_murmur2_is_kafkas(data: bytes, expected: int) -> None:
+    assert murmur2(data) == expected & 0xFFFFFFFF
+
+
+def test_partition_is_in_range() -> None:
+    assert {partition_of(f"job-{n}", 16) for n in range(500)} == set(range(16))
+
+
+def span(name: str, span_id: str, parent: str, start: float, end: float, error: str | None = None) -> StoredSpan:
+    return StoredSpan(
+        "t", span_id, parent, name, "audio", "internal", int(start * 1e9), int(end * 1e9), {}, [], [], error
+    )
+
+
+def test_tree_of_a_trace() -> None:
+    spans = [
+        span("process render.requests", "b", "a", 1.2, 1.9),
+        span("submit render.requests", "a", "", 1.0, 1.2),
+        span("load_audio", "c", "b", 1.3, 1.31, error="no samples"),
+        span("send render.face", "d", "b", 1.8, 1.9),
+    ]
+    shown = list(tree.lines(spans))
+    assert [line.split()[0] for line in shown[:2]] == ["0.000", "0.200"]
+    assert "  submit render.requests" in shown[0]
+    assert "700 ms  └─ process render.requests" in shown[1]
+    assert "10 ms     ├─ load_audio" in shown[2]
+    assert "ERROR no samples" in shown[2]
+    assert shown[2].startswith("\x1b[31m"), "red; console.say drops the colour off a terminal"
+    assert "   └─ send render.face" in shown[3]
+
+
+def test_a_trace_is_whole_with_its_summary_and_all_parents() -> None:
+    root, child = span("submit render.requests", "a", "", 0, 1), span("render", "b", "a", 0, 1)
+    assert tree.whole([root, child])
+    assert not tree.whole([root])
+    assert not tree.whole([child])

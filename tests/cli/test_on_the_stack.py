@@ -1,0 +1,303 @@
+"""Commands on the real broker and store; a thread plays the services, so that every event is under control."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition, cimpl
+
+from shared.cli.connection import Connection
+from shared.messages.events import Done, RejectedEvent
+from shared.messages.identity import request_id
+from shared.messages.refs import InputRef
+from shared.storage import keys, markers
+from shared.storage.markers import RequestRecord
+from tests.cli.conftest import Lipstage
+
+VIDEO = b"an mp4, for all that this side knows"
+
+
+class Services:
+    """Says what services would say."""
+
+    def __init__(self, to: Connection) -> None:
+        self.to = to
+        self.producer = cimpl.Producer(
+            {"bootstrap.servers": to.settings.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 0}
+        )
+
+    def event(self, kind: str, job: str, **fields: Any) -> dict[str, Any]:
+        body = {"type": kind, "job_id": job, "tenant": "default", "request_id": "r", "time_ms": _now(), **fields}
+        self.producer.produce(self.to.settings.topic("render.events"), key=job.encode(), value=json.dumps(body))
+        assert self.producer.flush(10) == 0
+        return body
+
+    def done(self, job: str) -> dict[str, Any]:
+        """The end of a job whose artifacts are really there."""
+        prefix = keys.attempt_prefix("default", job, "encode", "a1")
+        video = self.to.artifacts.put_bytes(VIDEO, prefix + "video.mp4").model_dump()
+        poster = self.to.artifacts.put_bytes(b"jpg", prefix + "poster.jpg").model_dump()
+        figures = {"duration_s": 10.0, "width": 512, "height": 512, "fps": 25, "engine": "puppet", "total_s": 5.0}
+        drifts = {"container_drift_ms": 10.0, "audio_drift_ms": 10}
+        body = self.event("done", job, video=video, poster=poster, seconds={"infer": 4.0}, **figures, **drifts)
+        markers.claim_end(self.to.documents, "default", job, Done.model_validate(body))
+        return body
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def records(to: Connection, topic: str) -> Iterator[Any]:
+    """Every record of a topic, from its beginning, as it comes; for 20 s."""
+    consumer = cimpl.Consumer({"bootstrap.servers": to.settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
+    try:
+        name = to.settings.topic(topic)
+        known = consumer.list_topics(name, timeout=10).topics[name].partitions
+        consumer.assign([TopicPartition(name, p, 0) for p in known])
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                yield message
+    finally:
+        consumer.close()
+
+
+@contextmanager
+def answering(to: Connection, answer: Callable[[Services, Any], None]) -> Iterator[None]:
+    """A service that answers the next request."""
+
+    def serve() -> None:
+        answer(Services(to), next(records(to, "render.requests")))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def _job(message: Any) -> str:
+    return str(message.key().decode())
+
+
+def test_submit_uploads_and_sends_one_traced_record(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path
+) -> None:
+    ran = lipstage("submit", portrait, speech, "--set", "seed=7", "--set", "labels.take=1")
+    assert ran.code == 0
+    message = next(records(deployment, "render.requests"))
+    job = ran.out.strip()
+    assert message.key().decode() == job
+    body = json.loads(message.value())
+    assert body["job_id"] == job
+    assert body["params"] == {"seed": 7}
+    assert body["labels"] == {"take": "1"}
+    assert [name for name, _ in message.headers()].count("traceparent") == 1
+    ref = InputRef.model_validate(body["portrait"])
+    assert ref.sha256 == hashlib.sha256(portrait.read_bytes()).hexdigest()
+    stored = deployment.s3.get_object(Bucket="lipstage-inputs", Key=ref.key)
+    assert stored["Body"].read() == portrait.read_bytes()
+    assert ref.key.startswith("default/")
+    assert portrait.name not in ref.key
+
+
+def test_batch_prints_an_id_per_line(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "jobs.csv"
+    manifest.write_text("portrait,speech\nportrait.png,speech.wav\nportrait.png,speech.wav\n")
+    ran = lipstage("submit", "--batch", manifest, "--json")
+    assert ran.code == 0
+    ids = {json.loads(line)["job_id"] for line in ran.out.splitlines()}
+    found = records(deployment, "render.requests")
+    assert {_job(next(found)), _job(next(found))} == ids
+    assert len(ids) == 2
+
+
+def test_render_follows_and_fetches(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    def answer(services: Services, message: Any) -> None:
+        job = _job(message)
+        services.event("accepted", job, engine="puppet")
+        services.event("started", job, stage="infer")
+        services.event("done", "another-job-on-some-partition", stage="infer")
+        services.event("finished", job, stage="infer", seconds=4.0)
+        services.done(job)
+
+    target = tmp_path / "new" / "video.mp4"
+    with answering(deployment, answer):
+        ran = lipstage("render", portrait, speech, "-o", target)
+    assert ran.code == 0
+    assert target.read_bytes() == VIDEO
+    assert [p.name for p in target.parent.iterdir()] == ["video.mp4"], "no temporary file stays"
+    assert "infer started\ninfer finished in 4.00 s" in ran.err
+    assert "5.00 s for 10.00 s of video (2.00 x real time)" in ran.out
+    assert "\x1b" not in ran.out + ran.err
+
+
+def test_rejected_is_code_2_with_help(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    def answer(services: Services, message: Any) -> None:
+        services.event("rejected", _job(message), stage="face", code="NO_FACE", message="No face was found.")
+
+    with answering(deployment, answer):
+        ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4")
+    assert ran.code == 2
+    assert "NO_FACE: No face was found." in ran.err
+    assert "one face is clearly visible" in ran.err
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_failed_is_code_1_and_json(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    def answer(services: Services, message: Any) -> None:
+        services.event("failed", _job(message), stage="infer", code="CRASH_LOOP", message="m")
+
+    with answering(deployment, answer):
+        ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--json")
+    assert ran.code == 1
+    assert ran.json["code"] == "CRASH_LOOP"
+
+
+def test_our_conflict_ends_the_command_and_anothers_does_not(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    def answer(services: Services, message: Any) -> None:
+        services.event("conflict", _job(message), request_id="somebody-else", message="theirs")
+        ours = request_id(message.topic(), message.partition(), message.offset())
+        services.event("conflict", _job(message), request_id=ours, message="taken")
+
+    with answering(deployment, answer):
+        ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--job-id", "twice")
+    assert ran.code == 2
+    assert "another job twice: taken" in ran.err
+
+
+def test_altered_video_is_not_written(deployment: Connection, lipstage: Lipstage, tmp_path: Path) -> None:
+    job = uuid.uuid4().hex
+    body = Services(deployment).done(job)
+    deployment.artifacts.put_bytes(VIDEO[::-1], body["video"]["key"])
+    ran = lipstage("fetch", job, "-o", tmp_path / "x.mp4")
+    assert ran.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_cancels_the_job(deployment: Connection, portrait: Path, speech: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shared.cli.main", "render", str(portrait), str(speech), "-o", str(tmp_path / "x")]
+
+    def listen_to_interrupts() -> None:
+        # A test run in the background has SIGINT ignored, and its children would inherit that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=dict(os.environ), preexec_fn=listen_to_interrupts
+    ) as process:
+        message = next(records(deployment, "render.requests"))
+        assert process.stderr is not None
+        assert "submitted" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        try:
+            rest = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+        assert process.returncode == 130
+    assert f"cancelling job {_job(message)}" in rest
+    cancel = next(records(deployment, "render.cancel"))
+    assert cancel.key() == message.key()
+    assert json.loads(cancel.value()).keys() == {"job_id", "at_ms"}
+
+
+def test_jobs_job_watch_and_fetch(deployment: Connection, lipstage: Lipstage, tmp_path: Path) -> None:
+    services = Services(deployment)
+    finished, running = uuid.uuid4().hex, uuid.uuid4().hex
+    services.event("accepted", finished, engine="puppet", trace_id="ab" * 16)
+    services.done(finished)
+    services.event("started", running, stage="face", time_ms=_now() + 60_000)
+    shown = lipstage("jobs")
+    assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [[running, "running"], [finished, "done"]]
+    assert len(lipstage("jobs", "-n", "1").out.splitlines()) == 2
+    assert lipstage("job", finished, "--json").json["trace_id"] == "ab" * 16
+    assert "finished in 4.00 s" in lipstage("job", finished).out
+    watched = lipstage("watch", finished, "--json")
+    assert watched.code == 0
+    assert [json.loads(line)["type"] for line in watched.out.splitlines()] == ["accepted", "done"]
+    late = lipstage("watch", running, "--timeout", "0.5")
+    assert (late.code, "it goes on" in late.err) == (1, True)
+    assert lipstage("fetch", running, "-o", tmp_path / "x.mp4").code == 1
+    assert lipstage("fetch", finished, "-o", tmp_path / "x.jpg", "--poster").code == 0
+    assert (tmp_path / "x.jpg").read_bytes() == b"jpg"
+    assert lipstage("job", "nobody").code == 1
+
+
+def test_the_store_remembers_what_events_have_forgotten(deployment: Connection, lipstage: Lipstage) -> None:
+    job = uuid.uuid4().hex
+    end = RejectedEvent.model_validate(
+        {"job_id": job, "tenant": "acme", "request_id": "r", "time_ms": 1, "stage": "audio"}
+        | {"code": "AUDIO_EMPTY", "message": "No samples."}
+    )
+    markers.claim_end(deployment.documents, "acme", job, end)
+    assert lipstage("job", job).code == 1, "another tenant's"
+    assert "rejected AUDIO_EMPTY" in lipstage("job", job, "--tenant", "acme").out
+    assert lipstage("watch", job, "--tenant", "acme").code == 2
+
+
+def test_cancel_and_topics(deployment: Connection, lipstage: Lipstage) -> None:
+    assert lipstage("cancel", "job-1").code == 0
+    assert next(records(deployment, "render.cancel")).key() == b"job-1"
+    assert lipstage("cancel", "no such id").code == 2
+    assert lipstage("topics", "diff").code == 0
+    assert lipstage("topics", "diff", "--json").json == []
+
+
+def test_purge_deletes_what_is_ours_alone(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path
+) -> None:
+    job = lipstage("submit", portrait, speech).out.strip()
+    body = json.loads(next(records(deployment, "render.requests")).value())
+    deployment.s3.put_object(Bucket="lipstage-inputs", Key="default/shared.wav", Body=b"somebody's")
+    uploaded = InputRef.model_validate(body["portrait"])
+    record = RequestRecord(request_id="r", body_sha256="0" * 64, inputs=(uploaded, InputRef(key="default/shared.wav")))
+    markers.claim_request(deployment.documents, "default", job, record)
+    refused = lipstage("purge", job)
+    assert (refused.code, "has not ended" in refused.err) == (1, True)
+    Services(deployment).done(job)
+    assert lipstage("purge", job, "--json").json == {"job_id": job, "artifacts": 4, "inputs": 1}
+    assert list(deployment.artifacts.list_prefix(keys.job_prefix("default", job))) == []
+    left = {entry["Key"] for entry in deployment.s3.list_objects_v2(Bucket="lipstage-inputs")["Contents"]}
+    assert "default/shared.wav" in left
+    assert uploaded.key not in left
+    assert lipstage("purge", job, "--json").json["artifacts"] == 0
+
+
+def test_exports_lead_to_the_stack(deployment: Connection, lipstage: Lipstage) -> None:
+    hidden = lipstage("config").out
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    assert secret not in hidden
+    assert secret not in lipstage("config", "--json").out
+    assert f"export AWS_SECRET_ACCESS_KEY={secret}" in lipstage("config", "--env").out
+
+
+def test_no_broker_is_code_3(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr("shared.cli.connection.ANSWER_S", 0.5)
+    ran = lipstage("jobs")
+    assert ran.code == 3
+    assert "no Kafka broker answers at 127.0.0.1:1" in ran.err

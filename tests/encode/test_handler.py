@@ -1,0 +1,137 @@
+"""The stage as the slot runs it."""
+
+import uuid
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from shared.messages.facts import AudioFacts, EncodeFacts, InferFacts
+from shared.messages.request import RenderRequest
+from shared.messages.task import Product, RenderTask
+from shared.slot.api import Cancelled, Task
+from shared.slot.testing import StageHarness
+from stages.encode import STAGE
+from stages.encode.handler import load
+
+WIDTH, HEIGHT, FRAMES = 96, 64, 60
+SAMPLES = 48_000 * FRAMES // 25 + 500
+
+
+def job(frames: int = FRAMES, channels: int = 2) -> RenderTask:
+    request = RenderRequest.model_validate({"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}})
+    audio = AudioFacts(
+        codec="flac", sample_rate=44_100, channels=channels, duration_s=SAMPLES / 48_000, sound_channels=channels
+    )
+    infer = InferFacts(engine="puppet", width=WIDTH, height=HEIGHT, frames=frames, steps=25)
+    task = RenderTask(job_id="j", request_id=str(uuid.uuid4()), request=request, submitted_ms=0)
+    for stage, facts in (("audio", audio), ("infer", infer)):
+        task = task.with_product(stage, Product(attempt="a", facts=facts.model_dump(mode="json")))
+    return task
+
+
+def chunks(folder: Path) -> list[Path]:
+    """Grey frames that brighten, 25 a chunk."""
+    folder.mkdir()
+    paths = []
+    for start in range(0, FRAMES, 25):
+        frames = [
+            cv2.cvtColor(np.full((HEIGHT, WIDTH, 3), 60 + 2 * i, np.uint8), cv2.COLOR_RGB2YUV_I420)
+            for i in range(start, min(start + 25, FRAMES))
+        ]
+        path = folder / f"{start:06d}.i420"
+        np.stack(frames).tofile(path)
+        paths.append(path)
+    return paths
+
+
+def sound(folder: Path, channels: int = 2) -> Path:
+    path = folder / "sound.f32"
+    tone = 0.2 * np.sin(2 * np.pi * 300 * np.arange(SAMPLES) / 48_000)
+    np.repeat(tone[:, None], channels, axis=1).astype("<f4").tofile(path)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_video_and_poster(tmp_path: Path, channels: int) -> None:
+    harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
+    result = load()(harness, Task(job=job(channels=channels), inputs={"sound": sound(tmp_path, channels)}))
+    facts = result.facts
+    assert isinstance(facts, EncodeFacts)
+    assert (facts.width, facts.height, facts.fps, facts.frames) == (WIDTH, HEIGHT, 25, FRAMES)
+    assert facts.duration_s == pytest.approx(SAMPLES / 48_000, abs=1e-4)
+    assert facts.container_drift_ms == pytest.approx(500 / 48, abs=0.1)
+    assert facts.bytes == result.files["video"].stat().st_size
+    with av.open(str(result.files["video"])) as file:
+        levels = [frame.to_ndarray(format="gray")[32, 48] for frame in file.decode(video=0)]
+    assert len(levels) == FRAMES
+    # All frames, in order.
+    assert all(b > a - 2 for a, b in pairwise(levels))
+    assert levels[-1] - levels[0] > 90
+    poster = cv2.imread(str(result.files["poster"]))
+    assert poster is not None
+    assert np.abs(poster.astype(int) - 60).max() <= 3
+    assert harness.progressed == [(25, 60), (50, 60), (60, 60)]
+    (span,) = harness.spans
+    assert span.name == "encode_video"
+    assert span.attributes == {
+        "video.resolution": "96x64",
+        "video.format": "mp4/h264+aac",
+        "video.duration_s": facts.duration_s,
+        "container.drift_ms": facts.container_drift_ms,
+    }
+
+
+def test_a_missing_chunk_is_found(tmp_path: Path) -> None:
+    harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")[:-1]})
+    with pytest.raises(ValueError, match=r"60 frames .* were announced, 50 came"):
+        load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+
+
+def test_a_cut_chunk_is_found(tmp_path: Path) -> None:
+    paths = chunks(tmp_path / "chunks")
+    paths[1].write_bytes(paths[1].read_bytes()[:-7])
+    harness = StageHarness(tmp_path / "scratch", {"frames": paths})
+    with pytest.raises(ValueError, match="no whole number"):
+        load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+
+
+def test_chunks_are_asked_for_one_by_one(tmp_path: Path) -> None:
+    """A chunk is encoded before the next is fetched: no more than one is held."""
+    paths = chunks(tmp_path / "chunks")
+
+    class Lazy(StageHarness):
+        def chunks(self, role: str) -> Iterator[Path]:
+            for i, path in enumerate(paths):
+                assert len(self.progressed) == i
+                yield path
+                path.unlink()
+
+    harness = Lazy(tmp_path / "scratch")
+    load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+    assert len(harness.progressed) == 3
+
+
+def test_cancel(tmp_path: Path) -> None:
+    harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")}, cancel_after=1)
+    with pytest.raises(Cancelled):
+        load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+    assert harness.progressed[-1] == (50, 60)
+
+
+def test_settings_reach_x264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_X264_THREADS", "1")
+    monkeypatch.setenv("LIPSTAGE_X264_PRESET", "ultrafast")
+    harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
+    result = load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+    data = result.files["video"].read_bytes()
+    assert b" threads=1 " in data
+    assert b" cabac=0 " in data
+
+
+def test_space_is_asked_for_by_length() -> None:
+    assert 96 * 1024 * 1024 < STAGE.needs_bytes(job()) < 256 * 1024 * 1024

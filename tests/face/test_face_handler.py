@@ -1,0 +1,164 @@
+"""The stage as the slot runs it."""
+
+import multiprocessing
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from shared.messages.codes import Code, Rejected
+from shared.messages.facts import FaceFacts
+from shared.messages.request import RenderRequest
+from shared.messages.task import RenderTask
+from shared.slot.api import Cancelled, Result, Task
+from shared.slot.limits import limit_memory
+from shared.slot.testing import StageHarness
+from stages.face import STAGE
+from stages.face.decode import MAX_PIXELS
+from stages.face.handler import load
+from tests.face.pictures import PORTRAIT, couple, exif, on_canvas, pixels, portrait
+
+
+def render_task(**params: Any) -> RenderTask:
+    request = RenderRequest.model_validate(
+        {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}, "params": params}
+    )
+    return RenderTask(job_id="j", request_id=str(uuid.uuid4()), request=request, submitted_ms=0)
+
+
+def run(tmp_path: Path, picture: Path, **params: Any) -> tuple[StageHarness, Result, FaceFacts]:
+    harness = StageHarness(tmp_path / "scratch")
+    result = load()(harness, Task(job=render_task(**params), inputs={"portrait": picture}))
+    assert isinstance(result.facts, FaceFacts)
+    return harness, result, result.facts
+
+
+def saved(tmp_path: Path, image: Any) -> Path:
+    path = tmp_path / "portrait.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_sample_portrait(tmp_path: Path) -> None:
+    harness, result, facts = run(tmp_path, PORTRAIT)
+    assert set(result.files) == {"image", "landmarks", "mask"}
+    assert all(path.parent == harness.scratch for path in result.files.values())
+    image, landmarks, mask = (np.load(result.files[role]) for role in ("image", "landmarks", "mask"))
+    assert np.array_equal(image, pixels())
+    assert (landmarks.shape, landmarks.dtype) == ((478, 3), np.float32)
+    assert (mask.shape, mask.dtype) == ((512, 512), np.uint8)
+    assert (facts.width, facts.height, facts.face_count) == (512, 512, 1)
+    x0, y0, x1, y1 = facts.box
+    assert facts.roi_size == round(max(x1 - x0, y1 - y0))
+    assert x0 <= landmarks[:, 0].min() + 0.01 and landmarks[:, 0].max() <= x1 + 0.01
+    assert facts.score > 0.8 and abs(facts.yaw) < 0.1
+    assert harness.warnings == []
+    assert harness.counters == {"face_detections_total": 1}
+
+
+def test_span(tmp_path: Path) -> None:
+    harness, _, facts = run(tmp_path, PORTRAIT, min_resolution=256)
+    (span,) = harness.spans
+    assert (span.name, span.error) == ("preprocess_image", None)
+    assert span.attributes == {"expand.ratio": 0.18, "face.roi_size": facts.roi_size, "video.resolution": "256x256"}
+    assert span.events == [("Image decoded", {"image.width": 512, "image.height": 512})]
+
+
+def test_face_framing(tmp_path: Path) -> None:
+    _, result, facts = run(tmp_path, PORTRAIT, framing="face", expand_ratio=0.5, min_resolution=320)
+    assert np.load(result.files["image"]).shape == (320, 320, 3)
+    assert facts.roi_size == pytest.approx(320 / 2, abs=4)
+    x0, _, x1, _ = facts.box
+    assert (x0 + x1) / 2 == pytest.approx(160, abs=4)
+
+
+def test_same_request_same_bytes(tmp_path: Path) -> None:
+    first, second = (run(tmp_path / name, PORTRAIT, framing="face") for name in "ab")
+    for role, path in first[1].files.items():
+        assert path.read_bytes() == second[1].files[role].read_bytes()
+
+
+def test_several_faces(tmp_path: Path) -> None:
+    picture = saved(tmp_path, couple())
+    harness, _, facts = run(tmp_path, picture)
+    assert [code for code, _ in harness.warnings] == [Code.MULTIPLE_FACES]
+    assert facts.face_count == 2 and facts.box[0] > 450
+    harness, _, facts = run(tmp_path, picture, face=1)
+    assert harness.warnings == [] and facts.box[2] < 400
+    harness, _, facts = run(tmp_path, picture, face=(100.0, 60.0, 350.0, 300.0))
+    assert harness.warnings == [] and facts.box[2] < 400
+
+
+@pytest.mark.parametrize(
+    ("side", "width", "codes"), [(300, 700, [Code.LOW_RESOLUTION]), (512, 900, []), (260, 640, [Code.LOW_RESOLUTION])]
+)
+def test_low_resolution(tmp_path: Path, side: int, width: int, codes: list[Code]) -> None:
+    harness, _, _ = run(tmp_path, saved(tmp_path, on_canvas(width, width, side, 50, 50)))
+    assert [code for code, _ in harness.warnings] == codes
+
+
+def rejection(tmp_path: Path, picture: Path, **params: Any) -> tuple[Code, str | None]:
+    with pytest.raises(Rejected) as caught:
+        run(tmp_path, picture, **params)
+    return caught.value.code, caught.value.field
+
+
+def test_rejections(tmp_path: Path) -> None:
+    nobody = saved(tmp_path, np.full((300, 300, 3), 90, np.uint8))
+    assert rejection(tmp_path, nobody) == (Code.NO_FACE, "portrait")
+    assert rejection(tmp_path, PORTRAIT, face=1) == (Code.FACE_NOT_FOUND, "params.face")
+    assert rejection(tmp_path, PORTRAIT, face=(300.0, 300.0, 400.0, 400.0)) == (Code.FACE_NOT_FOUND, "params.face")
+    tiny = saved(tmp_path, on_canvas(300, 300, 150, 50, 50))
+    assert rejection(tmp_path, tiny) == (Code.FACE_TOO_SMALL, "portrait")
+
+
+def test_face_that_the_video_would_shrink(tmp_path: Path) -> None:
+    small = saved(tmp_path, on_canvas(3000, 2000, 320, 1200, 600))
+    assert rejection(tmp_path, small) == (Code.FACE_TOO_SMALL, "portrait")
+    _, _, facts = run(tmp_path, small, framing="face")
+    assert facts.roi_size > 300
+
+
+def test_cancel(tmp_path: Path) -> None:
+    harness = StageHarness(tmp_path / "scratch", cancel_after=0)
+    with pytest.raises(Cancelled):
+        load()(harness, Task(job=render_task(), inputs={"portrait": PORTRAIT}))
+
+
+def test_cache_key_holds_what_decides_the_product() -> None:
+    assert STAGE.cache_parameters is not None
+
+    def key(**params: Any) -> dict[str, Any]:
+        assert STAGE.cache_parameters is not None
+        return dict(STAGE.cache_parameters(render_task(**params)))
+
+    assert key(seed=1, dynamic_scale=2.0) == key()
+    for change in ({"framing": "face"}, {"expand_ratio": 0.3}, {"min_resolution": 256}, {"face": 1}):
+        assert key(**change) != key()
+
+
+def _decode_under_limit(picture: Path, scratch: Path, outcome: Any) -> None:
+    assert STAGE.memory_mb is not None
+    handler = load()
+    limit_memory(STAGE.memory_mb)
+    result = handler(StageHarness(scratch), Task(job=render_task(), inputs={"portrait": picture}))
+    outcome.send(result.facts.model_dump())
+
+
+def test_largest_picture_fits_the_memory_limit(tmp_path: Path) -> None:
+    side = int(MAX_PIXELS**0.5)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = tmp_path / "large.png"
+    large = portrait().convert("RGBA").resize((side, side), Image.Resampling.NEAREST)
+    large.save(picture, compress_level=1, exif=exif(6), icc_profile=profile)
+    spawn = multiprocessing.get_context("spawn")
+    receiver, sender = spawn.Pipe(duplex=False)
+    child = spawn.Process(target=_decode_under_limit, args=(picture, tmp_path / "scratch", sender))
+    child.start()
+    sender.close()
+    child.join(120)
+    assert child.exitcode == 0
+    assert receiver.recv()["face_count"] == 1

@@ -1,0 +1,73 @@
+"""The bundled portrait and speech as the stages before would hand them over."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stages.audio.handler
+import stages.face.handler
+from shared.messages.refs import InputRef
+from shared.messages.request import Params, RenderRequest
+from shared.messages.task import Product, RenderTask
+from shared.slot.api import Task
+from shared.slot.testing import StageHarness
+from stages.infer.engine import Portrait, Speech
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+SECONDS = 2.6
+
+MakeTask = Callable[..., Task]
+
+
+def _request(**fields: Any) -> RenderRequest:
+    ref = {"bucket": "inputs", "key": "default/x"}
+    return RenderRequest.model_validate(
+        {"portrait": InputRef.model_validate(ref), "speech": InputRef.model_validate(ref), **fields}
+    )
+
+
+def _job(products: dict[str, Product] | None = None, **fields: Any) -> RenderTask:
+    return RenderTask(
+        job_id="job", request_id="request", request=_request(**fields), submitted_ms=0, products=products or {}
+    )
+
+
+@pytest.fixture(scope="session")
+def make_task(tmp_path_factory: pytest.TempPathFactory) -> MakeTask:
+    """A task of the infer stage: request fields as keywords, facts of audio overridden by ``audio``."""
+    scratch = tmp_path_factory.mktemp("earlier")
+    asked = Params(duration=SECONDS, trim=True)
+    face = stages.face.handler.load()(
+        StageHarness(scratch / "face"), Task(_job(params=asked), {"portrait": SAMPLES / "portrait.png"})
+    )
+    audio = stages.audio.handler.load()(
+        StageHarness(scratch / "audio"), Task(_job(params=asked), {"speech": SAMPLES / "speech.wav"})
+    )
+    files = {**face.files, **audio.files}
+
+    def make(audio_facts: dict[str, Any] | None = None, **fields: Any) -> Task:
+        products = {
+            "face": Product(attempt="1", facts=face.facts.model_dump(mode="json")),
+            "audio": Product(attempt="1", facts={**audio.facts.model_dump(mode="json"), **(audio_facts or {})}),
+        }
+        return Task(_job(products, **fields), files)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def portrait(make_task: MakeTask) -> Portrait:
+    inputs = make_task().inputs
+    return Portrait(
+        np.load(inputs["image"]), np.load(inputs["landmarks"]), np.load(inputs["mask"]), (0.0, 0.0, 1.0, 1.0)
+    )
+
+
+@pytest.fixture(scope="session")
+def speech(make_task: MakeTask) -> Speech:
+    inputs = make_task().inputs
+    pcm = np.fromfile(inputs["pcm"], "<f4")
+    return Speech(pcm, np.load(inputs["mel"]), np.load(inputs["tracks"]), len(pcm) / 16_000, False)

@@ -1,0 +1,129 @@
+"""The infer stage as the runtime sees it: chunks, facts, spans, cancel."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.messages.facts import InferFacts
+from shared.messages.request import Params
+from shared.slot.api import Cancelled, Handler
+from shared.slot.testing import StageHarness
+from stages.infer import STAGE
+from stages.infer.engine import frame_count
+from stages.infer.engines import ENVIRONMENT
+from stages.infer.handler import load
+from stages.infer.i420 import MAX_CHUNK_BYTES, chunk_frames, frame_bytes, to_i420
+from tests.infer.conftest import SECONDS, MakeTask
+
+
+@pytest.fixture(scope="module")
+def handle() -> Handler:
+    return load()
+
+
+def shipped_bytes(context: StageHarness) -> bytes:
+    return b"".join(path.read_bytes() for path, _ in context.shipped["frames"])
+
+
+def test_chunks_hold_all_frames_in_order(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+    context = StageHarness(tmp_path)
+    result = handle(context, make_task(params=Params(inference_steps=30, dynamic_scale=1.2)))
+    facts = InferFacts.model_validate(result.facts.model_dump())
+    total = frame_count(SECONDS)
+    assert (facts.engine, facts.frames, facts.fps, facts.steps) == ("puppet", total, 25, 30)
+    counts = [frames for _, frames in context.shipped["frames"]]
+    assert counts == [25] * (total // 25) + [total % 25]
+    for path, frames in context.shipped["frames"]:
+        assert path.stat().st_size == frames * frame_bytes(facts.width, facts.height)
+    paths = [path for path, _ in context.shipped["frames"]]
+    assert paths == sorted(paths)
+    assert context.progressed[0] == (0, total) and context.progressed[-1] == (total, total)
+    (span,) = context.spans
+    assert span.name == "run_inference"
+    assert span.attributes == {
+        "engine": "puppet",
+        "inference.steps": 30,
+        "dynamic.scale": 1.2,
+        "video.resolution": f"{facts.width}x{facts.height}",
+        "frames": total,
+    }
+
+
+def test_same_seed_same_bytes_other_seed_other_motion(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+    films = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        context = StageHarness(tmp_path / name)
+        handle(context, make_task(params=Params(seed=seed)))
+        films.append(shipped_bytes(context))
+    assert films[0] == films[1]
+    assert len(films[2]) == len(films[0]) and films[2] != films[0]
+
+
+def test_cancel_between_chunks_leaves_the_rest_undone(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+    context = StageHarness(tmp_path, cancel_after=1)  # at the second: after the first chunk
+    with pytest.raises(Cancelled):
+        handle(context, make_task())
+    assert [frames for _, frames in context.shipped["frames"]] == [25]
+    assert context.spans[0].error == "Cancelled"
+
+
+def test_task_of_another_engine_is_refused(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="sonic"):
+        handle(StageHarness(tmp_path), make_task(engine="sonic"))
+
+
+def test_artifact_of_another_shape_is_refused(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+    task = make_task()
+    wrong = tmp_path / "landmarks.npy"
+    np.save(wrong, np.zeros((468, 3), np.float32))
+    inputs = {**task.inputs, "landmarks": wrong}
+    with pytest.raises(ValueError, match="landmarks"):
+        handle(StageHarness(tmp_path / "scratch"), type(task)(task.job, inputs))
+
+
+def test_unknown_engine_names_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "nobody")
+    with pytest.raises(ValueError, match="puppet"):
+        load()
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.0, 1), (0.019, 1), (0.2, 5), (2.6, 65), (10.09, 252), (600, 15000)])
+def test_frame_count(seconds: float, frames: int) -> None:
+    assert frame_count(seconds) == frames
+
+
+@pytest.mark.parametrize(("width", "height"), [(512, 512), (768, 768), (1920, 1080), (256, 1920)])
+def test_chunk_is_bounded(width: int, height: int) -> None:
+    size = chunk_frames(width, height)
+    assert 1 <= size <= 25
+    assert size * frame_bytes(width, height) <= MAX_CHUNK_BYTES
+    assert size == 25 or (size + 1) * frame_bytes(width, height) > MAX_CHUNK_BYTES
+
+
+def test_disk_need_covers_what_waits_for_upload(make_task: MakeTask) -> None:
+    job = make_task().job
+    face = job.products["face"].facts
+    chunk = 25 * frame_bytes(int(str(face["width"])), int(str(face["height"])))
+    assert STAGE.needs_bytes(job) >= 5 * chunk
+
+
+@pytest.mark.parametrize(
+    ("rgb", "yuv"),
+    [
+        ((255, 255, 255), (235, 128, 128)),
+        ((0, 0, 0), (16, 128, 128)),
+        ((255, 0, 0), (82, 90, 240)),
+        ((0, 0, 255), (41, 240, 110)),
+    ],
+)
+def test_i420_is_bt601_limited(rgb: tuple[int, int, int], yuv: tuple[int, int, int]) -> None:
+    planes = to_i420(np.full((4, 6, 3), rgb, np.uint8)).ravel()
+    for plane, value in zip((planes[:24], planes[24:30], planes[30:]), yuv, strict=True):
+        assert np.abs(plane.astype(int) - value).max() <= 1
+
+
+def test_i420_chroma_is_the_mean_of_four() -> None:
+    rgb = np.zeros((2, 2, 3), np.uint8)
+    rgb[1, 1] = (255, 0, 0)  # not the pixel a point sample would take
+    assert to_i420(rgb)[2].tolist() != [128, 128]

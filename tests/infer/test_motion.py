@@ -1,0 +1,141 @@
+"""Speech to movement: visemes, silence, amplitude, idle motion."""
+
+import numpy as np
+import pytest
+
+from shared.messages.engines import PuppetParams
+from stages.infer.engine import Direction, Portrait, Speech
+from stages.infer.puppet.articulation import CLOSE, MOUTH, OPEN, closed_mouth, mouth_track
+from stages.infer.puppet.engine import PuppetAnimation, PuppetEngine
+from stages.infer.puppet.idle import blink_track, generator, head_track
+from stages.infer.puppet.renderer import MouthPose
+from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, VisemeModel
+
+
+@pytest.fixture(scope="module")
+def model() -> VisemeModel:
+    return VisemeModel()
+
+
+@pytest.fixture(scope="module")
+def engine() -> PuppetEngine:
+    engine = PuppetEngine()
+    engine.load()
+    return engine
+
+
+def one_hot(*names_and_frames: tuple[str, int]) -> np.ndarray:  # type: ignore[type-arg]
+    rows = [CLASSES.index(name) for name, frames in names_and_frames for _ in range(frames)]
+    return np.eye(len(CLASSES), dtype=np.float32)[rows]
+
+
+def loud(frames: int) -> np.ndarray:  # type: ignore[type-arg]
+    return np.full(frames * 2, -20.0, np.float32)
+
+
+def apertures(track: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    return np.array([MouthPose(*row.tolist()).aperture() for row in track])
+
+
+def test_probabilities_of_real_speech(model: VisemeModel, speech: Speech) -> None:
+    found = model(speech.mel)
+    assert found.shape == ((speech.mel.shape[1] + 1) // 2, len(CLASSES))
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-3)
+    assert len(set(found.argmax(axis=1).tolist())) > 5
+
+
+def test_windows_join_without_a_gap(model: VisemeModel, speech: Speech) -> None:
+    mel = np.tile(speech.mel, (1, 8))[:, :1751]
+    found = model(mel)
+    assert found.shape[0] == 876
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-3)
+    alone = model(mel[:, :1000])
+    assert np.array_equal(found[:450], alone[:450])
+
+
+@pytest.mark.parametrize("columns", [1, 2, 20, 21, 1000, 1001])
+def test_any_length(model: VisemeModel, columns: int) -> None:
+    found = model(np.zeros((80, columns), np.float32))
+    assert found.shape == ((columns + 1) // 2, len(CLASSES)) and np.isfinite(found).all()
+
+
+def test_lips_meet_on_bilabials_only() -> None:
+    classes = one_hot(("A", 12), ("PBM", 5), ("A", 12), ("TDNL", 5), ("A", 14))
+    track = mouth_track(classes, loud(len(classes)), len(classes) // 2, 1.0)
+    opening = apertures(track)
+    assert opening[6:9].min() < 0.05  # p, b, m at 0.24..0.34 s, a little early
+    assert opening[14:17].min() > 0.2
+    assert opening[3] > 0.8
+
+
+def test_too_quiet_to_be_speech_is_closed() -> None:
+    classes = one_hot(("A", 100))
+    level = np.concatenate([np.full(100, -20.0), np.full(100, -75.0)]).astype(np.float32)
+    opening = apertures(mouth_track(classes, level, 50, 1.0))
+    assert opening[5:20].min() > 0.8
+    assert opening[30:].max() < 0.02
+
+
+def test_real_speech_opens_and_closes(model: VisemeModel, speech: Speech) -> None:
+    frames = round(speech.duration_s * 25)
+    opening = apertures(mouth_track(model(speech.mel), speech.tracks[2], frames, 1.0))
+    assert opening.max() > 0.5
+    assert (opening < 0.05).mean() > 0.05
+
+
+def test_dynamic_scale_changes_the_amplitude(model: VisemeModel, speech: Speech) -> None:
+    frames = round(speech.duration_s * 25)
+    probabilities = model(speech.mel)
+    small, natural, large = (
+        mouth_track(probabilities, speech.tracks[2], frames, scale)[:, OPEN].max() for scale in (0.5, 1.0, 2.0)
+    )
+    assert small == pytest.approx(natural / 2, rel=1e-5) and large == pytest.approx(natural * 2, rel=1e-5)
+
+
+def test_silent_audio_keeps_the_mouth_closed(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
+    silent = Speech(
+        np.zeros_like(speech.pcm), np.full_like(speech.mel, -1.5), np.full_like(speech.tracks, -100.0), 2.6, silent=True
+    )
+    animation = engine.prepare(portrait, silent, Direction(25, 2.0, 0), PuppetParams(blinks=False, head_motion=0.0))
+    frames = list(animation.render(0, animation.frames))
+    assert len(frames) == 65
+    assert all(np.array_equal(frame, frames[0]) for frame in frames[1:])
+    assert closed_mouth(3)[:, CLOSE].tolist() == [1, 1, 1] and closed_mouth(3).shape == (3, len(MOUTH))
+
+
+def test_seed_decides_the_idle_motion(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
+    def film(seed: int) -> PuppetAnimation:
+        return engine.prepare(portrait, speech, Direction(25, 1.0, seed), PuppetParams())
+
+    first, again, other = (np.stack(list(film(seed).render(30, 34))) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_parts_equal_the_whole(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
+    animation = engine.prepare(portrait, speech, Direction(25, 1.0, 3), PuppetParams())
+    whole = list(animation.render(0, 8))
+    parts = [*animation.render(0, 3), *animation.render(3, 8)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_people_blink_now_and_then_and_fully() -> None:
+    for seed in range(20):
+        closure = blink_track(1500, generator(seed))  # a minute
+        shut = closure >= 1.0
+        assert 8 <= shut.sum() <= 40
+        assert (closure == 0).mean() > 0.6
+        assert shut[: round(2.3 * 25)].any()
+
+
+def test_head_starts_at_the_portrait_and_stays_small() -> None:
+    level = np.full(2000, -25.0, np.float32)
+    track = head_track(500, level, 1.0, generator(4))
+    assert not track[0].any()
+    assert np.abs(track).max() < 0.25
+    assert np.abs(np.diff(track, axis=0)).max() < 0.02
+    assert np.allclose(head_track(500, level, 2.0, generator(4)), 2 * track)
+
+
+def test_silence_is_a_class_of_its_own() -> None:
+    assert CLASSES[SILENCE] == "sil" and RATE == 50

@@ -1,0 +1,100 @@
+"""What the puppet draws: where it moves, that lips meet, that eyes shut, that the head moves rigidly enough."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from stages.infer.engine import Portrait
+from stages.infer.puppet import landmarks as lm
+from stages.infer.puppet.head import MOTIONS, SHIFT_X
+from stages.infer.puppet.renderer import Frame, MouthPose, Pose, Renderer
+
+CLOSED = MouthPose(close=1.0)
+
+
+@pytest.fixture(scope="module")
+def renderer(portrait: Portrait) -> Renderer:
+    return Renderer(portrait.image, portrait.landmarks)
+
+
+def mouth_patch(frame: Frame, portrait: Portrait) -> np.ndarray:  # type: ignore[type-arg]
+    """The middle of the mouth, from the upper lip to half way to the chin, as RGB numbers."""
+    points = portrait.landmarks[:, :2]
+    reach = int(0.2 * np.linalg.norm(points[lm.CORNER_RIGHT] - points[lm.CORNER_LEFT]))
+    x, y = points[[lm.UPPER_INNER[5], lm.LOWER_INNER[5]]].mean(axis=0).astype(int)
+    return frame[y - reach // 2 : y + 2 * reach, x - reach : x + reach].astype(float)
+
+
+def test_pixels_outside_the_moving_box_are_untouched(renderer: Renderer, portrait: Portrait) -> None:
+    frame = renderer.frame(Pose(MouthPose(open=1.0, wide=0.5), blink=1.0))
+    outside = np.ones(frame.shape[:2], bool)
+    outside[renderer.local_box.slices] = False
+    assert outside.mean() > 0.5
+    assert np.array_equal(frame[outside], portrait.image[outside])
+    assert not np.array_equal(frame[~outside], portrait.image[~outside])
+
+
+def test_mouth_opens_with_the_command(renderer: Renderer, portrait: Portrait) -> None:
+    shut = mouth_patch(renderer.frame(Pose(CLOSED)), portrait).mean(axis=2)
+    patches = [mouth_patch(renderer.frame(Pose(MouthPose(open=a))), portrait).mean(axis=2) for a in (0.0, 0.5, 1.0)]
+    darkened = [float((shut - patch > 40).mean()) for patch in patches]
+    assert darkened[0] == 0.0
+    assert darkened[0] < darkened[1] < darkened[2] and darkened[2] > 0.2
+
+
+def test_closing_wins_over_opening(renderer: Renderer) -> None:
+    shut = renderer.frame(Pose(CLOSED))
+    assert np.array_equal(shut, renderer.frame(Pose(MouthPose(open=1.0, close=1.0))))
+
+
+def test_closed_lips_hide_the_photos_teeth(renderer: Renderer, portrait: Portrait) -> None:
+    points = portrait.landmarks[:, :2]
+    rows = slice(int(points[lm.UPPER_INNER[5], 1]) + 1, int(points[lm.LOWER_INNER[5], 1]))
+    columns = slice(int(points[lm.UPPER_INNER[3], 0]), int(points[lm.UPPER_INNER[7], 0]))
+
+    def redness(frame: Frame) -> float:
+        """Lips and skin are redder than teeth."""
+        patch = frame[rows, columns].astype(float)
+        return float((patch[..., 0] - patch[..., 1]).mean())
+
+    assert redness(renderer.frame(Pose(CLOSED))) > redness(portrait.image) + 15
+
+
+def test_blink_covers_the_iris(renderer: Renderer, portrait: Portrait) -> None:
+    def dark(frame: Frame) -> float:
+        pixels = []
+        for iris in (468, 473):
+            x, y = portrait.landmarks[iris, :2].round().astype(int)
+            pixels.append(frame[y - 1 : y + 2, x - 1 : x + 2].mean())
+        return float(np.mean(pixels))
+
+    opened, shut = renderer.frame(Pose(CLOSED)), renderer.frame(Pose(CLOSED, blink=1.0))
+    assert dark(shut) > dark(opened) + 30
+
+
+def test_head_shift_moves_the_face_by_that_much(renderer: Renderer, portrait: Portrait) -> None:
+    still = renderer.frame(Pose(CLOSED))
+    width = float(np.ptp(portrait.landmarks[:, 0]))
+    pose = np.zeros(len(MOTIONS), np.float32)
+    pose[SHIFT_X] = 3.0 / width
+    moved = renderer.frame(Pose(CLOSED, head=pose))
+    x, y = portrait.landmarks[6, :2].astype(int)
+    patch = still[y - 25 : y + 25, x - 25 : x + 25].astype(float)
+    errors = [np.abs(moved[y - 25 : y + 25, x - 25 + k : x + 25 + k] - patch).mean() for k in range(7)]
+    assert int(np.argmin(errors)) == 3
+
+
+def test_still_head_pose_equals_no_head_motion(renderer: Renderer) -> None:
+    pose = MouthPose(open=0.6, teeth=0.4)
+    still = renderer.frame(Pose(pose)).astype(int)
+    posed = renderer.frame(Pose(pose, head=np.zeros(len(MOTIONS), np.float32))).astype(int)
+    assert np.abs(still - posed).max() <= 2
+
+
+def test_mouth_does_not_tear(renderer: Renderer) -> None:
+    """A small step of the command is a small step of the picture, from closed to wide open."""
+    box = renderer.local_box.slices
+    frames = [renderer.frame(Pose(MouthPose(open=a, round=0.3)))[box].astype(float) for a in np.linspace(0, 1.2, 40)]
+    steps = [float(np.abs(b - a).mean()) for a, b in pairwise(frames)]
+    assert max(steps) < 4 * float(np.median(steps)) + 0.05, steps

@@ -1,0 +1,156 @@
+"""The local stack on real parts: safe to repeat, mends what was killed, ends everything."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.local import ports, processes, stack_file, supervision
+from shared.local import stack as local
+from shared.local.doctor import doctor
+from shared.local.errors import StackCode, StackError
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+from shared.local.status import status
+from tests.conftest import Infrastructure
+
+
+@pytest.fixture
+def own(stack: Infrastructure, tmp_path: Path) -> Iterator[LocalSettings]:
+    """Settings of a stack that a test may break; the session's one only lends its jars."""
+    settings = LocalSettings(
+        state_dir=tmp_path / "state",
+        jars_dir=stack.settings.jars,
+        kafka_bootstrap_servers="",
+        s3_endpoint_url="",
+        otlp_endpoint="",
+    )
+    yield settings
+    local.down(settings, purge=True)
+
+
+def healthy(settings: LocalSettings) -> dict[str, bool]:
+    return {part.name: part.healthy for part in status(settings)}
+
+
+def test_up_twice_keeps_every_process(own: LocalSettings) -> None:
+    local.up(own, services=False)
+    before = {part.name: part.pid for part in status(own)}
+    local.up(own, services=False)
+    assert {part.name: part.pid for part in status(own)} == before
+    assert set(before) == {"broker", "store", "traces"}
+
+
+@pytest.mark.parametrize("victim", ["broker", "store", "traces", "supervisor"])
+def test_up_mends_a_killed_part(own: LocalSettings, victim: str) -> None:
+    first = local.up(own, services=False)
+    if victim == "supervisor":
+        pid = int(first.supervisor().pidfile.read_text())
+    else:
+        pid = next(part.pid for part in status(own) if part.name == victim)
+    process = processes.identify(pid)
+    assert process is not None
+    processes.kill(process, signal.SIGKILL)
+    assert processes.wait_gone([process], 10)
+    again = local.up(own, services=False)
+    assert healthy(own) == {"broker": True, "store": True, "traces": True}
+    assert again.bootstrap_servers == first.bootstrap_servers, "clients keep their address"
+
+
+def test_a_hung_supervisor_is_replaced(own: LocalSettings) -> None:
+    first = local.up(own, services=False)
+    process = processes.identify(int(first.supervisor().pidfile.read_text()))
+    assert process is not None
+    processes.kill(process, signal.SIGSTOP)
+    local.up(own, services=False)
+    assert not processes.alive(process)
+    assert healthy(own) == {"broker": True, "store": True, "traces": True}
+
+
+def test_a_supervisor_killed_during_up_is_replaced(own: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = supervision.Supervisor.start
+    victims: list[processes.ProcessId] = []
+
+    def start_and_kill(self: supervision.Supervisor) -> None:
+        start(self)
+        if not victims:
+            while not (self.pidfile.exists() and self.pidfile.read_text().strip()):
+                assert self.responds()
+            found = processes.identify(int(self.pidfile.read_text()))
+            assert found is not None
+            victims.append(found)
+            processes.kill(found)
+
+    monkeypatch.setattr(supervision.Supervisor, "start", start_and_kill)
+    local.up(own, services=False)
+    assert victims
+    assert healthy(own) == {"broker": True, "store": True, "traces": True}
+
+
+def test_a_part_that_hangs_is_not_healthy(own: LocalSettings) -> None:
+    local.up(own, services=False)
+    stopped = [processes.identify(part.pid) for part in status(own)]
+    for process in stopped:
+        assert process is not None
+        processes.kill(process, signal.SIGSTOP)
+    assert healthy(own) == {"broker": False, "store": False, "traces": False}
+
+
+@pytest.mark.parametrize("folder", ["a folder", "per%cent", "quo\"te's", "deep" * 30])
+def test_any_folder_will_do(own: LocalSettings, tmp_path: Path, folder: str) -> None:
+    settings = own.model_copy(update={"state_dir": tmp_path / folder})
+    stack = stack_file.fresh(settings.state)
+    stack.save()
+    supervisor = stack.supervisor()
+    supervisor.write([Program("sleeper", ("/bin/sleep", "600"))])
+    supervisor.start()
+    try:
+        assert [program.name for program in supervisor.programs()] == ["sleeper"]
+        assert [program.state for program in supervisor.programs()] in (["STARTING"], ["RUNNING"])
+    finally:
+        local.down(settings)
+    assert not processes.of_stack(stack.mark)
+    assert not stack.sockets.exists() or stack.sockets == supervisor.run
+
+
+def test_down_leaves_no_process_port_or_socket(own: LocalSettings) -> None:
+    started = local.up(own, services=False)
+    taken = dict(started.ports)
+    local.down(own)
+    assert not processes.of_stack(started.mark)
+    assert [name for name, port in taken.items() if not ports.is_free(port)] == []
+    assert list(own.state.rglob("*.sock")) == []
+    assert status(own) == []
+
+
+def test_a_taken_port_is_named_in_one_line(own: LocalSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(StackError) as error:
+            local.up(own.model_copy(update={"kafka_port": port}), services=False)
+    assert error.value.code == StackCode.PORT_TAKEN
+    assert str(port) in error.value.message
+    assert "\n" not in error.value.message
+
+
+def test_too_little_disk_is_named_in_one_line(own: LocalSettings) -> None:
+    with pytest.raises(StackError) as error:
+        local.up(own.model_copy(update={"disk_min_mb": 10**9}), services=False)
+    assert error.value.code == StackCode.DISK_FULL
+
+
+def test_the_generated_configuration_holds_no_secret(stack: Infrastructure) -> None:
+    secret = stack.environment["AWS_SECRET_ACCESS_KEY"]
+    run = stack.settings.state / "run"
+    texts = [path.read_text(errors="replace") for path in run.iterdir() if path.is_file()]
+    assert texts
+    assert not any(secret in text for text in texts)
+    assert (stack.settings.state / "secrets.json").stat().st_mode & 0o077 == 0
+
+
+def test_doctor_finds_a_good_stack_good(stack: Infrastructure) -> None:
+    found = {check.name: check.level for check in doctor(stack.settings)}
+    assert {level for name, level in found.items() if name != "package names"} == {"ok"}
+    assert {"broker", "topics", "store", "traces", "disk", "broker files", "ports", "python"} <= set(found)

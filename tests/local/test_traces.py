@@ -1,0 +1,94 @@
+"""The trace receiver and the tree it is shown as."""
+
+import gzip
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from shared.local.trace_store import StoredSpan, TraceStore
+from shared.local.trace_tree import tree
+from shared.local.traces import handler
+
+TRACE = "ab" * 16
+
+
+def span(span_id: str, parent: str = "", start: int = 0, end: int = 10, **attributes: object) -> StoredSpan:
+    names = {k.replace("_", "."): v for k, v in attributes.items()}
+    return StoredSpan(TRACE, span_id, parent, f"n{span_id}", "audio", "internal", start, end, names, [], [], None)
+
+
+def request(job: str) -> bytes:
+    export = ExportTraceServiceRequest()
+    resource = export.resource_spans.add()
+    name = resource.resource.attributes.add()
+    name.key, name.value.string_value = "service.name", "infer"
+    found = resource.scope_spans.add().spans.add()
+    found.trace_id, found.span_id, found.name = bytes.fromhex(TRACE), b"12345678", "run_inference"
+    found.start_time_unix_nano, found.end_time_unix_nano = 1_000, 3_000
+    attribute = found.attributes.add()
+    attribute.key, attribute.value.string_value = "render.job", job
+    return export.SerializeToString()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    store = TraceStore(tmp_path / "spans.sqlite", keep=10)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(store))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    store.close()
+
+
+def post(url: str, body: bytes, **headers: str) -> int:
+    asked = urllib.request.Request(f"{url}/v1/traces", data=body, headers=headers, method="POST")
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_spans_are_kept_and_found_by_job(url: str, packed: bool) -> None:
+    body = request("job-1")
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    assert post(url, gzip.compress(body) if packed else body, **headers) == 200
+    with urllib.request.urlopen(f"{url}/jobs/job-1") as answer:
+        found = json.load(answer)
+    assert list(found) == [TRACE]
+    assert found[TRACE][0]["service"] == "infer"
+    assert found[TRACE][0]["attributes"] == {"render.job": "job-1"}
+
+
+def test_garbage_is_refused_and_harms_nothing(url: str) -> None:
+    assert post(url, b"\xff\xff not protobuf") == 400
+    assert post(url, b"not gzip", **{"Content-Encoding": "gzip"}) == 400
+    assert post(url, request("job-2")) == 200
+
+
+def test_oldest_traces_go_first(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path / "s.sqlite", keep=2)
+    for n in range(4):
+        store.add([StoredSpan(f"{n:032x}", "1", "", "a", "s", "internal", 0, 1, {}, [], [], None)])
+    assert [bool(store.trace(f"{n:032x}")) for n in range(4)] == [False, False, True, True]
+
+
+def test_tree_nests_sorts_and_survives_missing_parents() -> None:
+    roots = tree([span("c", "b", 7, 8), span("b", "a", 5, 9), span("a", "", 1, 20), span("x", "gone", 2, 1)])
+    assert [root.span.span_id for root in roots] == ["a", "x"]
+    assert roots[0].children[0].children[0].span.span_id == "c"
+    assert roots[1].duration_ms == 0.0, "a clock that went back is not a negative time"
+
+
+def test_a_cycle_of_parents_ends() -> None:
+    roots = tree([span("a", "b", 1), span("b", "a", 2)])
+    assert [root.span.span_id for root in roots] == ["a", "b"]

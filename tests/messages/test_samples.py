@@ -1,0 +1,75 @@
+"""Messages of released versions stay readable: a sample is never edited, new ones are added."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from shared.messages import schemas
+from shared.messages.events import EVENT
+from shared.messages.headers import event_headers, last, task_headers
+from shared.messages.parsing import parse_request
+from shared.messages.task import RenderTask
+
+SAMPLES = Path(__file__).parent / "samples"
+KINDS = ("request", "task", "event")
+
+
+def samples(kind: str) -> list[Path]:
+    return sorted(SAMPLES.glob(f"{kind}-*.json"))
+
+
+def kept(before: Any, after: Any) -> bool:
+    """Whether everything of ``before`` stands in ``after``; defaults may have been added."""
+    if isinstance(before, dict):
+        return isinstance(after, dict) and all(k in after and kept(v, after[k]) for k, v in before.items())
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(kept, before, after))
+    return bool(before == after)
+
+
+def test_every_kind_and_every_event_has_a_sample() -> None:
+    types = EVENT.json_schema()["discriminator"]["mapping"]
+    assert {json.loads(p.read_text())["type"] for p in samples("event")} == set(types)
+    assert samples("request")
+    assert samples("task")
+
+
+@pytest.mark.parametrize("path", [p for kind in KINDS for p in samples(kind)], ids=lambda p: p.stem)
+def test_samples_validate(path: Path) -> None:
+    schema = schemas.json_schemas()[f"render-{path.stem.split('-')[0]}.schema.json"]
+    Draft202012Validator(schema).validate(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("path", samples("request"), ids=lambda p: p.stem)
+def test_requests_are_read_whole(path: Path) -> None:
+    assert kept(json.loads(path.read_text()), json.loads(parse_request(path.read_bytes()).model_dump_json()))
+
+
+@pytest.mark.parametrize("path", samples("task"), ids=lambda p: p.stem)
+def test_tasks_are_read_whole(path: Path) -> None:
+    task = RenderTask.parse(path.read_bytes())
+    assert kept(json.loads(path.read_text()), json.loads(task.dump()))
+    assert last(task_headers(task, "encode", task.submitted_ms), "ce_id") == f"{task.job_id}:encode"
+
+
+@pytest.mark.parametrize("path", samples("event"), ids=lambda p: p.stem)
+def test_events_are_cloud_events(path: Path) -> None:
+    event = EVENT.validate_json(path.read_bytes())
+    assert kept(json.loads(path.read_text()), json.loads(event.model_dump_json()))
+    headers = event_headers(event)
+    assert headers == event_headers(EVENT.validate_json(path.read_bytes())), "a repeated event is the same CloudEvent"
+    assert {n for n, _ in headers} == {
+        "ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "content-type"
+    }  # fmt: skip
+    assert last(headers, "CE_SpecVersion") == "1.0"
+    assert last(headers, "ce_subject") == event.job_id
+    assert last(headers, "ce_time") == "2026-11-24T00:00:01.234Z"
+
+
+def test_the_last_readable_value_of_a_header_counts() -> None:
+    headers = [("A", b"1"), ("a", b"2"), ("a", b"\xff"), ("a", None), ("b", b"3")]
+    assert last(headers, "a") == "2"
+    assert last(headers, "c") is None

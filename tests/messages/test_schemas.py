@@ -1,0 +1,61 @@
+"""The committed documents are those the models give, and they are valid."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from shared.messages import schemas
+from shared.messages.codes import Code
+from shared.messages.events import EVENT, AnyEvent
+from shared.messages.request import Params, RenderRequest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_committed_documents_are_current() -> None:
+    wanted = schemas.documents()
+    found = {path.name: path.read_text() for path in schemas.FOLDER.iterdir()}
+    assert found == wanted, "run python -m shared.messages.schemas"
+
+
+@pytest.mark.parametrize("name", sorted(schemas.json_schemas()))
+def test_schemas_are_json_schema(name: str) -> None:
+    Draft202012Validator.check_schema(schemas.json_schemas()[name])
+
+
+def test_the_schema_agrees_with_the_model() -> None:
+    validator = Draft202012Validator(schemas.json_schemas()["render-request.schema.json"])
+    good = {"portrait": {"key": "default/a.png"}, "speech": {"key": "default/b.wav"}}
+    assert validator.is_valid(good)
+    assert not validator.is_valid({**good, "unknown": 1})
+    assert not validator.is_valid({**good, "params": {"inference_steps": 0}})
+
+
+def test_asyncapi_names_every_topic_once() -> None:
+    document = schemas.asyncapi()
+    assert document["asyncapi"] == "3.0.0"
+    addresses = [channel["address"] for channel in document["channels"].values()]
+    assert len(addresses) == len(set(addresses))
+    assert {"render.requests", "render.face", "render.infer.puppet", "render.encode", "render.events"} <= set(addresses)
+    for operation in document["operations"].values():
+        assert operation["channel"]["$ref"].removeprefix("#/channels/") in document["channels"]
+    for channel in document["channels"].values():
+        for message in channel["messages"].values():
+            assert message["$ref"].removeprefix("#/components/messages/") in document["components"]["messages"]
+
+
+def test_the_page_on_messages_knows_every_field_code_and_event() -> None:
+    page = (DOCS / "messages.md").read_text()
+    fields = [*RenderRequest.model_fields, *(f"params.{name}" for name in Params.model_fields)]
+    events = json.loads(json.dumps(EVENT.json_schema()))["discriminator"]["mapping"]
+    missing = [name for name in (*fields, *Code, *events) if f"`{name}`" not in page]
+    assert missing == []
+
+
+def test_events_read_back() -> None:
+    event: AnyEvent = EVENT.validate_python(
+        {"type": "accepted", "job_id": "j", "tenant": "t", "request_id": "r", "time_ms": 1, "engine": "puppet", "x": 1}
+    )
+    assert EVENT.validate_json(event.model_dump_json()) == event

@@ -1,0 +1,190 @@
+"""A plain user of the pipeline: puts files into the input bucket, sends records, reads events."""
+
+import json
+import time
+import urllib.request
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from shared.messages.events import ENDS
+
+INPUTS = "lipstage-inputs"
+ARTIFACTS = "lipstage"
+SMALL = {"min_resolution": 256}
+"""Renders in tests are about the pipeline: the smallest picture will do."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as it lies on the topic."""
+
+    body: dict[str, Any]
+    headers: list[tuple[str, bytes]]
+
+    @property
+    def type(self) -> str:
+        return str(self.body["type"])
+
+    @property
+    def stage(self) -> str:
+        return str(self.body.get("stage", ""))
+
+    @property
+    def id(self) -> str:
+        return next(value.decode() for name, value in self.headers if name == "ce_id")
+
+    def __repr__(self) -> str:
+        code = self.body.get("code", "")
+        return f"{self.type}({self.stage} {code} {self.body.get('field', '')})".replace(" )", ")")
+
+
+class Reader:
+    """Reads a topic from its present end on, all partitions, without a group."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"test-{uuid.uuid4().hex}",
+                                   "enable.auto.commit": False, "reconnect.backoff.max.ms": 500,
+                                   "log_level": 0})  # fmt: skip
+        known = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ends = [
+            TopicPartition(topic, p, self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1])
+            for p in known
+        ]
+        self._consumer.assign(ends)
+
+    def poll(self, seconds: float) -> Message | None:
+        message = self._consumer.poll(seconds)
+        return message if message is not None and message.error() is None else None
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@dataclass
+class Client:
+    """Collects every event from its making on, by job."""
+
+    bootstrap: str
+    traces_url: str
+    events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        self.s3: Any = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+        self._producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "log_level": 0}
+        )
+        self._reader = Reader(self.bootstrap, "render.events")
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def upload(self, data: bytes, tenant: str = "default") -> str:
+        """Put an input; its key."""
+        key = f"{tenant}/{uuid.uuid4().hex}/input"
+        self.s3.put_object(Bucket=INPUTS, Key=key, Body=data)
+        return key
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: str | bytes | None = None,
+        headers: Iterable[tuple[str, bytes]] = (),
+        partition: int = -1,
+    ) -> tuple[int, int]:
+        """Send one record; its partition and offset."""
+        reports: list[Any] = []
+        self._producer.produce(topic, value=value, key=key, headers=list(headers), partition=partition,
+                               on_delivery=lambda *report: reports.append(report))  # fmt: skip
+        self._producer.flush(30)
+        assert reports, f"the broker did not confirm a record on {topic}"
+        error, message = reports[0]
+        if error is not None:
+            raise KafkaException(error)
+        return message.partition(), message.offset()
+
+    def submit(self, portrait: str, speech: str, job: str | None = None, **fields: Any) -> str:
+        """Send a good request under a job id of its own; the id."""
+        job = job or uuid.uuid4().hex
+        self.produce("render.requests", body(portrait, speech, **fields), job)
+        return job
+
+    def wait(self, jobs: Iterable[str], seconds: float = 90) -> list[Event]:
+        """The ends of the jobs, in their order."""
+        wanted = list(jobs)
+        self.until(lambda: all(self.ends(job) for job in wanted), seconds, wanted)
+        return [self.ends(job)[0] for job in wanted]
+
+    def done(self, job: str, seconds: float = 90) -> Event:
+        """The job's end, which must be done."""
+        (end,) = self.wait([job], seconds)
+        assert end.type == "done", end.body
+        return end
+
+    def until(self, condition: Callable[[], object], seconds: float, about: Iterable[str] = ()) -> None:
+        """Read events until the condition holds; a failure that shows what has come when it does not."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, {job: self.events[job] for job in about if not self.ends(job)}
+            message = self._reader.poll(0.2)
+            if message is not None:
+                self._take(message)
+
+    def started(self, job: str, stage: str, seconds: float = 60) -> None:
+        """Return once the stage works at the job."""
+        self.until(lambda: ("started", stage) in [(e.type, e.stage) for e in self.events[job]], seconds, [job])
+
+    def drain(self) -> None:
+        """Read on until an event sent now comes back: whatever was sent before has then been seen."""
+        mark = uuid.uuid4().hex
+        for partition in range(self.partitions("render.events")):
+            self.produce("render.events", json.dumps({"type": "mark", "job_id": mark}).encode(), mark, (), partition)
+        self.until(lambda: len(self.events[mark]) == self.partitions("render.events"), 30)
+
+    def partitions(self, topic: str) -> int:
+        return len(self._producer.list_topics(topic, timeout=10).topics[topic].partitions)
+
+    def ends(self, job: str) -> list[Event]:
+        return [event for event in self.events[job] if event.type in ENDS]
+
+    def video(self, job: str) -> bytes:
+        """The finished file."""
+        key = self.ends(job)[0].body["video"]["key"]
+        return bytes(self.s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
+
+    def keys(self, prefix: str) -> list[str]:
+        """Objects of the artifact bucket under a prefix."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=ARTIFACTS, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def spans(self, job: str, *names: str, seconds: float = 20) -> list[dict[str, Any]]:
+        """The spans of the job's traces, once those names have been exported: exporting is not part of a job."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with urllib.request.urlopen(f"{self.traces_url}/jobs/{job}", timeout=5) as answer:
+                found = [span for spans in json.load(answer).values() for span in spans]
+            if set(names) <= {span["name"] for span in found}:
+                return found
+            assert time.monotonic() < deadline, f"not all of {names} of {job}: {sorted(s['name'] for s in found)}"
+            self._take_if(self._reader.poll(0.2))
+
+    def _take_if(self, message: Message | None) -> None:
+        if message is not None:
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        found = json.loads(message.value() or b"{}")
+        self.events[found["job_id"]].append(Event(found, list(message.headers() or [])))
+
+
+def body(portrait: str, speech: str, /, **fields: Any) -> bytes:
+    """The value of a request record."""
+    request = {"portrait": {"key": portrait}, "speech": {"key": speech}, "params": SMALL} | fields
+    return json.dumps(request).encode()

@@ -1,0 +1,69 @@
+"""The four services on the session's broker and store, and a client of theirs."""
+
+import io
+import os
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from shared.local import stack as local
+from shared.local.stack_file import Stack
+from shared.messages.pipeline import STAGES
+from tests.conftest import ROOT, Infrastructure
+from tests.pipeline.client import Client
+
+MAX_SPEECH_S = 20.0
+"""Of the services under test: a file that is too long must not take a minute to make."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Running services."""
+
+    infrastructure: Infrastructure
+    stack: Stack
+
+    def up(self, **scale: int) -> "Pipeline":
+        """Mend or scale: one replica of each stage but for those named."""
+        return replace(self, stack=local.up(self.infrastructure.settings, scale))
+
+
+@pytest.fixture(scope="session")
+def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
+    """The services run from the first test that asks for them to the end of the session."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LIPSTAGE_MAX_SPEECH_S", str(MAX_SPEECH_S))
+        assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == stack.bootstrap_servers
+        yield Pipeline(stack, local.up(stack.settings))
+        local.up(stack.settings, dict.fromkeys(STAGES, 0))
+
+
+@pytest.fixture(scope="session")
+def client(pipeline: Pipeline) -> Iterator[Client]:
+    """Sees every event from the start of the services on."""
+    made = Client(pipeline.stack.bootstrap_servers, pipeline.stack.traces_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def portrait(client: Client) -> str:
+    """Key of the bundled portrait."""
+    return client.upload((ROOT / "samples" / "portrait.png").read_bytes())
+
+
+def spoken(seconds: float, start: float = 0.5) -> bytes:
+    """A WAV file cut from the bundled speech."""
+    with wave.open(str(ROOT / "samples" / "speech.wav")) as source:
+        rate = source.getframerate()
+        source.setpos(round(start * rate))
+        frames = source.readframes(round(seconds * rate))
+    out = io.BytesIO()
+    with wave.open(out, "wb") as target:
+        target.setnchannels(1)
+        target.setsampwidth(2)
+        target.setframerate(rate)
+        target.writeframes(frames)
+    return out.getvalue()

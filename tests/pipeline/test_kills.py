@@ -1,0 +1,132 @@
+"""SIGKILL of any one process in mid-job: the job still ends done, once; `down` leaves nothing behind."""
+
+import io
+import time
+from collections.abc import Callable
+
+import av
+import pytest
+
+from shared.local import ports, processes
+from shared.local import stack as local
+from shared.local.processes import ProcessId
+from shared.messages.pipeline import STAGES
+from tests.conftest import ROOT
+from tests.pipeline.client import Client
+from tests.pipeline.conftest import Pipeline, spoken
+
+SECONDS = 3.0
+
+
+def program(pipeline: Pipeline, name: str) -> ProcessId:
+    """The process of a program of the stack. `name`: broker, store, or the name of a service's replica."""
+    pid = next(p.pid for p in pipeline.stack.supervisor().programs() if p.name == name)
+    found = processes.identify(pid)
+    assert found is not None
+    return found
+
+
+def parent(pipeline: Pipeline, stage: str) -> ProcessId:
+    name = next(service.name for service in pipeline.stack.services if service.stage == stage)
+    return program(pipeline, name)
+
+
+def child(pipeline: Pipeline, stage: str) -> ProcessId:
+    """The slot's process: the one of the stack that runs shared.slot.child under this parent."""
+    above = parent(pipeline, stage).pid
+    for process in processes.of_stack(pipeline.stack.mark):
+        try:
+            line = (processes.PROC / str(process.pid) / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"shared.slot.child" in line and line[line.index(b"--parent") + 1] == str(above).encode():
+            return process
+    raise AssertionError(f"{stage} has no child")
+
+
+def supervisor(pipeline: Pipeline) -> ProcessId:
+    found = processes.identify(int(pipeline.stack.supervisor().pidfile.read_text()))
+    assert found is not None
+    return found
+
+
+def check(client: Client, job: str) -> None:
+    """Done, once, and whole."""
+    end = client.done(job, 100)
+    client.drain()
+    assert {event.id for event in client.ends(job)} == {end.id}
+    assert all(event.body == end.body for event in client.ends(job))
+    files = [key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]
+    assert end.body["video"]["key"] in files
+    with av.open(io.BytesIO(client.video(job))) as file:
+        assert sum(1 for _ in file.decode(video=0)) == round(SECONDS * 25)
+
+
+@pytest.fixture
+def victim_job(client: Client, pipeline: Pipeline) -> Callable[[str], str]:
+    """Submits a job with a fresh portrait and speech, so that no stage finds its product in the cache."""
+
+    def submit(stage: str) -> str:
+        with av.open(str(ROOT / "samples" / "portrait.png")) as file:
+            picture = next(file.decode(video=0)).to_image()
+        picture.putpixel((0, 0), (time.time_ns() % 256, time.time_ns() // 256 % 256, 7))
+        out = io.BytesIO()
+        picture.save(out, "PNG")
+        portrait = client.upload(out.getvalue())
+        start = 0.5 + (time.time_ns() % 60_000) / 16_000
+        speech = client.upload(spoken(SECONDS, start))
+        job = client.submit(portrait, speech, params={"min_resolution": 512})
+        client.started(job, stage)
+        return job
+
+    return submit
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_child(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str) -> None:
+    target = child(pipeline, stage)
+    job = victim_job(stage)
+    processes.kill(target)
+    check(client, job)
+    assert processes.wait_gone([target], 5)
+    assert child(pipeline, stage) != target
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_parent(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str) -> None:
+    target, below = parent(pipeline, stage), child(pipeline, stage)
+    job = victim_job(stage)
+    processes.kill(target)
+    assert processes.wait_gone([target, below], 10), "the child goes with its parent"
+    check(client, job)
+
+
+@pytest.mark.parametrize("name", ["broker", "store"])
+def test_a_killed_part(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], name: str) -> None:
+    target = program(pipeline, name)
+    job = victim_job("infer")
+    processes.kill(target)
+    check(client, job)
+
+
+def test_a_killed_supervisor(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str]) -> None:
+    target = supervisor(pipeline)
+    job = victim_job("infer")
+    processes.kill(target)
+    assert processes.wait_gone([target], 10)
+    again = pipeline.up()
+    assert again.stack.bootstrap_servers == pipeline.stack.bootstrap_servers
+    check(client, job)
+
+
+def test_down_leaves_no_process_and_no_port(pipeline: Pipeline) -> None:
+    running = pipeline.up().stack
+    taken = [*running.ports.values(), *(service.health_port for service in running.services)]
+    local.down(pipeline.infrastructure.settings)
+    try:
+        assert processes.of_stack(running.mark) == set()
+        assert [port for port in taken if not ports.is_free(port)] == []
+        assert not running.scratch.exists()
+        assert list(running.state_dir.rglob("*.sock")) == []
+    finally:
+        pipeline.up()

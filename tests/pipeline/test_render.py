@@ -1,0 +1,201 @@
+"""One render from the record to the mp4: events, file, trace, headers, redelivery."""
+
+import io
+import urllib.request
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+
+import av
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.conftest import ROOT
+from tests.pipeline.client import Client, Event, body
+from tests.pipeline.conftest import Pipeline, spoken
+
+SECONDS = 1.5
+TOPICS = ("render.face", "render.infer.puppet", "render.encode")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    job: str
+    speech: str
+    end: Event
+    video: bytes
+
+
+@pytest.fixture(scope="module")
+def rendered(client: Client, portrait: str) -> Rendered:
+    speech = client.upload(spoken(SECONDS))
+    job = client.submit(portrait, speech)
+    end = client.done(job)
+    return Rendered(job, speech, end, client.video(job))
+
+
+def records_of(pipeline: Pipeline, topic: str, job: str) -> list[list[tuple[str, bytes]]]:
+    """Headers of every record of a job on a topic."""
+    consumer = Consumer({"bootstrap.servers": pipeline.stack.bootstrap_servers, "group.id": uuid.uuid4().hex,
+                         "enable.auto.commit": False, "enable.partition.eof": False})  # fmt: skip
+    found = []
+    ends = {}
+    for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+        if high > low:
+            ends[number] = (low, high)
+    consumer.assign([TopicPartition(topic, number, low) for number, (low, _) in ends.items()])
+    left = sum(high - low for low, high in ends.values())
+    while left:
+        message = consumer.poll(10)
+        assert message is not None and message.error() is None
+        left -= 1
+        if message.key() == job.encode():
+            found.append(list(message.headers() or []))
+    consumer.close()
+    return found
+
+
+def metric(pipeline: Pipeline, stage: str, name: str) -> float:
+    """Sum of a metric over a stage's replicas."""
+    total = 0.0
+    for service in pipeline.stack.services:
+        if service.stage == stage:
+            with urllib.request.urlopen(f"http://127.0.0.1:{service.health_port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+            total += sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+    return total
+
+
+def test_the_events_tell_the_job_in_order(client: Client, rendered: Rendered) -> None:
+    told = [(e.type, e.stage) for e in client.events[rendered.job] if e.type not in ("progress", "warning")]
+    stages = [(kind, stage) for stage in ("audio", "face", "infer", "encode") for kind in ("started", "finished")]
+    assert told == [("accepted", ""), *stages, ("done", "")]
+    progress = [e.body["percent"] for e in client.events[rendered.job] if e.type == "progress" and e.stage == "infer"]
+    assert progress == sorted(progress)
+    assert progress[-1] == 100.0
+
+
+def test_one_trace_and_one_traceparent_in_everything(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
+    told = client.events[rendered.job]
+    traces = {e.body["trace_id"] for e in told}
+    assert len(traces) == 1
+    for topic in TOPICS:
+        (headers,) = records_of(pipeline, topic, rendered.job)
+        parents = [value.decode() for name, value in headers if name == "traceparent"]
+        assert len(parents) == 1, topic
+        assert parents[0].split("-")[1] in traces
+    for event in told:
+        parents = [value.decode() for name, value in event.headers if name == "traceparent"]
+        assert len(parents) == 1, event
+        assert parents[0].split("-")[1] in traces
+
+
+def test_the_trace_holds_the_whole_render(client: Client, rendered: Rendered) -> None:
+    spans = client.spans(rendered.job, "render", "process render.requests", *(f"process {topic}" for topic in TOPICS))
+    names = Counter(span["name"] for span in spans)
+    assert {span["trace_id"] for span in spans} == {rendered.end.body["trace_id"]}
+    for name in ("process render.requests", *(f"process {topic}" for topic in TOPICS), "render"):
+        assert names[name] == 1, name
+    for name in ("load_audio", "preprocess_image", "run_inference", "encode_video"):
+        assert names[name] == 1, name
+    assert names["artifact.get"] >= 8
+    assert names["artifact.put"] >= 7
+    by_id = {span["span_id"]: span for span in spans}
+    for inner, outer in {
+        "load_audio": "process render.requests",
+        "preprocess_image": "process render.face",
+        "run_inference": "process render.infer.puppet",
+        "encode_video": "process render.encode",
+    }.items():
+        span = next(s for s in spans if s["name"] == inner)
+        assert by_id[span["parent_id"]]["name"] == outer
+    load = next(s for s in spans if s["name"] == "load_audio")
+    assert load["attributes"]["audio.sample_rate"] == 16000
+    assert "Audio decoded" in [event["name"] for event in load["events"]]
+    assert next(s for s in spans if s["name"] == "preprocess_image")["attributes"]["face.roi_size"] > 0
+    assert not [s for s in spans if s["error"] is not None]
+
+
+def test_the_file_is_what_was_ordered(rendered: Rendered) -> None:
+    with av.open(io.BytesIO(rendered.video)) as file:
+        picture, sound = file.streams.video[0], file.streams.audio[0]
+        assert (picture.codec_context.name, sound.codec_context.name) == ("h264", "aac")
+        assert (picture.codec_context.pix_fmt, picture.average_rate) == ("yuv420p", 25)
+        assert (picture.codec_context.width, picture.codec_context.height) == (
+            rendered.end.body["width"],
+            rendered.end.body["height"],
+        )
+        frames = sum(1 for _ in file.decode(picture))
+    assert frames == round(SECONDS * 25)
+    with av.open(io.BytesIO(rendered.video)) as file:
+        assert abs(file.streams.audio[0].duration * file.streams.audio[0].time_base - SECONDS) <= 0.04
+    assert rendered.video.index(b"moov") < rendered.video.index(b"mdat")
+    assert abs(rendered.end.body["duration_s"] - SECONDS) <= 0.04
+    assert abs(rendered.end.body["container_drift_ms"]) <= 40
+
+
+def test_frames_are_gone_and_the_final_artifacts_are_single(client: Client, rendered: Rendered) -> None:
+    client.spans(rendered.job, "process render.encode")  # It ends after the sweep.
+    keys = client.keys(f"jobs/default/{rendered.job}/")
+    assert [key for key in keys if "/infer/" in key] == []
+    assert len([key for key in keys if key.endswith(".mp4")]) == 1
+    assert len([key for key in keys if key.endswith(".jpg")]) == 1
+
+
+def test_a_known_portrait_is_not_searched_again(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
+    before = metric(pipeline, "face", "lipstage_face_detections_total")
+    copy = client.upload((ROOT / "samples" / "portrait.png").read_bytes())
+    job = client.submit(copy, rendered.speech)
+    client.done(job)
+    face = next(e for e in client.events[job] if e.type == "finished" and e.stage == "face")
+    assert face.body["cached"] is True
+    assert metric(pipeline, "face", "lipstage_face_detections_total") == before
+    assert before >= 1
+
+
+def test_equal_requests_give_equal_frames(client: Client, portrait: str, rendered: Rendered) -> None:
+    job = client.submit(portrait, rendered.speech)
+    client.done(job)
+
+    def frames(data: bytes) -> list[bytes]:
+        with av.open(io.BytesIO(data)) as file:
+            return [frame.to_ndarray().tobytes() for frame in file.decode(video=0)]
+
+    assert frames(client.video(job)) == frames(rendered.video)
+
+
+def test_the_same_record_twice_is_one_job(client: Client, portrait: str, rendered: Rendered) -> None:
+    job = uuid.uuid4().hex
+    value = body(portrait, rendered.speech)
+    client.produce("render.requests", value, job)
+    client.produce("render.requests", value, job)
+    client.until(lambda: len(client.ends(job)) == 2, 90, [job])
+    first, second = client.ends(job)
+    assert first.id == second.id == f"default/{job}:end"
+    assert first.body == second.body
+    assert len([key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]) == 1
+    started = Counter(e.stage for e in client.events[job] if e.type == "started")
+    assert started == {"audio": 1, "face": 1, "infer": 1, "encode": 1}, "the second record is no second work"
+
+
+def test_another_request_under_the_same_id_is_refused_and_harms_nobody(
+    client: Client, portrait: str, rendered: Rendered
+) -> None:
+    job = client.submit(portrait, rendered.speech)
+    client.submit(portrait, rendered.speech, job=job, params={"min_resolution": 256, "seed": 7})
+    client.done(job)
+    client.until(lambda: any(e.type == "conflict" for e in client.events[job]), 60, [job])
+    client.drain()
+    told = Counter(e.type for e in client.events[job])
+    assert (told["conflict"], told["done"], told["rejected"], told["failed"]) == (1, 1, 0, 0)
+
+
+def test_a_cancelled_job_ends_as_cancelled(client: Client, portrait: str) -> None:
+    speech = client.upload(spoken(8.0))
+    job = client.submit(portrait, speech, params={"min_resolution": 768})
+    client.started(job, "infer")
+    client.produce("render.cancel", b"{}", job)
+    (end,) = client.wait([job])
+    assert (end.type, end.body["code"]) == ("failed", "CANCELLED")
+    assert [key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")] == []

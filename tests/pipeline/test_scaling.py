@@ -1,0 +1,58 @@
+"""Two replicas of infer share the work; every job is rendered once."""
+
+import urllib.request
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from tests.pipeline.client import Client
+from tests.pipeline.conftest import Pipeline, spoken
+
+JOBS = 10
+
+
+def settled(port: int) -> float:
+    """Tasks a service has done."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(
+        float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith("lipstage_tasks_total") and 'outcome="done"' in x
+    )
+
+
+def lags(pipeline: Pipeline, group: str, topic: str) -> dict[int, int]:
+    """Records of each partition that the group has not committed; a partition without records has none."""
+    admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
+    partitions = [TopicPartition(topic, n) for n in admin.list_topics(topic, timeout=10).topics[topic].partitions]
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
+    committed = {p.partition: p.offset for p in asked[group].result(timeout=10).topic_partitions}
+    ends = admin.list_offsets({p: OffsetSpec.latest() for p in partitions})
+    found = {}
+    for partition, future in ends.items():
+        found[partition.partition] = future.result(timeout=10).offset - max(0, committed.get(partition.partition, 0))
+    return found
+
+
+def test_ten_jobs_at_once_on_two_replicas(pipeline: Pipeline, client: Client, portrait: str) -> None:
+    scaled = pipeline.up(infer=2)
+    try:
+        ports = [service.health_port for service in scaled.stack.services if service.stage == "infer"]
+        assert len(ports) == 2
+        before = [settled(port) for port in ports]
+        speech = client.upload(spoken(0.6, 2.0))
+        jobs = [client.submit(portrait, speech) for _ in range(JOBS)]
+        ends = client.wait(jobs, 120)
+        assert [end.type for end in ends] == ["done"] * JOBS
+        client.drain()
+        assert [len(client.ends(job)) for job in jobs] == [1] * JOBS
+        for job in jobs:
+            files = [key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]
+            assert files == [client.ends(job)[0].body["video"]["key"]]
+            assert len({event.body["trace_id"] for event in client.events[job]}) == 1
+        worked = [settled(port) - first for port, first in zip(ports, before, strict=True)]
+        assert sum(worked) == JOBS
+        assert min(worked) >= 1, worked
+        for service in scaled.stack.services:
+            client.until(lambda s=service: not any(lags(scaled, s.group, s.topic).values()), 30)  # type: ignore[misc]
+    finally:
+        pipeline.up()

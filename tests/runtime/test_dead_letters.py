@@ -1,0 +1,47 @@
+"""A dead letter carries the record as it was, and beside it why it is there."""
+
+from shared.messages.codes import Code
+from shared.messages.headers import DLQ
+from shared.runtime.dead_letters import MAX_MESSAGE_BYTES, MAX_STACK_BYTES, Reason, letter_headers
+from shared.runtime.record import Record
+
+ORIGINAL = [("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"), ("x", b"\xff\x00"), ("x", None)]
+
+
+def headers(reason: Reason) -> list[tuple[str, bytes | None]]:
+    record = Record("render.face", 3, 41, b"key", b"value", ORIGINAL, 1234)
+    return list(letter_headers(record, reason, stage="face", group="lipstage.face", attempts=2))
+
+
+def test_the_original_headers_come_first_and_unchanged() -> None:
+    found = headers(Reason(Code.POISON, "poison", "unreadable"))
+    assert found[: len(ORIGINAL)] == ORIGINAL
+    assert all(name.startswith(DLQ) for name, _ in found[len(ORIGINAL) :])
+    assert [name for name, _ in found].count("traceparent") == 1
+
+
+def test_where_it_came_from_and_why() -> None:
+    ours = dict(headers(Reason(Code.INTERNAL, "failed", "a bug", "KeyError", "Traceback"))[len(ORIGINAL) :])
+    expected = {
+        "topic": b"render.face",
+        "partition": b"3",
+        "offset": b"41",
+        "group": b"lipstage.face",
+        "delivery.count": b"2",
+        "class": b"failed",
+        "code": b"INTERNAL",
+        "exception.class": b"KeyError",
+        "stage": b"face",
+        "original.timestamp": b"1234",
+    }
+    assert {name: ours[DLQ + name] for name in expected} == expected
+
+
+def test_long_texts_are_cut_and_stay_text() -> None:
+    found = dict(headers(Reason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
+    message, stack = found[f"{DLQ}message"], found[f"{DLQ}exception.stacktrace"]
+    assert message is not None
+    assert stack is not None
+    assert len(message) <= MAX_MESSAGE_BYTES
+    assert 0 < len(stack) <= MAX_STACK_BYTES
+    assert set(stack.decode()) == {"é"}

@@ -1,0 +1,153 @@
+"""The pump on the real broker: a revocation lets running work end, a lost lease brings the record again."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from shared.runtime.kafka_config import consumer_config
+from shared.runtime.pump import Pump
+from shared.runtime.record import Lease, Record
+from shared.runtime.settings import RuntimeSettings
+from tests.conftest import Infrastructure
+
+PARTITIONS = 2
+WAIT_S = 40
+
+
+@dataclass
+class Member:
+    """One pump in a thread of its own; its slot is the test, which ends records by `release`."""
+
+    settings: RuntimeSettings
+    topic: str
+    group: str
+    capacity: int = 1
+    taken: list[tuple[Record, Lease]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.news = threading.Condition()
+        self.stop = threading.Event()
+        config = consumer_config(self.settings, "test", self.group, "consumer")
+        self.pump = Pump(Consumer(config), [self.topic], self.capacity, self._feed, 30)
+        self.thread = threading.Thread(target=self.pump.run, args=(self.stop, 0.0), daemon=True)
+        self.thread.start()
+
+    def _feed(self, record: Record, lease: Lease) -> None:
+        with self.news:
+            self.taken.append((record, lease))
+            self.news.notify_all()
+
+    def wait(self, count: int) -> tuple[Record, Lease]:
+        """The newest record once `count` have come."""
+        with self.news:
+            assert self.news.wait_for(lambda: len(self.taken) >= count, WAIT_S), f"{len(self.taken)} of {count} came"
+            return self.taken[count - 1]
+
+    def release(self, record: Record, lease: Lease) -> None:
+        self.pump.done(record, lease)
+
+    def close(self) -> None:
+        self.stop.set()
+        self.thread.join(WAIT_S)
+        assert not self.thread.is_alive()
+
+
+@dataclass
+class Bench:
+    """A topic, a group, and members of it."""
+
+    settings: RuntimeSettings
+    topic: str
+    group: str
+    members: list[Member] = field(default_factory=list)
+
+    def member(self) -> Member:
+        self.members.append(Member(self.settings, self.topic, self.group))
+        return self.members[-1]
+
+    def send(self, *partitions: int) -> None:
+        producer = Producer({"bootstrap.servers": self.settings.bootstrap_servers})
+        for partition in partitions:
+            producer.produce(self.topic, b"value", b"key", partition)
+        assert producer.flush(WAIT_S) == 0
+
+    def committed(self, partition: int) -> int:
+        admin = AdminClient({"bootstrap.servers": self.settings.bootstrap_servers})
+        asked = [ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.topic, partition)])]
+        (found,) = admin.list_consumer_group_offsets(asked)[self.group].result(timeout=10).topic_partitions
+        return int(found.offset)
+
+
+@pytest.fixture
+def bench(stack: Infrastructure) -> Iterator[Bench]:
+    topic = f"pump-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
+        future.result(30)
+    made = Bench(RuntimeSettings(bootstrap_servers=stack.bootstrap_servers), topic, f"group-{topic}")
+    yield made
+    for member in made.members:
+        if member.thread.is_alive():
+            member.close()
+
+
+def test_never_more_out_than_there_are_slots(bench: Bench) -> None:
+    bench.send(0, 1, 0, 1, 0)
+    member = bench.member()
+    for count in range(1, 6):
+        first = member.wait(count)
+        assert len(member.taken) == count
+        member.release(*first)
+    member.close()
+    assert (bench.committed(0), bench.committed(1)) == (3, 2)
+
+
+def test_a_revocation_waits_for_the_running_record(bench: Bench) -> None:
+    """The old owner ends and commits; the new one never sees that record."""
+    bench.send(0)
+    old = bench.member()
+    record, lease = old.wait(1)
+    new = bench.member()
+    assert lease.held
+    old.release(record, lease)
+    # Either member may own partition 0 from here on; what comes next is the next record, once.
+    bench.send(0)
+    owner = first(lambda: [m for m in (old, new) for r, _ in m.taken if r.offset == 1])
+    again, held = next((r, x) for r, x in owner.taken if r.offset == 1)
+    owner.release(again, held)
+    for member in (old, new):
+        member.close()
+    assert bench.committed(0) == 2
+    assert [r.offset for m in (old, new) for r, _ in m.taken].count(0) == 1
+
+
+def test_a_record_that_was_not_settled_comes_again(bench: Bench) -> None:
+    """A member that leaves with work unfinished has lost its lease, and the next member gets the record."""
+    bench.send(1)
+    old = bench.member()
+    record, lease = old.wait(1)
+    old.close()
+    assert not lease.held
+    new = bench.member()
+    again, new_lease = new.wait(1)
+    assert (again.partition, again.offset) == (record.partition, record.offset)
+    assert new_lease.held
+    new.release(again, new_lease)
+    new.close()
+    assert bench.committed(1) == record.offset + 1
+
+
+def first(found: Callable[[], list[Member]]) -> Member:
+    """The first member that answers; looked for in turns."""
+    turn = threading.Event()
+    for _ in range(WAIT_S * 20):
+        members = found()
+        if members:
+            return members[0]
+        turn.wait(0.05)
+    raise AssertionError("no member got the record")

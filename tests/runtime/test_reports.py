@@ -1,0 +1,15 @@
+"""A child's words can't break its parent."""
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from shared.runtime.reports import Reports
+from shared.slot import records
+
+
+def test_fields_named_like_the_loggers_own_are_kept_apart() -> None:
+    reports = Reports("audio", TracerProvider().get_tracer("test"))
+    reports.take(records.Log(level="info", event="said", fields={"event": "x", "exc_info": True, "n": 1}))
+
+
+def test_an_unknown_metric_is_ignored() -> None:
+    Reports("audio", TracerProvider().get_tracer("test")).take(records.Metric(name="no_such_metric"))

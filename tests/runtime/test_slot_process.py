@@ -1,0 +1,121 @@
+"""One child and its pipe: what it does to its parent, and what it may not know."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.messages.refs import InputRef
+from shared.messages.request import RenderRequest
+from shared.messages.task import RenderTask
+from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.slot import records
+from shared.slot.context import MAX_SHIPPING
+from shared.slot.spec import StageSpec
+
+SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
+
+
+def ignore(_: records.FromChild) -> None:
+    """What the child says on the way is of no interest."""
+
+
+def never() -> bool:
+    return False
+
+
+def work(folder: Path, do: str) -> records.Work:
+    ref = InputRef(key="default/x")
+    request = RenderRequest(portrait=ref, speech=ref, labels={"do": do})
+    job = RenderTask(job_id="job", request_id="r", request=request, submitted_ms=1)
+    return records.Work(job=job, inputs={}, scratch=str(folder))
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlotProcess]:
+    for name in (
+        "AWS_SECRET_ACCESS_KEY",
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "LIPSTAGE_CACHE_KEY",
+    ):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    process = SlotProcess(SPEC, "puppet")
+    process.start()
+    yield process
+    process.stop()
+
+
+def test_a_task_is_done_without_credentials(child: SlotProcess, tmp_path: Path) -> None:
+    ending = child.run(work(tmp_path, "nothing"), ignore, never, 30)
+    assert isinstance(ending, records.Finished)
+    names = ending.facts["environment"]
+    assert isinstance(names, list)
+    assert "LIPSTAGE_ENGINE" in names
+    assert [n for n in names if str(n).startswith(("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY"))] == []
+
+
+def test_a_child_that_dies_is_told_and_can_be_started_again(child: SlotProcess, tmp_path: Path) -> None:
+    first = child.pid
+    with pytest.raises(ChildDied, match="-9"):
+        child.run(work(tmp_path, "die"), ignore, never, 30)
+    assert child.pid is None
+    child.start()
+    assert child.pid not in (None, first)
+    assert isinstance(child.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
+
+
+def test_a_child_that_hangs_is_killed_at_its_deadline(child: SlotProcess, tmp_path: Path) -> None:
+    with pytest.raises(ChildDied, match="deadline"):
+        child.run(work(tmp_path, "hang"), ignore, never, 0.3)
+    assert child.pid is None
+
+
+def test_a_bug_in_the_handler_leaves_the_child_alive(child: SlotProcess, tmp_path: Path) -> None:
+    ending = child.run(work(tmp_path, "fail"), ignore, never, 30)
+    assert isinstance(ending, records.Broken)
+    assert ending.exception == "KeyError"
+    assert "trial_handler" in ending.stack
+    assert child.pid is not None
+
+
+def test_a_cancel_ends_the_task_at_its_next_checkpoint(child: SlotProcess, tmp_path: Path) -> None:
+    working = threading.Event()
+    ending = child.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
+    assert isinstance(ending, records.CancelledTask)
+    assert child.pid is not None
+
+
+def test_shipping_waits_for_the_uploads(child: SlotProcess, tmp_path: Path) -> None:
+    """The fifth chunk comes only after a first one is confirmed: nothing else bounds the disk."""
+    out: list[records.FileReady] = []
+    confirmed = 0
+    most = 0
+
+    def take(record: records.FromChild) -> None:
+        nonlocal most
+        if isinstance(record, records.FileReady):
+            out.append(record)
+            most = max(most, len(out) - confirmed)
+
+    def confirm() -> bool:
+        nonlocal confirmed
+        if len(out) - confirmed == MAX_SHIPPING or len(out) == 6:
+            confirmed += 1
+            child.send(records.Shipped())
+        return False
+
+    assert isinstance(child.run(work(tmp_path, "ship"), take, confirm, 30), records.Finished)
+    assert len(out) == 6
+    assert most == MAX_SHIPPING
+
+
+def test_an_exception_of_the_parent_ends_the_child(child: SlotProcess, tmp_path: Path) -> None:
+    def fail() -> bool:
+        raise OSError("the upload failed")
+
+    with pytest.raises(OSError, match="upload"):
+        child.run(work(tmp_path, "hang"), ignore, fail, 30)
+    assert child.pid is None

@@ -1,0 +1,40 @@
+"""A handler for the slot's tests: does what the job's first label says."""
+
+import json
+import os
+import signal
+import time
+
+from pydantic import BaseModel
+
+from shared.slot.api import Context, Handler, Result, Task
+
+
+class Facts(BaseModel):
+    environment: list[str] = []
+    pid: int = 0
+
+
+def load() -> Handler:
+    return handle
+
+
+def handle(context: Context, task: Task) -> Result:
+    match task.job.request.labels["do"]:
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            time.sleep(60)
+        case "fail":
+            raise KeyError("a bug")
+        case "wait":
+            while True:
+                context.progress(1, 2)
+                time.sleep(0.01)
+        case "ship":
+            for number in range(6):
+                path = context.scratch / f"chunk-{number}"
+                path.write_bytes(b"x")
+                context.ship("frames", path, 1)
+    names = json.loads(json.dumps(sorted(os.environ)))
+    return Result(facts=Facts(environment=names, pid=os.getpid()))

@@ -1,0 +1,167 @@
+"""Artifacts on the real store: what comes back is what was written, or a clear error."""
+
+import hashlib
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shared.messages.refs import ArtifactRef
+from shared.storage import keys
+from shared.storage.artifacts import MULTIPART_BYTES, ArtifactStore
+from shared.storage.client import connect, is_plain_loopback
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable
+from shared.storage.settings import StorageSettings
+
+
+def _key(name: str = "a.bin") -> str:
+    return keys.artifact("default", uuid4().hex, "infer", "attempt-1", name)
+
+
+def test_round_trip_keeps_bytes_and_digest(artifacts: ArtifactStore, file: Path, tmp_path: Path) -> None:
+    ref = artifacts.put(file, _key())
+    assert (ref.bucket, ref.size) == ("artifacts", 300_000)
+    assert ref.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    artifacts.get(ref, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == file.read_bytes()
+
+
+def test_empty_file_round_trip(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    ref = artifacts.put(tmp_path / "empty", _key())
+    artifacts.get(ref, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b""
+
+
+def test_large_file_goes_in_parts_and_is_digested_whole(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    block = os.urandom(1 << 20)
+    with path.open("wb") as out:
+        for index in range((MULTIPART_BYTES >> 20) + 3):
+            out.write(index.to_bytes(4, "big") + block[4:])
+        out.write(b"tail")
+    ref = artifacts.put(path, _key(), frames=True)
+    with path.open("rb") as source:
+        assert ref.sha256 == hashlib.file_digest(source, "sha256").hexdigest()
+    head = artifacts.client.head_object(Bucket="lipstage", Key=ref.key)
+    assert head["ETag"].strip('"').endswith("-5"), "five parts of at most 16 MiB"
+    artifacts.get(ref, tmp_path / "back")
+    artifacts.delete([ref.key])
+
+
+def test_frames_carry_the_tag_of_the_lifecycle_rule(artifacts: ArtifactStore, file: Path) -> None:
+    tagged, plain = artifacts.put(file, _key(), frames=True), artifacts.put(file, _key())
+    tags = {
+        ref.key: artifacts.client.get_object_tagging(Bucket="lipstage", Key=ref.key)["TagSet"]
+        for ref in (tagged, plain)
+    }
+    assert tags == {tagged.key: [{"Key": "lipstage-class", "Value": "frames"}], plain.key: []}
+
+
+def test_altered_byte_is_noticed_and_leaves_no_file(artifacts: ArtifactStore, file: Path, tmp_path: Path) -> None:
+    ref = artifacts.put(file, _key())
+    data = bytearray(file.read_bytes())
+    data[150_000] ^= 1
+    artifacts.client.put_object(Bucket="lipstage", Key=ref.key, Body=bytes(data))
+    with pytest.raises(ArtifactAltered):
+        artifacts.get(ref, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    with pytest.raises(ArtifactAltered):
+        artifacts.get_bytes(ref, 1 << 20)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x"])
+def test_truncated_or_grown_object_is_altered(change, artifacts: ArtifactStore, file: Path, tmp_path: Path) -> None:
+    ref = artifacts.put(file, _key())
+    artifacts.client.put_object(Bucket="lipstage", Key=ref.key, Body=change(file.read_bytes()))
+    with pytest.raises(ArtifactAltered):
+        artifacts.get(ref, tmp_path / "back")
+    assert not artifacts.exists(ref)
+
+
+def test_missing_object(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    ref = ArtifactRef(key=_key(), sha256="0" * 64, size=1)
+    with pytest.raises(ArtifactMissing):
+        artifacts.get(ref, tmp_path / "back")
+    assert not artifacts.exists(ref)
+
+
+def test_get_bytes_is_bounded_before_reading(artifacts: ArtifactStore, file: Path) -> None:
+    ref = artifacts.put(file, _key())
+    assert artifacts.get_bytes(ref, 300_000) == file.read_bytes()
+    with pytest.raises(ArtifactAltered):
+        artifacts.get_bytes(ref, 299_999)
+
+
+def test_purge_deletes_one_job_only(artifacts: ArtifactStore) -> None:
+    job, other = uuid4().hex, uuid4().hex
+    for index in range(1003):
+        artifacts.put_bytes(b"x", keys.artifact("default", job, "infer", "a1", f"{index:05d}"))
+    artifacts.put_bytes(b"x", keys.artifact("default", other, "infer", "a1", "kept"))
+    assert artifacts.delete_prefix(keys.job_prefix("default", job)) == 1003
+    assert list(artifacts.list_prefix(keys.job_prefix("default", job))) == []
+    assert len(list(artifacts.list_prefix(keys.job_prefix("default", other)))) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "jobs/", "jobs/default/", "cache/default/", "jobs/default/job"])
+def test_a_short_prefix_is_never_deleted(prefix: str, artifacts: ArtifactStore) -> None:
+    with pytest.raises(ValueError, match="prefix"):
+        artifacts.delete_prefix(prefix)
+
+
+def test_a_file_that_grows_while_it_is_sent_is_an_error(
+    artifacts: ArtifactStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = artifacts.client.put_object
+
+    def grow_then_send(**call):
+        with file.open("ab") as out:
+            out.write(b"more")
+        return send(**call)
+
+    monkeypatch.setattr(artifacts.client, "put_object", grow_then_send)
+    with pytest.raises(OSError, match="changed"):
+        artifacts.put(file, _key())
+
+
+def test_nobody_at_the_endpoint_is_unavailable(
+    settings: StorageSettings, monkeypatch: pytest.MonkeyPatch, file: Path, unused_endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", unused_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    with pytest.raises(StoreUnavailable, match="EndpointConnectionError"):
+        ArtifactStore(connect(settings), settings).put(file, _key())
+
+
+def test_wrong_credentials_are_unavailable_not_missing(
+    artifacts: ArtifactStore, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    stranger = ArtifactStore(connect(settings), settings)
+    with pytest.raises(StoreUnavailable):
+        stranger.get(ArtifactRef(key=_key(), sha256="0" * 64, size=1), tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("http://127.0.0.1:8333", True),
+        ("http://localhost:1", True),
+        ("http://[::1]:1", True),
+        ("https://127.0.0.1:8333", False),
+        ("http://10.0.0.1", False),
+        ("http://127.0.0.1.example.com", False),
+    ],
+)
+def test_payload_signing_is_only_left_out_on_plain_loopback(url: str, plain: bool) -> None:
+    assert is_plain_loopback(url) is plain
+
+
+def test_client_settings(client, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.meta.config.s3["payload_signing_enabled"] is False
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://storage.example.com")
+    remote = connect(settings)
+    assert "payload_signing_enabled" not in remote.meta.config.s3
+    assert remote.meta.config.request_checksum_calculation == "when_required"

@@ -1,0 +1,120 @@
+"""Products found again by content."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from shared.messages.task import Product
+from shared.storage import keys
+from shared.storage.artifacts import ArtifactStore
+from shared.storage.cache import ProductCache
+from shared.storage.documents import Document, DocumentStore
+from shared.storage.settings import StorageSettings
+
+INPUTS = {"portrait": "a" * 64}
+
+
+@pytest.fixture
+def digest(cache: ProductCache) -> str:
+    return cache.digest("default", "face", uuid4().hex, INPUTS, {"expand_ratio": 0.18})
+
+
+@pytest.fixture
+def product(artifacts: ArtifactStore, file: Path, digest: str) -> Product:
+    ref = artifacts.put(file, keys.cache_artifact("default", "face", digest, "a1", "image.npy"))
+    return Product(attempt="a1", artifacts={"image": ref}, facts={"width": 512})
+
+
+def test_hit_names_the_same_objects(cache: ProductCache, digest: str, product: Product) -> None:
+    assert cache.lookup("default", "face", digest) is None
+    cache.store("default", "face", digest, product)
+    assert cache.lookup("default", "face", digest) == product.model_copy(update={"cached": True})
+
+
+def test_digest_depends_on_all_of_it(cache: ProductCache) -> None:
+    base = ("default", "face", "1", INPUTS, {"a": 1, "b": 2})
+    others = [
+        ("other", *base[1:]),
+        ("default", "audio", *base[2:]),
+        (*base[:2], "2", *base[3:]),
+        (*base[:3], {"portrait": "b" * 64}, base[4]),
+        (*base[:4], {"a": 1, "b": 3}),
+    ]
+    assert len({cache.digest(*subject) for subject in (base, *others)}) == 6
+    assert cache.digest(*base) == cache.digest(*base[:4], {"b": 2, "a": 1})
+
+
+def test_digest_is_keyed(cache: ProductCache, artifacts, documents) -> None:
+    other = ProductCache(artifacts, documents, StorageSettings(cache_key="another-secret-of-16"))
+    subject = ("default", "face", "1", INPUTS, {})
+    assert cache.digest(*subject) != other.digest(*subject)
+
+
+def test_entry_whose_objects_are_gone_is_a_miss(
+    cache: ProductCache, artifacts: ArtifactStore, digest: str, product: Product
+) -> None:
+    cache.store("default", "face", digest, product)
+    artifacts.delete([product.artifacts["image"].key])
+    assert cache.lookup("default", "face", digest) is None
+
+
+def test_entry_in_the_second_half_of_its_life_is_a_miss(
+    cache: ProductCache, documents: DocumentStore, digest: str, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.store("default", "face", digest, product)
+    value = documents.get(keys.cache_entry("default", "face", digest))
+    for days, hit in ((44.9, True), (45.1, False)):
+        document = Document(value, days * 86_400)
+        monkeypatch.setattr(documents, "read", lambda _, document=document: document)
+        assert (cache.lookup("default", "face", digest) is not None) is hit
+
+
+def test_entry_of_another_form_is_a_miss_and_can_be_replaced(
+    cache: ProductCache, documents: DocumentStore, digest: str, product: Product
+) -> None:
+    documents.put(keys.cache_entry("default", "face", digest), {"old": "form"})
+    assert cache.lookup("default", "face", digest) is None
+    cache.store("default", "face", digest, product)
+    assert cache.lookup("default", "face", digest) is not None
+
+
+def test_forget_leaves_nothing(cache: ProductCache, artifacts: ArtifactStore, digest: str, product: Product) -> None:
+    cache.store("default", "face", digest, product)
+    assert cache.forget("default", "face", digest) == 1
+    assert cache.lookup("default", "face", digest) is None
+    assert list(artifacts.list_prefix(f"cache/default/face/{digest}")) == []
+
+
+def test_secret_from_a_file_and_too_short(tmp_path: Path, settings: StorageSettings, monkeypatch) -> None:
+    monkeypatch.delenv("LIPSTAGE_CACHE_KEY")
+    secret = tmp_path / "key"
+    secret.write_text("sixteen-bytes-or-more\n")
+    assert StorageSettings(cache_key_file=secret).cache_secret == b"sixteen-bytes-or-more"
+    secret.write_text("short")
+    with pytest.raises(ValueError, match="16 bytes"):
+        _ = StorageSettings(cache_key_file=secret).cache_secret
+
+
+def test_without_a_secret_each_process_has_its_own(settings, monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delenv("LIPSTAGE_CACHE_KEY")
+    assert StorageSettings().cache_secret != StorageSettings().cache_secret
+    assert "LIPSTAGE_CACHE_KEY" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LIPSTAGE_INPUT_BUCKETS": '{"inputs": "lipstage"}'},
+        {"LIPSTAGE_INPUT_BUCKETS": '{"artifacts": "elsewhere"}'},
+        {"LIPSTAGE_OUTPUT_BUCKETS": '{"artifacts": "elsewhere"}'},
+        {"LIPSTAGE_OUTPUT_BUCKETS": '{"results": "lipstage-inputs"}'},
+        {"LIPSTAGE_BUCKET": "Not_A_Bucket"},
+    ],
+)
+def test_settings_that_would_mix_inputs_and_artifacts(environment: dict[str, str], settings, monkeypatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        StorageSettings()

@@ -1,0 +1,127 @@
+"""Chunk manifests, buckets with their lifecycle rules, keys and free space."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from shared.messages.refs import ArtifactRef
+from shared.storage import keys
+from shared.storage.artifacts import ArtifactStore
+from shared.storage.bucket import ensure
+from shared.storage.errors import ArtifactAltered, InputForbidden, NoSpace
+from shared.storage.manifest import Chunk, ChunkManifest, read_manifest, write_manifest
+from shared.storage.settings import StorageSettings
+from shared.storage.space import require_free
+
+FRAME = 600
+
+
+def _chunk(prefix: str, index: int, frames: int = 25, size: int | None = None) -> Chunk:
+    key = f"{prefix}frames-{index:05d}.i420"
+    return Chunk(
+        ref=ArtifactRef(key=key, sha256="0" * 64, size=frames * FRAME if size is None else size), frames=frames
+    )
+
+
+@pytest.fixture
+def prefix() -> str:
+    return keys.attempt_prefix("default", uuid4().hex, "infer", "a1")
+
+
+def test_manifest_round_trip(artifacts: ArtifactStore, prefix: str) -> None:
+    manifest = ChunkManifest(role="frames", chunks=(_chunk(prefix, 0), _chunk(prefix, 1, 7)), frames=32)
+    ref = write_manifest(artifacts, f"{prefix}frames.json", manifest)
+    assert read_manifest(artifacts, ref) == manifest
+    assert manifest.frame_bytes == FRAME
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda p: {"chunks": [_chunk(p, 0)], "frames": 26},
+        lambda p: {"chunks": [_chunk(p, 0), _chunk(p, 0)], "frames": 50},
+        lambda p: {"chunks": [], "frames": 0},
+        lambda p: {"chunks": [_chunk(p, 0), _chunk(p, 1, size=25 * 601)], "frames": 50},
+    ],
+    ids=["sum", "twice", "empty", "frame size"],
+)
+def test_inconsistent_manifests(bad, prefix: str) -> None:
+    with pytest.raises(ValidationError):
+        ChunkManifest.model_validate({"role": "frames"} | bad(prefix))
+
+
+@pytest.mark.parametrize(("frames", "size"), [(26, 26 * FRAME), (1, (16 << 20) + 1), (2, 601), (1, 0), (0, 0)])
+def test_chunks_out_of_bounds(frames: int, size: int, prefix: str) -> None:
+    with pytest.raises(ValidationError):
+        _chunk(prefix, 0, frames, size)
+
+
+def test_a_manifest_can_not_point_elsewhere(artifacts: ArtifactStore, prefix: str) -> None:
+    foreign = ChunkManifest(role="frames", chunks=(_chunk("jobs/other/job/infer/a1/", 0),), frames=25)
+    with pytest.raises(ValueError, match="outside"):
+        write_manifest(artifacts, f"{prefix}frames.json", foreign)
+    ref = artifacts.put_bytes(foreign.model_dump_json().encode(), f"{prefix}frames.json")
+    with pytest.raises(ArtifactAltered):
+        read_manifest(artifacts, ref)
+
+
+def test_ensure_is_repeatable_and_the_store_keeps_the_rules(client, settings: StorageSettings) -> None:
+    again = ensure(client, settings)
+    assert (again.created, again.rules_changed) == ((), ())
+    rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
+    days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
+    assert days == {"lipstage-frames": 31, "lipstage-jobs": 60, "lipstage-cache": 90, "lipstage-uploads": None}
+
+
+def test_ensure_creates_all_buckets_and_leaves_foreign_rules(client, settings: StorageSettings) -> None:
+    name = f"b-{uuid4().hex[:12]}"
+    own = StorageSettings(
+        bucket=name, input_buckets={"inputs": f"{name}-in"}, output_buckets={"results": f"{name}-out"}
+    )
+    made = ensure(client, own)
+    assert set(made.created) == {name, f"{name}-in", f"{name}-out"}
+    rules = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    theirs = {"ID": "operator", "Status": "Enabled", "Filter": {"Prefix": "x/"}, "Expiration": {"Days": 3}}
+    client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [*rules, theirs]})
+    longer = own.model_copy(update={"retention_jobs_days": 99})
+    assert ensure(client, longer).rules_changed == (name,)
+    after = {rule["ID"]: rule for rule in client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]}
+    assert after["lipstage-jobs"]["Expiration"]["Days"] == 99
+    assert after["operator"]["Expiration"]["Days"] == 3
+
+
+def test_keys_are_those_of_the_architecture() -> None:
+    assert keys.marker("t", "j", "face") == "jobs/t/j/face.json"
+    assert keys.artifact("t", "j", "face", "a", "image.npy") == "jobs/t/j/face/a/image.npy"
+    assert keys.request("t", "j") == "jobs/t/j/request.json"
+    assert keys.end("t", "j") == "jobs/t/j/end.json"
+    assert keys.cache_entry("t", "face", "d") == "cache/t/face/d.json"
+    assert keys.cache_artifact("t", "face", "d", "a", "image.npy") == "cache/t/face/d/a/image.npy"
+    assert keys.output("t", "t/films", "j", "video.mp4") == "t/films/j/video.mp4"
+
+
+@pytest.mark.parametrize("segment", ["", ".", "..", "a/b", "a b", ".hidden", "x" * 129, "ä", "a\n"])
+def test_segments_that_would_leave_their_place(segment: str) -> None:
+    with pytest.raises(ValueError, match="not usable"):
+        keys.job_prefix("t", segment)
+
+
+@pytest.mark.parametrize("stage", ["request", "end"])
+def test_no_stage_takes_a_job_documents_name(stage: str) -> None:
+    with pytest.raises(ValueError, match="stage"):
+        keys.marker("t", "j", stage)
+
+
+def test_outputs_stay_in_the_tenants_prefix() -> None:
+    with pytest.raises(InputForbidden):
+        keys.output("t", "other/films", "j", "video.mp4")
+
+
+def test_free_space(tmp_path: Path) -> None:
+    require_free(tmp_path, 1, 0)
+    with pytest.raises(NoSpace):
+        require_free(tmp_path, 1 << 60, 0)
+    with pytest.raises(NoSpace):
+        require_free(tmp_path, 0, 1 << 40)

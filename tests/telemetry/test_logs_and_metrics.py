@@ -1,0 +1,119 @@
+"""Log lines are JSON with the trace's ids and without users' things; metrics are one catalogue."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import structlog
+from prometheus_client import REGISTRY
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from shared.telemetry import logs, metrics
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    out = io.StringIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", out)
+        logs.setup("audio")
+    yield lambda: [json.loads(line) for line in out.getvalue().splitlines()]
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_line_carries_trace_service_and_what_is_bound(lines, recorded) -> None:
+    with (
+        recorded.tracer.start_as_current_span("a") as span,
+        structlog.contextvars.bound_contextvars(job="3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+    ):
+        structlog.get_logger().info("task_done", frames=250)
+    (line,) = lines()
+    context = span.get_span_context()
+    assert line["trace_id"] == format(context.trace_id, "032x")
+    assert line["span_id"] == format(context.span_id, "016x")
+    assert (line["service"], line["job"], line["event"], line["frames"], line["level"]) == (
+        "audio",
+        "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+        "task_done",
+        250,
+        "info",
+    )
+
+
+def test_bound_ids_of_another_thread_are_kept(lines, recorded) -> None:
+    with recorded.tracer.start_as_current_span("a"):
+        structlog.get_logger().info("delivered", trace_id="f" * 32)
+    assert lines()[0]["trace_id"] == "f" * 32
+
+
+def test_secrets_and_users_paths_are_not_written(lines) -> None:
+    structlog.get_logger().warning(
+        "read_failed",
+        owner="canary@example.com",
+        aws_secret_access_key="canary",
+        detail="cannot open /home/canary/p.png",
+        nested={"password": "canary", "list": ["s3://canary/x", {"token": "canary"}]},
+        thing=SimpleNamespace(path="/home/canary"),
+    )
+    (line,) = lines()
+    assert "canary" not in json.dumps(line)
+    assert line["detail"] == "cannot open [..]"
+
+
+def test_exception_without_locals_or_paths(lines) -> None:
+    def fail() -> None:
+        secret = "canary-local"
+        raise ValueError(f"bad /home/canary/file, {len(secret)}")
+
+    try:
+        fail()
+    except ValueError:
+        structlog.get_logger().exception("stage_failed")
+    (line,) = lines()
+    assert "canary" not in json.dumps(line)
+    (error,) = line["exception"]
+    assert error["exc_type"] == "ValueError"
+    assert error["frames"][-1]["name"] == "fail"
+    assert error["frames"][-1]["filename"] == "test_logs_and_metrics.py"
+
+
+def test_library_warnings_are_lines_of_the_same_form(lines) -> None:
+    logging.getLogger("botocore").warning('say "%s" of %s', "hello", "/home/canary/x")
+    logging.getLogger("botocore").info("not this")
+    (line,) = lines()
+    assert (line["event"], line["level"], line["logger"]) == ('say "hello" of [..]', "warning", "botocore")
+    assert line["service"] == "audio"
+
+
+def test_exposition_is_prometheus_and_openmetrics_with_exemplars() -> None:
+    metrics.TASK_SECONDS.labels("face").observe(0.3, metrics.exemplar("a" * 32))
+    plain, plain_type = metrics.exposition("")
+    assert plain_type.startswith("text/plain")
+    assert b"lipstage_stage_duration_seconds_bucket" in plain
+    body, content_type = metrics.exposition("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+    exemplars = [
+        sample.exemplar.labels["trace_id"]
+        for sample in families["lipstage_stage_duration_seconds"].samples
+        if sample.exemplar
+    ]
+    assert "a" * 32 in exemplars
+
+
+def test_every_metric_of_the_catalogue_has_our_prefix() -> None:
+    own = [value for value in vars(metrics).values() if hasattr(value, "_documentation")]
+    own += metrics.FROM_CHILDREN.values()
+    assert len(own) > 10
+    assert all(metric._name.startswith("lipstage_") for metric in own)
+    assert all(name.endswith("_total") and f"lipstage_{name}" in REGISTRY._names_to_collectors
+               for name in metrics.FROM_CHILDREN)  # fmt: skip

@@ -1,0 +1,138 @@
+"""Trace context in Kafka headers: one traceparent, one trace, and nothing that a bad header can break."""
+
+from uuid import uuid4
+
+import confluent_kafka
+import pytest
+from confluent_kafka import cimpl
+from confluent_kafka.admin import AdminClient, NewTopic
+from opentelemetry import baggage, trace
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import Link, SpanKind
+
+from shared.telemetry.clients import raw_consumer, raw_producer, traced_producer
+from shared.telemetry.propagation import extract, inject, parent, stripped, trace_id, traceparent
+
+GOOD = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-03"
+STALE = b"00-" + b"c" * 32 + b"-" + b"d" * 16 + b"-01"
+
+
+def test_last_value_of_any_spelling_wins() -> None:
+    assert trace_id(extract([("traceparent", STALE), ("TraceParent", GOOD)])) == "a" * 32
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        [],
+        [("traceparent", None)],
+        [("traceparent", b"")],
+        [("traceparent", b"\xff\xfe")],
+        [("traceparent", b"00-zz-1-01")],
+        [("traceparent", b"00-" + b"0" * 32 + b"-" + b"b" * 16 + b"-01")],
+        [("tracestate", b"\xff")],
+    ],
+)
+def test_no_header_can_break_extraction(headers) -> None:
+    assert trace_id(extract(headers)) is None
+
+
+def test_a_poisoned_header_beside_a_good_one() -> None:
+    assert trace_id(extract([("traceparent", GOOD), ("tracestate", b"\xff"), ("baggage", b"\xfe")])) == "a" * 32
+
+
+def test_extraction_ignores_whatever_is_current(recorded) -> None:
+    with recorded.tracer.start_as_current_span("ambient"):
+        assert trace_id(extract([])) is None
+
+
+def test_inject_gives_one_traceparent_and_never_baggage(recorded) -> None:
+    with recorded.tracer.start_as_current_span("a") as span:
+        context = baggage.set_baggage("owner", "bob")
+        headers = inject(context)
+        own = trace_id()
+    assert [name for name, _ in headers] == ["traceparent"]
+    assert trace_id(extract(headers)) == own == format(span.get_span_context().trace_id, "032x")
+    assert inject(extract([])) == []
+
+
+def test_strip_keeps_everything_else_in_order() -> None:
+    headers = [("a", b"1"), ("TRACEPARENT", GOOD), ("b", None), ("baggage", b"x"), ("tracestate", b"y")]
+    assert stripped(headers) == [("a", b"1"), ("b", None)]
+
+
+def test_stored_traceparent_round_trip(recorded) -> None:
+    with recorded.tracer.start_as_current_span("a"):
+        stored = traceparent(trace.set_span_in_context(trace.get_current_span()))
+        assert trace_id(parent(stored)) == trace_id()
+    assert trace_id(parent(None)) is None
+    assert trace_id(parent("§ not ascii")) is None
+
+
+@pytest.fixture
+def bootstrap(stack) -> str:
+    return stack.bootstrap_servers
+
+
+@pytest.fixture
+def topic(bootstrap: str) -> str:
+    name = f"telemetry-{uuid4().hex}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(name, num_partitions=1)])[name].result(30)
+    return name
+
+
+def _receive(bootstrap: str, topic: str) -> cimpl.Message:
+    consumer = raw_consumer({"bootstrap.servers": bootstrap, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer.assign([confluent_kafka.TopicPartition(topic, 0, confluent_kafka.OFFSET_BEGINNING)])
+    try:
+        for _ in range(300):
+            message = consumer.poll(0.1)
+            if message is not None and not message.error():
+                return message
+    finally:
+        consumer.close()
+    raise AssertionError("no record came")
+
+
+def test_two_hops_are_one_trace(recorded, bootstrap: str, topic: str) -> None:
+    producer = traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
+    with recorded.tracer.start_as_current_span("submit render.requests") as submit:
+        token = attach(baggage.set_baggage("owner", "canary"))
+        producer.produce(topic=topic, value=b"v", key=b"k", headers=[("ce_id", b"1")], partition=0)
+        detach(token)
+    assert producer.flush(30) == 0
+    message = _receive(bootstrap, topic)
+    names = [name for name, _ in message.headers()]
+    assert sorted(names) == ["ce_id", "traceparent"]
+    remote = extract(message.headers())
+    sender = trace.get_current_span(remote).get_span_context()
+    with recorded.tracer.start_as_current_span(
+        f"process {topic}", context=remote, kind=SpanKind.CONSUMER, links=[Link(sender)]
+    ):
+        pass
+    spans = {span.name: span for span in recorded.spans()}
+    send, process = spans[f"send {topic}"], spans[f"process {topic}"]
+    assert {span.context.trace_id for span in spans.values()} == {submit.get_span_context().trace_id}
+    assert send.parent.span_id == submit.get_span_context().span_id
+    assert process.parent.span_id == send.context.span_id == process.links[0].context.span_id
+    assert send.attributes["messaging.destination.name"] == topic
+    assert send.kind is SpanKind.PRODUCER
+
+
+def test_only_the_producer_is_instrumented(recorded, bootstrap: str) -> None:
+    traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
+    assert confluent_kafka.Consumer is cimpl.Consumer
+    assert type(raw_producer({"bootstrap.servers": bootstrap})) is cimpl.Producer
+
+
+def test_a_later_tracing_gets_the_spans(recorded, bootstrap: str, topic: str) -> None:
+    traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
+    later = type(recorded)()
+    producer = traced_producer(later.tracing, {"bootstrap.servers": bootstrap})
+    producer.produce(topic=topic, value=b"v", headers=[])
+    producer.flush(30)
+    assert [span.name for span in later.spans()] == [f"send {topic}"]
+    assert recorded.spans() == []
+    later.tracing.shutdown()

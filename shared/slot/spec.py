@@ -33,6 +33,11 @@ class StageSpec:
     """Set: equal inputs and parameters give the cached product. Change it with every change of the stage's output."""
     cache_parameters: Parameters | None = None
     """What of the task, beside its inputs, decides the product."""
+    span: str | None = None
+    """The handler's inner span. A cached product is told under the same name: a trace has it whether or not there was
+    work."""
+    fact_attributes: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of that span that a cached product's facts give: attribute -> fact."""
     memory_mb: int | None = None
     """RLIMIT_AS of the child; None where it can't be used (CUDA)."""
     deadline_s: float = 300.0

@@ -28,6 +28,12 @@ STAGE = StageSpec(
     inputs={"speech": "request.speech"},
     cache_version="1",
     cache_parameters=_cache_parameters,
+    span="load_audio",
+    fact_attributes={
+        "audio.sample_rate": "sample_rate",
+        "audio.duration_gap_ms": "duration_gap_ms",
+        "audio.duration_asked_s": "duration_asked_s",
+    },
     memory_mb=1536,
     needs_bytes=_needs_bytes,
 )

@@ -20,6 +20,8 @@ STAGE = StageSpec(
     inputs={"portrait": "request.portrait"},
     cache_version="2",
     cache_parameters=_cache_parameters,
+    span="preprocess_image",
+    fact_attributes={"face.roi_size": "roi_size"},
     # A 50 MP picture with alpha, EXIF turn and colour profile is the worst case that passes the limits.
     memory_mb=2048,
     deadline_s=60.0,

@@ -6,6 +6,7 @@ import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import av
 import pytest
 
 from shared.local import stack as local
@@ -52,6 +53,21 @@ def client(pipeline: Pipeline) -> Iterator[Client]:
 def portrait(client: Client) -> str:
     """Key of the bundled portrait."""
     return client.upload((ROOT / "samples" / "portrait.png").read_bytes())
+
+
+def unseen_portrait() -> bytes:
+    """The bundled portrait with one pixel of its own: no stage finds its product in the cache."""
+    with av.open(str(ROOT / "samples" / "portrait.png")) as file:
+        picture = next(file.decode(video=0)).to_image()
+    picture.putpixel((0, 0), tuple(os.urandom(3)))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def unseen_start() -> float:
+    """Where in the bundled speech no other test of this session cuts, seconds."""
+    return 0.5 + int.from_bytes(os.urandom(2)) / 16_000
 
 
 def spoken(seconds: float, start: float = 0.5) -> bytes:

@@ -10,9 +10,8 @@ import av
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.conftest import ROOT
 from tests.pipeline.client import Client, Event, body
-from tests.pipeline.conftest import Pipeline, spoken
+from tests.pipeline.conftest import Pipeline, spoken, unseen_portrait, unseen_start
 
 SECONDS = 1.5
 TOPICS = ("render.face", "render.infer.puppet", "render.encode")
@@ -21,17 +20,20 @@ TOPICS = ("render.face", "render.infer.puppet", "render.encode")
 @dataclass(frozen=True)
 class Rendered:
     job: str
+    picture: bytes
+    portrait: str
     speech: str
     end: Event
     video: bytes
 
 
 @pytest.fixture(scope="module")
-def rendered(client: Client, portrait: str) -> Rendered:
-    speech = client.upload(spoken(SECONDS))
+def rendered(client: Client) -> Rendered:
+    picture = unseen_portrait()
+    portrait, speech = client.upload(picture), client.upload(spoken(SECONDS, unseen_start()))
     job = client.submit(portrait, speech)
     end = client.done(job)
-    return Rendered(job, speech, end, client.video(job))
+    return Rendered(job, picture, portrait, speech, end, client.video(job))
 
 
 def records_of(pipeline: Pipeline, topic: str, job: str) -> list[list[tuple[str, bytes]]]:
@@ -145,17 +147,21 @@ def test_frames_are_gone_and_the_final_artifacts_are_single(client: Client, rend
 
 def test_a_known_portrait_is_not_searched_again(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
     before = metric(pipeline, "face", "lipstage_face_detections_total")
-    copy = client.upload((ROOT / "samples" / "portrait.png").read_bytes())
-    job = client.submit(copy, rendered.speech)
+    job = client.submit(client.upload(rendered.picture), rendered.speech)
     client.done(job)
     face = next(e for e in client.events[job] if e.type == "finished" and e.stage == "face")
     assert face.body["cached"] is True
     assert metric(pipeline, "face", "lipstage_face_detections_total") == before
     assert before >= 1
+    spans = client.spans(job, "preprocess_image", "load_audio", "process render.face")
+    roi = {s["attributes"]["face.roi_size"] for s in spans if s["name"] == "preprocess_image"}
+    worked = client.spans(rendered.job, "preprocess_image")
+    assert roi == {s["attributes"]["face.roi_size"] for s in worked if s["name"] == "preprocess_image"}
+    assert all(s["attributes"]["cached"] for s in spans if s["name"] in ("preprocess_image", "load_audio"))
 
 
-def test_equal_requests_give_equal_frames(client: Client, portrait: str, rendered: Rendered) -> None:
-    job = client.submit(portrait, rendered.speech)
+def test_equal_requests_give_equal_frames(client: Client, rendered: Rendered) -> None:
+    job = client.submit(rendered.portrait, rendered.speech)
     client.done(job)
 
     def frames(data: bytes) -> list[bytes]:

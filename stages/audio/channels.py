@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CENTRE = 0.5**0.5
+_LOST = 0.1
+"""A mean of less than this share of the louder channel's energy has lost the voice; one silent channel leaves 0.25."""
 
 
 def downmix_matrix(names: Sequence[str]) -> NDArray[np.float32]:
@@ -26,3 +28,15 @@ def downmix_matrix(names: Sequence[str]) -> NDArray[np.float32]:
         else:
             rows[:, column] = _CENTRE
     return rows / max(float(rows.sum(axis=1).max()), 1.0)
+
+
+def one_voice(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [1 or 2, n] to the one signal [n] that is analysed.
+
+    The mean of both, or the louder one where they cancel each other: a plug or a preamplifier with swapped poles
+    records a voice that every listener hears and whose mean is silent.
+    """
+    mean: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
+    energy = [float(np.dot(channel, channel)) for channel in channels]
+    louder: NDArray[np.float32] = channels[int(np.argmax(energy))]
+    return louder if float(np.dot(mean, mean)) < _LOST * max(energy) else mean

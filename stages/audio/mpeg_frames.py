@@ -9,6 +9,7 @@ _BITRATES_KBPS = {
 _RATES_HZ = (44_100, 48_000, 32_000)
 _FRAMES_IN_A_ROW = 3
 """Sync words occur by chance in any file; as many matching headers at the right distances do not."""
+_ENCODER_FRAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,17 @@ def is_adts(data: bytes) -> bool:
     return True
 
 
-def states_length(data: bytes, at: int) -> bool:
-    """Whether the first frame is an encoder's Xing or Info tag that counts the frames.
+def stated_seconds(data: bytes, at: int) -> float | None:
+    """The length by an encoder's Xing or Info tag in the first frame, seconds; None without one that counts frames.
 
-    Without one a player can only guess the length from the file's size.
+    Without one a player can only guess the length from the file's size. What an encoder puts before the sound and
+    behind it takes at least two of the frames counted: they are left out.
     """
     frame = mp3_frame(data, at)
     if frame is None:
-        return False
+        return None
     tag = at + frame.side_info
-    return data[tag : tag + 4] in (b"Xing", b"Info") and tag + 12 <= len(data) and data[tag + 7] & 1 == 1
+    if data[tag : tag + 4] not in (b"Xing", b"Info") or tag + 12 > len(data) or not data[tag + 7] & 1:
+        return None
+    count = int.from_bytes(data[tag + 8 : tag + 12], "big")
+    return max(0, count - _ENCODER_FRAMES) * frame.samples / frame.rate

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.audio.channels import downmix_matrix
+from stages.audio.channels import downmix_matrix, one_voice
 from stages.audio.resample import RateConverter, Samples
 
 ANALYSIS_HZ = 16_000
@@ -48,14 +48,14 @@ class Products:
         self._matrix = downmix_matrix(layout)
         self.channels = len(self._matrix)
         self._to_sound = RateConverter(rate, SOUND_HZ, self.channels)
-        self._to_analysis = RateConverter(rate, ANALYSIS_HZ, 1)
+        self._to_analysis = RateConverter(rate, ANALYSIS_HZ, self.channels)
         self._analysis: list[Samples] = []
 
     def push(self, block: Samples) -> bytes:
         """Take finite source samples [channels, n]; returns sound bytes."""
         self.samples += block.shape[1]
         mixed = np.clip(self._matrix @ block, -1, 1)
-        self._analysis.append(self._to_analysis.push(mixed.mean(axis=0, keepdims=True, dtype=np.float32)))
+        self._analysis.append(self._to_analysis.push(mixed))
         return _interleaved(self._to_sound.push(mixed))
 
     def finish(self) -> bytes:
@@ -65,7 +65,7 @@ class Products:
 
     def pcm(self) -> Samples:
         """The whole analysis signal, [n]."""
-        whole: Samples = np.clip(np.concatenate(self._analysis, axis=1)[0], -1, 1)
+        whole: Samples = np.clip(one_voice(np.concatenate(self._analysis, axis=1)), -1, 1)
         return whole
 
 

@@ -9,4 +9,5 @@ class AudioSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore")
 
-    max_speech_s: float = Field(600.0, gt=0.2, le=7200, description="Longest speech accepted, decoded seconds.")
+    # The analysis of half an hour fits the worker's memory, its animation the time that infer has for a task.
+    max_speech_s: float = Field(600.0, gt=0.2, le=1800, description="Longest speech accepted, decoded seconds.")

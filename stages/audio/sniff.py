@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.messages.codes import Code, Rejected
-from stages.audio.mpeg_frames import first_mp3, is_adts, states_length
+from stages.audio.mpeg_frames import first_mp3, is_adts, stated_seconds
+from stages.audio.refusals import empty, unreadable
 
-ALLOWED = "wav (8, 16, 24, 32 bit or float), mp3, m4a or aac, ogg (vorbis or opus), flac"
 _HEAD_BYTES = 64 * 1024
 _OGG_TAIL_BYTES = 64 * 1024 + 512
 """More than the largest Ogg page (RFC 3533: 27 + 255 + 255 * 255 bytes)."""
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000)
-"""What programs that write WAV into a pipe leave as the size of the data."""
+_UNKNOWN_SIZE = 0x7FFF0000
+"""Programs that write WAV into a pipe leave a size near 2 or 4 GiB, each its own, some less the header, or none."""
+_MAX_PARTS = 1000
+"""Tags and chunks that are walked over: a real file has a dozen, a hostile one of 8 bytes each takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class Container:
     demuxer: str
     """libav's name."""
     states_length: bool = False
-    """The header holds a length of its own that libav reports as it stands, so it can be held against the samples."""
+    """The header holds a length that libav reports as it stands, so it can be held against the samples."""
+    stated_s: float | None = None
+    """The length by a header that libav overrules by its own guess, seconds."""
     missing: float = 0.0
     """Share of the promised bytes that are not there, 0..1."""
 
@@ -39,7 +42,7 @@ def sniff(path: Path) -> Container:
     """
     size = path.stat().st_size
     if size == 0:
-        raise Rejected(Code.AUDIO_EMPTY, "The speech file is empty.", field="speech")
+        raise empty("The speech file is empty.")
     with path.open("rb") as file:
         start = _skip_id3(file)
         file.seek(start)
@@ -56,42 +59,42 @@ def sniff(path: Path) -> Container:
             return Container("aac")
         at = first_mp3(head)
         if at is not None:
-            return Container("mp3", states_length=states_length(head, at))
-    raise Rejected(
-        Code.AUDIO_UNREADABLE,
-        "The speech file is not an audio file of a known format.",
-        field="speech",
-        allowed=ALLOWED,
-    )
+            return Container("mp3", stated_s=stated_seconds(head, at))
+    raise unreadable("The speech file is not an audio file of a known format.")
 
 
 def _skip_id3(file: BinaryIO) -> int:
     """Offset behind the ID3v2 tags (each: 10 bytes of header, then a size in four 7-bit bytes)."""
     at = 0
-    while True:
+    for _ in range(_MAX_PARTS):
         file.seek(at)
         header = file.read(10)
         if len(header) < 10 or header[:3] != b"ID3":
-            return at
+            break
         at += 10 + (header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9])
+    return at
 
 
 def _missing_wav_data(file: BinaryIO, start: int, size: int) -> float:
     """Share of the ``data`` chunk that the file lacks (RIFF; RF64 as EBU Tech 3306)."""
     at, long_size = start + 12, None
-    while at + 8 <= size:
+    for _ in range(_MAX_PARTS):
+        if at + 8 > size:
+            return 0.0
         file.seek(at)
         header = file.read(8)
         length = int.from_bytes(header[4:8], "little")
         if header[:4] == b"ds64":
             long_size = int.from_bytes(file.read(16)[8:16], "little")
         if header[:4] == b"data":
+            present = size - at - 8
             if length == 0xFFFFFFFF and long_size:
                 length = long_size
-            present = size - at - 8
-            return 0.0 if length in _UNKNOWN_SIZES or length <= present else 1 - present / length
+            elif length >= _UNKNOWN_SIZE:
+                return 0.0
+            return 0.0 if length <= present else 1 - present / length
         at += 8 + length + length % 2
-    return 0.0
+    raise unreadable(f"The speech file has more than {_MAX_PARTS} chunks before its sound.")
 
 
 def _missing_ogg_page(file: BinaryIO, size: int) -> float:

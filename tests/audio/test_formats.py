@@ -134,19 +134,47 @@ def test_stereo_is_heard_as_stereo_and_analysed_as_its_mean(tmp_path: Path) -> N
     assert np.abs(speech.pcm[2000:14_000]).max() == pytest.approx(0.2, abs=0.002)
 
 
-def test_surround_becomes_stereo_without_clipping(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", range(3, 9))
+@pytest.mark.parametrize(
+    ("container", "codec", "sample_format"), [("wav", "pcm_f32le", "flt"), ("flac", "flac", "s16")]
+)
+def test_surround_becomes_stereo_without_clipping(
+    tmp_path: Path, channels: int, container: str, codec: str, sample_format: str
+) -> None:
     path = record(
         tmp_path / "x",
-        tone(48_000, 1.0, channels=6, level=1.0),
+        tone(48_000, 1.7, channels=channels, level=1.0),
         48_000,
-        container="wav",
-        codec="pcm_f32le",
-        sample_format="flt",
+        container=container,
+        codec=codec,
+        sample_format=sample_format,
     )
     speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
     sound = np.fromfile(tmp_path / "sound.f32", "<f4").reshape(-1, 2)
-    assert (speech.channels, speech.sound_channels) == (6, 2)
-    assert np.abs(sound).max() == pytest.approx(1.0, abs=1e-3)
+    assert (speech.channels, speech.sound_channels, speech.duration_s) == (channels, 2, 1.7)
+    np.testing.assert_allclose(np.abs(sound).max(axis=0), 1.0, atol=2e-3)
+    assert loudest_hz(sound[:, 0], 48_000) == pytest.approx(HZ, abs=1.0)
+
+
+def test_channels_keep_their_places(tmp_path: Path) -> None:
+    """A tone on the front left speaker alone is heard on the left alone."""
+    samples = np.zeros((8, 48_000), np.float32)
+    samples[0] = tone(48_000, 1.0)[0]
+    path = record(tmp_path / "x", samples, 48_000, container="wav", codec="pcm_f32le", sample_format="flt")
+    decode(path, tmp_path / "sound.f32", 600, lambda: None)
+    sound = np.fromfile(tmp_path / "sound.f32", "<f4").reshape(-1, 2)
+    assert np.abs(sound[:, 0]).max() > 0.1
+    assert not sound[:, 1].any()
+
+
+@pytest.mark.parametrize("share", [-1.0, -0.9, -0.6])
+def test_a_voice_that_cancels_itself_is_analysed_by_its_louder_channel(tmp_path: Path, share: float) -> None:
+    left = tone(48_000, 1.0)[0]
+    path = record(
+        tmp_path / "x", np.stack([share * left, left]), 48_000, container="wav", codec="pcm_f32le", sample_format="flt"
+    )
+    speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
+    assert np.abs(speech.pcm[2000:14_000]).max() == pytest.approx(0.4, abs=0.005)
 
 
 def test_same_file_gives_same_samples(tmp_path: Path) -> None:

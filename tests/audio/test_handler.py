@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.facts import AudioFacts
@@ -15,6 +16,7 @@ from shared.slot.api import Cancelled, Result, Task
 from shared.slot.testing import StageHarness
 from stages.audio import STAGE
 from stages.audio.handler import load
+from stages.audio.settings import AudioSettings
 from tests.audio.tones import record, tone
 
 SPEECH = Path(__file__).parents[2] / "samples" / "speech.wav"
@@ -98,6 +100,21 @@ def test_silence_is_a_warning(tmp_path: Path) -> None:
     harness, _, facts = run(tmp_path, path)
     assert facts.silent
     assert [code for code, _ in harness.warnings] == [Code.SILENT_AUDIO]
+
+
+def test_antiphase_stereo_is_not_silent(tmp_path: Path) -> None:
+    voice = tone(16_000, 1.0)[0]
+    path = record(
+        tmp_path / "s", np.stack([voice, -voice]), 16_000, container="wav", codec="pcm_s16le", sample_format="s16"
+    )
+    harness, _, facts = run(tmp_path, path)
+    assert (facts.silent, harness.warnings) == (False, [])
+
+
+def test_longest_speech_an_operator_may_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_MAX_SPEECH_S", "1801")
+    with pytest.raises(ValidationError):
+        AudioSettings()
 
 
 def test_limit_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Recordings made for the tests by libav's own encoders: a tone of a known frequency and length."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HZ = 440.0
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 def tone(rate: int, seconds: float, channels: int = 1, hz: float = HZ, level: float = 0.4) -> NDArray[np.float32]:
@@ -27,7 +29,7 @@ def record(
     cover: bool = False,
 ) -> Path:
     """Encode float32 [channels, n] into a file; ``cover`` adds a picture as music players do."""
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[0]]
+    layout = LAYOUTS[samples.shape[0]]
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options=options or {})
         assert isinstance(stream, av.AudioStream)
@@ -37,7 +39,7 @@ def record(
             art = file.add_stream("mjpeg", rate=1)
             art.width, art.height, art.pix_fmt = 64, 64, "yuvj420p"
             art.disposition = av.stream.Disposition.attached_pic
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T).reshape(1, -1), "flt", layout)
         frame.sample_rate, frame.pts = rate, 0
         if art is not None:
             picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), "rgb24")
@@ -48,6 +50,15 @@ def record(
             file.mux(stream.encode(part))
         file.mux(stream.encode(None))
     return path
+
+
+def wav_bytes(pcm: bytes, *, rate: int = 16_000, channels: int = 1, claimed: int | None = None) -> bytes:
+    """A WAV file around 16-bit samples; ``claimed``: what the header says is there, bytes."""
+    size = len(pcm) if claimed is None else claimed
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
+    return (
+        b"RIFF" + struct.pack("<I", (36 + size) & 0xFFFFFFFF) + b"WAVE" + form + b"data" + struct.pack("<I", size) + pcm
+    )
 
 
 def loudest_hz(samples: NDArray[np.float32], rate: int) -> float:

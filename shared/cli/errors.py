@@ -55,6 +55,7 @@ ADVICE: dict[Code, str] = {
     Code.NO_FACE: "Use a picture in which one face is clearly visible from the front.",
     Code.FACE_NOT_FOUND: "Leave params.face at `largest`, or name a face that is in the picture.",
     Code.FACE_TOO_SMALL: "Use a picture in which the face is larger.",
+    Code.FACE_CUT_OFF: "Use a picture that shows the whole face, with some room around it.",
     Code.EXTREME_POSE: "Use a picture in which the face looks towards the camera.",
     Code.AUDIO_UNREADABLE: "Use a whole WAV, MP3, M4A, OGG or FLAC file.",
     Code.AUDIO_EMPTY: "The recording holds no sound samples; record it again.",
@@ -65,6 +66,7 @@ ADVICE: dict[Code, str] = {
     Code.POISON: "An internal message was unreadable; it is kept on the dead-letter topic.",
     Code.ARTIFACT_MISSING: "Intermediate files are gone from storage; submit the job again.",
     Code.ARTIFACT_ALTERED: "Intermediate files were changed in storage; submit the job again.",
+    Code.OUTPUT_REFUSED: "The output bucket must exist and let the encode service write; then submit the job again.",
     Code.NO_SPACE: "The machine that renders has no free disk left; `lipstage doctor` shows how much it needs.",
     Code.STORE_UNAVAILABLE: "The object store did not answer for too long; check it and submit the job again.",
 }

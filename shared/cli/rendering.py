@@ -72,7 +72,7 @@ def render(wanted: Order, target: Path, timeout_s: float | None, as_json: bool) 
         try:
             end = wait(to, wanted.job_id, start, request_id=submitted.request_id, timeout_s=timeout_s)
         except KeyboardInterrupt:
-            return _cancelled(to, wanted.job_id)
+            return _cancelled(to, wanted)
         file = target if isinstance(end, Done) else None
         if isinstance(end, Done):
             outcome.download(to, end.video, target)
@@ -85,9 +85,9 @@ def render(wanted: Order, target: Path, timeout_s: float | None, as_json: bool) 
         to.tracing.shutdown()
 
 
-def _cancelled(to: Connection, job_id: str) -> ExitCode:
+def _cancelled(to: Connection, wanted: Order) -> ExitCode:
     from shared.cli.submit import cancel
 
-    console.note(f"interrupted; cancelling job {job_id}")
-    cancel(to, job_id)
+    console.note(f"interrupted; cancelling job {wanted.job_id}")
+    cancel(to, wanted.job_id, wanted.tenant)
     return ExitCode.INTERRUPTED

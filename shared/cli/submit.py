@@ -79,9 +79,9 @@ def submit(connection: Connection, order: Order) -> Submitted:
     return Submitted(order.job_id, request_id(topic, partition, offset), trace)
 
 
-def cancel(connection: Connection, job_id: str) -> None:
+def cancel(connection: Connection, job_id: str, tenant: str) -> None:
     """Ask every service to give the job up. Raises Unreachable."""
-    value = json.dumps({"job_id": job_id, "at_ms": int(time.time() * 1000)}).encode()
+    value = json.dumps({"job_id": job_id, "tenant": tenant, "at_ms": int(time.time() * 1000)}).encode()
     send(connection, connection.settings.topic(CANCEL), job_id, value)
 
 

@@ -14,6 +14,3 @@ class PuppetParams(BaseModel):
 
 ENGINE_PARAMS: dict[str, type[BaseModel]] = {"puppet": PuppetParams}
 """An engine is known when it stands here; it runs when the deployment enables it (LIPSTAGE_ENGINES)."""
-
-KNOWN_ENGINES = ("puppet", "sonic")
-"""Names a request may carry; one without parameters above is known, but can't be had in this build."""

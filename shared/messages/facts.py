@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class _Facts(BaseModel):
     """Fields of a later minor version are kept and handed on."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
 
 class AudioFacts(_Facts):

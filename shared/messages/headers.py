@@ -11,7 +11,6 @@ from shared.messages.task import RenderTask
 
 Header = tuple[str, bytes]
 
-ATTEMPT = "lipstage-attempt"
 DLQ = "__dlq.errors."
 """Prefix of a dead letter's own headers (KIP-1191's six, and ours in the same family)."""
 

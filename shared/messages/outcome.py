@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from shared.messages.events import Done
-from shared.messages.facts import AudioFacts, EncodeFacts
+from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
 
@@ -65,7 +65,7 @@ def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
         if audio.duration_asked_s is not None:
             found["audio.duration_asked_s"] = audio.duration_asked_s
     if "face" in task.products:
-        found["face.roi_size"] = int(str(task.products["face"].facts["roi_size"]))
+        found["face.roi_size"] = task.fact("face", FaceFacts).roi_size
     if "encode" in task.products:
         encode = task.fact("encode", EncodeFacts)
         found |= {

@@ -56,7 +56,8 @@ def _messages() -> dict[str, Any]:
     def message(title: str, payload: dict[str, Any], **more: Any) -> dict[str, Any]:
         return {"title": title, "contentType": "application/json", "payload": payload, "bindings": key, **more}
 
-    cancel = {"type": ["object", "null"], "description": "Any object cancels the job of the key; null takes it back."}
+    told = "An object cancels the key's job of its `tenant` (default `default`); null takes it back."
+    cancel = {"type": ["object", "null"], "description": told}
     return {
         "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),
         "RenderTask": message("A stage's task", {"$ref": "./render-task.schema.json"}, headers=headers),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from shared.messages.codes import Code
 from shared.messages.facts import _Facts
 from shared.messages.refs import ArtifactRef
-from shared.messages.request import RenderRequest
+from shared.messages.request import JOB_ID, RenderRequest
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 """No record of ours is larger; payloads go through storage (claim check)."""
@@ -38,15 +38,20 @@ class Product(BaseModel):
 
 
 class RenderTask(BaseModel):
-    """One stage's order. Unknown fields of later minor versions are kept."""
+    """One stage's order. Unknown fields of later minor versions are kept.
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    What does not fit is told without its value: the error goes to logs, spans and headers.
+    """
 
-    job_id: str
-    request_id: str = Field(description="UUIDv5 of topic, partition, offset of the request: which record this was.")
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    job_id: str = Field(pattern=JOB_ID)
+    request_id: str = Field(
+        max_length=64, description="UUIDv5 of topic, partition, offset of the request: which record this was."
+    )
     request: RenderRequest
     submitted_ms: int = Field(description="Broker's time of the request, milliseconds since the epoch.")
-    submit_traceparent: str | None = Field(None, description="Parent of the `render` summary span.")
+    submit_traceparent: str | None = Field(None, max_length=64, description="Parent of the `render` summary span.")
     products: dict[str, Product] = Field(default_factory=dict, description="By stage.")
 
     def fact(self, stage: str, model: type[FactsT]) -> FactsT:

@@ -13,6 +13,8 @@ CANCEL = "render.cancel"
 DAY_MS = 24 * 3600 * 1000
 WORK_PARTITIONS = 16
 SIDE_PARTITIONS = 4
+MAX_LETTER_BYTES = 2 << 20
+"""A dead letter is the record with our headers beside it: whatever a broker takes by default must fit with room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,12 @@ def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
         work += [Topic(n, WORK_PARTITIONS, _kept(7), f"tasks of the {step.name} stage") for n in names]
     side = [
         Topic(EVENTS, WORK_PARTITIONS, _kept(30), "what happened to every job"),
-        Topic(DLQ, SIDE_PARTITIONS, _kept(30), "records that could not be processed, byte-identical"),
+        Topic(
+            DLQ,
+            SIDE_PARTITIONS,
+            _kept(30) | {"max.message.bytes": str(MAX_LETTER_BYTES)},
+            "records that could not be processed, byte-identical",
+        ),
         Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact"}, "jobs to be cancelled"),
     ]
     return tuple(Topic(prefix + t.name, t.partitions, t.config, t.about) for t in (*work, *side))

@@ -14,10 +14,12 @@ from shared.runtime.patience import Patience
 from shared.runtime.record import Record
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.store import Store
-from shared.storage import markers
+from shared.storage import keys, markers
 from shared.storage.errors import InputError, InputTooLarge
 
 MIB = 1 << 20
+LONGEST_NAME = "poster.jpg"
+"""Of the files that a job ends with."""
 
 
 class Refused(Exception):
@@ -27,6 +29,14 @@ class Refused(Exception):
         super().__init__(why.message)
         self.subject = subject
         self.why = why
+
+
+class Ended(Exception):
+    """The record's job has ended: this is a redelivery."""
+
+    def __init__(self, ending: markers.Ending) -> None:
+        super().__init__(ending.job_id)
+        self.ending = ending
 
 
 class Conflicting(Exception):
@@ -43,7 +53,7 @@ def admit(
     """The task of a valid request.
 
     The job id is claimed in the store before anything is said: whatever happens to a request, valid or not, happens
-    under an id that is its own. Raises Refused, Conflicting, StoreUnavailable.
+    under an id that is its own. Raises Refused, Conflicting, Ended, StoreUnavailable, ArtifactAltered.
     """
     where = (record.topic, record.partition, record.offset)
     request: RenderRequest | None = None
@@ -64,10 +74,15 @@ def admit(
     claim = patience(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
     if claim.winner.body_sha256 != mine.body_sha256:
         raise Conflicting(subject)
+    if not claim.won:
+        ending = patience(lambda: markers.read_end(store.documents, subject.tenant, subject.job_id))
+        if ending is not None:
+            raise Ended(ending)
     if request is None or why is not None:
         raise Refused(subject, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
     try:
         check_request(request, settings.engines)
+        check_output(request, subject.job_id, store)
         check_inputs(request, store, settings, patience)
     except Rejected as e:
         raise Refused(subject, e) from e
@@ -80,16 +95,27 @@ def admit(
     )
 
 
+def check_output(request: RenderRequest, job_id: str, store: Store) -> None:
+    """See that the finished files can have a key where the user wants them. Raises Rejected."""
+    output = request.output
+    if output is None:
+        return
+    if output.bucket not in store.settings.output_buckets:
+        known = ", ".join(sorted(store.settings.output_buckets)) or "none is configured"
+        raise Rejected(
+            Code.INPUT_FORBIDDEN, "The output bucket has no such alias.", field="output.bucket", allowed=known
+        )
+    try:
+        keys.output(request.tenant, output.prefix, job_id, LONGEST_NAME)
+    except InputError as e:
+        raise Rejected(e.code, f"The output prefix can't be used: {e}.", field="output.prefix") from e
+
+
 def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings, patience: Patience) -> None:
     """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing error.
 
     Raises Rejected, StoreUnavailable.
     """
-    if request.output is not None and request.output.bucket not in store.settings.output_buckets:
-        known = ", ".join(sorted(store.settings.output_buckets)) or "none is configured"
-        raise Rejected(
-            Code.INPUT_FORBIDDEN, "The output bucket has no such alias.", field="output.bucket", allowed=known
-        )
     for field, ref, limit in (
         ("portrait", request.portrait, settings.max_portrait_mb),
         ("speech", request.speech, settings.max_speech_mb),

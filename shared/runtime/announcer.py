@@ -4,13 +4,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from shared.messages import headers as message_headers
 from shared.messages.codes import Code
 from shared.messages.events import (
     Accepted,
     AnyEvent,
     Conflict,
-    Done,
     Failed,
     Finished,
     Progress,
@@ -25,7 +26,10 @@ from shared.runtime.outbox import Delivery, Outbox
 from shared.runtime.patience import Patience
 from shared.runtime.store import Store
 from shared.storage import markers
+from shared.storage.errors import ArtifactAltered
 from shared.telemetry.propagation import inject, trace_id
+
+log = structlog.get_logger()
 
 PROGRESS_EVERY_S = 0.5
 """At most two progress events a second and job: a browser shows no more, and a day of renders must stay readable."""
@@ -105,11 +109,22 @@ class Announcer:
         """End the job: we could not render it, or it was cancelled."""
         self.end(Failed(**self._base(subject), stage=self._stage, code=code, message=message))
 
-    def end(self, event: Done | RejectedEvent | Failed) -> Done | RejectedEvent | Failed:
-        """End the job with this event, unless it has ended; what is said is what was stored first."""
-        claim = self._patience(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
+    def end(self, event: markers.Ending) -> markers.Ending | None:
+        """End the job with this event, unless it has ended; what is said is what was stored first.
+
+        None when what was stored can't be read: a later version wrote it, and has said it.
+        """
+        try:
+            claim = self._patience(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
+        except ArtifactAltered as e:
+            log.warning("end_unreadable", error=str(e))
+            return None
         self._say(claim.winner)
         return claim.winner
+
+    def say_end_again(self, ending: markers.Ending) -> None:
+        """The job has ended before; its record came once more."""
+        self._say(ending)
 
     def settle(self) -> None:
         """Wait until everything said is on the broker. Raises DeliveryFailed."""

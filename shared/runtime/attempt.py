@@ -18,6 +18,7 @@ from shared.runtime.sequences import Downloads, Uploads
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys
@@ -52,6 +53,8 @@ class Attempt:
     cancelled: Callable[[], bool]
     progress: Callable[[int, int], None]
     reports: Reports
+    scratch: Path
+    """Folder for the attempt's own, which is removed when the attempt ends."""
     id: str = field(default_factory=lambda: uuid4().hex)
     prefix: str = ""
 
@@ -59,14 +62,13 @@ class Attempt:
         """The stage's product, stored.
 
         Raises Rejected, JobCancelled, HandlerBroken, ChildDied, StorageError (missing or altered artifacts; an
-        unavailable store; too little disk).
+        unavailable store; too little disk), OSError when this machine is at fault.
         """
         start = time.monotonic()
-        scratch = Path(tempfile.mkdtemp(prefix=f"lipstage-{self.spec.name}-", dir=self.settings.scratch_dir))
+        needed, reserve = self.spec.needs_bytes(self.task), self.settings.free_space_reserve_mb
+        self.patience(lambda: require_free(self.scratch, needed, reserve))
+        scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         try:
-            self.patience(
-                lambda: require_free(scratch, self.spec.needs_bytes(self.task), self.settings.free_space_reserve_mb)
-            )
             inputs, digests = self._fetch(scratch)
             digest = self._cache_digest(digests)
             tenant, stage = self.task.request.tenant, self.spec.name
@@ -76,13 +78,14 @@ class Attempt:
                 if cached is not None:
                     self.reports.cached(self.spec, cached)
                     return cached.model_copy(update={"attempt": self.id, "seconds": time.monotonic() - start})
-                self.prefix = f"{keys.cache_prefix(tenant, stage, digest)}{self.id}/"
+                self.prefix = keys.cache_prefix(tenant, stage, digest, self.id)
             else:
                 self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
             product = self._work(scratch, inputs)
             product = product.model_copy(update={"seconds": time.monotonic() - start})
             if digest is not None:
                 self.patience(lambda: self.store.cache.store(tenant, stage, digest, product))
+                self.prefix = ""  # The cache's now: another job may have begun on it, whoever wins this one.
             return product
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -134,20 +137,20 @@ class Attempt:
         )
 
     def _work(self, scratch: Path, inputs: dict[str, Path]) -> Product:
-        work_folder, chunk_folder = scratch / "work", scratch / "chunks"
-        work_folder.mkdir()
+        chunk_folder = scratch / "chunks"
         chunk_folder.mkdir()
         manifests = {
             role: self.patience(lambda s=source: read_manifest(self.store.artifacts, self._artifact(s)))  # type: ignore[misc]
             for role, source in self.spec.streams.items()
         }
-        uploads = Uploads(self.store, self.patience, self.child, self.prefix)
-        downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder)
+        folder = WorkFolder(scratch / "work")
+        uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports)
+        downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder, self.reports)
         work = records.Work(
             job=self.task,
             inputs={role: str(path) for role, path in inputs.items()},
             chunk_counts=downloads.counts,
-            scratch=str(work_folder),
+            scratch=str(folder.path),
         )
         warnings: list[Warned] = []
 
@@ -173,10 +176,12 @@ class Attempt:
             ending = self.child.run(work, on_record, interrupted, self.spec.deadline_s)
             self._raise_unless_finished(ending)
             assert isinstance(ending, records.Finished)
-            artifacts = self._store_files(ending) | uploads.finish()
+            artifacts = self._store_files(ending, folder) | uploads.finish()
+            downloads.finish()
         finally:
             uploads.close()
             downloads.close()
+            folder.close()
         return Product(attempt=self.id, artifacts=artifacts, facts=ending.facts, warnings=tuple(warnings))
 
     def _raise_unless_finished(self, ending: records.Ending) -> None:
@@ -188,12 +193,11 @@ class Attempt:
             case records.Broken():
                 raise HandlerBroken(ending)
 
-    def _store_files(self, ending: records.Finished) -> dict[str, ArtifactRef]:
+    def _store_files(self, ending: records.Finished, folder: WorkFolder) -> dict[str, ArtifactRef]:
         artifacts: dict[str, ArtifactRef] = {}
         for role, name in ending.files.items():
-            path = Path(name)
-            key = f"{self.prefix}{path.name}"
-            with self.reports.span("artifact.put", {"artifact.role": role}) as span:
+            key = keys.within(self.prefix, Path(name).name)
+            with self.reports.span("artifact.put", {"artifact.role": role}) as span, folder.opened(name) as path:
                 artifacts[role] = self.patience(lambda p=path, k=key: self.store.artifacts.put(p, k))  # type: ignore[misc]
                 span.set_attribute("artifact.bytes", artifacts[role].size)
             self.reports.bytes("put", artifacts[role].size)

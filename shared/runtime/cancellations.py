@@ -12,6 +12,9 @@ from shared.runtime.kafka_config import METADATA_TIMEOUT_S
 
 HORIZON_S = 24 * 3600
 """Older cancels concern jobs that have ended, or will at their deadline."""
+DEFAULT_TENANT = "default"
+Job = tuple[str, str]
+"""Tenant and job id: two tenants may choose the same id."""
 log = structlog.get_logger()
 
 
@@ -21,7 +24,7 @@ class Cancellations:
     def __init__(self, consumer: Any, topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
-        self._jobs: dict[str, float] = {}
+        self._jobs: dict[Job, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cancellations", daemon=True)
 
@@ -34,8 +37,9 @@ class Cancellations:
         self._stop.set()
         self._thread.join(timeout=5.0)
 
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._jobs
+    def has(self, tenant: str, job_id: str) -> bool:
+        """Whether that tenant wants that job cancelled."""
+        return (tenant, job_id) in self._jobs
 
     def _run(self) -> None:
         try:
@@ -53,20 +57,29 @@ class Cancellations:
             try:
                 known = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
                 wanted = [TopicPartition(self._topic, p, since) for p in known.partitions]
-                self._consumer.assign(self._consumer.offsets_for_times(wanted, timeout=METADATA_TIMEOUT_S))
+                # Asked for before the times: where no record is young enough, whatever comes after this is.
+                ends = {p.partition: self._end(p) for p in wanted}
+                found = self._consumer.offsets_for_times(wanted, timeout=METADATA_TIMEOUT_S)
+                for p in found:
+                    p.offset = p.offset if p.offset >= 0 else ends[p.partition]
+                self._consumer.assign(found)
                 return
             except KafkaException as e:
                 log.warning("cancel_topic_unavailable", error=str(e.args[0]))
                 self._stop.wait(1.0)
 
+    def _end(self, partition: TopicPartition) -> int:
+        return int(self._consumer.get_watermark_offsets(partition, timeout=METADATA_TIMEOUT_S)[1])
+
     def _take(self, key: bytes | None, value: bytes | None) -> None:
-        """One record: key = job id; a tombstone takes the cancel back. What can't be read concerns nobody."""
+        """One record: key = job id, value = an object that may name the tenant; a tombstone takes cancels of that id
+        back. What can't be read concerns nobody."""
         try:
             job = (key or b"").decode()
             if value is None:
-                self._jobs.pop(job, None)
-            elif isinstance(json.loads(value), dict) and job:
-                self._jobs[job] = time.time()
+                self._jobs = {of: at for of, at in self._jobs.items() if of[1] != job}
+            elif isinstance(body := json.loads(value), dict) and job:
+                self._jobs[str(body.get("tenant", DEFAULT_TENANT)), job] = time.time()
         except ValueError:
             log.warning("cancel_unreadable")
         oldest = time.time() - HORIZON_S

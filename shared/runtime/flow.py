@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 from confluent_kafka import KafkaException
@@ -14,7 +14,7 @@ from shared.messages.admission import advice
 from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
-from shared.runtime.admission import Conflicting, Refused, admit
+from shared.runtime.admission import Conflicting, Ended, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
 from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
 from shared.runtime.cancellations import Cancellations
@@ -28,12 +28,17 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.slot.spec import StageSpec
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, StoreUnavailable
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, OutputRefused, StoreUnavailable
 from shared.telemetry import metrics
+from shared.telemetry.ids import derived_trace_id, preset_trace_id
 from shared.telemetry.propagation import extract, trace_id, traceparent
 from shared.telemetry.tracing import Tracing
 
 log = structlog.get_logger()
+
+
+class LoadFailed(Exception):
+    """A child could not be started again: this machine's fault, not the record's."""
 
 
 class LeaseLost(Exception):
@@ -56,6 +61,7 @@ class Flow:
         outbox: Outbox,
         tracing: Tracing,
         cancellations: Cancellations,
+        scratch: Path,
     ) -> None:
         self._spec = spec
         self._group = group
@@ -65,6 +71,7 @@ class Flow:
         self._tracing = tracing
         self._cancellations = cancellations
         self._patience = Patience(settings.store_patience_s)
+        self._scratch = scratch
         self._handoff = Handoff(spec, settings, store, outbox, tracing, self._patience)
 
     def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
@@ -75,31 +82,35 @@ class Flow:
         start = time.monotonic()
         announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._patience)
         metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_s)
-        with self._tracing.tracer.start_as_current_span(
-            f"process {record.topic}",
-            context=context,
-            kind=SpanKind.CONSUMER,
-            links=[Link(sender)] if sender.is_valid else [],
-            attributes={
-                "messaging.system": "kafka",
-                "messaging.operation.name": "process",
-                "messaging.operation.type": "process",
-                "messaging.destination.name": record.topic,
-                "messaging.destination.partition.id": str(record.partition),
-                "messaging.kafka.offset": record.offset,
-                "messaging.consumer.group.name": self._group,
-                "queue.wait_ms": round(wait_s * 1000),
-            },
-        ) as span:
-            # A plain client sends no trace: then this span is the root, and the render's summary belongs under it.
-            submitted = traceparent(context) or traceparent(get_current())
+        # A plain client sends no trace: the record's own coordinates name one, so that a redelivery stays in it.
+        of_record = (str(part) for part in (record.topic, record.partition, record.offset, record.timestamp_ms))
+        with (
+            preset_trace_id(derived_trace_id(*of_record)),
+            self._tracing.tracer.start_as_current_span(
+                f"process {record.topic}",
+                context=context,
+                kind=SpanKind.CONSUMER,
+                links=[Link(sender)] if sender.is_valid else [],
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.operation.name": "process",
+                    "messaging.operation.type": "process",
+                    "messaging.destination.name": record.topic,
+                    "messaging.destination.partition.id": str(record.partition),
+                    "messaging.kafka.offset": record.offset,
+                    "messaging.consumer.group.name": self._group,
+                    "queue.wait_ms": round(wait_s * 1000),
+                },
+            ) as span,
+        ):
+            # Without a sender's span this one is the root, and the render's summary belongs under it.
+            submitted = traceparent(context) if sender.is_valid else traceparent(get_current())
             outcome, code = self._settle(record, lease, child, announcer, span, submitted)
             announcer.settle()
             span.set_attribute("outcome", outcome)
+            exemplar = metrics.exemplar(trace_id())
         metrics.TASKS.labels(self._spec.name, outcome, code).inc()
-        metrics.TASK_SECONDS.labels(self._spec.name).observe(
-            time.monotonic() - start, exemplar=metrics.exemplar(trace_id(context))
-        )
+        metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         structlog.contextvars.unbind_contextvars("job")
 
     def _settle(
@@ -120,6 +131,11 @@ class Flow:
         except Conflicting as e:
             announcer.conflict(e.subject)
             return "conflict", ""
+        except Ended as e:
+            announcer.say_end_again(e.ending)
+            return "repeated", ""
+        except ArtifactAltered as e:
+            return self._give_up(record, None, announcer, span, Reason(e.code, "poison", str(e), type(e).__name__))
         except ValueError as e:
             return self._give_up(record, None, announcer, span, Reason(Code.POISON, "poison", str(e), type(e).__name__))
         subject = Subject.of(task)
@@ -133,18 +149,19 @@ class Flow:
             return "rejected", e.code
         except JobCancelled:
             announcer.failed(subject, Code.CANCELLED, "The job was cancelled.")
+            self._handoff.sweep(task)
             return "cancelled", Code.CANCELLED
         except LeaseLost:
             return "lost", ""
         except (ArtifactMissing, ArtifactAltered) as e:
             reason = Reason(e.code, "poison", str(e), type(e).__name__)
-        except NoSpace as e:
+        except (NoSpace, OutputRefused) as e:
             reason = Reason(e.code, "failed", str(e), type(e).__name__)
         except ChildDied as e:
             reason = Reason(Code.CRASH_LOOP, "crash_loop", f"{self._settings.tries} attempts: {e}", type(e).__name__)
         except HandlerBroken as e:
             reason = Reason(Code.INTERNAL, "failed", str(e), e.exception, e.stack)
-        except (StoreUnavailable, DeliveryFailed, KafkaException):
+        except (StoreUnavailable, DeliveryFailed, KafkaException, LoadFailed, OSError):
             raise  # Not this record's fault: it must be delivered again, not given up.
         except (KeyError, ValidationError) as e:
             # A task that parses, but lacks what earlier stages should have put there.
@@ -162,27 +179,36 @@ class Flow:
         return RenderTask.parse(record.value)
 
     def _render(self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span) -> None:
+        """Raises what says how it went instead; LeaseLost whatever went wrong, once the partition is another's."""
+        try:
+            self._stage(task, lease, child, announcer, span)
+        except Exception as e:
+            if not lease.held:
+                raise LeaseLost from e
+            raise
+
+    def _stage(self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span) -> None:
         subject = Subject.of(task)
-        if task.job_id in self._cancellations:
+        if self._cancellations.has(task.request.tenant, task.job_id):
             raise JobCancelled
         if self._spec.name == STAGES[0]:
             announcer.accepted(subject, task.request.engine)
         product = self._handoff.completed(task)
         if product is None:
-            attempt, made = self._attempts(task, child, announcer, span)
+            attempt, made = self._attempts(task, lease, child, announcer, span)
             if self._spec.name == STAGES[0]:
                 made = made.model_copy(update={"warnings": (*advice(task.request), *made.warnings)})
             claim = self._handoff.complete(task, made)
             if not claim.won:
                 self._discard(attempt)
             product = claim.winner
-            announcer.finished(subject, product)
+        announcer.finished(subject, product)
         if not lease.held:
             raise LeaseLost
         self._handoff.hand_on(task.with_product(self._spec.name, product), announcer)
 
     def _attempts(
-        self, task: RenderTask, child: SlotProcess, announcer: Announcer, span: Span
+        self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span
     ) -> tuple[Attempt, Product]:
         """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised."""
         subject = Subject.of(task)
@@ -196,17 +222,19 @@ class Flow:
                 settings=self._settings,
                 patience=self._patience,
                 child=child,
-                cancelled=self._cancelled(task.job_id),
+                cancelled=lambda: not lease.held or self._cancellations.has(task.request.tenant, task.job_id),
                 progress=lambda done, total: announcer.progress(subject, done, total),
                 reports=Reports(self._spec.name, self._tracing.tracer),
+                scratch=self._scratch,
             )
             try:
                 return attempt, attempt.run()
             except ChildDied as e:
                 log.warning("child_died", attempt=announcer.attempt, reason=str(e))
                 self._discard(attempt)
-                metrics.CHILD_STARTS.labels(self._spec.name).inc()
-                child.start()
+                if not lease.held:
+                    raise
+                self._restart(child)
                 if announcer.attempt >= self._settings.tries:
                     raise
                 announcer.attempt += 1
@@ -214,8 +242,12 @@ class Flow:
                 self._discard(attempt)
                 raise
 
-    def _cancelled(self, job_id: str) -> Callable[[], bool]:
-        return lambda: job_id in self._cancellations
+    def _restart(self, child: SlotProcess) -> None:
+        metrics.CHILD_STARTS.labels(self._spec.name).inc()
+        try:
+            child.start()
+        except ChildDied as e:
+            raise LoadFailed(f"the handler can't be loaded again: {e}") from e
 
     def _discard(self, attempt: Attempt) -> None:
         self._patience(attempt.discard)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 
 import structlog
-from botocore.exceptions import ClientError
 from opentelemetry.trace import SpanKind
 
 from shared.messages import headers as message_headers
@@ -21,7 +20,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.store import Store
 from shared.slot.spec import StageSpec
 from shared.storage import keys, markers
-from shared.storage.errors import StorageError, StoreUnavailable
+from shared.storage.errors import StorageError
 from shared.storage.manifest import read_manifest
 from shared.telemetry.ids import derived_span_id, preset_span_id
 from shared.telemetry.propagation import parent, trace_id
@@ -65,7 +64,7 @@ class Handoff:
     def hand_on(self, task: RenderTask, announcer: Announcer) -> None:
         """The next stage's task is on the broker, or the job has ended, when this returns.
 
-        ``task`` holds this stage's product. Raises DeliveryFailed, StoreUnavailable.
+        ``task`` holds this stage's product. Raises DeliveryFailed, StoreUnavailable, OutputRefused.
         """
         step = following(self._spec.name)
         if step is None:
@@ -93,7 +92,7 @@ class Handoff:
         announcer.settle()
         if isinstance(event, Done):
             self._summarise(task, event)
-            self._sweep(task)
+        self.sweep(task)
 
     def _delivered(self, task: RenderTask) -> Mapping[str, ArtifactRef]:
         """Video and poster where the user wants them; copied, so that the job's own stay as its record."""
@@ -101,21 +100,12 @@ class Handoff:
         output = task.request.output
         if output is None:
             return own
-        settings, client = self._store.settings, self._store.artifacts.client
-        target = settings.artifact_bucket(output.bucket)
         copied: dict[str, ArtifactRef] = {}
         for role, ref in own.items():
             key = keys.output(task.request.tenant, output.prefix, task.job_id, ref.key.rpartition("/")[2])
-            source = {"Bucket": settings.artifact_bucket(ref.bucket), "Key": ref.key}
-
-            def copy(k: str = key, s: dict[str, str] = source) -> None:
-                try:
-                    client.copy_object(Bucket=target, Key=k, CopySource={"Bucket": s["Bucket"], "Key": s["Key"]})
-                except ClientError as e:
-                    raise StoreUnavailable(f"copying to the output bucket: {e}") from e
-
-            self._patience(copy)
-            copied[role] = ref.model_copy(update={"bucket": output.bucket, "key": key})
+            copied[role] = self._patience(
+                lambda r=ref, k=key: self._store.artifacts.copy(r, output.bucket, k)  # type: ignore[misc]
+            )
         return copied
 
     def _summarise(self, task: RenderTask, event: Done) -> None:
@@ -134,11 +124,17 @@ class Handoff:
             )
         span.end(event.time_ms * 1_000_000)
 
-    def _sweep(self, task: RenderTask) -> None:
-        """Delete the chunks that only this job's stages needed; what fails here the bucket's lifecycle rule finds."""
+    def sweep(self, task: RenderTask) -> None:
+        """Delete the chunks that only this stage needed, when the job has ended.
+
+        What fails here the bucket's lifecycle rule finds.
+        """
         for source in self._spec.streams.values():
             stage, _, role = source.partition("/")
-            ref = task.products[stage].artifacts[role]
+            product = task.products.get(stage)
+            if product is None or role not in product.artifacts:
+                continue
+            ref = product.artifacts[role]
             try:
                 manifest = read_manifest(self._store.artifacts, ref)
                 self._store.artifacts.delete([chunk.ref.key for chunk in manifest.chunks])

@@ -8,14 +8,24 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.runtime.settings import RuntimeSettings
 
 Config = dict[str, str | int | float | bool]
 Protocol = Literal["consumer", "classic"]
 METADATA_TIMEOUT_S = 10.0
+BROKER_PATIENCE_S = 60.0
+"""How long a service that starts waits for a broker that does not answer."""
+HIDES = {
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError._UNSUPPORTED_FEATURE,
+}
+"""A broker's answers that mean: its configuration is not for us."""
 
 
 def read_properties(path: Path) -> Config:
@@ -95,16 +105,26 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
 def group_protocol(settings: RuntimeSettings) -> Protocol:
     """The protocol to use: as set, else KIP-848 where the broker has it switched on.
 
-    A broker that hides its configuration (no DescribeConfigs right) gets the classic protocol: it works everywhere.
+    A broker that hides its configuration (no DescribeConfigs right) gets the classic protocol: it works everywhere. One
+    that does not answer yet is waited for: members of two protocols in one group would not do. Raises KafkaException.
     """
     if settings.group_protocol != "auto":
         return settings.group_protocol
     admin = AdminClient(base(settings, "probe"))
     try:
-        brokers = admin.list_topics(timeout=METADATA_TIMEOUT_S).brokers
-        resource = ConfigResource(ConfigResource.Type.BROKER, str(next(iter(brokers))))
-        entries = admin.describe_configs([resource])[resource].result(timeout=METADATA_TIMEOUT_S)
-    except KafkaException:
-        return "classic"
+        for attempt in Retrying(
+            retry=retry_if_exception(lambda e: isinstance(e, KafkaException) and e.args[0].code() not in HIDES),
+            wait=wait_fixed(0.5),
+            stop=stop_after_delay(BROKER_PATIENCE_S),
+            reraise=True,
+        ):
+            with attempt:
+                brokers = admin.list_topics(timeout=METADATA_TIMEOUT_S).brokers
+                resource = ConfigResource(ConfigResource.Type.BROKER, str(next(iter(brokers))))
+                entries = admin.describe_configs([resource])[resource].result(timeout=METADATA_TIMEOUT_S)
+    except KafkaException as e:
+        if e.args[0].code() in HIDES:
+            return "classic"
+        raise
     enabled = entries.get("group.coordinator.rebalance.protocols")
     return "consumer" if enabled is not None and "consumer" in enabled.value else "classic"

@@ -1,5 +1,6 @@
 """The pump: the one thread that owns the consumer. Feeds slots, keeps the membership, commits what is done."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +16,10 @@ from shared.runtime.tracker import Tracker
 BUSY_POLL_S = 0.01
 """While a slot works its end must be seen at once; 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""
 IDLE_POLL_S = 0.25
+MOST_WAITING = 32
+FEW_WAITING = 4
+"""The flow stops at so many records at hand, and goes on at so few."""
+COMMIT_AGAIN_S = 1.0
 STATE_LOST = {
     KafkaError._STATE,
     KafkaError.ILLEGAL_GENERATION,
@@ -26,6 +31,17 @@ STATE_LOST = {
     KafkaError._ASSIGNMENT_LOST,
 }
 """Commit errors that say: the partition is another's now. Information, not failure: the record comes again there."""
+PASSING = {
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
+"""Commit errors that pass by themselves: the same offsets are committed again a moment later."""
 
 Partition = tuple[str, int]
 log = structlog.get_logger()
@@ -35,8 +51,8 @@ class Pump:
     """Polls, feeds, settles.
 
     ``feed`` gets a record and its lease and starts it in a free slot; the slot's thread calls ``done`` afterwards.
-    Never more than ``capacity`` records are out; once another waits the partitions are paused and polling goes on, so a
-    task may take longer than ``max.poll.interval.ms``.
+    Never more than ``capacity`` records are out; some more wait at hand, then the partitions are paused and polling
+    goes on, so a task may take longer than ``max.poll.interval.ms``.
     """
 
     def __init__(
@@ -54,36 +70,40 @@ class Pump:
         self._barrier_s = barrier_s
         self._trackers: dict[Partition, Tracker] = {}
         self._waiting: deque[Record] = deque()
-        self._settled: deque[tuple[Record, Lease]] = deque()
+        self._settled: deque[tuple[Record, Lease, bool]] = deque()
         self._out = 0
         self._paused: set[Partition] = set()
+        self._stop = Event()
+        self._drain_s = 0.0
+        self._drain_until: float | None = None
+        self._commit_at: float | None = None
         self.heartbeat = time.monotonic()
         self.joined = Event()
 
     def done(self, record: Record, lease: Lease) -> None:
         """A slot's thread says that a record is settled (handed on, rejected or dead-lettered)."""
-        self._settled.append((record, lease))
+        self._settled.append((record, lease, True))
+
+    def abandoned(self, record: Record, lease: Lease) -> None:
+        """A slot's thread says that it gave up on a record, which is neither settled nor at fault."""
+        self._settled.append((record, lease, False))
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Work until ``stop``; then let running tasks end within ``drain_s``, commit and leave the group.
 
         Raises KafkaException on a fatal client error: the process should end and be started again.
         """
+        self._stop, self._drain_s = stop, drain_s
         self._consumer.subscribe(
             self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
         try:
             while not stop.is_set():
                 self._step(BUSY_POLL_S if self._out else IDLE_POLL_S)
-            self._drain(drain_s)
+            self._drain()
         finally:
             self._commit()
             self._consumer.close()
-
-    @property
-    def busy(self) -> int:
-        """Records out in slots."""
-        return self._out
 
     def _step(self, timeout: float) -> None:
         self.heartbeat = time.monotonic()
@@ -96,15 +116,7 @@ class Pump:
         if message.error() is not None:
             self._on_error(message.error())
             return
-        record = Record(
-            message.topic(),
-            message.partition(),
-            message.offset(),
-            message.key(),
-            message.value(),
-            list(message.headers() or []),
-            message.timestamp()[1],
-        )
+        record = _record(message)
         tracker = self._trackers.get((record.topic, record.partition))
         if tracker is not None:
             tracker.start(record.offset)
@@ -120,23 +132,28 @@ class Pump:
     def _settle(self) -> None:
         news = False
         while self._settled:
-            record, lease = self._settled.popleft()
+            record, lease, settled = self._settled.popleft()
             self._out -= 1
             tracker = self._trackers.get((record.topic, record.partition))
-            if tracker is not None and tracker.lease is lease:
+            if tracker is None or tracker.lease is not lease:
+                continue
+            if settled:
                 tracker.finish(record.offset)
                 news = True
-        if news:
+            else:
+                tracker.drop(record.offset)
+        if news or (self._commit_at is not None and time.monotonic() > self._commit_at):
             self._commit()
 
     def _set_flow(self) -> None:
-        """Pause while a record waits for a slot, resume when none does; on transitions only.
+        """Pause when enough records wait for a slot, resume when few do; on transitions only.
 
-        A busy slot alone is no reason: pausing drops what was fetched and restarts the fetch session, which costs an
-        idle stage up to hundreds of milliseconds at its next record. So one record more than there are slots is taken
-        before the flow stops, and is at hand when a slot gets free.
+        Pausing drops what was fetched and restarts the fetch session, which costs up to hundreds of milliseconds at the
+        next record: a burst of short tasks must not pay that for each. Records at hand are small, and go back at a
+        revocation.
         """
-        full = bool(self._waiting) or self._capacity == 0
+        most = FEW_WAITING if self._paused else MOST_WAITING
+        full = len(self._waiting) >= most or self._capacity == 0
         owned = set(self._trackers)
         change = owned - self._paused if full else owned & self._paused
         if not change:
@@ -151,6 +168,7 @@ class Pump:
 
     def _commit(self, of: set[Partition] | None = None) -> None:
         """Commit the contiguous prefixes, synchronously: rates are low, and a failure is known at once."""
+        self._commit_at = None
         offsets = []
         for partition, tracker in self._trackers.items():
             upto = tracker.committable()
@@ -164,8 +182,9 @@ class Pump:
             error = e.args[0]
             if error.code() in STATE_LOST:
                 log.info("commit_after_loss", error=error.name())
-            elif error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT):
-                log.warning("commit_failed", error=error.name())  # Still committable: the next settle tries again.
+            elif error.retriable() or error.code() in PASSING:
+                log.warning("commit_failed", error=error.name())
+                self._commit_at = time.monotonic() + COMMIT_AGAIN_S
             else:
                 raise
             return
@@ -221,19 +240,24 @@ class Pump:
 
     def _wait_for(self, partitions: set[Partition], seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < min(end, self._drain_end()):
             self.heartbeat = time.monotonic()
             self._settle()
             if not any(self._trackers[p].running for p in partitions if p in self._trackers):
                 return
             time.sleep(BUSY_POLL_S)
 
-    def _drain(self, seconds: float) -> None:
+    def _drain_end(self) -> float:
+        """When running tasks have had their time: ``drain_s`` after the stop was seen first."""
+        if self._drain_until is None and self._stop.is_set():
+            self._drain_until = time.monotonic() + self._drain_s
+        return math.inf if self._drain_until is None else self._drain_until
+
+    def _drain(self) -> None:
         """Stop taking, keep polling (membership), until running tasks have ended."""
         self._drop_waiting(set(self._trackers))
         self._capacity = 0
-        end = time.monotonic() + seconds
-        while self._out and time.monotonic() < end:
+        while self._out and time.monotonic() < self._drain_end():
             self._step(BUSY_POLL_S)
         self._settle()
         self._barrier_s = 0.0  # close() revokes; what still runs now has had its time.
@@ -242,3 +266,14 @@ class Pump:
         if error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
             raise KafkaException(error)
         log.warning("kafka_error", error=error.name(), text=error.str())
+
+
+def _record(message: Any) -> Record:
+    """The message as a value. Headers whose names are no UTF-8 can't be read at all: the record counts as without."""
+    try:
+        headers = list(message.headers() or [])
+    except SystemError:
+        log.warning("headers_unreadable", topic=message.topic(), partition=message.partition(), offset=message.offset())
+        headers = []
+    where = (message.topic(), message.partition(), message.offset())
+    return Record(*where, message.key(), message.value(), headers, message.timestamp()[1])

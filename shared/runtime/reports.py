@@ -17,7 +17,18 @@ from shared.telemetry.ids import preset_span_id
 log = structlog.get_logger()
 
 
-RESERVED = {"event", "level", "timestamp", "exc_info", "stack_info"}
+RESERVED = {
+    "self",
+    "event",
+    "level",
+    "timestamp",
+    "exc_info",
+    "stack_info",
+    "exception",
+    "method_name",
+    "service",
+    "job",
+}
 """Names the log's own processors take."""
 
 
@@ -37,6 +48,14 @@ class Reports:
     def span(self, name: str, attributes: dict[str, str]) -> AbstractContextManager[Span]:
         """A span of the parent's own work."""
         return self._tracer.start_as_current_span(name, attributes=attributes)
+
+    def moved(self, direction: str, role: str, size: int, since_ns: int) -> None:
+        """A whole sequence of chunks was put or got, side by side with the work: one span, not one per chunk."""
+        attributes: dict[str, str | int] = {"artifact.role": role, "artifact.bytes": size}
+        context = trace.set_span_in_context(self._parent)
+        span = self._tracer.start_span(f"artifact.{direction}", context, attributes=attributes, start_time=since_ns)
+        span.end()
+        self.bytes(direction, size)
 
     def bytes(self, direction: str, size: int) -> None:
         """Artifact bytes moved."""

@@ -3,12 +3,16 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
+from time import time_ns
 
 from shared.messages.refs import ArtifactRef
 from shared.runtime.patience import Patience
-from shared.runtime.slot_process import SlotProcess
+from shared.runtime.reports import Reports
+from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
+from shared.storage import keys
 from shared.storage.manifest import Chunk, ChunkManifest, write_manifest
 
 PREFETCH = 3
@@ -18,30 +22,42 @@ PREFETCH = 3
 class Uploads:
     """Sequences that the child ships: stored in order of their numbers while it makes the next."""
 
-    def __init__(self, store: Store, patience: Patience, child: SlotProcess, prefix: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        patience: Patience,
+        child: SlotProcess,
+        prefix: str,
+        folder: WorkFolder,
+        reports: Reports,
+    ) -> None:
         self._store = store
+        self._folder = folder
+        self._reports = reports
         self._patience = patience
         self._child = child
         self._prefix = prefix
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="upload")
         self._chunks: dict[str, list[Future[Chunk]]] = {}
+        self._since: dict[str, int] = {}
         self.failure: BaseException | None = None
 
     def add(self, record: records.FileReady) -> None:
         """Begin the upload of the next chunk."""
+        self._since.setdefault(record.role, time_ns())
         ordered = self._chunks.setdefault(record.role, [])
-        key = f"{self._prefix}{record.role}-{len(ordered):05d}.bin"
+        key = keys.within(self._prefix, f"{record.role}-{len(ordered):05d}.bin")
         context = copy_context()
         ordered.append(self._pool.submit(context.run, self._upload, record, key))
 
     def _upload(self, record: records.FileReady, key: str) -> Chunk:
-        path = Path(record.path)
         try:
-            ref = self._patience(lambda: self._store.artifacts.put(path, key, frames=True))
+            with self._folder.opened(record.path) as path:
+                ref = self._patience(lambda: self._store.artifacts.put(path, key, frames=True))
+            self._folder.remove(record.path)
         except BaseException as e:
             self.failure = e  # The child may wait for room that never comes; the slot's thread sees this.
             raise
-        path.unlink()
         self._child.send(records.Shipped())
         return Chunk(ref=ref, frames=record.frames)
 
@@ -51,8 +67,9 @@ class Uploads:
         for role, futures in self._chunks.items():
             chunks = tuple(f.result() for f in futures)
             manifest = ChunkManifest(role=role, chunks=chunks, frames=sum(c.frames for c in chunks))
-            key = f"{self._prefix}{role}.json"
+            key = keys.within(self._prefix, f"{role}.json")
             manifests[role] = self._patience(lambda k=key, m=manifest: write_manifest(self._store.artifacts, k, m))  # type: ignore[misc]
+            self._reports.moved("put", role, sum(c.ref.size for c in chunks), self._since[role])
         return manifests
 
     def close(self) -> None:
@@ -70,7 +87,10 @@ class Downloads:
         child: SlotProcess,
         manifests: dict[str, ChunkManifest],
         folder: Path,
+        reports: Reports,
     ) -> None:
+        self._reports = reports
+        self._since: dict[str, int] = {}
         self._store = store
         self._patience = patience
         self._child = child
@@ -87,6 +107,9 @@ class Downloads:
 
     def want(self, record: records.Want) -> None:
         """Fetch this chunk and the next few; the child learns of this one when it is there."""
+        if record.role not in self._manifests or record.index >= self.counts[record.role]:
+            raise ChildDied("the child asked for a chunk that its task does not have")
+        self._since.setdefault(record.role, time_ns())
         last = len(self._manifests[record.role].chunks)
         for index in range(record.index, min(record.index + PREFETCH, last)):
             if (record.role, index) not in self._futures:
@@ -110,6 +133,11 @@ class Downloads:
             self.failure = error
             return
         self._child.send(records.ChunkReady(role=record.role, index=record.index, path=str(done.result())))
+
+    def finish(self) -> None:
+        """Report the sequences that were read."""
+        for role, since in self._since.items():
+            self._reports.moved("get", role, sum(c.ref.size for c in self._manifests[role].chunks), since)
 
     def close(self) -> None:
         """Drop what has not begun; wait for what has."""

@@ -12,17 +12,19 @@ from confluent_kafka import KafkaException
 
 import shared
 from shared.messages.pipeline import step
-from shared.messages.topics import CANCEL
+from shared.messages.topics import CANCEL, MAX_LETTER_BYTES
 from shared.runtime.cancellations import Cancellations
+from shared.runtime.fetching import Fetching
 from shared.runtime.flow import Flow
 from shared.runtime.health import HealthServer
 from shared.runtime.kafka_config import base, consumer_config, group_protocol, producer_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.pump import Pump
+from shared.runtime.scratch import Scratch
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slots import Slots
 from shared.runtime.store import Store
-from shared.slot.limits import no_core_dumps
+from shared.slot.limits import hide_from_children, no_core_dumps
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, logs, metrics, tracing
@@ -31,6 +33,9 @@ PUMP_SILENT_S = 30.0
 """A pump that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
 BARRIER_SHARE = 0.5
 """Part of max.poll.interval that a revocation may wait for running tasks."""
+
+TASK_GRACE_S = 300.0
+"""What a task may take beside its child's work: fetching, storing, waiting for a store that is away."""
 
 log = structlog.get_logger()
 
@@ -52,10 +57,12 @@ class Service:
         self._tracing = tracing.setup(stage, shared.__version__)
         store = Store.open(StorageSettings())
         produce = producer_config(settings, name)
-        self._outbox = Outbox(clients.traced_producer(self._tracing, produce), clients.raw_producer(produce))
+        letters = produce | {"message.max.bytes": MAX_LETTER_BYTES}
+        self._outbox = Outbox(clients.traced_producer(self._tracing, produce), clients.raw_producer(letters))
         readers = base(settings, f"{name}-cancel") | {"group.id": f"{group}.cancel", "enable.auto.commit": False}
         self._cancellations = Cancellations(clients.raw_consumer(readers), settings.topic(CANCEL))
-        flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations)
+        self._scratch = Scratch(settings.scratch_dir)
+        flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
         self._slots = Slots(spec, settings.engine, settings.slots, flow.settle, self.fail)
         consume = consumer_config(settings, name, group, group_protocol(settings))
         self._pump = Pump(
@@ -66,6 +73,9 @@ class Service:
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
         )
         self._slots.on_done = self._pump.done
+        self._slots.on_abandoned = self._pump.abandoned
+        self._fetching = Fetching()
+        self._task_limit_s = settings.tries * spec.deadline_s + TASK_GRACE_S
         self._health = HealthServer(
             settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition
         )
@@ -74,6 +84,7 @@ class Service:
     def run(self) -> int:
         """Serve until SIGTERM, SIGINT or a failure that only a fresh process mends; the exit status."""
         no_core_dumps()
+        hide_from_children()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         self._health.start()
@@ -92,6 +103,7 @@ class Service:
         self._outbox.close()
         self._tracing.shutdown()
         self._health.close()
+        self._scratch.close()
         log.info("service_stopped", failure=self._failure)
         return 1 if self._failure else 0
 
@@ -104,8 +116,10 @@ class Service:
     def live(self) -> str | None:
         """Why this process should be killed, if it should."""
         silent = time.monotonic() - self._pump.heartbeat
-        loading = not self._slots.ready
-        return None if loading or silent < PUMP_SILENT_S else f"the pump has not polled for {silent:.0f} s"
+        if self._slots.ready and silent > PUMP_SILENT_S:
+            return f"the pump has not polled for {silent:.0f} s"
+        longest = self._slots.longest_s
+        return f"a task has been in its slot for {longest:.0f} s" if longest > self._task_limit_s else None
 
     def ready(self) -> str | None:
         """Why this process should get no work, if it should not."""
@@ -122,10 +136,21 @@ class Service:
         self._stop.set()
 
     def _statistics(self, text: str) -> None:
-        for topic, found in json.loads(text).get("topics", {}).items():
-            for number, partition in found["partitions"].items():
-                if int(number) >= 0 and partition.get("consumer_lag", -1) >= 0:
-                    metrics.CONSUMER_LAG.labels(topic, number).set(partition["consumer_lag"])
+        found = json.loads(text)
+        partitions = {
+            (topic, number): partition
+            for topic, of in found.get("topics", {}).items()
+            for number, partition in of["partitions"].items()
+            if int(number) >= 0
+        }
+        metrics.CONSUMER_LAG.clear()  # Partitions that were given away are others' to report.
+        for (topic, number), partition in partitions.items():
+            if partition.get("consumer_lag", -1) >= 0:
+                metrics.CONSUMER_LAG.labels(topic, number).set(partition["consumer_lag"])
+        if found.get("cgrp", {}).get("join_state") == "steady":
+            self._pump.joined.set()  # With more replicas than partitions some have none, and are as ready.
+        if stuck := self._fetching.stuck({at: p["fetch_state"] for at, p in partitions.items() if p["desired"]}):
+            self.fail(stuck)
 
 
 def serve(stage: str, engine: str | None = None) -> int:

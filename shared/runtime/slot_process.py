@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import Pipe
 
 from pydantic import ValidationError
@@ -45,7 +45,7 @@ class SlotProcess:
         self._engine = engine
         self._process: subprocess.Popen[bytes] | None = None
         self._writing = threading.Lock()
-        self._load_seconds = 0.0
+        self._overdue = False
 
     @property
     def pid(self) -> int | None:
@@ -62,9 +62,9 @@ class SlotProcess:
         environment = child_environment(os.environ, self._engine)
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
-        end = time.monotonic() + LOAD_TIMEOUT_S
-        while (message := self._receive(end)) is None:
-            pass
+        with self._deadline(LOAD_TIMEOUT_S):
+            while (message := self._receive()) is None:
+                pass
         if not isinstance(message, records.Ready):
             raise self._death("the child spoke before it was ready")
         return message.load_seconds
@@ -85,33 +85,52 @@ class SlotProcess:
         ``on_record`` gets everything but the ending, in this thread; when it raises, the child is killed and the
         exception passes.
         """
-        self.send(work)
-        end = time.monotonic() + deadline_s
         told = False
         try:
-            while True:
-                if not told and cancelled():
-                    told = True
-                    self.send(records.Cancel())
-                message = self._receive(end)
-                if isinstance(message, records.Ending):
-                    return message
-                if message is not None:
-                    on_record(message)
+            with self._deadline(deadline_s):
+                self.send(work)
+                while True:
+                    if not told and cancelled():
+                        told = True
+                        self.send(records.Cancel())
+                    message = self._receive()
+                    if isinstance(message, records.Ending):
+                        return message
+                    if message is not None:
+                        on_record(message)
         except ChildDied:
             raise
         except BaseException:
             self.kill()
             raise
 
-    def _receive(self, end: float) -> records.FromChild | None:
-        """The next record, or None when none came for a moment. Raises ChildDied."""
-        if time.monotonic() > end:
-            raise self._death("the child did not answer before its deadline")
+    @contextmanager
+    def _deadline(self, seconds: float) -> Iterator[None]:
+        """Kill the child after that time, from another thread: a child that sends half a record, or reads none, blocks
+        this one."""
+        self._overdue = False
+
+        def end() -> None:
+            self._overdue = True
+            self.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
         try:
-            return records.FROM_CHILD.validate_json(self._pipe.recv_bytes()) if self._pipe.poll(POLL_S) else None
+            yield
+        finally:
+            timer.cancel()
+
+    def _receive(self) -> records.FromChild | None:
+        """The next record, or None when none came for a moment. Raises ChildDied."""
+        try:
+            if not self._pipe.poll(POLL_S):
+                return None
+            return records.FROM_CHILD.validate_json(self._pipe.recv_bytes(records.MAX_RECORD_BYTES))
         except (EOFError, OSError):
-            raise self._death("the child died") from None
+            late = "the child did not answer before its deadline"
+            raise self._death(late if self._overdue else "the child died, or sent too much") from None
         except ValidationError as e:
             raise self._death("the child sent a record that can't be read") from e
 

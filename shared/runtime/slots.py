@@ -1,6 +1,7 @@
 """The slots of a service: a thread and a child each."""
 
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -17,7 +18,7 @@ IDLE_LOOK_S = 0.5
 """How often an idle slot looks whether its child still lives."""
 
 Settle = Callable[[Record, Lease, SlotProcess], None]
-Done = Callable[[Record, Lease], None]
+Said = Callable[[Record, Lease], None]
 
 
 class Slots:
@@ -34,7 +35,9 @@ class Slots:
             threading.Thread(target=self._work, args=(child, ready), name=f"slot-{n}", daemon=True)
             for n, (child, ready) in enumerate(zip(self._children, self._ready, strict=True))
         ]
-        self.on_done: Done = lambda _record, _lease: None
+        self.on_done: Said = lambda _record, _lease: None
+        self.on_abandoned: Said = lambda _record, _lease: None
+        self._since: dict[str, float] = {}
 
     def start(self) -> None:
         """Start every child; they load in parallel."""
@@ -50,6 +53,11 @@ class Slots:
         """Whether every child has loaded its handler."""
         return all(event.is_set() for event in self._ready)
 
+    @property
+    def longest_s(self) -> float:
+        """How long the oldest of the running tasks has been in its slot, seconds; 0 when none runs."""
+        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
+
     def close(self) -> None:
         """End the idle slots; one that still works is killed with its child."""
         for _ in self._threads:
@@ -61,14 +69,20 @@ class Slots:
 
     def _work(self, child: SlotProcess, ready: threading.Event) -> None:
         """The slot's thread: it starts the child, for the kernel ends the child with the thread that started it."""
+        slot = threading.current_thread().name
         try:
             self._load(child, ready)
             while (item := self._next(child, ready)) is not None:
                 record, lease = item
                 metrics.SLOTS_BUSY.labels(self._spec.name).inc()
+                self._since[slot] = time.monotonic()
                 try:
                     self._settle(record, lease, child)
+                except BaseException:
+                    self.on_abandoned(record, lease)
+                    raise
                 finally:
+                    del self._since[slot]
                     metrics.SLOTS_BUSY.labels(self._spec.name).dec()
                 self.on_done(record, lease)
             child.stop()

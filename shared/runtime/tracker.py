@@ -37,8 +37,8 @@ class Tracker:
 
     def committable(self) -> int | None:
         """The offset to commit (the next to read), or None when nothing is new."""
-        upto = min(self._running, default=self._next)
-        return upto if upto > self._committed and upto >= 0 and self._next >= 0 else None
+        upto = min([*self._running, self._next])
+        return upto if upto > max(self._committed, -1) else None
 
     def committed(self, offset: int) -> None:
         """The broker took a commit."""

@@ -97,7 +97,7 @@ class PipeContext:
         try:
             yield span
         except BaseException as e:
-            error = records.SpanError(type=type(e).__name__, message=str(e))
+            error = records.SpanError(type=type(e).__name__, message=str(e)[:1000])
             raise
         finally:
             self._spans.pop()

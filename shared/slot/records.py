@@ -5,16 +5,34 @@ JSON and not pickle: the child has opened hostile media, and unpickling what it 
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from shared.messages.codes import Code
 from shared.messages.task import RenderTask
 
 Scalar = bool | int | float | str
 
+MAX_RECORD_BYTES = 1 << 20
+"""A record over this is not read: the child may be under another's control."""
+# Bounds for the same reason: what a child says ends in events, headers, spans and object keys.
+Text = Annotated[str, Field(max_length=4000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")]
+Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Count = Annotated[int, Field(ge=0, le=1 << 40)]
+Time = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+def _not_zero(span_id: str) -> str:
+    if not int(span_id, 16):
+        raise ValueError("a span id is not zero")
+    return span_id
+
+
+SpanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$"), AfterValidator(_not_zero)]
+
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # Child to parent.
@@ -29,30 +47,30 @@ class Ready(_Record):
 
 class Progress(_Record):
     kind: Literal["progress"] = "progress"
-    done: int
-    total: int
+    done: Count
+    total: Count
 
 
 class SpanEvent(_Record):
-    name: str
-    time_ns: int
+    name: Text
+    time_ns: Time
     attributes: dict[str, Scalar] = Field(default_factory=dict)
 
 
 class SpanError(_Record):
-    type: str
-    message: str
+    type: Text
+    message: Text
 
 
 class Span(_Record):
     """A finished span; ids as hex, the parent is another span of the child or None for the task's own."""
 
     kind: Literal["span"] = "span"
-    name: str
-    span_id: str = Field(pattern=r"^[0-9a-f]{16}$")
-    parent_id: str | None = Field(None, pattern=r"^[0-9a-f]{16}$")
-    start_ns: int
-    end_ns: int
+    name: Text
+    span_id: SpanId
+    parent_id: SpanId | None = None
+    start_ns: Time
+    end_ns: Time
     attributes: dict[str, Scalar] = Field(default_factory=dict)
     events: tuple[SpanEvent, ...] = ()
     error: SpanError | None = None
@@ -61,45 +79,45 @@ class Span(_Record):
 class Log(_Record):
     kind: Literal["log"] = "log"
     level: Literal["debug", "info", "warning", "error"]
-    event: str
-    fields: dict[str, JsonValue] = Field(default_factory=dict)
+    event: Text
+    fields: dict[Name, JsonValue] = Field(default_factory=dict)
 
 
 class Metric(_Record):
     """A counter of the catalogue goes up."""
 
     kind: Literal["metric"] = "metric"
-    name: str
-    amount: float = 1.0
+    name: Name
+    amount: float = Field(1.0, ge=0)
 
 
 class Warned(_Record):
     kind: Literal["warned"] = "warned"
     code: Code
-    message: str
+    message: Text
 
 
 class FileReady(_Record):
     """The next chunk of a sequence lies at ``path``; the parent uploads and deletes it, then says Shipped."""
 
     kind: Literal["file_ready"] = "file_ready"
-    role: str
-    path: str
-    frames: int
+    role: Role
+    path: Text
+    frames: int = Field(ge=1)
 
 
 class Want(_Record):
     """The child wants chunk ``index`` of a sequence; the answer is ChunkReady."""
 
     kind: Literal["want"] = "want"
-    role: str
-    index: int
+    role: Role
+    index: Count
 
 
 class Finished(_Record):
     kind: Literal["finished"] = "finished"
-    files: dict[str, str]
-    facts: dict[str, JsonValue]
+    files: dict[Role, Text]
+    facts: dict[Name, JsonValue]
 
 
 class Refused(_Record):
@@ -107,9 +125,9 @@ class Refused(_Record):
 
     kind: Literal["refused"] = "refused"
     code: Code
-    message: str
-    field: str | None = None
-    allowed: str | None = None
+    message: Text
+    field: Text | None = None
+    allowed: Text | None = None
 
 
 class CancelledTask(_Record):
@@ -120,9 +138,9 @@ class Broken(_Record):
     """The handler raised something it should not have."""
 
     kind: Literal["broken"] = "broken"
-    exception: str
-    message: str
-    stack: str
+    exception: Text
+    message: Text
+    stack: str = Field(max_length=16_000)
 
 
 # Parent to child.

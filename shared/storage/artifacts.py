@@ -12,13 +12,22 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from shared.messages.refs import ArtifactRef
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable, is_missing, store_errors
+from shared.storage.errors import (
+    ArtifactAltered,
+    ArtifactMissing,
+    OutputRefused,
+    StoreUnavailable,
+    is_missing,
+    reason,
+    status,
+    store_errors,
+)
 from shared.storage.settings import ARTIFACTS, StorageSettings
 from shared.storage.streams import HashingReader, save
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef, ObjectIdentifierTypeDef
 
 MULTIPART_BYTES = 64 << 20
 """Larger files go in parts; smaller ones in one PUT, which is faster on a single node."""
@@ -121,6 +130,27 @@ class ArtifactStore:
             for page in pages.paginate(Bucket=self.settings.artifact_bucket(bucket), Prefix=prefix):
                 for entry in page.get("Contents", []):
                     yield Listed(entry["Key"], entry["Size"], entry["LastModified"])
+
+    def copy(self, ref: ArtifactRef, bucket: str, key: str) -> ArtifactRef:
+        """Copy an artifact within the store to another bucket's alias and key; the reference of the copy.
+
+        Raises ArtifactMissing, OutputRefused when the store says no (a missing bucket, a missing right), KeyError for
+        an unknown alias.
+        """
+        source: CopySourceTypeDef = {"Bucket": self.settings.artifact_bucket(ref.bucket), "Key": ref.key}
+        target = self.settings.artifact_bucket(bucket)
+        with store_errors("copying an artifact"):
+            try:
+                self.client.copy_object(Bucket=target, Key=key, CopySource=source)
+            except ClientError as error:
+                if is_missing(error):
+                    raise ArtifactMissing(f"{ref.key} is gone") from error
+                if 400 <= status(error) < 500 and status(error) not in (408, 429):
+                    raise OutputRefused(
+                        f"the output bucket {bucket} answers {status(error)} {reason(error)}"
+                    ) from error
+                raise
+        return ref.model_copy(update={"bucket": bucket, "key": key})
 
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
         """Delete objects by key; those that do not exist count as deleted. Returns how many were asked for."""

@@ -61,10 +61,5 @@ class ProductCache:
         return product.model_copy(update={"cached": True})
 
     def store(self, tenant: str, stage: str, digest: str, product: Product) -> None:
-        """Remember a product whose artifacts lie under ``keys.cache_artifact``."""
+        """Remember a product whose artifacts lie under ``keys.cache_prefix``."""
         self._documents.put(keys.cache_entry(tenant, stage, digest), product.model_dump(mode="json"))
-
-    def forget(self, tenant: str, stage: str, digest: str) -> int:
-        """Delete an entry and all its objects; returns how many objects."""
-        self._artifacts.delete([keys.cache_entry(tenant, stage, digest)])
-        return self._artifacts.delete_prefix(keys.cache_prefix(tenant, stage, digest))

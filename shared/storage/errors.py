@@ -40,6 +40,12 @@ class ArtifactAltered(StorageError):
     code = Code.ARTIFACT_ALTERED
 
 
+class OutputRefused(StorageError):
+    """The user's output bucket does not take the finished files. An operator's to mend; the render itself is whole."""
+
+    code = Code.OUTPUT_REFUSED
+
+
 class InputError(StorageError):
     """Base of what is the user's to mend."""
 

@@ -48,9 +48,9 @@ def attempt_prefix(tenant: str, job: str, stage: str, attempt: str) -> str:
     return f"{job_prefix(tenant, job)}{_stage(stage)}/{_segment(attempt)}/"
 
 
-def artifact(tenant: str, job: str, stage: str, attempt: str, name: str) -> str:
-    """An artifact of one attempt; ``name`` is a file name, as ``frames-00000.i420``."""
-    return attempt_prefix(tenant, job, stage, attempt) + _segment(name)
+def within(prefix: str, name: str) -> str:
+    """An artifact under the prefix of an attempt or of a cached product; ``name`` is a file name, as ``image.npy``."""
+    return prefix + _segment(name)
 
 
 def output(tenant: str, prefix: str, job: str, name: str) -> str:
@@ -58,19 +58,18 @@ def output(tenant: str, prefix: str, job: str, name: str) -> str:
     return checked_for(tenant, f"{prefix.rstrip('/')}/{_segment(job)}/{_segment(name)}")
 
 
-def cache_prefix(tenant: str, stage: str, digest: str) -> str:
-    """Prefix of the artifacts of a cached product, with a slash at its end."""
-    return f"cache/{_segment(tenant)}/{_stage(stage)}/{_segment(digest)}/"
-
-
 def cache_entry(tenant: str, stage: str, digest: str) -> str:
     """The cache entry, which names the cached product."""
-    return f"{cache_prefix(tenant, stage, digest).rstrip('/')}.json"
+    return f"{_cached(tenant, stage, digest)}.json"
 
 
-def cache_artifact(tenant: str, stage: str, digest: str, attempt: str, name: str) -> str:
-    """An artifact of a cacheable product, written by one attempt."""
-    return f"{cache_prefix(tenant, stage, digest)}{_segment(attempt)}/{_segment(name)}"
+def cache_prefix(tenant: str, stage: str, digest: str, attempt: str) -> str:
+    """Prefix of the artifacts of a cacheable product as one attempt wrote it, with a slash at its end."""
+    return f"{_cached(tenant, stage, digest)}/{_segment(attempt)}/"
+
+
+def _cached(tenant: str, stage: str, digest: str) -> str:
+    return f"cache/{_segment(tenant)}/{_stage(stage)}/{_segment(digest)}"
 
 
 def checked_for(tenant: str, key: str) -> str:

@@ -48,11 +48,6 @@ class ChunkManifest(BaseModel):
             raise ValueError("a chunk is named twice")
         return self
 
-    @property
-    def frame_bytes(self) -> int:
-        """Size of one frame."""
-        return self.chunks[0].ref.size // self.chunks[0].frames
-
 
 def write_manifest(store: ArtifactStore, key: str, manifest: ChunkManifest) -> ArtifactRef:
     """Store the manifest; call it when every chunk is stored. Raises ValueError, StoreUnavailable."""

@@ -1,4 +1,4 @@
-"""Span ids that are known before the span: of spans that a child process timed, and of the render's summary."""
+"""Ids that are known before the span: of spans that a child process timed, of the render's summary, of a redelivery."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,24 +7,40 @@ from contextvars import ContextVar
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
-_preset: ContextVar[int | None] = ContextVar("preset_span_id", default=None)
+SPAN_BITS, TRACE_BITS = 64, 128
+
+_span: ContextVar[int | None] = ContextVar("preset_span_id", default=None)
+_trace: ContextVar[int | None] = ContextVar("preset_trace_id", default=None)
 
 
 class PresetIdGenerator(IdGenerator):
-    """Random ids, but for the first span started inside ``preset_span_id``."""
+    """Random ids, but for the first span inside ``preset_span_id`` and the first trace inside ``preset_trace_id``."""
 
     def __init__(self) -> None:
         self._random = RandomIdGenerator()
 
     def generate_span_id(self) -> int:
-        span_id = _preset.get()
-        if span_id is None:
-            return self._random.generate_span_id()
-        _preset.set(None)
-        return span_id
+        return _taken(_span) or self._random.generate_span_id()
 
     def generate_trace_id(self) -> int:
-        return self._random.generate_trace_id()
+        return _taken(_trace) or self._random.generate_trace_id()
+
+
+def _taken(preset: ContextVar[int | None]) -> int | None:
+    value = preset.get()
+    preset.set(None)
+    return value
+
+
+@contextmanager
+def _preset(variable: ContextVar[int | None], kind: str, value: int, bits: int) -> Iterator[None]:
+    if not 0 < value < 1 << bits:
+        raise ValueError(f"not a {kind} id: {value:#x}")
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 @contextmanager
@@ -33,15 +49,26 @@ def preset_span_id(span_id: int) -> Iterator[None]:
 
     Raises ValueError for an id that W3C Trace Context does not allow.
     """
-    if not 0 < span_id < 1 << 64:
-        raise ValueError(f"not a span id: {span_id:#x}")
-    token = _preset.set(span_id)
-    try:
+    with _preset(_span, "span", span_id, SPAN_BITS):
         yield
-    finally:
-        _preset.reset(token)
+
+
+@contextmanager
+def preset_trace_id(trace_id: int) -> Iterator[None]:
+    """Give this id to the first trace that is begun inside, in this context: 128 bits, not zero. Raises ValueError."""
+    with _preset(_trace, "trace", trace_id, TRACE_BITS):
+        yield
 
 
 def derived_span_id(*parts: str) -> int:
     """The same id for the same parts, in every process and on every redelivery."""
-    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big") or 1
+    return _derived(parts, SPAN_BITS)
+
+
+def derived_trace_id(*parts: str) -> int:
+    """The same id for the same parts, in every process and on every redelivery."""
+    return _derived(parts, TRACE_BITS)
+
+
+def _derived(parts: tuple[str, ...], bits: int) -> int:
+    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[: bits // 8], "big") or 1

@@ -32,11 +32,6 @@ def inject(context: Context | None = None) -> list[tuple[str, bytes]]:
     return [(name, value.encode("ascii")) for name, value in carrier.items()]
 
 
-def stripped(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
-    """The headers without trace context: who sends them on adds its own, and there must be one."""
-    return [(name, value) for name, value in headers if name.lower() not in TRACE_HEADERS]
-
-
 def trace_id(context: Context | None = None) -> str | None:
     """The trace's id as 32 hex digits; None outside a trace."""
     found = trace.get_current_span(context).get_span_context()

@@ -5,12 +5,14 @@ import re
 MAX_TEXT = 300
 MARK = "[..]"
 
+# Each alternative that searches ahead may begin only where a word begins: else a long hostile word costs its square.
 _PRIVATE = re.compile(
     r"""
       '[^'\n]*[/\\][^'\n]*' | "[^"\n]*[/\\][^"\n]*"                # a quoted path, spaces included
-    | [^\s'"()<>,;]*[/\\][^\s'"()<>,;]*                            # any word with a slash or backslash
-    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                                 # an address
-    | [^\s'"()<>,;]+\.(?:png|jpe?g|webp|bmp|gif|wav|mp3|m4a|aac|ogg|opus|flac|mp4|mov|mkv|webm)\b   # a media file
+    | (?<![^\s'"()<>,;])[^\s'"()<>,;]*[/\\][^\s'"()<>,;]*         # any word with a slash or backslash
+    | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                      # an address
+    | (?<![^\s'"()<>,;])[^\s'"()<>,;]+                             # a media file
+      \.(?:png|jpe?g|webp|bmp|gif|wav|mp3|m4a|aac|ogg|opus|flac|mp4|mov|mkv|webm)\b
     | (?:password|passwd|secret|token|api_?key|authorization)\s*[=:]\s*(?:(?:bearer|basic)\s+)?\S+
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                                # an access key id
     | (?<![\w+=-])[\w+=-]{32,}(?![\w+=-])                          # a digest or a token

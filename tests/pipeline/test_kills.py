@@ -1,7 +1,9 @@
 """SIGKILL of any one process in mid-job: the job still ends done, once; `down` leaves nothing behind."""
 
 import io
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import av
 import pytest
@@ -125,6 +127,10 @@ def test_down_leaves_no_process_and_no_port(pipeline: Pipeline) -> None:
         assert processes.of_stack(running.mark) == set()
         assert [port for port in taken if not ports.is_free(port)] == []
         assert not running.scratch.exists()
+        since = (running.state_dir / "secrets.json").stat().st_mtime
+        stray = [path for kind in ("lipstage-*", "liblz4-java-*", "hsperfdata*/*")
+                 for path in Path(tempfile.gettempdir()).glob(kind)]  # fmt: skip
+        assert [path for path in stray if path.stat().st_mtime > since] == []
         assert list(running.state_dir.rglob("*.sock")) == []
     finally:
         pipeline.up()

@@ -16,7 +16,7 @@ from shared.storage.settings import StorageSettings
 
 
 def _key(name: str = "a.bin") -> str:
-    return keys.artifact("default", uuid4().hex, "infer", "attempt-1", name)
+    return keys.within(keys.attempt_prefix("default", uuid4().hex, "infer", "attempt-1"), name)
 
 
 def test_round_trip_keeps_bytes_and_digest(artifacts: ArtifactStore, file: Path, tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_get_bytes_is_bounded_before_reading(artifacts: ArtifactStore, file: Pat
 def test_purge_deletes_one_job_only(artifacts: ArtifactStore) -> None:
     job, other = uuid4().hex, uuid4().hex
     for index in range(1003):
-        artifacts.put_bytes(b"x", keys.artifact("default", job, "infer", "a1", f"{index:05d}"))
-    artifacts.put_bytes(b"x", keys.artifact("default", other, "infer", "a1", "kept"))
+        artifacts.put_bytes(b"x", keys.within(keys.attempt_prefix("default", job, "infer", "a1"), f"{index:05d}"))
+    artifacts.put_bytes(b"x", keys.within(keys.attempt_prefix("default", other, "infer", "a1"), "kept"))
     assert artifacts.delete_prefix(keys.job_prefix("default", job)) == 1003
     assert list(artifacts.list_prefix(keys.job_prefix("default", job))) == []
     assert len(list(artifacts.list_prefix(keys.job_prefix("default", other)))) == 1

@@ -70,7 +70,8 @@ def test_what_is_not_a_document_is_altered(body: bytes, documents: DocumentStore
 
 def test_first_completion_wins_and_tells_the_loser(documents: DocumentStore) -> None:
     job = uuid4().hex
-    ref = ArtifactRef(key=keys.artifact("default", job, "face", "a1", "image.npy"), sha256="1" * 64, size=5)
+    key = keys.within(keys.attempt_prefix("default", job, "face", "a1"), "image.npy")
+    ref = ArtifactRef(key=key, sha256="1" * 64, size=5)
     first = Product(attempt="a1", artifacts={"image": ref}, facts={"width": 512})
     assert markers.read_completion(documents, "default", job, "face") is None
     assert markers.claim_completion(documents, "default", job, "face", first).won

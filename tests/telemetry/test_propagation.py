@@ -11,7 +11,7 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import Link, SpanKind
 
 from shared.telemetry.clients import raw_consumer, raw_producer, traced_producer
-from shared.telemetry.propagation import extract, inject, parent, stripped, trace_id, traceparent
+from shared.telemetry.propagation import extract, inject, parent, trace_id, traceparent
 
 GOOD = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-03"
 STALE = b"00-" + b"c" * 32 + b"-" + b"d" * 16 + b"-01"
@@ -55,11 +55,6 @@ def test_inject_gives_one_traceparent_and_never_baggage(recorded) -> None:
     assert [name for name, _ in headers] == ["traceparent"]
     assert trace_id(extract(headers)) == own == format(span.get_span_context().trace_id, "032x")
     assert inject(extract([])) == []
-
-
-def test_strip_keeps_everything_else_in_order() -> None:
-    headers = [("a", b"1"), ("TRACEPARENT", GOOD), ("b", None), ("baggage", b"x"), ("tracestate", b"y")]
-    assert stripped(headers) == [("a", b"1"), ("b", None)]
 
 
 def test_stored_traceparent_round_trip(recorded) -> None:

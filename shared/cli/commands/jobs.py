@@ -49,7 +49,7 @@ def job(job: Job, tenant: Tenant = "default", scan: Scan = SCAN, as_json: Json =
 
 
 @app.command(rich_help_panel=JOBS)
-def cancel(job: Job) -> None:
+def cancel(job: Job, tenant: Tenant = "default") -> None:
     """Cancel a job.
 
     It stops at the next stage boundary, in infer at the next chunk.
@@ -60,7 +60,7 @@ def cancel(job: Job) -> None:
     from shared.cli.submit import cancel as send_cancel
 
     checked_job_id(job)
-    send_cancel(connect(), job)
+    send_cancel(connect(), job, tenant)
     console.say(f"cancel of {job} sent")
 
 

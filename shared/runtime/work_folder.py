@@ -1,0 +1,55 @@
+"""The folder a child works in, seen from the parent: takes from it only what a child may hand over."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.runtime.slot_process import ChildDied
+
+
+class WorkFolder:
+    """One attempt's folder. Held by its descriptor, so that nothing else can be put in its place.
+
+    The child has opened hostile media and runs as the same user: a link would have us upload a file of our own, a FIFO
+    would never end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self.path = path
+        self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @contextmanager
+    def opened(self, said: str) -> Iterator[Path]:
+        """A path by which the file that the child names can be read, while the block lasts.
+
+        Raises ChildDied unless it is a regular file directly in this folder: such a child is not to be trusted.
+        """
+        try:
+            file = os.open(
+                self._name(said), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder
+            )
+        except OSError as e:
+            raise ChildDied("the child handed over a file that can't be opened") from e
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise ChildDied("the child handed over something that is no regular file")
+            yield Path(f"/proc/self/fd/{file}")
+        finally:
+            os.close(file)
+
+    def remove(self, said: str) -> None:
+        """Delete a file that was taken."""
+        os.unlink(self._name(said), dir_fd=self._folder)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._folder)
+
+    def _name(self, said: str) -> str:
+        path = Path(said)
+        if path.parent != self.path or path.name in ("", ".", ".."):
+            raise ChildDied("the child handed over a file from outside its folder")
+        return path.name

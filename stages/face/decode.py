@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from shared.messages.codes import Code, Rejected
+from stages.face.jpeg_scans import MAX_SCANS, count_scans
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_PIXELS = 50_000_000
@@ -29,8 +30,9 @@ def decode_portrait(path: Path) -> NDArray[np.uint8]:
     """Decode the picture at `path` to [H, W, 3] uint8 sRGB, upright (EXIF orientation applied).
 
     The first frame of an animation counts; transparency lies on neutral grey; CMYK, grey, palette and 16-bit pictures
-    are converted, embedded ICC profiles too. Raises Rejected: IMAGE_UNREADABLE (no such picture, truncated or damaged),
-    IMAGE_TOO_LARGE (more than 50 megapixels by its header), IMAGE_TOO_SMALL (a side below 32 pixels).
+    are converted, embedded ICC profiles too. Raises Rejected: IMAGE_UNREADABLE (no such picture, truncated, damaged,
+    a JPEG of more than 200 scans), IMAGE_TOO_LARGE (more than 50 megapixels by its header), IMAGE_TOO_SMALL (a side
+    below 32 pixels).
     """
     try:
         # Pillow's own bomb check warns from half of what it refuses; ours is stricter than both.
@@ -38,17 +40,20 @@ def decode_portrait(path: Path) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(*image.size)
+                if count_scans(path) > MAX_SCANS:
+                    raise _unreadable(f"The portrait is a JPEG of more than {MAX_SCANS} scans.")
                 image.load()
                 return _to_rgb(image)
     except Image.DecompressionBombError as e:
         raise _too_large() from e
     except _DAMAGED_BINARY as e:
-        raise Rejected(
-            Code.IMAGE_UNREADABLE,
-            "The portrait can't be read: it is not a picture of a supported format, or it is truncated or damaged.",
-            field="portrait",
-            allowed="JPEG, PNG, WebP or BMP",
+        raise _unreadable(
+            "The portrait can't be read: it is not a picture of a supported format, or it is truncated or damaged."
         ) from e
+
+
+def _unreadable(message: str) -> Rejected:
+    return Rejected(Code.IMAGE_UNREADABLE, message, field="portrait", allowed="JPEG, PNG, WebP or BMP")
 
 
 def _check_size(width: int, height: int) -> None:
@@ -84,9 +89,13 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey: Pillow's own conversion clips instead of scaling."""
+    """16-bit grey to 8-bit grey: Pillow's own conversion clips instead of scaling, and forgets what is transparent."""
     values = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((values + 128) // 257).clip(0, 255).astype(np.uint8))
+    grey = Image.fromarray(((values + 128) // 257).clip(0, 255).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(values == transparent, np.uint8(0), np.uint8(255))))
+    return grey
 
 
 def _flattened(image: Image.Image) -> Image.Image:

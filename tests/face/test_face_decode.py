@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 
 from shared.messages.codes import Code, Rejected
 from stages.face.decode import BACKGROUND, decode_portrait
-from tests.face.pictures import encoded, exif, pixels, png_bomb, portrait
+from stages.face.jpeg_scans import count_scans
+from tests.face.pictures import encoded, exif, many_scans, pixels, png_bomb, portrait
 
 
 @pytest.fixture
@@ -91,6 +92,11 @@ def test_transparency_lies_on_neutral_grey(decode: Decode) -> None:
         assert difference(flat[300:], pixels()[300:]) == 0
     keyed = decode(encoded(Image.new("RGB", (64, 64), (1, 2, 3)), "PNG", transparency=(1, 2, 3)))
     assert np.array_equal(keyed[5, 5], BACKGROUND)
+    deep = np.full((64, 64), 40_000, np.uint16)
+    deep[:32] = 1000
+    keyed = decode(encoded(Image.fromarray(deep), "PNG", transparency=1000))
+    assert np.array_equal(keyed[5, 5], BACKGROUND)
+    assert np.array_equal(keyed[50, 5], [156] * 3)
 
 
 def test_half_transparency_is_mixed(decode: Decode) -> None:
@@ -153,6 +159,30 @@ def test_pixel_bomb_is_refused_by_its_header(decode: Decode, width: int, height:
 def test_largest_size_is_not_a_bomb(decode: Decode) -> None:
     # Within the limit, so it is decoded, and then found to be empty.
     assert refused(decode, png_bomb(7071, 7071)).code == Code.IMAGE_UNREADABLE
+
+
+@pytest.mark.parametrize("multi_picture", [False, True])
+def test_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded(decode: Decode, multi_picture: bool) -> None:
+    """46 megapixels to walk over for every 75 bytes."""
+    rejected = refused(decode, many_scans(7040, 6592, 1000, multi_picture=multi_picture))
+    assert rejected.code == Code.IMAGE_UNREADABLE
+    assert "200 scans" in rejected.message
+
+
+def test_scans_are_those_of_the_picture(tmp_path: Path) -> None:
+    """A preview in a segment and what follows the picture hold marker bytes of their own."""
+    path = tmp_path / "portrait"
+    preview = encoded(portrait(), "JPEG", progressive=True)[:60_000]
+    for options, scans in (({}, 1), ({"progressive": True}, 10)):
+        whole = encoded(portrait(), "JPEG", quality=90, comment=preview, **options)
+        path.write_bytes(whole + b"\xff\xda\x00\x02" * 5000)
+        assert count_scans(path) == scans
+        assert difference(decode_portrait(path), pixels()) < 3
+    path.write_bytes(many_scans(64, 64, 150))
+    assert count_scans(path) == 151
+    assert decode_portrait(path).shape == (64, 64, 3)
+    path.write_bytes(encoded(portrait(), "PNG"))
+    assert count_scans(path) == 0
 
 
 def test_too_small(decode: Decode) -> None:

@@ -52,7 +52,7 @@ def _handle(models: FaceModels, context: Context, task: Task) -> Result:
             min_resolution=params.min_resolution,
         )
         points = frame.points(mesh.points)
-        require_frame(points)
+        require_frame(points, frame.width, frame.height)
         files = {
             "image": _saved(context.scratch / "image.npy", frame.picture(image)),
             "landmarks": _saved(context.scratch / "landmarks.npy", points.astype(np.float32)),

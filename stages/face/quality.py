@@ -13,6 +13,8 @@ MIN_WIDTH = 32
 LOW_WIDTH = 64
 MAX_YAW = 0.9
 STRONG_YAW = 0.6
+# Corners of the eyes, then corners and middle of the mouth.
+_MOVED = [33, 133, 362, 263, 61, 291, 13, 14]
 LOW_SCORE = 0.6
 LOW_MESH_SCORE = 0.5
 
@@ -28,14 +30,19 @@ def require_usable(mesh: FaceMesh) -> None:
         raise Rejected(Code.EXTREME_POSE, message, field="portrait", allowed="frontal to three-quarter views")
 
 
-def require_frame(points: NDArray[np.float64]) -> None:
-    """Landmarks [478, 3] in the pixels of the video frame: a large picture of a small face shrinks it further.
+def require_frame(points: NDArray[np.float64], width: int, height: int) -> None:
+    """Landmarks [478, 3] in the pixels of a video frame of that size.
 
-    Raises Rejected: FACE_TOO_SMALL.
+    Raises Rejected: FACE_TOO_SMALL (a large picture of a small face shrinks it further), FACE_CUT_OFF (the model draws
+    the rest of a cut face outside the picture, where no eye or mouth can be moved).
     """
-    width = float(np.ptp(points[:, :2], axis=0).min())
-    if width < MIN_WIDTH:
-        message = f"In the video the face would be only {width:.0f} pixels wide; ask for params.framing face."
+    moved = points[_MOVED, :2]
+    if moved.min() < 0 or (moved > (width - 1, height - 1)).any():
+        message = "The edge of the picture cuts the face off: both eyes and the whole mouth must be in it."
+        raise Rejected(Code.FACE_CUT_OFF, message, field="portrait", allowed="eyes and mouth inside the picture")
+    face = float(np.ptp(points[:, :2], axis=0).min())
+    if face < MIN_WIDTH:
+        message = f"In the video the face would be only {face:.0f} pixels wide; ask for params.framing face."
         raise Rejected(Code.FACE_TOO_SMALL, message, field="portrait", allowed=f"at least {MIN_WIDTH} pixels")
 
 

@@ -78,10 +78,24 @@ def test_refused_faces() -> None:
             require_usable(bad)
         assert caught.value.code == code
     with pytest.raises(Rejected) as caught:
-        require_frame(mesh(width=31).points)
+        require_frame(mesh(width=31).points, 1000, 1000)
     assert caught.value.code == Code.FACE_TOO_SMALL
     require_usable(mesh(width=33, yaw=-0.85))
-    require_frame(mesh(width=33).points)
+    require_frame(mesh(width=33).points, 1000, 1000)
+
+
+def test_face_at_the_edge() -> None:
+    """Ears, hair and chin may be cut; an eye or a corner of the mouth may not."""
+    eye, mouth = 33, 61
+    for landmark, place in ((eye, (-0.1, 5)), (eye, (5, 999.1)), (mouth, (999.1, 5)), (mouth, (5, -0.1))):
+        cut = mesh().points
+        cut[landmark, :2] = place
+        with pytest.raises(Rejected) as caught:
+            require_frame(cut, 1000, 1000)
+        assert (caught.value.code, caught.value.field) == (Code.FACE_CUT_OFF, "portrait")
+    chin = mesh().points
+    chin[152, 1] = 1010.0
+    require_frame(chin, 1000, 1000)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,13 @@ def test_rejections(tmp_path: Path) -> None:
     assert rejection(tmp_path, tiny) == (Code.FACE_TOO_SMALL, "portrait")
 
 
+@pytest.mark.parametrize("box", [(0, 0, 512, 120), (220, 0, 512, 512), (0, 0, 230, 512)])
+@pytest.mark.parametrize("framing", ["original", "face"])
+def test_face_cut_by_the_edge(tmp_path: Path, box: tuple[int, int, int, int], framing: str) -> None:
+    cut = saved(tmp_path, np.asarray(portrait().crop(box)))
+    assert rejection(tmp_path, cut, framing=framing) == (Code.FACE_CUT_OFF, "portrait")
+
+
 def test_face_that_the_video_would_shrink(tmp_path: Path) -> None:
     small = saved(tmp_path, on_canvas(3000, 2000, 320, 1200, 600))
     assert rejection(tmp_path, small) == (Code.FACE_TOO_SMALL, "portrait")

@@ -22,16 +22,16 @@ SECONDS = 2.6
 MakeTask = Callable[..., Task]
 
 
-def _request(**fields: Any) -> RenderRequest:
+def render_request(**fields: Any) -> RenderRequest:
     ref = {"bucket": "inputs", "key": "default/x"}
     return RenderRequest.model_validate(
         {"portrait": InputRef.model_validate(ref), "speech": InputRef.model_validate(ref), **fields}
     )
 
 
-def _job(products: dict[str, Product] | None = None, **fields: Any) -> RenderTask:
+def render_job(products: dict[str, Product] | None = None, **fields: Any) -> RenderTask:
     return RenderTask(
-        job_id="job", request_id="request", request=_request(**fields), submitted_ms=0, products=products or {}
+        job_id="job", request_id="request", request=render_request(**fields), submitted_ms=0, products=products or {}
     )
 
 
@@ -41,10 +41,10 @@ def make_task(tmp_path_factory: pytest.TempPathFactory) -> MakeTask:
     scratch = tmp_path_factory.mktemp("earlier")
     asked = Params(duration=SECONDS, trim=True)
     face = stages.face.handler.load()(
-        StageHarness(scratch / "face"), Task(_job(params=asked), {"portrait": SAMPLES / "portrait.png"})
+        StageHarness(scratch / "face"), Task(render_job(params=asked), {"portrait": SAMPLES / "portrait.png"})
     )
     audio = stages.audio.handler.load()(
-        StageHarness(scratch / "audio"), Task(_job(params=asked), {"speech": SAMPLES / "speech.wav"})
+        StageHarness(scratch / "audio"), Task(render_job(params=asked), {"speech": SAMPLES / "speech.wav"})
     )
     files = {**face.files, **audio.files}
 
@@ -53,7 +53,7 @@ def make_task(tmp_path_factory: pytest.TempPathFactory) -> MakeTask:
             "face": Product(attempt="1", facts=face.facts.model_dump(mode="json")),
             "audio": Product(attempt="1", facts={**audio.facts.model_dump(mode="json"), **(audio_facts or {})}),
         }
-        return Task(_job(products, **fields), files)
+        return Task(render_job(products, **fields), files)
 
     return make
 

@@ -54,8 +54,8 @@ appender.console.layout.pattern = %d %p %c{1} %m%n%throwable{short.message}
 """
 
 
-def program(settings: LocalSettings, port: int, controller_port: int) -> Program:
-    """The broker's program; formats its data folder first if it is new.
+def program(settings: LocalSettings, port: int, controller_port: int, scratch: Path) -> Program:
+    """The broker's program; formats its data folder first if it is new. ``scratch`` takes its temporary files.
 
     Raises StackError: JARS_MISSING, JARS_ALTERED, JAVA_MISSING, BROKER_FAILED (can't format), DISK_FULL.
     """
@@ -71,7 +71,15 @@ def program(settings: LocalSettings, port: int, controller_port: int) -> Program
     if not (folder / "data" / "meta.properties").exists():
         _format(command, properties)
     # The JVM keeps shared counters under a fixed name in /tmp otherwise, and a SIGKILLed one leaves them there.
-    start = (command[0], "-XX:-UsePerfData", *command[1:], "kafka.Kafka", str(properties))
+    # So does its compression library with the native code that it unpacks.
+    start = (
+        command[0],
+        "-XX:-UsePerfData",
+        f"-Djava.io.tmpdir={scratch}",
+        *command[1:],
+        "kafka.Kafka",
+        str(properties),
+    )
     return Program(NAME, start, stop_seconds=6)
 
 

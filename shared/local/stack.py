@@ -160,7 +160,7 @@ def _await_service(
 def _infrastructure(settings: LocalSettings, stack: Stack) -> list[Program]:
     programs: list[Program] = []
     if not stack.own_broker:
-        programs.append(broker.program(settings, stack.ports["kafka"], stack.ports["controller"]))
+        programs.append(broker.program(settings, stack.ports["kafka"], stack.ports["controller"], stack.scratch))
     if not stack.own_store:
         load_or_create(settings.state)
         programs.append(store.program(settings, stack.ports, stack.sockets))

@@ -21,5 +21,8 @@ STAGE = StageSpec(
     inputs={"sound": "audio/sound"},
     streams={"frames": "infer/frames"},
     memory_mb=2048,
+    # As long as infer may take, whose frames are the work: two megapixels are encoded at 70 frames a second on two idle
+    # cores, a slow preset or a busy core takes several times as long.
+    deadline_s=3600.0,
     needs_bytes=_needs_bytes,
 )

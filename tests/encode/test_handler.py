@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+import stages.infer
 from shared.messages.facts import AudioFacts, EncodeFacts, InferFacts
 from shared.messages.request import RenderRequest
 from shared.messages.task import Product, RenderTask
@@ -135,3 +136,8 @@ def test_settings_reach_x264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_space_is_asked_for_by_length() -> None:
     assert 96 * 1024 * 1024 < STAGE.needs_bytes(job()) < 256 * 1024 * 1024
+
+
+def test_the_longest_render_fits_the_deadline() -> None:
+    """A render that infer may finish must not be killed in the next stage."""
+    assert STAGE.deadline_s >= stages.infer.STAGE.deadline_s

@@ -5,16 +5,16 @@ import os
 from shared.messages.facts import FaceFacts
 from shared.messages.task import RenderTask
 from shared.slot.spec import StageSpec
+from stages.infer.chunks import chunk_frames, frame_bytes
 from stages.infer.engines import DEFAULT_ENGINE, ENVIRONMENT, entry
 
 _CHUNKS_ON_DISK = 6
-_MAX_CHUNK_BYTES = 16 * 1024 * 1024
 
 
 def _needs_bytes(task: RenderTask) -> int:
     """Chunks leave as they are made: only those under way lie on disk."""
     face = task.fact("face", FaceFacts)
-    return _CHUNKS_ON_DISK * min(_MAX_CHUNK_BYTES, 25 * face.width * face.height * 3 // 2)
+    return _CHUNKS_ON_DISK * chunk_frames(face.width, face.height) * frame_bytes(face.width, face.height)
 
 
 STAGE = StageSpec(
@@ -29,7 +29,7 @@ STAGE = StageSpec(
         "tracks": "audio/tracks",
     },
     memory_mb=entry(os.environ.get(ENVIRONMENT, DEFAULT_ENGINE)).memory_mb,
-    # 600 s of speech at two megapixels on one busy core.
+    # Half an hour of speech, the most an operator may allow, at two megapixels: 25 minutes on an idle core.
     deadline_s=3600.0,
     needs_bytes=_needs_bytes,
 )

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.facts import AudioFacts, FaceFacts, InferFacts
 from shared.slot.api import Context, Handler, Result, Task
+from stages.infer.chunks import chunk_frames
 from stages.infer.engine import FPS, Animation, Direction, Engine, Portrait, Speech
 from stages.infer.engines import DEFAULT_ENGINE, ENVIRONMENT, load_engine
-from stages.infer.i420 import chunk_frames, to_i420
+from stages.infer.i420 import to_i420
 
 ROLE = "frames"
 

@@ -10,10 +10,11 @@ from shared.messages.request import Params
 from shared.slot.api import Cancelled, Handler
 from shared.slot.testing import StageHarness
 from stages.infer import STAGE
+from stages.infer.chunks import MAX_CHUNK_BYTES, chunk_frames, frame_bytes
 from stages.infer.engine import frame_count
 from stages.infer.engines import ENVIRONMENT
 from stages.infer.handler import load
-from stages.infer.i420 import MAX_CHUNK_BYTES, chunk_frames, frame_bytes, to_i420
+from stages.infer.i420 import to_i420
 from tests.infer.conftest import SECONDS, MakeTask
 
 

@@ -1,0 +1,14 @@
+"""How frames are cut into chunks; free of heavy imports, for the service's parent reads it too."""
+
+MAX_CHUNK_FRAMES = 25
+MAX_CHUNK_BYTES = 16 * 1024 * 1024
+
+
+def frame_bytes(width: int, height: int) -> int:
+    """Bytes of one I420 frame of that size."""
+    return width * height * 3 // 2
+
+
+def chunk_frames(width: int, height: int) -> int:
+    """Frames in a full chunk: up to a second of video, up to 16 MiB, at least one."""
+    return max(1, min(MAX_CHUNK_FRAMES, MAX_CHUNK_BYTES // frame_bytes(width, height)))

@@ -34,6 +34,8 @@ MULTIPART_BYTES = 64 << 20
 PART_BYTES = 16 << 20
 FRAMES_TAG = ("lipstage-class", "frames")
 """Object tag of what only the next stage needs; the bucket's lifecycle rule for frames finds it."""
+REFUSALS = (400, 401, 403, 404, 405)
+"""Answers that do not change by asking again."""
 PURGE_BATCH = 1000
 """Keys per DeleteObjects call, S3's limit."""
 
@@ -145,12 +147,20 @@ class ArtifactStore:
             except ClientError as error:
                 if is_missing(error):
                     raise ArtifactMissing(f"{ref.key} is gone") from error
-                if 400 <= status(error) < 500 and status(error) not in (408, 429):
-                    raise OutputRefused(
-                        f"the output bucket {bucket} answers {status(error)} {reason(error)}"
-                    ) from error
+                # Some stores answer 500 for a target that is not there.
+                if status(error) in REFUSALS or not self._has(target):
+                    raise OutputRefused(f"output bucket {bucket}: {status(error)} {reason(error)}") from error
                 raise
         return ref.model_copy(update={"bucket": bucket, "key": key})
+
+    def _has(self, bucket: str) -> bool:
+        try:
+            self.client.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if status(error) in REFUSALS:
+                return False
+            raise
+        return True
 
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
         """Delete objects by key; those that do not exist count as deleted. Returns how many were asked for."""

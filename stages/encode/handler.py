@@ -18,7 +18,7 @@ from stages.encode.mp4 import Coding, Frames, Mp4Writer, Sound
 from stages.encode.poster import write_poster
 from stages.encode.settings import EncodeSettings
 
-_FORMAT = "mp4/h264+aac"
+_FORMAT = "mp4"
 
 
 def load() -> Handler:

@@ -1,6 +1,7 @@
 """The four services on the session's broker and store, and a client of theirs."""
 
 import io
+import json
 import os
 import wave
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from shared.messages.pipeline import STAGES
 from tests.conftest import ROOT, Infrastructure
 from tests.pipeline.client import Client
 
+DELIVERIES = "deliveries"
+"""Alias of an output bucket."""
 MAX_SPEECH_S = 20.0
 """Of the services under test: a file that is too long must not take a minute to make."""
 
@@ -36,6 +39,9 @@ def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
     """The services run from the first test that asks for them to the end of the session."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LIPSTAGE_MAX_SPEECH_S", str(MAX_SPEECH_S))
+        environment.setenv(
+            "LIPSTAGE_OUTPUT_BUCKETS", json.dumps({DELIVERIES: "lipstage-deliveries", "gone": "no-such"})
+        )
         assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == stack.bootstrap_servers
         yield Pipeline(stack, local.up(stack.settings))
         local.up(stack.settings, dict.fromkeys(STAGES, 0))

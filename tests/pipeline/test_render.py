@@ -1,6 +1,9 @@
 """One render from the record to the mp4: events, file, trace, headers, redelivery."""
 
+import hashlib
 import io
+import itertools
+import json
 import urllib.request
 import uuid
 from collections import Counter
@@ -10,10 +13,14 @@ import av
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from shared.local import processes
 from tests.pipeline.client import Client, Event, body
-from tests.pipeline.conftest import Pipeline, spoken, unseen_portrait, unseen_start
+from tests.pipeline.conftest import DELIVERIES, Pipeline, spoken, unseen_portrait, unseen_start
+from tests.pipeline.test_kills import parent
 
 SECONDS = 1.5
+BATCH = {"id": "monday", "index": 2, "total": 9}
+LABELS = {"campaign": "spring"}
 TOPICS = ("render.face", "render.infer.puppet", "render.encode")
 
 
@@ -31,7 +38,7 @@ class Rendered:
 def rendered(client: Client) -> Rendered:
     picture = unseen_portrait()
     portrait, speech = client.upload(picture), client.upload(spoken(SECONDS, unseen_start()))
-    job = client.submit(portrait, speech)
+    job = client.submit(portrait, speech, batch=BATCH, labels=LABELS)
     end = client.done(job)
     return Rendered(job, picture, portrait, speech, end, client.video(job))
 
@@ -78,6 +85,13 @@ def test_the_events_tell_the_job_in_order(client: Client, rendered: Rendered) ->
     assert progress[-1] == 100.0
 
 
+def test_batch_and_labels_are_in_every_event(client: Client, rendered: Rendered) -> None:
+    assert {json.dumps(e.body.get("batch"), sort_keys=True) for e in client.events[rendered.job]} == {
+        json.dumps(BATCH, sort_keys=True)
+    }
+    assert all(e.body["labels"] == LABELS for e in client.events[rendered.job])
+
+
 def test_one_trace_and_one_traceparent_in_everything(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
     told = client.events[rendered.job]
     traces = {e.body["trace_id"] for e in told}
@@ -104,6 +118,22 @@ def test_the_trace_holds_the_whole_render(client: Client, rendered: Rendered) ->
     assert names["artifact.get"] >= 8
     assert names["artifact.put"] >= 7
     by_id = {span["span_id"]: span for span in spans}
+    chain = ["process render.requests"]
+    for topic in TOPICS:
+        chain += [f"send {topic}", f"process {topic}"]
+    for above, below in itertools.pairwise(chain):
+        (span,) = [s for s in spans if s["name"] == below]
+        assert by_id[span["parent_id"]]["name"] == above
+        if below.startswith("process"):
+            assert len(span["links"]) == 1
+    assert {by_id[s["parent_id"]]["name"].split()[0] for s in spans if s["name"].startswith("artifact.")} == {"process"}
+    frames = [
+        (s["name"], by_id[s["parent_id"]]["name"]) for s in spans if s["attributes"].get("artifact.role") == "frames"
+    ]
+    assert sorted(frames) == [
+        ("artifact.get", "process render.encode"),
+        ("artifact.put", "process render.infer.puppet"),
+    ]
     for inner, outer in {
         "load_audio": "process render.requests",
         "preprocess_image": "process render.face",
@@ -195,6 +225,27 @@ def test_another_request_under_the_same_id_is_refused_and_harms_nobody(
     client.drain()
     told = Counter(e.type for e in client.events[job])
     assert (told["conflict"], told["done"], told["rejected"], told["failed"]) == (1, 1, 0, 0)
+
+
+def test_the_finished_files_go_where_the_user_wants_them(client: Client, rendered: Rendered) -> None:
+    output = {"bucket": DELIVERIES, "prefix": "default/films"}
+    job = client.submit(rendered.portrait, rendered.speech, output=output)
+    end = client.done(job)
+    assert (end.body["video"]["bucket"], end.body["video"]["key"]) == (DELIVERIES, f"default/films/{job}/video.mp4")
+    copy = client.s3.get_object(Bucket="lipstage-deliveries", Key=end.body["video"]["key"])["Body"].read()
+    assert hashlib.sha256(copy).hexdigest() == end.body["video"]["sha256"]
+    client.s3.head_object(Bucket="lipstage-deliveries", Key=end.body["poster"]["key"])
+
+
+def test_a_redelivery_of_a_plain_clients_record_stays_in_its_trace(
+    client: Client, pipeline: Pipeline, rendered: Rendered
+) -> None:
+    """The service dies with the record uncommitted: what comes again is the same record, in the same trace."""
+    job = client.submit(client.upload(unseen_portrait()), client.upload(spoken(3.0, unseen_start())))
+    client.started(job, "audio")
+    processes.kill(parent(pipeline, "audio"))
+    client.done(job, 100)
+    assert len({e.body["trace_id"] for e in client.events[job]}) == 1
 
 
 def test_a_cancelled_job_ends_as_cancelled(client: Client, portrait: str) -> None:

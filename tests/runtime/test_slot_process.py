@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
@@ -71,6 +72,29 @@ def test_a_child_that_hangs_is_killed_at_its_deadline(child: SlotProcess, tmp_pa
     with pytest.raises(ChildDied, match="deadline"):
         child.run(work(tmp_path, "hang"), ignore, never, 0.3)
     assert child.pid is None
+
+
+@pytest.mark.parametrize("how", ["half", "flood"])
+def test_a_child_that_sends_half_a_record_or_a_huge_one_is_ended(child: SlotProcess, tmp_path: Path, how: str) -> None:
+    with pytest.raises(ChildDied):
+        child.run(work(tmp_path, how), ignore, never, 1.0)
+    assert child.pid is None
+    child.start()
+    assert isinstance(child.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
+
+
+def test_what_a_child_says_is_bounded() -> None:
+    """It ends in events, spans, metrics and object keys."""
+    for said in (
+        {"kind": "warned", "code": "LOW_RESOLUTION", "message": "x" * 10_000},
+        {"kind": "metric", "name": "face_detections_total", "amount": -1},
+        {"kind": "metric", "name": "face_detections_total", "amount": float("nan")},
+        {"kind": "file_ready", "role": "../..", "path": "/x", "frames": 1},
+        {"kind": "span", "name": "a", "span_id": "0" * 16, "start_ns": 1, "end_ns": 2},
+        {"kind": "progress", "done": -1, "total": 2},
+    ):
+        with pytest.raises(ValidationError):
+            records.FROM_CHILD.validate_python(said)
 
 
 def test_a_bug_in_the_handler_leaves_the_child_alive(child: SlotProcess, tmp_path: Path) -> None:

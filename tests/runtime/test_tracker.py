@@ -61,3 +61,13 @@ def test_the_committed_prefix_is_finished_and_only_grows(offsets: list[int], dat
             before = upto
         expected = min(left) if left else taken[-1] + 1
         assert before == expected
+
+
+def test_what_is_given_up_holds_back_what_comes_after_it() -> None:
+    t = tracker()
+    for offset in (1, 2, 3):
+        t.start(offset)
+    t.drop(1)
+    assert t.committable() in (None, 1)
+    t.finish(2)
+    assert t.committable() in (None, 1)

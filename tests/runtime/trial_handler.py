@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import struct
+import sys
 import time
 
 from pydantic import BaseModel
@@ -31,6 +33,15 @@ def handle(context: Context, task: Task) -> Result:
             while True:
                 context.progress(1, 2)
                 time.sleep(0.01)
+        case "half":
+            # Half of a length prefix, and then silence: what a child under another's control could do.
+            pipe = next(a for at, a in enumerate(sys.argv) if sys.argv[at - 1] == "--pipe")
+            os.write(int(pipe), b"\0\0")
+            time.sleep(60)
+        case "flood":
+            pipe = next(a for at, a in enumerate(sys.argv) if sys.argv[at - 1] == "--pipe")
+            os.write(int(pipe), struct.pack("!i", 1 << 30))
+            time.sleep(60)
         case "ship":
             for number in range(6):
                 path = context.scratch / f"chunk-{number}"

@@ -10,8 +10,9 @@ import pytest
 from shared.messages.refs import ArtifactRef
 from shared.storage import keys
 from shared.storage.artifacts import MULTIPART_BYTES, ArtifactStore
+from shared.storage.bucket import ensure
 from shared.storage.client import connect, is_plain_loopback
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, OutputRefused, StoreUnavailable
 from shared.storage.settings import StorageSettings
 
 
@@ -92,6 +93,23 @@ def test_get_bytes_is_bounded_before_reading(artifacts: ArtifactStore, file: Pat
     assert artifacts.get_bytes(ref, 300_000) == file.read_bytes()
     with pytest.raises(ArtifactAltered):
         artifacts.get_bytes(ref, 299_999)
+
+
+def test_a_copy_into_an_output_bucket_and_one_that_is_refused(
+    client, settings: StorageSettings, file: Path, tmp_path: Path
+) -> None:
+    outputs = settings.model_copy(update={"output_buckets": {"films": "films-bucket", "none": "No_Such_Bucket"}})
+    ensure(client, outputs.model_copy(update={"output_buckets": {"films": "films-bucket"}}))
+    store = ArtifactStore(client, outputs)
+    ref = store.put(file, _key("video.mp4"))
+    copy = store.copy(ref, "films", "default/a/video.mp4")
+    assert (copy.bucket, copy.key, copy.sha256) == ("films", "default/a/video.mp4", ref.sha256)
+    store.get(copy, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == file.read_bytes()
+    with pytest.raises(OutputRefused, match="none"):
+        store.copy(ref, "none", "default/a/video.mp4")
+    with pytest.raises(ArtifactMissing):
+        store.copy(ref.model_copy(update={"key": _key("gone.mp4")}), "films", "default/a/video.mp4")
 
 
 def test_purge_deletes_one_job_only(artifacts: ArtifactStore) -> None:

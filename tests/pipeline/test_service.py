@@ -1,0 +1,139 @@
+"""A service as its operator sees it: probes, a polite end, tries, records that would stop a lesser one."""
+
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+import uuid
+from collections import Counter
+
+import pytest
+
+from shared.local import processes
+from shared.messages.pipeline import STAGES
+from tests.pipeline.client import Client, Reader, body
+from tests.pipeline.conftest import Pipeline, spoken, unseen_portrait, unseen_start
+from tests.pipeline.test_kills import child, children, parent
+
+
+def probe(port: int, path: str) -> tuple[int, dict[str, object]]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def letter(reader: Reader, client: Client, key: bytes) -> dict[str, str]:
+    """Our headers of the dead letter under that key."""
+    found: list[dict[str, str]] = []
+
+    def look() -> bool:
+        message = reader.poll(0.1)
+        if message is not None and message.key() == key:
+            ours = [(name, value.decode()) for name, value in message.headers() if name.startswith("__dlq")]
+            found.append(dict(ours))
+        return bool(found)
+
+    client.until(look, 60)
+    return found[0]
+
+
+@pytest.fixture
+def long_job(client: Client, pipeline: Pipeline) -> str:
+    """A job of several seconds that infer works at."""
+    portrait, speech = client.upload(unseen_portrait()), client.upload(spoken(6.0, unseen_start() % 3))
+    job = client.submit(portrait, speech, params={"min_resolution": 512})
+    client.started(job, "infer")
+    return job
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_service_that_waits_is_alive_and_ready(pipeline: Pipeline, client: Client, stage: str) -> None:
+    port = next(service.health_port for service in pipeline.stack.services if service.stage == stage)
+    client.until(lambda: probe(port, "/readyz")[0] == 200, 30)
+    assert probe(port, "/livez") == (200, {"ok": True, "reason": None})
+    assert probe(port, "/readyz") == (200, {"ok": True, "reason": None})
+
+
+def test_a_hung_child_makes_its_service_unready_until_it_is_replaced(pipeline: Pipeline, client: Client) -> None:
+    port = next(service.health_port for service in pipeline.stack.services if service.stage == "infer")
+    client.until(lambda: probe(port, "/readyz")[0] == 200, 30)
+    first = child(pipeline, "infer")
+    processes.kill(first)
+    client.until(lambda: first not in children(pipeline, "infer"), 10)
+    client.until(lambda: probe(port, "/readyz")[0] == 200 and len(children(pipeline, "infer")) == 1, 30)
+
+
+def test_sigterm_lets_the_task_end_and_gives_the_group_up(client: Client, pipeline: Pipeline, long_job: str) -> None:
+    service = parent(pipeline, "infer")
+    os.kill(service.pid, signal.SIGTERM)
+    client.done(long_job)
+    started = Counter(e.stage for e in client.events[long_job] if e.type == "started")
+    assert started["infer"] == 1, "the task that ran was let end"
+    assert processes.wait_gone([service], 30)
+    again = client.submit(client.upload(unseen_portrait()), client.upload(spoken(0.4, unseen_start())))
+    client.done(again)
+
+
+def test_a_task_whose_child_dies_is_tried_three_times_then_dead_lettered(
+    client: Client, pipeline: Pipeline, long_job: str
+) -> None:
+    letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
+    for attempt in (1, 2, 3):
+        client.until(
+            lambda n=attempt: any(  # type: ignore[misc]
+                (e.type, e.stage, e.body["attempt"]) == ("started", "infer", n) for e in client.events[long_job]
+            ),
+            60,
+        )
+        client.until(lambda: len(children(pipeline, "infer")) == 1, 30)
+        processes.kill(child(pipeline, "infer"))
+    (end,) = client.wait([long_job])
+    assert (end.type, end.body["code"], end.body["attempt"]) == ("failed", "CRASH_LOOP", 3)
+    ours = letter(letters, client, long_job.encode())
+    assert (ours["__dlq.errors.code"], ours["__dlq.errors.delivery.count"]) == ("CRASH_LOOP", "3")
+    assert client.keys(f"jobs/default/{long_job}/infer/") == []
+    letters.close()
+    good = client.submit(client.upload(unseen_portrait()), client.upload(spoken(0.4, unseen_start())))
+    client.done(good)
+
+
+def test_an_internal_record_with_an_odd_job_id_or_a_megabyte_is_a_dead_letter(
+    client: Client, pipeline: Pipeline, portrait: str
+) -> None:
+    """Either would have ended the service, been delivered again, and ended it again."""
+    letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
+    face = parent(pipeline, "face")
+    request = json.loads(body(portrait, portrait))
+    odd = {"job_id": "../a", "request_id": "r", "request": request, "submitted_ms": 1, "products": {}}
+    records = {b"odd": json.dumps(odd).encode(), b"large": b"x" * 990_000}
+    for key, value in records.items():
+        client.produce("render.face", value, key, partition=1)
+        ours = letter(letters, client, key)
+        assert ours["__dlq.errors.code"] == "POISON"
+        assert "../a" not in ours["__dlq.errors.message"]
+    letters.close()
+    assert parent(pipeline, "face") == face, "the same process goes on"
+
+
+def test_a_job_cancelled_before_it_begins_never_works(client: Client, pipeline: Pipeline, portrait: str) -> None:
+    """At a stage boundary: the first stage that knows of it ends the job; another tenant's wish does not."""
+    job, other = uuid.uuid4().hex, uuid.uuid4().hex
+    client.produce("render.cancel", b'{"tenant": "somebody"}', other)
+    client.produce("render.cancel", b"{}", job)
+    speech = client.upload(spoken(5.0))
+    client.submit(portrait, speech, job=job, params={"min_resolution": 512})
+    client.submit(portrait, speech, job=other)
+    (end,) = client.wait([job])
+    assert (end.type, end.body["code"]) == ("failed", "CANCELLED")
+    client.done(other)
+    assert [key for key in client.keys(f"jobs/default/{job}/") if "/infer/" in key or key.endswith(".mp4")] == []
+
+
+def test_user_media_do_not_stay_on_disk(client: Client, pipeline: Pipeline, portrait: str) -> None:
+    client.done(client.submit(portrait, client.upload(spoken(0.4))))
+    held = "lipstage-*"
+    assert len(list(pipeline.stack.scratch.glob(f"{held}/lock"))) == len(STAGES)
+    client.until(lambda: not [p for p in pipeline.stack.scratch.glob(f"{held}/*") if p.name != "lock"], 10)

@@ -1,0 +1,28 @@
+"""A partition that is not fetched for a minute is told; one that comes back in time is not."""
+
+from shared.runtime.fetching import PATIENCE_S, Fetching
+
+AT = ("render.face", "3")
+
+
+def test_a_partition_that_waits_too_long_is_named() -> None:
+    now = [0.0]
+    fetching = Fetching(lambda: now[0])
+    assert fetching.stuck({AT: "validate-epoch-wait"}) is None
+    now[0] = PATIENCE_S + 1
+    told = fetching.stuck({AT: "validate-epoch-wait"})
+    assert told is not None
+    assert "render.face partition 3" in told
+    assert "validate-epoch-wait" in told
+
+
+def test_one_that_came_back_or_went_to_another_member_is_not() -> None:
+    now = [0.0]
+    fetching = Fetching(lambda: now[0])
+    assert fetching.stuck({AT: "offset-query"}) is None
+    now[0] = PATIENCE_S - 1
+    assert fetching.stuck({AT: "active"}) is None
+    now[0] = PATIENCE_S + 10
+    assert fetching.stuck({AT: "offset-query"}) is None
+    now[0] += PATIENCE_S + 1
+    assert fetching.stuck({}) is None

@@ -1,0 +1,40 @@
+"""A killed service's media go with the next service's start; a living one's stay."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from shared.runtime.scratch import Scratch
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys
+from pathlib import Path
+from shared.runtime.scratch import Scratch
+scratch = Scratch(Path(sys.argv[1]))
+(scratch.path / "portrait").write_bytes(b"media")
+print(scratch.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_service_left_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as other:
+        assert other.stdout is not None
+        left = Path(other.stdout.readline().strip())
+        mine = Scratch(tmp_path)
+        assert (left / "portrait").exists(), "its service lives"
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    Scratch(tmp_path).close()
+    assert not left.exists()
+    assert mine.path.exists()
+    mine.close()
+    assert list(tmp_path.iterdir()) == []

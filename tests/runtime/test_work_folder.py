@@ -1,0 +1,52 @@
+"""What a child may hand over: a regular file of its own folder, and nothing else."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.runtime.slot_process import ChildDied
+from shared.runtime.work_folder import WorkFolder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[WorkFolder]:
+    made = WorkFolder(tmp_path / "work")
+    yield made
+    made.close()
+
+
+def test_its_own_file_is_read_and_removed(folder: WorkFolder) -> None:
+    said = folder.path / "video.mp4"
+    said.write_bytes(b"frames")
+    with folder.opened(str(said)) as path:
+        assert path.read_bytes() == b"frames"
+        said.rename(folder.path / "other")
+        assert path.read_bytes() == b"frames", "held, whatever is put in its place"
+    folder.remove(str(folder.path / "other"))
+    assert list(folder.path.iterdir()) == []
+
+
+def link(path: Path) -> None:
+    path.symlink_to("/proc/self/environ")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [link, os.mkfifo, Path.mkdir, lambda _: None])
+def test_a_link_a_fifo_a_folder_and_nothing_are_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
+    said = folder.path / "frames"
+    make(said)
+    with pytest.raises(ChildDied), folder.opened(str(said)):
+        pass
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "inner/file", "..", ""])
+def test_a_file_from_elsewhere_is_refused(folder: WorkFolder, name: str) -> None:
+    (folder.path.parent / "secret").write_bytes(b"secret")
+    (folder.path / "inner").mkdir()
+    (folder.path / "inner" / "file").write_bytes(b"x")
+    with pytest.raises(ChildDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a child says it
+        pass
+    with pytest.raises(ChildDied):
+        folder.remove(os.path.join(folder.path, name))  # noqa: PTH118

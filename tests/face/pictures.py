@@ -85,6 +85,16 @@ def on_canvas(width: int, height: int, side: int, left: int, top: int) -> NDArra
     return np.asarray(canvas)
 
 
+def in_profile() -> NDArray[np.uint8]:
+    """The portrait as if printed on a column as wide as the head that is turned by 68 degrees."""
+    middle, radius, turn = 225, 50, np.radians(68)
+    columns = np.arange(512)
+    angle = np.arcsin(np.clip((columns - middle) / radius, -1, 1))
+    turned = middle + radius * np.sin(np.clip(angle + turn, -np.pi / 2, np.pi / 2))
+    source = np.where(np.abs(columns - middle) < radius, turned, columns)
+    return np.ascontiguousarray(pixels()[:, np.rint(source).astype(int)])
+
+
 def couple() -> NDArray[np.uint8]:
     """A smaller, mirrored copy to the left of the portrait: two faces."""
     canvas = Image.new("RGB", (900, 512), (120, 120, 120))

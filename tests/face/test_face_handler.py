@@ -19,7 +19,7 @@ from shared.slot.testing import StageHarness
 from stages.face import STAGE
 from stages.face.decode import MAX_PIXELS
 from stages.face.handler import load
-from tests.face.pictures import PORTRAIT, couple, exif, on_canvas, pixels, portrait
+from tests.face.pictures import PORTRAIT, couple, exif, in_profile, on_canvas, pixels, portrait
 
 
 def render_task(**params: Any) -> RenderTask:
@@ -113,6 +113,7 @@ def test_rejections(tmp_path: Path) -> None:
     assert rejection(tmp_path, PORTRAIT, face=(300.0, 300.0, 400.0, 400.0)) == (Code.FACE_NOT_FOUND, "params.face")
     tiny = saved(tmp_path, on_canvas(300, 300, 150, 50, 50))
     assert rejection(tmp_path, tiny) == (Code.FACE_TOO_SMALL, "portrait")
+    assert rejection(tmp_path, saved(tmp_path, in_profile())) == (Code.EXTREME_POSE, "portrait")
 
 
 @pytest.mark.parametrize("box", [(0, 0, 512, 120), (220, 0, 512, 512), (0, 0, 230, 512)])

@@ -14,9 +14,11 @@ from botocore.config import Config
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shared.messages.events import ENDS
+from shared.runtime.fetching import Fetching
 
 INPUTS = "lipstage-inputs"
 ARTIFACTS = "lipstage"
+STUCK_S = 15.0
 SMALL = {"min_resolution": 256}
 """Renders in tests are about the pipeline: the smallest picture will do."""
 
@@ -46,25 +48,46 @@ class Event:
 
 
 class Reader:
-    """Reads a topic from its present end on, all partitions, without a group."""
+    """Reads a topic from its present end on, all partitions, without a group.
+
+    Outlives a broker that is killed: the client can lose a partition for good then, and is made anew.
+    """
 
     def __init__(self, bootstrap: str, topic: str) -> None:
-        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"test-{uuid.uuid4().hex}",
-                                   "enable.auto.commit": False, "reconnect.backoff.max.ms": 500,
-                                   "log_level": 0})  # fmt: skip
+        self._bootstrap, self._topic = bootstrap, topic
+        self._stuck: str | None = None
+        self._consumer, self._fetching = self._made(), Fetching(STUCK_S)
         known = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = [
-            TopicPartition(topic, p, self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1])
-            for p in known
-        ]
-        self._consumer.assign(ends)
+        self._next = {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in known}
+        self._assign()
 
     def poll(self, seconds: float) -> Message | None:
+        if self._stuck is not None:
+            print(f"reader made anew: {self._stuck}")
+            self._consumer.close()
+            self._consumer, self._fetching, self._stuck = self._made(), Fetching(STUCK_S), None
+            self._assign()
         message = self._consumer.poll(seconds)
-        return message if message is not None and message.error() is None else None
+        if message is None or message.error() is not None:
+            return None
+        self._next[message.partition()] = message.offset() + 1
+        return message
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _made(self) -> Consumer:
+        return Consumer({"bootstrap.servers": self._bootstrap, "group.id": f"test-{uuid.uuid4().hex}",
+                         "enable.auto.commit": False, "reconnect.backoff.max.ms": 500, "log_level": 0,
+                         "statistics.interval.ms": 2000, "stats_cb": self._look})  # fmt: skip
+
+    def _assign(self) -> None:
+        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._next.items()])
+
+    def _look(self, statistics: str) -> None:
+        of = json.loads(statistics)["topics"].get(self._topic, {}).get("partitions", {})
+        states = {(self._topic, number): p["fetch_state"] for number, p in of.items() if p["desired"]}
+        self._stuck = self._stuck or self._fetching.stuck(states)
 
 
 @dataclass

@@ -20,6 +20,8 @@ DELIVERIES = "deliveries"
 """Alias of an output bucket."""
 MAX_SPEECH_S = 20.0
 """Of the services under test: a file that is too long must not take a minute to make."""
+MAX_PORTRAIT_MB = 1
+"""Nor one that is too large a minute to upload; the bundled portrait has 0.8 MB."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
     """The services run from the first test that asks for them to the end of the session."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LIPSTAGE_MAX_SPEECH_S", str(MAX_SPEECH_S))
+        environment.setenv("LIPSTAGE_MAX_PORTRAIT_MB", str(MAX_PORTRAIT_MB))
         environment.setenv(
             "LIPSTAGE_OUTPUT_BUCKETS", json.dumps({DELIVERIES: "lipstage-deliveries", "gone": "no-such"})
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.pipeline.client import Client
+from tests.pipeline.client import ARTIFACTS, Client
 from tests.pipeline.conftest import spoken
 
 SECONDS = 0.4
@@ -23,10 +23,12 @@ SOUNDS = [
     ("wav-24", "wav", "pcm_s24le", 48000, "stereo", "s32"),
     ("wav-32", "wav", "pcm_s32le", 96000, "mono", "s32"),
     ("wav-float", "wav", "pcm_f32le", 22050, "stereo", "flt"),
+    ("wav-eight-channels", "wav", "pcm_s16le", 48000, "7.1", "s16"),
     ("mp3", "mp3", "libmp3lame", 44100, "stereo", "s16p"),
     ("mp3-mono", "mp3", "libmp3lame", 16000, "mono", "s16p"),
     ("m4a", "ipod", "aac", 48000, "stereo", "fltp"),
     ("m4a-mono", "ipod", "aac", 22050, "mono", "fltp"),
+    ("aac-bare", "adts", "aac", 44100, "mono", "fltp"),
     ("ogg-vorbis", "ogg", "vorbis", 44100, "stereo", "fltp"),
     ("ogg-opus", "ogg", "libopus", 48000, "mono", "s16"),
     ("flac", "flac", "flac", 44100, "stereo", "s16"),
@@ -75,13 +77,13 @@ def pictures() -> dict[str, bytes]:
     }
 
 
-def samples() -> NDArray[np.float32]:
-    """SECONDS of speech, [n] at 16 kHz."""
-    with av.open(io.BytesIO(spoken(SECONDS, 2.0))) as file:
+def samples(seconds: float) -> NDArray[np.float32]:
+    """Speech, [n] at 16 kHz."""
+    with av.open(io.BytesIO(spoken(seconds, 2.0))) as file:
         return np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)]).astype(np.float32) / 32768
 
 
-def sound(container: str, codec: str, rate: int, layout: str, sample_format: str) -> bytes:
+def sound(container: str, codec: str, rate: int, layout: str, sample_format: str, seconds: float = SECONDS) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format=container) as file:
         # FFmpeg calls its own Vorbis encoder experimental.
@@ -89,7 +91,7 @@ def sound(container: str, codec: str, rate: int, layout: str, sample_format: str
         stream.codec_context.layout = layout
         stream.codec_context.format = sample_format
         stream.codec_context.time_base = Fraction(1, rate)
-        frame = av.AudioFrame.from_ndarray(samples()[None], format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples(seconds)[None], format="fltp", layout="mono")
         frame.sample_rate = 16000
         frame.pts = 0
         resampler = av.AudioResampler(format=sample_format, layout=layout, rate=rate,
@@ -127,12 +129,25 @@ def test_the_format_is_rendered(client: Client, jobs: dict[str, str], name: str)
     assert client.video(jobs[name])[4:8] == b"ftyp"
 
 
+def poster(client: Client, job: str) -> bytes:
+    key = client.ends(job)[0].body["poster"]["key"]
+    return bytes(client.s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
+
+
 def test_the_picture_on_its_side_is_upright(client: Client, jobs: dict[str, str]) -> None:
     """A portrait that was not turned would have no upright face; its poster shows how it was taken."""
-    key = client.ends(jobs["jpeg-exif"])[0].body["poster"]["key"]
-    poster = client.s3.get_object(Bucket="lipstage", Key=key)["Body"].read()
-    shown = np.asarray(Image.open(io.BytesIO(poster)).convert("L").resize((64, 64)), dtype=np.float32)
+    still = poster(client, jobs["jpeg-exif"])
+    shown = np.asarray(Image.open(io.BytesIO(still)).convert("L").resize((64, 64)), dtype=np.float32)
     upright = np.asarray(portrait().convert("L").resize((64, 64)), dtype=np.float32)
     likeness = [float(np.corrcoef(shown.ravel(), np.rot90(upright, n).ravel())[0, 1]) for n in range(4)]
     assert likeness.index(max(likeness)) == 0
     assert likeness[0] > 0.9
+
+
+def test_the_video_says_that_it_is_synthetic_and_what_made_it(client: Client, jobs: dict[str, str]) -> None:
+    with av.open(io.BytesIO(client.video(jobs["wav-16"]))) as file:
+        tags = dict(file.metadata)
+    assert tags["title"] == "Synthetic talking head"
+    assert "lipstage, engine puppet" in tags["comment"]
+    assert tags["description"].startswith("synthetic=true; engine=puppet; digitalsourcetype=http")
+    assert b"Synthetic video" in poster(client, jobs["wav-16"])

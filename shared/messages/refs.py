@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ALIAS = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
+KEY = r"^[^/\\]+(/[^/\\]+)*$"
 MAX_KEY_BYTES = 1024
 """S3's own limit on a key, in UTF-8 bytes."""
 
@@ -32,7 +33,7 @@ Key = Annotated[
     Field(
         description="Object key, relative, at most 1024 bytes.",
         # What JSON Schema can say of the rule; `checked_key` is the rule.
-        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES},
+        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": KEY},
     ),
     AfterValidator(checked_key),
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.messages.refs import ALIAS, SHA256
+from shared.messages.refs import ALIAS, KEY, MAX_KEY_BYTES, SHA256
 from shared.messages.request import JOB_ID, NAME, OWNER
 
 Node = Mapping[str, Any]
@@ -13,6 +13,7 @@ PATTERNS = {
     JOB_ID: "1 to 64 of A-Z, a-z, 0-9, _ and -",
     OWNER: "1 to 128 of A-Z, a-z, 0-9 and @ . _ + -",
     ALIAS: "1 to 63 of a-z, 0-9 and -, the first a letter or digit",
+    KEY: f"a relative key of at most {MAX_KEY_BYTES} bytes, without empty, . and .. segments, backslashes and URLs",
     SHA256: "64 hexadecimal digits in lower case",
 }
 

@@ -6,15 +6,34 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 
 
+def is_own(named: str, recorded: str, was_own: bool) -> bool:
+    """Whether the environment names a part of the user's own.
+
+    Not when it only repeats the local part's address: that is what `lipstage config --env` exports.
+    """
+    return bool(named) and (was_own or named.rstrip("/") != recorded.rstrip("/"))
+
+
+def mark_own(settings: LocalSettings, stack: Stack) -> None:
+    """Note which parts are the user's own; their addresses become the stack's."""
+    stack.own_broker = is_own(settings.kafka_bootstrap_servers, stack.bootstrap_servers, stack.own_broker)
+    stack.own_store = is_own(settings.s3_endpoint_url, stack.s3_endpoint_url, stack.own_store)
+    stack.own_traces = is_own(settings.otlp_endpoint, stack.otlp_endpoint, stack.own_traces)
+    if stack.own_broker:
+        stack.bootstrap_servers = settings.kafka_bootstrap_servers
+    if stack.own_store:
+        stack.s3_endpoint_url = settings.s3_endpoint_url
+    if stack.own_traces:
+        stack.otlp_endpoint = settings.otlp_endpoint
+    stack.bucket, stack.region = settings.bucket, settings.region
+
+
 def assign(settings: LocalSettings, stack: Stack) -> None:
     """Decide addresses: configured ports as they are, earlier ones while they are free, else new free ones.
 
     Raises StackError (PORT_TAKEN) for a configured port that another program has.
     """
-    stack.own_broker = bool(settings.kafka_bootstrap_servers)
-    stack.own_store = bool(settings.s3_endpoint_url)
-    stack.own_traces = bool(settings.otlp_endpoint)
-    stack.bucket, stack.region = settings.bucket, settings.region
+    mark_own(settings, stack)
     needed: list[str] = []
     needed += [] if stack.own_broker else ["kafka", "controller"]
     needed += [] if stack.own_store else store.PORTS
@@ -30,9 +49,12 @@ def assign(settings: LocalSettings, stack: Stack) -> None:
     kept = {n: p for n, p in before.items() if n in needed and n not in fixed and p not in fixed.values()
             and (n in in_use or ports.is_free(p))}  # fmt: skip
     rest = [name for name in needed if name not in fixed and name not in kept]
-    chosen = ports.pick(len(rest), {*fixed.values(), *kept.values()})
+    health = [record.health_port for record in stack.services]
+    chosen = ports.pick(len(rest), {*fixed.values(), *kept.values(), *health})
     stack.ports = fixed | kept | dict(zip(rest, chosen, strict=True))
-    at = f"{ports.HOST}:{{}}"
-    stack.bootstrap_servers = settings.kafka_bootstrap_servers or at.format(stack.ports["kafka"])
-    stack.s3_endpoint_url = settings.s3_endpoint_url or "http://" + at.format(stack.ports["s3"])
-    stack.otlp_endpoint = settings.otlp_endpoint or "http://" + at.format(stack.ports["traces"])
+    if not stack.own_broker:
+        stack.bootstrap_servers = f"{ports.HOST}:{stack.ports['kafka']}"
+    if not stack.own_store:
+        stack.s3_endpoint_url = f"http://{ports.HOST}:{stack.ports['s3']}"
+    if not stack.own_traces:
+        stack.otlp_endpoint = f"http://{ports.HOST}:{stack.ports['traces']}"

@@ -3,6 +3,7 @@
 import base64
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from shared.local import jars, java
@@ -54,8 +55,10 @@ appender.console.layout.pattern = %d %p %c{1} %m%n%throwable{short.message}
 """
 
 
-def program(settings: LocalSettings, port: int, controller_port: int, scratch: Path) -> Program:
-    """The broker's program; formats its data folder first if it is new. ``scratch`` takes its temporary files.
+def program(
+    settings: LocalSettings, port: int, controller_port: int, scratch: Path, note: Callable[[str], None]
+) -> Program:
+    """The broker's program; fetches missing jars and formats its data folder first. ``scratch`` takes temporary files.
 
     Raises StackError: JARS_MISSING, JARS_ALTERED, JAVA_MISSING, BROKER_FAILED (can't format), DISK_FULL.
     """
@@ -65,7 +68,7 @@ def program(settings: LocalSettings, port: int, controller_port: int, scratch: P
     properties.write_text(_properties(folder / "data", port, controller_port))
     logging = folder / "log4j2.properties"
     logging.write_text(LOGGING)
-    classpath = ":".join(str(path) for path in jars.check(settings.jars))
+    classpath = ":".join(str(path) for path in jars.ready(settings.jars, note))
     launcher = java.find(settings.java_home).launcher
     command = (str(launcher), *FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", classpath)
     if not (folder / "data" / "meta.properties").exists():

@@ -1,129 +1,110 @@
-"""Checks of this machine and the stack: what is wrong, and how to mend it."""
+"""Checks of this machine and of the parts, local or named by the environment: what is wrong, and what mends it."""
 
-import importlib.util
-import shutil
-import sys
 import urllib.request
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource
 
-from shared.local import jars, ports, stack, store
-from shared.local.errors import StackError
+from shared.local import addresses, jars, machine, stack, stack_file, store
+from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of, runtime_settings
+from shared.local.machine import Check
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.runtime import topic_admin
-from shared.runtime.kafka_config import group_protocol
+from shared.runtime.kafka_config import base, group_protocol
+from shared.runtime.settings import RuntimeSettings
+from shared.storage.errors import status
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 RACERS = 8
 RACES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"]
-    found: str
-    mend: str = ""
+TIMEOUT_S = 10.0
 
 
 def doctor(settings: LocalSettings) -> list[Check]:
-    """All checks; those of a running stack only when one runs here."""
-    checks = [_python(), _names(), _disk(settings), _jars(settings), _ports(settings)]
+    """All checks. Those of broker, store and traces are for the parts that run here or that the environment names."""
     running = stack.running(settings)
-    if running is None:
-        return [*checks, Check("stack", "warn", "no stack runs here", "lipstage up")]
-    return [*checks, *_safely("broker", lambda: _broker(settings, running)), *_safely("store", lambda: _store(running)),
-            _otlp(running)]  # fmt: skip
+    checks = machine.checks(settings, running)
+    if running is not None:
+        return [*checks, *_broker(settings, running), *_store(running), *_traces(running)]
+    named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
+    addresses.mark_own(settings, named)
+    checks += _broker(settings, named) if named.own_broker else []
+    checks += _store(named) if named.own_store else []
+    checks += _traces(named) if named.own_traces else []
+    return [*checks, Check("stack", "warn", "no stack runs here", "lipstage up")]
 
 
-def _safely(name: str, check: Callable[[], list[Check]]) -> list[Check]:
+def _broker(settings: LocalSettings, at: Stack) -> list[Check]:
+    mend = "start it, or correct KAFKA_BOOTSTRAP_SERVERS" if at.own_broker else "lipstage logs broker; lipstage up"
+    if not broker_answers(settings, at, ANSWER_S):
+        return [Check("broker", "fail", f"{at.bootstrap_servers} does not answer", mend)]
+    runtime = runtime_settings(settings, at)
     try:
-        return check()
-    except (KafkaException, BotoCoreError, ClientError, StackError) as error:
-        return [Check(name, "fail", str(error), f"lipstage logs {name}; lipstage up")]
+        return [_protocol(runtime, at), _topics(runtime)]
+    except KafkaException as error:
+        return [Check("broker", "fail", f"{at.bootstrap_servers}: {error.args[0].str()}", mend)]
 
 
-def _python() -> Check:
-    return Check("python", "ok", ".".join(map(str, sys.version_info[:3])))
-
-
-def _names() -> Check:
-    """`shared` and `stages` are ours: another distribution of that name would be imported instead."""
-    for name in ("shared", "stages"):
-        spec = importlib.util.find_spec(name)
-        places = list(spec.submodule_search_locations or []) if spec else []
-        if not places or Path(places[0]).resolve() != ROOT / name:
-            where = places[0] if places else "nowhere"
-            return Check("package names", "fail", f"{name} is imported from {where}", f"pip uninstall {name}")
-    return Check("package names", "ok", "shared and stages are this project's")
-
-
-def _disk(settings: LocalSettings) -> Check:
-    settings.state.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.state).free // (1 << 20)
-    if free < settings.disk_min_mb:
-        return Check(
-            "disk", "fail", f"{free} MiB free", f"free {settings.disk_min_mb - free} MiB or move LIPSTAGE_STATE_DIR"
-        )
-    return Check("disk", "ok", f"{free} MiB free")
-
-
-def _jars(settings: LocalSettings) -> Check:
-    try:
-        found = jars.check(settings.jars)
-    except StackError as error:
-        return Check("broker files", "fail", error.message, "make setup")
-    return Check("broker files", "ok", f"{len(found)} jars as locked")
-
-
-def _ports(settings: LocalSettings) -> Check:
-    mine = stack.running(settings)
-    wanted = {"kafka": settings.kafka_port, "s3": settings.s3_port, "traces": settings.traces_port}
-    for name, port in wanted.items():
-        if port and not ports.is_free(port) and (mine is None or mine.ports.get(name) != port):
-            return Check(
-                "ports", "fail", f"{port} ({name}) is taken", f"set LIPSTAGE_{name.upper()}_PORT to another, or 0"
-            )
-    return Check("ports", "ok", "free or this stack's own")
-
-
-def _broker(settings: LocalSettings, running: Stack) -> list[Check]:
-    runtime = stack.runtime_settings(settings, running)
+def _protocol(runtime: RuntimeSettings, at: Stack) -> Check:
     protocol = group_protocol(runtime)
-    level: Literal["ok", "warn"] = "ok" if protocol == "consumer" else "warn"
-    mend = "" if level == "ok" else "use a broker of version 4.0 or newer for the KIP-848 protocol"
+    found = f"{at.bootstrap_servers}, {_version(runtime, at)}, group protocol {protocol}"
+    if protocol != "consumer":
+        return Check("broker", "warn", found, "a broker of version 4.0 or newer moves a killed replica's work faster")
+    return Check("broker", "ok", found)
+
+
+def _version(runtime: RuntimeSettings, at: Stack) -> str:
+    """The local broker's from its jars; another one tells it in its configuration up to version 3, then no more."""
+    if not at.own_broker:
+        return f"Apache Kafka {jars.kafka_version()}"
+    admin = AdminClient(base(runtime, "doctor") | {"log_level": 0})
+    node = next(iter(admin.list_topics(timeout=TIMEOUT_S).brokers))
+    resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
+    try:
+        entries = admin.describe_configs([resource])[resource].result(timeout=TIMEOUT_S)
+    except KafkaException:
+        return "version not told to this user"
+    old = entries.get("inter.broker.protocol.version")
+    return f"version {old.value}" if old is not None and old.value else "version 4.0 or newer"
+
+
+def _topics(runtime: RuntimeSettings) -> Check:
     changes = topic_admin.diff(runtime)
-    topics = Check("topics", "ok", "as they should be")
-    if changes:
-        first = changes[0]
-        topics = Check(
-            "topics",
-            "fail",
-            f"{len(changes)} differ: {first.topic} {first.kind} {first.wanted}",
-            "lipstage topics apply",
-        )
-    return [Check("broker", level, f"{running.bootstrap_servers}, group protocol {protocol}", mend), topics]
+    if not changes:
+        return Check("topics", "ok", "as they should be")
+    first = changes[0]
+    found = f"{len(changes)} differ: {first.topic} {first.kind} {first.wanted}"
+    return Check("topics", "fail", found, "lipstage topics apply")
 
 
-def _store(running: Stack) -> list[Check]:
-    """The conditional put that decides which attempt wins, under a race: exactly one writer may succeed."""
-    client = store.client(running.s3_endpoint_url, stack.credentials_of(running), running.region, timeout=30.0)
+def _store(at: Stack) -> list[Check]:
+    mend = "check AWS_* and LIPSTAGE_BUCKET" if at.own_store else "lipstage logs store; lipstage up"
+    client = store.client(at.s3_endpoint_url, credentials_of(at), at.region, timeout=TIMEOUT_S)
+    try:
+        return [conditional_put(client, at.bucket, at.s3_endpoint_url)]
+    except ClientError as error:
+        if status(error) == 404:
+            return [Check("store", "fail", f"{at.s3_endpoint_url} has no bucket {at.bucket}", "lipstage up makes it")]
+        return [Check("store", "fail", f"{at.s3_endpoint_url}: {error}", mend)]
+    except BotoCoreError as error:
+        return [Check("store", "fail", str(error), mend)]
+
+
+def conditional_put(client: "S3Client", bucket: str, where: str) -> Check:
+    """The put that decides which attempt wins, under a race: exactly one writer may succeed. Raises what boto3 does."""
 
     def put(key: str, number: int) -> bool:
         try:
-            client.put_object(Bucket=running.bucket, Key=key, Body=str(number).encode(), IfNoneMatch="*")
+            client.put_object(Bucket=bucket, Key=key, Body=str(number).encode(), IfNoneMatch="*")
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+            if status(error) in (409, 412):
                 return False
             raise
         return True
@@ -131,21 +112,23 @@ def _store(running: Stack) -> list[Check]:
     with ThreadPoolExecutor(RACERS) as pool:
         for _ in range(RACES):
             key = f"doctor/{uuid.uuid4().hex}"
-            winners = sum(pool.map(put, [key] * RACERS, range(RACERS)))
-            client.delete_object(Bucket=running.bucket, Key=key)
+            try:
+                winners = sum(pool.map(put, [key] * RACERS, range(RACERS)))
+            finally:
+                client.delete_object(Bucket=bucket, Key=key)
             if winners != 1:
                 mend = "use a store that honours If-None-Match: * (SeaweedFS, S3)"
-                return [Check("store", "fail", f"{winners} of {RACERS} conditional puts won", mend)]
-    return [Check("store", "ok", f"{running.s3_endpoint_url}, {RACES} races with one winner each")]
+                return Check("store", "fail", f"{winners} of {RACERS} conditional puts won", mend)
+    return Check("store", "ok", f"{where}, {RACES} races with one winner each")
 
 
-def _otlp(running: Stack) -> Check:
+def _traces(at: Stack) -> list[Check]:
     """An export of nothing is a valid request that every OTLP/HTTP receiver answers."""
-    request = urllib.request.Request(running.otlp_endpoint.rstrip("/") + "/v1/traces", data=b"",
+    request = urllib.request.Request(at.otlp_endpoint.rstrip("/") + "/v1/traces", data=b"",
                                      headers={"Content-Type": "application/x-protobuf"})  # fmt: skip
-    mend = "start that collector, or unset OTEL_EXPORTER_OTLP_ENDPOINT" if running.own_traces else "lipstage up"
+    mend = "start that collector, or unset OTEL_EXPORTER_OTLP_ENDPOINT" if at.own_traces else "lipstage up"
     try:
-        urllib.request.urlopen(request, timeout=5).close()
+        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
     except (OSError, ValueError) as error:
-        return Check("traces", "warn", f"{running.otlp_endpoint} takes no traces: {error}", mend)
-    return Check("traces", "ok", running.otlp_endpoint)
+        return [Check("traces", "warn", f"{at.otlp_endpoint} takes no traces: {error}", mend)]
+    return [Check("traces", "ok", at.otlp_endpoint)]

@@ -1,6 +1,6 @@
 """The broker's jars: a committed list of coordinates and sums, fetched once, checked at every start.
 
-`python -m shared.local.jars` fetches what is missing; with all jars in place it needs no network.
+`up` and `python -m shared.local.jars` fetch what is missing; with all jars in place neither needs a network.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,11 @@ def locked(lock_file: Path = LOCK_FILE) -> tuple[Jar, ...]:
     return tuple(jars)
 
 
+def kafka_version() -> str:
+    """The locked broker's release."""
+    return next(jar.version for jar in locked() if jar.artifact == "kafka-clients")
+
+
 def faults(folder: Path, jars: Iterable[Jar]) -> dict[Jar, str]:
     """Jars that are not as locked, with ``missing`` or ``altered`` each."""
     found: dict[Jar, str] = {}
@@ -74,9 +79,22 @@ def check(folder: Path, jars: Iterable[Jar] | None = None) -> list[Path]:
         raise StackError(
             code,
             f"{len(wrong)} of {len(wanted)} jars in {folder} are not as locked ({jar.filename}: {how});"
-            " `make setup` fetches them",
+            " `lipstage up` fetches them",
         )
     return [folder / jar.filename for jar in wanted]
+
+
+def ready(folder: Path, note: Callable[[str], None]) -> list[Path]:
+    """The class path, once every jar is right: what is not is fetched. ``note`` is told so before it takes its time.
+
+    Raises StackError: JARS_MISSING, JARS_ALTERED.
+    """
+    try:
+        return check(folder)
+    except StackError:
+        note(f"fetching the broker's files into {folder} (once; about 44 MB)")
+        fetch(folder)
+        return check(folder)
 
 
 def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
@@ -85,9 +103,9 @@ def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
     Raises StackError: JARS_MISSING when a download fails, JARS_ALTERED when what came has another sum.
     """
     wanted = locked() if jars is None else tuple(jars)
-    folder.mkdir(parents=True, exist_ok=True)
     wrong = list(faults(folder, wanted))
     if wrong:
+        _check_writable(folder)
         with ThreadPoolExecutor(DOWNLOADS) as pool:
             list(pool.map(lambda jar: _fetch_one(folder, jar), wrong))
     return len(wrong)
@@ -97,6 +115,15 @@ def sha256_of(path: Path) -> str:
     """Sum of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        message = f"the broker's files can't be put into {folder} ({error.strerror}): set LIPSTAGE_JARS_DIR"
+        raise StackError(StackCode.JARS_MISSING, message) from error
 
 
 def _fetch_one(folder: Path, jar: Jar) -> None:

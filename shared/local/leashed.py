@@ -1,8 +1,8 @@
 """Start one program of the stack on a leash: the kernel kills it when the supervisor ends, however it ends.
 
-Run as a file by the supervisor with the path of a program file (JSON: argv, env, cwd, secrets, supervisor). Only the
-standard library, so that it costs a few milliseconds. Credentials reach the program here, from the secrets file,
-and so stand neither in the supervisor's configuration nor in a command line.
+Run as a file by the supervisor with the path of a program file (JSON, as `program` writes it). Only the standard
+library, so that it costs a few milliseconds. Secrets reach the program here, from the secrets file, and so stand
+neither in the supervisor's configuration nor in a command line.
 """
 
 import ctypes
@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+OTHER_CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+"""What the caller may have of another store's: left beside the local key pair, it would make every request fail."""
+CACHE_KEYS = ("LIPSTAGE_CACHE_KEY", "LIPSTAGE_CACHE_KEY_FILE")
 
 
 def leash(parent: int) -> None:
@@ -29,14 +32,14 @@ def main(program_file: str) -> None:
     program = json.loads(Path(program_file).read_text())
     leash(int(Path(program["supervisor"]).read_text()))
     environment = {**os.environ, **program["env"]}
-    if program["secrets"]:
-        keys = json.loads(Path(program["secrets"]).read_text())
-        environment["AWS_ACCESS_KEY_ID"] = keys["access_key"]
-        environment["AWS_SECRET_ACCESS_KEY"] = keys["secret_key"]
-        environment.setdefault("LIPSTAGE_CACHE_KEY", keys["cache_key"])
-        # The local store knows no session tokens; one left over from the caller would make every request fail.
-        environment.pop("AWS_SESSION_TOKEN", None)
-        environment.pop("AWS_PROFILE", None)
+    secrets = json.loads(Path(program["secrets"]).read_text())
+    if program["with_credentials"]:
+        environment["AWS_ACCESS_KEY_ID"] = secrets["access_key"]
+        environment["AWS_SECRET_ACCESS_KEY"] = secrets["secret_key"]
+        for name in OTHER_CREDENTIALS:
+            environment.pop(name, None)
+    if program["with_cache_key"] and not any(environment.get(name) for name in CACHE_KEYS):
+        environment["LIPSTAGE_CACHE_KEY"] = secrets["cache_key"]
     os.chdir(program["cwd"])
     os.execve(program["argv"][0], program["argv"], environment)
 

@@ -15,6 +15,8 @@ class Program:
     env: dict[str, str] = field(default_factory=dict)
     with_credentials: bool = False
     """Give it the local store's key pair in the environment."""
+    with_cache_key: bool = False
+    """Give it the generated secret of the product cache, unless the caller set one."""
     stop_seconds: int = 6
     """From SIGTERM to SIGKILL."""
 
@@ -27,7 +29,9 @@ class Program:
             "argv": self.argv,
             "env": self.env,
             "cwd": str(cwd),
-            "secrets": str(secrets) if self.with_credentials else None,
+            "secrets": str(secrets),
+            "with_credentials": self.with_credentials,
+            "with_cache_key": self.with_cache_key,
             "supervisor": str(supervisor),
         }
         digest = hashlib.sha256(json.dumps([document, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]

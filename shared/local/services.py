@@ -1,23 +1,21 @@
 """The stage services as programs of the supervisor: one program per replica, each with a health port of its own."""
 
+import math
 import os
-import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from shared.local import ports
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
-from shared.local.settings import LocalSettings
+from shared.local.settings import CHECKOUT, LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
+from shared.local.variables import PASSED_ON, SECRET
 from shared.messages.pipeline import PIPELINE, STAGES
 
 MOST_REPLICAS = 64
-PASSED_ON = re.compile(r"^(LIPSTAGE|OTEL|KAFKA|AWS|OMP)_")
-SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|_KEY$|HEADERS")
-"""Never written to a program file; what the caller has of these reaches the services by inheritance."""
-ROOT = Path(__file__).resolve().parents[2]
+AFTER_DRAIN_S = 5
+"""From the end of its drain a service has so long to leave its group and to send its last spans."""
 
 
 def check_scale(scale: Mapping[str, int]) -> None:
@@ -61,9 +59,17 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
         "LIPSTAGE_ENGINES": ",".join(settings.engines),
         "LIPSTAGE_HEALTH_PORT": str(record.health_port),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "LIPSTAGE_DRAIN_S": str(settings.drain_s),
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(stack.scratch),
     }
     argv = (sys.executable, "-m", "shared.cli.main", "stage", record.stage, *engine)
-    return Program(record.name, argv, environment, with_credentials=not stack.own_store, stop_seconds=5)
+    return Program(
+        record.name,
+        argv,
+        environment,
+        with_credentials=not stack.own_store,
+        with_cache_key=True,
+        stop_seconds=math.ceil(settings.drain_s) + AFTER_DRAIN_S,
+    )

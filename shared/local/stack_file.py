@@ -7,11 +7,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.local import credentials as secrets
 from shared.local.credentials import Credentials
 from shared.local.ports import HOST
 from shared.local.supervision import Supervisor
 
 FILE = "stack.json"
+NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store")
+"""Everything that the stack makes in its state folder, beside the jars."""
 # sun_path holds 108 bytes with its closing zero, and supervisord first binds to the name with its pid appended.
 LONGEST_SOCKET_FOLDER = 108 - 1 - len("/supervisord.sock.4194304")
 
@@ -47,6 +50,8 @@ class Stack(BaseModel):
     sockets: Path
     """Folder of the control sockets."""
     services: list[ServiceRecord] = Field(default_factory=list)
+    scale: dict[str, int] = Field(default_factory=dict)
+    """Replicas by stage, as asked for last; 1 for those not named."""
 
     @property
     def mark(self) -> str:
@@ -60,14 +65,14 @@ class Stack(BaseModel):
 
     @property
     def scratch(self) -> Path:
-        """Temporary files of the services; emptied by `up` and removed by `down`."""
+        """Temporary files of broker and services; removed by `down`."""
         return self.state_dir / "tmp"
 
     def supervisor(self) -> Supervisor:
         """The handle on this stack's supervisor."""
         run = self.state_dir / "run"
         return Supervisor(run, self.state_dir / "logs", self.sockets / "supervisord.sock",
-                          self.state_dir / "secrets.json", self.mark)  # fmt: skip
+                          self.state_dir / secrets.FILE, self.mark)  # fmt: skip
 
     def environment(self, credentials: Credentials | None) -> dict[str, str]:
         """Variables with which any client or service reaches this stack; ``credentials`` None leaves the caller's."""
@@ -97,6 +102,11 @@ def load(state: Path) -> Stack | None:
         return Stack.model_validate_json(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+def exists(state: Path) -> bool:
+    """Whether a stack has ever been started in that folder: what lies there under our names is ours."""
+    return any((state / name).exists() for name in (FILE, secrets.FILE))
 
 
 def fresh(state: Path) -> Stack:

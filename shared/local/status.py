@@ -7,9 +7,10 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shared.local import broker, readiness, store, supervision, traces
+from shared.local.infrastructure import broker_answers, credentials_of, runtime_settings
 from shared.local.processes import resident_mb
 from shared.local.settings import LocalSettings
-from shared.local.stack import broker_answers, credentials_of, running, runtime_settings
+from shared.local.stack import running
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.runtime.kafka_config import base
 

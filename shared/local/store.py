@@ -16,6 +16,7 @@ from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
+from shared.storage.errors import status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,12 +74,25 @@ def client(endpoint: str, credentials: Credentials | None, region: str, timeout:
 
 
 def answers(s3: "S3Client") -> bool:
-    """Whether a signed request is answered."""
+    """Whether our own store answers a signed request, its filer included."""
     try:
         s3.list_buckets()
     except (BotoCoreError, ClientError):
         return False
     return True
+
+
+def refusal(s3: "S3Client", bucket: str) -> str | None:
+    """Why a store of the user's own can't be used; None when it answers for the bucket, which need not exist yet."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if status(error) == 404:
+            return None
+        return f"answers {status(error)} for the bucket {bucket}: check AWS_* and LIPSTAGE_BUCKET"
+    except BotoCoreError as error:
+        return f"does not answer: {error}"
+    return None
 
 
 def _binary() -> str:

@@ -19,8 +19,8 @@ from shared.local.program import Program
 
 LEASHED = Path(__file__).with_name("leashed.py")
 ENDED = ("STOPPED", "EXITED", "FATAL")
-STOP_S = 20.0
-"""Longer than any program's own time to stop, after which the supervisor kills it."""
+KILL_S = 15.0
+"""How long a program may take to vanish once its own time to stop is over and the supervisor has killed it."""
 POLL_S = 0.05
 
 HEAD = """\
@@ -154,8 +154,9 @@ class Supervisor:
 
     def _apply(self) -> None:
         call = self._call(30.0).supervisor
+        times = self._stop_times()  # Once the configuration is read again, those of what is to go are forgotten.
         added, changed, removed = cast("list[list[str]]", call.reloadConfig()[0])
-        self.stop((*changed, *removed))
+        self._stop((*changed, *removed), times)
         for name in (*changed, *removed):
             call.removeProcessGroup(name)
         for name in (*changed, *added):
@@ -171,15 +172,22 @@ class Supervisor:
 
     def stop(self, names: Sequence[str]) -> None:
         """Ask all these programs to stop at once and wait until each has ended (SIGKILL after its time)."""
+        self._stop(names, self._stop_times())
+
+    def _stop(self, names: Sequence[str], times: dict[str, float]) -> None:
         call = self._call(20.0).supervisor
         for name in names:
             call.stopProcessGroup(name, False)
         # Waited for here: asked a second time, the supervisor answers at once for a program that is still stopping.
-        until = time.monotonic() + STOP_S
+        until = time.monotonic() + max((times.get(name, 0.0) for name in names), default=0.0) + KILL_S
         while any(p.name in names and p.state not in ENDED for p in self.programs()):
             if time.monotonic() > until:
                 return
             time.sleep(POLL_S)
+
+    def _stop_times(self) -> dict[str, float]:
+        infos = cast("list[dict[str, Any]]", self._call(5.0).supervisor.getAllConfigInfo())
+        return {info["name"]: float(info["stopwaitsecs"]) for info in infos}
 
     def shutdown(self) -> None:
         """Tell the supervisor to end."""

@@ -26,7 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from shared.local.ports import HOST
 from shared.local.program import Program
-from shared.local.settings import LocalSettings
+from shared.local.settings import CHECKOUT, LocalSettings
 from shared.local.trace_store import Scalar, StoredSpan, TraceStore
 
 NAME = "traces"
@@ -37,9 +37,9 @@ _KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 def program(settings: LocalSettings, port: int) -> Program:
     """The receiver's program."""
     path = settings.state / "traces" / "spans.sqlite"
-    argv = (sys.executable, "-m", "shared.local.traces", "--port", str(port), "--file", str(path))
-    root = str(Path(__file__).resolve().parents[2])
-    return Program(NAME, (*argv, "--keep", str(settings.traces_kept)), {"PYTHONPATH": root}, stop_seconds=3)
+    options = ("--port", str(port), "--file", str(path), "--keep", str(settings.traces_kept))
+    argv = (sys.executable, "-m", "shared.local.traces", *options)
+    return Program(NAME, argv, {"PYTHONPATH": str(CHECKOUT)}, stop_seconds=3)
 
 
 def decode(body: bytes) -> list[StoredSpan]:

@@ -1,0 +1,121 @@
+"""Broker, store and trace receiver: their programs, and when they are ready for services and clients."""
+
+import time
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from shared.local import broker, ports, readiness, store, traces
+from shared.local.credentials import Credentials, load_or_create
+from shared.local.errors import StackCode, StackError
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+from shared.local.stack_file import Stack
+from shared.messages.topics import topics
+from shared.runtime import topic_admin
+from shared.runtime.kafka_config import base
+from shared.runtime.settings import RuntimeSettings
+from shared.storage import bucket
+from shared.storage.errors import StoreUnavailable
+from shared.storage.settings import StorageSettings
+
+ANSWER_S = 5.0
+
+
+def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None]) -> list[Program]:
+    """The programs of the parts that are not the user's own. Raises StackError as `broker.program` and `store.program`.
+
+    ``note`` is told of what takes long.
+    """
+    found: list[Program] = []
+    if not stack.own_broker:
+        at = stack.ports
+        found.append(broker.program(settings, at["kafka"], at["controller"], stack.scratch, note))
+    if not stack.own_store:
+        found.append(store.program(settings, stack.ports, stack.sockets))
+    if not stack.own_traces:
+        found.append(traces.program(settings, stack.ports["traces"]))
+    return found
+
+
+def await_ready(settings: LocalSettings, stack: Stack) -> None:
+    """Return once every part answers real requests, the buckets are there and every partition has a serving leader.
+
+    Raises StackError: PORT_TAKEN, DISK_FULL, SUPERVISOR_FAILED, or <PART>_FAILED with the reason.
+    """
+    supervisor, timeout = stack.supervisor(), settings.start_timeout_s
+    if not stack.own_broker:
+        readiness.wait_until(supervisor, broker.NAME, lambda: ports.answers(stack.ports["kafka"])
+                             and broker_answers(settings, stack, 1.0), StackCode.BROKER_FAILED, timeout)  # fmt: skip
+    elif not broker_answers(settings, stack, ANSWER_S):
+        raise StackError(StackCode.BROKER_FAILED, f"the broker {stack.bootstrap_servers}, named by"
+                         " KAFKA_BOOTSTRAP_SERVERS, does not answer; unset it for a local one")  # fmt: skip
+    s3 = store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region)
+    if not stack.own_store:
+        readiness.wait_until(supervisor, store.NAME, lambda: ports.answers(stack.ports["s3"]) and store.answers(s3),
+                             StackCode.STORE_FAILED, timeout)  # fmt: skip
+    elif refusal := store.refusal(s3, stack.bucket):
+        raise StackError(StackCode.STORE_FAILED, f"the store {stack.s3_endpoint_url}, named by AWS_ENDPOINT_URL_S3,"
+                         f" {refusal}; unset it for a local one")  # fmt: skip
+    if not stack.own_traces:
+        readiness.wait_until(supervisor, traces.NAME, lambda: readiness.serves(stack.ports["traces"], "/healthz"),
+                             StackCode.TRACES_FAILED, timeout)  # fmt: skip
+    try:
+        bucket.ensure(s3, StorageSettings(bucket=stack.bucket))
+    except StoreUnavailable as error:
+        helps = "; the credentials must be allowed to create buckets and to set their lifecycle" * stack.own_store
+        raise StackError(StackCode.STORE_FAILED, f"{error}{helps}") from error
+    _make_topics(settings, stack)
+
+
+def _make_topics(settings: LocalSettings, stack: Stack) -> None:
+    """Make the topics; then wait for the leaders: a new or restarted broker names them before they serve."""
+    runtime = runtime_settings(settings, stack)
+    until = time.monotonic() + settings.start_timeout_s
+    try:
+        topic_admin.apply(runtime)
+        admin = AdminClient(base(runtime, "probe") | {"log_level": 0})
+        wanted = topics(settings.topic_prefix, settings.engines)
+        end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(topic.name, n): end for topic in wanted for n in range(topic.partitions)}
+        while not _leaders_serve(admin, asked, last=time.monotonic() > until):
+            time.sleep(readiness.POLL_S)
+    except KafkaException as error:
+        raise StackError(StackCode.TOPICS_FAILED, f"the topics are not ready: {error.args[0].str()}") from error
+
+
+def _leaders_serve(admin: AdminClient, asked: dict[TopicPartition, OffsetSpec], last: bool) -> bool:
+    """Whether each partition's leader says where it ends. Raises KafkaException when this was the last try."""
+    try:
+        for answer in admin.list_offsets(asked, request_timeout=ANSWER_S).values():
+            answer.result()
+    except KafkaException:
+        if last:
+            raise
+        return False
+    return True
+
+
+def broker_answers(settings: LocalSettings, stack: Stack, timeout: float) -> bool:
+    """Whether the broker answers a metadata request within ``timeout`` seconds and names a live node."""
+    client = AdminClient({**base(runtime_settings(settings, stack), "probe"), "log_level": 0})
+    try:
+        return bool(client.list_topics(timeout=timeout).brokers)
+    except KafkaException:
+        return False
+
+
+def runtime_settings(settings: LocalSettings, stack: Stack) -> RuntimeSettings:
+    """How a client of this stack reaches the broker."""
+    return RuntimeSettings(
+        bootstrap_servers=stack.bootstrap_servers,
+        kafka_properties_file=settings.kafka_properties_file,
+        topic_prefix=settings.topic_prefix,
+        engines=settings.engines,
+    )
+
+
+def credentials_of(stack: Stack) -> Credentials | None:
+    """The local store's credentials; None when another store is used, with the caller's own."""
+    return None if stack.own_store else load_or_create(stack.state_dir)

@@ -6,8 +6,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from shared.cli import console
-from shared.cli.errors import CliError
+from shared.cli import console, environment
+from shared.cli.errors import CliError, ExitCode
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -21,7 +21,7 @@ ORDER = (
 
 
 class Group(TyperGroup):
-    """Turns a CliError from any command into its message and exit code."""
+    """Turns a CliError from any command, and a variable that can't be read, into a message and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
@@ -33,6 +33,11 @@ class Group(TyperGroup):
         except CliError as e:
             console.error(e.message, e.hint)
             raise typer.Exit(int(e.exit_code)) from None
+        except ValueError as e:
+            if not (lines := environment.faults(e)):
+                raise
+            console.error("\n".join(lines), environment.HINT)
+            raise typer.Exit(int(ExitCode.REJECTED)) from None
 
 
 def new_app(help_text: str | None = None) -> typer.Typer:

@@ -1,22 +1,17 @@
 """``lipstage config``: the settings in force, and exports that lead any other client to the same stack."""
 
 import os
-import re
 import shlex
 
 from shared.cli import connection, console
 from shared.cli.errors import Unreachable
+from shared.local.variables import PASSED_ON, SECRET
 
-SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|SESSION|_KEY$|HEADERS|CREDENTIAL", re.IGNORECASE)
-PASSED_ON = re.compile(r"^(LIPSTAGE|OTEL|KAFKA|AWS)_")
 HIDDEN = "(hidden)"
 
 
 def in_force() -> tuple[dict[str, object], dict[str, str]]:
-    """Settings by name as the services read them, and the environment variables they come from; secrets hidden.
-
-    Raises BadUse for a variable that can't be read.
-    """
+    """Settings by name as the services read them, and the environment variables they come from; secrets hidden."""
     from shared.local.settings import LocalSettings
     from shared.storage.settings import StorageSettings
 
@@ -24,7 +19,7 @@ def in_force() -> tuple[dict[str, object], dict[str, str]]:
     for settings in (connection.runtime_settings(), StorageSettings(), LocalSettings()):
         for name, value in settings.model_dump(mode="json").items():
             if value is not None:
-                found.setdefault(name, HIDDEN if SECRET.search(name) and name != "cache_key_file" else value)
+                found.setdefault(name, HIDDEN if SECRET.search(name) else value)
     variables = {
         name: HIDDEN if SECRET.search(name) else value
         for name, value in sorted(os.environ.items())
@@ -53,11 +48,15 @@ def show(as_json: bool) -> None:
 
 
 def print_exports() -> None:
-    """Print ``export NAME=value`` lines with which boto3, librdkafka and OpenTelemetry reach the stack. Prints secrets.
+    """Print lines for a shell with which boto3, librdkafka and OpenTelemetry reach the stack. Prints secrets.
 
-    Raises Unreachable when no local stack runs and the environment names none.
+    Variables of another store's that would be in the way are unset. Raises Unreachable when no local stack runs and the
+    environment names none.
     """
+    before = set(os.environ)
     connection.locate()
+    for name in sorted(before - set(os.environ)):
+        console.say(f"unset {name}")
     for name, value in sorted(os.environ.items()):
         if PASSED_ON.match(name):
             console.say(f"export {name}={shlex.quote(value)}")

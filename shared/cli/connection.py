@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shared.cli.errors import BadUse, Unreachable
+from shared.cli.errors import Unreachable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -18,48 +18,50 @@ if TYPE_CHECKING:
     from shared.storage.settings import StorageSettings
     from shared.telemetry.tracing import Tracing
 
-NAMED_BY_USER = ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_PROPERTIES_FILE", "AWS_ENDPOINT_URL_S3")
-"""Any of these in the environment: the user says where the stack is."""
 ANSWER_S = 8.0
 HINT = "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERVERS and AWS_ENDPOINT_URL_S3"
 
 
-def local_stack() -> "Stack | None":
-    """The local stack of the state folder, when its supervisor answers."""
-    from shared.local import stack
-    from shared.local.settings import LocalSettings
-
-    return stack.running(LocalSettings())
-
-
 def adopt(stack: "Stack") -> None:
     """Make the local stack this process's environment: boto3, OpenTelemetry and our settings read it from there."""
-    from shared.local.stack import credentials_of
+    from shared.local.infrastructure import credentials_of
+    from shared.local.leashed import OTHER_CREDENTIALS
 
     os.environ.update(stack.environment(credentials_of(stack)))
+    if not stack.own_store:
+        for name in OTHER_CREDENTIALS:
+            os.environ.pop(name, None)
 
 
 def locate() -> None:
-    """Have the environment name a broker and a store. Raises Unreachable when there is none."""
-    if any(os.environ.get(name) for name in NAMED_BY_USER):
+    """Have the environment name a broker and a store, and where traces go.
+
+    What it leaves out is the running local stack's, unless broker or store are others than that stack's. Raises
+    Unreachable when there is neither.
+    """
+    from shared.local import stack
+    from shared.local.addresses import is_own
+    from shared.local.settings import LocalSettings
+
+    settings = LocalSettings()
+    broker, store, traces = settings.kafka_bootstrap_servers, settings.s3_endpoint_url, settings.otlp_endpoint
+    if broker and store and traces:
         return
-    stack = local_stack()
-    if stack is None:
-        raise Unreachable("no stack is running here", HINT)
-    adopt(stack)
+    running = stack.running(settings)
+    if running is None:
+        if not broker and not store:
+            raise Unreachable("no stack is running here", HINT)
+    elif not is_own(broker, running.bootstrap_servers, False) and not is_own(store, running.s3_endpoint_url, False):
+        adopt(running)
+        if traces:
+            os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = traces
 
 
 def runtime_settings() -> "RuntimeSettings":
-    """The runtime's settings. Raises BadUse for a variable that can't be read."""
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
+    """The runtime's settings."""
     from shared.runtime.settings import RuntimeSettings
 
-    try:
-        return RuntimeSettings()
-    except (ValidationError, SettingsError) as e:
-        raise BadUse(f"the settings in the environment are wrong: {e}") from None
+    return RuntimeSettings()
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def quiet(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def connect() -> Connection:
-    """Clients to the stack, once broker and store have both answered a real request. Raises Unreachable, BadUse."""
+    """Clients to the stack, once broker and store have both answered a real request. Raises Unreachable."""
     locate()
     return reached()
 

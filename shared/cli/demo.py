@@ -3,15 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.cli import connection, console, order, outcome, tree
-from shared.cli.errors import CliError, ExitCode, Unreachable
+from shared.cli.errors import CliError, ExitCode
 from shared.cli.events import tail
 from shared.cli.submit import submit
 from shared.cli.waiting import wait
+from shared.local.settings import CHECKOUT, LocalSettings
 from shared.messages.events import Done
+from shared.messages.pipeline import STAGES
 
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+if TYPE_CHECKING:
+    from shared.local.stack_file import Stack
+
+SAMPLES = CHECKOUT / "samples"
+ENGINE = "puppet"
 TRACE_PATIENCE_S = 8.0
 
 
@@ -25,22 +32,23 @@ def sample(name: str) -> Path:
 
 @contextmanager
 def borrowed_stack() -> Iterator[None]:
-    """A running stack: the one that is there, else one that is started and stopped again."""
+    """A running stack: the one that is there, else one that is started and stopped again. Raises CliError."""
+    from shared.cli import local_stack
     from shared.local import stack
     from shared.local.errors import StackError
-    from shared.local.settings import LocalSettings
 
     settings = LocalSettings()
     running = stack.running(settings)
     if running is not None:
+        check_able(settings, running)
         connection.adopt(running)
         yield
         return
-    console.note("starting the local stack (the first start fetches the broker's files)")
+    console.note("starting the local stack")
     try:
-        started = stack.up(settings)
+        started = stack.up(settings, note=console.note)
     except StackError as e:
-        raise Unreachable(e.message, "`lipstage doctor` shows what is missing") from None
+        raise local_stack.failed(e) from None
     try:
         connection.adopt(started)
         console.note(f"broker {started.bootstrap_servers}, store {started.s3_endpoint_url}: ready")
@@ -48,6 +56,18 @@ def borrowed_stack() -> Iterator[None]:
     finally:
         console.note("stopping the local stack")
         stack.down(settings)
+
+
+def check_able(settings: LocalSettings, running: "Stack") -> None:
+    """Raise CliError when the running stack could not finish a job: a stage that nobody serves would be waited for."""
+    from shared.local.status import status
+
+    served = {record.stage for record in running.services if record.engine in (None, ENGINE)}
+    if unserved := [stage for stage in STAGES if stage not in served]:
+        scale = " ".join(f"--scale {stage}=1" for stage in unserved)
+        raise CliError(f"the running stack has no replica of {', '.join(unserved)}", f"`lipstage up {scale}` starts it")
+    if ill := [f"{part.name} ({part.detail})" for part in status(settings) if not part.healthy]:
+        raise CliError(f"the running stack is not healthy: {', '.join(ill)}", "`lipstage up` mends it or says why not")
 
 
 def run(target: Path) -> ExitCode:

@@ -61,7 +61,6 @@ ADVICE: dict[Code, str] = {
     Code.AUDIO_EMPTY: "The recording holds no sound samples; record it again.",
     Code.AUDIO_TOO_SHORT: "The speech must last at least 0.2 seconds.",
     Code.AUDIO_TOO_LONG: "Cut the speech into shorter parts, or raise the limit of the deployment.",
-    Code.INTERNAL: "This is a fault on our side; `lipstage trace JOB` shows where it happened.",
     Code.CRASH_LOOP: "The work broke down several times; `lipstage logs` shows why. Other input may work.",
     Code.POISON: "An internal message was unreadable; it is kept on the dead-letter topic.",
     Code.ARTIFACT_MISSING: "Intermediate files are gone from storage; submit the job again.",
@@ -70,7 +69,7 @@ ADVICE: dict[Code, str] = {
     Code.NO_SPACE: "The machine that renders has no free disk left; `lipstage doctor` shows how much it needs.",
     Code.STORE_UNAVAILABLE: "The object store did not answer for too long; check it and submit the job again.",
 }
-"""What a user can do, for every code that can end a job."""
+"""What a user can do, for every code that can end a job; INTERNAL is told with the job it concerns."""
 
 
 def advice(code: Code | str) -> str | None:

@@ -11,9 +11,6 @@ from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
 
-SCAN = 50_000
-"""Events that are read by default; about 30 to 60 belong to one job."""
-
 
 def gather(events: Iterable[AnyEvent]) -> list[JobState]:
     """The jobs these events tell of, newest first."""
@@ -24,18 +21,18 @@ def gather(events: Iterable[AnyEvent]) -> list[JobState]:
     return sorted(jobs.values(), key=lambda job: (job.first_ms, job.job_id), reverse=True)
 
 
-def recent(connection: Connection, scan_records: int = SCAN) -> list[JobState]:
+def recent(connection: Connection, scan_records: int) -> list[JobState]:
     """Jobs of the newest events, newest first. Raises Unreachable."""
     return gather(scan(connection, positions(connection, scan_records)))
 
 
-def known(connection: Connection, job_id: str, scan_records: int = SCAN) -> JobState | None:
+def known(connection: Connection, job_id: str, scan_records: int) -> JobState | None:
     """One job from the newest events of its partition; None when they do not tell of it. Raises Unreachable."""
     events = (e for e in scan(connection, positions(connection, scan_records, job_id)) if e.job_id == job_id)
     return next(iter(gather(events)), None)
 
 
-def looked_up(connection: Connection, job_id: str, tenant: str, scan_records: int = SCAN) -> JobState:
+def looked_up(connection: Connection, job_id: str, tenant: str, scan_records: int) -> JobState:
     """As ``known``, else from the end that the store keeps. Raises CliError when nobody knows the job."""
     job = known(connection, job_id, scan_records)
     if job is None or job.end is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from shared.cli import console, history, outcome
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
-from shared.cli.events import positions, tail
+from shared.cli.events import positions
 from shared.cli.job_state import JobState
 from shared.cli.local_files import writable_target
 from shared.cli.order import checked_job_id
@@ -24,7 +24,6 @@ def watch(job_id: str, tenant: str, timeout_s: float | None, scan: int, as_json:
         end = history.stored_end(to, tenant, job_id)
         if end is not None:
             # Its events have been deleted by now; the store still knows.
-            start = tail(to, job_id)
             console.emit_json(outcome.as_json(end)) if as_json else outcome.report(end)
             return outcome.exit_code(end)
         if known is None:

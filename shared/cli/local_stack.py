@@ -28,7 +28,8 @@ def parse_scale(texts: list[str]) -> dict[str, int]:
     return found
 
 
-def _failed(error: StackError) -> CliError:
+def failed(error: StackError) -> CliError:
+    """How a command ends that could not start or stop the stack: 2 for a wrong --scale, else 1."""
     if error.code == StackCode.BAD_SCALE:
         return BadUse(error.message)
     return CliError(f"{error.code}: {error.message}")
@@ -37,12 +38,12 @@ def _failed(error: StackError) -> CliError:
 def up(texts: list[str], as_json: bool) -> None:
     """Start or mend the local stack and print where it is. Raises CliError."""
     scale = parse_scale(texts)
-    if not as_json:
-        console.note("starting the local stack (the first start fetches the broker's files)")
+    note = (lambda _: None) if as_json else console.note
+    note("starting the local stack")
     try:
-        started = stack.up(LocalSettings(), scale)
+        started = stack.up(LocalSettings(), scale, note=note)
     except StackError as e:
-        raise _failed(e) from None
+        raise failed(e) from None
     rows = {
         "kafka": started.bootstrap_servers,
         "s3": started.s3_endpoint_url,
@@ -62,7 +63,7 @@ def down(purge: bool) -> None:
     try:
         stack.down(LocalSettings(), purge)
     except StackError as e:
-        raise _failed(e) from None
+        raise failed(e) from None
     console.say("stopped; all data deleted" if purge else "stopped")
 
 

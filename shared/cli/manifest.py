@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.cli import assignments
 from shared.cli.errors import BadUse
+from shared.cli.local_files import found_at
 from shared.cli.order import Order, new_job_id
 
 MAX_SHOWN = 20
@@ -21,8 +22,10 @@ def read(path: Path, defaults: assignments.Fields, check: Check) -> list[Order]:
     parameters as for ``--set``; an empty cell is left out. JSONL: one object a line, ``portrait`` and ``speech`` as
     paths, the rest as in a request. Raises BadUse with every faulty line.
     """
-    if not path.is_file():
+    if found_at(path, "manifest") is None:
         raise BadUse(f"the manifest {path} does not exist")
+    if not path.is_file():
+        raise BadUse(f"the manifest {path} is not a regular file")
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _jsonl_rows(path)
     batch, orders, faults = new_job_id(), [], []
     seen: dict[str, int] = {}

@@ -3,7 +3,7 @@
 import dataclasses
 
 from shared.cli import console
-from shared.cli.connection import connect, locate, runtime_settings
+from shared.cli.connection import connect, locate
 from shared.cli.errors import BadUse, CliError, ExitCode
 from shared.messages.pipeline import STAGES
 
@@ -19,7 +19,6 @@ def stage(name: str, engine: str | None) -> int:
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
-    runtime_settings()
     from shared.runtime.service import serve
 
     return serve(name, engine)
@@ -27,9 +26,15 @@ def stage(name: str, engine: str | None) -> int:
 
 def topics_diff(as_json: bool) -> ExitCode:
     """Print the differences between wanted and found topics."""
+    from confluent_kafka import KafkaException
+
     from shared.runtime import topic_admin
 
-    changes = topic_admin.diff(connect().settings)
+    to = connect()
+    try:
+        changes = topic_admin.diff(to.settings)
+    except KafkaException as e:
+        raise CliError(f"the broker refuses: {e.args[0].str()}") from None
     _print_changes([dataclasses.asdict(c) for c in changes], as_json, "the topics are as they should be")
     return ExitCode.FAILED if changes else ExitCode.DONE
 

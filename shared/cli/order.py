@@ -15,7 +15,7 @@ from shared.messages.admission import check_engine_params, check_tenant
 from shared.messages.codes import Code, Rejected
 from shared.messages.parsing import parse_request
 from shared.messages.refs import InputRef
-from shared.messages.request import JOB_ID, RenderRequest
+from shared.messages.request import JOB_ID, NAME, RenderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,9 @@ def checked(
     local_files.checked(speech, "speech", max_speech_mb)
     complete = {"tenant": "default", **fields}
     job_id = str(complete.setdefault("job_id", new_job_id()))
-    pending = InputRef(key=f"{complete['tenant']}/pending")
+    # A tenant that can be none is not a key's to complain about: the request's own reader names the field.
+    tenant = str(complete["tenant"])
+    pending = InputRef(key=f"{tenant if re.fullmatch(NAME, tenant) else 'default'}/pending")
     try:
         request = _request(complete, pending, pending)
         check_tenant(request)
@@ -80,4 +82,11 @@ def checked_job_id(text: str) -> str:
     """A text that can be a job's id. Raises BadUse."""
     if re.fullmatch(JOB_ID, text) is None:
         raise BadUse(f"{text!r} is no job id", "a job id has 1 to 64 of A-Z, a-z, 0-9, _ and -")
+    return text
+
+
+def checked_tenant(text: str) -> str:
+    """A text that can be a tenant's name. Raises BadUse."""
+    if re.fullmatch(NAME, text) is None:
+        raise BadUse(f"{text!r} is no tenant", "a tenant has 1 to 63 of a-z, 0-9, _ and -, and no sign in front")
     return text

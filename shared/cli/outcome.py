@@ -21,7 +21,7 @@ def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=".lipstage-", dir=target.parent)
     except OSError as e:
         raise CliError(f"{target} can't be written: {e.strerror}") from None
     os.close(handle)

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from opentelemetry.trace import SpanKind
 
 from shared.cli.connection import Connection
-from shared.cli.errors import CliError, Unreachable
+from shared.cli.errors import BadUse, CliError, Unreachable
 from shared.cli.order import Order
 from shared.messages.identity import request_id
 from shared.messages.refs import InputRef
@@ -39,7 +39,9 @@ class Submitted:
 
 def upload(connection: Connection, path: Path, key: str) -> InputRef:
     """Put one file into the input bucket; the reference carries the digest taken while it was sent."""
-    bucket = connection.storage_settings.input_buckets[ALIAS]
+    bucket = connection.storage_settings.input_buckets.get(ALIAS)
+    if bucket is None:
+        raise BadUse(f"files are uploaded to the input bucket {ALIAS!r}; there is none", "see LIPSTAGE_INPUT_BUCKETS")
     content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     with HashingReader(path) as body, store_errors(f"uploading {path.name}"):
         connection.s3.upload_fileobj(
@@ -56,7 +58,8 @@ def upload(connection: Connection, path: Path, key: str) -> InputRef:
 def submit(connection: Connection, order: Order) -> Submitted:
     """Upload and send; returns once the broker has the record.
 
-    Raises Unreachable when broker or store does not take it, CliError when the broker refuses it.
+    Raises Unreachable when broker or store does not take it, CliError when the broker refuses it, BadUse when no bucket
+    is there to upload to.
     """
     topic = connection.settings.topic(REQUESTS)
     tracer = connection.tracing.tracer

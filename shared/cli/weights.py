@@ -1,11 +1,13 @@
 """Shipped model weights: what there is, and whether it is what was committed."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = Path(__file__).resolve().parents[2] / "stages"
+from shared.local.jars import sha256_of
+from shared.local.settings import CHECKOUT
+
+STAGES = CHECKOUT / "stages"
 MANIFEST = "weights.json"
 
 
@@ -27,9 +29,7 @@ class WeightsFile:
         size = self.path.stat().st_size
         if size != self.size:
             return f"{size} bytes instead of {self.size}"
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return None if digest == self.sha256 else "its SHA-256 differs"
+        return None if sha256_of(self.path) == self.sha256 else "its SHA-256 differs"
 
 
 def shipped(stages: Path = STAGES) -> list[WeightsFile]:

@@ -222,7 +222,7 @@ def test_interrupt_cancels_the_job(deployment: Connection, portrait: Path, speec
     assert f"cancelling job {_job(message)}" in rest
     cancel = next(records(deployment, "render.cancel"))
     assert cancel.key() == message.key()
-    assert json.loads(cancel.value()).keys() == {"job_id", "at_ms"}
+    assert json.loads(cancel.value()).keys() == {"job_id", "tenant", "at_ms"}
 
 
 def test_jobs_job_watch_and_fetch(deployment: Connection, lipstage: Lipstage, tmp_path: Path) -> None:

@@ -9,9 +9,18 @@ from shared.cli.app import JOBS, app
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Tenant = Annotated[str, typer.Option("--tenant", help="Tenant the job belongs to.")]
+
+
+def _tenant(text: str) -> str:
+    from shared.cli.order import checked_tenant
+
+    return checked_tenant(text)
+
+
+Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Tenant the job belongs to.")]
 Scan = Annotated[int, typer.Option(min=1, help="Read at most so many of the newest events.")]
 SCAN = 50_000
+"""About 30 to 60 events belong to one job."""
 
 
 @app.command(rich_help_panel=JOBS)

@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JARS := $(CURDIR)/.lipstage/jars
 DEMO := $(VENV)/.demo-ready
 DEV := $(VENV)/.dev-ready
 
@@ -15,17 +14,20 @@ setup: $(DEMO) ## The environment and the broker's jars; a repeat needs no netwo
 
 setup-dev: $(DEV) ## The same, and what tests and lint need
 
+# Without ensurepip (Debian: python3-venv) the command leaves half an environment, which would count as made.
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipstage needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# The project runs from its checkout: a .pth file makes it importable, a launcher makes it a command.
+# The project runs from its checkout: a .pth file makes it importable, a launcher makes it a command and puts it before
+# any other package of the name `shared`.
 $(DEMO): requirements/demo.txt Makefile shared/local/kafka-jars.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
 	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
-	printf '#!%s\nimport sys\nfrom shared.cli.main import main\nsys.exit(main())\n' '$(CURDIR)/$(BIN)/python' > $(BIN)/lipstage
+	printf '#!%s\nimport sys\nsys.path.insert(0, "%s")\nfrom shared.cli.main import main\nsys.exit(main())\n' \
+	  '$(CURDIR)/$(BIN)/python' '$(CURDIR)' > $(BIN)/lipstage
 	chmod +x $(BIN)/lipstage
-	LIPSTAGE_JARS_DIR=$(JARS) $(BIN)/python -m shared.local.jars
+	$(BIN)/python -m shared.local.jars
 	touch $@
 
 $(DEV): $(DEMO) requirements/dev.txt
@@ -52,7 +54,7 @@ format: setup-dev ## Apply ruff's format and safe fixes
 	$(BIN)/ruff format .
 
 test: lint ## Lint and every test, on the real broker and store
-	LIPSTAGE_JARS_DIR=$(JARS) $(BIN)/python -m pytest --cov=shared --cov=stages --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --cov=shared --cov=stages --cov-report=term:skip-covered
 
 # Extras stay in the pins: pip's hash mode takes `coverage[toml]` for unpinned where only `coverage` is, as soon as a newer
 # release appears.
@@ -66,4 +68,4 @@ requirements: ## Compile the hash-pinned requirement files anew
 
 clean: ## Stop the stack and remove everything made here
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down
-	rm -rf $(VENV) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf $(VENV) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results

@@ -66,6 +66,9 @@ def await_ready(settings: LocalSettings, stack: Stack) -> None:
     except StoreUnavailable as error:
         helps = "; the credentials must be allowed to create buckets and to set their lifecycle" * stack.own_store
         raise StackError(StackCode.STORE_FAILED, f"{error}{helps}") from error
+    if not stack.own_store:
+        readiness.wait_until(supervisor, store.NAME, lambda: store.takes(s3, stack.bucket),
+                             StackCode.STORE_FAILED, timeout)  # fmt: skip
     _make_topics(settings, stack)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "store"
 LISTENERS = ("master", "volume", "filer", "s3", "admin")
 """Each has an HTTP and a gRPC port; the store opens all of them even where the part is switched off."""
+PROBE = "up/probe"
 PORTS = tuple(f"{listener}{suffix}" for listener in LISTENERS for suffix in ("", ".grpc"))
 
 
@@ -77,6 +78,16 @@ def answers(s3: "S3Client") -> bool:
     """Whether our own store answers a signed request, its filer included."""
     try:
         s3.list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def takes(s3: "S3Client", bucket: str) -> bool:
+    """Whether an object can be written; for seconds after a start the store reads, but knows no volume to write to."""
+    try:
+        s3.put_object(Bucket=bucket, Key=PROBE, Body=b"")
+        s3.delete_object(Bucket=bucket, Key=PROBE)
     except (BotoCoreError, ClientError):
         return False
     return True

@@ -13,6 +13,7 @@ from shared.runtime.announcer import Subject
 from shared.runtime.patience import Patience
 from shared.runtime.record import Record
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.side_by_side import side_by_side
 from shared.runtime.store import Store
 from shared.storage import keys, markers
 from shared.storage.errors import InputError, InputTooLarge
@@ -116,14 +117,14 @@ def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings
 
     Raises Rejected, StoreUnavailable.
     """
-    for field, ref, limit in (
-        ("portrait", request.portrait, settings.max_portrait_mb),
-        ("speech", request.speech, settings.max_speech_mb),
-    ):
-        _check_input(field, ref, request.tenant, limit * MIB, store, patience)
+    wanted = (
+        ("portrait", request.portrait, settings.max_portrait_mb * MIB),
+        ("speech", request.speech, settings.max_speech_mb * MIB),
+    )
+    side_by_side(lambda of: _check_input(*of, tenant=request.tenant, store=store, patience=patience), wanted)
 
 
-def _check_input(field: str, ref: InputRef, tenant: str, limit: int, store: Store, patience: Patience) -> None:
+def _check_input(field: str, ref: InputRef, limit: int, *, tenant: str, store: Store, patience: Patience) -> None:
     try:
         head = patience(lambda: store.inputs.head(ref, tenant))
         if head.size > limit:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import structlog
+
 from shared.messages.codes import Rejected
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import Product, RenderTask, Warned
@@ -16,15 +18,18 @@ from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
 from shared.runtime.sequences import Downloads, Uploads
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.side_by_side import side_by_side
 from shared.runtime.slot_process import SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys
-from shared.storage.errors import ArtifactMissing, InputError
+from shared.storage.errors import ArtifactMissing, InputError, StoreUnavailable
 from shared.storage.manifest import read_manifest
 from shared.storage.space import require_free
+
+log = structlog.get_logger()
 
 
 class JobCancelled(Exception):
@@ -57,6 +62,8 @@ class Attempt:
     """Folder for the attempt's own, which is removed when the attempt ends."""
     id: str = field(default_factory=lambda: uuid4().hex)
     prefix: str = ""
+    digest: str | None = None
+    """Under which the cache is to know the product; None for one that is not cacheable, or comes from there."""
 
     def run(self) -> Product:
         """The stage's product, stored.
@@ -78,15 +85,12 @@ class Attempt:
                 if cached is not None:
                     self.reports.cached(self.spec, cached)
                     return cached.model_copy(update={"attempt": self.id, "seconds": time.monotonic() - start})
+                self.digest = digest
                 self.prefix = keys.cache_prefix(tenant, stage, digest, self.id)
             else:
                 self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
             product = self._work(scratch, inputs)
-            product = product.model_copy(update={"seconds": time.monotonic() - start})
-            if digest is not None:
-                self.patience(lambda: self.store.cache.store(tenant, stage, digest, product))
-                self.prefix = ""  # The cache's now: another job may have begun on it, whoever wins this one.
-            return product
+            return product.model_copy(update={"seconds": time.monotonic() - start})
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -96,19 +100,23 @@ class Attempt:
         folder.mkdir()
         paths: dict[str, Path] = {}
         digests: dict[str, str] = {}
-        for role, source in self.spec.inputs.items():
+
+        def fetch(item: tuple[str, str]) -> None:
+            role, source = item
             path = folder / role
             with self.reports.span("artifact.get", {"artifact.role": role}) as span:
                 if source.startswith("request."):
                     digests[role], size = self._fetch_input(source.removeprefix("request."), path)
                 else:
                     ref = self._artifact(source)
-                    self.patience(lambda r=ref, p=path: self.store.artifacts.get(r, p))  # type: ignore[misc]
+                    self.patience(lambda: self.store.artifacts.get(ref, path))
                     digests[role], size = ref.sha256, ref.size
                 span.set_attribute("artifact.bytes", size)
             self.reports.bytes("get", size)
             path.chmod(0o444)
             paths[role] = path
+
+        side_by_side(fetch, self.spec.inputs.items())
         return paths, digests
 
     def _fetch_input(self, name: str, path: Path) -> tuple[str, int]:
@@ -194,14 +202,25 @@ class Attempt:
                 raise HandlerBroken(ending)
 
     def _store_files(self, ending: records.Finished, folder: WorkFolder) -> dict[str, ArtifactRef]:
-        artifacts: dict[str, ArtifactRef] = {}
-        for role, name in ending.files.items():
+        def put(item: tuple[str, str]) -> tuple[str, ArtifactRef]:
+            role, name = item
             key = keys.within(self.prefix, Path(name).name)
             with self.reports.span("artifact.put", {"artifact.role": role}) as span, folder.opened(name) as path:
-                artifacts[role] = self.patience(lambda p=path, k=key: self.store.artifacts.put(p, k))  # type: ignore[misc]
-                span.set_attribute("artifact.bytes", artifacts[role].size)
-            self.reports.bytes("put", artifacts[role].size)
-        return artifacts
+                ref = self.patience(lambda: self.store.artifacts.put(path, key))
+                span.set_attribute("artifact.bytes", ref.size)
+            self.reports.bytes("put", ref.size)
+            return role, ref
+
+        return dict(side_by_side(put, ending.files.items()))
+
+    def remember(self, product: Product) -> None:
+        """Let the cache know a product that won; best effort, the job has gone on already."""
+        if self.digest is None:
+            return
+        try:
+            self.store.cache.store(self.task.request.tenant, self.spec.name, self.digest, product)
+        except StoreUnavailable as e:
+            log.info("product_not_cached", error=str(e))
 
     def discard(self) -> None:
         """Delete what this attempt stored: it lost, or failed."""

@@ -193,19 +193,23 @@ class Flow:
             raise JobCancelled
         if self._spec.name == STAGES[0]:
             announcer.accepted(subject, task.request.engine)
-        product = self._handoff.completed(task)
+        product, won = self._handoff.completed(task), None
         if product is None:
             attempt, made = self._attempts(task, lease, child, announcer, span)
             if self._spec.name == STAGES[0]:
                 made = made.model_copy(update={"warnings": (*advice(task.request), *made.warnings)})
             claim = self._handoff.complete(task, made)
-            if not claim.won:
+            if claim.won:
+                won = attempt
+            else:
                 self._discard(attempt)
             product = claim.winner
         announcer.finished(subject, product)
         if not lease.held:
             raise LeaseLost
         self._handoff.hand_on(task.with_product(self._spec.name, product), announcer)
+        if won is not None:
+            won.remember(product)
 
     def _attempts(
         self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import structlog
 from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
 
 from shared.messages import headers as message_headers
 from shared.messages.events import Done
@@ -91,7 +92,10 @@ class Handoff:
         )
         announcer.settle()
         if isinstance(event, Done):
-            self._summarise(task, event)
+            try:
+                self._summarise(task, event)
+            except (KeyError, ValidationError) as e:  # A fact is missing: the job is done all the same.
+                log.warning("render_not_summarised", error=type(e).__name__)
         self.sweep(task)
 
     def _delivered(self, task: RenderTask) -> Mapping[str, ArtifactRef]:

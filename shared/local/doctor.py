@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RACERS = 8
 RACES = 5
 TIMEOUT_S = 10.0
+RACE_TIMEOUT_S = 30.0
+"""SeaweedFS lets losers of a race wait for its lock by whole seconds."""
 
 
 def doctor(settings: LocalSettings) -> list[Check]:
@@ -86,7 +88,7 @@ def _topics(runtime: RuntimeSettings) -> Check:
 
 def _store(at: Stack) -> list[Check]:
     mend = "check AWS_* and LIPSTAGE_BUCKET" if at.own_store else "lipstage logs store; lipstage up"
-    client = store.client(at.s3_endpoint_url, credentials_of(at), at.region, timeout=TIMEOUT_S)
+    client = store.client(at.s3_endpoint_url, credentials_of(at), at.region, RACE_TIMEOUT_S)
     try:
         return [conditional_put(client, at.bucket, at.s3_endpoint_url)]
     except ClientError as error:

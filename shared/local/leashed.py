@@ -32,7 +32,8 @@ def main(program_file: str) -> None:
     program = json.loads(Path(program_file).read_text())
     leash(int(Path(program["supervisor"]).read_text()))
     environment = {**os.environ, **program["env"]}
-    secrets = json.loads(Path(program["secrets"]).read_text())
+    wants_secrets = program["with_credentials"] or program["with_cache_key"]
+    secrets = json.loads(Path(program["secrets"]).read_text()) if wants_secrets else {}
     if program["with_credentials"]:
         environment["AWS_ACCESS_KEY_ID"] = secrets["access_key"]
         environment["AWS_SECRET_ACCESS_KEY"] = secrets["secret_key"]

@@ -1,6 +1,9 @@
-"""A command line in this process, files it can take, and a deployment of its own on the real stack."""
+"""A command line, in this process or in one of its own, files it can take, and deployments on the real stack."""
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +15,15 @@ from typer.testing import CliRunner
 
 from shared.cli.connection import Connection, connect
 from shared.cli.main import app
+from tests.conftest import ROOT
+from tests.pipeline.conftest import client, pipeline
+
+__all__ = ["client", "pipeline"]
+NAMED = (
+    *("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_PROPERTIES_FILE", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LIPSTAGE_STATE_DIR", "LIPSTAGE_TOPIC_PREFIX"),
+)
+"""What leads to a stack."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,20 @@ class Lipstage:
         return Ran(result.exit_code, result.stdout, result.stderr)
 
 
+def alone(*arguments: object, **environment: object) -> Ran:
+    """Run the command line as a process of its own, with nothing in its environment that leads to a stack but this."""
+    variables = {name: value for name, value in os.environ.items() if name not in NAMED}
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.cli.main", *map(str, arguments)],
+        env=variables | {name: str(value) for name, value in environment.items()},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def lipstage() -> Lipstage:
     return Lipstage()
@@ -59,7 +85,7 @@ def speech(tmp_path: Path) -> Path:
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment without any stack: whoever contacts one fails with exit code 3."""
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_PROPERTIES_FILE", "AWS_ENDPOINT_URL_S3"):
+    for name in NAMED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(tmp_path / "no-stack"))
 

@@ -1,0 +1,119 @@
+"""What is wrong with the environment is one line and the right exit code, never a traceback."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tests.cli.conftest import Lipstage, alone
+from tests.conftest import Infrastructure
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("command", ["status", "up", "down", "doctor", "logs", "demo", "jobs"])
+def test_an_unreadable_port(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("LIPSTAGE_KAFKA_PORT", "abc")
+    ran = lipstage(command)
+    assert ran.code == 2
+    assert "LIPSTAGE_KAFKA_PORT: Input should be a valid integer" in ran.err
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS is no JSON"),
+        ("LIPSTAGE_INPUT_BUCKETS", '{"inputs": "lipstage"}', "must not name the artifact bucket"),
+        ("LIPSTAGE_TRIES", "0", "LIPSTAGE_TRIES: Input should be greater"),
+        ("KAFKA_PROPERTIES_FILE", "/no/such", "KAFKA_PROPERTIES_FILE can't be read: No such file"),
+    ],
+)
+def test_unreadable_variables(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    ran = lipstage("config")
+    assert ran.code == 2
+    assert words in ran.err
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_tenant_that_can_be_none(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+    jobs = [[command, "j"] for command in ("watch", "job", "cancel", "purge")]
+    for command in (["render", portrait, speech, "-o", tmp_path / "x.mp4"], ["submit", portrait, speech], *jobs):
+        ran = lipstage(*command, "--tenant", "../x")
+        assert (ran.code, "tenant" in ran.err) == (2, True), command
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_names_that_are_too_long(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+    long = "x" * 300
+    for command in (["render", long, speech, "-o", "x.mp4"], ["render", portrait, long, "-o", "x.mp4"],
+                    ["render", portrait, speech, "-o", long], ["submit", "--batch", long]):  # fmt: skip
+        ran = lipstage(*command)
+        assert (ran.code, "can't be used: File name too long" in ran.err) == (2, True), command
+
+
+def test_a_deployment_without_the_inputs_alias(
+    stack: Infrastructure, lipstage: Lipstage, portrait: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTAGE_INPUT_BUCKETS", '{"media": "somewhere"}')
+    ran = lipstage("submit", portrait, speech)
+    assert (ran.code, "LIPSTAGE_INPUT_BUCKETS" in ran.err) == (2, True)
+
+
+@pytest.fixture
+def taken() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        yield holder
+
+
+def test_doctor_names_what_is_wrong_here(stack: Infrastructure, tmp_path: Path, taken: socket.socket) -> None:
+    port = taken.getsockname()[1]
+    ran = alone("doctor", "--json", LIPSTAGE_STATE_DIR=tmp_path / "s", LIPSTAGE_JARS_DIR=tmp_path / "jars",
+                LIPSTAGE_KAFKA_PORT=port, LIPSTAGE_DISK_MIN_MB=10**9)  # fmt: skip
+    assert ran.code == 1
+    wrong = {check["name"]: check for check in ran.json if check["level"] == "fail"}
+    assert set(wrong) == {"ports", "broker files", "disk"}
+    assert str(port) in wrong["ports"]["found"]
+    assert "LIPSTAGE_KAFKA_PORT" in wrong["ports"]["mend"]
+    assert "missing" in wrong["broker files"]["found"]
+    assert not (tmp_path / "s").exists(), "looking makes nothing"
+
+
+def test_doctor_looks_at_the_parts_that_the_environment_names(stack: Infrastructure, tmp_path: Path) -> None:
+    """Another folder without a stack; the session's broker and store are this user's own."""
+    named = {name: value for name, value in stack.environment.items() if name.startswith(("KAFKA", "AWS", "OTEL"))}
+    good = alone("doctor", "--json", LIPSTAGE_STATE_DIR=tmp_path / "s", **named)
+    found = {check["name"]: check for check in good.json}
+    assert good.code == 0
+    assert [found[name]["level"] for name in ("broker", "topics", "store", "traces")] == ["ok"] * 4
+    assert "version 4.0 or newer" in found["broker"]["found"]
+    assert "broker files" not in found, "no local broker, no jars"
+    bad = named | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "AWS_SECRET_ACCESS_KEY": "wrong",
+                   "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}  # fmt: skip
+    ran = alone("doctor", "--json", LIPSTAGE_STATE_DIR=tmp_path / "s", **bad)
+    levels = {check["name"]: check["level"] for check in ran.json}
+    assert ran.code == 1
+    assert (levels["broker"], levels["store"], levels["traces"]) == ("fail", "fail", "warn")
+
+
+def test_up_that_fails_is_code_1(tmp_path: Path, taken: socket.socket) -> None:
+    port = taken.getsockname()[1]
+    ran = alone("up", LIPSTAGE_STATE_DIR=tmp_path / "s", LIPSTAGE_KAFKA_PORT=port)
+    assert (ran.code, f"PORT_TAKEN: port {port} for kafka is taken" in ran.err) == (1, True)
+    ran = alone("demo", "-o", tmp_path / "x.mp4", LIPSTAGE_STATE_DIR=tmp_path / "s", LIPSTAGE_KAFKA_PORT=port)
+    assert (ran.code, "PORT_TAKEN" in ran.err) == (1, True), "the same rule"
+
+
+def test_topics_diff_on_a_broker_that_refuses(
+    stack: Infrastructure, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    monkeypatch.setattr("shared.runtime.topic_admin.diff", refuse)
+    ran = lipstage("topics", "diff")
+    assert (ran.code, "the broker refuses" in ran.err) == (1, True)

@@ -1,0 +1,176 @@
+"""up, status, logs, doctor, trace, config and the example, on the session's services."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import av
+import pytest
+
+from shared.local import processes
+from shared.local import stack as local
+from shared.messages.pipeline import STAGES
+from tests.cli.conftest import NAMED, Lipstage
+from tests.conftest import ROOT
+from tests.pipeline.client import Client
+from tests.pipeline.conftest import Pipeline, spoken, unseen_start
+
+
+def pids(lipstage: Lipstage) -> dict[str, int]:
+    return {part["name"]: part["pid"] for part in lipstage("status", "--json").json}
+
+
+def lags(lipstage: Lipstage) -> dict[str, int]:
+    return {part["name"]: part["lag"] for part in lipstage("status", "--json").json}
+
+
+@pytest.fixture(scope="module")
+def portrait_key(client: Client) -> str:
+    return client.upload((ROOT / "samples" / "portrait.png").read_bytes())
+
+
+def test_up_in_a_shell_that_has_the_exports_keeps_every_process(pipeline: Pipeline, lipstage: Lipstage) -> None:
+    """This process has them: what they name is the stack's own, not somebody else's."""
+    assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == pipeline.stack.bootstrap_servers
+    before = pids(lipstage)
+    ran = lipstage("up", "--json")
+    assert ran.code == 0
+    assert ran.json["kafka"] == pipeline.stack.bootstrap_servers
+    assert {"broker", "store", "traces"} < set(before)
+    assert pids(lipstage) == before
+    assert lipstage("up").out.splitlines()[0].split() == ["kafka", pipeline.stack.bootstrap_servers]
+
+
+def test_status_shows_every_part(pipeline: Pipeline, client: Client, lipstage: Lipstage) -> None:
+    ran = lipstage("status", "--json")
+    assert ran.code == 0
+    parts = {part["name"]: part for part in ran.json}
+    assert set(parts) == {"broker", "store", "traces", *(record.name for record in pipeline.stack.services)}
+    assert all(part["healthy"] and part["port"] and part["pid"] and part["memory_mb"] > 0 for part in parts.values())
+    assert [parts[record.name]["kind"] for record in pipeline.stack.services] == ["service"] * len(STAGES)
+    assert [parts[record.name]["lag"] for record in pipeline.stack.services] == [0] * len(STAGES)
+    assert parts["broker"]["lag"] is None
+    table = lipstage("status").out.splitlines()
+    assert table[0].split() == ["PART", "KIND", "HEALTH", "PORT", "PID", "MEMORY", "LAG", "STATE"]
+    assert next(line.split()[:3] for line in table if line.startswith("audio-0")) == ["audio-0", "service", "ok"]
+
+
+def test_a_stage_keeps_the_replicas_it_was_given(pipeline: Pipeline, lipstage: Lipstage, tmp_path: Path) -> None:
+    try:
+        assert lipstage("up", "--scale", "encode=0").code == 0
+        assert "encode-0" not in pids(lipstage)
+        refused = lipstage("demo", "-o", tmp_path / "x.mp4")
+        assert (refused.code, "no replica of encode" in refused.err) == (1, True)
+        assert lipstage("up").code == 0
+        assert "encode-0" not in pids(lipstage), "a plain up changes no replica count"
+    finally:
+        assert lipstage("up", "--scale", "encode=1").code == 0
+    assert "encode-0" in pids(lipstage)
+
+
+def test_a_service_at_work_ends_its_task_before_it_is_scaled_away(
+    pipeline: Pipeline, client: Client, portrait_key: str
+) -> None:
+    job = client.submit(portrait_key, client.upload(spoken(4.0, unseen_start())), params={"min_resolution": 512})
+    client.started(job, "infer")
+    try:
+        local.up(pipeline.infrastructure.settings, {"infer": 0})
+        client.until(lambda: ("finished", "infer") in [(e.type, e.stage) for e in client.events[job]], 10, [job])
+    finally:
+        local.up(pipeline.infrastructure.settings, {"infer": 1})
+    client.done(job)
+    starts = [e.body["attempt"] for e in client.events[job] if (e.type, e.stage) == ("started", "infer")]
+    assert starts == [1]
+
+
+def test_a_part_that_hangs_fails_status_and_demo(
+    pipeline: Pipeline, client: Client, lipstage: Lipstage, portrait_key: str, tmp_path: Path
+) -> None:
+    hung = processes.identify(pids(lipstage)["face-0"])
+    assert hung is not None
+    processes.kill(hung, signal.SIGSTOP)
+    try:
+        ran = lipstage("status")
+        assert (ran.code, [line.split()[2] for line in ran.out.splitlines() if "face-0" in line]) == (1, ["DOWN"])
+        refused = lipstage("demo", "-o", tmp_path / "x.mp4")
+        assert (refused.code, "face-0 (running" in refused.err) == (1, True)
+        job = client.submit(portrait_key, client.upload(spoken(0.5)))
+        client.until(lambda: lags(lipstage)["face-0"] == 1, 30, [job])
+    finally:
+        processes.kill(hung, signal.SIGCONT)
+    client.done(job)
+    client.until(lambda: lags(lipstage)["face-0"] == 0, 30)
+
+
+def test_logs(pipeline: Pipeline, lipstage: Lipstage) -> None:
+    assert {"broker", "store", "traces", "audio-0", "infer-puppet-0"} <= set(lipstage("logs").out.split())
+    shown = lipstage("logs", "audio-0")
+    assert '"event": "service_started"' in shown.out or '"event":"service_started"' in shown.out
+    assert len(lipstage("logs", "audio-0", "-n", "1").out.splitlines()) == 1
+    assert lipstage("logs", "infer").out == lipstage("logs", "infer-puppet-0").out, "a beginning that is one's alone"
+    unknown = lipstage("logs", "video")
+    assert (unknown.code, "infer-puppet-0" in unknown.err) == (2, True)
+
+
+def test_doctor_of_a_running_stack(pipeline: Pipeline, lipstage: Lipstage) -> None:
+    ran = lipstage("doctor", "--json")
+    found = {check["name"]: check for check in ran.json}
+    assert {name for name, check in found.items() if check["level"] != "ok"} == set()
+    assert ran.code == 0
+    assert "Apache Kafka 4" in found["broker"]["found"]
+    assert "group protocol consumer" in found["broker"]["found"]
+    assert "5 races with one winner each" in found["store"]["found"]
+    assert lipstage("doctor").out.startswith("ok    python")
+
+
+@pytest.fixture
+def exports(pipeline: Pipeline, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a shell that has read `lipstage config --env`, and nothing else that leads to the stack."""
+    monkeypatch.setenv("AWS_PROFILE", "of-another-store")
+    for name in set(NAMED) - {"LIPSTAGE_STATE_DIR"}:
+        monkeypatch.delenv(name, raising=False)
+    ran = lipstage("config", "--env")
+    assert ran.code == 0
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS", "KAFKA", "LIPSTAGE"))}
+    for line in ran.out.splitlines():
+        command, words = line.split(" ", 1)
+        if command == "export":
+            name, _, value = shlex.split(words)[0].partition("=")
+            variables[name] = value
+        else:
+            assert (command, words) == ("unset", "AWS_PROFILE"), "it would win over the local store's key pair"
+    return variables
+
+
+def test_the_example_renders(exports: dict[str, str], lipstage: Lipstage, tmp_path: Path) -> None:
+    speech, target = tmp_path / "speech.wav", tmp_path / "out" / "example.mp4"
+    speech.write_bytes(spoken(1.0))
+    program, portrait = ROOT / "examples" / "produce_request.py", ROOT / "samples" / "portrait.png"
+    command = [sys.executable, program, portrait, speech, target]
+    done = subprocess.run(command, env=exports, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()][-2:] == ["done", f"{target}:"]
+    with av.open(str(target)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 25
+
+
+def test_render_and_trace(
+    pipeline: Pipeline, client: Client, lipstage: Lipstage, exports: dict[str, str], tmp_path: Path
+) -> None:
+    speech, job = tmp_path / "speech.wav", uuid.uuid4().hex
+    speech.write_bytes(spoken(0.6))
+    ran = lipstage("render", ROOT / "samples" / "portrait.png", speech, "-o", tmp_path / "x.mp4", "--job-id", job,
+                   "--set", "min_resolution=256")  # fmt: skip
+    assert ran.code == 0, ran.err
+    client.spans(job, "render", "submit render.requests", "run_inference")
+    shown = lipstage("trace", job)
+    assert shown.code == 0
+    assert "submit render.requests" in shown.out
+    assert "run_inference" in shown.out
+    assert len(lipstage("trace", job, "--json").json) == 1
+    unknown = lipstage("trace", "nobody")
+    assert (unknown.code, "no trace of the job nobody" in unknown.err) == (1, True)

@@ -1,0 +1,66 @@
+"""Which parts are the user's own, and which ports the others get."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.local import addresses, ports, stack_file
+from shared.local.settings import LocalSettings
+from shared.local.stack_file import ServiceRecord, Stack
+
+
+def settings(state: Path, broker: str = "", store: str = "", traces: str = "") -> LocalSettings:
+    return LocalSettings(state_dir=state, kafka_bootstrap_servers=broker, s3_endpoint_url=store, otlp_endpoint=traces)
+
+
+@pytest.fixture
+def assigned(tmp_path: Path) -> Stack:
+    stack = stack_file.fresh(tmp_path)
+    addresses.assign(settings(tmp_path), stack)
+    return stack
+
+
+def test_exported_addresses_are_not_somebody_elses(assigned: Stack, tmp_path: Path) -> None:
+    before = assigned.model_copy(deep=True)
+    exported = settings(tmp_path, before.bootstrap_servers, before.s3_endpoint_url + "/", before.otlp_endpoint)
+    addresses.assign(exported, assigned)
+    assert assigned == before
+    assert not (assigned.own_broker or assigned.own_store or assigned.own_traces)
+
+
+def test_other_addresses_are_the_users_own(assigned: Stack, tmp_path: Path) -> None:
+    theirs = settings(tmp_path, broker="theirs:9092")
+    addresses.assign(theirs, assigned)
+    assert (assigned.own_broker, assigned.own_store, assigned.own_traces) == (True, False, False)
+    assert assigned.bootstrap_servers == "theirs:9092"
+    assert "kafka" not in assigned.ports
+    addresses.assign(theirs, assigned)
+    assert assigned.own_broker, "named again, it is still theirs"
+
+
+def test_a_broker_that_the_properties_file_names_is_the_users_own(assigned: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text("# ours\nbootstrap.servers=theirs:9093\nsecurity.protocol=SSL\n")
+    addresses.assign(settings(tmp_path).model_copy(), assigned)
+    assert not assigned.own_broker
+    named = LocalSettings(state_dir=tmp_path, kafka_properties_file=file, s3_endpoint_url="", otlp_endpoint="")
+    addresses.assign(named, assigned)
+    assert (assigned.own_broker, assigned.bootstrap_servers) == (True, "theirs:9093")
+
+
+def test_new_ports_are_not_those_of_replicas(assigned: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that is to be started again listens nowhere: its port looks free."""
+    first, second = ports.pick(2)
+    record = {"stage": "audio", "engine": None, "topic": "t", "group": "g"}
+    assigned.services = [ServiceRecord(name="audio-0", health_port=first, **record)]
+    del assigned.ports["traces"]
+    monkeypatch.setattr(ports, "RANGE", range(min(first, second), max(first, second) + 1, abs(first - second)))
+    addresses.assign(settings(tmp_path), assigned)
+    assert assigned.ports["traces"] == second
+
+
+def test_jars_are_found_wherever_the_state_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIPSTAGE_JARS_DIR", raising=False)
+    checkout = Path(__file__).resolve().parents[2]
+    assert settings(tmp_path).jars == checkout / ".lipstage" / "jars"
+    assert settings(tmp_path).model_copy(update={"jars_dir": tmp_path}).jars == tmp_path

@@ -1,0 +1,83 @@
+"""The broker's jars: what is missing or altered is fetched, what is right is left alone."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.local import jars
+from shared.local.errors import StackCode, StackError
+from shared.local.jars import Jar, sha256_of
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for Maven Central: three files, and a lock file with their sums."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    locked = []
+    for name in "abc":
+        file = folder / f"{name}-1.jar"
+        file.write_text(f"the jar {name}")
+        locked.append(Jar("org", name, "1", sha256_of(file)))
+    monkeypatch.setattr(jars, "locked", lambda: tuple(locked))
+    monkeypatch.setattr(jars, "_resolve", lambda jar: folder / jar.filename)
+    return folder
+
+
+def test_only_what_is_wrong_is_fetched(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, notes = tmp_path / "jars", list[str]()
+    path = jars.ready(target, notes.append)
+    assert [file.name for file in path] == ["a-1.jar", "b-1.jar", "c-1.jar"]
+    assert len(notes) == 1
+    (target / "b-1.jar").write_text("altered")
+    (target / "c-1.jar").unlink()
+    asked: list[str] = []
+
+    def resolve(jar: Jar) -> Path:
+        asked.append(jar.artifact)
+        return repository / jar.filename
+
+    monkeypatch.setattr(jars, "_resolve", resolve)
+    assert jars.ready(target, notes.append) == path
+    assert sorted(asked) == ["b", "c"]
+    assert jars.ready(target, notes.append) == path
+    assert (len(asked), len(notes)) == (2, 2), "all is in place: nothing is asked for"
+
+
+def test_a_download_with_another_sum_is_asked_for_once_more_and_not_used(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def resolve(jar: Jar) -> Path:
+        asked.append(jar.artifact)
+        path = repository / jar.filename
+        if jar.artifact == "a":
+            path.write_text("not what was locked")
+        return path
+
+    monkeypatch.setattr(jars, "_resolve", resolve)
+    with pytest.raises(StackError) as error:
+        jars.ready(tmp_path / "jars", lambda _: None)
+    assert error.value.code == StackCode.JARS_ALTERED
+    assert asked.count("a") == 2
+    assert not (tmp_path / "jars" / "a-1.jar").exists()
+
+
+def test_no_network_and_no_folder_are_said_in_one_line(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(jar: Jar) -> Path:
+        raise RuntimeError("no route")
+
+    monkeypatch.setattr(jars, "_resolve", offline)
+    with pytest.raises(StackError, match="needed once, with network") as error:
+        jars.ready(tmp_path / "jars", lambda _: None)
+    assert error.value.code == StackCode.JARS_MISSING
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match="set LIPSTAGE_JARS_DIR"):
+        jars.ready(tmp_path / "file" / "jars", lambda _: None)
+
+
+def test_the_locked_release_is_known() -> None:
+    assert jars.kafka_version().startswith("4.")

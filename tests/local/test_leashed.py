@@ -1,0 +1,51 @@
+"""What a program of the stack finds in its environment."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.local import credentials
+from shared.local.program import Program
+from shared.local.supervision import LEASHED
+
+SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def started(tmp_path: Path, env: dict[str, str], *, own_store: bool, **caller: str) -> dict[str, str]:
+    """The environment of a service that the supervisor, here this process, starts."""
+    credentials.load_or_create(tmp_path)
+    pidfile = tmp_path / "supervisord.pid"
+    pidfile.write_text(str(os.getpid()))
+    program = Program("p", (sys.executable, "-c", SHOW), env, with_credentials=not own_store, with_cache_key=True)
+    file = program.write(tmp_path, cwd=tmp_path, secrets=tmp_path / credentials.FILE, supervisor=pidfile)
+    done = subprocess.run([sys.executable, LEASHED, file], env=caller, capture_output=True, text=True, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+OTHERS = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SESSION_TOKEN": "theirs", "AWS_PROFILE": "theirs"}
+
+
+def test_the_local_store_gets_its_own_keys_alone(tmp_path: Path) -> None:
+    found = started(tmp_path, {"AWS_PROFILE": "theirs"}, own_store=False, **OTHERS)
+    made = credentials.load_or_create(tmp_path)
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == (made.access_key, made.secret_key)
+    assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE"} & set(found)
+    assert found["LIPSTAGE_CACHE_KEY"] == made.cache_key
+
+
+def test_an_own_store_keeps_the_callers_keys_and_has_a_cache_key(tmp_path: Path) -> None:
+    found = started(tmp_path, {}, own_store=True, **OTHERS)
+    assert OTHERS.items() <= found.items()
+    assert "AWS_SECRET_ACCESS_KEY" not in found
+    assert found["LIPSTAGE_CACHE_KEY"] == credentials.load_or_create(tmp_path).cache_key
+
+
+@pytest.mark.parametrize("name", ["LIPSTAGE_CACHE_KEY", "LIPSTAGE_CACHE_KEY_FILE"])
+def test_a_cache_key_of_the_callers_stays(tmp_path: Path, name: str) -> None:
+    found = started(tmp_path, {}, own_store=False, **{name: "theirs"})
+    assert {key: value for key, value in found.items() if key.startswith("LIPSTAGE_CACHE")} == {name: "theirs"}

@@ -32,19 +32,26 @@ class StorageSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
 
-    bucket: Bucket = "lipstage"
-    input_buckets: dict[Alias, Bucket] = Field(default_factory=lambda: {"inputs": "lipstage-inputs"})
-    output_buckets: dict[Alias, Bucket] = Field(default_factory=dict)
-    s3_addressing: Literal["path", "virtual", "auto"] = "path"
+    bucket: Bucket = Field("lipstage", description="Artifact bucket: jobs, markers, cached products.")
+    input_buckets: dict[Alias, Bucket] = Field(
+        default_factory=lambda: {"inputs": "lipstage-inputs"},
+        description="Buckets that requests may read, by alias: JSON; never the artifact bucket.",
+    )
+    output_buckets: dict[Alias, Bucket] = Field(
+        default_factory=dict, description="Buckets that requests may have the video put into, by alias: JSON."
+    )
+    s3_addressing: Literal["path", "virtual", "auto"] = Field(
+        "path", description="Bucket in the path (most own stores), in the host name (AWS), or as boto3 finds best."
+    )
     s3_connections: int = Field(16, ge=1, le=256, description="Connections kept open to the store.")
     cache_key: SecretStr | None = Field(None, description="Secret of the cache's key digests, at least 16 bytes.")
     cache_key_file: Path | None = Field(
         None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
     )
-    retention_frames_days: int = Field(31, ge=1)
-    retention_jobs_days: int = Field(60, ge=1)
-    retention_cache_days: int = Field(90, ge=2)
-    retention_inputs_days: int = Field(60, ge=1)
+    retention_frames_days: int = Field(31, ge=1, description="Frames of jobs that did not end done, days.")
+    retention_jobs_days: int = Field(60, ge=1, description="Videos, markers and other products of a job, days.")
+    retention_cache_days: int = Field(90, ge=2, description="Audio and face products found again by content, days.")
+    retention_inputs_days: int = Field(60, ge=1, description="Portraits and speech in the input buckets, days.")
 
     @model_validator(mode="after")
     def _inputs_are_not_artifacts(self) -> Self:

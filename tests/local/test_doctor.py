@@ -1,5 +1,6 @@
 """Checks of this machine: each can fail, and says what mends it."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,8 @@ def test_an_old_python_and_another_system_fail() -> None:
 
 def test_a_package_that_is_not_as_pinned_fails(tmp_path: Path) -> None:
     pins = tmp_path / "demo.txt"
-    pins.write_text(
-        "boto3==0.1 \\\n    --hash=sha256:aa\nno-such-package==1.0 \\\ncolorama==9 ; sys_platform == 'win32' \\\n"
-    )
+    pinned = ("boto3==0.1", "no-such-package==1.0", "colorama==9 ; sys_platform == 'win32'")
+    pins.write_text("".join(f"{pin} \\\n    --hash=sha256:aa\n" for pin in pinned))
     check = machine.packages(pins)
     assert (check.level, "boto3" in check.found, "1 more" in check.found) == ("fail", True, True)
     assert "make setup" in check.mend
@@ -33,7 +33,7 @@ def test_another_package_of_our_name_fails(tmp_path: Path, monkeypatch: pytest.M
     file.parent.mkdir(exist_ok=True)
     file.touch()
     assert machine.names().level == "ok"
-    monkeypatch.setattr("sys.path", [*__import__("sys").path, str(tmp_path)])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     check = machine.names()
     assert (check.level, str(tmp_path) in check.found) == ("fail", True)
     assert check.mend.startswith("pip uninstall ")

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.realtime [--jobs 3] [--json FILE]
 
-Starts the local stack when none runs. One job at a time, each with the sample's portrait and speech changed by a bit, so
-that nothing comes from the cache. Targets on two cores: 2.0 at 512, 1.0 at 768.
+Starts the local stack when none runs. One job at a time, each with the sample's portrait and speech changed by a bit,
+so that nothing comes from the cache. Targets on two cores: 2.0 at 512, 1.0 at 768.
 """
 
 import argparse

@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MAX_FILE_BYTES = 12 * 1024 * 1024
 INDEX_LINE = re.compile(r"^--(?:extra-)?(?:index-url|find-links)|https?://", re.MULTILINE)
+MACHINE_PATH = re.compile(r"(?<![\w.~>-])/(?:work|root|Users|home/\w+)/[\w.]")
+INDEX_URL = re.compile(r"https?://\S*(?:pypi|/simple\b|artifactory|nexus)|--(?:extra-)?index-url[= ]\S", re.IGNORECASE)
 
 
 def tracked() -> list[Path]:
@@ -24,6 +26,33 @@ def test_requirements_are_hashed_and_name_no_host(name: str) -> None:
     pinned = re.findall(r"^[a-z0-9].*==.*$", text, re.MULTILINE)
     assert pinned
     assert all(line.endswith("\\") for line in pinned), "every pin goes on with its hashes"
+
+
+@pytest.mark.parametrize("pattern", [MACHINE_PATH, INDEX_URL])
+def test_no_file_names_a_machine_or_an_index(pattern: re.Pattern[str]) -> None:
+    found = []
+    for path in tracked():
+        data = path.read_bytes()
+        if b"\0" in data[:8192]:
+            continue
+        for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+            # A canary is what the redaction of paths is tested with.
+            if pattern.search(line) and "canary" not in line:
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (MACHINE_PATH, "see /~work/main/README.md"),
+        (MACHINE_PATH, "#!/~home/somebody/.venv/bin/python"),
+        (INDEX_URL, "https:/~/pypi.example/packages"),
+        (INDEX_URL, "--index~-url https:/~/host"),
+    ],
+)
+def test_such_names_are_found(pattern: re.Pattern[str], text: str) -> None:
+    assert pattern.search(text.replace("~", "")), "written with a sign between, so that this file passes"
 
 
 def test_the_main_environment_has_no_torch() -> None:

@@ -107,6 +107,7 @@ def measure(settings: LocalSettings, size: int, target: float, jobs: int, folder
     prefix = f"b{size}."
     connection.adopt(stack.up(settings.model_copy(update={"topic_prefix": prefix}), services=False))
     os.environ["LIPSTAGE_TOPIC_PREFIX"] = prefix
+    os.environ["LIPSTAGE_CACHE_KEY"] = os.urandom(16).hex()  # Nothing is cached; a service without one says so.
     running, health = services(size, prefix)
     try:
         while not all(readiness.serves(port) for port in health):

@@ -32,14 +32,14 @@ def _quiet(_: AnyEvent) -> None:
 
 
 def unseen(folder: Path) -> tuple[Path, Path]:
-    """The samples with one pixel and one sample of their own: no stage finds its product in the cache."""
+    """The samples with a pixel and a few last bits of their own: no stage finds its product in the cache."""
     portrait, speech = folder / "portrait.png", folder / "speech.wav"
     with Image.open(demo.sample("portrait")) as picture:
         changed = picture.convert("RGB")
     changed.putpixel((0, 0), tuple(os.urandom(3)))
     changed.save(portrait)
     sound = bytearray(demo.sample("speech").read_bytes())
-    sound[-2:] = os.urandom(1) + b"\0"
+    sound[-16::2] = os.urandom(8)  # The low bytes of eight samples.
     speech.write_bytes(sound)
     return portrait, speech
 

@@ -1,5 +1,6 @@
 """The broker's jars: what is missing or altered is fetched, what is right is left alone."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_a_download_with_another_sum_is_not_used(
     with pytest.raises(StackError) as error:
         jars.ready(tmp_path / "jars", lambda _: None)
     assert error.value.code == StackCode.JARS_ALTERED
-    assert sorted(asked) == ["a", "a", "b", "b", "c", "c"], "a broken download is dropped and asked for once more"
+    assert set(Counter(asked).values()) == {2}, "a broken download is dropped and asked for once more"
     assert list((tmp_path / "jars").iterdir()) == []
 
 

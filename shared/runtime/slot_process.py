@@ -32,9 +32,11 @@ class ChildDied(Exception):
 
 
 def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
-    """The child's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's)."""
+    """The child's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
+    of ONNX Runtime's, which writes a device's id under the home folder."""
     kept = {k: v for k, v in environment.items() if not k.startswith(SECRET_PREFIXES)}
-    return {**kept, "LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    ours = {"LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, **ours, "ORT_DISABLE_TELEMETRY": "true"}
 
 
 class SlotProcess:

@@ -33,7 +33,7 @@ class Pipeline:
 
     def up(self, **scale: int) -> "Pipeline":
         """Mend or scale: one replica of each stage but for those named."""
-        return replace(self, stack=local.up(self.infrastructure.settings, scale))
+        return replace(self, stack=local.up(self.infrastructure.settings, dict.fromkeys(STAGES, 1) | scale))
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,16 @@ def test_a_task_is_done_without_credentials(child: SlotProcess, tmp_path: Path) 
     assert [n for n in names if str(n).startswith(("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY"))] == []
 
 
+def test_a_models_library_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    process = SlotProcess(StageSpec(name="face", handler="stages.face.handler", inputs={}), "puppet")
+    process.start()
+    process.stop()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_a_child_that_dies_is_told_and_can_be_started_again(child: SlotProcess, tmp_path: Path) -> None:
     first = child.pid
     with pytest.raises(ChildDied, match="-9"):

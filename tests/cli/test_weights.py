@@ -10,7 +10,11 @@ from tests.cli.conftest import Lipstage
 def test_shipped_weights_are_as_committed(lipstage: Lipstage) -> None:
     ran = lipstage("weights", "check", "--json")
     assert ran.code == 0
-    assert {(entry["owner"], entry["fault"]) for entry in ran.json} == {("face", None), ("infer/puppet", None)}
+    assert {(entry["owner"], entry["fault"]) for entry in ran.json} == {
+        ("encode/judge", None),
+        ("face", None),
+        ("infer/puppet", None),
+    }
     assert len(lipstage("weights", "ls").out.splitlines()) == len(ran.json) + 1
 
 

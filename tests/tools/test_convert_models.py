@@ -1,6 +1,9 @@
 """The converter's own parts; no package is downloaded here."""
 
+import io
+import json
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +12,10 @@ import pytest
 
 from tools.convert_models.__main__ import viseme_head, write_manifest
 from tools.convert_models.ctranslate2_model import read_parameters
+from tools.convert_models.face_api_68 import read_parameters as read_tfjs
 from tools.convert_models.face_detector import anchor_centres
 from tools.convert_models.graph import GROUP, GraphWriter, Storage
-from tools.convert_models.sources import DigestMismatch, verified
+from tools.convert_models.sources import DigestMismatch, Source, fetch, verified
 from tools.convert_models.tflite_graph import same_padding
 
 
@@ -49,6 +53,32 @@ def test_ctranslate2_parameters() -> None:
     assert list(parameters) == ["a/weight", "a/bias"]
     assert np.array_equal(parameters["a/weight"], matrix) and parameters["a/weight"].dtype == np.float16
     assert np.array_equal(parameters["a/bias"], vector)
+
+
+def test_tensorflow_js_parameters() -> None:
+    plain = {"name": "a", "shape": [2], "dtype": "float32"}
+    codes = {
+        "name": "b",
+        "shape": [1, 3],
+        "dtype": "float32",
+        "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1},
+    }
+    manifest = json.dumps([{"paths": ["w.bin"], "weights": [plain, codes]}]).encode()
+    data = np.array([1.5, -2], "<f4").tobytes() + bytes([0, 2, 255])
+    parameters = read_tfjs(manifest, data)
+    assert parameters["a"].tolist() == [1.5, -2]
+    assert parameters["b"].tolist() == [[-1, 0, 126.5]]
+    with pytest.raises(ValueError, match="12 bytes, their manifest names 11"):
+        read_tfjs(manifest, data + b"\0")
+
+
+def test_member_of_an_npm_package(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "maker-net-1.2.3.tgz", "w:gz") as archive:
+        entry = tarfile.TarInfo("package/w.bin")
+        entry.size = 3
+        archive.addfile(entry, io.BytesIO(b"abc"))
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of b"abc", FIPS 180-2
+    assert fetch(Source("@maker/net", "1.2.3", "package/w.bin", sha256, "MIT", index="npm"), tmp_path) == b"abc"
 
 
 @pytest.mark.parametrize(("storage", "tolerance"), [("half", 1e-3), ("int8", 2e-2)])

@@ -17,13 +17,18 @@ from shared.slot.weights import WeightsAltered, read_weights
 ROOT = Path(__file__).parents[2]
 FACE = ROOT / "stages/face/weights"
 VISEMES = ROOT / "stages/infer/puppet/weights"
-MODELS = [FACE / f"face_{kind}.onnx" for kind in ("short", "full", "landmarks")] + [VISEMES / "visemes.onnx"]
+JUDGE = ROOT / "stages/encode/judge/weights"
+MODELS = [
+    *(FACE / f"face_{kind}.onnx" for kind in ("short", "full", "landmarks")),
+    VISEMES / "visemes.onnx",
+    JUDGE / "landmarks_68.onnx",
+]
 
 Array = NDArray[np.float32]
 
 
-def face_crop(side: int, low: float) -> Array:
-    crop = Image.open(ROOT / "samples/portrait.png").convert("RGB").crop((130, 30, 322, 222)).resize((side, side))
+def face_crop(side: int, low: float, box: tuple[int, int, int, int] = (130, 30, 322, 222)) -> Array:
+    crop = Image.open(ROOT / "samples/portrait.png").convert("RGB").crop(box).resize((side, side))
     return (np.asarray(crop, np.float32)[None] / 255 * (1 - low) + low).astype(np.float32)
 
 
@@ -31,12 +36,14 @@ INPUTS: dict[str, Callable[[], dict[str, Array]]] = {
     "face_short.onnx": lambda: {"image": face_crop(128, -1)},
     "face_full.onnx": lambda: {"image": face_crop(192, -1)},
     "face_landmarks.onnx": lambda: {"image": face_crop(192, 0)},
+    "landmarks_68.onnx": lambda: {"image": 255 * face_crop(112, 0, (170, 65, 280, 185))},
     "visemes.onnx": lambda: {"mel": np.random.default_rng(0).normal(0, 0.5, (1, 80, 200)).astype(np.float32)},
 }
 OUTPUTS = {
     "face_short.onnx": {"boxes": (1, 896, 8, 2), "scores": (1, 896)},
     "face_full.onnx": {"boxes": (1, 2304, 8, 2), "scores": (1, 2304)},
     "face_landmarks.onnx": {"landmarks": (1, 478, 3), "score": (1, 1)},
+    "landmarks_68.onnx": {"landmarks": (1, 68, 2)},
     "visemes.onnx": {"features": (1, 100, 384), "visemes": (1, 100, 15)},
 }
 LEVELS = ort.GraphOptimizationLevel
@@ -76,6 +83,13 @@ def test_models_see_the_face() -> None:
     assert run(FACE / "face_landmarks.onnx", nothing)["score"][0, 0] < 0.1
 
 
+def test_landmarks_lie_on_the_face() -> None:
+    (points,) = run(JUDGE / "landmarks_68.onnx", INPUTS["landmarks_68.onnx"]())["landmarks"] * (110, 120) + (170, 65)
+    # Outer corners of the eyes, tip of the nose, corners of the mouth, read off an enlarged picture by eye.
+    for index, (x, y) in {36: (194, 101), 45: (258, 103), 30: (223, 125), 48: (202, 141), 54: (245, 141)}.items():
+        assert np.abs(points[index] - (x, y)).max() < 5
+
+
 def test_visemes_are_probabilities() -> None:
     visemes = run(VISEMES / "visemes.onnx", INPUTS["visemes.onnx"]())["visemes"]
     assert visemes.min() >= 0
@@ -94,7 +108,7 @@ def test_structure(path: Path) -> None:
     assert set(metadata) == {"source", "source_sha256", "license"}
 
 
-@pytest.mark.parametrize("folder", [FACE, VISEMES], ids=["face", "visemes"])
+@pytest.mark.parametrize("folder", [FACE, VISEMES, JUDGE], ids=["face", "visemes", "judge"])
 def test_manifest_names_every_file(folder: Path) -> None:
     manifest = json.loads((folder / "weights.json").read_text())
     assert set(manifest) == {path.name for path in folder.glob("*.onnx")}

@@ -10,6 +10,7 @@ import numpy as np
 
 from tools.convert_models import sources
 from tools.convert_models.ctranslate2_model import read_parameters
+from tools.convert_models.face_api_68 import convert_landmarks
 from tools.convert_models.face_detector import convert_detector
 from tools.convert_models.face_mesh import convert_mesh
 from tools.convert_models.sources import Source, fetch, verified
@@ -17,6 +18,7 @@ from tools.convert_models.viseme_model import Parameters, convert_visemes
 
 _REPOSITORY = Path(__file__).parents[2]
 _FACE_WEIGHTS = Path("stages/face/weights")
+_JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
 _HEAD = Path(__file__).with_name("viseme_head.npz")
 _HEAD_SHA256 = "d1ec7277c85a2c224e6b7ee7f3904589bd5b54ecb06f437b3c5285e7959f6c78"
@@ -33,7 +35,12 @@ def convert_all(downloads: Path, root: Path) -> list[Path]:
     source = sources.WHISPER_TINY_EN
     encoder = read_parameters(fetch(source, downloads))
     convert_visemes(encoder, viseme_head(), root / _VISEME_WEIGHTS / "visemes.onnx", **_metadata(source))
-    return [root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS]
+    source = sources.LANDMARKS_68
+    manifest = fetch(sources.LANDMARKS_68_MANIFEST, downloads)
+    convert_landmarks(
+        manifest, fetch(source, downloads), root / _JUDGE_WEIGHTS / "landmarks_68.onnx", **_metadata(source)
+    )
+    return [root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS, root / _JUDGE_WEIGHTS]
 
 
 def viseme_head() -> Parameters:
@@ -66,7 +73,7 @@ def _metadata(source: Source) -> dict[str, str]:
 def main() -> None:
     """Read the command line and convert everything."""
     parser = argparse.ArgumentParser(prog="python -m tools.convert_models", description=__doc__)
-    parser.add_argument("--downloads", type=Path, help="keep the wheels here (default: a temporary folder)")
+    parser.add_argument("--downloads", type=Path, help="keep the packages here (default: a temporary folder)")
     parser.add_argument("--output", type=Path, default=_REPOSITORY, help="root of the written folders")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

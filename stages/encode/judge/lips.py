@@ -1,0 +1,67 @@
+"""How far the mouth is open in every frame, by 68 landmarks of a network that no engine knows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.encode.judge.crop import Square, cut
+from stages.encode.judge.faces import session
+from stages.encode.judge.footage import Frame
+
+WEIGHTS = Path(__file__).with_name("weights")
+_SIDE = 112
+_MARGINS = (0.85, 1.15)
+"""Crops in sizes of the face. Two readings of a frame err differently: against openings that were commanded, the mean
+of these two correlates by 0.97, one alone by 0.94 to 0.96."""
+_BATCH = 16
+# Numbering of iBUG 300-W.
+_OUTER_EYES = (36, 45)
+_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One row a frame: ``times`` [n] s, ``points`` [n, 68, 2] pixels, ``opening`` [n] in distances of the eyes."""
+
+    times: NDArray[np.float64]
+    points: NDArray[np.float64]
+    opening: NDArray[np.float64]
+
+    def until(self, end: float) -> "Readings":
+        """Those before ``end`` seconds."""
+        keep = self.times < end
+        return Readings(self.times[keep], self.points[keep], self.opening[keep])
+
+
+class LipReader:
+    """The network over `landmarks_68.onnx`."""
+
+    def __init__(self) -> None:
+        self._network = session(WEIGHTS, "landmarks_68.onnx")
+
+    def read(self, frames: Iterable[Frame], squares: Sequence[Square]) -> Readings:
+        """Measure frames at the squares around their face; as many as there are of both. Keeps few pictures."""
+        times: list[float] = []
+        points: list[NDArray[np.float64]] = []
+        pairs = iter(zip(frames, squares, strict=False))
+        while batch := list(islice(pairs, _BATCH)):
+            times += [frame.time for frame, _ in batch]
+            points.append(np.mean([self._points(batch, margin) for margin in _MARGINS], axis=0))
+        found = np.concatenate(points)
+        return Readings(np.array(times), found, opening(found))
+
+    def _points(self, batch: Sequence[tuple[Frame, Square]], margin: float) -> NDArray[np.float64]:
+        crops = [cut(frame.picture, square.grown(margin), _SIDE) for frame, square in batch]
+        (unit,) = self._network.run(["landmarks"], {"image": np.stack(crops)})
+        return np.stack([square.grown(margin).points(u) for u, (_, square) in zip(unit, batch, strict=True)])
+
+
+def opening(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean gap of three pairs of inner-lip points [n, 68, 2], in distances of the outer corners of the eyes."""
+    eyes = np.linalg.norm(points[:, _OUTER_EYES[0]] - points[:, _OUTER_EYES[1]], axis=1)
+    gaps = [np.linalg.norm(points[:, upper] - points[:, lower], axis=1) for upper, lower in _INNER_LIPS]
+    return np.asarray(np.mean(gaps, axis=0) / np.maximum(eyes, 1e-6), np.float64)

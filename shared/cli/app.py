@@ -15,7 +15,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 ORDER = (
     *("demo", "render", "submit", "up", "down", "status", "logs", "doctor"),
     *("watch", "jobs", "job", "cancel", "fetch", "purge"),
-    *("stage", "topics", "trace", "weights", "config"),
+    *("stage", "topics", "trace", "eval", "weights", "config"),
 )
 """Commands as the help lists them: what a newcomer wants comes first."""
 

@@ -34,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--transcript", type=Path, help="text file: what the speech says, in English")
     parser.add_argument("--plot", type=Path, help="picture to draw: mouth against reference")
     parser.add_argument("--sheet", type=Path, help="picture to draw: faces at telling moments")
+    parser.add_argument("--parent", type=int, help="pid of the process to end with")
     options = parser.parse_args(arguments)
+    if options.parent:
+        limits.die_with_parent(options.parent)
     limits.no_core_dumps()
     limits.limit_memory(_MEMORY_MB)
     av.logging.set_level(av.logging.PANIC)

@@ -1,4 +1,4 @@
-"""What a change of the engine must not lose (issue: the puppet's picture and sync): figures of the judge."""
+"""What a change of the engine must not lose: figures of the judge on three voices."""
 
 from pathlib import Path
 

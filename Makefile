@@ -64,7 +64,7 @@ COMPILE := -m uv pip compile pyproject.toml --extra all-cpu --extra local --univ
 requirements: ## Compile the hash-pinned requirement files anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
-	$(BIN)/python $(COMPILE) --group dev --group tools -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE) --group dev --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
 
 clean: ## Stop the stack and remove everything made here
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down

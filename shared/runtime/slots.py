@@ -77,6 +77,7 @@ class Slots:
                 metrics.SLOTS_BUSY.labels(self._spec.name).inc()
                 self._since[slot] = time.monotonic()
                 try:
+                    self._revive(child, ready)
                     self._settle(record, lease, child)
                 except BaseException:
                     self.on_abandoned(record, lease)
@@ -98,16 +99,12 @@ class Slots:
         ready.set()
 
     def _next(self, child: SlotProcess, ready: threading.Event) -> tuple[Record, Lease] | None:
-        """The next record, or None at the end; the child lives when there is one."""
+        """The next record, or None at the end; until then the child is kept alive."""
         while True:
             try:
-                item = self._queue.get(timeout=IDLE_LOOK_S)
+                return self._queue.get(timeout=IDLE_LOOK_S)
             except Empty:
                 self._revive(child, ready)
-                continue
-            if item is not None:
-                self._revive(child, ready)
-            return item
 
     def _revive(self, child: SlotProcess, ready: threading.Event) -> None:
         """Replace a child that died while idle, before a task has to wait for its model; no attempt is spent on it."""

@@ -57,7 +57,7 @@ def test_a_service_that_waits_is_alive_and_ready(pipeline: Pipeline, client: Cli
     assert probe(port, "/readyz") == (200, {"ok": True, "reason": None})
 
 
-def test_a_hung_child_makes_its_service_unready_until_it_is_replaced(pipeline: Pipeline, client: Client) -> None:
+def test_a_child_that_dies_idle_is_replaced_and_its_service_ready_again(pipeline: Pipeline, client: Client) -> None:
     port = next(service.health_port for service in pipeline.stack.services if service.stage == "infer")
     client.until(lambda: probe(port, "/readyz")[0] == 200, 30)
     first = child(pipeline, "infer")

@@ -7,7 +7,8 @@ from queue import Queue
 
 import pytest
 
-from shared.runtime.slot_process import SlotProcess
+from shared.runtime.record import Lease, Record
+from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.slots import Slots
 from shared.slot.spec import StageSpec
 
@@ -36,3 +37,40 @@ def test_an_idle_child_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeypa
         assert failures == []
     finally:
         slots.close()
+
+
+def test_a_record_whose_child_can_not_be_started_again_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the service would wait its whole drain for a slot that has ended."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    start = SlotProcess.start
+    started: Queue[int | None] = Queue()
+
+    starts = iter([start])
+
+    def once(child: SlotProcess) -> float:
+        first = next(starts, None)
+        if first is None:
+            raise ChildDied("no memory")
+        seconds = first(child)
+        started.put(child.pid)
+        return seconds
+
+    monkeypatch.setattr(SlotProcess, "start", once)
+    monkeypatch.setattr(Slots, "_next", lambda slots, *_: slots._queue.get())
+    failures: list[str] = []
+    given_up: Queue[Record] = Queue()
+    slots = Slots(SPEC, "puppet", 1, lambda *_: None, failures.append)
+    slots.on_abandoned = lambda record, _: given_up.put(record)
+    slots.start()
+    try:
+        pid = started.get(timeout=30)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        record = Record("topic", 0, 7, None, None, [], 0)
+        slots.feed(record, Lease("topic", 0))
+        assert given_up.get(timeout=30) is record
+    finally:
+        slots.close()
+    assert failures
+    assert "no memory" in failures[0]

@@ -1,0 +1,1 @@
+"""The model's networks, each with the official files' key names; shapes and equations stand in the docstrings."""

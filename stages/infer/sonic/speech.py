@@ -79,7 +79,7 @@ def log_mel(wave: Tensor) -> Tensor:
     """
     window = torch.hann_window(_DFT, dtype=torch.float64)
     columns = []
-    for chunk in wave.split(CHUNK):
+    for chunk in torch.split(wave, CHUNK):
         filled = functional.pad(chunk.double(), (0, CHUNK - len(chunk)))
         spectrum = torch.stft(filled, _DFT, _HOP, window=window, return_complex=True, pad_mode="reflect")[:, :-1]
         power = spectrum.real.square() + spectrum.imag.square()
@@ -96,7 +96,7 @@ def hear(encoder: Callable[[Tensor], Tensor], mel: Tensor, audio_frames: int) ->
     :returns: [2 * audio_frames, states, C], officially [., 5, 384].
     """
     positions = 2 * audio_frames
-    chunks = mel.split(2 * _STATES_A_CHUNK, 2)[: math.ceil(positions / _STATES_A_CHUNK)]
+    chunks = torch.split(mel, 2 * _STATES_A_CHUNK, 2)[: math.ceil(positions / _STATES_A_CHUNK)]
     return torch.cat([encoder(chunk)[0] for chunk in chunks])[:positions]
 
 

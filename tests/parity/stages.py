@@ -113,8 +113,9 @@ def alone(stages: Stages, way: Way) -> Iterator[tuple[str, Tensor]]:
         yield "bucket_out", networks.audio2bucket(of_case("bucket_windows"), of_case("clip_embed"))
         yield "image_latents", networks.vae.encode(of_case("ref"))
         latents = stored("vae.latents")
-        stride = first.settings["frame_stride"]
-        yield "vae_frames", networks.vae.decode(latents, len(latents))[..., ::stride, ::stride]
+        decoded = networks.vae.decode(latents, len(latents))
+        stride = decoded.shape[-1] // arrays["f64.vae_frames"].shape[-1]
+        yield "vae_frames", decoded[..., ::stride, ::stride]
         middle = networks.rife(stored("rife.img0"), stored("rife.img1"))
         yield "rife_mid", middle.picture
         yield "rife_flow", middle.flow

@@ -1,0 +1,76 @@
+"""Why weights are refused: stable codes, and one row for everything that is wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class WeightsCode(StrEnum):
+    """A code never changes its meaning: scripts match on it, a service tells it as why it is not ready."""
+
+    # The folder and its files.
+    FOLDER_MISSING = "FOLDER_MISSING"
+    FILE_MISSING = "FILE_MISSING"
+    COMFY_LAYOUT = "COMFY_LAYOUT"
+    LFS_POINTER = "LFS_POINTER"
+    WEB_PAGE = "WEB_PAGE"
+    TRUNCATED = "TRUNCATED"
+    DAMAGED = "DAMAGED"
+    PICKLE_WITH_CODE = "PICKLE_WITH_CODE"
+    NOT_WEIGHTS = "NOT_WEIGHTS"
+    SIZE_DIFFERS = "SIZE_DIFFERS"
+    DIGEST_DIFFERS = "DIGEST_DIFFERS"
+    # The tensors in them.
+    DICE_TALK = "DICE_TALK"
+    PREFIX_DIFFERS = "PREFIX_DIFFERS"
+    KEY_MISSING = "KEY_MISSING"
+    KEY_UNEXPECTED = "KEY_UNEXPECTED"
+    KEY_RENAMED = "KEY_RENAMED"
+    SHAPE_DIFFERS = "SHAPE_DIFFERS"
+    DTYPE_UNKNOWN = "DTYPE_UNKNOWN"
+    NOT_FINITE = "NOT_FINITE"
+    # The sizes.
+    CONFIG_INVALID = "CONFIG_INVALID"
+    SIZES_CONFLICT = "SIZES_CONFLICT"
+    # Conversion.
+    MANIFEST_INVALID = "MANIFEST_INVALID"
+    NO_SPACE = "NO_SPACE"
+    OUTPUT_TAKEN = "OUTPUT_TAKEN"
+    LICENCE_NOT_ACCEPTED = "LICENCE_NOT_ACCEPTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row: where, what, and what was expected and found there (empty where that says nothing)."""
+
+    code: WeightsCode
+    file: str
+    """Relative to the tree."""
+    key: str = ""
+    """The tensor or the field of the configuration."""
+    expected: str = ""
+    found: str = ""
+
+    def __str__(self) -> str:
+        where = ": ".join(filter(None, (self.file, self.key)))
+        told = f"expected {self.expected}, found {self.found}" if self.expected and self.found else ""
+        return f"{where}: {told or self.found or _plain(self)}"
+
+
+class WeightsRefused(Exception):
+    """These files are not the model's: nothing of them was put to use.
+
+    ``code`` is the first fault's, ``faults`` the whole table, ``message`` one line that names file and key.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        first, more = faults[0], len(faults) - 1
+        self.code = first.code
+        self.faults = tuple(faults)
+        self.message = str(first) + (f" (and {more} more)" if more else "")
+        super().__init__(f"{self.code}: {self.message}")
+
+
+def _plain(fault: Fault) -> str:
+    words = fault.code.replace("_", " ").lower()
+    return f"expected {fault.expected}" if fault.expected else words

@@ -1,6 +1,9 @@
 """What stage, topics, trace and weights do, once their options are read."""
 
 import dataclasses
+import os
+import sys
+from pathlib import Path
 
 from shared.cli import console
 from shared.cli.connection import connect, locate
@@ -19,9 +22,29 @@ def stage(name: str, engine: str | None) -> int:
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
+    _in_the_environment_of(engine)
     from shared.runtime.service import serve
 
     return serve(name, engine)
+
+
+def _in_the_environment_of(engine: str | None) -> None:
+    """Become the same command on the engine's own Python, where it has one. Raises CliError."""
+    from shared.local.engine_python import engine_python
+    from shared.local.errors import StackError
+    from shared.local.settings import CHECKOUT
+
+    if engine is None:
+        return
+    try:
+        python = engine_python(engine)
+    except StackError as e:
+        raise CliError(f"{e.code}: {e.message}") from None
+    # An environment's Python is a link to a common one: their folders tell them apart.
+    if python.parent.resolve() != Path(sys.executable).parent.resolve():
+        path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        argv = [str(python), "-m", "shared.cli.main", "stage", "infer", "--engine", engine]
+        os.execve(python, argv, {**os.environ, "PYTHONPATH": path})
 
 
 def topics_diff(as_json: bool) -> ExitCode:

@@ -16,7 +16,7 @@ from shared.messages.topics import CANCEL, MAX_LETTER_BYTES
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.fetching import Fetching
 from shared.runtime.flow import Flow
-from shared.runtime.health import HealthServer
+from shared.runtime.health import LACKING, HealthServer
 from shared.runtime.kafka_config import base, consumer_config, group_protocol, producer_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.pump import Pump
@@ -63,12 +63,13 @@ class Service:
         self._cancellations = Cancellations(clients.raw_consumer(readers), settings.topic(CANCEL))
         self._scratch = Scratch(settings.scratch_dir)
         flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
-        self._slots = Slots(spec, settings.engine, settings.slots, flow.settle, self.fail)
+        slots = 1 if spec.one_slot else settings.slots
+        self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail)
         consume = consumer_config(settings, name, group, group_protocol(settings))
         self._pump = Pump(
             clients.raw_consumer(consume | {"stats_cb": self._statistics}),
             [topic],
-            settings.slots,
+            slots,
             self._slots.feed,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
         )
@@ -126,7 +127,8 @@ class Service:
         if self._failure or self._stop.is_set():
             return self._failure or "the service is ending"
         if not self._slots.ready:
-            return "the handler is loading"
+            lacking = self._slots.unavailable
+            return f"{LACKING}{lacking}" if lacking else "the handler is loading"
         return None if self._pump.joined.is_set() else "the consumer group has not been joined"
 
     def _on_signal(self, number: int, _: Any) -> None:

@@ -31,6 +31,10 @@ class ChildDied(Exception):
     """The child ended, hung past its deadline or spoke nonsense; the task may be tried again."""
 
 
+class HandlerUnavailable(Exception):
+    """The child says why it can't work here: what its handler needs is missing. Another try may find it."""
+
+
 def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
     """The child's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
     of ONNX Runtime's, which writes a device's id under the home folder."""
@@ -55,7 +59,10 @@ class SlotProcess:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> float:
-        """Start the child and wait until its handler is loaded; seconds that loading took. Raises ChildDied."""
+        """Start the child and wait until its handler is loaded; seconds that loading took.
+
+        Raises ChildDied, HandlerUnavailable.
+        """
         self.stop()
         self._pipe, theirs = Pipe(duplex=True)
         command = [sys.executable, "-m", "shared.slot.child", "--pipe", str(theirs.fileno())]
@@ -67,6 +74,9 @@ class SlotProcess:
         with self._deadline(LOAD_TIMEOUT_S):
             while (message := self._receive()) is None:
                 pass
+        if isinstance(message, records.NotLoaded):
+            self.stop()
+            raise HandlerUnavailable(message.reason)
         if not isinstance(message, records.Ready):
             raise self._death("the child spoke before it was ready")
         return message.load_seconds

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from shared.messages.codes import Rejected
 from shared.slot import limits, records
-from shared.slot.api import Cancelled, Handler, Task
+from shared.slot.api import Cancelled, Handler, Task, Unavailable
 from shared.slot.context import PipeContext
 
 MAX_STACK_CHARACTERS = 8000
@@ -25,7 +25,7 @@ MAX_STACK_CHARACTERS = 8000
 
 def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.Ending:
     """Run the handler on one task; whatever it raises becomes a record."""
-    context = PipeContext(pipe, Path(work.scratch), work.chunk_counts)
+    context = PipeContext(pipe, Path(work.scratch), work.chunk_counts, Path(work.saved) if work.saved else None)
     task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
     try:
         result = handler(context, task)
@@ -55,7 +55,11 @@ def serve(pipe: Connection, handler_module: str) -> None:
         pipe.send_bytes(record.model_dump_json().encode())
 
     start = time.monotonic()
-    handler: Handler = importlib.import_module(handler_module).load()
+    try:
+        handler: Handler = importlib.import_module(handler_module).load()
+    except Unavailable as e:
+        send(records.NotLoaded(reason=str(e)[:4000]))
+        return
     send(records.Ready(load_seconds=time.monotonic() - start))
     while True:
         try:

@@ -46,7 +46,7 @@ class Service:
     def __init__(self, stage: str, settings: RuntimeSettings, spec: StageSpec | None = None) -> None:
         place = step(stage)
         per_engine = "{engine}" in place.source
-        spec = spec or cast("StageSpec", importlib.import_module(place.module).STAGE)
+        spec = spec or _spec(place.module, settings.engine if per_engine else None)
         topic = settings.topic(place.source.format(engine=settings.engine))
         group = settings.group(stage, settings.engine if per_engine else None)
         name = f"{stage}-{settings.engine}" if per_engine else stage
@@ -153,6 +153,12 @@ class Service:
             self._pump.joined.set()  # With more replicas than partitions some have none, and are as ready.
         if stuck := self._fetching.stuck({at: p["fetch_state"] for at, p in partitions.items() if p["desired"]}):
             self.fail(stuck)
+
+
+def _spec(module: str, engine: str | None) -> StageSpec:
+    """The stage's own, or as it runs with an engine. Raises ValueError for an engine that this build does not have."""
+    stage = importlib.import_module(module)
+    return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
 
 
 def serve(stage: str, engine: str | None = None) -> int:

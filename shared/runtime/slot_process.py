@@ -46,8 +46,10 @@ def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, 
 class SlotProcess:
     """One child. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the child's life to it."""
 
-    def __init__(self, spec: StageSpec, engine: str) -> None:
+    def __init__(self, spec: StageSpec, engine: str, on_log: Callable[[records.Log], None] = lambda _: None) -> None:
+        """``on_log`` gets what the handler logs while it loads."""
         self._spec = spec
+        self._on_log = on_log
         self._engine = engine
         self._process: subprocess.Popen[bytes] | None = None
         self._writing = threading.Lock()
@@ -72,8 +74,9 @@ class SlotProcess:
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
         with self._deadline(LOAD_TIMEOUT_S):
-            while (message := self._receive()) is None:
-                pass
+            while (message := self._receive()) is None or isinstance(message, records.Log):
+                if message is not None:
+                    self._on_log(message)
         if isinstance(message, records.NotLoaded):
             self.stop()
             raise HandlerUnavailable(message.reason)

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from shared.runtime.record import Lease, Record
+from shared.runtime.reports import log_record
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
@@ -32,7 +33,7 @@ class Slots:
         self._settle = settle
         self._fatal = fatal
         self._queue: SimpleQueue[tuple[Record, Lease] | None] = SimpleQueue()
-        self._children = [SlotProcess(spec, engine) for _ in range(count)]
+        self._children = [SlotProcess(spec, engine, log_record) for _ in range(count)]
         self._ready = [threading.Event() for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._work, args=(child, ready), name=f"slot-{n}", daemon=True)

@@ -10,7 +10,7 @@ from stages.infer.sonic.sizes import SonicSizes
 
 _NETS = "stages.infer.sonic.nets"
 _NETWORKS = {
-    Part.UNET: ("unet", "SonicUNet", "unet"),
+    Part.UNET: ("unet.model", "SonicUNet", "unet"),
     Part.VAE: ("vae", "Vae", "vae"),
     Part.IMAGE_ENCODER: ("clip", "ClipVision", "clip"),
     Part.WHISPER: ("whisper", "WhisperEncoder", "whisper"),

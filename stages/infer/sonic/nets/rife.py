@@ -93,7 +93,7 @@ class FlowNet(nn.Module):
         """
         if a.shape[2] % MULTIPLE or a.shape[3] % MULTIPLE:
             raise ValueError(f"pictures: {tuple(a.shape[2:])}, both sides are multiples of {MULTIPLE}")
-        dtype = self.block0.conv0[0][0].weight.dtype
+        dtype = next(self.block0.parameters()).dtype
         exact = torch.promote_types(dtype, torch.float32)
         a, b = a.to(exact), b.to(exact)
         grid = _grid(a)

@@ -1,0 +1,23 @@
+"""What an operator may change about the sonic engine; free of torch."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SonicSettings(BaseSettings):
+    """Read from the environment, prefix ``LIPSTAGE_SONIC_``."""
+
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_SONIC_", extra="ignore", frozen=True)
+
+    weights: Path | None = Field(None, description="Folder of the model's weights, official or converted.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto (the first GPU that CUDA_VISIBLE_DEVICES shows, else the CPU), cpu, cuda or cuda:N.",
+    )
+    dtype: Literal["auto", "fp16", "bf16", "fp32"] = Field(
+        "auto", description="Number type of the large networks; auto: fp16 on a GPU, fp32 on the CPU."
+    )

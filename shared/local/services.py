@@ -62,14 +62,23 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     return found
 
 
+def _concerns(record: ServiceRecord, name: str) -> bool:
+    """Whether a variable may change what the service does: one that it does not read must not restart it.
+
+    Only the front asks which engines there are; an engine's variables carry its name.
+    """
+    engine = next((e for e in ENGINE_PARAMS if name.startswith(f"LIPSTAGE_{e.upper()}_")), None)
+    return name != "LIPSTAGE_ENGINES" and engine in (None, record.engine)
+
+
 def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Program:
     """The program of one replica."""
     engine = ("--engine", record.engine) if record.engine else ()
     environment = {
-        **{name: value for name, value in os.environ.items() if passed_on(name)},
+        **{name: value for name, value in os.environ.items() if passed_on(name) and _concerns(record, name)},
         **stack.environment(None),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
-        "LIPSTAGE_ENGINES": ",".join(settings.engines),
+        **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
         "LIPSTAGE_HEALTH_PORT": str(record.health_port),
         "LIPSTAGE_DRAIN_S": str(settings.drain_s),
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),

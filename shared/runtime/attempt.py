@@ -156,14 +156,6 @@ class Attempt:
         uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports)
         downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder, self.reports)
         states = self._states(digests, folder) if self.spec.resumes else None
-        saved = states.find(scratch / ROLE) if states else None
-        work = records.Work(
-            job=self.task,
-            inputs={role: str(path) for role, path in inputs.items()},
-            chunk_counts=downloads.counts,
-            scratch=str(folder.path),
-            saved=str(saved) if saved else None,
-        )
         warnings: list[Warned] = []
 
         def on_record(record: records.FromChild) -> None:
@@ -189,6 +181,14 @@ class Attempt:
             return self.cancelled()
 
         try:
+            saved = states.find(scratch / ROLE) if states else None
+            work = records.Work(
+                job=self.task,
+                inputs={role: str(path) for role, path in inputs.items()},
+                chunk_counts=downloads.counts,
+                scratch=str(folder.path),
+                saved=str(saved) if saved else None,
+            )
             ending = self.child.run(work, on_record, interrupted, self.spec.deadline_s)
             self._raise_unless_finished(ending)
             assert isinstance(ending, records.Finished)

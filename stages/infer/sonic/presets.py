@@ -52,11 +52,15 @@ class Plan:
         None when there is nothing left to halve.
         """
         if self.loop.rows > 1:
-            return replace(self, loop=replace(self.loop, rows=1))
+            return self.one_branch()
         if self.chunk > 2:
             chunk = max(2, self.chunk // 2)
             return replace(self, chunk=chunk, chunk_overlap=min(self.chunk_overlap, chunk // 2))
         return None
+
+    def one_branch(self) -> "Plan":
+        """The same with one guidance branch at a time."""
+        return replace(self, loop=replace(self.loop, rows=1))
 
 
 def plan(params: SonicParams, direction: Direction, sizes: SonicSizes) -> Plan:

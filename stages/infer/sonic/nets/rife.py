@@ -84,8 +84,8 @@ class FlowNet(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Midpoint:
         """Half way between two pictures.
 
-        Flow, weight and warping are float32 when the parameters are of a half type: in half precision a sampling
-        position on 512 pixels is a quarter of a pixel coarse.
+        Flow, weight and warping are float32 when the parameters are of a half type: on 512 pixels a sampling position
+        would be an eighth of a pixel coarse in float16 and a whole one in bfloat16.
 
         :param a: [n, 3, H, W], 0..1; H and W are multiples of 16.
         :param b: the same shape, the later picture.
@@ -93,7 +93,7 @@ class FlowNet(nn.Module):
         """
         if a.shape[2] % MULTIPLE or a.shape[3] % MULTIPLE:
             raise ValueError(f"pictures: {tuple(a.shape[2:])}, both sides are multiples of {MULTIPLE}")
-        dtype = next(self.block0.parameters()).dtype
+        dtype = next(self.parameters()).dtype
         exact = torch.promote_types(dtype, torch.float32)
         a, b = a.to(exact), b.to(exact)
         grid = _grid(a)

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from shared.local.engine_weights import WeightsSettings
 from shared.local.settings import LocalSettings
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.settings import StorageSettings
@@ -18,6 +19,7 @@ PARTS: dict[str, type[BaseSettings]] = {
     "Storage": StorageSettings,
     "Audio stage": AudioSettings,
     "Encode stage": EncodeSettings,
+    "Weights that are not shipped": WeightsSettings,
     "Local stack": LocalSettings,
 }
 HEAD = """# Configuration

@@ -1,4 +1,4 @@
-"""What stage, topics, trace and weights do, once their options are read."""
+"""What stage, topics and trace do, once their options are read."""
 
 import dataclasses
 
@@ -19,9 +19,22 @@ def stage(name: str, engine: str | None) -> int:
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
+    if engine is not None:
+        _fetch_weights(engine)
     from shared.runtime.service import serve
 
     return serve(name, engine)
+
+
+def _fetch_weights(engine: str) -> None:
+    """Have the weights of an engine here, where a store has them. Raises CliError."""
+    from shared.local import engine_weights
+    from shared.storage.errors import StorageError
+
+    try:
+        engine_weights.prepare(engine)
+    except StorageError as e:
+        raise CliError(f"{e.code}: weights: {e}") from None
 
 
 def topics_diff(as_json: bool) -> ExitCode:
@@ -79,26 +92,3 @@ def trace(job_id: str, as_json: bool) -> None:
         console.say(f"trace {trace_id}, {len(spans)} spans")
         for line in tree.lines(spans):
             console.say(line)
-
-
-def weights_ls(as_json: bool) -> None:
-    """Print the files that the manifests name."""
-    from shared.cli.weights import shipped
-
-    files = shipped()
-    if as_json:
-        console.emit_json([{"owner": f.owner, "name": f.name, "size": f.size, "sha256": f.sha256} for f in files])
-        return
-    console.table(("OWNER", "FILE", "SIZE", "SHA256"), [(f.owner, f.name, f"{f.size:,}", f.sha256[:16]) for f in files])
-
-
-def weights_check(as_json: bool) -> ExitCode:
-    """Verify every file and print one line each."""
-    from shared.cli.weights import shipped
-
-    faults = [(f, f.fault()) for f in shipped()]
-    if as_json:
-        console.emit_json([{"owner": f.owner, "name": f.name, "fault": fault} for f, fault in faults])
-    else:
-        console.table(("OWNER", "FILE", "STATE"), [(f.owner, f.name, fault or "ok") for f, fault in faults])
-    return ExitCode.FAILED if not faults or any(fault for _, fault in faults) else ExitCode.DONE

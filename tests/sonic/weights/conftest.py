@@ -90,5 +90,5 @@ def build(part: Part, sizes: object) -> nn.Module:
     return module_of(shapes_of(part))
 
 
-def untold(part: Part, doing: str, more: int) -> None:
+def untold(part: Part, doing: str, more: int, of: int) -> None:
     """Nobody listens."""

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def converted(
-    source: Path, target: Path, dtype: str = "float16", tell: Callable[[Part, str, int], None] = untold
+    source: Path, target: Path, dtype: str = "float16", tell: Callable[[Part, str, int, int], None] = untold
 ) -> Manifest:
     return convert.convert(source, target, dtype, LICENCE, tell, build)
 
@@ -38,9 +38,9 @@ class Told:
     """Which parts were written, and which only verified."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, set[Part]] = {"read": set(), "write": set(), "verify": set()}
+        self.parts: dict[str, set[Part]] = {"digest": set(), "write": set(), "verify": set()}
 
-    def __call__(self, part: Part, doing: str, more: int) -> None:
+    def __call__(self, part: Part, doing: str, more: int, of: int) -> None:
         self.parts[doing].add(part)
 
 
@@ -141,7 +141,7 @@ from tests.sonic.weights.conftest import build
 
 written = 0
 
-def tell(part, doing, more):
+def tell(part, doing, more, of):
     global written
     if doing == "write" and part is Part.IMAGE_ENCODER:
         written += 1
@@ -229,7 +229,7 @@ def test_another_dtype_needs_another_folder(pristine: Path, out: Path) -> None:
 def test_two_conversions_do_not_write_one_folder(pristine: Path, tmp_path: Path) -> None:
     inner: list[WeightsRefused] = []
 
-    def tell(part: Part, doing: str, more: int) -> None:
+    def tell(part: Part, doing: str, more: int, of: int) -> None:
         if not inner:
             inner.append(refused(pristine, tmp_path / "out"))
 
@@ -243,7 +243,7 @@ def test_a_converted_tree_is_not_converted_again(made: Path, tmp_path: Path) -> 
 
 
 def test_an_unfinished_conversion_has_its_journal(pristine: Path, tmp_path: Path) -> None:
-    def tell(part: Part, doing: str, more: int) -> None:
+    def tell(part: Part, doing: str, more: int, of: int) -> None:
         if part is Part.VAE:
             raise KeyboardInterrupt
 

@@ -21,8 +21,8 @@ from stages.infer.sonic.tensors import dtype_faults, open_tensors
 from stages.infer.sonic.weights.reading import Step, damaged, digest, not_finite
 
 Build = Callable[[Part, SonicSizes], nn.Module]
-Tell = Callable[[Part, str, int], None]
-"""Told of a part: what is being done to it, and how many bytes more are."""
+Tell = Callable[[Part, str, int, int], None]
+"""Told of a part: what is being done to it, how many bytes more are, and how many there are in all."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ def check(folder: Path, tell: Tell, *, quick: bool = False, build: Build = netwo
     report = Report(layout.name, model)
     for part, file in layout.files.items():
         row = Row(part, file.path)
-        found = _check(folder, tree, row, known, lambda n, part=part: tell(part, "check", n), quick, build)  # type: ignore[misc]
+        found = _check(folder, tree, row, known, tell, quick, build)
         faults += [fault for fault in found if fault not in faults]
         if row.state == "ok" and found:
             row.state = "refused"
@@ -101,15 +101,15 @@ def _known(folder: Path, layout: Layout, model: str) -> dict[Part, _Known] | Non
 
 
 def _check(
-    folder: Path, tree: Tree | None, row: Row, known: dict[Part, _Known] | None, step: Step, quick: bool, build: Build
+    folder: Path, tree: Tree | None, row: Row, known: dict[Part, _Known] | None, tell: Tell, quick: bool, build: Build
 ) -> list[Fault]:
     path = folder / row.path
     if not path.is_file():
         optional = catalogue.entry(row.part).optional
         row.state = "absent" if optional else "refused"
         return [] if optional else [Fault(WeightsCode.FILE_MISSING, row.path, found="no such file")]
-    row.bytes = path.stat().st_size
-    faults = _against(row, path, known[row.part], step, quick) if known else []
+    row.bytes = whole = path.stat().st_size
+    faults = _against(row, path, known[row.part], lambda n: tell(row.part, "digest", n, whole), quick) if known else []
     if row.part is Part.DETECTOR:
         return faults
     try:
@@ -122,7 +122,7 @@ def _check(
         wrong = compare(shapes, tensors.shapes, file) or dtype_faults(tensors, keys)
         row.tensors = len(keys) if not wrong else None
         if not wrong and not quick and row.sha256 != "ok":
-            wrong = damaged(path, row.path) or not_finite(tensors, keys)
+            wrong = damaged(path, row.path) or not_finite(tensors, keys, lambda n: tell(row.part, "numbers", n, whole))
         return faults + wrong
     except WeightsRefused as refused:
         # That the file can't be read says more than that it is shorter than the published one.

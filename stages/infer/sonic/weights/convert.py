@@ -147,7 +147,7 @@ def _convert(tree: Tree, part: Part, plan: list[Planned], target: Path, done: Ma
     if _kept(target, done.files.get(path.name), origin, part, tell):
         return
     _reopen(target)
-    found = tree.tensors(part)
+    found, whole = tree.tensors(part), sum(tensor.bytes for tensor in plan)
     partial = path.with_name(f".{path.name}.partial")
     try:
         size, sha = write(
@@ -155,7 +155,7 @@ def _convert(tree: Tree, part: Part, plan: list[Planned], target: Path, done: Ma
             plan,
             lambda name: found[file.prefix + name],
             {"format": "pt"},
-            lambda n: tell(part, "write", n),
+            lambda n: tell(part, "write", n, whole),
             file.path,
         )
         manifest.put_in_place(partial, path)
@@ -187,7 +187,7 @@ def _origin(tree: Tree, part: Part, official: bool, tell: Tell) -> Origin:
     size, published = path.stat().st_size, catalogue.entry(part)
     if official and published.bytes not in (None, size):
         raise WeightsRefused([Fault(WeightsCode.SIZE_DIFFERS, name, "bytes", str(published.bytes), str(size))])
-    sha = digest(path, lambda n: tell(part, "read", n))
+    sha = digest(path, lambda n: tell(part, "digest", n, size))
     if official and published.sha256 not in (None, sha):
         raise WeightsRefused([Fault(WeightsCode.DIGEST_DIFFERS, name, "sha256", str(published.sha256), sha)])
     return Origin(name, size, sha)
@@ -196,7 +196,7 @@ def _origin(tree: Tree, part: Part, official: bool, tell: Tell) -> Origin:
 def _kept(target: Path, record: FileRecord | None, origin: Origin, part: Part, tell: Tell) -> bool:
     if record is None or record.origin != origin or not _there(target, record):
         return False
-    return digest(target / record.path, lambda n: tell(part, "verify", n)) == record.sha256
+    return digest(target / record.path, lambda n: tell(part, "verify", n, record.bytes)) == record.sha256
 
 
 def _reopen(target: Path) -> None:

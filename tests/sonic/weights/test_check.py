@@ -12,13 +12,13 @@ from stages.infer.sonic.faults import WeightsCode
 from stages.infer.sonic.layout import OFFICIAL, TENSOR_PARTS, Part
 from stages.infer.sonic.weights import check
 from stages.infer.sonic.weights.check import Report
-from tests.sonic.weights.conftest import build, replace, respoken, shapes_of, untold
+from tests.sonic.weights.conftest import replace, respoken, shapes_of, untold
 
 UNET, VAE = OFFICIAL.files[Part.UNET].path, OFFICIAL.files[Part.VAE].path
 
 
 def checked(folder: Path, **options: Any) -> Report:
-    return check.check(folder, untold, build=build, **options)
+    return check.check(folder, untold, **options)
 
 
 def row(report: Report, part: Part) -> check.Row:

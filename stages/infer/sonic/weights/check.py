@@ -8,19 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
-
 from stages.infer.sonic import catalogue, manifest
 from stages.infer.sonic.checkpoint import Tree, open_tree
 from stages.infer.sonic.comparison import compare
 from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
 from stages.infer.sonic.layout import CONVERTED, Layout, Part, recognise
-from stages.infer.sonic.networks import network
 from stages.infer.sonic.sizes import SonicSizes
 from stages.infer.sonic.tensors import dtype_faults, open_tensors
+from stages.infer.sonic.weights.expected import expected
 from stages.infer.sonic.weights.reading import Step, damaged, digest, not_finite
 
-Build = Callable[[Part, SonicSizes], nn.Module]
 Tell = Callable[[Part, str, int, int], None]
 """Told of a part: what is being done to it, how many bytes more are, and how many there are in all."""
 
@@ -61,7 +58,7 @@ class _Known:
     sha256: str | None = None
 
 
-def check(folder: Path, tell: Tell, *, quick: bool = False, build: Build = network) -> Report:
+def check(folder: Path, tell: Tell, *, quick: bool = False) -> Report:
     """Check everything and go on after a fault; ``quick`` reads no contents, so neither digests nor numbers.
 
     Raises WeightsRefused only when the folder has no known layout or no readable manifest.
@@ -73,7 +70,7 @@ def check(folder: Path, tell: Tell, *, quick: bool = False, build: Build = netwo
     report = Report(layout.name, model)
     for part, file in layout.files.items():
         row = Row(part, file.path)
-        found = _check(folder, tree, row, known, tell, quick, build)
+        found = _check(folder, tree, row, known, tell, quick)
         faults += [fault for fault in found if fault not in faults]
         if row.state == "ok" and found:
             row.state = "refused"
@@ -101,7 +98,7 @@ def _known(folder: Path, layout: Layout, model: str) -> dict[Part, _Known] | Non
 
 
 def _check(
-    folder: Path, tree: Tree | None, row: Row, known: dict[Part, _Known] | None, tell: Tell, quick: bool, build: Build
+    folder: Path, tree: Tree | None, row: Row, known: dict[Part, _Known] | None, tell: Tell, quick: bool
 ) -> list[Fault]:
     path = folder / row.path
     if not path.is_file():
@@ -117,7 +114,7 @@ def _check(
         if tree is None:
             return faults
         file = tree.layout.files[row.part]
-        shapes = {name: tuple(t.shape) for name, t in build(row.part, tree.sizes).state_dict().items()}
+        shapes = expected(row.part, tree.sizes)
         keys = [file.prefix + name for name in shapes]
         wrong = compare(shapes, tensors.shapes, file) or dtype_faults(tensors, keys)
         row.tensors = len(keys) if not wrong else None

@@ -1,0 +1,48 @@
+"""Windows over a clip of any length (Sonic, section 3.4: time-aware position shift).
+
+The network sees a fixed number of frames. Windows are laid around the clip as around a ring and shifted a little at
+every step, so that no seam stays where it is.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """frames: of the clip; size: of a window; overlap: of neighbours; shift: back at every step, frames.
+
+    Raises ValueError for a clip without frames or an overlap that leaves no way forward.
+    """
+
+    frames: int
+    size: int = 25
+    overlap: int = 0
+    shift: int = 7
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames: {self.frames}; a clip has at least one")
+        if not 0 <= self.overlap < self.size:
+            raise ValueError(f"overlap: {self.overlap}; allowed: 0 to {self.size - 1}")
+
+    @property
+    def count(self) -> int:
+        """Windows a step."""
+        return math.ceil(self.frames / (self.size - self.overlap))
+
+    def starts(self, step: int) -> list[int]:
+        """First frame of each window at a step, before it is taken modulo the clip's length."""
+        return [n * (self.size - self.overlap) - self.shift * step for n in range(self.count)]
+
+    def index(self, step: int) -> Tensor:
+        """Frames of each window: int64 [count, size], 0..frames-1; a short clip repeats in a window."""
+        starts = torch.tensor(self.starts(step))
+        return (starts[:, None] + torch.arange(self.size)) % self.frames
+
+    def visits(self, step: int) -> Tensor:
+        """How often each frame is seen at a step: int64 [frames], each at least one."""
+        return torch.bincount(self.index(step).flatten(), minlength=self.frames)

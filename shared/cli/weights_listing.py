@@ -99,8 +99,8 @@ def show(as_json: bool) -> None:
         console.emit_json([asdict(row) for row in found])
         return
     console.table(
-        ("OWNER", "FILE", "BYTES", "SHA256", "LICENCE", "STATE"),
-        [(row.owner, row.name, _bytes(row.size), (row.sha256 or "-")[:12], row.licence, row.state) for row in found],
+        ("OWNER", "STATE", "BYTES", "SHA256", "LICENCE", "FILE"),
+        [(row.owner, row.state, _bytes(row.size), (row.sha256 or "-")[:12], row.licence, row.name) for row in found],
     )
     for line in _notes():
         console.say(line)

@@ -14,6 +14,8 @@ from shared.runtime.slot_process import child_environment
 
 PROGRAM = "stages.infer.sonic.weights"
 REFUSED = 2
+WORTH_A_LINE = 32 << 20
+"""Bytes; off a terminal nothing is said of smaller files."""
 
 
 class Refused(Exception):
@@ -36,11 +38,14 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
         raise CliError(f"{e.code}: {e.message}", "make setup-sonic") from None
     command = [str(python), "-m", PROGRAM, "--parent", str(os.getpid()), *arguments]
     path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = child_environment(os.environ, "sonic") | {"PYTHONPATH": path}
+    environment = child_environment(os.environ, "") | {"PYTHONPATH": path}
+    del environment["LIPSTAGE_ENGINE"]  # It runs none.
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+") as errors, Progress() as progress:
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as program:
             for line in program.stdout or ():
+                if not line.startswith("{"):  # What a library has to say.
+                    continue
                 last = json.loads(line)
                 if "progress" in last:
                     progress.show(**last["progress"])
@@ -55,7 +60,7 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 class Progress:
-    """A line that changes in place on a terminal; off one, a line for each thing that is begun. On stderr."""
+    """A line that changes in place on a terminal; off one, a line for each longer thing that is begun. On stderr."""
 
     def __init__(self) -> None:
         self._rich: Any = None
@@ -84,7 +89,7 @@ class Progress:
         new = (part, doing) != self._begun
         self._begun = (part, doing)
         if self._rich is None:
-            if new:
+            if new and of >= WORTH_A_LINE:
                 console.note(f"{part}: {doing} {of >> 20} MiB")
             return
         if new:

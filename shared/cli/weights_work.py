@@ -56,10 +56,10 @@ def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> 
         console.emit_json(report)
         return
     console.table(
-        ("FILE", "BYTES", "DTYPE", "SHA256", "FROM", "BYTES"),
+        ("FILE", "BYTES", "DTYPE", "SHA256", "BYTES BEFORE", "MADE FROM"),
         [
-            (f["path"], f"{f['bytes']:,}", f["dtype"] or "-", f["sha256"][:12], f["origin"]["path"],
-             f"{f['origin']['bytes']:,}")
+            (f["path"], f"{f['bytes']:,}", f["dtype"] or "-", f["sha256"][:12], f"{f['origin']['bytes']:,}",
+             f["origin"]["path"])
             for f in report["files"].values()
         ],
     )  # fmt: skip
@@ -115,10 +115,10 @@ def _refuse(refused: Refused, as_json: bool) -> None:
 
 def _print_report(folder: Path, report: dict[str, Any]) -> None:
     console.table(
-        ("FILE", "BYTES", "SIZE", "SHA256", "TENSORS", "STATE"),
+        ("STATE", "BYTES", "SIZE", "SHA256", "TENSORS", "FILE"),
         [
-            (row["path"], f"{row['bytes']:,}" if row["bytes"] is not None else "-", row["size"], row["sha256"],
-             row["tensors"] if row["tensors"] is not None else "-", row["state"])
+            (row["state"], f"{row['bytes']:,}" if row["bytes"] is not None else "-", row["size"], row["sha256"],
+             row["tensors"] if row["tensors"] is not None else "-", row["path"])
             for row in report["rows"]
         ],
     )  # fmt: skip
@@ -129,7 +129,7 @@ def _print_report(folder: Path, report: dict[str, Any]) -> None:
     model = {
         "official": "sizes of the published model: held to its published sizes and digests",
         "reduced": "other sizes than the published model's: held to its own JSON files, published figures do not apply",
-        "unknown": "sizes can't be read: published sizes and digests apply",
+        "unknown": "its JSON files don't tell its sizes: published sizes and digests apply",
     }[report["model"]]
     if report["layout"] == "converted":
         model = "held to the manifest of its conversion"
@@ -144,8 +144,8 @@ def _print_faults(faults: Sequence[dict[str, str]]) -> None:
     for fault in faults:
         shown[fault["file"]] += 1
         if shown[fault["file"]] <= MOST_SHOWN:
-            rows.append((fault["code"], fault["file"], fault["key"] or "-", fault["expected"] or "-", fault["found"]))
-    console.table(("FAULT", "FILE", "KEY", "EXPECTED", "FOUND"), rows)
+            rows.append((fault["code"], fault["key"] or "-", fault["expected"] or "-", fault["found"], fault["file"]))
+    console.table(("FAULT", "KEY", "EXPECTED", "FOUND", "FILE"), rows)
     for file, count in shown.items():
         if count > MOST_SHOWN:
             console.say(f"and {count - MOST_SHOWN} more of {file}; --json has all")

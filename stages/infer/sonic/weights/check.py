@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.infer.sonic import catalogue, manifest
-from stages.infer.sonic.checkpoint import Tree, open_tree
 from stages.infer.sonic.comparison import compare
+from stages.infer.sonic.derived import agree, described, with_bucket, with_token
 from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
 from stages.infer.sonic.layout import CONVERTED, Layout, Part, recognise
 from stages.infer.sonic.sizes import SonicSizes
-from stages.infer.sonic.tensors import dtype_faults, open_tensors
+from stages.infer.sonic.tensors import TensorFile, dtype_faults, open_tensors
 from stages.infer.sonic.weights.expected import expected
 from stages.infer.sonic.weights.reading import Step, damaged, digest, not_finite
 
@@ -64,14 +64,13 @@ def check(folder: Path, tell: Tell, *, quick: bool = False) -> Report:
     Raises WeightsRefused only when the folder has no known layout or no readable manifest.
     """
     layout = recognise(folder)
-    tree, faults = _opened(folder)
-    model = "unknown" if tree is None else "official" if tree.sizes == SonicSizes() else "reduced"
+    sizes, faults = _described(folder, layout)
+    model = "unknown" if sizes is None else "official" if sizes == SonicSizes() else "reduced"
     known = _known(folder, layout, model)
     report = Report(layout.name, model)
     for part, file in layout.files.items():
         row = Row(part, file.path)
-        found = _check(folder, tree, row, known, tell, quick)
-        faults += [fault for fault in found if fault not in faults]
+        faults += (found := _check(folder, layout, sizes, row, known, tell, quick))
         if row.state == "ok" and found:
             row.state = "refused"
         report.rows.append(row)
@@ -79,9 +78,9 @@ def check(folder: Path, tell: Tell, *, quick: bool = False) -> Report:
     return report
 
 
-def _opened(folder: Path) -> tuple[Tree | None, list[Fault]]:
+def _described(folder: Path, layout: Layout) -> tuple[SonicSizes | None, list[Fault]]:
     try:
-        return open_tree(folder), []
+        return described(folder, layout), []
     except WeightsRefused as refused:
         return None, list(refused.faults)
 
@@ -98,7 +97,13 @@ def _known(folder: Path, layout: Layout, model: str) -> dict[Part, _Known] | Non
 
 
 def _check(
-    folder: Path, tree: Tree | None, row: Row, known: dict[Part, _Known] | None, tell: Tell, quick: bool
+    folder: Path,
+    layout: Layout,
+    sizes: SonicSizes | None,
+    row: Row,
+    known: dict[Part, _Known] | None,
+    tell: Tell,
+    quick: bool,
 ) -> list[Fault]:
     path = folder / row.path
     if not path.is_file():
@@ -111,10 +116,10 @@ def _check(
         return faults
     try:
         tensors = open_tensors(folder, row.path)
-        if tree is None:
+        if sizes is None:
             return faults
-        file = tree.layout.files[row.part]
-        shapes = expected(row.part, tree.sizes)
+        file = layout.files[row.part]
+        shapes = expected(row.part, _with(sizes, row.part, tensors, layout))
         keys = [file.prefix + name for name in shapes]
         wrong = compare(shapes, tensors.shapes, file) or dtype_faults(tensors, keys)
         row.tensors = len(keys) if not wrong else None
@@ -124,6 +129,16 @@ def _check(
     except WeightsRefused as refused:
         # That the file can't be read says more than that it is shorter than the published one.
         return [*refused.faults, *faults]
+
+
+def _with(sizes: SonicSizes, part: Part, tensors: TensorFile, layout: Layout) -> SonicSizes:
+    """With those that only a file's own tensors tell. Raises WeightsRefused when they don't fit the others."""
+    if part is Part.AUDIO2TOKEN:
+        sizes = with_token(sizes, tensors.shapes, tensors.name)
+        agree(sizes, layout)
+    elif part is Part.AUDIO2BUCKET:
+        sizes = with_bucket(sizes, tensors.shapes, tensors.name)
+    return sizes
 
 
 def _against(row: Row, path: Path, known: _Known, step: Step, quick: bool) -> list[Fault]:

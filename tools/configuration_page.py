@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from shared.local.engine_weights import WeightsSettings
 from shared.local.settings import LocalSettings
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.settings import StorageSettings
@@ -19,6 +20,7 @@ PARTS: dict[str, type[BaseSettings]] = {
     "Storage": StorageSettings,
     "Audio stage": AudioSettings,
     "Encode stage": EncodeSettings,
+    "Weights that are not shipped": WeightsSettings,
     "Engine sonic": SonicSettings,
     "Local stack": LocalSettings,
 }
@@ -48,11 +50,14 @@ def default(field: FieldInfo) -> str:
 
 def page() -> str:
     """The whole page."""
-    lines = [HEAD]
+    lines, told = [HEAD], set[str]()
     for title, model in PARTS.items():
         lines += [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
         prefix = model.model_config.get("env_prefix", "")
         for name, field in model.model_fields.items():
+            if variable(name, field, prefix) in told:
+                continue
+            told.add(variable(name, field, prefix))
             shown = f"`{default(field)}`" if default(field) else ""
             lines.append(
                 f"| `{variable(name, field, prefix)}` | {shown} | {field.description or name.replace('_', ' ')} |"

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -43,7 +44,13 @@ log = structlog.get_logger()
 class Service:
     """Everything one process of a stage owns. ``spec`` takes the place of the stage's own, for benchmarks."""
 
-    def __init__(self, stage: str, settings: RuntimeSettings, spec: StageSpec | None = None) -> None:
+    def __init__(
+        self,
+        stage: str,
+        settings: RuntimeSettings,
+        spec: StageSpec | None = None,
+        fetch: Callable[[], None] | None = None,
+    ) -> None:
         place = step(stage)
         per_engine = "{engine}" in place.source
         spec = spec or _spec(place.module, settings.engine if per_engine else None)
@@ -64,7 +71,7 @@ class Service:
         self._scratch = Scratch(settings.scratch_dir)
         flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
         slots = 1 if spec.one_slot else settings.slots
-        self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail)
+        self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail, fetch)
         consume = consumer_config(settings, name, group, group_protocol(settings))
         self._pump = Pump(
             clients.raw_consumer(consume | {"stats_cb": self._statistics}),
@@ -161,10 +168,14 @@ def _spec(module: str, engine: str | None) -> StageSpec:
     return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
 
 
-def serve(stage: str, engine: str | None = None) -> int:
-    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status."""
+def serve(stage: str, engine: str | None = None, fetch: Callable[[], None] | None = None) -> int:
+    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status.
+
+    ``fetch`` brings what the handler needs from elsewhere, with this process's credentials; it may raise
+    HandlerUnavailable, and is asked again before the next try to load.
+    """
     settings = RuntimeSettings()
     if engine is not None:
         settings = settings.model_copy(update={"engine": engine})
     logs.setup(stage)
-    return Service(stage, settings).run()
+    return Service(stage, settings, fetch=fetch).run()

@@ -28,9 +28,20 @@ Said = Callable[[Record, Lease], None]
 class Slots:
     """A fixed number of slots with one queue. The pump never feeds more records than there are slots."""
 
-    def __init__(self, spec: StageSpec, engine: str, count: int, settle: Settle, fatal: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: StageSpec,
+        engine: str,
+        count: int,
+        settle: Settle,
+        fatal: Callable[[str], None],
+        fetch: Callable[[], None] | None = None,
+    ) -> None:
+        """``fetch`` comes before every first load of a child; it may raise HandlerUnavailable."""
         self._spec = spec
         self._settle = settle
+        self._fetch = fetch
+        self._fetching = threading.Lock()
         self._fatal = fatal
         self._queue: SimpleQueue[tuple[Record, Lease] | None] = SimpleQueue()
         self._children = [SlotProcess(spec, engine, log_record) for _ in range(count)]
@@ -109,6 +120,9 @@ class Slots:
         pause = FIRST_PAUSE_S
         while not self._closing.is_set():
             try:
+                if self._fetch is not None:
+                    with self._fetching:
+                        self._fetch()
                 self._load(child, ready)
             except HandlerUnavailable as e:
                 self.unavailable = str(e)

@@ -123,8 +123,11 @@ def test_seed_and_parameters_count(film: Film, first: Any, differs: dict[str, An
     assert not np.array_equal(film(**differs)[0][2], first[0][2])
 
 
-def test_published_noise_and_rounding_are_others(film: Film, first: Any) -> None:
-    assert not np.array_equal(film(preset="official")[0][0], first[0][0])
+def test_the_official_preset_truncates(film: Film, first: Any) -> None:
+    official = film(preset="official")[0]
+    darker = [a.astype(int) - b.astype(int) for a, b in zip(official, first[0], strict=True)]
+    assert min(d.min() for d in darker) < 0
+    assert np.mean(darker) == pytest.approx(-0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("step", [1, STEPS])
@@ -149,7 +152,7 @@ def test_a_cancel_is_seen_before_the_next_call_of_the_network(
     engine: SonicEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert engine._model is not None
-    unet, calls = engine._model.unet, 0
+    unet, calls = engine._model.networks.unet, 0
     forward = unet.forward
 
     def counted(*of: Any) -> torch.Tensor:
@@ -158,7 +161,15 @@ def test_a_cancel_is_seen_before_the_next_call_of_the_network(
         return forward(*of)
 
     monkeypatch.setattr(unet, "forward", counted)
-    context = StageHarness(tmp_path, cancel_after=2)
+    context = StageHarness(tmp_path)
+    ask = context.progress
+
+    def cancel_at_the_third(done: int, total: int) -> None:
+        if done == 2 * CALL_IN_FRAMES:
+            raise Cancelled
+        ask(done, total)
+
+    monkeypatch.setattr(context, "progress", cancel_at_the_third)
     with pytest.raises(Cancelled):
         engine.prepare(portrait(), speech(), Direction(STEPS, 1.0, 7), SonicParams(), context)
     assert calls == 2
@@ -206,7 +217,7 @@ def test_decoding_that_runs_out_of_memory_goes_on_where_it_was(
     film: Film, engine: SonicEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert engine._model is not None
-    vae, sizes = engine._model.vae, list[int]()
+    vae, sizes = engine._model.networks.vae, list[int]()
     decode = vae.decode
 
     def failing(latents: torch.Tensor, frames: int) -> torch.Tensor:
@@ -266,5 +277,5 @@ def test_the_official_preset_is_the_published_loop() -> None:
     loop = made.loop
     assert (loop.steps, loop.schedule.steps, loop.window, loop.overlap, loop.shift) == (25, 25, 25, 0, 7)
     assert (loop.image_guidance, loop.audio_guidance) == ((2.0, 2.0), (7.5, 7.5))
-    assert (made.chunk, made.chunk_overlap, made.rounding, made.published) == (8, 0, "truncate", True)
+    assert (made.chunk, made.chunk_overlap, made.rounding) == (8, 0, "truncate")
     assert (made.motion, made.mask_area, made.interpolate) == ((1.0, 1.0), 1.1, True)

@@ -12,7 +12,7 @@ from shared.slot.records import Scalar
 from stages.infer.engine import Frame
 from stages.infer.sonic.fitting import fitting
 from stages.infer.sonic.meter import Meter
-from stages.infer.sonic.model import Model
+from stages.infer.sonic.networks import Networks
 from stages.infer.sonic.presets import Plan
 from stages.infer.sonic.video import decode_chunks, interpolate, pictures, to_uint8
 
@@ -22,7 +22,7 @@ class SonicAnimation:
 
     def __init__(
         self,
-        model: Model,
+        networks: Networks,
         latents: Tensor,
         plan: Plan,
         size: tuple[int, int],
@@ -32,7 +32,7 @@ class SonicAnimation:
         figures: Mapping[str, Scalar],
     ) -> None:
         """size: width and height of the video; frames: how many it has, at least those that the latents give."""
-        self._model, self._latents, self._plan = model, latents, plan
+        self._networks, self._latents, self._plan = networks, latents, plan
         self._size, self._frames, self._lead = size, frames, lead
         self._meter, self._figures = meter, figures
         self._at = 0
@@ -82,8 +82,8 @@ class SonicAnimation:
                 return
 
     def _decoded(self, plan: Plan) -> Iterator[Frame]:
-        single = pictures(decode_chunks(self._model.vae, self._latents, plan.chunk, plan.chunk_overlap))
-        moving = interpolate(self._model.rife, single) if plan.interpolate else held_twice(single)
+        single = pictures(decode_chunks(self._networks.vae, self._latents, plan.chunk, plan.chunk_overlap))
+        moving = interpolate(self._networks.rife, single) if plan.interpolate else held_twice(single)
         while True:
             with self._meter.held(), torch.inference_mode():
                 picture = next(moving, None)

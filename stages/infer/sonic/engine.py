@@ -4,7 +4,7 @@ import gc
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 
 import torch
@@ -18,11 +18,12 @@ from shared.slot.records import Scalar
 from stages.infer.engine import Direction, Portrait, Speech, frame_count
 from stages.infer.sonic import resume
 from stages.infer.sonic.animation import SonicAnimation
-from stages.infer.sonic.conditioning import Prepared, condition, first_latents
-from stages.infer.sonic.denoise import denoise
+from stages.infer.sonic.conditioning import condition, first_noise
+from stages.infer.sonic.denoise import Conditioning, denoise, start
 from stages.infer.sonic.fitting import fitting
 from stages.infer.sonic.meter import Meter
 from stages.infer.sonic.model import Model, load
+from stages.infer.sonic.picture import prepare_picture
 from stages.infer.sonic.presets import plan
 from stages.infer.sonic.settings import SonicSettings
 from stages.infer.sonic.speech import AUDIO_FRAME, MAX_AUDIO_FRAMES, RATE
@@ -78,27 +79,39 @@ class _Render:
         height, width = portrait.image.shape[:2]
         frames = frame_count(speech.duration_s)
         with self._context.span("sonic.condition"), self._meter.held():
-            prepared = condition(self._model, portrait, speech, self._plan)
-        loop = self._plan.loop
-        self._lead = CALL_IN_FRAMES * loop.calls(prepared.frames)
+            conditioning, latents = self._conditioned(portrait, speech)
+        loop, drawn = self._plan.loop, latents.shape[1]
+        self._lead = CALL_IN_FRAMES * loop.calls(drawn)
         self._total = self._lead + frames
-        latents = first_latents(self._model, prepared, self._plan, self._seed)
         begun = self._resumed(latents)
         step, latents = begun or (0, latents)
         with self._context.span("sonic.denoise") as span, self._meter.held():
             span.set("inference.steps", loop.schedule.steps)
             span.set("inference.resumed_step", step)
-            latents = self._denoised(prepared, latents, step)
+            latents = self._denoised(conditioning, latents, step)
         figures: dict[str, Scalar] = {
             "preset": self._plan.name,
             "guidance.audio": float(loop.audio_guidance[0]),
             "guidance.image": float(loop.image_guidance[0]),
-            "batch.window_count": loop.calls(prepared.frames) // loop.schedule.steps,
+            "batch.window_count": loop.calls(drawn) // loop.schedule.steps,
             "inference.resumed_step": step,
         }
         return SonicAnimation(
-            self._model, latents, self._plan, (width, height), frames, self._lead, self._meter, figures
+            self._model.networks, latents, self._plan, (width, height), frames, self._lead, self._meter, figures
         )
+
+    def _conditioned(self, portrait: Portrait, speech: Speech) -> tuple[Conditioning, Tensor]:
+        """What the loop is told, and its first latents [1, T, 4, h, w] float32 on the CPU."""
+        model, plan = self._model, self._plan
+        x0, y0, x1, y1 = portrait.box
+        short_side = min(portrait.image.shape[:2])
+        picture = prepare_picture(portrait.image, (x0, y0, x1 - x0, y1 - y0), short_side, plan.mask_area)
+        wave = torch.from_numpy(speech.pcm)
+        conditioning = condition(model.networks, picture, wave, plan.motion, checkpoint=self._context.checkpoint)
+        height, width = picture.ref.shape[2:]
+        noise = first_noise(self._seed, len(conditioning.speech), height, width, model.sizes.vae.latent_channels)
+        portrait_latents = replace(conditioning, portrait=conditioning.portrait.cpu())
+        return conditioning, start(portrait_latents, noise, plan.loop, model.sizes.vae.scaling)
 
     def _resumed(self, like: Tensor) -> tuple[int, Tensor] | None:
         """Where an earlier attempt at this task was, when its state is of the same numbers."""
@@ -109,8 +122,8 @@ class _Render:
             self._context.log.warning("state_not_usable")
         return found
 
-    def _denoised(self, prepared: Prepared, latents: Tensor, step: int) -> Tensor:
-        steps = self._plan.loop.schedule.steps
+    def _denoised(self, conditioning: Conditioning, latents: Tensor, step: int) -> Tensor:
+        networks, steps = self._model.networks, self._plan.loop.schedule.steps
         cadence = resume.Cadence(steps)
         at = (step, latents)
 
@@ -130,8 +143,8 @@ class _Render:
                 done, now = at
                 self._plan = smaller
                 return denoise(
-                    self._model.unet,
-                    prepared.conditioning,
+                    networks.unet,
+                    conditioning,
                     now,
                     smaller.loop,
                     start_step=done,
@@ -151,5 +164,5 @@ class _Render:
 
 def _fingerprint(model: Model, direction: Direction, params: SonicParams) -> str:
     """Of all that decides the latents' numbers beside portrait and speech, which the runtime compares."""
-    of = [VERSION, model.fingerprint, str(model.dtype), asdict(direction), params.model_dump(mode="json")]
+    of = [VERSION, model.fingerprint, asdict(direction), params.model_dump(mode="json")]
     return sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()

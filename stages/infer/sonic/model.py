@@ -2,33 +2,23 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
-from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from shared.slot.api import Unavailable
-from stages.infer.sonic.checkpoint import Part, Tree, WeightsRefused, open_tree
+from stages.infer.sonic.checkpoint import Loaded, WeightsRefused, open_tree
 from stages.infer.sonic.denoise import Conditioning, Loop, denoise
-from stages.infer.sonic.nets.audio import AudioToBucket, AudioToToken
-from stages.infer.sonic.nets.clip import ClipVision
-from stages.infer.sonic.nets.rife import FlowNet
-from stages.infer.sonic.nets.unet.model import SonicUNet
 from stages.infer.sonic.nets.unet.switches import Switches
-from stages.infer.sonic.nets.vae import Vae
-from stages.infer.sonic.nets.whisper import WhisperEncoder
-from stages.infer.sonic.networks import network
+from stages.infer.sonic.networks import Networks, load_networks
 from stages.infer.sonic.settings import SonicSettings
 from stages.infer.sonic.sizes import SonicSizes
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-LARGE = (Part.UNET, Part.VAE, Part.IMAGE_ENCODER)
-"""Run in the chosen number type; the small networks always in float32, as published."""
 
 log = logging.getLogger(__name__)
-N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -40,16 +30,13 @@ class Model:
     """
 
     sizes: SonicSizes
-    device: torch.device
-    dtype: torch.dtype
-    unet: SonicUNet
-    vae: Vae
-    clip: ClipVision
-    whisper: WhisperEncoder
-    token: AudioToToken
-    bucket: AudioToBucket
-    rife: FlowNet
+    networks: Networks
     fingerprint: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything lies."""
+        return self.networks.device
 
     @property
     def device_name(self) -> str:
@@ -78,43 +65,34 @@ def load(settings: SonicSettings) -> Model:
     device = choose_device(settings.device)
     dtype = DTYPES[settings.dtype] if settings.dtype != "auto" else _usual(device)
     try:
-        model = _loaded(open_tree(settings.weights), device, dtype)
+        tree = open_tree(settings.weights)
+        networks = load_networks(tree, device, dtype, on_part=_told)
     except WeightsRefused as e:
         # The folder's own name stays out: a reason ends on a health port.
         raise Unavailable(f"weights refused: {e} (`lipstage weights check` shows all)") from e
     except torch.OutOfMemoryError as e:
         raise Unavailable("the accelerator has not enough free memory for the weights") from e
+    networks.unet.apply_switches(Switches())
+    model = Model(tree.sizes, networks, _fingerprint(networks))
     if device.type == "cuda":
         warm_up(model)
     return model
+
+
+def _told(part: Loaded) -> None:
+    figures = {"part": str(part.part), "bytes": part.bytes, "seconds": round(part.seconds, 3)}
+    log.info("weights_loaded", extra={"fields": figures})
 
 
 def _usual(device: torch.device) -> torch.dtype:
     return torch.float16 if device.type == "cuda" else torch.float32
 
 
-def _loaded(tree: Tree, device: torch.device, dtype: torch.dtype) -> Model:
-    digest = sha256()
-
-    def part(which: Part, kind: type[N]) -> N:
-        module = network(which, tree.sizes)
-        assert isinstance(module, kind)
-        found = tree.load(which, module, device, dtype if which in LARGE else torch.float32)
-        figures = {"part": str(which), "bytes": found.bytes, "seconds": round(found.seconds, 3)}
-        log.info("weights_loaded", extra={"fields": figures})
-        _digest(module, digest.update)
-        return module
-
-    unet = part(Part.UNET, SonicUNet)
-    vae = part(Part.VAE, Vae)
-    clip = part(Part.IMAGE_ENCODER, ClipVision)
-    whisper = part(Part.WHISPER, WhisperEncoder)
-    token = part(Part.AUDIO2TOKEN, AudioToToken)
-    bucket = part(Part.AUDIO2BUCKET, AudioToBucket)
-    rife = part(Part.RIFE, FlowNet)
-    unet.apply_switches(Switches())
-    digest.update(f"{_machine(device)} {torch.__version__} {torch.get_num_threads()}".encode())
-    return Model(tree.sizes, device, dtype, unet, vae, clip, whisper, token, bucket, rife, digest.hexdigest())
+def _fingerprint(networks: Networks) -> str:
+    digest = sha256(f"{_machine(networks.device)} {torch.__version__} {torch.get_num_threads()}".encode())
+    for field in fields(networks):
+        _digest(getattr(networks, field.name), digest.update)
+    return digest.hexdigest()
 
 
 def _machine(device: torch.device) -> str:
@@ -126,7 +104,7 @@ def _machine(device: torch.device) -> str:
 
 def _digest(module: nn.Module, update: Callable[[bytes], None]) -> None:
     """Names, types, shapes and a sum of each tensor in float64: reading all files again would take a minute."""
-    names, sums = [], list[Tensor]()
+    names, sums = [], []
     for name, tensor in module.state_dict().items():
         names.append(f"{name} {tensor.dtype} {tuple(tensor.shape)}")
         sums.append(tensor.sum(dtype=torch.float64))
@@ -136,7 +114,8 @@ def _digest(module: nn.Module, update: Callable[[bytes], None]) -> None:
 
 def warm_up(model: Model) -> None:
     """One step of a clip of 64 x 64 pixels: the first kernels of a process take seconds, and no user should wait."""
-    sizes, device, dtype = model.sizes, model.device, model.dtype
+    sizes, networks = model.sizes, model.networks
+    device, dtype = networks.device, networks.dtype
     frames, side = sizes.unet.frames, 8
     silence = torch.zeros(sizes.token.tokens, sizes.token.output, device=device, dtype=dtype)
     conditioning = Conditioning(
@@ -148,7 +127,7 @@ def warm_up(model: Model) -> None:
         mask=None,
     )
     latents = torch.zeros(1, frames, sizes.vae.latent_channels, side, side)
-    latents = denoise(model.unet, conditioning, latents, Loop(steps=1, window=frames))
+    latents = denoise(networks.unet, conditioning, latents, Loop(steps=1, window=frames))
     with torch.inference_mode():
-        model.vae.decode(latents[0, :2].to(device), 2)
+        networks.vae.decode(latents[0, :2].to(device), 2)
     torch.cuda.synchronize(device)

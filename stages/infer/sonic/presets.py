@@ -16,14 +16,14 @@ class Preset:
 
     strength: float
     decode_overlap: int
-    published: bool = False
+    rounding: Rounding = "nearest"
 
 
 PRESETS = {
     "quality": Preset(1.0, 4),
     "balanced": Preset(0.8, 2),
     "fast": Preset(0.6, 0),
-    "official": Preset(1.0, 0, published=True),
+    "official": Preset(1.0, 0, "truncate"),
 }
 
 
@@ -32,8 +32,8 @@ class Plan:
     """How one render goes.
 
     loop: the denoising; motion: factors on the two motion figures, translation and expression; chunk, chunk_overlap:
-    frames decoded together; rounding of pixels; published: draw noise as the published program does; interpolate: draw
-    the frames between; mask_area: in face boxes; name: the preset's.
+    frames decoded together; rounding: of pixels; interpolate: draw the frames between; mask_area: in face boxes; name:
+    the preset's.
     """
 
     name: str
@@ -42,7 +42,6 @@ class Plan:
     chunk: int
     chunk_overlap: int
     rounding: Rounding
-    published: bool
     interpolate: bool
     mask_area: float
 
@@ -89,8 +88,7 @@ def plan(params: SonicParams, direction: Direction, sizes: SonicSizes) -> Plan:
         ),
         chunk=params.decode_chunk,
         chunk_overlap=min(overlap, params.decode_chunk // 2),
-        rounding="truncate" if preset.published else "nearest",
-        published=preset.published,
+        rounding=preset.rounding,
         interpolate=params.interpolate,
         mask_area=params.mask_area,
     )

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class SonicSettings(BaseSettings):
     """Read from the environment, prefix ``LIPSTAGE_SONIC_``."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_SONIC_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_SONIC_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     weights: Path | None = Field(None, description="Folder of the model's weights, official or converted.")
     device: str = Field(

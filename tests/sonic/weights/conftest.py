@@ -85,10 +85,5 @@ def respoken(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         torch.save(state, path)
 
 
-def build(part: Part, sizes: object) -> nn.Module:
-    """The networks of the tiny tree, by its own list instead of its JSON files."""
-    return module_of(shapes_of(part))
-
-
-def untold(part: Part, doing: str, more: int) -> None:
+def untold(part: Part, doing: str, more: int, of: int) -> None:
     """Nobody listens."""

@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from stages.infer.sonic import catalogue
+from stages.infer.sonic.derived import described
 from stages.infer.sonic.faults import WeightsCode
 from stages.infer.sonic.layout import OFFICIAL, TENSOR_PARTS, Part
 from stages.infer.sonic.weights import check
 from stages.infer.sonic.weights.check import Report
-from tests.sonic.weights.conftest import build, replace, respoken, shapes_of, untold
+from tests.sonic.weights.conftest import replace, respoken, shapes_of, untold
 
 UNET, VAE = OFFICIAL.files[Part.UNET].path, OFFICIAL.files[Part.VAE].path
 
 
 def checked(folder: Path, **options: Any) -> Report:
-    return check.check(folder, untold, build=build, **options)
+    return check.check(folder, untold, **options)
 
 
 def row(report: Report, part: Part) -> check.Row:
@@ -28,15 +29,13 @@ def row(report: Report, part: Part) -> check.Row:
 @pytest.fixture
 def published(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Part, catalogue.Entry]:
     """Takes the tiny model for the official one, with bytes and SHA-256 published for what they are of that."""
-    from stages.infer.sonic.checkpoint import open_tree
-
     entries = {}
     for part, entry in catalogue.entries().items():
         if entry.sha256 is not None and (pristine / entry.path).is_file():
             content = (pristine / entry.path).read_bytes()
             entry = changed(entry, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
         entries[part] = entry
-    sizes = open_tree(pristine).sizes
+    sizes = described(pristine, OFFICIAL)
     monkeypatch.setattr(check, "SonicSizes", lambda: sizes)
     monkeypatch.setattr(catalogue, "entries", lambda: entries)
     return entries
@@ -88,6 +87,17 @@ def test_every_fault_of_every_file_is_in_the_table(tree: Path) -> None:
         (WeightsCode.FILE_MISSING, OFFICIAL.files[Part.RIFE].path, ""),
     }
     assert {one.part for one in report.rows if one.state == "refused"} == {Part.UNET, Part.VAE, Part.RIFE}
+
+
+def test_an_unreadable_audio_network_does_not_hide_the_others(tree: Path) -> None:
+    replace(tree / OFFICIAL.files[Part.AUDIO2TOKEN].path, b"")
+    respoken(tree / OFFICIAL.files[Part.AUDIO2BUCKET].path, lambda state: state.pop("proj2.bias"))
+    report = checked(tree)
+    assert report.model == "reduced"
+    assert {(fault.code, fault.key) for fault in report.faults} == {
+        (WeightsCode.TRUNCATED, ""),
+        (WeightsCode.KEY_MISSING, "proj2.bias"),
+    }
 
 
 def test_sizes_that_cannot_be_read_do_not_end_the_check(tree: Path) -> None:

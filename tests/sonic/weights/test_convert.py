@@ -16,16 +16,16 @@ from stages.infer.sonic.layout import CONVERTED, JOURNAL, MANIFEST, OFFICIAL, TE
 from stages.infer.sonic.manifest import Manifest
 from stages.infer.sonic.weights import check, convert
 from stages.infer.sonic.weights.convert import LARGE
-from tests.sonic.weights.conftest import build, module_of, replace, respoken, shapes_of, untold
+from tests.sonic.weights.conftest import module_of, replace, respoken, shapes_of, untold
 
 LICENCE = {"accepted": "2026-01-01", "licences": "CC BY-NC-SA 4.0"}
 ROOT = Path(__file__).parents[3]
 
 
 def converted(
-    source: Path, target: Path, dtype: str = "float16", tell: Callable[[Part, str, int], None] = untold
+    source: Path, target: Path, dtype: str = "float16", tell: Callable[[Part, str, int, int], None] = untold
 ) -> Manifest:
-    return convert.convert(source, target, dtype, LICENCE, tell, build)
+    return convert.convert(source, target, dtype, LICENCE, tell)
 
 
 def refused(source: Path, target: Path, dtype: str = "float16") -> WeightsRefused:
@@ -38,9 +38,9 @@ class Told:
     """Which parts were written, and which only verified."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, set[Part]] = {"read": set(), "write": set(), "verify": set()}
+        self.parts: dict[str, set[Part]] = {"digest": set(), "write": set(), "verify": set()}
 
-    def __call__(self, part: Part, doing: str, more: int) -> None:
+    def __call__(self, part: Part, doing: str, more: int, of: int) -> None:
         self.parts[doing].add(part)
 
 
@@ -90,7 +90,7 @@ def test_the_manifest_says_what_came_from_what(pristine: Path, made: Path) -> No
     assert unet["bytes"] == (made / "unet.safetensors").stat().st_size
     assert unet["origin"]["path"] == OFFICIAL.files[Part.UNET].path
     assert unet["origin"]["bytes"] == (pristine / OFFICIAL.files[Part.UNET].path).stat().st_size
-    assert check.check(made, untold, build=build).faults == []
+    assert check.check(made, untold).faults == []
 
 
 def test_bfloat16_and_float32(pristine: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_change_of_a_converted_file_is_found(out: Path) -> None:
     content = bytearray((out / "vae.safetensors").read_bytes())
     content[-1] ^= 1
     replace(out / "vae.safetensors", bytes(content))
-    (fault,) = check.check(out, untold, build=build).faults
+    (fault,) = check.check(out, untold).faults
     assert (fault.code, fault.file) == (WeightsCode.DIGEST_DIFFERS, "vae.safetensors")
 
 
@@ -122,7 +122,7 @@ def test_only_what_is_damaged_is_made_again(pristine: Path, out: Path) -> None:
     told = Told()
     converted(pristine, out, tell=told)
     assert told.parts["write"] == {Part.RIFE}
-    assert check.check(out, untold, build=build).faults == []
+    assert check.check(out, untold).faults == []
 
 
 def test_a_changed_source_is_converted_anew(tree: Path, out: Path) -> None:
@@ -137,18 +137,17 @@ import os, signal, sys
 from pathlib import Path
 from stages.infer.sonic.layout import Part
 from stages.infer.sonic.weights import convert
-from tests.sonic.weights.conftest import build
 
 written = 0
 
-def tell(part, doing, more):
+def tell(part, doing, more, of):
     global written
     if doing == "write" and part is Part.IMAGE_ENCODER:
         written += 1
         if written == 5:
             os.kill(os.getpid(), signal.SIGKILL)
 
-convert.convert(Path(sys.argv[1]), Path(sys.argv[2]), "float16", {"accepted": "x"}, tell, build)
+convert.convert(Path(sys.argv[1]), Path(sys.argv[2]), "float16", {"accepted": "x"}, tell)
 """
 
 
@@ -169,7 +168,7 @@ def test_a_killed_conversion_goes_on_where_it_was(pristine: Path, tmp_path: Path
     assert told.parts["verify"] == {Part.UNET, Part.VAE}
     assert told.parts["write"] == set(TENSOR_PARTS) - {Part.UNET, Part.VAE}
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == [".lock"]
-    assert check.check(out, untold, build=build).faults == []
+    assert check.check(out, untold).faults == []
 
 
 def test_a_spoiled_source_is_refused_before_anything_is_written(tree: Path, tmp_path: Path) -> None:
@@ -229,7 +228,7 @@ def test_another_dtype_needs_another_folder(pristine: Path, out: Path) -> None:
 def test_two_conversions_do_not_write_one_folder(pristine: Path, tmp_path: Path) -> None:
     inner: list[WeightsRefused] = []
 
-    def tell(part: Part, doing: str, more: int) -> None:
+    def tell(part: Part, doing: str, more: int, of: int) -> None:
         if not inner:
             inner.append(refused(pristine, tmp_path / "out"))
 
@@ -243,7 +242,7 @@ def test_a_converted_tree_is_not_converted_again(made: Path, tmp_path: Path) -> 
 
 
 def test_an_unfinished_conversion_has_its_journal(pristine: Path, tmp_path: Path) -> None:
-    def tell(part: Part, doing: str, more: int) -> None:
+    def tell(part: Part, doing: str, more: int, of: int) -> None:
         if part is Part.VAE:
             raise KeyboardInterrupt
 

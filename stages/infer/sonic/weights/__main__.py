@@ -30,14 +30,14 @@ class Progress:
         self._done = 0
         self._said = 0.0
 
-    def __call__(self, part: Part, doing: str, more: int) -> None:
+    def __call__(self, part: Part, doing: str, more: int, of: int) -> None:
         """``more`` bytes of a part are done."""
         if (part, doing) != self._doing:
             self._doing, self._done, self._said = (part, doing), 0, 0.0
         self._done += more
         if (now := time.monotonic()) - self._said >= _EVERY_S:
             self._said = now
-            _say({"progress": {"part": part, "doing": doing, "bytes": self._done}})
+            _say({"progress": {"part": part, "doing": doing, "bytes": self._done, "of": of}})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

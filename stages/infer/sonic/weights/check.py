@@ -8,21 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
-
 from stages.infer.sonic import catalogue, manifest
-from stages.infer.sonic.checkpoint import Tree, open_tree
 from stages.infer.sonic.comparison import compare
+from stages.infer.sonic.derived import agree, described, with_bucket, with_token
 from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
 from stages.infer.sonic.layout import CONVERTED, Layout, Part, recognise
-from stages.infer.sonic.networks import network
 from stages.infer.sonic.sizes import SonicSizes
-from stages.infer.sonic.tensors import dtype_faults, open_tensors
+from stages.infer.sonic.tensors import TensorFile, dtype_faults, open_tensors
+from stages.infer.sonic.weights.expected import expected
 from stages.infer.sonic.weights.reading import Step, damaged, digest, not_finite
 
-Build = Callable[[Part, SonicSizes], nn.Module]
-Tell = Callable[[Part, str, int], None]
-"""Told of a part: what is being done to it, and how many bytes more are."""
+Tell = Callable[[Part, str, int, int], None]
+"""Told of a part: what is being done to it, how many bytes more are, and how many there are in all."""
 
 
 @dataclass(slots=True)
@@ -61,20 +58,19 @@ class _Known:
     sha256: str | None = None
 
 
-def check(folder: Path, tell: Tell, *, quick: bool = False, build: Build = network) -> Report:
+def check(folder: Path, tell: Tell, *, quick: bool = False) -> Report:
     """Check everything and go on after a fault; ``quick`` reads no contents, so neither digests nor numbers.
 
     Raises WeightsRefused only when the folder has no known layout or no readable manifest.
     """
     layout = recognise(folder)
-    tree, faults = _opened(folder)
-    model = "unknown" if tree is None else "official" if tree.sizes == SonicSizes() else "reduced"
+    sizes, faults = _described(folder, layout)
+    model = "unknown" if sizes is None else "official" if sizes == SonicSizes() else "reduced"
     known = _known(folder, layout, model)
     report = Report(layout.name, model)
     for part, file in layout.files.items():
         row = Row(part, file.path)
-        found = _check(folder, tree, row, known, lambda n, part=part: tell(part, "check", n), quick, build)  # type: ignore[misc]
-        faults += [fault for fault in found if fault not in faults]
+        faults += (found := _check(folder, layout, sizes, row, known, tell, quick))
         if row.state == "ok" and found:
             row.state = "refused"
         report.rows.append(row)
@@ -82,9 +78,9 @@ def check(folder: Path, tell: Tell, *, quick: bool = False, build: Build = netwo
     return report
 
 
-def _opened(folder: Path) -> tuple[Tree | None, list[Fault]]:
+def _described(folder: Path, layout: Layout) -> tuple[SonicSizes | None, list[Fault]]:
     try:
-        return open_tree(folder), []
+        return described(folder, layout), []
     except WeightsRefused as refused:
         return None, list(refused.faults)
 
@@ -101,32 +97,48 @@ def _known(folder: Path, layout: Layout, model: str) -> dict[Part, _Known] | Non
 
 
 def _check(
-    folder: Path, tree: Tree | None, row: Row, known: dict[Part, _Known] | None, step: Step, quick: bool, build: Build
+    folder: Path,
+    layout: Layout,
+    sizes: SonicSizes | None,
+    row: Row,
+    known: dict[Part, _Known] | None,
+    tell: Tell,
+    quick: bool,
 ) -> list[Fault]:
     path = folder / row.path
     if not path.is_file():
         optional = catalogue.entry(row.part).optional
         row.state = "absent" if optional else "refused"
         return [] if optional else [Fault(WeightsCode.FILE_MISSING, row.path, found="no such file")]
-    row.bytes = path.stat().st_size
-    faults = _against(row, path, known[row.part], step, quick) if known else []
+    row.bytes = whole = path.stat().st_size
+    faults = _against(row, path, known[row.part], lambda n: tell(row.part, "digest", n, whole), quick) if known else []
     if row.part is Part.DETECTOR:
         return faults
     try:
         tensors = open_tensors(folder, row.path)
-        if tree is None:
+        if sizes is None:
             return faults
-        file = tree.layout.files[row.part]
-        shapes = {name: tuple(t.shape) for name, t in build(row.part, tree.sizes).state_dict().items()}
+        file = layout.files[row.part]
+        shapes = expected(row.part, _with(sizes, row.part, tensors, layout))
         keys = [file.prefix + name for name in shapes]
         wrong = compare(shapes, tensors.shapes, file) or dtype_faults(tensors, keys)
         row.tensors = len(keys) if not wrong else None
         if not wrong and not quick and row.sha256 != "ok":
-            wrong = damaged(path, row.path) or not_finite(tensors, keys)
+            wrong = damaged(path, row.path) or not_finite(tensors, keys, lambda n: tell(row.part, "numbers", n, whole))
         return faults + wrong
     except WeightsRefused as refused:
         # That the file can't be read says more than that it is shorter than the published one.
         return [*refused.faults, *faults]
+
+
+def _with(sizes: SonicSizes, part: Part, tensors: TensorFile, layout: Layout) -> SonicSizes:
+    """With those that only a file's own tensors tell. Raises WeightsRefused when they don't fit the others."""
+    if part is Part.AUDIO2TOKEN:
+        sizes = with_token(sizes, tensors.shapes, tensors.name)
+        agree(sizes, layout)
+    elif part is Part.AUDIO2BUCKET:
+        sizes = with_bucket(sizes, tensors.shapes, tensors.name)
+    return sizes
 
 
 def _against(row: Row, path: Path, known: _Known, step: Step, quick: bool) -> list[Fault]:

@@ -19,10 +19,10 @@ from stages.infer.sonic.comparison import compare
 from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
 from stages.infer.sonic.layout import CONVERTED, JOURNAL, MANIFEST, OFFICIAL, TENSOR_PARTS, Part
 from stages.infer.sonic.manifest import FileRecord, Manifest, Origin
-from stages.infer.sonic.networks import network
 from stages.infer.sonic.sizes import SonicSizes
 from stages.infer.sonic.tensors import dtype_faults
-from stages.infer.sonic.weights.check import Build, Tell
+from stages.infer.sonic.weights.check import Tell
+from stages.infer.sonic.weights.expected import expected
 from stages.infer.sonic.weights.reading import digest
 from stages.infer.sonic.weights.writer import Planned, write
 
@@ -35,9 +35,7 @@ RESERVE = 256 << 20
 _HEADER_PER_TENSOR = 256
 
 
-def convert(
-    source: Path, target: Path, dtype: str, licence: dict[str, str], tell: Tell, build: Build = network
-) -> Manifest:
+def convert(source: Path, target: Path, dtype: str, licence: dict[str, str], tell: Tell) -> Manifest:
     """Convert ``source`` into ``target``, or go on where an earlier conversion of the same was interrupted.
 
     Everything is checked before anything is written. Raises WeightsRefused: what ``open_tree`` and ``Tree.load``
@@ -46,7 +44,7 @@ def convert(
     tree = open_tree(source)
     if tree.layout is CONVERTED:
         raise WeightsRefused([Fault(WeightsCode.OUTPUT_TAKEN, str(source), found="this tree is converted already")])
-    plans = _planned(tree, DTYPES[dtype], build)
+    plans = _planned(tree, DTYPES[dtype])
     target.mkdir(parents=True, exist_ok=True)
     with _alone(target):
         official = tree.sizes == SonicSizes()
@@ -66,7 +64,7 @@ def convert(
     return done
 
 
-def _planned(tree: Tree, dtype: torch.dtype, build: Build) -> dict[Part, list[Planned]]:
+def _planned(tree: Tree, dtype: torch.dtype) -> dict[Part, list[Planned]]:
     """What each file will hold, once every name and shape is known to fit. Raises WeightsRefused with all faults."""
     plans: dict[Part, list[Planned]] = {}
     faults: list[Fault] = []
@@ -77,7 +75,7 @@ def _planned(tree: Tree, dtype: torch.dtype, build: Build) -> dict[Part, list[Pl
         except WeightsRefused as refused:
             faults += refused.faults
             continue
-        shapes = {name: tuple(t.shape) for name, t in build(part, tree.sizes).state_dict().items()}
+        shapes = expected(part, tree.sizes)
         wrong = compare(shapes, found.shapes, file) or dtype_faults(found, [file.prefix + name for name in shapes])
         faults += wrong
         if not wrong:
@@ -147,7 +145,7 @@ def _convert(tree: Tree, part: Part, plan: list[Planned], target: Path, done: Ma
     if _kept(target, done.files.get(path.name), origin, part, tell):
         return
     _reopen(target)
-    found = tree.tensors(part)
+    found, whole = tree.tensors(part), sum(tensor.bytes for tensor in plan)
     partial = path.with_name(f".{path.name}.partial")
     try:
         size, sha = write(
@@ -155,7 +153,7 @@ def _convert(tree: Tree, part: Part, plan: list[Planned], target: Path, done: Ma
             plan,
             lambda name: found[file.prefix + name],
             {"format": "pt"},
-            lambda n: tell(part, "write", n),
+            lambda n: tell(part, "write", n, whole),
             file.path,
         )
         manifest.put_in_place(partial, path)
@@ -187,7 +185,7 @@ def _origin(tree: Tree, part: Part, official: bool, tell: Tell) -> Origin:
     size, published = path.stat().st_size, catalogue.entry(part)
     if official and published.bytes not in (None, size):
         raise WeightsRefused([Fault(WeightsCode.SIZE_DIFFERS, name, "bytes", str(published.bytes), str(size))])
-    sha = digest(path, lambda n: tell(part, "read", n))
+    sha = digest(path, lambda n: tell(part, "digest", n, size))
     if official and published.sha256 not in (None, sha):
         raise WeightsRefused([Fault(WeightsCode.DIGEST_DIFFERS, name, "sha256", str(published.sha256), sha)])
     return Origin(name, size, sha)
@@ -196,7 +194,7 @@ def _origin(tree: Tree, part: Part, official: bool, tell: Tell) -> Origin:
 def _kept(target: Path, record: FileRecord | None, origin: Origin, part: Part, tell: Tell) -> bool:
     if record is None or record.origin != origin or not _there(target, record):
         return False
-    return digest(target / record.path, lambda n: tell(part, "verify", n)) == record.sha256
+    return digest(target / record.path, lambda n: tell(part, "verify", n, record.bytes)) == record.sha256
 
 
 def _reopen(target: Path) -> None:

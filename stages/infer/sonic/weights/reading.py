@@ -37,11 +37,12 @@ def damaged(path: Path, name: str) -> list[Fault]:
     return [Fault(WeightsCode.DAMAGED, name, found=f"{bad}: its checksum is wrong")] if bad else []
 
 
-def not_finite(file: TensorFile, keys: Iterable[str]) -> list[Fault]:
+def not_finite(file: TensorFile, keys: Iterable[str], step: Step) -> list[Fault]:
     """Tensors that hold NaN or infinity."""
     found = []
     for key in keys:
         if spoiled := int(file[key].numel() - torch.isfinite(file[key]).sum()):
             told = f"{spoiled} of {file[key].numel()} are NaN or infinite"
             found.append(Fault(WeightsCode.NOT_FINITE, file.name, key, "finite numbers", told))
+        step(file[key].nbytes)
     return found

@@ -50,14 +50,13 @@ def default(field: FieldInfo) -> str:
 
 def page() -> str:
     """The whole page."""
-    lines, told = [HEAD], set[str]()
+    lines = [HEAD]
     for title, model in PARTS.items():
         lines += [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
         prefix = model.model_config.get("env_prefix", "")
         for name, field in model.model_fields.items():
-            if variable(name, field, prefix) in told:
-                continue
-            told.add(variable(name, field, prefix))
+            if field.exclude:
+                continue  # Another model's to tell.
             shown = f"`{default(field)}`" if default(field) else ""
             lines.append(
                 f"| `{variable(name, field, prefix)}` | {shown} | {field.description or name.replace('_', ' ')} |"

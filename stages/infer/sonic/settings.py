@@ -12,7 +12,9 @@ class SonicSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_SONIC_", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    weights: Path | None = Field(None, description="Folder of the model's weights, official or converted.")
+    weights: Path | None = Field(
+        None, exclude=True, description="Folder of the model's weights, official or converted; the parent fetches it."
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",

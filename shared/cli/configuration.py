@@ -12,11 +12,12 @@ HIDDEN = "(hidden)"
 
 def in_force() -> tuple[dict[str, object], dict[str, str]]:
     """Settings by name as the services read them, and the environment variables they come from; secrets hidden."""
+    from shared.local.engine_weights import WeightsSettings
     from shared.local.settings import LocalSettings
     from shared.storage.settings import StorageSettings
 
     found: dict[str, object] = {}
-    for settings in (connection.runtime_settings(), StorageSettings(), LocalSettings()):
+    for settings in (connection.runtime_settings(), StorageSettings(), WeightsSettings(), LocalSettings()):
         for name, value in settings.model_dump(mode="json").items():
             if value is not None:
                 found.setdefault(name, HIDDEN if SECRET.search(name) else value)

@@ -28,11 +28,12 @@ def faults(error: ValueError) -> list[str]:
 
 
 def _models() -> "dict[str, type[BaseSettings]]":
+    from shared.local.engine_weights import WeightsSettings
     from shared.local.settings import LocalSettings
     from shared.runtime.settings import RuntimeSettings
     from shared.storage.settings import StorageSettings
 
-    return {model.__name__: model for model in (LocalSettings, RuntimeSettings, StorageSettings)}
+    return {model.__name__: model for model in (LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings)}
 
 
 def _variable(model: "type[BaseSettings]", name: str = "", *_: str) -> str:

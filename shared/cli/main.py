@@ -4,10 +4,10 @@ import typer
 
 from shared import __version__
 from shared.cli.app import app
-from shared.cli.commands import evaluate, jobs, operate, render, stack
+from shared.cli.commands import evaluate, jobs, operate, render, stack, weights
 
 __all__ = ["app", "main"]
-COMMANDS = (render, stack, jobs, operate, evaluate)
+COMMANDS = (render, stack, jobs, operate, evaluate, weights)
 
 
 def _version(wanted: bool) -> None:

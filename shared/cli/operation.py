@@ -1,6 +1,10 @@
-"""What stage, topics, trace and weights do, once their options are read."""
+"""What stage, topics and trace do, once their options are read."""
 
 import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from shared.cli import console
 from shared.cli.connection import connect, locate
@@ -19,9 +23,47 @@ def stage(name: str, engine: str | None) -> int:
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
+    _in_the_environment_of(engine)
     from shared.runtime.service import serve
 
-    return serve(name, engine)
+    return serve(name, engine, _fetching_weights(engine) if engine else None)
+
+
+def _in_the_environment_of(engine: str | None) -> None:
+    """Become the same command on the engine's own Python, where it has one. Raises CliError."""
+    from shared.local.engine_python import engine_python
+    from shared.local.errors import StackError
+    from shared.local.settings import CHECKOUT
+
+    if engine is None:
+        return
+    try:
+        python = engine_python(engine)
+    except StackError as e:
+        raise CliError(f"{e.code}: {e.message}") from None
+    # An environment's Python is a link to a common one: their folders tell them apart.
+    if python.parent.resolve() != Path(sys.executable).parent.resolve():
+        path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        argv = [str(python), "-m", "shared.cli.main", "stage", "infer", "--engine", engine]
+        os.execve(python, argv, {**os.environ, "PYTHONPATH": path})
+
+
+def _fetching_weights(engine: str) -> Callable[[], None]:
+    """Before an engine is loaded: have its weights here, where they lie in a store."""
+
+    def fetch() -> None:
+        from shared.local import engine_weights
+        from shared.runtime.slot_process import HandlerUnavailable
+        from shared.storage.errors import StorageError
+
+        try:
+            engine_weights.prepare(engine)
+        except StorageError as e:
+            raise HandlerUnavailable(f"weights: {e.code}: {e}") from e
+        except ValueError as e:
+            raise HandlerUnavailable(f"weights: {e}") from e
+
+    return fetch
 
 
 def topics_diff(as_json: bool) -> ExitCode:
@@ -79,26 +121,3 @@ def trace(job_id: str, as_json: bool) -> None:
         console.say(f"trace {trace_id}, {len(spans)} spans")
         for line in tree.lines(spans):
             console.say(line)
-
-
-def weights_ls(as_json: bool) -> None:
-    """Print the files that the manifests name."""
-    from shared.cli.weights import shipped
-
-    files = shipped()
-    if as_json:
-        console.emit_json([{"owner": f.owner, "name": f.name, "size": f.size, "sha256": f.sha256} for f in files])
-        return
-    console.table(("OWNER", "FILE", "SIZE", "SHA256"), [(f.owner, f.name, f"{f.size:,}", f.sha256[:16]) for f in files])
-
-
-def weights_check(as_json: bool) -> ExitCode:
-    """Verify every file and print one line each."""
-    from shared.cli.weights import shipped
-
-    faults = [(f, f.fault()) for f in shipped()]
-    if as_json:
-        console.emit_json([{"owner": f.owner, "name": f.name, "fault": fault} for f, fault in faults])
-    else:
-        console.table(("OWNER", "FILE", "STATE"), [(f.owner, f.name, fault or "ok") for f, fault in faults])
-    return ExitCode.FAILED if not faults or any(fault for _, fault in faults) else ExitCode.DONE

@@ -74,11 +74,11 @@ class LocalSettings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
 
-    @field_validator("sonic_python")
+    @field_validator("sonic_python", mode="before")
     @classmethod
-    def _unresolved(cls, value: Path | None) -> Path | None:
+    def _unresolved(cls, value: str | Path | None) -> Path | None:
         """Absolute, but with its links: an environment's Python is one."""
-        return value.expanduser().absolute() if value is not None else None
+        return Path(value).expanduser().absolute() if value else None
 
     @field_validator("engines", mode="before")
     @classmethod

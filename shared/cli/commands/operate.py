@@ -1,4 +1,4 @@
-"""stage, topics, trace, weights, config."""
+"""stage, topics, trace, config."""
 
 from typing import Annotated
 
@@ -9,9 +9,7 @@ from shared.cli.app import OPERATE, app, new_app
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 topics_app = new_app("Compare topics with the broker, or make them so.")
-weights_app = new_app("Shipped model weights.")
 app.add_typer(topics_app, name="topics", rich_help_panel=OPERATE)
-app.add_typer(weights_app, name="weights", rich_help_panel=OPERATE)
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -47,22 +45,6 @@ def trace(job: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.
     from shared.cli import operation
 
     operation.trace(job, as_json)
-
-
-@weights_app.command("ls")
-def weights_ls(as_json: Json = False) -> None:
-    """List the weights files that the manifests name."""
-    from shared.cli import operation
-
-    operation.weights_ls(as_json)
-
-
-@weights_app.command("check")
-def weights_check(as_json: Json = False) -> None:
-    """Compare every weights file with its size and SHA-256; exits 1 when one differs."""
-    from shared.cli import operation
-
-    raise typer.Exit(operation.weights_check(as_json))
 
 
 @app.command(rich_help_panel=OPERATE)

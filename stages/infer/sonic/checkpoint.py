@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages.infer.sonic import catalogue
+from stages.infer.sonic import catalogue, manifest
 from stages.infer.sonic.comparison import compare
 from stages.infer.sonic.derived import sizes_of
 from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
-from stages.infer.sonic.layout import Layout, Part, recognise
+from stages.infer.sonic.layout import CONVERTED, Layout, Part, recognise
 from stages.infer.sonic.sizes import SonicSizes
 from stages.infer.sonic.tensors import TensorFile, dtype_faults, open_tensors
 
@@ -107,10 +107,12 @@ class Tree:
 def open_tree(folder: Path) -> Tree:
     """Recognise the layout of a weights folder and read its sizes; no network's tensors are read.
 
-    Raises WeightsRefused: FOLDER_MISSING, FILE_MISSING, COMFY_LAYOUT, CONFIG_INVALID, SIZES_CONFLICT, and what
-    ``open_tensors`` raises for the two small audio networks, whose shapes are sizes.
+    Raises WeightsRefused: FOLDER_MISSING, FILE_MISSING, COMFY_LAYOUT, MANIFEST_INVALID, CONFIG_INVALID, SIZES_CONFLICT,
+    and what ``open_tensors`` raises for the two small audio networks, whose shapes are sizes.
     """
     layout = recognise(folder)
+    if layout is CONVERTED:
+        manifest.read(folder)
     token, bucket = (
         open_tensors(folder, layout.files[part].path).shapes for part in (Part.AUDIO2TOKEN, Part.AUDIO2BUCKET)
     )

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
 from stages.infer.sonic.layout import Layout, Part
@@ -18,8 +19,14 @@ from stages.infer.sonic.sizes import (
     WhisperSizes,
 )
 
-T = TypeVar("T", UNetSizes, VaeSizes, ClipSizes, WhisperSizes)
+Kind = type[UNetSizes] | type[VaeSizes] | type[ClipSizes] | type[WhisperSizes]
 Shapes = Mapping[str, tuple[int, ...]]
+_KINDS: dict[Part, Kind] = {
+    Part.UNET: UNetSizes,
+    Part.VAE: VaeSizes,
+    Part.IMAGE_ENCODER: ClipSizes,
+    Part.WHISPER: WhisperSizes,
+}
 
 
 def sizes_of(folder: Path, layout: Layout, token: Shapes, bucket: Shapes) -> SonicSizes:
@@ -27,23 +34,31 @@ def sizes_of(folder: Path, layout: Layout, token: Shapes, bucket: Shapes) -> Son
 
     Raises WeightsRefused: FILE_MISSING, CONFIG_INVALID, KEY_MISSING, SIZES_CONFLICT.
     """
-    unet = _read(folder, layout.configs[Part.UNET], UNetSizes)
-    vae = _read(folder, layout.configs[Part.VAE], VaeSizes)
-    clip = _read(folder, layout.configs[Part.IMAGE_ENCODER], ClipSizes)
-    whisper = _read(folder, layout.configs[Part.WHISPER], WhisperSizes)
-    sizes = SonicSizes(
-        unet,
-        vae,
-        clip,
-        whisper,
-        _token(token, layout.files[Part.AUDIO2TOKEN].path, whisper),
-        _bucket(bucket, layout.files[Part.AUDIO2BUCKET].path, whisper, clip),
-    )
-    _agree(sizes, layout)
+    sizes = described(folder, layout)
+    sizes = with_token(sizes, token, layout.files[Part.AUDIO2TOKEN].path)
+    sizes = with_bucket(sizes, bucket, layout.files[Part.AUDIO2BUCKET].path)
+    agree(sizes, layout)
     return sizes
 
 
-def _read(folder: Path, name: str, kind: type[T]) -> T:
+def described(folder: Path, layout: Layout) -> SonicSizes:
+    """The sizes that the JSON files tell; audio2token and audio2bucket are the official ones.
+
+    Raises WeightsRefused (FILE_MISSING, CONFIG_INVALID) with what is wrong of all of them.
+    """
+    found: dict[Part, Any] = {}
+    faults: list[Fault] = []
+    for part, kind in _KINDS.items():
+        try:
+            found[part] = _read(folder, layout.configs[part], kind)
+        except WeightsRefused as refused:
+            faults += refused.faults
+    if faults:
+        raise WeightsRefused(faults)
+    return SonicSizes(found[Part.UNET], found[Part.VAE], found[Part.IMAGE_ENCODER], found[Part.WHISPER])
+
+
+def _read(folder: Path, name: str, kind: Kind) -> UNetSizes | VaeSizes | ClipSizes | WhisperSizes:
     try:
         config: Any = json.loads((folder / name).read_text(encoding="utf-8"))
         return kind.of(config)
@@ -56,13 +71,17 @@ def _read(folder: Path, name: str, kind: type[T]) -> T:
         raise WeightsRefused([Fault(WeightsCode.CONFIG_INVALID, name, found=told)]) from None
 
 
-def _token(shapes: Shapes, file: str, whisper: WhisperSizes) -> TokenSizes:
-    """All layers' states of a window go in: ``seq_len * (layers + 1) * width`` columns; tokens of ``norm``'s width."""
+def with_token(sizes: SonicSizes, shapes: Shapes, file: str) -> SonicSizes:
+    """All layers' states of a window go in: ``seq_len * (layers + 1) * width`` columns; tokens of ``norm``'s width.
+
+    Raises WeightsRefused (KEY_MISSING, SHAPE_DIFFERS, SIZES_CONFLICT).
+    """
+    whisper = sizes.whisper
     hidden, columns = _matrix(shapes, file, "proj1.weight")
     rows, _ = _matrix(shapes, file, "proj3.weight")
     output = _shape(shapes, file, "norm.weight", 1)[0]
     blocks = whisper.layers + 1
-    return TokenSizes(
+    token = TokenSizes(
         seq_len=_divided(columns, blocks * whisper.width, file, "proj1.weight columns", "Whisper's states"),
         blocks=blocks,
         channels=whisper.width,
@@ -70,14 +89,19 @@ def _token(shapes: Shapes, file: str, whisper: WhisperSizes) -> TokenSizes:
         output=output,
         tokens=_divided(rows, output, file, "proj3.weight rows", "the width of a token"),
     )
+    return replace(sizes, token=token)
 
 
-def _bucket(shapes: Shapes, file: str, whisper: WhisperSizes, clip: ClipSizes) -> BucketSizes:
-    """The last layer's states of a second go in beside the picture's embedding; one figure a token comes out."""
+def with_bucket(sizes: SonicSizes, shapes: Shapes, file: str) -> SonicSizes:
+    """The last layer's states of a second go in beside the picture's embedding; one figure a token comes out.
+
+    Raises WeightsRefused (KEY_MISSING, SHAPE_DIFFERS, SIZES_CONFLICT).
+    """
+    whisper, clip = sizes.whisper, sizes.clip
     hidden, columns = _matrix(shapes, file, "proj1.weight")
     rows, _ = _matrix(shapes, file, "proj3.weight")
     heard = columns - clip.projection
-    return BucketSizes(
+    bucket = BucketSizes(
         seq_len=_divided(heard, whisper.width, file, "proj1.weight columns less the picture's", "Whisper's width"),
         blocks=1,
         channels=whisper.width,
@@ -86,9 +110,11 @@ def _bucket(shapes: Shapes, file: str, whisper: WhisperSizes, clip: ClipSizes) -
         output=1,
         tokens=rows,
     )
+    return replace(sizes, bucket=bucket)
 
 
-def _agree(sizes: SonicSizes, layout: Layout) -> None:
+def agree(sizes: SonicSizes, layout: Layout) -> None:
+    """Raises WeightsRefused (SIZES_CONFLICT) when the networks' widths do not fit together."""
     wanted = sizes.unet.context
     for found, part, field in (
         (sizes.token.output, Part.AUDIO2TOKEN, "width of the tokens"),

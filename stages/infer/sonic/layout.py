@@ -8,6 +8,8 @@ from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
 
 MANIFEST = "weights.json"
 """A folder with this file is a converted tree."""
+JOURNAL = ".conversion.json"
+"""Stands there until then."""
 _SVD = "stable-video-diffusion-img2vid-xt"
 
 
@@ -81,11 +83,17 @@ TENSOR_PARTS = tuple(part for part in Part if part is not Part.DETECTOR)
 
 
 def recognise(folder: Path) -> Layout:
-    """The layout of a folder. Raises WeightsRefused (FOLDER_MISSING, COMFY_LAYOUT) when it has none of those known."""
+    """The layout of a folder. Raises WeightsRefused when it has none of those known:
+
+    FOLDER_MISSING, COMFY_LAYOUT, UNFINISHED.
+    """
     if not folder.is_dir():
         raise WeightsRefused([Fault(WeightsCode.FOLDER_MISSING, str(folder), found="no such folder")])
     if (folder / MANIFEST).is_file():
         return CONVERTED
+    if (folder / JOURNAL).is_file():
+        told = "a conversion that did not finish: `lipstage weights convert` goes on with it"
+        raise WeightsRefused([Fault(WeightsCode.UNFINISHED, str(folder), found=told)])
     if not (folder / "Sonic").is_dir() and (comfy := _comfy(folder)) is not None:
         told = (
             "ComfyUI's layout: svd_xt.safetensors names its tensors differently. Make the official layout: Sonic/ with "

@@ -1,0 +1,62 @@
+"""weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.cli.app import OPERATE, app, new_app
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Accept = Annotated[
+    bool, typer.Option("--accept-licence", help="Accept the licences of the weights instead of being asked.")
+]
+
+weights_app = new_app("Model weights: those shipped, and those of the engines that need more.")
+app.add_typer(weights_app, name="weights", rich_help_panel=OPERATE)
+
+
+@weights_app.command("ls")
+def weights_ls(as_json: Json = False) -> None:
+    """List what each engine needs, where it looks, the licence, and what is there."""
+    from shared.cli import weights_listing
+
+    weights_listing.show(as_json)
+
+
+@weights_app.command("check")
+def weights_check(
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DIR]", help="Folder or s3://BUCKET/PREFIX with the weights of sonic; none: the shipped ones."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and shapes only: read no contents.")] = False,
+    accept: Accept = False,
+    as_json: Json = False,
+) -> None:
+    """Check names, sizes, SHA-256, keys and shapes; exits 2 when anything is wrong."""
+    from shared.cli import weights_work
+
+    raise typer.Exit(
+        weights_work.check_shipped(as_json) if folder is None else weights_work.check(folder, quick, accept, as_json)
+    )
+
+
+@weights_app.command("convert")
+def weights_convert(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder or s3://BUCKET/PREFIX with the official files of sonic.")
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to make; one that was interrupted is gone on with.")],
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of UNet, autoencoder and image encoder: float16, bfloat16 or float32.")
+    ] = "float16",
+    accept: Accept = False,
+    as_json: Json = False,
+) -> None:
+    """Make safetensors of the official files, once: half the size, nothing in them to run."""
+    from shared.cli import weights_work
+
+    weights_work.convert(folder, out, dtype, accept, as_json)

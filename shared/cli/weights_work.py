@@ -1,0 +1,151 @@
+"""What ``lipstage weights check`` and ``convert`` do, once their options are read."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.cli import console, licence, weights_program
+from shared.cli.errors import BadUse, CliError, ExitCode
+from shared.cli.weights import shipped
+from shared.cli.weights_program import Progress, Refused
+
+DTYPES = ("float16", "bfloat16", "float32")
+MOST_SHOWN = 12
+"""Faults of one file in the table; JSON has all."""
+
+
+def check_shipped(as_json: bool) -> ExitCode:
+    """Verify every shipped file and print one line each."""
+    faults = [(f, f.fault()) for f in shipped()]
+    if as_json:
+        console.emit_json([{"owner": f.owner, "name": f.name, "fault": fault} for f, fault in faults])
+    else:
+        console.table(("OWNER", "FILE", "STATE"), [(f.owner, f.name, fault or "ok") for f, fault in faults])
+    return ExitCode.REJECTED if not faults or any(fault for _, fault in faults) else ExitCode.DONE
+
+
+def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
+    """Check a folder of weights and print the table. Raises BadUse, CliError."""
+    folder = _begun(source, accept)[0]
+    try:
+        report = weights_program.run(["check", str(folder), *(["--quick"] if quick else [])])
+    except Refused as refused:
+        _refuse(refused, as_json)
+    if as_json:
+        console.emit_json(report)
+    else:
+        _print_report(folder, report)
+    return ExitCode.REJECTED if report["faults"] else ExitCode.DONE
+
+
+def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> None:
+    """Convert a folder of weights and print what was made. Raises BadUse, CliError."""
+    if dtype not in DTYPES:
+        raise BadUse(f"there is no dtype {dtype!r} here", f"dtypes are {', '.join(DTYPES)}")
+    folder, given = _begun(source, accept)
+    target = out.expanduser().absolute()
+    try:
+        report = weights_program.run(
+            ["convert", str(folder), str(target), "--dtype", dtype, "--licence", json.dumps(given)]
+        )
+    except Refused as refused:
+        _refuse(refused, as_json)
+    if as_json:
+        console.emit_json(report)
+        return
+    console.table(
+        ("FILE", "BYTES", "DTYPE", "SHA256", "BYTES BEFORE", "MADE FROM"),
+        [
+            (f["path"], f"{f['bytes']:,}", f["dtype"] or "-", f["sha256"][:12], f"{f['origin']['bytes']:,}",
+             f["origin"]["path"])
+            for f in report["files"].values()
+        ],
+    )  # fmt: skip
+    total = sum(f["bytes"] for f in report["files"].values())
+    console.say(f"{total / 1e9:.2f} GB in {out}, {console.seconds(report['seconds'])}")
+
+
+def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
+    """The folder to work on, fetched first where it is in a store, and what was accepted."""
+    from shared.local import engine_weights
+    from shared.storage.errors import StorageError
+    from shared.storage.weights import is_url
+
+    needed = engine_weights.catalogue("sonic")
+    if needed is None:
+        raise CliError("this installation lacks the catalogue of the engine sonic")
+    given = licence.accepted(needed, accept)
+    if is_url(source):
+        _locate_store()
+    try:
+        with Progress() as progress:
+            settings = engine_weights.WeightsSettings()
+            folder = engine_weights.local_folder(
+                "sonic", source, settings, lambda name, done, of: progress.show(name, "fetch", done, of)
+            )
+    except ValueError as e:
+        raise BadUse(str(e)) from None
+    except StorageError as e:
+        raise CliError(f"{e.code}: {e}") from None
+    return folder, given
+
+
+def _locate_store() -> None:
+    """Without a stack here boto3 finds the store and the credentials as it always does."""
+    from contextlib import suppress
+
+    from shared.cli.connection import locate
+    from shared.cli.errors import Unreachable
+
+    with suppress(Unreachable):
+        locate()
+
+
+def _refuse(refused: Refused, as_json: bool) -> None:
+    """Print why, and end. Raises BadUse."""
+    told = refused.told
+    if as_json:
+        console.emit_json(told)
+    elif len(told["faults"]) > 1:
+        _print_faults(told["faults"])
+    raise BadUse(f"{told['code']}: {told['message']}")
+
+
+def _print_report(folder: Path, report: dict[str, Any]) -> None:
+    console.table(
+        ("STATE", "BYTES", "SIZE", "SHA256", "TENSORS", "FILE"),
+        [
+            (row["state"], f"{row['bytes']:,}" if row["bytes"] is not None else "-", row["size"], row["sha256"],
+             row["tensors"] if row["tensors"] is not None else "-", row["path"])
+            for row in report["rows"]
+        ],
+    )  # fmt: skip
+    console.say()
+    if report["faults"]:
+        _print_faults(report["faults"])
+        console.say()
+    model = {
+        "official": "sizes of the published model: held to its published sizes and digests",
+        "reduced": "other sizes than the published model's: held to its own JSON files, published figures do not apply",
+        "unknown": "its JSON files don't tell its sizes: published sizes and digests apply",
+    }[report["model"]]
+    if report["layout"] == "converted":
+        model = "held to the manifest of its conversion"
+    console.say(f"{folder}: {report['layout']} layout, {model}")
+    found = Counter(fault["file"] for fault in report["faults"])
+    console.say(f"{len(report['faults'])} faults in {len(found)} files" if found else "nothing is wrong")
+
+
+def _print_faults(faults: Sequence[dict[str, str]]) -> None:
+    shown: Counter[str] = Counter()
+    rows = []
+    for fault in faults:
+        shown[fault["file"]] += 1
+        if shown[fault["file"]] <= MOST_SHOWN:
+            rows.append((fault["code"], fault["key"] or "-", fault["expected"] or "-", fault["found"], fault["file"]))
+    console.table(("FAULT", "KEY", "EXPECTED", "FOUND", "FILE"), rows)
+    for file, count in shown.items():
+        if count > MOST_SHOWN:
+            console.say(f"and {count - MOST_SHOWN} more of {file}; --json has all")

@@ -1,0 +1,125 @@
+"""Where the weights of an engine are, which this project does not ship: what it needs, and the folder to read."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.local.settings import CHECKOUT
+from shared.storage import weights
+from shared.storage.client import connect
+from shared.storage.settings import StorageSettings
+from shared.storage.weights import WeightsFile
+
+CATALOGUES = CHECKOUT / "stages" / "infer"
+VARIABLE = "LIPSTAGE_SONIC_WEIGHTS"
+_SAY_EVERY_S = 10.0
+
+log = structlog.get_logger()
+
+
+class WeightsSettings(BaseSettings):
+    """Where weights come from."""
+
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
+
+    sonic_weights: str = Field(
+        "", description="Weights of the engine sonic: a folder, as a mounted volume, or s3://BUCKET/PREFIX."
+    )
+    weights_cache: Path = Field(
+        Path(".lipstage/weights"), description="Folder that weights named by s3:// are fetched into; about 9 GB."
+    )
+
+    @field_validator("sonic_weights")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        if weights.is_url(value):
+            weights.parse(value)
+        return value.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What an engine needs, as its ``catalogue.json`` says."""
+
+    engine: str
+    files: tuple[Mapping[str, Any], ...]
+    configs: tuple[str, ...]
+    sources: Mapping[str, str]
+    licences: Mapping[str, str]
+    notice: str
+
+    def wanted(self) -> list[WeightsFile]:
+        """All files of the official layout."""
+        named = [WeightsFile(f["path"], f["bytes"], f["sha256"], f.get("optional", False)) for f in self.files]
+        return [*(WeightsFile(name, None, None) for name in self.configs), *named]
+
+
+def catalogue(engine: str) -> Catalogue | None:
+    """An engine's; None for one whose weights are shipped."""
+    path = CATALOGUES / engine / "catalogue.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Catalogue(
+        found["engine"],
+        tuple(found["files"]),
+        tuple(found["configs"]),
+        found["sources"],
+        found["licences"],
+        found["notice"],
+    )
+
+
+def cached(source: str, settings: WeightsSettings) -> Path:
+    """The folder that an s3:// source is fetched into; its name tells endpoint and place apart from others."""
+    where = f"{os.environ.get('AWS_ENDPOINT_URL_S3', '')} {source.rstrip('/')}"
+    return settings.weights_cache.expanduser().absolute() / sha256(where.encode()).hexdigest()[:16]
+
+
+def local_folder(engine: str, source: str, settings: WeightsSettings, tell: weights.Tell) -> Path:
+    """The folder with the weights of ``source``, fetched first when that lies in a store.
+
+    Raises ValueError for a wrong URL, and StorageError.
+    """
+    needed = catalogue(engine)
+    if not weights.is_url(source) or needed is None:
+        return Path(source).expanduser().absolute()
+    folder = cached(source, settings)
+    weights.fetch(connect(StorageSettings()), source, needed.wanted(), folder, tell)
+    return folder
+
+
+def prepare(engine: str) -> None:
+    """Before an engine's service starts its children, which have no credentials: fetch what lies in a store.
+
+    From then on the environment names the folder. Raises as ``local_folder``.
+    """
+    settings = WeightsSettings()
+    if engine != "sonic" or not weights.is_url(settings.sonic_weights):
+        return
+    log.info("weights are fetched", source=settings.sonic_weights)
+    begun = time.monotonic()
+    folder = local_folder(engine, settings.sonic_weights, settings, _Log())
+    log.info("weights are here", folder=str(folder), seconds=round(time.monotonic() - begun, 1))
+    os.environ[VARIABLE] = str(folder)
+
+
+class _Log:
+    """Says now and then how far a file is."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, name: str, done: int, whole: int) -> None:
+        if (now := time.monotonic()) - self._said >= _SAY_EVERY_S:
+            self._said = now
+            log.info("weights are coming", file=name, mib=done >> 20, of_mib=whole >> 20)

@@ -1,0 +1,1 @@
+"""What is done to weights before an engine loads them: checking a folder, and converting it once."""

@@ -1,0 +1,190 @@
+"""``lipstage weights`` where there is no torch: a program stands in for the one that opens the files."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.cli import licence
+from shared.local import engine_python
+from tests.cli.conftest import Lipstage
+
+NOTICE = "The model's weights are for non-commercial use only."
+
+
+@pytest.fixture
+def lipstage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lipstage:
+    """The command line with a state folder of its own and no weights."""
+    monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("LIPSTAGE_SONIC_WEIGHTS", raising=False)
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "cache"))
+    return Lipstage()
+
+
+class Program:
+    """Stands in for the program: says these lines, ends so, and writes down how it was called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.asked = folder / "asked.json"
+        self._path = folder / "python"
+        monkeypatch.setenv("LIPSTAGE_SONIC_PYTHON", str(self._path))
+
+    def says(self, *lines: dict[str, Any], code: int = 0, complains: str = "") -> None:
+        said = "\n".join(json.dumps(line) for line in lines)
+        self._path.write_text(
+            f"#!{sys.executable}\nimport json, os, sys\n"
+            f"json.dump([sys.argv[1:], dict(os.environ)], open({str(self.asked)!r}, 'w'))\n"
+            f"print({said!r})\nprint({complains!r}, file=sys.stderr)\nsys.exit({code})\n"
+        )
+        self._path.chmod(0o755)
+
+    @property
+    def arguments(self) -> list[str]:
+        return list(json.loads(self.asked.read_text())[0])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(json.loads(self.asked.read_text())[1])
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
+    return Program(monkeypatch, tmp_path)
+
+
+ROW = {"part": "unet", "path": "Sonic/unet.pth", "bytes": 12, "size": "differs", "sha256": "-", "tensors": None,
+       "state": "refused"}  # fmt: skip
+FAULT = {"code": "SIZE_DIFFERS", "file": "Sonic/unet.pth", "key": "bytes", "expected": "6303636358", "found": "12"}
+
+
+def report(*faults: dict[str, str]) -> dict[str, Any]:
+    return {"report": {"layout": "official", "model": "official", "rows": [ROW], "faults": list(faults)}}
+
+
+def test_ls_tells_what_sonic_needs_and_that_it_is_missing(lipstage: Lipstage) -> None:
+    rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
+    unet = rows["Sonic/unet.pth"]
+    assert (unet["owner"], unet["size"], unet["licence"]) == ("infer/sonic", 6303636358, "CC BY-NC-SA 4.0")
+    assert (unet["state"], unet["folder"]) == ("missing", "")
+    assert unet["sha256"].startswith("2fb0b0b8fe07")
+    assert rows["visemes.onnx"]["state"] == "ok"
+    told = lipstage("weights", "ls").out
+    assert NOTICE in told
+    assert "LIPSTAGE_SONIC_WEIGHTS" in told
+
+
+def test_ls_looks_where_the_setting_says(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "Sonic").mkdir()
+    (tmp_path / "Sonic" / "unet.pth").write_bytes(b"short")
+    (tmp_path / "whisper-tiny").mkdir()
+    (tmp_path / "whisper-tiny" / "model.safetensors").write_bytes(b"nothing is published of it")
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", str(tmp_path))
+    rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
+    assert (rows["Sonic/unet.pth"]["state"], rows["Sonic/unet.pth"]["folder"]) == ("other size", str(tmp_path))
+    assert (rows["whisper-tiny/model.safetensors"]["state"], rows["whisper-tiny/model.safetensors"]["size"]) == (
+        "found",
+        26,
+    )
+    assert rows["RIFE/flownet.pkl"]["state"] == "missing"
+    assert rows["yoloface_v5m.pt"]["state"] == "missing, optional"
+
+
+def test_ls_shows_a_converted_tree(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    entry = {"bytes": 3, "sha256": "ab" * 32, "origin": {"path": "Sonic/unet.pth"}}
+    (tmp_path / "weights.json").write_text(json.dumps({"files": {"unet.safetensors": entry}}))
+    (tmp_path / "unet.safetensors").write_bytes(b"abc")
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", str(tmp_path))
+    (row,) = [row for row in lipstage("weights", "ls", "--json").json if row["owner"] == "infer/sonic"]
+    assert (row["name"], row["state"], row["licence"]) == ("unet.safetensors", "found", "CC BY-NC-SA 4.0")
+
+
+def test_a_place_that_is_none_is_told(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "s3://UPPER")
+    ran = lipstage("weights", "ls")
+    assert (ran.code, "LIPSTAGE_SONIC_WEIGHTS" in ran.err) == (2, True)
+    ran = lipstage("weights", "check", "s3://", "--accept-licence")
+    assert (ran.code, "s3://BUCKET/PREFIX" in ran.err) == (2, True)
+
+
+def test_without_torch_check_says_what_makes_it(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("LIPSTAGE_SONIC_PYTHON", raising=False)
+    monkeypatch.setattr(engine_python, "SONIC_ENVIRONMENT", tmp_path / "none")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ran = lipstage("weights", "check", tmp_path, "--accept-licence")
+    assert ran.code == 1
+    assert "TORCH_MISSING" in ran.err
+    assert "make setup-sonic" in ran.err
+
+
+def test_the_licence_is_shown_once_and_kept(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says(report())
+    ran = lipstage("weights", "check", tmp_path)
+    assert (ran.code, NOTICE in ran.err, "LICENCE_NOT_ACCEPTED" in ran.err) == (2, True, True)
+    assert not program.asked.exists()
+
+    ran = lipstage("weights", "check", tmp_path, "--accept-licence")
+    assert (ran.code, NOTICE in ran.err) == (0, True)
+    assert "CC BY-NC-SA 4.0" in json.loads((tmp_path / "state" / licence.FILE).read_text())["sonic"]["licences"]
+
+    ran = lipstage("weights", "check", tmp_path)
+    assert (ran.code, NOTICE in ran.err) == (0, False)
+
+
+def test_other_licences_are_asked_for_again(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says(report())
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / licence.FILE).write_text(json.dumps({"sonic": {"accepted": "then", "licences": "MIT"}}))
+    assert lipstage("weights", "check", tmp_path).code == 2
+
+
+def test_faults_are_a_table_and_exit_2(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says({"progress": {"part": "unet", "doing": "digest", "bytes": 1, "of": 100 << 20}}, report(FAULT), code=2)
+    ran = lipstage("weights", "check", tmp_path, "--quick", "--accept-licence")
+    assert ran.code == 2
+    assert "unet: digest 100 MiB" in ran.err
+    assert "refused  12     differs  -       -        Sonic/unet.pth" in ran.out
+    assert "SIZE_DIFFERS  bytes  6303636358  12     Sonic/unet.pth" in ran.out
+    assert "1 faults in 1 files" in ran.out
+    assert program.arguments[4:] == ["check", str(tmp_path), "--quick"]
+    assert lipstage("weights", "check", tmp_path, "--json").json["faults"] == [FAULT]
+
+
+def test_many_faults_of_a_file_are_cut_short(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says(report(*[FAULT] * 40), code=2)
+    ran = lipstage("weights", "check", tmp_path, "--accept-licence")
+    assert ran.out.count("SIZE_DIFFERS") == 12
+    assert "and 28 more of Sonic/unet.pth" in ran.out
+
+
+def test_a_refusal_has_its_code(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    told = {"code": "NO_SPACE", "message": "out: expected 9 MiB, found 3 MiB free", "faults": [FAULT]}
+    program.says({"refused": told}, code=2)
+    ran = lipstage("weights", "convert", tmp_path, tmp_path / "out", "--accept-licence")
+    assert (ran.code, "NO_SPACE: out: expected 9 MiB" in ran.err) == (2, True)
+    given = json.loads(program.arguments[-1])
+    assert "CC BY-NC-SA 4.0" in given["licences"]
+
+
+def test_a_breakdown_is_none_of_the_files_fault(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says(code=1, complains="Traceback\nMemoryError: 3 GB")
+    ran = lipstage("weights", "check", tmp_path, "--accept-licence")
+    assert (ran.code, "MemoryError: 3 GB" in ran.err) == (1, True)
+
+
+def test_the_program_gets_no_credentials(
+    lipstage: Lipstage, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    program.says(report())
+    lipstage("weights", "check", tmp_path, "--accept-licence")
+    assert not [name for name in program.environment if name.startswith("AWS_")]
+
+
+def test_a_dtype_that_is_none(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says()
+    ran = lipstage("weights", "convert", tmp_path, tmp_path / "out", "--dtype", "int4")
+    assert (ran.code, "float16, bfloat16, float32" in ran.err) == (2, True)

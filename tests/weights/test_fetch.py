@@ -1,0 +1,238 @@
+"""Weights from the real store."""
+
+import hashlib
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.local import engine_weights
+from shared.storage import weights
+from shared.storage.client import connect
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace
+from shared.storage.settings import StorageSettings
+from shared.storage.weights import WeightsFile
+from tests.conftest import Infrastructure
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LARGE = bytes(range(256)) * (20 << 10)
+"""Five blocks."""
+
+
+def wanted(content: dict[str, bytes]) -> list[WeightsFile]:
+    return [WeightsFile(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()]
+
+
+class Told:
+    """What was fetched; runs something when a file is as far as that."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.at: tuple[int, Callable[[], object]] | None = None
+
+    def __call__(self, name: str, done: int, whole: int) -> None:
+        self.names.add(name)
+        if self.at is not None and done >= self.at[0]:
+            act, self.at = self.at[1], None
+            act()
+
+
+class Bucket:
+    """A prefix of its own."""
+
+    def __init__(self, client: "S3Client", name: str) -> None:
+        self.client, self.name = client, name
+        self.prefix = f"weights-{uuid.uuid4().hex[:8]}"
+        self.url = f"s3://{name}/{self.prefix}/"
+
+    def put(self, content: dict[str, bytes]) -> None:
+        for name, data in content.items():
+            self.client.put_object(Bucket=self.name, Key=f"{self.prefix}/{name}", Body=data)
+
+
+@pytest.fixture
+def bucket(stack: Infrastructure) -> Bucket:
+    return Bucket(connect(StorageSettings()), stack.stack.bucket)
+
+
+OFFICIAL = {"Sonic/unet.pth": LARGE, "whisper-tiny/config.json": b"{}", "RIFE/flownet.pkl": b"flow"}
+
+
+def test_a_tree_is_fetched_whole_and_only_once(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put({**OFFICIAL, "stable-video/unet.safetensors": b"never asked for"})
+    told = Told()
+    assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, told) == sum(
+        map(len, OFFICIAL.values())
+    )
+    assert {name: (tmp_path / name).read_bytes() for name in OFFICIAL} == OFFICIAL
+    assert not (tmp_path / "stable-video").exists()
+    assert told.names == set(OFFICIAL)
+
+    again = Told()
+    assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, again) == 0
+    assert again.names == set()
+
+    bucket.put({"RIFE/flownet.pkl": b"another"})
+    assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, again) == len(b"another")
+    assert (again.names, (tmp_path / "RIFE/flownet.pkl").read_bytes()) == ({"RIFE/flownet.pkl"}, b"another")
+
+
+def test_a_broken_off_file_is_gone_on_with(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put(OFFICIAL)
+
+    class Broken(Exception):
+        pass
+
+    def stop() -> None:
+        raise Broken
+
+    told = Told()
+    told.at = (2 << 20, stop)
+    with pytest.raises(Broken):
+        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, told)
+    partial = tmp_path / "Sonic" / ".unet.pth.partial"
+    assert not (tmp_path / "Sonic" / "unet.pth").exists()
+    begun = partial.stat().st_size
+    assert begun >= 2 << 20
+
+    starts: list[int] = []
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, lambda name, done, of: starts.append(done))
+    assert starts[0] == begun
+    assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE
+
+
+def test_a_part_of_another_version_is_not_gone_on_with(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put(OFFICIAL)
+    told = Told()
+    told.at = (2 << 20, lambda: bucket.put({"Sonic/unet.pth": LARGE[::-1]}))
+    new = {**OFFICIAL, "Sonic/unet.pth": LARGE[::-1]}
+    # One GET reads one version, whatever is put meanwhile; its digest is then the old one's.
+    with pytest.raises(ArtifactAltered, match="SHA-256"):
+        weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, told)
+    weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, Told())
+    assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
+
+
+def test_what_is_not_what_is_published_does_not_get_its_name(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put({**OFFICIAL, "RIFE/flownet.pkl": b"wolf"})
+    with pytest.raises(ArtifactAltered, match=r"flownet\.pkl"):
+        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    assert not (tmp_path / "RIFE" / "flownet.pkl").exists()
+
+
+def test_a_reduced_model_has_no_published_digests(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put({**OFFICIAL, "RIFE/flownet.pkl": b"smaller"})
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    assert (tmp_path / "RIFE" / "flownet.pkl").read_bytes() == b"smaller"
+
+
+def test_what_is_missing_is_named(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put({"RIFE/flownet.pkl": b"flow"})
+    asked = [*wanted(OFFICIAL), WeightsFile("yoloface_v5m.pt", 3, None, optional=True)]
+    with pytest.raises(ArtifactMissing, match=r"lacks Sonic/unet\.pth, whisper-tiny/config\.json$"):
+        weights.fetch(bucket.client, bucket.url, asked, tmp_path, Told())
+    assert not (tmp_path / "RIFE").exists()
+
+
+def test_too_little_disk(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put(OFFICIAL)
+    monkeypatch.setattr(weights, "RESERVE_MB", 1 << 40)
+    with pytest.raises(NoSpace):
+        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    assert not list(tmp_path.rglob("*.pth"))
+
+
+def manifest(content: dict[str, bytes]) -> bytes:
+    files = {one.path: {"path": one.path, "bytes": one.bytes, "sha256": one.sha256} for one in wanted(content)}
+    return json.dumps({"files": files}).encode()
+
+
+CONVERTED = {"unet.safetensors": LARGE, "vae.safetensors": b"vae"}
+
+
+def test_a_converted_tree_comes_by_its_manifest_which_comes_last(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put({**CONVERTED, "unet.json": b"{}", "weights.json": manifest(CONVERTED), "readme.txt": b"no"})
+    names: list[str] = []
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, lambda name, *_: names.append(name))
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")} == {
+        *CONVERTED,
+        "unet.json",
+        "weights.json",
+    }
+    assert names[-1] == "weights.json"
+
+
+def test_files_of_an_earlier_layout_do_not_stay(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put({**CONVERTED, "weights.json": manifest(CONVERTED)})
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    for name in (*CONVERTED, "weights.json"):
+        bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/{name}")
+    bucket.put(OFFICIAL)
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    assert not (tmp_path / "weights.json").exists()
+    assert (tmp_path / "Sonic" / "unet.pth").is_file()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/b", ".hidden", ""])
+def test_a_manifest_cannot_name_what_lies_outside(bucket: Bucket, tmp_path: Path, name: str) -> None:
+    bucket.put({"weights.json": manifest({name: b"x"})})
+    with pytest.raises(ArtifactAltered, match="not a manifest"):
+        weights.fetch(bucket.client, bucket.url, [], tmp_path / "cache", Told())
+    assert not (tmp_path / "outside").exists()
+
+
+def test_two_services_take_turns(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put(OFFICIAL)
+    fetched: list[int] = []
+
+    def fetch() -> None:
+        fetched.append(weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told()))
+
+    threads = [threading.Thread(target=fetch) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(fetched) == [0, 0, sum(map(len, OFFICIAL.values()))]
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///x", "s3://UPPER/x", "http://a/b", "s3://a"])
+def test_urls_that_are_none(url: str) -> None:
+    with pytest.raises(ValueError, match="s3://BUCKET/PREFIX"):
+        weights.parse(url)
+
+
+def test_prefixes() -> None:
+    assert weights.parse("s3://models/a/b//") == ("models", "a/b/")
+    assert weights.parse("s3://models") == weights.parse("s3://models/") == ("models", "")
+
+
+@pytest.fixture
+def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, bytes]]:
+    """A tree with every file that the catalogue names, each of a few bytes."""
+    needed = engine_weights.catalogue("sonic")
+    assert needed is not None
+    content = {one.path: one.path.encode() for one in needed.wanted()}
+    bucket.put(content)
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path))
+    yield content
+
+
+def test_a_service_finds_them_in_a_folder(
+    sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    engine_weights.prepare("puppet")
+    assert os.environ["LIPSTAGE_SONIC_WEIGHTS"].startswith("s3://")
+    engine_weights.prepare("sonic")
+    folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
+    found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
+    assert found == sonic_in_the_store

@@ -36,7 +36,7 @@ def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
     if as_json:
         console.emit_json(report)
     else:
-        _print_report(folder, report)
+        _print_report(source, report)
     return ExitCode.REJECTED if report["faults"] else ExitCode.DONE
 
 
@@ -113,7 +113,7 @@ def _refuse(refused: Refused, as_json: bool) -> None:
     raise BadUse(f"{told['code']}: {told['message']}")
 
 
-def _print_report(folder: Path, report: dict[str, Any]) -> None:
+def _print_report(source: str, report: dict[str, Any]) -> None:
     console.table(
         ("STATE", "BYTES", "SIZE", "SHA256", "TENSORS", "FILE"),
         [
@@ -133,7 +133,7 @@ def _print_report(folder: Path, report: dict[str, Any]) -> None:
     }[report["model"]]
     if report["layout"] == "converted":
         model = "held to the manifest of its conversion"
-    console.say(f"{folder}: {report['layout']} layout, {model}")
+    console.say(f"{source}: {report['layout']} layout, {model}")
     found = Counter(fault["file"] for fault in report["faults"])
     console.say(f"{len(report['faults'])} faults in {len(found)} files" if found else "nothing is wrong")
 

@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(VENV)/.demo-ready
 DEV := $(VENV)/.dev-ready
+SONIC := .venv-sonic
+SONIC_BIN := $(SONIC)/bin
+SONIC_READY := $(SONIC)/.ready
 
-.PHONY: help setup setup-dev demo test lint format up down clean requirements
+.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic lint lint-sonic format up down clean requirements
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +37,17 @@ $(DEV): $(DEMO) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
+setup-sonic: $(SONIC_READY) ## The environment of the sonic engine: torch, 5 to 6 GB on Linux
+
+# Apart from the other one, which stays small and free of torch.
+$(SONIC_BIN)/python:
+	$(PYTHON) -m venv $(SONIC) || { rm -rf $(SONIC); exit 1; }
+
+$(SONIC_READY): requirements/sonic-dev.txt | $(SONIC_BIN)/python
+	$(SONIC_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sonic-dev.txt
+	$(SONIC_BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
+	touch $@
+
 demo: setup ## One portrait and one recording become out/demo.mp4
 	$(BIN)/lipstage demo
 
@@ -43,29 +57,47 @@ up: setup ## Start the local stack and the four services
 down: ## Stop them
 	$(BIN)/lipstage down
 
-lint: setup-dev ## ruff, strict types, import rules
+lint: setup-dev lint-sonic ## ruff, strict types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-sonic: setup-sonic ## Strict types of the sonic engine, where torch's are
+	$(SONIC_BIN)/python -m mypy $$(find stages/infer/sonic -name '*.py')
+
 format: setup-dev ## Apply ruff's format and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint ## Lint and every test, on the real broker and store
+test: lint test-cpu test-sonic ## Lint and every test, on the real broker and store
+
+# The pipeline's tests run the sonic engine too: its service starts from its own environment.
+test-cpu: setup-dev setup-sonic
 	$(BIN)/python -m pytest --cov=shared --cov=stages --cov-report=term:skip-covered
+
+# One thread: two are slower at the sizes of the tests.
+test-sonic: setup-sonic ## Tests of the sonic engine, and its numbers against the published model's
+	OMP_NUM_THREADS=1 $(SONIC_BIN)/python -m pytest tests/sonic
+	OMP_NUM_THREADS=1 $(SONIC_BIN)/python -m tests.parity --config tests/sonic/golden/A.json \
+	  --golden tests/sonic/golden/A.npz --tolerances tests/sonic/golden/tolerances.json \
+	  --vectors tests/sonic/golden/vectors_A.json
 
 # Extras stay in the pins: pip's hash mode takes `coverage[toml]` for unpinned where only `coverage` is, as soon as a newer
 # release appears.
-COMPILE := -m uv pip compile pyproject.toml --extra all-cpu --extra local --universal --no-strip-extras --generate-hashes \
+PIN := -m uv pip compile pyproject.toml --universal --no-strip-extras --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --quiet
+COMPILE := $(PIN) --extra all-cpu --extra local
+COMPILE_SONIC := $(PIN) --extra sonic
 
 requirements: ## Compile the hash-pinned requirement files anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
 	$(BIN)/python $(COMPILE) --group dev --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE_SONIC) -c requirements/dev.txt -o requirements/sonic.txt
+	$(BIN)/python $(COMPILE_SONIC) --group sonic-dev -c requirements/dev.txt -c requirements/sonic.txt \
+	  -o requirements/sonic-dev.txt
 
 clean: ## Stop the stack and remove everything made here
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down
-	rm -rf $(VENV) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results
+	rm -rf $(VENV) $(SONIC) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results

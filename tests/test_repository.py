@@ -1,5 +1,8 @@
 """What every committed file must be: small, free of hosts and machine paths, and importable without torch."""
 
+import importlib.metadata
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +22,7 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("name", ["demo", "dev"])
+@pytest.mark.parametrize("name", ["demo", "dev", "sonic", "sonic-dev"])
 def test_requirements_are_hashed_and_name_no_host(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     assert not INDEX_LINE.search(text)
@@ -60,6 +63,52 @@ def test_the_main_environment_has_no_torch() -> None:
         assert not re.search(
             r"^(torch|nvidia-|triton)", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE
         )
+
+
+def test_torch_is_not_installed_here() -> None:
+    heavy = re.compile(r"^(torch|nvidia-|triton|cuda-)")
+    assert [d.name for d in importlib.metadata.distributions() if heavy.match(d.name.lower())] == []
+    assert importlib.util.find_spec("torch") is None
+
+
+def test_what_both_environments_hold_is_the_same_release() -> None:
+    """The service of the sonic engine speaks to the others: one pydantic, one client of Kafka, one of OpenTelemetry."""
+    pins = {name: pinned(name) for name in ("demo", "dev", "sonic", "sonic-dev")}
+    here = pins["demo"] | pins["dev"]
+    there = pins["sonic"] | pins["sonic-dev"]
+    assert "pydantic" in there
+    assert {name: (here[name], there[name]) for name in here.keys() & there.keys() if here[name] != there[name]} == {}
+
+
+def pinned(name: str) -> dict[str, set[str]]:
+    """Releases by package; there are several where the release depends on Python's."""
+    found: dict[str, set[str]] = {}
+    for package, release in re.findall(
+        r"^([a-z0-9-]+)(?:\[.*?\])?==([^ ]+)", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE
+    ):
+        found.setdefault(package, set()).add(release)
+    return found
+
+
+@pytest.mark.parametrize("stage", ["audio", "face", "infer", "encode"])
+def test_no_stage_but_the_sonic_engine_asks_for_torch(stage: str) -> None:
+    """Loading the handler (infer: with the puppet) does not even try to import it, on a machine that has it or not."""
+    program = (
+        "import importlib, sys\n"
+        "asked = []\n"
+        "class Spy:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'safetensors') or name.startswith('stages.infer.sonic'):\n"
+        "            asked.append(name)\n"
+        "sys.meta_path.insert(0, Spy())\n"
+        f"importlib.import_module('stages.{stage}.handler').load()\n"
+        "print(asked)"
+    )
+    environment = {**os.environ, "LIPSTAGE_ENGINE": "puppet"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_one_release_of_opentelemetry() -> None:

@@ -12,6 +12,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.storage.settings import StorageSettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
+from stages.infer.sonic.settings import SonicSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 PARTS: dict[str, type[BaseSettings]] = {
@@ -20,6 +21,7 @@ PARTS: dict[str, type[BaseSettings]] = {
     "Audio stage": AudioSettings,
     "Encode stage": EncodeSettings,
     "Weights that are not shipped": WeightsSettings,
+    "Engine sonic": SonicSettings,
     "Local stack": LocalSettings,
 }
 HEAD = """# Configuration
@@ -29,11 +31,11 @@ those in force. This page is generated: `python -m tools.configuration_page`.
 """
 
 
-def variable(name: str, field: FieldInfo) -> str:
+def variable(name: str, field: FieldInfo, prefix: str = "LIPSTAGE_") -> str:
     """The environment variable of a field."""
     alias = field.validation_alias
     choices = [str(choice) for choice in getattr(alias, "choices", [alias]) if choice]
-    return choices[0] if choices else f"LIPSTAGE_{name.upper()}"
+    return choices[0] if choices else f"{prefix}{name.upper()}"
 
 
 def default(field: FieldInfo) -> str:
@@ -51,9 +53,14 @@ def page() -> str:
     lines = [HEAD]
     for title, model in PARTS.items():
         lines += [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
+        prefix = model.model_config.get("env_prefix", "")
         for name, field in model.model_fields.items():
+            if field.exclude:
+                continue  # Another model's to tell.
             shown = f"`{default(field)}`" if default(field) else ""
-            lines.append(f"| `{variable(name, field)}` | {shown} | {field.description or name.replace('_', ' ')} |")
+            lines.append(
+                f"| `{variable(name, field, prefix)}` | {shown} | {field.description or name.replace('_', ' ')} |"
+            )
         lines.append("")
     return "\n".join(lines)
 

@@ -25,6 +25,8 @@ RESERVED = {
 """Fields that have a way of their own."""
 SECTIONS = ("params", "engine_params", "labels", "output")
 """Fields with members: ``section.member``."""
+SHORT: dict[str, Path] = {"steps": ("params", "inference_steps")}
+"""Names that people use for longer ones."""
 
 
 def parse_value(text: str) -> JsonValue:
@@ -48,6 +50,8 @@ def resolve(name: str, engine: str) -> Path:
         known = {"params": set(Params.model_fields), "engine_params": engine_params or {member}}.get(section, {member})
         if member in known:
             return section, member
+    elif name in SHORT:
+        return SHORT[name]
     elif not dot and name in RESERVED:
         raise BadUse(f"--set can't change {name}", RESERVED[name])
     elif not dot and name in top:

@@ -66,7 +66,9 @@ def check_able(settings: LocalSettings, running: "Stack") -> None:
     if unserved := [stage for stage in STAGES if stage not in served]:
         scale = " ".join(f"--scale {stage}=1" for stage in unserved)
         raise CliError(f"the running stack has no replica of {', '.join(unserved)}", f"`lipstage up {scale}` starts it")
-    if ill := [f"{part.name} ({part.detail})" for part in status(settings) if not part.healthy]:
+    others = {record.name for record in running.services if record.engine not in (None, ENGINE)}
+    parts = [part for part in status(settings) if part.name not in others]
+    if ill := [f"{part.name} ({part.detail})" for part in parts if not part.healthy]:
         raise CliError(f"the running stack is not healthy: {', '.join(ill)}", "`lipstage up` mends it or says why not")
 
 

@@ -61,6 +61,7 @@ ADVICE: dict[Code, str] = {
     Code.AUDIO_EMPTY: "The recording holds no sound samples; record it again.",
     Code.AUDIO_TOO_SHORT: "The speech must last at least 0.2 seconds.",
     Code.AUDIO_TOO_LONG: "Cut the speech into shorter parts, or raise the limit of the deployment.",
+    Code.OUT_OF_MEMORY: "Use a smaller --set params.min_resolution, or a shorter speech.",
     Code.CRASH_LOOP: "The work broke down several times; `lipstage logs` shows why. Other input may work.",
     Code.POISON: "An internal message was unreadable; it is kept on the dead-letter topic.",
     Code.ARTIFACT_MISSING: "Intermediate files are gone from storage; submit the job again.",

@@ -29,19 +29,19 @@ def parse_scale(texts: list[str]) -> dict[str, int]:
 
 
 def failed(error: StackError) -> CliError:
-    """How a command ends that could not start or stop the stack: 2 for a wrong --scale, else 1."""
-    if error.code == StackCode.BAD_SCALE:
+    """How a command ends that could not start or stop the stack: 2 for a wrong --scale or --engine, else 1."""
+    if error.code in (StackCode.BAD_SCALE, StackCode.BAD_ENGINE):
         return BadUse(error.message)
     return CliError(f"{error.code}: {error.message}")
 
 
-def up(texts: list[str], as_json: bool) -> None:
-    """Start or mend the local stack and print where it is. Raises CliError."""
+def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
+    """Start or mend the local stack and print where it is; failed when a service lacks something. Raises CliError."""
     scale = parse_scale(texts)
     note = (lambda _: None) if as_json else console.note
     note("starting the local stack")
     try:
-        started = stack.up(LocalSettings(), scale, note=note)
+        started = stack.up(LocalSettings(), scale, note=note, engines=engines)
     except StackError as e:
         raise failed(e) from None
     rows = {
@@ -50,12 +50,16 @@ def up(texts: list[str], as_json: bool) -> None:
         "traces": started.otlp_endpoint,
         "state": str(started.state_dir),
     }
+    waiting = stack.waiting(started)
     if as_json:
-        console.emit_json({**rows, "services": [s.model_dump() for s in started.services]})
-        return
-    for name, value in rows.items():
-        console.say(f"{name:<9}{value}")
-    console.say(f"{'services':<9}{', '.join(s.name for s in started.services)}")
+        console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "waiting": waiting})
+    else:
+        for name, value in rows.items():
+            console.say(f"{name:<9}{value}")
+        console.say(f"{'services':<9}{', '.join(s.name for s in started.services)}")
+        for name, lacks in waiting.items():
+            console.note(f"{name} is up and waits: {lacks}")
+    return ExitCode.FAILED if waiting else ExitCode.DONE
 
 
 def down(purge: bool) -> None:

@@ -1,6 +1,10 @@
 """What stage, topics and trace do, once their options are read."""
 
 import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from shared.cli import console
 from shared.cli.connection import connect, locate
@@ -19,22 +23,47 @@ def stage(name: str, engine: str | None) -> int:
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
-    if engine is not None:
-        _fetch_weights(engine)
+    _in_the_environment_of(engine)
     from shared.runtime.service import serve
 
-    return serve(name, engine)
+    return serve(name, engine, _fetching_weights(engine) if engine else None)
 
 
-def _fetch_weights(engine: str) -> None:
-    """Have the weights of an engine here, where a store has them. Raises CliError."""
-    from shared.local import engine_weights
-    from shared.storage.errors import StorageError
+def _in_the_environment_of(engine: str | None) -> None:
+    """Become the same command on the engine's own Python, where it has one. Raises CliError."""
+    from shared.local.engine_python import engine_python
+    from shared.local.errors import StackError
+    from shared.local.settings import CHECKOUT
 
+    if engine is None:
+        return
     try:
-        engine_weights.prepare(engine)
-    except StorageError as e:
-        raise CliError(f"{e.code}: weights: {e}") from None
+        python = engine_python(engine)
+    except StackError as e:
+        raise CliError(f"{e.code}: {e.message}") from None
+    # An environment's Python is a link to a common one: their folders tell them apart.
+    if python.parent.resolve() != Path(sys.executable).parent.resolve():
+        path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        argv = [str(python), "-m", "shared.cli.main", "stage", "infer", "--engine", engine]
+        os.execve(python, argv, {**os.environ, "PYTHONPATH": path})
+
+
+def _fetching_weights(engine: str) -> Callable[[], None]:
+    """Before an engine is loaded: have its weights here, where they lie in a store."""
+
+    def fetch() -> None:
+        from shared.local import engine_weights
+        from shared.runtime.slot_process import HandlerUnavailable
+        from shared.storage.errors import StorageError
+
+        try:
+            engine_weights.prepare(engine)
+        except StorageError as e:
+            raise HandlerUnavailable(f"weights: {e.code}: {e}") from e
+        except ValueError as e:
+            raise HandlerUnavailable(f"weights: {e}") from e
+
+    return fetch
 
 
 def topics_diff(as_json: bool) -> ExitCode:

@@ -34,7 +34,8 @@ def doctor(settings: LocalSettings) -> list[Check]:
     running = stack.running(settings)
     checks = machine.checks(settings, running)
     if running is not None:
-        return [*checks, *_broker(settings, running), *_store(running), *_traces(running)]
+        settings = stack.with_engines(settings, running)
+        return [*checks, *_broker(settings, running), *_store(running), *_traces(running), *_engines(running)]
     named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     addresses.mark_own(settings, named)
     checks += _broker(settings, named) if named.own_broker else []
@@ -122,6 +123,11 @@ def conditional_put(client: "S3Client", bucket: str, where: str) -> Check:
                 mend = "use a store that honours If-None-Match: * (SeaweedFS, S3)"
                 return Check("store", "fail", f"{winners} of {RACERS} conditional puts won", mend)
     return Check("store", "ok", f"{where}, {RACES} races with one winner each")
+
+
+def _engines(at: Stack) -> list[Check]:
+    """Engines whose services lack something, as weights."""
+    return [Check(name, "fail", f"waits: {lacks}", "docs/sonic.md") for name, lacks in stack.waiting(at).items()]
 
 
 def _traces(at: Stack) -> list[Check]:

@@ -1,5 +1,6 @@
 """Wait until the parts of the stack answer real requests; when one can't, say why in one line."""
 
+import json
 import re
 import time
 import urllib.error
@@ -10,6 +11,7 @@ from pathlib import Path
 from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
 from shared.local.supervision import FAULTS, Supervisor
+from shared.runtime.health import LACKING
 
 POLL_S = 0.1
 MOST_STARTS = 3
@@ -70,6 +72,24 @@ def explain(name: str, output: str, failed: StackCode, otherwise: str) -> StackE
     telling = [line for line in lines if TELLING.search(line)] or lines
     said = telling[-1][:300] if telling else otherwise
     return StackError(failed, f"{name} did not become ready: {said} (`lipstage logs {name}`)")
+
+
+def refusal(port: int, timeout: float = 1.0) -> str | None:
+    """Why a service says it is not ready; None when it is, or does not answer at all."""
+    try:
+        urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=timeout).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return str(json.load(error).get("reason"))
+    except (urllib.error.URLError, OSError, ValueError):
+        pass
+    return None
+
+
+def lacking(port: int, timeout: float = 1.0) -> str | None:
+    """What a service that is up waits for before it can work, as weights; None when it works, loads or is down."""
+    said = refusal(port, timeout)
+    return said.removeprefix(LACKING) if said is not None and said.startswith(LACKING) else None
 
 
 def serves(port: int, path: str = "/readyz", timeout: float = 1.0) -> bool:

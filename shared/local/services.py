@@ -4,13 +4,16 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from shared.local import ports
+from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import CHECKOUT, LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
-from shared.local.variables import PASSED_ON, SECRET
+from shared.local.variables import passed_on
+from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import PIPELINE, STAGES
 
 MOST_REPLICAS = 64
@@ -25,6 +28,15 @@ def check_scale(scale: Mapping[str, int]) -> None:
             raise StackError(StackCode.BAD_SCALE, f"{stage!r} is no stage; stages are {', '.join(STAGES)}")
         if not 0 <= count <= MOST_REPLICAS:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MOST_REPLICAS} replicas")
+
+
+def check_engines(settings: LocalSettings) -> None:
+    """Raises StackError: BAD_ENGINE for a name that is none, TORCH_MISSING for one whose environment is missing."""
+    for engine in settings.engines:
+        if engine not in ENGINE_PARAMS:
+            known = ", ".join(ENGINE_PARAMS)
+            raise StackError(StackCode.BAD_ENGINE, f"this build has no engine {engine!r}; engines are {known}")
+        engine_python(engine, settings)
 
 
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
@@ -50,21 +62,31 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     return found
 
 
+def _concerns(record: ServiceRecord, name: str) -> bool:
+    """Whether a variable may change what the service does: one that it does not read must not restart it.
+
+    Only the front asks which engines there are; an engine's variables carry its name.
+    """
+    engine = next((e for e in ENGINE_PARAMS if name.startswith(f"LIPSTAGE_{e.upper()}_")), None)
+    return name != "LIPSTAGE_ENGINES" and engine in (None, record.engine)
+
+
 def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Program:
     """The program of one replica."""
     engine = ("--engine", record.engine) if record.engine else ()
     environment = {
-        **{name: value for name, value in os.environ.items() if PASSED_ON.match(name) and not SECRET.search(name)},
+        **{name: value for name, value in os.environ.items() if passed_on(name) and _concerns(record, name)},
         **stack.environment(None),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
-        "LIPSTAGE_ENGINES": ",".join(settings.engines),
+        **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
         "LIPSTAGE_HEALTH_PORT": str(record.health_port),
         "LIPSTAGE_DRAIN_S": str(settings.drain_s),
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(stack.scratch),
     }
-    argv = (sys.executable, "-m", "shared.cli.main", "stage", record.stage, *engine)
+    python = engine_python(record.engine, settings) if record.engine else Path(sys.executable)
+    argv = (str(python), "-m", "shared.cli.main", "stage", record.stage, *engine)
     return Program(
         record.name,
         argv,

@@ -3,7 +3,7 @@
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from shared.local.errors import StackCode, StackError
 from shared.local.infrastructure import credentials_of
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.runtime.slot_process import LOAD_TIMEOUT_S
 
-__all__ = ["credentials_of", "down", "log_file", "running", "up"]
+__all__ = ["credentials_of", "down", "log_file", "running", "up", "waiting", "with_engines"]
 DOWN_S = 8.0
 PORTS_S = 3.0
 
@@ -36,10 +37,13 @@ def up(
     scale: Mapping[str, int] | None = None,
     services: bool = True,
     note: Callable[[str], None] = lambda _: None,
+    engines: Collection[str] | None = None,
 ) -> Stack:
     """Bring the stack up and return it once every part answers.
 
     ``scale`` is replicas by stage; a stage that it does not name keeps what it was last given (at first 1).
+    ``engines`` are run beside those of the settings; None keeps those that were asked for last. An engine's service
+    that lacks something, as weights, counts as up: ``waiting`` says what it waits for.
     ``services=False`` starts broker, store and trace receiver only and leaves services that run already alone. What
     KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or OTEL_EXPORTER_OTLP_ENDPOINT name is used instead of a local part.
     ``note`` is told of what takes long. Raises StackError; a stack that was not running before and could not be brought
@@ -47,7 +51,7 @@ def up(
     """
     with _lock(settings.state):
         try:
-            return _up(settings, scale or {}, services, note)
+            return _up(settings, scale or {}, services, note, engines)
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 raise StackError(StackCode.DISK_FULL, f"no space left in {settings.state}") from error
@@ -73,6 +77,17 @@ def down(settings: LocalSettings, purge: bool = False) -> None:
                     entry.unlink(missing_ok=True)
 
 
+def with_engines(settings: LocalSettings, stack: Stack) -> LocalSettings:
+    """The settings with the engines that were asked for on the command line."""
+    return settings.model_copy(update={"engines": tuple(dict.fromkeys((*settings.engines, *stack.engines)))})
+
+
+def waiting(stack: Stack) -> dict[str, str]:
+    """Services that are up and can't work yet, with what they lack."""
+    found = {record.name: readiness.lacking(record.health_port) for record in stack.services if record.engine}
+    return {name: lacks for name, lacks in found.items() if lacks is not None}
+
+
 def running(settings: LocalSettings) -> Stack | None:
     """The stack as `up` left it, if its supervisor answers; None otherwise."""
     stack = stack_file.load(settings.state)
@@ -88,11 +103,22 @@ def log_file(settings: LocalSettings, name: str) -> Path:
     return path
 
 
-def _up(settings: LocalSettings, scale: Mapping[str, int], with_services: bool, note: Callable[[str], None]) -> Stack:
+def _up(
+    settings: LocalSettings,
+    scale: Mapping[str, int],
+    with_services: bool,
+    note: Callable[[str], None],
+    engines: Collection[str] | None,
+) -> Stack:
     services.check_scale(scale)
     _check_folder(settings)
     load_or_create(settings.state)
     stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
+    if engines is not None:
+        stack.engines = tuple(dict.fromkeys(engines))
+    settings = with_engines(settings, stack)
+    if with_services:
+        services.check_engines(settings)
     keep = stack.running and stack.supervisor().responds()
     if not keep:
         _reset(settings, stack)
@@ -165,9 +191,10 @@ def _await_service(
     readiness.wait_until(
         supervisor,
         record.name,
-        lambda: readiness.serves(record.health_port),
+        lambda: readiness.serves(record.health_port) or readiness.lacking(record.health_port) is not None,
         StackCode.SERVICE_FAILED,
-        settings.start_timeout_s,
+        # An engine may read gigabytes of weights from a cold disk; one that keeps dying is noticed at once.
+        LOAD_TIMEOUT_S if record.engine else settings.start_timeout_s,
     )
 
 

@@ -52,6 +52,8 @@ class Stack(BaseModel):
     services: list[ServiceRecord] = Field(default_factory=list)
     scale: dict[str, int] = Field(default_factory=dict)
     """Replicas by stage, as asked for last; 1 for those not named."""
+    engines: tuple[str, ...] = ()
+    """Engines asked for last beside those of the settings."""
 
     @property
     def mark(self) -> str:

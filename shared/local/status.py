@@ -51,6 +51,7 @@ def status(settings: LocalSettings) -> list[PartStatus]:
     for name, record in services.items():
         program = programs.get(name)
         healthy = program is not None and readiness.serves(record.health_port)
+        lacks = None if healthy else readiness.lacking(record.health_port)
         found.append(
             PartStatus(
                 name=name,
@@ -58,7 +59,7 @@ def status(settings: LocalSettings) -> list[PartStatus]:
                 port=record.health_port,
                 pid=program.pid if program else 0,
                 healthy=healthy,
-                detail=_detail(program),
+                detail=f"waits: {lacks}" if lacks else _detail(program),
                 memory_mb=round(resident_mb(program.pid)) if program and program.pid else 0,
                 lag=lags.get(record.group),
             )

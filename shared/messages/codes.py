@@ -32,6 +32,8 @@ class Code(StrEnum):
     AUDIO_EMPTY = "AUDIO_EMPTY"
     AUDIO_TOO_SHORT = "AUDIO_TOO_SHORT"
     AUDIO_TOO_LONG = "AUDIO_TOO_LONG"
+    # The machine that would render it.
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
     # Ours: dead letters.
     INTERNAL = "INTERNAL"
     CRASH_LOOP = "CRASH_LOOP"

@@ -1,16 +1,61 @@
 """Engines by name, each with its typed parameters: what the front checks before a task reaches any engine."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class PuppetParams(BaseModel):
-    """Parameters of the embedded engine."""
-
+class _EngineParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PuppetParams(_EngineParams):
+    """Parameters of the embedded engine."""
 
     blinks: bool = Field(True, description="Let the eyes blink.")
     head_motion: float = Field(1.0, ge=0.0, le=2.0, description="Scale of idle head motion; 0 keeps it still.")
 
 
-ENGINE_PARAMS: dict[str, type[BaseModel]] = {"puppet": PuppetParams}
+class SonicParams(_EngineParams):
+    """Parameters of the official diffusion model. Steps, motion amplitude and seed are the request's own."""
+
+    preset: Literal["quality", "balanced", "fast", "official"] = Field(
+        "quality",
+        description="quality blends decoded chunks; balanced runs 80 % of the steps, fast 60 %; official repeats the "
+        "published program, its rounding and seams included.",
+    )
+    audio_guidance: float = Field(
+        7.5, ge=1.0, le=12.0, description="How much lips and face follow the speech; 5 to 6 calms an exaggerated mouth."
+    )
+    image_guidance: float = Field(
+        2.0,
+        ge=1.0,
+        le=4.0,
+        description="How much the picture is kept; more holds the likeness and stiffens.",
+    )
+    audio_scale: float = Field(1.0, ge=0.0, le=2.0, description="Weight of the audio attention inside the network.")
+    translation_scale: float = Field(
+        1.0, ge=0.25, le=3.0, description="Scale of the head's motion, beside params.dynamic_scale."
+    )
+    expression_scale: float = Field(
+        1.0, ge=0.25, le=3.0, description="Scale of the expression, beside params.dynamic_scale."
+    )
+    shift: int = Field(7, ge=0, le=24, description="Frames by which windows move at every step; 0 shows seams.")
+    overlap: int = Field(
+        0, ge=0, le=12, description="Frames that neighbouring windows share; 5 costs a quarter more time."
+    )
+    strength: float | None = Field(
+        None, ge=0.3, le=1.0, description="Part of the steps that run, the last ones; default: the preset's."
+    )
+    interpolate: bool = Field(True, description="Draw the frames between those of the model; else each is held twice.")
+    decode_chunk: int = Field(8, ge=2, le=32, description="Frames decoded together; fewer take less memory.")
+    decode_overlap: int | None = Field(
+        None, ge=0, le=16, description="Frames that decoded chunks share, at most half of one; default: the preset's."
+    )
+    mask_area: float = Field(
+        1.1, ge=0.5, le=3.0, description="Size of the face's rectangle in which the speech acts, in face boxes."
+    )
+
+
+ENGINE_PARAMS: dict[str, type[BaseModel]] = {"puppet": PuppetParams, "sonic": SonicParams}
 """An engine is known when it stands here; it runs when the deployment enables it (LIPSTAGE_ENGINES)."""

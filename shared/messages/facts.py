@@ -43,6 +43,7 @@ class InferFacts(_Facts):
     fps: int = 25
     frames: int
     steps: int
+    gpu_seconds: float = Field(0.0, description="Time an accelerator was held; 0 on a CPU.")
 
 
 class EncodeFacts(_Facts):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from shared.messages.events import Done
-from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts
+from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts, InferFacts
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
 
@@ -66,6 +66,8 @@ def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
             found["audio.duration_asked_s"] = audio.duration_asked_s
     if "face" in task.products:
         found["face.roi_size"] = task.fact("face", FaceFacts).roi_size
+    if "infer" in task.products:
+        found["gpu.seconds"] = task.fact("infer", InferFacts).gpu_seconds
     if "encode" in task.products:
         encode = task.fact("encode", EncodeFacts)
         found |= {

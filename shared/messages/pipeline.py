@@ -11,7 +11,8 @@ class Step:
     source: str
     """Topic the stage consumes; ``{engine}`` stands for the request's engine."""
     module: str
-    """Package with the stage's specification ``STAGE``; imported only by the service that runs it."""
+    """Package with the stage's specification ``STAGE``, or ``stage_of(engine)`` where each engine has its own; imported
+    only by the service that runs it."""
 
 
 PIPELINE = (

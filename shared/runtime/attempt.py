@@ -16,10 +16,11 @@ from shared.messages.task import Product, RenderTask, Warned
 from shared.runtime.admission import MIB, rejection
 from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
+from shared.runtime.resume import ROLE, SavedStates
 from shared.runtime.sequences import Downloads, Uploads
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.side_by_side import side_by_side
-from shared.runtime.slot_process import SlotProcess
+from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
@@ -89,7 +90,7 @@ class Attempt:
                 self.prefix = keys.cache_prefix(tenant, stage, digest, self.id)
             else:
                 self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
-            product = self._work(scratch, inputs)
+            product = self._work(scratch, inputs, digests)
             return product.model_copy(update={"seconds": time.monotonic() - start})
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -144,7 +145,7 @@ class Attempt:
             self.task.request.tenant, self.spec.name, self.spec.cache_version, digests, parameters
         )
 
-    def _work(self, scratch: Path, inputs: dict[str, Path]) -> Product:
+    def _work(self, scratch: Path, inputs: dict[str, Path], digests: dict[str, str]) -> Product:
         chunk_folder = scratch / "chunks"
         chunk_folder.mkdir()
         manifests = {
@@ -154,12 +155,7 @@ class Attempt:
         folder = WorkFolder(scratch / "work")
         uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports)
         downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder, self.reports)
-        work = records.Work(
-            job=self.task,
-            inputs={role: str(path) for role, path in inputs.items()},
-            chunk_counts=downloads.counts,
-            scratch=str(folder.path),
-        )
+        states = self._states(digests, folder) if self.spec.resumes else None
         warnings: list[Warned] = []
 
         def on_record(record: records.FromChild) -> None:
@@ -167,6 +163,10 @@ class Attempt:
                 uploads.add(record)
             elif isinstance(record, records.Want):
                 downloads.want(record)
+            elif isinstance(record, records.Saved):
+                if states is None:
+                    raise ChildDied("the child saved state, and its stage does not resume")
+                states.add(record)
             elif isinstance(record, records.Warned):
                 warnings.append(Warned(code=record.code, message=record.message))
             elif isinstance(record, records.Progress):
@@ -181,6 +181,14 @@ class Attempt:
             return self.cancelled()
 
         try:
+            saved = states.find(scratch / ROLE) if states else None
+            work = records.Work(
+                job=self.task,
+                inputs={role: str(path) for role, path in inputs.items()},
+                chunk_counts=downloads.counts,
+                scratch=str(folder.path),
+                saved=str(saved) if saved else None,
+            )
             ending = self.child.run(work, on_record, interrupted, self.spec.deadline_s)
             self._raise_unless_finished(ending)
             assert isinstance(ending, records.Finished)
@@ -189,8 +197,13 @@ class Attempt:
         finally:
             uploads.close()
             downloads.close()
+            if states is not None:
+                states.close()
             folder.close()
         return Product(attempt=self.id, artifacts=artifacts, facts=ending.facts, warnings=tuple(warnings))
+
+    def _states(self, digests: dict[str, str], folder: WorkFolder) -> SavedStates:
+        return SavedStates(self.store, self.patience, self.task, self.spec.name, digests, self.id, folder, self.reports)
 
     def _raise_unless_finished(self, ending: records.Ending) -> None:
         match ending:

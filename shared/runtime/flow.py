@@ -14,6 +14,7 @@ from shared.messages.admission import advice
 from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
+from shared.runtime import resume
 from shared.runtime.admission import Conflicting, Ended, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
 from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
@@ -25,7 +26,7 @@ from shared.runtime.patience import Patience
 from shared.runtime.record import Lease, Record
 from shared.runtime.reports import Reports
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.store import Store
 from shared.slot.spec import StageSpec
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, OutputRefused, StoreUnavailable
@@ -143,11 +144,14 @@ class Flow:
         span.set_attributes({"render.job": task.job_id, "tenant": task.request.tenant, "engine": task.request.engine})
         try:
             self._render(task, lease, child, announcer, span)
+            self._forget(task)
             return "done", ""
         except Rejected as e:
+            self._forget(task)
             announcer.rejected(subject, e.code, e.message, e.field, e.allowed)
             return "rejected", e.code
         except JobCancelled:
+            self._forget(task)
             announcer.failed(subject, Code.CANCELLED, "The job was cancelled.")
             self._handoff.sweep(task)
             return "cancelled", Code.CANCELLED
@@ -168,7 +172,13 @@ class Flow:
             reason = Reason(Code.POISON, "poison", str(e), type(e).__name__, traceback.format_exc())
         except Exception as e:  # noqa: BLE001 - a record that breaks us would break every replica in turn
             reason = Reason(Code.INTERNAL, "failed", str(e), type(e).__name__, traceback.format_exc())
+        self._forget(task)
         return self._give_up(record, subject, announcer, span, reason)
+
+    def _forget(self, task: RenderTask) -> None:
+        """The stage is through with the task: nothing will go on from what its attempts saved."""
+        if self._spec.resumes:
+            resume.forget(self._store, self._patience, task, self._spec.name)
 
     def _task(self, record: Record, submitted: str | None) -> RenderTask:
         """The record as a task. Raises Refused and Conflicting at the front, ValueError (poison) further in."""
@@ -250,7 +260,7 @@ class Flow:
         metrics.CHILD_STARTS.labels(self._spec.name).inc()
         try:
             child.start()
-        except ChildDied as e:
+        except (ChildDied, HandlerUnavailable) as e:
             raise LoadFailed(f"the handler can't be loaded again: {e}") from e
 
     def _discard(self, attempt: Attempt) -> None:

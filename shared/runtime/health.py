@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Probe = Callable[[], str | None]
 """None when all is well, else the reason in a few words."""
+LACKING = "waits for what it needs: "
+"""Begins the reason of a service that is well and can't work yet: no weights, no device."""
 Metrics = Callable[[str], tuple[bytes, str]]
 """From the Accept header to body and content type."""
 

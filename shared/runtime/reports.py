@@ -37,6 +37,11 @@ def plain(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {f"{name}_" if name in RESERVED else name: value for name, value in fields.items()}
 
 
+def log_record(record: records.Log) -> None:
+    """A child's log line as one of ours."""
+    getattr(log, record.level)(record.event, **plain(record.fields))
+
+
 class Reports:
     """One attempt's reports; spans become children of the span that is current when this is made."""
 
@@ -79,7 +84,7 @@ class Reports:
             case records.Span():
                 self._span(record)
             case records.Log():
-                getattr(log, record.level)(record.event, **plain(record.fields))
+                log_record(record)
             case records.Metric():
                 counter = metrics.FROM_CHILDREN.get(record.name)
                 if counter is None:

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -16,7 +17,7 @@ from shared.messages.topics import CANCEL, MAX_LETTER_BYTES
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.fetching import Fetching
 from shared.runtime.flow import Flow
-from shared.runtime.health import HealthServer
+from shared.runtime.health import LACKING, HealthServer
 from shared.runtime.kafka_config import base, consumer_config, group_protocol, producer_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.pump import Pump
@@ -43,10 +44,16 @@ log = structlog.get_logger()
 class Service:
     """Everything one process of a stage owns. ``spec`` takes the place of the stage's own, for benchmarks."""
 
-    def __init__(self, stage: str, settings: RuntimeSettings, spec: StageSpec | None = None) -> None:
+    def __init__(
+        self,
+        stage: str,
+        settings: RuntimeSettings,
+        spec: StageSpec | None = None,
+        fetch: Callable[[], None] | None = None,
+    ) -> None:
         place = step(stage)
         per_engine = "{engine}" in place.source
-        spec = spec or cast("StageSpec", importlib.import_module(place.module).STAGE)
+        spec = spec or _spec(place.module, settings.engine if per_engine else None)
         topic = settings.topic(place.source.format(engine=settings.engine))
         group = settings.group(stage, settings.engine if per_engine else None)
         name = f"{stage}-{settings.engine}" if per_engine else stage
@@ -63,12 +70,13 @@ class Service:
         self._cancellations = Cancellations(clients.raw_consumer(readers), settings.topic(CANCEL))
         self._scratch = Scratch(settings.scratch_dir)
         flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
-        self._slots = Slots(spec, settings.engine, settings.slots, flow.settle, self.fail)
+        slots = 1 if spec.one_slot else settings.slots
+        self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail, fetch)
         consume = consumer_config(settings, name, group, group_protocol(settings))
         self._pump = Pump(
             clients.raw_consumer(consume | {"stats_cb": self._statistics}),
             [topic],
-            settings.slots,
+            slots,
             self._slots.feed,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
         )
@@ -126,7 +134,8 @@ class Service:
         if self._failure or self._stop.is_set():
             return self._failure or "the service is ending"
         if not self._slots.ready:
-            return "the handler is loading"
+            lacking = self._slots.unavailable
+            return f"{LACKING}{lacking}" if lacking else "the handler is loading"
         return None if self._pump.joined.is_set() else "the consumer group has not been joined"
 
     def _on_signal(self, number: int, _: Any) -> None:
@@ -153,10 +162,20 @@ class Service:
             self.fail(stuck)
 
 
-def serve(stage: str, engine: str | None = None) -> int:
-    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status."""
+def _spec(module: str, engine: str | None) -> StageSpec:
+    """The stage's own, or as it runs with an engine. Raises ValueError for an engine that this build does not have."""
+    stage = importlib.import_module(module)
+    return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
+
+
+def serve(stage: str, engine: str | None = None, fetch: Callable[[], None] | None = None) -> int:
+    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status.
+
+    ``fetch`` brings what the handler needs from elsewhere, with this process's credentials; it may raise
+    HandlerUnavailable, and is asked again before the next try to load.
+    """
     settings = RuntimeSettings()
     if engine is not None:
         settings = settings.model_copy(update={"engine": engine})
     logs.setup(stage)
-    return Service(stage, settings).run()
+    return Service(stage, settings, fetch=fetch).run()

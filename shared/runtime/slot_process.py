@@ -31,6 +31,10 @@ class ChildDied(Exception):
     """The child ended, hung past its deadline or spoke nonsense; the task may be tried again."""
 
 
+class HandlerUnavailable(Exception):
+    """The child says why it can't work here: what its handler needs is missing. Another try may find it."""
+
+
 def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
     """The child's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
     of ONNX Runtime's, which writes a device's id under the home folder."""
@@ -42,8 +46,10 @@ def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, 
 class SlotProcess:
     """One child. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the child's life to it."""
 
-    def __init__(self, spec: StageSpec, engine: str) -> None:
+    def __init__(self, spec: StageSpec, engine: str, on_log: Callable[[records.Log], None] = lambda _: None) -> None:
+        """``on_log`` gets what the handler logs while it loads."""
         self._spec = spec
+        self._on_log = on_log
         self._engine = engine
         self._process: subprocess.Popen[bytes] | None = None
         self._writing = threading.Lock()
@@ -55,7 +61,10 @@ class SlotProcess:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> float:
-        """Start the child and wait until its handler is loaded; seconds that loading took. Raises ChildDied."""
+        """Start the child and wait until its handler is loaded; seconds that loading took.
+
+        Raises ChildDied, HandlerUnavailable.
+        """
         self.stop()
         self._pipe, theirs = Pipe(duplex=True)
         command = [sys.executable, "-m", "shared.slot.child", "--pipe", str(theirs.fileno())]
@@ -65,8 +74,12 @@ class SlotProcess:
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
         with self._deadline(LOAD_TIMEOUT_S):
-            while (message := self._receive()) is None:
-                pass
+            while (message := self._receive()) is None or isinstance(message, records.Log):
+                if message is not None:
+                    self._on_log(message)
+        if isinstance(message, records.NotLoaded):
+            self.stop()
+            raise HandlerUnavailable(message.reason)
         if not isinstance(message, records.Ready):
             raise self._death("the child spoke before it was ready")
         return message.load_seconds

@@ -8,7 +8,8 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from shared.runtime.record import Lease, Record
-from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.runtime.reports import log_record
+from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
 
@@ -16,6 +17,9 @@ log = structlog.get_logger()
 
 IDLE_LOOK_S = 0.5
 """How often an idle slot looks whether its child still lives."""
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 60.0
+"""Between two tries to load a handler whose needs are not met; each pause is twice the one before."""
 
 Settle = Callable[[Record, Lease, SlotProcess], None]
 Said = Callable[[Record, Lease], None]
@@ -24,12 +28,23 @@ Said = Callable[[Record, Lease], None]
 class Slots:
     """A fixed number of slots with one queue. The pump never feeds more records than there are slots."""
 
-    def __init__(self, spec: StageSpec, engine: str, count: int, settle: Settle, fatal: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: StageSpec,
+        engine: str,
+        count: int,
+        settle: Settle,
+        fatal: Callable[[str], None],
+        fetch: Callable[[], None] | None = None,
+    ) -> None:
+        """``fetch`` comes before every first load of a child; it may raise HandlerUnavailable."""
         self._spec = spec
         self._settle = settle
+        self._fetch = fetch
+        self._fetching = threading.Lock()
         self._fatal = fatal
         self._queue: SimpleQueue[tuple[Record, Lease] | None] = SimpleQueue()
-        self._children = [SlotProcess(spec, engine) for _ in range(count)]
+        self._children = [SlotProcess(spec, engine, log_record) for _ in range(count)]
         self._ready = [threading.Event() for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._work, args=(child, ready), name=f"slot-{n}", daemon=True)
@@ -38,6 +53,9 @@ class Slots:
         self.on_done: Said = lambda _record, _lease: None
         self.on_abandoned: Said = lambda _record, _lease: None
         self._since: dict[str, float] = {}
+        self._closing = threading.Event()
+        self.unavailable: str | None = None
+        """What the handler says it lacks, while it can't be loaded."""
 
     def start(self) -> None:
         """Start every child; they load in parallel."""
@@ -60,6 +78,7 @@ class Slots:
 
     def close(self) -> None:
         """End the idle slots; one that still works is killed with its child."""
+        self._closing.set()
         for _ in self._threads:
             self._queue.put(None)
         for thread, child in zip(self._threads, self._children, strict=True):
@@ -71,7 +90,7 @@ class Slots:
         """The slot's thread: it starts the child, for the kernel ends the child with the thread that started it."""
         slot = threading.current_thread().name
         try:
-            self._load(child, ready)
+            self._load_when_possible(child, ready)
             while (item := self._next(child, ready)) is not None:
                 record, lease = item
                 metrics.SLOTS_BUSY.labels(self._spec.name).inc()
@@ -87,11 +106,32 @@ class Slots:
                     metrics.SLOTS_BUSY.labels(self._spec.name).dec()
                 self.on_done(record, lease)
             child.stop()
-        except ChildDied as e:
+        except (ChildDied, HandlerUnavailable) as e:
             self._fatal(f"the handler can't be loaded: {e}")
         except Exception as e:
             log.exception("slot_failed")
             self._fatal(f"{type(e).__name__}: {e}")
+
+    def _load_when_possible(self, child: SlotProcess, ready: threading.Event) -> None:
+        """The first load. Until it succeeds the service takes no work, so nothing is lost by waiting.
+
+        A child that had loaded and then can't be replaced ends the service instead: it holds partitions.
+        """
+        pause = FIRST_PAUSE_S
+        while not self._closing.is_set():
+            try:
+                if self._fetch is not None:
+                    with self._fetching:
+                        self._fetch()
+                self._load(child, ready)
+            except HandlerUnavailable as e:
+                self.unavailable = str(e)
+                log.warning("handler_unavailable", reason=str(e), again_in_s=pause)
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            else:
+                self.unavailable = None
+                return
 
     def _load(self, child: SlotProcess, ready: threading.Event) -> None:
         metrics.CHILD_STARTS.labels(self._spec.name).inc()
@@ -104,7 +144,8 @@ class Slots:
             try:
                 return self._queue.get(timeout=IDLE_LOOK_S)
             except Empty:
-                self._revive(child, ready)
+                if not self._closing.is_set():
+                    self._revive(child, ready)
 
     def _revive(self, child: SlotProcess, ready: threading.Event) -> None:
         """Replace a child that died while idle, before a task has to wait for its model; no attempt is spent on it."""

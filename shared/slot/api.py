@@ -12,7 +12,12 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.task import RenderTask
 from shared.slot.records import Scalar
 
-__all__ = ["Cancelled", "Context", "Handler", "Logger", "Rejected", "Result", "SpanHandle", "Task"]
+__all__ = ["Cancelled", "Context", "Handler", "Logger", "Rejected", "Result", "SpanHandle", "Task", "Unavailable"]
+
+
+class Unavailable(Exception):
+    """What the handler needs is not here: weights, a device. Raised by ``load()``; the message says what is missing and
+    how to mend it. The service then stays up without taking work, and tries again."""
 
 
 class Cancelled(Exception):
@@ -67,6 +72,21 @@ class Context(Protocol):
     @property
     def log(self) -> Logger:
         """Where to write log lines."""
+
+    @property
+    def saved(self) -> Path | None:
+        """State that an earlier attempt at this very task saved, read-only; None: begin at the start.
+
+        It is what that attempt wrote, for the same request and inputs. Whether it fits this version, these weights and
+        this device is the handler's to check.
+        """
+
+    def save(self, path: Path, done: int) -> None:
+        """Give state away from which a later attempt can go on, should this one be killed.
+
+        The parent stores and deletes the file while the work goes on; only the newest counts. ``done`` is for people:
+        how much of the work it holds. Only for a stage that declares ``resumes``.
+        """
 
     def progress(self, done: int, total: int) -> None:
         """Say how far the work is. Raises Cancelled."""

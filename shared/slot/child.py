@@ -5,19 +5,23 @@ Started as ``python -m shared.slot.child`` with the pipe's descriptor; holds no 
 
 import argparse
 import importlib
+import logging
 import os
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel
 
 from shared.messages.codes import Rejected
 from shared.slot import limits, records
-from shared.slot.api import Cancelled, Handler, Task
+from shared.slot.api import Cancelled, Handler, Task, Unavailable
 from shared.slot.context import PipeContext
 
 MAX_STACK_CHARACTERS = 8000
@@ -25,7 +29,7 @@ MAX_STACK_CHARACTERS = 8000
 
 def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.Ending:
     """Run the handler on one task; whatever it raises becomes a record."""
-    context = PipeContext(pipe, Path(work.scratch), work.chunk_counts)
+    context = PipeContext(pipe, Path(work.scratch), work.chunk_counts, Path(work.saved) if work.saved else None)
     task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
     try:
         result = handler(context, task)
@@ -48,6 +52,31 @@ def _broken(e: Exception) -> records.Broken:
     return records.Broken(exception=type(e).__name__, message=str(e)[:1000], stack=stack)
 
 
+class _LoadLog(logging.Handler):
+    """What a handler logs while it loads, on the pipe. Only then: later other threads may write to the pipe too."""
+
+    def __init__(self, send: Callable[[BaseModel], None]) -> None:
+        super().__init__(logging.INFO)
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level: Literal["info", "warning", "error"] = "info"
+        if record.levelno >= logging.WARNING:
+            level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._send(records.Log(level=level, event=record.getMessage()[:4000], fields=getattr(record, "fields", {})))
+
+
+@contextmanager
+def _logged(send: Callable[[BaseModel], None]) -> Iterator[None]:
+    ours, handler = logging.getLogger("stages"), _LoadLog(send)
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+
+
 def serve(pipe: Connection, handler_module: str) -> None:
     """Load the handler, say Ready, work until the parent closes the pipe."""
 
@@ -55,7 +84,12 @@ def serve(pipe: Connection, handler_module: str) -> None:
         pipe.send_bytes(record.model_dump_json().encode())
 
     start = time.monotonic()
-    handler: Handler = importlib.import_module(handler_module).load()
+    try:
+        with _logged(send):
+            handler: Handler = importlib.import_module(handler_module).load()
+    except Unavailable as e:
+        send(records.NotLoaded(reason=str(e)[:4000]))
+        return
     send(records.Ready(load_seconds=time.monotonic() - start))
     while True:
         try:

@@ -57,9 +57,12 @@ class PipeLogger:
 class PipeContext:
     """One task's context. Single-threaded: handlers call it from the thread that runs ``handle``."""
 
-    def __init__(self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int]) -> None:
+    def __init__(
+        self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int], saved: Path | None = None
+    ) -> None:
         self._pipe = pipe
         self._scratch = scratch
+        self._saved = saved
         self._chunk_counts = chunk_counts
         self._log = PipeLogger(self.send)
         self._spans: list[PipeSpan] = []
@@ -70,6 +73,13 @@ class PipeContext:
     @property
     def scratch(self) -> Path:
         return self._scratch
+
+    @property
+    def saved(self) -> Path | None:
+        return self._saved
+
+    def save(self, path: Path, done: int) -> None:
+        self.send(records.Saved(path=str(path), done=done))
 
     @property
     def log(self) -> PipeLogger:

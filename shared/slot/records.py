@@ -45,6 +45,13 @@ class Ready(_Record):
     load_seconds: float
 
 
+class NotLoaded(_Record):
+    """The handler's needs are not met; the child ends after this."""
+
+    kind: Literal["not_loaded"] = "not_loaded"
+    reason: Text
+
+
 class Progress(_Record):
     kind: Literal["progress"] = "progress"
     done: Count
@@ -106,6 +113,14 @@ class FileReady(_Record):
     frames: int = Field(ge=1)
 
 
+class Saved(_Record):
+    """State to go on from lies at ``path``; the parent stores and deletes it."""
+
+    kind: Literal["saved"] = "saved"
+    path: Text
+    done: Count
+
+
 class Want(_Record):
     """The child wants chunk ``index`` of a sequence; the answer is ChunkReady."""
 
@@ -154,6 +169,7 @@ class Work(_Record):
     inputs: dict[str, str]
     chunk_counts: dict[str, int] = Field(default_factory=dict)
     scratch: str
+    saved: str | None = None
 
 
 class Shipped(_Record):
@@ -174,7 +190,20 @@ class Cancel(_Record):
 
 
 FromChild = Annotated[
-    Ready | Progress | Span | Log | Metric | Warned | FileReady | Want | Finished | Refused | CancelledTask | Broken,
+    Ready
+    | NotLoaded
+    | Progress
+    | Span
+    | Log
+    | Metric
+    | Warned
+    | FileReady
+    | Saved
+    | Want
+    | Finished
+    | Refused
+    | CancelledTask
+    | Broken,
     Field(discriminator="kind"),
 ]
 ToChild = Annotated[Work | Shipped | ChunkReady | Cancel, Field(discriminator="kind")]

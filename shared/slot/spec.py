@@ -38,6 +38,10 @@ class StageSpec:
     work."""
     fact_attributes: Mapping[str, str] = field(default_factory=dict)
     """Attributes of that span that a cached product's facts give: attribute -> fact."""
+    resumes: bool = False
+    """The handler saves state, and goes on from it: a killed attempt is not lost."""
+    one_slot: bool = False
+    """One task at a time whatever LIPSTAGE_SLOTS says: children would share one accelerator."""
     memory_mb: int | None = None
     """RLIMIT_AS of the child; None where it can't be used (CUDA)."""
     deadline_s: float = 300.0

@@ -51,27 +51,40 @@ class StageHarness:
     """A context that records what the handler says.
 
     ``sequences`` are the chunk files an earlier stage shipped, by role; ``cancel_after`` raises Cancelled at that many
-    checkpoints.
+    checkpoints; ``saved`` is state of an earlier attempt.
     """
 
     def __init__(
-        self, scratch: Path, sequences: Mapping[str, Sequence[Path]] | None = None, cancel_after: int | None = None
+        self,
+        scratch: Path,
+        sequences: Mapping[str, Sequence[Path]] | None = None,
+        cancel_after: int | None = None,
+        saved: Path | None = None,
     ) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
         self._scratch = scratch
         self._sequences = sequences or {}
         self._cancel_after = cancel_after
         self._checkpoints = 0
+        self._saved = saved
         self.log = RecordedLog()
         self.spans: list[RecordedSpan] = []
         self.warnings: list[tuple[Code, str]] = []
         self.counters: dict[str, float] = {}
         self.progressed: list[tuple[int, int]] = []
         self.shipped: dict[str, list[tuple[Path, int]]] = {}
+        self.states: list[tuple[Path, int]] = []
 
     @property
     def scratch(self) -> Path:
         return self._scratch
+
+    @property
+    def saved(self) -> Path | None:
+        return self._saved
+
+    def save(self, path: Path, done: int) -> None:
+        self.states.append((path, done))
 
     def progress(self, done: int, total: int) -> None:
         self.progressed.append((done, total))

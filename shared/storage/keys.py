@@ -8,6 +8,8 @@ from shared.storage.errors import InputForbidden
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _RESERVED_STAGES = frozenset({"request", "end"})
 """Names of job documents that stand beside the stages' markers."""
+RESUME = "resume"
+"""Beside the attempts of a stage, whose ids are hexadecimal."""
 
 
 def _segment(text: str) -> str:
@@ -46,6 +48,16 @@ def marker(tenant: str, job: str, stage: str) -> str:
 def attempt_prefix(tenant: str, job: str, stage: str, attempt: str) -> str:
     """Prefix of the artifacts of one attempt, with a slash at its end."""
     return f"{job_prefix(tenant, job)}{_stage(stage)}/{_segment(attempt)}/"
+
+
+def resume_prefix(tenant: str, job: str, stage: str) -> str:
+    """Prefix of the state that a stage's next attempt can go on from, with a slash at its end."""
+    return f"{job_prefix(tenant, job)}{_stage(stage)}/{RESUME}/"
+
+
+def resume_record(tenant: str, job: str, stage: str) -> str:
+    """The document that names the newest such state."""
+    return f"{resume_prefix(tenant, job, stage)}state.json"
 
 
 def within(prefix: str, name: str) -> str:

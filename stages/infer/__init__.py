@@ -1,35 +1,51 @@
 """Stage `infer`: an engine animates the portrait; frames leave in chunks while the next are made."""
 
-import os
-
-from shared.messages.facts import FaceFacts
+from shared.messages.facts import AudioFacts, FaceFacts
 from shared.messages.task import RenderTask
 from shared.slot.spec import StageSpec
 from stages.infer.chunks import chunk_frames, frame_bytes
-from stages.infer.engines import DEFAULT_ENGINE, ENVIRONMENT, entry
+from stages.infer.engines import DEFAULT_ENGINE, entry
 
 _CHUNKS_ON_DISK = 6
+_STATES_ON_DISK = 4
 
 
-def _needs_bytes(task: RenderTask) -> int:
+def _chunk_bytes(task: RenderTask) -> int:
     """Chunks leave as they are made: only those under way lie on disk."""
     face = task.fact("face", FaceFacts)
     return _CHUNKS_ON_DISK * chunk_frames(face.width, face.height) * frame_bytes(face.width, face.height)
 
 
-STAGE = StageSpec(
-    name="infer",
-    handler="stages.infer.handler",
-    inputs={
-        "image": "face/image",
-        "landmarks": "face/landmarks",
-        "mask": "face/mask",
-        "pcm": "audio/pcm",
-        "mel": "audio/mel",
-        "tracks": "audio/tracks",
-    },
-    memory_mb=entry(os.environ.get(ENVIRONMENT, DEFAULT_ENGINE)).memory_mb,
-    # Half an hour of speech, the most an operator may allow, at two megapixels: 25 minutes on an idle core.
-    deadline_s=3600.0,
-    needs_bytes=_needs_bytes,
-)
+def _bytes_with_state(task: RenderTask) -> int:
+    return _chunk_bytes(task) + _STATES_ON_DISK * _state_bytes(task)
+
+
+def _state_bytes(task: RenderTask) -> int:
+    """Latents of a clip: float32, 4 channels at an eighth of the size, 12.5 frames a second."""
+    face, audio = task.fact("face", FaceFacts), task.fact("audio", AudioFacts)
+    return round(audio.duration_s * 12.5) * 16 * (face.width // 8 + 8) * (face.height // 8 + 8)
+
+
+def stage_of(engine: str) -> StageSpec:
+    """The stage as it runs with an engine. Raises ValueError for one that this build does not have."""
+    of = entry(engine)
+    return StageSpec(
+        name="infer",
+        handler="stages.infer.handler",
+        inputs={
+            "image": "face/image",
+            "landmarks": "face/landmarks",
+            "mask": "face/mask",
+            "pcm": "audio/pcm",
+            "mel": "audio/mel",
+            "tracks": "audio/tracks",
+        },
+        resumes=of.resumes,
+        one_slot=of.gpu,
+        memory_mb=of.memory_mb,
+        deadline_s=of.deadline_s,
+        needs_bytes=_bytes_with_state if of.resumes else _chunk_bytes,
+    )
+
+
+STAGE = stage_of(DEFAULT_ENGINE)

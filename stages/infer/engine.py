@@ -1,12 +1,15 @@
 """What an engine is: portrait and speech in, frames out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
+
+from shared.slot.api import Context
+from shared.slot.records import Scalar
 
 FPS = 25
 
@@ -68,8 +71,18 @@ class Animation(Protocol):
     def frames(self) -> int:
         """How many there are; ``frame_count`` of the speech."""
 
+    @property
+    def lead(self) -> int:
+        """What ``prepare`` took, in frames' worth of time: what it told ``Context.progress`` at its end."""
+
     def render(self, start: int, stop: int) -> Iterator[Frame]:
-        """Frames start..stop-1 in order, uint8 RGB [H, W, 3], all of the portrait's size."""
+        """Frames start..stop-1 in order, uint8 RGB [H, W, 3], all of the portrait's size.
+
+        Called once for each stretch, from the first frame to the last.
+        """
+
+    def figures(self) -> Mapping[str, Scalar]:
+        """Attributes of the span ``run_inference`` beside those of every engine, once all frames are rendered."""
 
 
 class Engine(Protocol):
@@ -80,7 +93,17 @@ class Engine(Protocol):
         """As in the request."""
 
     def load(self) -> None:
-        """Read weights. Raises when they are missing or altered; the service then does not start."""
+        """Read weights.
 
-    def prepare(self, portrait: Portrait, speech: Speech, direction: Direction, params: BaseModel) -> Animation:
-        """Do the work that is not per frame. params: the engine's own model from shared.messages.engines."""
+        Raises shared.slot.api.Unavailable for what an operator can put there: the service waits for it. Anything else
+        that it raises ends the service.
+        """
+
+    def prepare(
+        self, portrait: Portrait, speech: Speech, direction: Direction, params: BaseModel, context: Context
+    ) -> Animation:
+        """Do the work that is not per frame.
+
+        params: the engine's own model from shared.messages.engines. An engine that works long here says
+        ``context.progress(done, lead + frames)``, which also is where a cancel is noticed, and may save its state.
+        """

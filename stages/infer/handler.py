@@ -53,11 +53,15 @@ def _handle(engine: Engine, context: Context, task: Task) -> Result:
             speech,
             Direction(params.inference_steps, params.dynamic_scale, params.seed),
             ENGINE_PARAMS[engine.name].model_validate(request.engine_params),
+            context,
         )
         span.event("Animation prepared", {"frames": animation.frames})
         span.set("frames", animation.frames)
-        context.progress(0, animation.frames)
+        context.progress(animation.lead, animation.lead + animation.frames)
         _ship(context, animation, face.width, face.height)
+        figures = animation.figures()
+        for name, value in figures.items():
+            span.set(name, value)
     facts = InferFacts(
         engine=engine.name,
         width=face.width,
@@ -65,6 +69,7 @@ def _handle(engine: Engine, context: Context, task: Task) -> Result:
         fps=FPS,
         frames=animation.frames,
         steps=params.inference_steps,
+        gpu_seconds=float(figures.get("gpu.seconds", 0.0)),
     )
     return Result(facts=facts)
 
@@ -79,7 +84,7 @@ def _ship(context: Context, animation: Animation, width: int, height: int) -> No
             for frame in animation.render(start, stop):
                 file.write(to_i420(frame).data)
         context.ship(ROLE, path, stop - start)
-        context.progress(stop, total)
+        context.progress(animation.lead + stop, animation.lead + total)
 
 
 def _read(path: Path, dtype: type[Scalar], shape: tuple[int | None, ...]) -> npt.NDArray[Scalar]:

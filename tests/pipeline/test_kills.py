@@ -26,14 +26,14 @@ def program(pipeline: Pipeline, name: str) -> ProcessId:
     return found
 
 
-def parent(pipeline: Pipeline, stage: str) -> ProcessId:
+def parent(pipeline: Pipeline, stage: str, engine: str = "") -> ProcessId:
     name = next(service.name for service in pipeline.stack.services if service.stage == stage)
-    return program(pipeline, name)
+    return program(pipeline, f"{stage}-{engine}-0" if engine else name)
 
 
-def children(pipeline: Pipeline, stage: str) -> list[ProcessId]:
+def children(pipeline: Pipeline, stage: str, engine: str = "") -> list[ProcessId]:
     """The slots' processes: those of the stack that run shared.slot.child under this parent."""
-    above = str(parent(pipeline, stage).pid).encode()
+    above = str(parent(pipeline, stage, engine).pid).encode()
     found = []
     for process in processes.of_stack(pipeline.stack.mark):
         try:

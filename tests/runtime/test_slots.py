@@ -8,7 +8,7 @@ from queue import Queue
 import pytest
 
 from shared.runtime.record import Lease, Record
-from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.slots import Slots
 from shared.slot.spec import StageSpec
 
@@ -74,3 +74,41 @@ def test_a_record_whose_child_can_not_be_started_again_is_given_up_at_once(monke
         slots.close()
     assert failures
     assert "no memory" in failures[0]
+
+
+def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The service is up and says why; as soon as what was missing is there, it works."""
+    needed = tmp_path / "weights"
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.setenv("TRIAL_NEEDS", str(needed))
+    monkeypatch.setattr("shared.runtime.slots.FIRST_PAUSE_S", 0.01)
+    start = SlotProcess.start
+    tried: Queue[str] = Queue()
+
+    def noted(child: SlotProcess) -> float:
+        try:
+            seconds = start(child)
+        except HandlerUnavailable as e:
+            tried.put(str(e))
+            raise
+        tried.put("loaded")
+        return seconds
+
+    monkeypatch.setattr(SlotProcess, "start", noted)
+    failures: list[str] = []
+    spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={})
+    slots = Slots(spec, "puppet", 1, lambda *_: None, failures.append)
+    slots.start()
+    try:
+        assert tried.get(timeout=30) == "there are no weights; fetch them"
+        assert tried.get(timeout=30) == "there are no weights; fetch them", "it is tried again"
+        assert slots.unavailable == "there are no weights; fetch them"
+        assert not slots.ready
+        needed.touch()
+        while tried.get(timeout=30) != "loaded":
+            pass
+        assert slots._ready[0].wait(30)
+        assert slots.unavailable is None
+        assert failures == []
+    finally:
+        slots.close()

@@ -15,6 +15,7 @@ from shared.slot.api import Context, Handler, Result, Task
 class Facts(BaseModel):
     environment: list[str] = []
     pid: int = 0
+    saved: str | None = None
 
 
 def load() -> Handler:
@@ -47,5 +48,20 @@ def handle(context: Context, task: Task) -> Result:
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
                 context.ship("frames", path, 1)
+        case "go on":
+            if context.saved is not None:
+                return Result(facts=Facts(saved=context.saved.read_text()))
+            for number in range(3):
+                path = context.scratch / f"state-{number}"
+                path.write_text(f"{number}")
+                context.save(path, number)
+                # As work would take its time: each is stored before the next comes.
+                while path.exists():
+                    time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hand over a link":
+            path = context.scratch / "state"
+            path.symlink_to("/proc/self/environ")
+            context.save(path, 1)
     names = json.loads(json.dumps(sorted(os.environ)))
     return Result(facts=Facts(environment=names, pid=os.getpid()))

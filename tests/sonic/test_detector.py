@@ -43,11 +43,30 @@ def test_nothing_found() -> None:
     assert detector.decode_faces(np.full((3, 16), 0.5, np.float32), (416, 416), (500, 500)) == []
 
 
+def rows_of(*faces: tuple[float, ...]) -> np.ndarray:
+    """Rows of centre x, centre y, width, height, objectness and class."""
+    raw = np.zeros((len(faces), 16), np.float32)
+    for row, (x, y, width, height, objectness, probability) in zip(raw, faces, strict=True):
+        row[:5], row[15] = (x, y, width, height, objectness), probability
+    return raw
+
+
+@pytest.mark.parametrize(("apart", "left"), [(35, 1), (40, 2)], ids=["IoU 0.48", "IoU 0.43"])
+def test_one_of_two_that_overlap(apart: int, left: int) -> None:
+    raw = rows_of((100, 100, 100, 80, 0.8, 1.0), (100 + apart, 100, 100, 80, 0.9, 1.0))
+    faces = detector.decode_faces(raw, (416, 416), (416, 416))
+    assert [face.score for face in faces] == pytest.approx([0.9, 0.8][:left])
+
+
+@pytest.mark.parametrize(("objectness", "probability"), [(0.9, 0.5), (0.45, 1.2)])
+def test_both_thresholds(objectness: float, probability: float) -> None:
+    raw = rows_of((100, 100, 50, 50, objectness, probability))
+    assert detector.decode_faces(raw, (416, 416), (416, 416)) == []
+
+
 @given(st.lists(st.tuples(*[st.integers(1, 60)] * 4, st.integers(51, 99)), max_size=12))
 def test_faces_that_are_left_do_not_overlap(rows: list[tuple[int, ...]]) -> None:
-    raw = np.zeros((len(rows), 16), np.float32)
-    for row, (x, y, width, height, score) in zip(raw, rows, strict=True):
-        row[:5], row[15] = (x, y, width, height, score / 100), 1
+    raw = rows_of(*((x, y, width, height, score / 100, 1) for x, y, width, height, score in rows))
     faces = detector.decode_faces(raw, (64, 64), (64, 64))
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
     assert bool(faces) == bool(rows)

@@ -14,6 +14,12 @@ def up(
     scale: Annotated[
         list[str] | None, typer.Option("--scale", metavar="STAGE=N", help="Replicas of a stage; repeatable.")
     ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine", metavar="NAME", help="An engine to run beside those of LIPSTAGE_ENGINES; repeatable, kept."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start the local stack, or mend it.
@@ -22,7 +28,7 @@ def up(
     """
     from shared.cli import local_stack
 
-    local_stack.up(scale or [], as_json)
+    raise typer.Exit(local_stack.up(scale or [], engine, as_json))
 
 
 @app.command(rich_help_panel=STACK)

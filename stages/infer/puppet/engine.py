@@ -1,12 +1,14 @@
 """The puppet as an engine: loads the viseme network, turns speech into poses and poses into frames."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import BaseModel
 
 from shared.messages.engines import PuppetParams
+from shared.slot.api import Context
+from shared.slot.records import Scalar
 from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
 from stages.infer.puppet.articulation import Track, closed_mouth, mouth_track
 from stages.infer.puppet.idle import blink_track, generator, head_track
@@ -32,6 +34,15 @@ class PuppetAnimation:
         """Frames start..stop-1 in order; OpenCV and numpy release the interpreter's lock while they draw."""
         return self._threads.map(self._renderer.frame, self._poses[start:stop])
 
+    @property
+    def lead(self) -> int:
+        """Planning takes no time worth telling."""
+        return 0
+
+    def figures(self) -> Mapping[str, Scalar]:
+        """Nothing beside what every engine's span says."""
+        return {}
+
 
 class PuppetEngine:
     """Runs on any CPU; needs no files but the package's own."""
@@ -47,7 +58,14 @@ class PuppetEngine:
         """Read the viseme network. Raises shared.slot.weights.WeightsAltered when it is not the committed one."""
         self._visemes = VisemeModel()
 
-    def prepare(self, portrait: Portrait, speech: Speech, direction: Direction, params: BaseModel) -> PuppetAnimation:
+    def prepare(
+        self,
+        portrait: Portrait,
+        speech: Speech,
+        direction: Direction,
+        params: BaseModel,
+        context: Context | None = None,  # noqa: ARG002 - it is done at once: nothing to tell
+    ) -> PuppetAnimation:
         """Measure the face and plan every frame. The puppet has no denoising steps: ``direction.steps`` is unused."""
         if not isinstance(params, PuppetParams):
             raise TypeError(f"the puppet takes PuppetParams, not {type(params).__name__}")

@@ -1,0 +1,156 @@
+"""State from which the next attempt at a task goes on: stored while the child works, sealed, found again, forgotten."""
+
+import hmac
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path
+from threading import Lock
+
+import structlog
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from shared.messages.refs import ArtifactRef
+from shared.messages.task import RenderTask
+from shared.runtime.patience import Patience
+from shared.runtime.reports import Reports
+from shared.runtime.slot_process import ChildDied
+from shared.runtime.store import Store
+from shared.runtime.work_folder import WorkFolder
+from shared.slot import records
+from shared.storage import keys
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable
+
+ROLE = "state"
+SEAL_VERSION = "resume-1"
+
+log = structlog.get_logger()
+
+
+class StateRecord(BaseModel):
+    """The newest state: where it lies, how much work it holds, and the seal under which it was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ref: ArtifactRef
+    done: int
+    seal: str
+
+
+class SavedStates:
+    """The states of one attempt. ``find`` before the work, ``add`` while it goes on, ``close`` after it.
+
+    The seal is an HMAC over the task's request, the digests of its inputs and the state's own: a state that was
+    damaged, or written for something else, or by somebody without the deployment's secret, is as good as none.
+    ``digests`` are SHA-256 by input role.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        patience: Patience,
+        task: RenderTask,
+        stage: str,
+        digests: Mapping[str, str],
+        attempt: str,
+        folder: WorkFolder,
+        reports: Reports,
+    ) -> None:
+        self._store = store
+        self._patience = patience
+        self._task = task
+        self._stage = stage
+        self._digests = digests
+        self._attempt = attempt
+        self._folder = folder
+        self._reports = reports
+        self._prefix = keys.resume_prefix(task.request.tenant, task.job_id, stage)
+        self._record_key = keys.resume_record(task.request.tenant, task.job_id, stage)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
+        self._lock = Lock()
+        self._waiting: records.Saved | None = None
+        self._running: Future[None] | None = None
+        self._count = 0
+        self._current: str | None = None
+
+    def find(self, path: Path) -> Path | None:
+        """Download the newest state to ``path``; None when none can be trusted. Raises StoreUnavailable."""
+        try:
+            value = self._patience(lambda: self._store.documents.get(self._record_key))
+            if value is None:
+                return None
+            found = StateRecord.model_validate(value)
+            if not hmac.compare_digest(found.seal, self._seal(found.ref, found.done)):
+                raise ArtifactAltered("it was not sealed for this task")
+            with self._reports.span("artifact.get", {"artifact.role": ROLE}) as span:
+                self._patience(lambda: self._store.artifacts.get(found.ref, path))
+                span.set_attribute("artifact.bytes", found.ref.size)
+        except (ArtifactMissing, ArtifactAltered, ValidationError) as e:
+            log.warning("state_ignored", error=type(e).__name__)
+            return None
+        path.chmod(0o444)
+        self._reports.bytes("get", found.ref.size)
+        self._current = found.ref.key
+        log.info("state_found", done=found.done)
+        return path
+
+    def add(self, record: records.Saved) -> None:
+        """Store a state the child made, in a thread; one that still waits for its turn is passed over for it."""
+        with self._lock:
+            passed, self._waiting = self._waiting, record
+            if self._running is None or self._running.done():
+                self._running = self._pool.submit(copy_context().run, self._store_waiting)
+        if passed is not None:
+            self._folder.remove(passed.path)
+
+    def _store_waiting(self) -> None:
+        while True:
+            with self._lock:
+                record, self._waiting = self._waiting, None
+                if record is None:
+                    self._running = None
+                    return
+            try:
+                self._put(record)
+            except (StoreUnavailable, OSError, ChildDied) as e:
+                # The work is worth more than the way back to here.
+                log.warning("state_not_stored", error=type(e).__name__, done=record.done)
+
+    def _put(self, record: records.Saved) -> None:
+        key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")
+        self._count += 1
+        with self._folder.opened(record.path) as path:
+            ref = self._patience(lambda: self._store.artifacts.put(path, key))
+        self._folder.remove(record.path)
+        document = StateRecord(ref=ref, done=record.done, seal=self._seal(ref, record.done))
+        # The object first, then the document that names it: a kill between the two leaves the state before.
+        self._patience(lambda: self._store.documents.put(self._record_key, document.model_dump(mode="json")))
+        self._reports.bytes("put", ref.size)
+        if self._current is not None:
+            self._store.artifacts.delete([self._current])
+        self._current = key
+
+    def _seal(self, ref: ArtifactRef, done: int) -> str:
+        task = self._task
+        about: dict[str, JsonValue] = {
+            "job": task.job_id,
+            "request_id": task.request_id,
+            "request": task.request.model_dump(mode="json"),
+            "key": ref.key,
+            "size": ref.size,
+            "done": done,
+        }
+        inputs = {**self._digests, f"{ROLE}.sha256": ref.sha256}
+        return self._store.cache.digest(task.request.tenant, self._stage, SEAL_VERSION, inputs, about)
+
+    def close(self) -> None:
+        """Wait until what the child saved is stored: the next attempt may come at once."""
+        self._pool.shutdown(wait=True)
+
+
+def forget(store: Store, patience: Patience, task: RenderTask, stage: str) -> None:
+    """Delete the saved states of a task that has ended; what can't be deleted now goes with the job's retention."""
+    try:
+        patience(lambda: store.artifacts.delete_prefix(keys.resume_prefix(task.request.tenant, task.job_id, stage)))
+    except StoreUnavailable as e:
+        log.info("states_left_to_lifecycle", error=str(e))

@@ -1,0 +1,1 @@
+"""Our numbers against stored ones of the published model, for any reduced configuration of that format."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.cli import console, licence, weights_program
-from shared.cli.errors import BadUse, CliError, ExitCode
+from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
 from shared.cli.weights import shipped
 from shared.cli.weights_program import Progress, Refused
 
@@ -68,9 +68,12 @@ def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> 
 
 
 def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
-    """The folder to work on, fetched first where it is in a store, and what was accepted."""
+    """The folder to work on, fetched first where it is in a store, and what was accepted.
+
+    Raises BadUse, CliError, Unreachable.
+    """
     from shared.local import engine_weights
-    from shared.storage.errors import StorageError
+    from shared.storage.errors import StorageError, StoreUnavailable
     from shared.storage.weights import is_url
 
     needed = engine_weights.catalogue("sonic")
@@ -87,8 +90,10 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
             )
     except ValueError as e:
         raise BadUse(str(e)) from None
+    except StoreUnavailable as e:
+        raise Unreachable(f"{e.code}: {e}", "check AWS_* and the bucket's name") from None
     except StorageError as e:
-        raise CliError(f"{e.code}: {e}") from None
+        raise BadUse(f"{e.code}: {e}") from None
     return folder, given
 
 
@@ -97,7 +102,6 @@ def _locate_store() -> None:
     from contextlib import suppress
 
     from shared.cli.connection import locate
-    from shared.cli.errors import Unreachable
 
     with suppress(Unreachable):
         locate()

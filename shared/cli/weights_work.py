@@ -82,9 +82,9 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
     given = licence.accepted(needed, accept)
     if is_url(source):
         _locate_store()
+    settings = engine_weights.WeightsSettings()
     try:
         with Progress() as progress:
-            settings = engine_weights.WeightsSettings()
             folder = engine_weights.local_folder(
                 "sonic", source, settings, lambda name, done, of: progress.show(name, "fetch", done, of)
             )

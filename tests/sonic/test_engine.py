@@ -19,6 +19,7 @@ from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
 from stages.infer.sonic import engine as engine_module
 from stages.infer.sonic.engine import CALL_IN_FRAMES, SonicEngine
 from stages.infer.sonic.model import choose_device
+from stages.infer.sonic.nets.unet.switches import Switches
 from stages.infer.sonic.presets import PRESETS, plan
 from stages.infer.sonic.sizes import SonicSizes
 from tests.sonic.public import GOLDEN
@@ -267,13 +268,13 @@ def test_a_device_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("steps", [1, 2, 25, 100])
 def test_presets_leave_steps_to_do(name: Any, steps: int) -> None:
-    made = plan(SonicParams(preset=name), Direction(steps, 1.0, 0), SonicSizes())
+    made = plan(SonicParams(preset=name), Direction(steps, 1.0, 0), SonicSizes(), Switches())
     assert 1 <= made.loop.schedule.steps <= steps
     assert 2 * made.chunk_overlap <= made.chunk
 
 
 def test_the_official_preset_is_the_published_loop() -> None:
-    made = plan(SonicParams(preset="official"), Direction(25, 1.0, 0), SonicSizes())
+    made = plan(SonicParams(preset="official"), Direction(25, 1.0, 0), SonicSizes(), Switches())
     loop = made.loop
     assert (loop.steps, loop.schedule.steps, loop.window, loop.overlap, loop.shift) == (25, 25, 25, 0, 7)
     assert (loop.image_guidance, loop.audio_guidance) == ((2.0, 2.0), (7.5, 7.5))

@@ -20,13 +20,14 @@ from stages.infer.sonic import resume
 from stages.infer.sonic.animation import SonicAnimation
 from stages.infer.sonic.conditioning import condition, first_noise
 from stages.infer.sonic.denoise import Conditioning, denoise, start
-from stages.infer.sonic.fitting import fitting
+from stages.infer.sonic.fitting import fitting, too_large
+from stages.infer.sonic.memory import Clip, DoesNotFit, available, fitted
 from stages.infer.sonic.meter import Meter
 from stages.infer.sonic.model import Model, load
-from stages.infer.sonic.picture import prepare_picture
-from stages.infer.sonic.presets import plan
+from stages.infer.sonic.picture import Picture, prepare_picture
+from stages.infer.sonic.presets import Plan, plan
 from stages.infer.sonic.settings import SonicSettings
-from stages.infer.sonic.speech import AUDIO_FRAME, MAX_AUDIO_FRAMES, RATE
+from stages.infer.sonic.speech import AUDIO_FRAME, MAX_AUDIO_FRAMES, RATE, counts
 
 CALL_IN_FRAMES = 64
 """A call of the UNet (100 TFLOP at 512 x 512) against a frame of the video (1.5 TFLOP to decode), for progress."""
@@ -71,7 +72,7 @@ class SonicEngine:
 class _Render:
     def __init__(self, model: Model, direction: Direction, params: SonicParams, context: Context) -> None:
         self._model, self._context, self._seed = model, context, direction.seed
-        self._plan = plan(params, direction, model.sizes)
+        self._plan = plan(params, direction, model.sizes, model.switches)
         self._meter = Meter(model.device, model.device_name)
         self._fingerprint = _fingerprint(model, direction, params)
 
@@ -107,11 +108,28 @@ class _Render:
         short_side = min(portrait.image.shape[:2])
         picture = prepare_picture(portrait.image, (x0, y0, x1 - x0, y1 - y0), short_side, plan.mask_area)
         wave = torch.from_numpy(speech.pcm)
+        self._plan = plan = self._within_memory(plan, picture, counts(len(wave)).frames)
         conditioning = condition(model.networks, picture, wave, plan.motion, checkpoint=self._context.checkpoint)
         height, width = picture.ref.shape[2:]
         noise = first_noise(self._seed, len(conditioning.speech), height, width, model.sizes.vae.latent_channels)
         portrait_latents = replace(conditioning, portrait=conditioning.portrait.cpu())
         return conditioning, start(portrait_latents, noise, plan.loop, model.sizes.vae.scaling)
+
+    def _within_memory(self, plan: Plan, picture: Picture, frames: int) -> Plan:
+        """The fastest plan that the accelerator has room for, before the first kernel."""
+        model = self._model
+        free = available(model.device, model.memory_limit)
+        if free is None:
+            return plan
+        height, width = picture.ref.shape[2:]
+        clip = Clip(width, height, frames, model.networks.dtype.itemsize)
+        try:
+            chosen = fitted(plan, clip, model.sizes, free)
+        except DoesNotFit as e:
+            raise too_large() from e
+        if chosen != plan:
+            self._context.log.info("rendered_in_smaller_pieces", rows=chosen.loop.rows, decode_chunk=chosen.chunk)
+        return chosen
 
     def _resumed(self, like: Tensor) -> tuple[int, Tensor] | None:
         """Where an earlier attempt at this task was, when its state is of the same numbers."""

@@ -37,10 +37,15 @@ class _Try:
         if not isinstance(error, torch.OutOfMemoryError):
             return False
         if self._last:
-            raise Rejected(
-                Code.OUT_OF_MEMORY,
-                "The render does not fit the accelerator's memory, not even in the smallest pieces.",
-                field="params.min_resolution",
-                allowed="a smaller one, or a shorter speech",
-            ) from error
+            raise too_large() from error
         return True
+
+
+def too_large() -> Rejected:
+    """The request can't be rendered on this machine."""
+    return Rejected(
+        Code.OUT_OF_MEMORY,
+        "The render does not fit the accelerator's memory, not even in the smallest pieces.",
+        field="params.min_resolution",
+        allowed="a smaller one, or a shorter speech",
+    )

@@ -10,7 +10,8 @@ from torch import nn
 
 from shared.slot.api import Unavailable
 from stages.infer.sonic.checkpoint import Loaded, WeightsRefused, open_tree
-from stages.infer.sonic.denoise import Conditioning, Loop, denoise
+from stages.infer.sonic.denoise import BRANCHES, Conditioning, Loop, denoise
+from stages.infer.sonic.memory import limited
 from stages.infer.sonic.nets.unet.switches import Switches
 from stages.infer.sonic.networks import Networks, load_networks
 from stages.infer.sonic.settings import SonicSettings
@@ -32,6 +33,9 @@ class Model:
     sizes: SonicSizes
     networks: Networks
     fingerprint: str
+    switches: Switches
+    memory_limit: int | None = None
+    """Bytes of the accelerator that this process may hold."""
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +68,8 @@ def load(settings: SonicSettings) -> Model:
         raise Unavailable("no weights: set LIPSTAGE_SONIC_WEIGHTS to their folder (see docs/sonic.md)")
     device = choose_device(settings.device)
     dtype = DTYPES[settings.dtype] if settings.dtype != "auto" else _usual(device)
+    limit = None if settings.memory_mb is None else settings.memory_mb << 20
+    limited(device, limit)
     try:
         tree = open_tree(settings.weights)
         networks = load_networks(tree, device, dtype, on_part=_told)
@@ -72,8 +78,9 @@ def load(settings: SonicSettings) -> Model:
         raise Unavailable(f"weights refused: {e} (`lipstage weights check` shows all)") from e
     except torch.OutOfMemoryError as e:
         raise Unavailable("the accelerator has not enough free memory for the weights") from e
-    networks.unet.apply_switches(Switches())
-    model = Model(tree.sizes, networks, _fingerprint(networks))
+    switches = Switches(compiled=settings.compiled)
+    networks.unet.apply_switches(switches)
+    model = Model(tree.sizes, networks, _fingerprint(networks), switches, limit)
     if device.type == "cuda":
         warm_up(model)
     return model
@@ -113,10 +120,14 @@ def _digest(module: nn.Module, update: Callable[[bytes], None]) -> None:
 
 
 def warm_up(model: Model) -> None:
-    """One step of a clip of 64 x 64 pixels: the first kernels of a process take seconds, and no user should wait."""
+    """One step of a small clip: the first kernels of a process take seconds, and no user should wait.
+
+    Compiled blocks are compiled for a size, so then it is the usual one, 512 x 512.
+    """
     sizes, networks = model.sizes, model.networks
     device, dtype = networks.device, networks.dtype
-    frames, side = sizes.unet.frames, 8
+    frames, side = sizes.unet.frames, 64 if model.switches.compiled else 8
+    rows = 1 if model.switches.compiled else BRANCHES
     silence = torch.zeros(sizes.token.tokens, sizes.token.output, device=device, dtype=dtype)
     conditioning = Conditioning(
         portrait=torch.zeros(1, sizes.vae.latent_channels, side, side, device=device, dtype=dtype),
@@ -127,7 +138,9 @@ def warm_up(model: Model) -> None:
         mask=None,
     )
     latents = torch.zeros(1, frames, sizes.vae.latent_channels, side, side)
-    latents = denoise(networks.unet, conditioning, latents, Loop(steps=1, window=frames))
+    latents = denoise(
+        networks.unet, conditioning, latents, Loop(steps=1, window=frames, rows=rows, switches=model.switches)
+    )
     with torch.inference_mode():
         networks.vae.decode(latents[0, :2].to(device), 2)
     torch.cuda.synchronize(device)

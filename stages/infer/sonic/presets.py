@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from shared.messages.engines import SonicParams
 from stages.infer.engine import Direction
-from stages.infer.sonic.denoise import Loop
+from stages.infer.sonic.denoise import BRANCHES, Loop
+from stages.infer.sonic.nets.unet.switches import Switches
 from stages.infer.sonic.sizes import SonicSizes
 from stages.infer.sonic.video import Rounding
 
@@ -62,8 +63,8 @@ class Plan:
         return replace(self, loop=replace(self.loop, rows=1))
 
 
-def plan(params: SonicParams, direction: Direction, sizes: SonicSizes) -> Plan:
-    """The request's parameters over those of its preset."""
+def plan(params: SonicParams, direction: Direction, sizes: SonicSizes, switches: Switches) -> Plan:
+    """The request's parameters over those of its preset; ``switches`` are the machine's."""
     preset = PRESETS[params.preset]
     overlap = preset.decode_overlap if params.decode_overlap is None else params.decode_overlap
     strength = preset.strength if params.strength is None else params.strength
@@ -81,6 +82,9 @@ def plan(params: SonicParams, direction: Direction, sizes: SonicSizes) -> Plan:
             image_guidance=(params.image_guidance, params.image_guidance),
             audio_guidance=(params.audio_guidance, params.audio_guidance),
             audio_scale=params.audio_scale,
+            # A compiled network is as fast by single branches, in a third of the memory.
+            rows=1 if switches.compiled else BRANCHES,
+            switches=switches,
         ),
         motion=(
             direction.dynamic_scale * params.translation_scale,

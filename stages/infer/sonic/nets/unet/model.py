@@ -13,6 +13,9 @@ from stages.infer.sonic.nets.unet.switches import Switches
 from stages.infer.sonic.nets.unet.transformer import SpatioTemporalTransformer
 from stages.infer.sonic.sizes import UNetSizes
 
+COMPILATIONS = 512
+"""About 20 shapes of blocks for each size of picture."""
+
 
 class SonicUNet(nn.Module):
     """v-prediction for latents [B, F, 4, h, w] that carry the portrait's latents beside them."""
@@ -97,6 +100,7 @@ class SonicUNet(nn.Module):
 
     def apply_switches(self, switches: Switches) -> None:
         """Take the ways to compute; results stay the same up to rounding."""
+        torch.compiler.reset()
         for module in self.modules():
             if isinstance(module, SpatioTemporalResBlock | SpatioTemporalTransformer):
                 module.apply_switches(switches)
@@ -104,6 +108,10 @@ class SonicUNet(nn.Module):
                     module.compile(dynamic=False)
                 else:
                     module._compiled_call_impl = None
+        if switches.compiled:
+            # Blocks of equal shapes share a compilation, but there are more shapes than the default allows.
+            torch._dynamo.config.recompile_limit = COMPILATIONS
+            torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
         self._memory_format = torch.channels_last if switches.channels_last else torch.contiguous_format
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

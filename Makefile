@@ -64,7 +64,7 @@ lint: setup-dev lint-sonic ## ruff, strict types, import rules
 	$(BIN)/lint-imports
 
 lint-sonic: setup-sonic ## Strict types of the sonic engine, where torch's are
-	$(SONIC_BIN)/python -m mypy $$(find stages/infer/sonic -name '*.py')
+	$(SONIC_BIN)/python -m mypy $$(find stages/infer/sonic bench/sonic -name '*.py')
 
 format: setup-dev ## Apply ruff's format and safe fixes
 	$(BIN)/ruff check --fix .

@@ -45,6 +45,13 @@ def test_up_in_a_shell_that_has_the_exports_keeps_every_process(pipeline: Pipeli
     assert lipstage("up").out.splitlines()[0].split() == ["kafka", pipeline.stack.bootstrap_servers]
 
 
+def test_an_engine_that_is_none_is_bad_use_and_changes_nothing(pipeline: Pipeline, lipstage: Lipstage) -> None:
+    before = pids(lipstage)
+    ran = lipstage("up", "--engine", "nobody")
+    assert (ran.code, "engines are puppet, sonic" in ran.err) == (2, True)
+    assert pids(lipstage) == before
+
+
 def test_status_shows_every_part(pipeline: Pipeline, client: Client, lipstage: Lipstage) -> None:
     ran = lipstage("status", "--json")
     assert ran.code == 0
@@ -111,7 +118,7 @@ def test_logs(pipeline: Pipeline, lipstage: Lipstage) -> None:
     shown = lipstage("logs", "audio-0")
     assert '"event": "service_started"' in shown.out or '"event":"service_started"' in shown.out
     assert len(lipstage("logs", "audio-0", "-n", "1").out.splitlines()) == 1
-    assert lipstage("logs", "infer").out == lipstage("logs", "infer-puppet-0").out, "a beginning that is one's alone"
+    assert lipstage("logs", "encode").out == lipstage("logs", "encode-0").out, "a beginning that is one's alone"
     unknown = lipstage("logs", "video")
     assert (unknown.code, "infer-puppet-0" in unknown.err) == (2, True)
 

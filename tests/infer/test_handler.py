@@ -7,9 +7,9 @@ import pytest
 
 from shared.messages.facts import InferFacts
 from shared.messages.request import Params
-from shared.slot.api import Cancelled, Handler
+from shared.slot.api import Cancelled, Handler, Unavailable
 from shared.slot.testing import StageHarness
-from stages.infer import STAGE
+from stages.infer import STAGE, stage_of
 from stages.infer.chunks import MAX_CHUNK_BYTES, chunk_frames, frame_bytes
 from stages.infer.engine import frame_count
 from stages.infer.engines import ENVIRONMENT
@@ -128,3 +128,24 @@ def test_i420_chroma_is_the_mean_of_four() -> None:
     rgb = np.zeros((2, 2, 3), np.uint8)
     rgb[1, 1] = (255, 0, 0)  # not the pixel a point sample would take
     assert to_i420(rgb)[2].tolist() != [128, 128]
+
+
+def test_an_engine_on_an_accelerator_has_one_slot_a_longer_time_and_may_go_on() -> None:
+    """Declared without torch, which this environment does not have."""
+    puppet, sonic = stage_of("puppet"), stage_of("sonic")
+    assert (sonic.one_slot, sonic.resumes, sonic.memory_mb) == (True, True, None)
+    assert (puppet.one_slot, puppet.resumes, puppet.memory_mb) == (False, False, 2048)
+    assert sonic.deadline_s > puppet.deadline_s == STAGE.deadline_s
+    with pytest.raises(ValueError, match="puppet, sonic"):
+        stage_of("nobody")
+
+
+def test_state_needs_disk_too(make_task: MakeTask) -> None:
+    job = make_task().job
+    assert stage_of("sonic").needs_bytes(job) > stage_of("puppet").needs_bytes(job)
+
+
+def test_without_its_environment_an_engine_says_how_to_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "sonic")
+    with pytest.raises(Unavailable, match=r"needs torch.*make setup-sonic"):
+        load()

@@ -10,8 +10,10 @@ from typing import Any
 import av
 import pytest
 
+from shared.cli.demo import check_able
 from shared.local import processes
 from shared.local import stack as local
+from shared.local.doctor import doctor
 from shared.local.engine_python import engine_python
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.status import status
@@ -89,6 +91,8 @@ def test_without_weights_the_service_waits_and_says_why(
     assert list(local.waiting(both)) == [record.name]
     part = next(p for p in status(pipeline.infrastructure.settings) if p.name == record.name)
     assert (part.healthy, "FOLDER_MISSING" in part.detail) == (False, True)
+    assert [c.found for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
+    check_able(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
     client.until(lambda: ("finished", "face") in [(e.type, e.stage) for e in client.events[undisturbed]], 60)
     assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a service that can"
 

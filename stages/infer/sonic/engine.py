@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import time
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -64,9 +63,9 @@ class SonicEngine:
             raise Rejected(Code.AUDIO_TOO_LONG, message, field="speech", allowed=f"at most {LONGEST_S:.0f} s")
         try:
             return _Render(self._model, direction, params, context).run(portrait, speech)
-        except torch.AcceleratorError:
-            # The process has lost its device: every later task would fail in it. A fresh one tries this task again.
-            os._exit(70)
+        except torch.OutOfMemoryError as e:
+            # The plan had room for it; another process has taken it meanwhile.
+            raise too_large() from e
 
 
 class _Render:

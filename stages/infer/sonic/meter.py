@@ -1,5 +1,6 @@
 """What a render takes of the machine: time on the accelerator, processor time, memory at its peak."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 import torch
 
 from shared.slot.records import Scalar
+
+DEVICE_LOST = 70
+"""Exit status of a child whose accelerator failed."""
 
 
 class Meter:
@@ -21,15 +25,20 @@ class Meter:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Work on the device, until it is done."""
+        """Work on the device, until it is done. All of it goes through here; a device that fails ends the process."""
         if self._device.type != "cuda":
             yield
             return
         begun = time.monotonic()
         try:
-            yield
+            try:
+                yield
+            finally:
+                torch.cuda.synchronize(self._device)
+        except torch.AcceleratorError:
+            # The process has lost its device: every later task would fail in it. A fresh one tries this task again.
+            os._exit(DEVICE_LOST)
         finally:
-            torch.cuda.synchronize(self._device)
             self._gpu_s += time.monotonic() - begun
 
     def figures(self) -> dict[str, Scalar]:

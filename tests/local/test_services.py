@@ -1,0 +1,64 @@
+"""What the programs of the services are made of: interpreter and environment, by engine."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.local import services, stack_file
+from shared.local.errors import StackCode, StackError
+from shared.local.program import Program
+from shared.local.settings import LocalSettings
+from shared.local.stack_file import Stack
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSettings:
+    monkeypatch.delenv("LIPSTAGE_ENGINES", raising=False)
+    python = tmp_path / "python"
+    python.touch()
+    return LocalSettings(state_dir=tmp_path, sonic_python=python, engines=("puppet", "sonic"))
+
+
+def programs(settings: LocalSettings) -> dict[str, Program]:
+    stack: Stack = stack_file.fresh(settings.state)
+    stack.services = services.records(settings, stack, {})
+    for record in stack.services:
+        record.health_port = 9000  # Kept between two runs of `up`.
+    return {record.name: services.program(settings, stack, record) for record in stack.services}
+
+
+def test_an_engine_with_an_environment_of_its_own_runs_there_and_nothing_else_does(settings: LocalSettings) -> None:
+    found = programs(settings)
+    pythons = {name: program.argv[0] for name, program in found.items()}
+    assert pythons.pop("infer-sonic-0") == str(settings.sonic_python)
+    assert set(pythons.values()) == {sys.executable}
+    assert found["infer-sonic-0"].argv[-2:] == ("--engine", "sonic")
+
+
+def test_enabling_an_engine_restarts_the_front_alone(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service is restarted when its program changes; running tasks of the others must not pay for it."""
+    before = programs(settings.model_copy(update={"engines": ("puppet",)}))
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "somewhere")
+    monkeypatch.setenv("LIPSTAGE_ENGINES", "puppet,sonic")
+    after = programs(settings)
+    assert [name for name in before if before[name] != after[name]] == ["audio-0"]
+    assert after["audio-0"].env["LIPSTAGE_ENGINES"] == "puppet,sonic"
+    assert after["infer-sonic-0"].env["LIPSTAGE_SONIC_WEIGHTS"] == "somewhere"
+
+
+def test_the_choice_of_devices_reaches_the_services(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1")
+    monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    environment = programs(settings)["infer-sonic-0"].env
+    assert environment["CUDA_VISIBLE_DEVICES"] == "MIG-1"
+    assert environment["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+
+
+def test_an_unknown_engine_and_one_without_its_environment_are_named(settings: LocalSettings, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="engines are puppet, sonic") as caught:
+        services.check_engines(settings.model_copy(update={"engines": ("nobody",)}))
+    assert caught.value.code == StackCode.BAD_ENGINE
+    with pytest.raises(StackError) as caught:
+        services.check_engines(settings.model_copy(update={"sonic_python": tmp_path / "absent"}))
+    assert caught.value.code == StackCode.TORCH_MISSING

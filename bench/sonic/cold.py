@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     lap("load_s")
-    switches = Switches(compiled=arguments[4] == "1")
+    switches = Switches(compiled=arguments[4] == "1", flat_convolution=arguments[4] == "1")
     networks.unet.apply_switches(switches)
     if device.type == "cuda":
         warm_up(Model(tree.sizes, networks, "", switches))

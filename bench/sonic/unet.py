@@ -27,8 +27,8 @@ WAYS: dict[str, tuple[Switches, int]] = {
     "sdpa, two windows": (EAGER, 6),
     "all eager": (Switches(), 3),
     "all eager, branch by branch": (Switches(), 1),
-    "all, compiled": (Switches(compiled=True), 3),
-    "all, compiled, branch by branch": (Switches(compiled=True), 1),
+    "all, compiled": (Switches(compiled=True, flat_convolution=True), 3),
+    "all, compiled, branch by branch": (Switches(compiled=True, flat_convolution=True), 1),
 }
 REFERENCES = ("plain loop", "sdpa")
 

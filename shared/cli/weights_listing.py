@@ -71,14 +71,14 @@ def _engine(needed: "Catalogue", source: str, folder: Path | None) -> list[Row]:
     found = []
     for file in needed.files:
         path = folder / file["path"] if folder is not None else None
-        state = _state(path, file["bytes"], file.get("optional", False)) if path is not None else "missing"
+        state = _state(path, file["bytes"], file.get("optional", False))
         size = file["bytes"] or (path.stat().st_size if path is not None and path.is_file() else None)
         found.append(Row(owner, file["path"], size, file["sha256"], file["licence"], state, source))
     return found
 
 
-def _state(path: Path, size: int | None, optional: bool) -> str:
-    if not path.is_file():
+def _state(path: Path | None, size: int | None, optional: bool) -> str:
+    if path is None or not path.is_file():
         return "missing, optional" if optional else "missing"
     return "found" if size in (None, path.stat().st_size) else "other size"
 
@@ -125,5 +125,6 @@ def _notes() -> list[str]:
             looks += f" ({folder})"
         told += ["", f"{engine} {looks}"]
         told += [f"  {name}: {where}" for name, where in needed.sources.items()]
+        told += ["  and of each network its JSON file:", *(f"    {name}" for name in needed.configs)]
         told += ["", *lines(needed)]
     return told

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.cli import console, licence, weights_program
-from shared.cli.errors import BadUse, CliError, ExitCode
+from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
 from shared.cli.weights import shipped
 from shared.cli.weights_program import Progress, Refused
 
@@ -36,7 +36,7 @@ def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
     if as_json:
         console.emit_json(report)
     else:
-        _print_report(folder, report)
+        _print_report(source, report)
     return ExitCode.REJECTED if report["faults"] else ExitCode.DONE
 
 
@@ -68,9 +68,12 @@ def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> 
 
 
 def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
-    """The folder to work on, fetched first where it is in a store, and what was accepted."""
+    """The folder to work on, fetched first where it is in a store, and what was accepted.
+
+    Raises BadUse, CliError, Unreachable.
+    """
     from shared.local import engine_weights
-    from shared.storage.errors import StorageError
+    from shared.storage.errors import StorageError, StoreUnavailable
     from shared.storage.weights import is_url
 
     needed = engine_weights.catalogue("sonic")
@@ -79,16 +82,18 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
     given = licence.accepted(needed, accept)
     if is_url(source):
         _locate_store()
+    settings = engine_weights.WeightsSettings()
     try:
         with Progress() as progress:
-            settings = engine_weights.WeightsSettings()
             folder = engine_weights.local_folder(
                 "sonic", source, settings, lambda name, done, of: progress.show(name, "fetch", done, of)
             )
     except ValueError as e:
         raise BadUse(str(e)) from None
+    except StoreUnavailable as e:
+        raise Unreachable(f"{e.code}: {e}", "check AWS_* and the bucket's name") from None
     except StorageError as e:
-        raise CliError(f"{e.code}: {e}") from None
+        raise BadUse(f"{e.code}: {e}") from None
     return folder, given
 
 
@@ -97,7 +102,6 @@ def _locate_store() -> None:
     from contextlib import suppress
 
     from shared.cli.connection import locate
-    from shared.cli.errors import Unreachable
 
     with suppress(Unreachable):
         locate()
@@ -113,7 +117,7 @@ def _refuse(refused: Refused, as_json: bool) -> None:
     raise BadUse(f"{told['code']}: {told['message']}")
 
 
-def _print_report(folder: Path, report: dict[str, Any]) -> None:
+def _print_report(source: str, report: dict[str, Any]) -> None:
     console.table(
         ("STATE", "BYTES", "SIZE", "SHA256", "TENSORS", "FILE"),
         [
@@ -133,7 +137,7 @@ def _print_report(folder: Path, report: dict[str, Any]) -> None:
     }[report["model"]]
     if report["layout"] == "converted":
         model = "held to the manifest of its conversion"
-    console.say(f"{folder}: {report['layout']} layout, {model}")
+    console.say(f"{source}: {report['layout']} layout, {model}")
     found = Counter(fault["file"] for fault in report["faults"])
     console.say(f"{len(report['faults'])} faults in {len(found)} files" if found else "nothing is wrong")
 

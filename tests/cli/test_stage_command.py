@@ -33,7 +33,7 @@ def test_it_goes_on_in_the_engines_environment(made: Path) -> None:
     with pytest.raises(Became) as became:
         operation.stage("infer", "sonic")
     path, argv, modules = became.value.args
-    assert path == argv[0] == str(made)
+    assert (path, argv[0]) == (made, str(made))
     assert argv[1:] == ["-m", "shared.cli.main", "stage", "infer", "--engine", "sonic"]
     assert (Path(modules.split(os.pathsep)[0]) / "shared" / "cli").is_dir()
 

@@ -15,7 +15,7 @@ class Way:
 
 
 PLAIN = Way("plain", Switches.none())
-ALL = Way("all", Switches(channels_last=True))
+ALL = Way("all", Switches(channels_last=True, flat_convolution=True))
 WAYS = (
     PLAIN,
     Way("sdpa", Switches.none().but(sdpa=True)),

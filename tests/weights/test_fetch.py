@@ -16,7 +16,9 @@ from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace
 from shared.storage.settings import StorageSettings
 from shared.storage.weights import WeightsFile
+from tests.cli.conftest import Lipstage
 from tests.conftest import Infrastructure
+from tests.weights.conftest import Program
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -116,6 +118,25 @@ def test_a_part_of_another_version_is_not_gone_on_with(bucket: Bucket, tmp_path:
     with pytest.raises(ArtifactAltered, match="SHA-256"):
         weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, told)
     weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, Told())
+    assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
+
+
+def test_a_part_of_a_replaced_file_is_thrown_away(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put(OFFICIAL)
+    unknown = [WeightsFile(name, None, None) for name in OFFICIAL]
+
+    class Broken(Exception):
+        pass
+
+    def stop() -> None:
+        raise Broken
+
+    told = Told()
+    told.at = (2 << 20, stop)
+    with pytest.raises(Broken):
+        weights.fetch(bucket.client, bucket.url, unknown, tmp_path, told)
+    bucket.put({"Sonic/unet.pth": LARGE[::-1]})
+    weights.fetch(bucket.client, bucket.url, unknown, tmp_path, Told())
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
 
 
@@ -236,3 +257,20 @@ def test_a_service_finds_them_in_a_folder(
     folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
+
+
+def test_the_command_checks_what_it_fetched(
+    sonic_in_the_store: dict[str, bytes], bucket: Bucket, lipstage: Lipstage, program: Program, tmp_path: Path
+) -> None:
+    program.says({"report": {"layout": "official", "model": "reduced", "rows": [], "faults": []}})
+    ran = lipstage("weights", "check", bucket.url, "--accept-licence")
+    assert (ran.code, f"{bucket.url}: official layout" in ran.out) == (0, True)
+    folder = Path(program.arguments[-1])
+    assert folder.is_relative_to(tmp_path)
+    assert {name: (folder / name).read_bytes() for name in sonic_in_the_store} == sonic_in_the_store
+
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/Sonic/unet.pth")
+    ran = lipstage("weights", "check", bucket.url)
+    assert (ran.code, "ARTIFACT_MISSING" in ran.err, "Sonic/unet.pth" in ran.err) == (2, True, True)
+    ran = lipstage("weights", "check", f"s3://no-such-bucket-{bucket.prefix}/x")
+    assert (ran.code, "STORE_UNAVAILABLE" in ran.err) == (3, True)

@@ -88,12 +88,12 @@ def recognise(folder: Path) -> Layout:
     FOLDER_MISSING, COMFY_LAYOUT, UNFINISHED.
     """
     if not folder.is_dir():
-        raise WeightsRefused([Fault(WeightsCode.FOLDER_MISSING, str(folder), found="no such folder")])
+        raise WeightsRefused([Fault(WeightsCode.FOLDER_MISSING, folder.name, found="no such folder")])
     if (folder / MANIFEST).is_file():
         return CONVERTED
     if (folder / JOURNAL).is_file():
         told = "a conversion that did not finish: `lipstage weights convert` goes on with it"
-        raise WeightsRefused([Fault(WeightsCode.UNFINISHED, str(folder), found=told)])
+        raise WeightsRefused([Fault(WeightsCode.UNFINISHED, folder.name, found=told)])
     if not (folder / "Sonic").is_dir() and (comfy := _comfy(folder)) is not None:
         told = (
             "ComfyUI's layout: svd_xt.safetensors names its tensors differently. Make the official layout: Sonic/ with "

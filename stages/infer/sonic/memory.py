@@ -21,6 +21,8 @@ DECODE_MAPS, ENCODE_MAPS = 9.7, 7.2
 MIDPOINT_BYTES = 560
 """Of the interpolation, per pixel; always float32."""
 SMALLEST_CHUNK = 2
+HEADROOM = 1 / 8
+"""Left free: the allocator can't fill every gap; plans that left less ran out of memory under a cap."""
 
 
 class DoesNotFit(Exception):
@@ -82,14 +84,14 @@ def _attending(sizes: SonicSizes) -> Iterator[tuple[int, int]]:
 
 
 def fitted(plan: Plan, clip: Clip, sizes: SonicSizes, available: int) -> Plan:
-    """The fastest way to render within ``available`` bytes beside the weights. Raises DoesNotFit.
+    """The fastest way to render within ``available`` bytes beside the weights, some left free. Raises DoesNotFit.
 
     Tried in this order: as asked; one branch at a time; audio projected at every window instead of kept; then the same
     with half the frames decoded together, down to two.
     """
     smallest = plan
     for smallest in _ways(plan):
-        if need(smallest, clip, sizes).most <= available:
+        if need(smallest, clip, sizes).most <= available * (1 - HEADROOM):
             return smallest
     raise DoesNotFit(need(smallest, clip, sizes).most, available)
 

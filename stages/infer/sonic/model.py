@@ -78,7 +78,7 @@ def load(settings: SonicSettings) -> Model:
         raise Unavailable(f"weights refused: {e} (`lipstage weights check` shows all)") from e
     except torch.OutOfMemoryError as e:
         raise Unavailable("the accelerator has not enough free memory for the weights") from e
-    switches = Switches(compiled=settings.compiled)
+    switches = Switches(compiled=settings.compiled, flat_convolution=settings.compiled)
     networks.unet.apply_switches(switches)
     model = Model(tree.sizes, networks, _fingerprint(networks), switches, limit)
     if device.type == "cuda":

@@ -11,7 +11,7 @@ class Switches:
     one_key: attention to the single image token is its value, for a softmax over one key is 1.
     shared_context: in temporal cross-attention all pixels attend the same tokens: project them once, not per pixel.
     cached_audio: keys and values of audio tokens depend on neither step nor window: project each frame once.
-    flat_convolution: the 3x1x1 temporal convolution as a 2-D one over (frame, pixel).
+    flat_convolution: the 3x1x1 temporal convolution as a 2-D one over (frame, pixel): worth nothing by itself.
     channels_last: activations and filters as NHWC, which the tensor cores' convolutions read without a transpose.
     compiled: torch.compile on the blocks: fewer passes over memory. Costs minutes at the start.
     """
@@ -20,7 +20,7 @@ class Switches:
     one_key: bool = True
     shared_context: bool = True
     cached_audio: bool = True
-    flat_convolution: bool = True
+    flat_convolution: bool = False
     channels_last: bool = False
     compiled: bool = False
 

@@ -17,6 +17,7 @@ from shared.local.doctor import doctor
 from shared.local.engine_python import engine_python
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.status import status
+from tests.cli.conftest import Lipstage
 from tests.conftest import ROOT
 from tests.pipeline.client import ARTIFACTS, Client
 from tests.pipeline.conftest import Pipeline, spoken, unseen_portrait
@@ -93,6 +94,9 @@ def test_without_weights_the_service_waits_and_says_why(
     assert (part.healthy, "FOLDER_MISSING" in part.detail) == (False, True)
     assert [c.found for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
     check_able(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
+    again = Lipstage()("up", "--json")
+    assert (again.code, list(again.json["waiting"])) == (1, [record.name]), "a plain up keeps the engine, and says so"
+    assert list(local.waiting(both)) == [record.name], "everything goes on"
     client.until(lambda: ("finished", "face") in [(e.type, e.stage) for e in client.events[undisturbed]], 60)
     assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a service that can"
 

@@ -181,5 +181,5 @@ class _Render:
 
 def _fingerprint(model: Model, direction: Direction, params: SonicParams) -> str:
     """Of all that decides the latents' numbers beside portrait and speech, which the runtime compares."""
-    of = [VERSION, model.fingerprint, asdict(direction), params.model_dump(mode="json")]
+    of = [VERSION, model.fingerprint, asdict(model.switches), asdict(direction), params.model_dump(mode="json")]
     return sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()

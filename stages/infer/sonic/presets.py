@@ -21,7 +21,7 @@ class Preset:
 
 
 PRESETS = {
-    "quality": Preset(1.0, 4),
+    "quality": Preset(1.0, 2),
     "balanced": Preset(0.8, 2),
     "fast": Preset(0.6, 0),
     "official": Preset(1.0, 0, "truncate"),

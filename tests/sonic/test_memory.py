@@ -47,7 +47,7 @@ def test_ample_memory_changes_nothing() -> None:
 
 def test_less_memory_first_costs_batching_then_the_kept_audio_then_the_decoded_frames() -> None:
     clip = Clip(512, 512, 1500, 2)
-    seen = [fitted(asked(), clip, SIZES, int(free * GIB)) for free in (20, 7, 5.5, 2)]
+    seen = [fitted(asked(), clip, SIZES, int(free * GIB)) for free in (20, 8, 6, 2)]
     assert [(way.loop.rows, way.loop.switches.cached_audio, way.chunk) for way in seen] == [
         (3, True, 8),
         (1, True, 8),

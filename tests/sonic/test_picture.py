@@ -49,7 +49,8 @@ def test_output_size(vector: dict[str, int]) -> None:
 def test_output_sizes_are_multiples_of_64(width: int, height: int, min_resolution: int) -> None:
     found = picture.output_size(width, height, min_resolution)
     assert all(side % 64 == 0 for side in found)
-    assert min(found) == round(min_resolution / 64) * 64
+    # By the published arithmetic a half may fall either way: width * (r / width) is not always r.
+    assert abs(min(found) - min_resolution) <= 32 + 1e-6
     long_side = max(width, height) / min(width, height) * min_resolution
     assert abs(max(found) - long_side) <= 32 + 1e-6
     assert picture.output_size(height, width, min_resolution) == found[::-1]

@@ -13,11 +13,8 @@ from stages.encode.judge.footage import Frame, frames
 from stages.encode.judge.identity import Identity, IdentityMeter, load_portrait
 from stages.encode.judge.lips import LipReader, Readings
 from stages.encode.judge.mouth import Mouth
-from stages.encode.judge.reference import Reference
+from stages.encode.judge.reference import MIN_SPEECH_S, Reference
 from stages.encode.judge.sync import Sync
-
-MIN_SPEECH_S = 1.0
-"""With less there is nothing to be in sync with."""
 
 
 @dataclass(frozen=True, slots=True)

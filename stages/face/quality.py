@@ -54,7 +54,7 @@ def weaknesses(mesh: FaceMesh, detection_score: float, face_count: int) -> Itera
     if width < LOW_WIDTH:
         yield Code.LOW_RESOLUTION, f"The face is only {width:.0f} pixels wide; the video will look soft."
     if abs(mesh.yaw) > STRONG_YAW:
-        yield Code.STRONG_POSE, "The face is turned far to the side; the mouth may look distorted."
+        yield Code.EXTREME_POSE, "The face is turned far to the side; the mouth may look distorted."
     if detection_score < LOW_SCORE or mesh.score < LOW_MESH_SCORE:
         yield Code.LOW_CONFIDENCE_FACE, "The face was found with little confidence; check the result."
 

@@ -26,7 +26,7 @@ def activity() -> SpeechActivity:
     return SpeechActivity()
 
 
-@pytest.fixture(scope="module", params=["sample", "en-us", "en-gb+m3", "en-us+f2"])
+@pytest.fixture(scope="module", params=["sample", "en-us", "en-us+m3", "en-us+f2"])
 def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Wave:
     if request.param == "sample":
         return sound.load(SPEECH)

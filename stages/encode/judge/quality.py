@@ -17,8 +17,8 @@ _STILL, _MOVING, _SPEAKING = 0.2, 0.2, 0.6
 """What a clear face is worth, what a mouth that opens and closes adds, and what one adds that fits the sound."""
 _TALKS = 0.05
 """Range of openings, in distances of the eyes, from which the mouth moves as one that talks does."""
-_CHANCE, _FITS = 0.1, 0.5
-"""Correlation with the level of the speech that says nothing, and that of a mouth in sync."""
+_CHANCE, _FITS = 0.1, 0.7
+"""Correlation with the level of the speech that says nothing, and the best of a mouth in sync."""
 _AROUND_S = 1.0
 
 

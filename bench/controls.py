@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from stages.encode.judge import energy, sound
@@ -16,6 +17,7 @@ from stages.encode.judge.sample import Sampler
 from stages.encode.mp4 import SOUND_HZ, Coding, Frames, Mp4Writer, Sound
 
 SHIFTS_MS = (-200, -80, 80, 200)
+_BLUR, _TILE = 2.0, 32
 COLUMNS = ("sync_r", "r_unshifted", "av_offset_ms", "opening_range", "quality", "stage_offset_ms", "stage_quality")
 
 
@@ -47,6 +49,12 @@ def controls(film: Path, portrait: Path, folder: Path) -> Proof:
     made["sound shuffled"] = pictures, np.concatenate([pieces[i] for i in order])
     made["time mirrored"] = pictures[::-1], heard
     made["mouth frozen"] = np.repeat(pictures[:1], len(pictures), axis=0), heard
+    height = pictures.shape[1] * 2 // 3
+    blurred, mixed = pictures.copy(), pictures.copy()
+    for number, luma in enumerate(pictures[:, :height]):
+        blurred[number, :height] = cv2.GaussianBlur(luma, (0, 0), _BLUR)
+        mixed[number, :height] = _mixed(luma)
+    made |= {"picture blurred": (blurred, heard), "picture in wrong tiles": (mixed, heard)}
     rows, cost, sampler = [], {}, Sampler()
     size = next(frames(film)).picture.shape
     for name, (shown, sounds) in made.items():
@@ -61,6 +69,18 @@ def controls(film: Path, portrait: Path, folder: Path) -> Proof:
         stage = {"stage_offset_ms": look.offset_ms, "stage_quality": look.quality}
         rows.append({"control": name, **{key: figures.get(key) for key in COLUMNS[:5]}, **stage})
     return Proof(rows, cost)
+
+
+def _mixed(luma: Frames) -> Frames:
+    """Every tile in the place of a neighbour; always the same neighbours."""
+    rows, columns = (size // _TILE for size in luma.shape)
+    tiles = luma[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE).swapaxes(1, 2).copy()
+    tiles[:, : columns // 2 * 2] = (
+        tiles[:, : columns // 2 * 2].reshape(rows, -1, 2, _TILE, _TILE)[:, :, ::-1].reshape(rows, -1, _TILE, _TILE)
+    )
+    found = luma.copy()
+    found[: rows * _TILE, : columns * _TILE] = tiles.swapaxes(1, 2).reshape(rows * _TILE, columns * _TILE)
+    return found
 
 
 def _at_48k(film: Path) -> Sound:

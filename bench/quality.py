@@ -140,8 +140,8 @@ def table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
     lines = [f"| voice | reference | portrait | {' | '.join(FIGURES)} |", "| --- " * (3 + len(FIGURES)) + "|"]
     for row in rows:
         cells = [" -> ".join(shown(name, row[label].get(name)) for label in labels) for name in FIGURES]
-        if any("refused" in row[label] for label in labels):
-            cells[0] = " -> ".join(str(row[label].get("refused", cells[0])) for label in labels)
+        first = FIGURES[0]
+        cells[0] = " -> ".join(row[label].get("refused") or shown(first, row[label].get(first)) for label in labels)
         lines.append(f"| {row['voice']} | {row['reference']} | {row['portrait']} | {' | '.join(cells)} |")
     for middle in ("median", "worst"):
         cells = [" -> ".join(shown(name, over(rows, label, name, middle)) for label in labels) for name in FIGURES]

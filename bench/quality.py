@@ -192,7 +192,9 @@ def main() -> None:
         for face in faces
     ]
     print(table(rows, list(checkouts)))
-    proof = controls(found["after"][spoken[0].name, faces[0].stem].with_suffix(".mp4"), faces[0], made)
+    facts = found["after"][spoken[0].name, faces[0].stem]
+    seconds = sum(json.loads(facts.read_text())["seconds"].values())
+    proof = controls(facts.with_suffix(".mp4"), faces[0], made, seconds)
     print("\n" + proof.table())
     figures = {"versions": {label: version(path) for label, path in checkouts.items()}, "rows": rows}
     emit("quality", {**figures, "controls": proof.rows, "look": proof.cost})

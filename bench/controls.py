@@ -1,5 +1,6 @@
 """The judge's controls on one film: what is wrong on purpose must be told by the figure that ought to; and its cost."""
 
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Proof:
         return "\n".join(lines)
 
 
-def controls(film: Path, portrait: Path, folder: Path, render_s: float) -> Proof:
+def controls(film: Path, portrait: Path, render_s: float) -> Proof:
     """Encode the film anew with a sound or frames that are wrong; judge each against the level of its own sound, by
     the eval and by the encode stage's look."""
     with av.open(str(film)) as file:
@@ -58,20 +59,25 @@ def controls(film: Path, portrait: Path, folder: Path, render_s: float) -> Proof
     made |= {"picture blurred": (blurred, heard), "picture in wrong tiles": (mixed, heard)}
     rows, cost, sampler = [], {}, Sampler()
     size = next(frames(film)).picture.shape
-    for name, (shown, sounds) in made.items():
-        path = folder / "control.mp4"
-        _write(path, shown, sounds)
-        own = sound.load(path)
-        figures = judge(path, own, energy.expected(own), portrait).figures()
-        picture = load_portrait(portrait, size[1], size[0])
-        look = sampler.look(path, picture, 1e3, speech=True)
-        if name == "none":  # once more, as the stage does it: warm, and within its budget
-            begun = time.monotonic()
-            sampler.look(path, picture, SHARE * render_s, speech=True)
-            look_s = time.monotonic() - begun
-            cost = {"look_s": round(look_s, 3), "render_s": round(render_s, 3), "share": round(look_s / render_s, 3)}
-        stage = {"stage_offset_ms": look.offset_ms, "stage_quality": look.quality}
-        rows.append({"control": name, **{key: figures.get(key) for key in COLUMNS[:5]}, **stage})
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (shown, sounds) in made.items():
+            path = Path(folder) / "control.mp4"
+            _write(path, shown, sounds)
+            own = sound.load(path)
+            figures = judge(path, own, energy.expected(own), portrait).figures()
+            picture = load_portrait(portrait, size[1], size[0])
+            look = sampler.look(path, picture, 1e3, speech=True)
+            if name == "none":  # once more, as the stage does it: warm, and within its budget
+                begun = time.monotonic()
+                sampler.look(path, picture, SHARE * render_s, speech=True)
+                look_s = time.monotonic() - begun
+                cost = {
+                    "look_s": round(look_s, 3),
+                    "render_s": round(render_s, 3),
+                    "share": round(look_s / render_s, 3),
+                }
+            stage = {"stage_offset_ms": look.offset_ms, "stage_quality": look.quality}
+            rows.append({"control": name, **{key: figures.get(key) for key in COLUMNS[:5]}, **stage})
     return Proof(rows, cost)
 
 

@@ -194,7 +194,7 @@ def main() -> None:
     print(table(rows, list(checkouts)))
     facts = found["after"][spoken[0].name, faces[0].stem]
     seconds = sum(json.loads(facts.read_text())["seconds"].values())
-    proof = controls(facts.with_suffix(".mp4"), faces[0], made, seconds)
+    proof = controls(facts.with_suffix(".mp4"), faces[0], seconds)
     print("\n" + proof.table())
     figures = {"versions": {label: version(path) for label, path in checkouts.items()}, "rows": rows}
     emit("quality", {**figures, "controls": proof.rows, "look": proof.cost})

@@ -24,8 +24,10 @@ STRETCH_S = 2.0
 EVERY = 3
 _FEWEST, _MOST, _SECONDS_A_STRETCH = 5, 10, 4.0
 _AT_ONCE = 2
-_STRETCH_COSTS = 10
+_STRETCH_COSTS = 12
 """Times what it takes to find the face in the portrait, before one was read."""
+_CAUTION = 1.3
+"""The next stretches may cost more than the last: other work on the machine comes and goes."""
 _MIN_READINGS = 30
 _LOCKED, _CHANCE = 0.45, 3.2
 """Correlation from which an offset counts: at least the one, and the other over the root of the number of readings. Of
@@ -60,14 +62,14 @@ class Sampler:
         begun = time.monotonic()
         heard = sound.load(video)
         reference = energy.expected(heard)
-        before = time.monotonic()
+        before = time.thread_time()  # not the clock: a hiccup here must not cost the whole look
         face = self._faces.find(portrait)
         likeness = Likeness(portrait, face) if face else None
-        dearest = _STRETCH_COSTS * (time.monotonic() - before)
+        dearest = _STRETCH_COSTS * (time.thread_time() - before)
         parts: list[tuple[Readings, Track]] = []
         looks, left = 0, stretches(reference)
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # libav and ONNX Runtime leave the interpreter free
-            while left and time.monotonic() + dearest <= begun + budget_s:
+            while left and time.monotonic() + _CAUTION * dearest <= begun + budget_s:
                 started = time.monotonic()
                 spans, left = left[:_AT_ONCE], left[_AT_ONCE:]
                 looks += len(spans)

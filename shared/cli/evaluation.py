@@ -36,6 +36,7 @@ MEANINGS = {
     "silence_closed": "share of frames with closed lips in pauses",
     "vowel_ratio": "opening in open vowels against the rest",
     "jitter": "trembling: second difference against deviation",
+    "quality": "0..1: is the face there, does the mouth move, does it fit the sound",
     "identity.max_difference": "outside the face against the portrait, 0..255",
     "identity.psnr_db": "the same, dB; more is nearer",
     "container.width": "pixels",

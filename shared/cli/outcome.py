@@ -93,6 +93,7 @@ def summary(event: Done, target: Path | None) -> list[str]:
     """Job, times and drifts, one aligned line each."""
     stages = ", ".join(f"{name} {console.seconds(value)}" for name, value in event.seconds.items())
     ratio = event.duration_s / event.total_s if event.total_s else 0.0
+    lips = "not measured" if event.lip_offset_ms is None else f"{event.lip_offset_ms:+.0f} ms"
     rows = [
         ("video", str(target) if target else f"{event.video.bucket}/{event.video.key}"),
         (
@@ -102,8 +103,10 @@ def summary(event: Done, target: Path | None) -> list[str]:
         ("job", event.job_id),
         ("stages", stages),
         ("render", f"{console.seconds(event.total_s)} for {event.duration_s:.2f} s of video ({ratio:.2f} x real time)"),
-        ("drift", f"{event.audio_drift_ms} ms (container {event.container_drift_ms:+.1f} ms)"),
+        ("drift", f"{event.audio_drift_ms} ms (container {event.container_drift_ms:+.1f} ms, lips {lips})"),
     ]
+    if event.quality is not None:
+        rows.append(("quality", f"{event.quality:.2f} of 1"))
     if event.duration_asked_s is not None:
         rows.append(
             ("duration", f"{event.duration_asked_s:g} s asked, {event.duration_gap_ms:+d} ms off the true length")

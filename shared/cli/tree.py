@@ -16,7 +16,7 @@ from shared.local.trace_tree import Node, tree
 ANSWER_S = 5.0
 POLL_S = 0.2
 NAME_WIDTH = 44
-SHOWN = ("cached", "attempt", "artifact.role", "frames", "audio.drift_ms", "error.type")
+SHOWN = ("cached", "attempt", "artifact.role", "frames", "audio.drift_ms", "render.quality", "error.type")
 """Attributes worth a place on the line; an attempt only from the second on."""
 Traces = dict[str, list[StoredSpan]]
 

@@ -88,7 +88,11 @@ class Done(_Event):
     duration_asked_s: float | None = None
     duration_gap_ms: int = 0
     container_drift_ms: float
-    audio_drift_ms: int = Field(description="The largest known drift, milliseconds.")
+    lip_offset_ms: float | None = Field(
+        None, description="Mouth against sound, milliseconds, positive: video late; absent when it can't be told."
+    )
+    audio_drift_ms: int = Field(description="The largest known drift, of container and lips, milliseconds.")
+    quality: float | None = Field(None, description="0..1; absent when the file was not looked at.")
     seconds: dict[str, float] = Field(description="Wall seconds per stage.")
     total_s: float = Field(description="From the request's time on the broker to now, seconds.")
     warnings: tuple[Warned, ...] = ()

@@ -18,7 +18,8 @@ class AudioFacts(_Facts):
     duration_s: float = Field(description="True decoded length, after a wanted trim, seconds.")
     duration_asked_s: float | None = None
     duration_gap_ms: int = Field(0, description="Asked minus true, milliseconds; 0 when nothing was asked.")
-    silent: bool = False
+    silent: bool = Field(False, description="Nothing is audible.")
+    speech: bool = Field(True, description="Somebody speaks or sings; else the mouth stays closed.")
     sound_channels: int = Field(description="Channels of the `sound` artifact (48 kHz float32): 1 or 2.")
 
 
@@ -55,4 +56,26 @@ class EncodeFacts(_Facts):
     fps: int
     frames: int
     container_drift_ms: float = Field(description="Audio against video in the file: length and start, milliseconds.")
+    lip_offset_ms: float | None = Field(
+        None,
+        description="Mouth against the file's sound, milliseconds, positive: video late; none without enough speech or "
+        "visible mouth.",
+    )
+    quality: float | None = Field(None, description="0..1, see docs/eval.md; none when nothing was looked at.")
     bytes: int
+
+    @property
+    def audio_drift_ms(self) -> int:
+        """The largest drift that is known, milliseconds, without its sign."""
+        return round(max(abs(self.container_drift_ms), abs(self.lip_offset_ms or 0.0)))
+
+    @property
+    def attributes(self) -> dict[str, int | float]:
+        """Drifts and quality as spans carry them; what is not known is not there."""
+        found = {
+            "container.drift_ms": self.container_drift_ms,
+            "lip.offset_ms": self.lip_offset_ms,
+            "audio.drift_ms": self.audio_drift_ms,
+            "render.quality": self.quality,
+        }
+        return {name: value for name, value in found.items() if value is not None}

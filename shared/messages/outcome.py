@@ -38,7 +38,9 @@ def done(
         duration_asked_s=audio.duration_asked_s,
         duration_gap_ms=audio.duration_gap_ms,
         container_drift_ms=encode.container_drift_ms,
-        audio_drift_ms=round(abs(encode.container_drift_ms)),
+        lip_offset_ms=encode.lip_offset_ms,
+        audio_drift_ms=encode.audio_drift_ms,
+        quality=encode.quality,
         seconds=seconds(task),
         total_s=round((now_ms - task.submitted_ms) / 1000, 3),
         warnings=task.warnings,
@@ -73,7 +75,6 @@ def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
         found |= {
             "video.resolution": f"{encode.width}x{encode.height}",
             "video.duration_s": encode.duration_s,
-            "container.drift_ms": encode.container_drift_ms,
-            "audio.drift_ms": round(abs(encode.container_drift_ms)),
+            **encode.attributes,
         }
     return found

@@ -63,6 +63,7 @@ SPAN_ATTRIBUTES = {
     "audio.silent": Kind.BOOL,
     "container.drift_ms": Kind.INT,
     "lip.offset_ms": Kind.INT,
+    "render.quality": Kind.FLOAT,
     "face.roi_size": Kind.INT,
     "face.count": Kind.INT,
     "face.score": Kind.FLOAT,

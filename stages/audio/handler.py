@@ -8,10 +8,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import av
 import av.logging
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.messages.codes import Code
 from shared.messages.facts import AudioFacts
 from shared.slot.api import Context, Handler, Result, Task
+from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
 from stages.audio.decode import decode
 from stages.audio.duration import settle
 from stages.audio.loudness import is_silent, rms_dbfs
@@ -24,21 +26,25 @@ _SAFE_LIBAVCODEC = (62, 28, 102)
 
 
 def load() -> Handler:
-    """Check the decoder library. Raises RuntimeError below FFmpeg 8.1.2."""
+    """Check the decoder library, load the network.
+
+    Raises RuntimeError below FFmpeg 8.1.2, shared.slot.weights.WeightsAltered.
+    """
     version = av.library_versions["libavcodec"]
     if version < _SAFE_LIBAVCODEC:
         raise RuntimeError(f"libavcodec {version} is too old for untrusted files: FFmpeg 8.1.2 or later is needed")
     av.logging.set_level(av.logging.PANIC)
-    max_s = AudioSettings().max_speech_s
-    return lambda context, task: handle(context, task, max_s)
+    max_s, activity = AudioSettings().max_speech_s, SpeechActivity()
+    return lambda context, task: handle(context, task, max_s, activity)
 
 
-def handle(context: Context, task: Task, max_s: float) -> Result:
+def handle(context: Context, task: Task, max_s: float, activity: SpeechActivity) -> Result:
     """Decode, settle the length, analyse.
 
     Files: ``sound`` (float32 LE at 48 kHz, 1 or 2 channels interleaved), ``pcm`` (float32 LE mono at 16 kHz), ``mel``
     (npy float32 [80, T], T = samples // 160), ``tracks`` (npy float32 [3, T]: F0 in Hz with 0 for unvoiced, voicing
-    0..1, level in dBFS). Raises Rejected as ``stages.audio.decode`` says; warns DURATION_CORRECTED, SILENT_AUDIO.
+    0..1, level in dBFS). Raises Rejected as ``stages.audio.decode`` says; warns DURATION_CORRECTED, SILENT_AUDIO,
+    NO_SPEECH, NOISY_AUDIO.
     """
     params = task.job.request.params
     with context.span("load_audio") as span:
@@ -71,6 +77,7 @@ def handle(context: Context, task: Task, max_s: float) -> Result:
         silent = is_silent(level)
         if silent:
             context.warn(Code.SILENT_AUDIO, "The speech is silent: the mouth will stay closed.")
+        speaks = _speaks(context, activity.probabilities(speech.pcm), level)
         mel = log_mel(speech.pcm)
         context.progress(80, 100)
         f0, voicing = pitch_track(speech.pcm, level)
@@ -88,9 +95,22 @@ def handle(context: Context, task: Task, max_s: float) -> Result:
         duration_asked_s=params.duration,
         duration_gap_ms=settled.gap_ms,
         silent=silent,
+        speech=speaks,
         sound_channels=speech.sound_channels,
     )
     return Result(facts=facts, files={"sound": speech.sound, **files})
+
+
+def _speaks(context: Context, probabilities: NDArray[np.float32], level: NDArray[np.float32]) -> bool:
+    """Whether anybody does; warns where nobody does, or hardly above the noise."""
+    if not has_speech(probabilities):
+        context.warn(Code.NO_SPEECH, "Nobody speaks in the recording: the mouth will stay closed.")
+        return False
+    ratio = signal_to_noise_db(level, probabilities)
+    if ratio < NOISY_DB:
+        message = f"The speech is only {ratio:.0f} dB louder than the noise; the mouth may move at the wrong sounds."
+        context.warn(Code.NOISY_AUDIO, message)
+    return True
 
 
 _FILES = {"pcm": "pcm.f32", "mel": "mel.npy", "tracks": "tracks.npy"}

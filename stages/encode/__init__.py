@@ -18,7 +18,7 @@ def _needs_bytes(job: RenderTask) -> int:
 STAGE = StageSpec(
     name="encode",
     handler="stages.encode.handler",
-    inputs={"sound": "audio/sound"},
+    inputs={"sound": "audio/sound", "portrait": "face/image"},
     streams={"frames": "infer/frames"},
     memory_mb=2048,
     # As long as infer may take, whose frames are the work: two megapixels are encoded at 70 frames a second on two idle

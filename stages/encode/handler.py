@@ -5,6 +5,8 @@ import os
 # numpy's BLAS threads would only fight the other stages for the cores: set before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import av.logging
@@ -13,6 +15,8 @@ import numpy as np
 from shared.messages.facts import AudioFacts, EncodeFacts, InferFacts
 from shared.slot.api import Context, Handler, Result, Task
 from stages.encode.check import measure
+from stages.encode.judge.errors import Unjudgeable
+from stages.encode.judge.sample import Look, Sampler
 from stages.encode.labels import labels
 from stages.encode.mp4 import Coding, Frames, Mp4Writer, Sound
 from stages.encode.poster import write_poster
@@ -21,21 +25,34 @@ from stages.encode.settings import EncodeSettings
 _FORMAT = "mp4"
 
 
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """What stays loaded between tasks."""
+
+    coding: Coding
+    sampler: Sampler | None
+    """None: finished files are not looked at."""
+    share: float
+    """Of a render's time that the look may take."""
+
+
 def load() -> Handler:
-    """Read the settings; nothing to warm up."""
+    """Read the settings, load the judge's networks. Raises shared.slot.weights.WeightsAltered."""
     av.logging.set_level(av.logging.PANIC)
     settings = EncodeSettings()
     coding = Coding(settings.x264_preset, settings.x264_threads)
-    return lambda context, task: handle(context, task, coding)
+    encoder = Encoder(coding, Sampler() if settings.lip_check else None, settings.lip_check)
+    return lambda context, task: handle(context, task, encoder)
 
 
-def handle(context: Context, task: Task, coding: Coding) -> Result:
+def handle(context: Context, task: Task, encoder: Encoder) -> Result:
     """Encode the frames and the sound, then measure the finished file.
 
     Files: ``video`` (mp4), ``poster`` (jpg, the first frame: the mouth is at rest and the picture is the nearest to
     the portrait the user gave). Raises ValueError when the artifacts do not fit each other or the finished file does
     not hold what was put in.
     """
+    begun = time.monotonic()
     audio = task.job.fact("audio", AudioFacts)
     infer = task.job.fact("infer", InferFacts)
     tags = labels(infer.engine)
@@ -44,7 +61,7 @@ def handle(context: Context, task: Task, coding: Coding) -> Result:
     with context.span("encode_video", **{"video.resolution": resolution, "video.format": _FORMAT}) as span:
         done = 0
         sound = _sound(task.inputs["sound"], audio.sound_channels)
-        with Mp4Writer(video, infer.width, infer.height, sound, tags, coding) as writer:
+        with Mp4Writer(video, infer.width, infer.height, sound, tags, encoder.coding) as writer:
             for chunk in context.chunks("frames"):
                 frames = _frames(chunk, infer.width, infer.height)
                 if done == 0:
@@ -58,19 +75,37 @@ def handle(context: Context, task: Task, coding: Coding) -> Result:
                 f"{infer.frames} frames at {infer.fps} fps were announced, {done} came, "
                 f"the file holds {measured.frames} at {measured.fps} fps"
             )
-        span.set("video.duration_s", measured.duration_s)
-        span.set("container.drift_ms", measured.drift_ms)
-
-    facts = EncodeFacts(
-        duration_s=measured.duration_s,
-        width=measured.width,
-        height=measured.height,
-        fps=int(measured.fps),
-        frames=measured.frames,
-        container_drift_ms=measured.drift_ms,
-        bytes=measured.bytes,
-    )
+        context.checkpoint()
+        spent = time.monotonic() - begun + sum(product.seconds for product in task.job.products.values())
+        look = _look(context, encoder, task, video, spent)
+        facts = EncodeFacts(
+            duration_s=measured.duration_s,
+            width=measured.width,
+            height=measured.height,
+            fps=int(measured.fps),
+            frames=measured.frames,
+            container_drift_ms=measured.drift_ms,
+            lip_offset_ms=look.offset_ms,
+            quality=look.quality,
+            bytes=measured.bytes,
+        )
+        span.set("video.duration_s", facts.duration_s)
+        for name, value in facts.attributes.items():
+            span.set(name, value)
     return Result(facts=facts, files={"video": video, "poster": poster})
+
+
+def _look(context: Context, encoder: Encoder, task: Task, video: Path, spent: float) -> Look:
+    """The judge's sample; no figures where nobody asked or it can't be judged: the video is none the worse."""
+    if encoder.sampler is None:
+        return Look(None, None)
+    speech = task.job.fact("audio", AudioFacts).speech
+    portrait = np.load(task.inputs["portrait"], mmap_mode="r", allow_pickle=False)
+    try:
+        return encoder.sampler.look(video, portrait, encoder.share * spent, speech=speech)
+    except Unjudgeable as e:
+        context.log.warning("not_judged", reason=str(e))
+        return Look(None, None)
 
 
 def _sound(path: Path, channels: int) -> Sound:

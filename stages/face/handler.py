@@ -1,5 +1,6 @@
 """Decode, find, measure, frame: the work of stage `face`."""
 
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from stages.face.decode import decode_portrait
 from stages.face.frame import plan_frame
 from stages.face.mask import face_mask
 from stages.face.models import FaceModels, load_models
-from stages.face.quality import require_frame, require_usable, weaknesses
+from stages.face.quality import occlusion, require_frame, require_usable, weaknesses
 
 
 def load() -> Handler:
@@ -41,7 +42,7 @@ def _handle(models: FaceModels, context: Context, task: Task) -> Result:
         mesh = models.landmarks.locate(image, face)
         require_usable(mesh)
         undecided = len(faces) if params.face == "largest" else 1
-        for code, message in weaknesses(mesh, face.score, undecided):
+        for code, message in chain(weaknesses(mesh, face.score, undecided), occlusion(image, mesh)):
             context.warn(code, message)
         frame = plan_frame(
             width,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from shared.messages.codes import Code, Rejected
 from stages.face.landmarks import FaceMesh
+from stages.face.occlusion import mouth_is_occluded
 
 MIN_WIDTH = 32
 """Pixels of face width in the source: less does not hold a mouth."""
@@ -54,9 +55,16 @@ def weaknesses(mesh: FaceMesh, detection_score: float, face_count: int) -> Itera
     if width < LOW_WIDTH:
         yield Code.LOW_RESOLUTION, f"The face is only {width:.0f} pixels wide; the video will look soft."
     if abs(mesh.yaw) > STRONG_YAW:
-        yield Code.STRONG_POSE, "The face is turned far to the side; the mouth may look distorted."
+        yield Code.EXTREME_POSE, "The face is turned far to the side; the mouth may look distorted."
     if detection_score < LOW_SCORE or mesh.score < LOW_MESH_SCORE:
         yield Code.LOW_CONFIDENCE_FACE, "The face was found with little confidence; check the result."
+
+
+def occlusion(image: NDArray[np.uint8], mesh: FaceMesh) -> Iterator[tuple[Code, str]]:
+    """A warning where the mouth of `image` [H, W, 3] RGB can't be seen."""
+    if mouth_is_occluded(image, mesh):
+        message = "Something seems to stand before the mouth; the engine would move what it sees there."
+        yield Code.OCCLUDED_MOUTH, message
 
 
 def face_width(mesh: FaceMesh) -> float:

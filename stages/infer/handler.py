@@ -113,5 +113,5 @@ def _speech(task: Task, audio: AudioFacts) -> Speech:
         mel=mel,
         tracks=_read(task.inputs["tracks"], np.float32, (3, mel.shape[1])),
         duration_s=audio.duration_s,
-        silent=audio.silent,
+        silent=audio.silent or not audio.speech,
     )

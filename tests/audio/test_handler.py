@@ -99,7 +99,8 @@ def test_silence_is_a_warning(tmp_path: Path) -> None:
     )
     harness, _, facts = run(tmp_path, path)
     assert facts.silent
-    assert [code for code, _ in harness.warnings] == [Code.SILENT_AUDIO]
+    assert not facts.speech
+    assert [code for code, _ in harness.warnings] == [Code.SILENT_AUDIO, Code.NO_SPEECH]
 
 
 def test_antiphase_stereo_is_not_silent(tmp_path: Path) -> None:
@@ -108,7 +109,8 @@ def test_antiphase_stereo_is_not_silent(tmp_path: Path) -> None:
         tmp_path / "s", np.stack([voice, -voice]), 16_000, container="wav", codec="pcm_s16le", sample_format="s16"
     )
     harness, _, facts = run(tmp_path, path)
-    assert (facts.silent, harness.warnings) == (False, [])
+    assert not facts.silent
+    assert [code for code, _ in harness.warnings] == [Code.NO_SPEECH], "a tone is no voice"
 
 
 def test_longest_speech_an_operator_may_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_code_that_can_end_a_job_has_advice() -> None:
     warnings = {"NON_OPTIMAL_STEPS", "MULTIPLE_FACES", "LOW_CONFIDENCE_FACE", "STRONG_POSE", "LOW_RESOLUTION"}
-    warnings |= {"SILENT_AUDIO", "DURATION_CORRECTED"}
+    warnings |= {"OCCLUDED_MOUTH", "SILENT_AUDIO", "NO_SPEECH", "NOISY_AUDIO", "DURATION_CORRECTED"}
     assert set(ADVICE) == {code for code in Code if code not in warnings} - {Code.INTERNAL}
     assert advice("A_CODE_OF_TOMORROW") is None
 

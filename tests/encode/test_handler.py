@@ -31,7 +31,7 @@ def job(frames: int = FRAMES, channels: int = 2) -> RenderTask:
     infer = InferFacts(engine="puppet", width=WIDTH, height=HEIGHT, frames=frames, steps=25)
     task = RenderTask(job_id="j", request_id=str(uuid.uuid4()), request=request, submitted_ms=0)
     for stage, facts in (("audio", audio), ("infer", infer)):
-        task = task.with_product(stage, Product(attempt="a", facts=facts.model_dump(mode="json")))
+        task = task.with_product(stage, Product(attempt="a", facts=facts.model_dump(mode="json"), seconds=60.0))
     return task
 
 
@@ -57,10 +57,16 @@ def sound(folder: Path, channels: int = 2) -> Path:
     return path
 
 
+def inputs(folder: Path, channels: int = 2) -> dict[str, Path]:
+    portrait = folder / "image.npy"
+    np.save(portrait, np.full((HEIGHT, WIDTH, 3), 60, np.uint8))
+    return {"sound": sound(folder, channels), "portrait": portrait}
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_video_and_poster(tmp_path: Path, channels: int) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
-    result = load()(harness, Task(job=job(channels=channels), inputs={"sound": sound(tmp_path, channels)}))
+    result = load()(harness, Task(job=job(channels=channels), inputs=inputs(tmp_path, channels)))
     facts = result.facts
     assert isinstance(facts, EncodeFacts)
     assert (facts.width, facts.height, facts.fps, facts.frames) == (WIDTH, HEIGHT, 25, FRAMES)
@@ -84,13 +90,30 @@ def test_video_and_poster(tmp_path: Path, channels: int) -> None:
         "video.format": "mp4",
         "video.duration_s": facts.duration_s,
         "container.drift_ms": facts.container_drift_ms,
+        "audio.drift_ms": 10,
+        "render.quality": 0.0,
     }
+    assert (facts.lip_offset_ms, facts.quality) == (None, 0.0), "there is no face in it"
+
+
+@pytest.mark.parametrize("how", ["switched off", "no time"])
+def test_a_file_that_is_not_looked_at_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    task = Task(job=job(), inputs=inputs(tmp_path))
+    if how == "switched off":
+        monkeypatch.setenv("LIPSTAGE_LIP_CHECK", "0")
+    else:
+        monkeypatch.setenv("LIPSTAGE_LIP_CHECK", "1e-9")
+    harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
+    facts = load()(harness, task).facts
+    assert isinstance(facts, EncodeFacts)
+    assert (facts.lip_offset_ms, facts.quality, facts.audio_drift_ms) == (None, None, 10)
+    assert not {"lip.offset_ms", "render.quality"} & set(harness.spans[0].attributes)
 
 
 def test_a_missing_chunk_is_found(tmp_path: Path) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")[:-1]})
     with pytest.raises(ValueError, match=r"60 frames .* were announced, 50 came"):
-        load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+        load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
 
 
 def test_a_cut_chunk_is_found(tmp_path: Path) -> None:
@@ -98,7 +121,7 @@ def test_a_cut_chunk_is_found(tmp_path: Path) -> None:
     paths[1].write_bytes(paths[1].read_bytes()[:-7])
     harness = StageHarness(tmp_path / "scratch", {"frames": paths})
     with pytest.raises(ValueError, match="no whole number"):
-        load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+        load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
 
 
 def test_chunks_are_asked_for_one_by_one(tmp_path: Path) -> None:
@@ -113,14 +136,14 @@ def test_chunks_are_asked_for_one_by_one(tmp_path: Path) -> None:
                 path.unlink()
 
     harness = Lazy(tmp_path / "scratch")
-    load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+    load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
     assert len(harness.progressed) == 3
 
 
 def test_cancel(tmp_path: Path) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")}, cancel_after=1)
     with pytest.raises(Cancelled):
-        load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+        load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
     assert harness.progressed[-1] == (50, 60)
 
 
@@ -128,7 +151,7 @@ def test_settings_reach_x264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LIPSTAGE_X264_THREADS", "1")
     monkeypatch.setenv("LIPSTAGE_X264_PRESET", "ultrafast")
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
-    result = load()(harness, Task(job=job(), inputs={"sound": sound(tmp_path)}))
+    result = load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
     data = result.files["video"].read_bytes()
     assert b" threads=1 " in data
     assert b" cabac=0 " in data

@@ -104,7 +104,7 @@ def test_face_at_the_edge() -> None:
         (mesh(), 0.9, 1, []),
         (mesh(), 0.9, 3, [Code.MULTIPLE_FACES]),
         (mesh(width=50), 0.9, 1, [Code.LOW_RESOLUTION]),
-        (mesh(yaw=-0.7), 0.9, 1, [Code.STRONG_POSE]),
+        (mesh(yaw=-0.7), 0.9, 1, [Code.EXTREME_POSE]),
         (mesh(), 0.55, 1, [Code.LOW_CONFIDENCE_FACE]),
         (mesh(score=0.2), 0.9, 1, [Code.LOW_CONFIDENCE_FACE]),
     ],

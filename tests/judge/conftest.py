@@ -14,7 +14,7 @@ import stages.audio.handler
 import stages.encode.handler
 import stages.face.handler
 import stages.infer.handler
-from shared.messages.facts import InferFacts
+from shared.messages.facts import EncodeFacts, InferFacts
 from shared.messages.task import Product
 from shared.slot.api import Result, Task
 from shared.slot.testing import StageHarness
@@ -37,6 +37,9 @@ class Film:
     """I420 [n, height * 3 / 2, width]."""
     sound: NDArray[np.float32]
     """[n, channels] at 48 kHz."""
+    portrait: NDArray[np.uint8]
+    """[height, width, 3] as it was animated."""
+    facts: EncodeFacts
 
     def again(self, path: Path, frames: NDArray[np.uint8] | None = None, late_s: float = 0.0) -> Path:
         """Encode other frames, or the sound so much later (or earlier), as the encode stage does."""
@@ -72,7 +75,8 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
         def stage(name: str, inputs: dict[str, Path], **sequences: list[Path]) -> tuple[Result, StageHarness]:
             context = StageHarness(scratch / name, sequences)
             result = handlers[name](context, Task(render_job(products, **fields), inputs))
-            products[name] = Product(attempt="1", facts=result.facts.model_dump(mode="json"))
+            # Long enough that no file goes without its look on a busy machine.
+            products[name] = Product(attempt="1", facts=result.facts.model_dump(mode="json"), seconds=60.0)
             return result, context
 
         audio, _ = stage("audio", {"speech": speech})
@@ -82,7 +86,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
         face, _ = stage("face", {"portrait": PORTRAIT})
         infer, context = stage("infer", {**audio.files, **face.files})
         chunks = [path for path, _ in context.shipped["frames"]]
-        encode, _ = stage("encode", {"sound": audio.files["sound"]}, frames=chunks)
+        encode, _ = stage("encode", {"sound": audio.files["sound"], "portrait": face.files["image"]}, frames=chunks)
         facts = InferFacts.model_validate(infer.facts.model_dump())
         frames = np.concatenate([np.fromfile(path, np.uint8) for path in chunks])
         channels = audio.facts.sound_channels  # type: ignore[attr-defined]
@@ -90,6 +94,8 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
             encode.files["video"],
             frames.reshape(-1, facts.height * 3 // 2, facts.width),
             np.fromfile(audio.files["sound"], "<f4").reshape(-1, channels),
+            np.load(face.files["image"]),
+            EncodeFacts.model_validate(encode.facts.model_dump()),
         )
 
     return run

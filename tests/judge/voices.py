@@ -26,6 +26,19 @@ ARPABET = {
     "j": "Y", "k": "K", "ɡ": "G", "ŋ": "NG", "h": "HH", "ʔ": "HH",
 }  # fmt: skip
 
+# The nearest sound of English, by the base letter of what the table above lacks: other languages' sounds.
+NEAREST = {
+    **dict.fromkeys("aɑɒ", "AA"), **dict.fromkeys("ɐəʌɜɤ", "AH"), **dict.fromkeys("æ", "AE"),
+    **dict.fromkeys("eɛøœ", "EH"), **dict.fromkeys("oɔ", "AO"), **dict.fromkeys("iyʏ", "IY"),
+    **dict.fromkeys("ɪɨᵻɯ", "IH"), **dict.fromkeys("uʉ", "UW"), **dict.fromkeys("ʊɵ", "UH"), "ɚ": "ER",
+    "p": "P", "b": "B", "m": "M", "f": "F", **dict.fromkeys("vʋβ", "V"), **dict.fromkeys("wɥ", "W"),
+    **dict.fromkeys("ʃɕʂ", "SH"), **dict.fromkeys("ʒʑʐ", "ZH"), "s": "S", "z": "Z", "θ": "TH", "ð": "DH",
+    **dict.fromkeys("rɹɾʁʀɽɻ", "R"), **dict.fromkeys("tʈc", "T"), **dict.fromkeys("dɖɟ", "D"),
+    **dict.fromkeys("nɲɳ", "N"), **dict.fromkeys("lɭʎɫ", "L"), "j": "Y", **dict.fromkeys("kqxχ", "K"),
+    **dict.fromkeys("ɡgɣ", "G"), "ŋ": "NG", **dict.fromkeys("hɦʔ", "HH"),
+}  # fmt: skip
+_VOWELS = {"AA", "AH", "AE", "EH", "AO", "IY", "IH", "UW", "UH", "ER"}
+
 
 class _Id(ctypes.Union):
     _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
@@ -59,7 +72,7 @@ class Spoken:
 
 
 def say(text: str, voice: str, path: Path) -> Spoken:
-    """Speak American English into a WAV file. Raises KeyError for a sound that the table lacks."""
+    """Speak into a WAV file; ``voice`` names language and variant (``en-us+f2``, ``cmn``)."""
     library, rate = _library()
     samples, events = bytearray(), []
 
@@ -93,13 +106,18 @@ def say(text: str, voice: str, path: Path) -> Spoken:
 
 
 def _phones(name: str, start: float, end: float) -> list[Phone]:
-    """One sound, or a vowel with an r after it that espeak-ng writes as one."""
+    """One event of espeak-ng: one sound, or several vowels and glides that it writes as one."""
     if not name or start >= end:
         return []
     if name in ARPABET:
         return [Phone(ARPABET[name], start, end)]
-    middle = (start + end) / 2
-    return [Phone(ARPABET[name[:-1]], start, middle), Phone(ARPABET[name[-1]], middle, end)]
+    letters = [NEAREST[letter] for letter in name if letter in NEAREST]
+    if not any(letter in _VOWELS for letter in letters):
+        # An affricate or an aspirated stop: its first letter is what the lips do, but ts and tɕ end as a hiss.
+        hisses = [letter for letter in letters if letter in ("S", "SH")]
+        letters = hisses[:1] or letters[:1]
+    length = (end - start) / max(len(letters), 1)
+    return [Phone(name, start + n * length, start + (n + 1) * length) for n, name in enumerate(letters)]
 
 
 @cache

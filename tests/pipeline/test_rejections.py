@@ -217,8 +217,8 @@ def test_a_key_that_differs_from_the_id_ends_neither_job(client: Client, portrai
 def test_silence_is_rendered_with_a_warning(client: Client, portrait: str) -> None:
     job = client.submit(portrait, client.upload(tone(0.6)))
     end = client.done(job)
-    assert [w["code"] for w in end.body["warnings"]] == ["SILENT_AUDIO"]
-    assert [e.body["code"] for e in client.events[job] if e.type == "warning"] == ["SILENT_AUDIO"]
+    assert [w["code"] for w in end.body["warnings"]] == ["SILENT_AUDIO", "NO_SPEECH"]
+    assert [e.body["code"] for e in client.events[job] if e.type == "warning"] == ["SILENT_AUDIO", "NO_SPEECH"]
 
 
 @pytest.fixture

@@ -167,6 +167,16 @@ def test_the_file_is_what_was_ordered(rendered: Rendered) -> None:
     assert abs(rendered.end.body["container_drift_ms"]) <= 40
 
 
+def test_event_and_summary_span_say_the_same_of_the_file(client: Client, rendered: Rendered) -> None:
+    told = rendered.end.body
+    (summary,) = (s for s in client.spans(rendered.job, "render") if s["name"] == "render")
+    found = summary["attributes"]
+    assert found["audio.drift_ms"] == told["audio_drift_ms"]
+    assert found.get("render.quality") == told.get("quality")
+    assert ("lip.offset_ms" in found) == ("lip_offset_ms" in told)
+    assert told["audio_drift_ms"] >= round(abs(told["container_drift_ms"]))
+
+
 def test_frames_are_gone_and_the_final_artifacts_are_single(client: Client, rendered: Rendered) -> None:
     client.spans(rendered.job, "process render.encode")  # It ends after the sweep.
     keys = client.keys(f"jobs/default/{rendered.job}/")

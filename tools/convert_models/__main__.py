@@ -17,6 +17,7 @@ from tools.convert_models.sources import Source, fetch, verified
 from tools.convert_models.viseme_model import Parameters, convert_visemes
 
 _REPOSITORY = Path(__file__).parents[2]
+_AUDIO_WEIGHTS = Path("stages/audio/weights")
 _FACE_WEIGHTS = Path("stages/face/weights")
 _JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
@@ -26,6 +27,9 @@ _HEAD_SHA256 = "d1ec7277c85a2c224e6b7ee7f3904589bd5b54ecb06f437b3c5285e7959f6c78
 
 def convert_all(downloads: Path, root: Path) -> list[Path]:
     """Convert every model below `root`; returns the folders written."""
+    (root / _AUDIO_WEIGHTS).mkdir(parents=True, exist_ok=True)
+    # As it was published: nothing to convert.
+    (root / _AUDIO_WEIGHTS / "speech_activity.onnx").write_bytes(fetch(sources.SPEECH_ACTIVITY, downloads))
     for source, convert, name in (
         (sources.FACE_SHORT, convert_detector, "face_short.onnx"),
         (sources.FACE_FULL, convert_detector, "face_full.onnx"),
@@ -40,7 +44,7 @@ def convert_all(downloads: Path, root: Path) -> list[Path]:
     convert_landmarks(
         manifest, fetch(source, downloads), root / _JUDGE_WEIGHTS / "landmarks_68.onnx", **_metadata(source)
     )
-    return [root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS, root / _JUDGE_WEIGHTS]
+    return [root / _AUDIO_WEIGHTS, root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS, root / _JUDGE_WEIGHTS]
 
 
 def viseme_head() -> Parameters:

@@ -80,6 +80,13 @@ LANDMARKS_68 = Source(
     licence=_FACE_API_LICENCE,
     index="npm",
 )
+SPEECH_ACTIVITY = Source(
+    package="silero-vad",
+    version="6.2.3",
+    member="silero_vad/data/silero_vad_16k_sequence.onnx",
+    sha256="9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85",
+    licence="MIT (Silero)",
+)
 
 
 class DigestMismatch(Exception):

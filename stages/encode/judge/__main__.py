@@ -77,6 +77,8 @@ def _text(path: Path) -> str:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 

@@ -42,22 +42,31 @@ def cut(picture: Picture, square: Square, side: int) -> NDArray[np.float32]:
     columns, rows = (high - low) // block
     if columns < 1 or rows < 1:
         return np.zeros((side, side, 3), np.float32)
-    part = picture[low[1] : low[1] + rows * block, low[0] : low[0] + columns * block]
-    if block > 1:
-        part = part.reshape(rows, block, columns, block, 3).mean(axis=(1, 3), dtype=np.float32)
+    pixels = picture[low[1] : low[1] + rows * block, low[0] : low[0] + columns * block]
+    part = pixels if block == 1 else _block_means(pixels, block)
     centres = (np.arange(side) + 0.5) / side
     unit = np.stack(np.meshgrid(centres, centres), axis=-1)
     return _bilinear(np.pad(part, ((1, 1), (1, 1), (0, 0))), (square.points(unit) - low) / block + 0.5)
 
 
+def _block_means(part: NDArray[np.uint8], block: int) -> NDArray[np.float32]:
+    """Means of whole blocks [rows * block, columns * block, 3]; sums of strided views: numpy's mean over two axes of
+    five took nine times as long."""
+    total = np.zeros((part.shape[0] // block, part.shape[1] // block, 3), np.float32)
+    for y in range(block):
+        for x in range(block):
+            total += part[y::block, x::block]
+    return np.asarray(total / (block * block), np.float32)
+
+
 def _bilinear(bordered: NDArray[np.generic], at: NDArray[np.float64]) -> NDArray[np.float32]:
     """Samples at [..., 2] (x, y in pixel centres); the border of one black pixel stands for everything outside."""
-    limit = np.array(bordered.shape[1::-1]) - 1
-    at = np.clip(at, 0, limit - 1e-6)
-    whole = at.astype(int)
+    height, width = bordered.shape[:2]
+    at = np.clip(at, 0, np.array((width, height)) - 1 - 1e-6)
+    whole = at.astype(np.intp)
     share = (at - whole).astype(np.float32)
-    x, y = whole[..., 0], whole[..., 1]
     right, down = share[..., :1], share[..., 1:]
-    top = bordered[y, x] * (1 - right) + bordered[y, x + 1] * right
-    bottom = bordered[y + 1, x] * (1 - right) + bordered[y + 1, x + 1] * right
+    pixels, first = bordered.reshape(height * width, -1), whole[..., 1] * width + whole[..., 0]
+    top = pixels.take(first, axis=0) * (1 - right) + pixels.take(first + 1, axis=0) * right
+    bottom = pixels.take(first + width, axis=0) * (1 - right) + pixels.take(first + width + 1, axis=0) * right
     return np.asarray(top * (1 - down) + bottom * down, np.float32)

@@ -9,9 +9,12 @@ import av
 import av.error
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from stages.encode.judge.crop import Picture
 from stages.encode.judge.errors import Unjudgeable
+from stages.encode.judge.reference import Span
 
 _USUAL_RATE = 25
 
@@ -47,7 +50,34 @@ def frames(path: Path) -> Iterator[Frame]:
         video = file.streams.video[0]
         video.thread_type = "AUTO"
         half = 0.5 / float(video.average_rate or _USUAL_RATE)
-        start = zero(file)
+        start, to_rgb = zero(file), VideoReformatter()
         for frame in file.decode(video):
             if frame.time is not None:
-                yield Frame(frame.time - start + half, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+                yield Frame(frame.time - start + half, _rgb(frame, to_rgb))
+
+
+def excerpt(path: Path, span: Span, every: int) -> Iterator[Frame]:
+    """Every so many-th frame shown within ``span``, counted from the file's zero; only what they need is decoded.
+
+    Raises Unjudgeable.
+    """
+    with opened(path) as file:
+        if not file.streams.video:
+            raise Unjudgeable(f"{path} has no video track")
+        video = file.streams.video[0]
+        rate = float(video.average_rate or _USUAL_RATE)
+        start, to_rgb = zero(file), VideoReformatter()
+        file.seek(round((span.start + start) * av.time_base))  # the key frame before
+        for frame in file.decode(video):
+            if frame.time is None:
+                continue
+            time = frame.time - start + 0.5 / rate
+            if time >= span.end:
+                break
+            if time >= span.start and int(time * rate) % every == 0:
+                yield Frame(time, _rgb(frame, to_rgb))
+
+
+def _rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
+    """One reformatter for all frames: each frame's own would set the scaler up anew, a millisecond a frame."""
+    return np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from stages.encode.judge.lips import Readings
 from stages.encode.judge.reference import Reference, Span, within
 
-_LOW, _HIGH = 0.05, 0.95
 _CLOSED_SHARE = 0.25
 """Closed: below a quarter of the way from the 5 % to the 95 % quantile of the openings. Relative to the video, for no
 portrait is known with its mouth closed; so a mouth that never closes passes for one that does."""
 _TOLERANCE_S = 0.04
 _TRIM_S = 0.08
-_MOVES = 0.02
+MOVES = 0.02
 """Range of openings, in distances of the eyes, below which the mouth does not move."""
 
 
@@ -48,9 +47,9 @@ class Mouth:
 def measure(readings: Readings, reference: Reference) -> Mouth:
     """Compare the readings with the moments that the reference names."""
     times, opening = readings.times, readings.opening
-    low, high = np.quantile(opening, [_LOW, _HIGH])
+    low, high = readings.quantiles
     closures = reference.closures
-    moves = bool(high - low >= _MOVES)
+    moves = bool(high - low >= MOVES)
     if not moves:
         return Mouth(float(high - low), None if closures is None else len(closures), None, None, None, None, None)
     closed = opening < low + _CLOSED_SHARE * (high - low)

@@ -55,6 +55,8 @@ class Reference:
 
 
 MIN_SILENCE_S = 0.24
+MIN_SPEECH_S = 1.0
+"""With less there is nothing to be in sync with."""
 
 
 def within(times: Track, spans: Sequence[Span], trim: float = 0.0) -> NDArray[np.bool_]:

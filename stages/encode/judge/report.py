@@ -1,23 +1,26 @@
 """One video judged: all figures, in the form that ``--json`` prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.encode.check import measure as measure_container
-from stages.encode.judge import mouth, sound, sync
+from stages.encode.judge import energy, mouth, quality, sound, sync
+from stages.encode.judge.crop import Square
 from stages.encode.judge.errors import Unjudgeable
-from stages.encode.judge.faces import Faces
+from stages.encode.judge.faces import LOOK_EVERY, Faces
 from stages.encode.judge.footage import Frame, frames
 from stages.encode.judge.identity import Identity, IdentityMeter, load_portrait
+from stages.encode.judge.likeness import Likeness
 from stages.encode.judge.lips import LipReader, Readings
 from stages.encode.judge.mouth import Mouth
-from stages.encode.judge.reference import Reference
+from stages.encode.judge.quality import Quality
+from stages.encode.judge.reference import MIN_SPEECH_S, Reference, Track
 from stages.encode.judge.sync import Sync
-
-MIN_SPEECH_S = 1.0
-"""With less there is nothing to be in sync with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Report:
     mouth: Mouth
     faces_found: float
     identity: Identity | None
+    quality: Quality
     sound_late_ms: float | None
     container: dict[str, Any]
 
@@ -55,8 +59,14 @@ class Report:
             "silence_closed": self.mouth.silence_closed,
             "vowel_ratio": self.mouth.vowel_ratio,
             "jitter": self.mouth.jitter,
+            "quality": self.quality.render,
             "identity": None if self.identity is None else asdict(self.identity),
             "container": {**self.container, "sound_late_ms": late},
+            "per_frame": {
+                "time_s": self.readings.times.tolist(),
+                "opening": self.readings.opening.tolist(),
+                "quality": self.quality.frames.tolist(),
+            },
         }
 
 
@@ -65,10 +75,16 @@ def judge(video: Path, speech: sound.Sound, reference: Reference, portrait: Path
 
     Reads the file twice or, with a portrait, three times, and keeps no frames. Raises Unjudgeable.
     """
-    path = Faces().follow(frames(video))
+    faces = Faces()
+    path = faces.follow(frames(video))
     readings = LipReader().read(frames(video), path.squares).until(reference.duration)
     if len(readings.times) < 3:
         raise Unjudgeable("less than three frames lie within the speech")
+    heard = _heard(video)
+    likeness = np.ones(len(readings.times))
+    identity = None
+    if portrait:
+        identity, likeness = _compared(portrait, faces, readings, path.squares, frames(video))
     enough = reference.speech_s >= MIN_SPEECH_S
     return Report(
         reference=reference,
@@ -76,25 +92,40 @@ def judge(video: Path, speech: sound.Sound, reference: Reference, portrait: Path
         sync=sync.measure(readings, reference) if enough else sync.NOTHING,
         mouth=mouth.measure(readings, reference),
         faces_found=path.found,
-        identity=_identity(portrait, readings, frames(video)) if portrait else None,
-        sound_late_ms=_lateness(video, speech),
+        identity=identity,
+        quality=quality.measure(
+            readings, likeness, energy.expected(heard) if heard is not None else None, found=path.found
+        ),
+        sound_late_ms=None if heard is None else sound.lateness_ms(heard, speech),
         container=_container(video),
     )
 
 
-def _identity(portrait: Path, readings: Readings, film: Iterator[Frame]) -> Identity | None:
+def _compared(
+    portrait: Path, faces: Faces, readings: Readings, squares: Sequence[Square], film: Iterator[Frame]
+) -> tuple[Identity | None, Track]:
+    """What is left of the portrait around the face, and [n] in it; the latter by every fifth frame."""
     meter: IdentityMeter | None = None
-    for frame in film:
+    likeness: Likeness | None = None
+    found: list[float] = []
+    pairs = islice(zip(film, squares, strict=False), len(readings.times))
+    for number, (frame, square) in enumerate(pairs):
         if meter is None:
             height, width = frame.picture.shape[:2]
-            meter = IdentityMeter(load_portrait(portrait, width, height), readings.points)
+            picture = load_portrait(portrait, width, height)
+            meter = IdentityMeter(picture, readings.points)
+            face = faces.find(picture)
+            likeness = Likeness(picture, face) if face else None
         meter.add(frame.picture)
-    return meter.result() if meter else None
+        if number % LOOK_EVERY == 0 and likeness is not None:
+            found += [likeness.of(frame.picture, square)] * LOOK_EVERY
+    known = np.array(found[: len(readings.times)]) if found else np.ones(len(readings.times))
+    return meter.result() if meter else None, known
 
 
-def _lateness(video: Path, speech: sound.Sound) -> float | None:
+def _heard(video: Path) -> sound.Sound | None:
     try:
-        return sound.lateness_ms(sound.load(video), speech)
+        return sound.load(video)
     except Unjudgeable:
         return None  # silent films have no sound that could be late
 

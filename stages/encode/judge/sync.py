@@ -10,7 +10,7 @@ from stages.encode.judge.reference import RATE, Reference, Track
 FARTHEST_S = 0.4
 STEP_S = 0.01
 _SHIFTS: Track = np.linspace(-FARTHEST_S, FARTHEST_S, 2 * round(FARTHEST_S / STEP_S) + 1)
-_LOCKED = 0.4
+LOCKED = 0.4
 """Below this correlation the place of its maximum means nothing: shuffled speech of ten seconds reaches 0.31."""
 _SHOWN_S = 0.04
 """A reading stands for the time that a frame is shown."""
@@ -46,11 +46,21 @@ def measure(readings: Readings, reference: Reference) -> Sync:
     turned = (readings.times + reference.duration / 3) % reference.duration
     return Sync(
         r=r,
-        r_unshifted=_correlation(readings.opening, expected.at(readings.times)),
-        r_control=_correlation(readings.opening, expected.at(turned)),
+        r_unshifted=correlation(readings.opening, expected.at(readings.times)),
+        r_control=correlation(readings.opening, expected.at(turned)),
         offset_ms=offset,
         drift_ms_per_10s=_drift(readings, expected),
     )
+
+
+def best(readings: Readings, reference: Reference, locked: float = LOCKED) -> tuple[float | None, float | None]:
+    """Correlation and offset (ms, positive: the video is late) at the best shift; no offset below ``locked``."""
+    return _best(readings.times, readings.opening, _Expected(reference.opening), locked)
+
+
+def shown(reference: Reference, times: Track) -> Track:
+    """The expected opening as frames at ``times`` [n] would show it."""
+    return _Expected(reference.opening).at(times)
 
 
 class _Expected:
@@ -67,7 +77,8 @@ class _Expected:
         return np.asarray((late - early) / _SHOWN_S, np.float64)
 
 
-def _correlation(a: Track, b: Track) -> float | None:
+def correlation(a: Track, b: Track) -> float | None:
+    """Of two tracks [n]; None where one of them does not change."""
     if len(a) < 2 or min(a.std(), b.std()) < _MIN_STD:
         return None
     return float(np.corrcoef(a, b)[0, 1])
@@ -81,19 +92,21 @@ def curve(readings: Readings, reference: Reference) -> tuple[Track, Track]:
 def _curve(times: Track, opening: Track, expected: _Expected) -> Track:
     def at(shift: float) -> float:
         there = (times >= shift) & (times <= shift + expected.duration)  # a frame beyond the speech has no answer
-        r = _correlation(opening[there], expected.at(times[there] - shift))
+        r = correlation(opening[there], expected.at(times[there] - shift))
         return -1.0 if r is None else r
 
     return np.array([at(shift) for shift in _SHIFTS.tolist()])
 
 
-def _best(times: Track, opening: Track, expected: _Expected) -> tuple[float | None, float | None]:
+def _best(
+    times: Track, opening: Track, expected: _Expected, locked: float = LOCKED
+) -> tuple[float | None, float | None]:
     """The best correlation and its offset in milliseconds, refined by a parabola."""
     curve = _curve(times, opening, expected)
     best = int(curve.argmax())
     if curve[best] <= -1.0:
         return None, None
-    if curve[best] < _LOCKED:
+    if curve[best] < locked:
         return float(curve[best]), None
     offset = float(_SHIFTS[best])
     if 0 < best < len(curve) - 1:

@@ -1,0 +1,71 @@
+"""Where somebody speaks, by Silero VAD 6.2 (MIT), and how far the speech stands above the rest."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from shared.slot.weights import read_weights
+
+WEIGHTS = Path(__file__).with_name("weights")
+RATE = 16_000
+STEP = 512
+"""Samples that one probability stands for: 32 ms."""
+_CONTEXT = 64
+_STATE = (1, 1, 128)
+_STEPS_AT_ONCE = 1000
+_SPEAKS = 0.5
+_FEWEST = 4
+"""Steps, 0.13 s: the shortest word of 459 recordings has so many; beeps reached none, music two."""
+_HOPS = 100
+"""Levels a second."""
+_NOISE_SHARE = 0.1
+NOISY_DB = 11.0
+"""White noise mixed in at 10 dB is under it, at 15 dB above; so are two of 458 clean recordings."""
+
+Array = NDArray[np.float32]
+
+
+class SpeechActivity:
+    """The network over `speech_activity.onnx`: any language, whispering and singing count."""
+
+    def __init__(self) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(
+            read_weights(WEIGHTS, "speech_activity.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def probabilities(self, pcm: Array) -> Array:
+        """Probability of speech in each 32 ms of float32 [n] at 16 kHz mono: [ceil(n / 512)]."""
+        count = -(-len(pcm) // STEP)
+        padded = np.pad(pcm, (_CONTEXT, count * STEP - len(pcm)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + STEP)[::STEP]
+        found = []
+        state = {name: np.zeros(_STATE, np.float32) for name in ("h", "c")}
+        for start in range(0, count, _STEPS_AT_ONCE):
+            part = np.ascontiguousarray(windows[start : start + _STEPS_AT_ONCE])
+            speech, state["h"], state["c"] = self._session.run(["speech_probs", "hn", "cn"], {"input": part, **state})
+            found.append(speech)
+        return np.concatenate(found)
+
+
+def has_speech(probabilities: Array) -> bool:
+    """Whether anybody speaks or sings in it."""
+    return int(np.count_nonzero(probabilities > _SPEAKS)) >= _FEWEST
+
+
+def signal_to_noise_db(level_dbfs: Array, probabilities: Array) -> float:
+    """Mean power of the speech over that of the quietest tenth of the recording, decibels.
+
+    level_dbfs: as `loudness.rms_dbfs` gives it. Of white noise and of other voices mixed in at 0 to 15 dB it is right
+    within 1.2 dB for the one, 2.4 for the other.
+    """
+    power = 10 ** (level_dbfs.astype(np.float64) / 10)
+    middles = (np.arange(len(probabilities)) + 0.5) * STEP / RATE * _HOPS
+    speaks = np.interp(np.arange(len(power)), middles, probabilities) > _SPEAKS
+    if not speaks.any():
+        return 0.0
+    noise = max(float(np.quantile(power, _NOISE_SHARE)), 1e-10)
+    return float(10 * np.log10(max(float(power[speaks].mean()) - noise, 1e-10) / noise))

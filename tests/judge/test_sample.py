@@ -1,0 +1,124 @@
+"""The encode stage's look at its finished file: told offsets are told, and what can't be told is absent."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.encode.judge import energy, sound
+from stages.encode.judge.footage import excerpt, frames
+from stages.encode.judge.reference import Reference, Span
+from stages.encode.judge.sample import Look, Sampler, stretches
+from tests.judge.conftest import SPEECH, Film, Render
+
+WITHIN_MS = 25
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return Sampler()
+
+
+def look(sampler: Sampler, film: Film, path: Path, *, speech: bool = True) -> Look:
+    return sampler.look(path, film.portrait, 1000.0, speech=speech)
+
+
+def test_the_stage_tells_what_it_saw(sample: Film) -> None:
+    assert sample.facts.lip_offset_ms == pytest.approx(0, abs=40)
+    assert sample.facts.quality is not None and sample.facts.quality > 0.9
+    assert sample.facts.audio_drift_ms == round(max(abs(sample.facts.lip_offset_ms or 0), 10))
+
+
+@pytest.mark.parametrize("late_ms", [-200, -80, 80, 200])
+def test_shifted_sound_is_told(sampler: Sampler, sample: Film, tmp_path: Path, late_ms: int) -> None:
+    """Sound that comes later makes the video early."""
+    found = look(sampler, sample, sample.again(tmp_path / "v.mp4", late_s=late_ms / 1000))
+    assert found.offset_ms is not None and sample.facts.lip_offset_ms is not None
+    assert found.offset_ms - sample.facts.lip_offset_ms == pytest.approx(-late_ms, abs=WITHIN_MS)
+
+
+def other_sound(film: Film, wave: NDArray[np.float64]) -> Film:
+    """Another recording, [n] at 48 kHz, under the same frames."""
+    return Film(film.path, film.frames, wave.astype(np.float32)[:, None], film.portrait, film.facts)
+
+
+def music(seconds: float) -> NDArray[np.float64]:
+    """Chords of three decaying tones, four a second."""
+    t = np.arange(int(0.25 * 48_000)) / 48_000
+    rng = np.random.default_rng(0)
+    chords = [
+        sum(np.sin(2 * np.pi * hertz * t) for hertz in rng.choice([262, 330, 392, 440, 523, 587], 3)) * np.exp(-4 * t)
+        for _ in range(int(seconds * 4))
+    ]
+    return 0.1 * np.concatenate(chords)
+
+
+def shuffled(film: Film) -> NDArray[np.float64]:
+    pieces = np.array_split(film.sound[:, 0], 20)
+    return np.concatenate([pieces[i] for i in np.random.default_rng(0).permutation(20)])
+
+
+def test_quality_ranks(sampler: Sampler, sample: Film, tmp_path: Path) -> None:
+    """In sync, then out of it, then a mouth that never moves, then a face that is hardly one."""
+    still = np.repeat(sample.frames[:1], len(sample.frames), axis=0)
+    blurred = np.stack([cv2.GaussianBlur(frame[:512], (0, 0), 2.0) for frame in sample.frames])
+    films = {
+        "as rendered": sample.path,
+        "shuffled": other_sound(sample, shuffled(sample)).again(tmp_path / "shuffled.mp4"),
+        "frozen": sample.again(tmp_path / "frozen.mp4", still),
+        "blurred": sample.again(tmp_path / "blurred.mp4", np.concatenate([blurred, sample.frames[:, 512:]], axis=1)),
+    }
+    found = {name: look(sampler, sample, path) for name, path in films.items()}
+    rated = [found[name].quality or 0.0 for name in films]
+    assert rated == sorted(rated, reverse=True) and len(set(rated)) == len(rated), found
+    assert rated[0] > 0.9 and rated[1] < 0.6 and rated[2] <= 0.25 and rated[3] < 0.15
+    assert [found[name].offset_ms for name in ("shuffled", "frozen")] == [None, None]
+
+
+def test_music_has_no_offset(sampler: Sampler, sample: Film, tmp_path: Path) -> None:
+    film = other_sound(sample, music(10))
+    path = film.again(tmp_path / "v.mp4")
+    assert look(sampler, film, path).offset_ms is None
+    told = look(sampler, film, path, speech=False)
+    assert told.offset_ms is None
+    assert told.quality is not None and told.quality > 0.9, "nobody speaks: only the picture counts"
+
+
+def test_silence_and_short_films_have_no_offset(sampler: Sampler, sample: Film, tmp_path: Path) -> None:
+    silent = other_sound(sample, np.zeros(480_000))
+    assert look(sampler, silent, silent.again(tmp_path / "silent.mp4")).offset_ms is None
+    short = Film(sample.path, sample.frames[:40], sample.sound[: 40 * 1920], sample.portrait, sample.facts)
+    assert look(sampler, short, short.again(tmp_path / "short.mp4")).offset_ms is None
+
+
+def test_the_same_file_gives_the_same(sampler: Sampler, sample: Film) -> None:
+    assert look(sampler, sample, sample.path) == look(sampler, sample, sample.path)
+
+
+def test_no_time_no_figures(sampler: Sampler, sample: Film) -> None:
+    assert sampler.look(sample.path, sample.portrait, 0.0, speech=True) == Look(None, None)
+
+
+def test_stretches_are_spread_over_where_speech_changes() -> None:
+    opening = np.zeros(60 * 100)
+    opening[1000:1100] = opening[4900:4930] = 1.0
+    found = stretches(Reference("energy", opening, (), None, ()))
+    assert len(found) == 10
+    assert found[0] == Span(10.0, 12.0), "what changes most comes first"
+    assert len({int(span.start // 6) for span in found}) == 10, "one of each tenth"
+    assert stretches(Reference("energy", opening[:300], (), None, ())) == [Span(0.0, 3.0)]
+
+
+def test_excerpt_is_what_the_whole_shows(sample: Film) -> None:
+    whole = {round(frame.time, 3): frame.picture for frame in frames(sample.path)}
+    part = list(excerpt(sample.path, Span(3.0, 5.0), 3))
+    assert len(part) == 17 and all(3.0 <= frame.time < 5.0 for frame in part)
+    assert all((whole[round(frame.time, 3)] == frame.picture).all() for frame in part)
+
+
+def test_the_sample_agrees_with_the_whole(sampler: Sampler, render: Render, sample: Film) -> None:
+    reference = energy.expected(sound.load(SPEECH))
+    assert reference.duration > 10
+    assert sample.facts.lip_offset_ms == pytest.approx(6, abs=WITHIN_MS)

@@ -1,0 +1,46 @@
+"""What a finished job adds up to: drifts and quality in the done event and on the summary span."""
+
+import pytest
+
+from shared.messages import outcome
+from shared.messages.facts import AudioFacts, EncodeFacts
+from shared.messages.refs import ArtifactRef
+from shared.messages.request import RenderRequest
+from shared.messages.task import Product, RenderTask
+
+REF = ArtifactRef(bucket="artifacts", key="default/v.mp4", sha256="0" * 64, size=1)
+
+
+def task(**figures: float | None) -> RenderTask:
+    request = RenderRequest.model_validate({"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}})
+    audio = AudioFacts(codec="flac", sample_rate=16_000, channels=1, duration_s=2.0, sound_channels=1)
+    encode = EncodeFacts.model_validate(
+        {"duration_s": 2.0, "width": 8, "height": 8, "fps": 25, "frames": 50, "bytes": 1, **figures}
+    )
+    products = {
+        name: Product(attempt="1", facts=facts.model_dump(mode="json"))
+        for name, facts in (("audio", audio), ("encode", encode))
+    }
+    return RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, products=products)
+
+
+@pytest.mark.parametrize(
+    ("container", "lips", "drift"),
+    [(10.4, None, 10), (-10.6, None, 11), (10.4, -80.6, 81), (-120.0, 30.0, 120), (0.0, 0.0, 0)],
+)
+def test_the_largest_known_drift(container: float, lips: float | None, drift: int) -> None:
+    found = task(container_drift_ms=container, lip_offset_ms=lips, quality=0.5)
+    done = outcome.done(found, {"video": REF, "poster": REF}, now_ms=1, attempt=1, trace_id=None)
+    assert (done.container_drift_ms, done.lip_offset_ms, done.audio_drift_ms) == (container, lips, drift)
+    attributes = outcome.summary_attributes(found)
+    assert attributes["audio.drift_ms"] == drift and isinstance(attributes["audio.drift_ms"], int)
+    assert attributes.get("lip.offset_ms") == lips
+    assert (done.quality, attributes["render.quality"]) == (0.5, 0.5)
+
+
+def test_what_was_not_measured_is_absent() -> None:
+    found = task(container_drift_ms=3.0)
+    attributes = outcome.summary_attributes(found)
+    assert "lip.offset_ms" not in attributes and "render.quality" not in attributes
+    done = outcome.done(found, {"video": REF, "poster": REF}, now_ms=1, attempt=1, trace_id=None)
+    assert {"lip_offset_ms", "quality"} & set(done.model_dump(exclude_none=True)) == set()

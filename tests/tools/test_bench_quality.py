@@ -1,0 +1,46 @@
+"""bench.quality: what it keeps and how it shows it; its figures are not judged here."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import quality
+from stages.encode.judge.reference import Reference
+from tests.conftest import ROOT
+
+
+def test_quality_keeps_what_was_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film that lies there is not made again; another engine's is."""
+    asked: list[list[dict[str, str]]] = []
+
+    def render(*_: object, input: str, **__: object) -> None:
+        jobs = json.loads(input)
+        asked.append(jobs)
+        for job in jobs:
+            Path(job["facts"]).parent.mkdir(parents=True, exist_ok=True)
+            Path(job["facts"]).write_text("{}")
+
+    monkeypatch.setattr(subprocess, "run", render)
+    voice = quality.Voice("v", ROOT / "samples" / "speech.wav", Reference("energy", np.zeros(9), (), None, ()), "none")
+    faces = [ROOT / "samples" / "portrait.png"]
+    first = quality.films(ROOT, tmp_path, [voice], faces)
+    assert quality.films(ROOT, tmp_path, [voice], faces) == first
+    assert [len(jobs) for jobs in asked] == [1]
+    monkeypatch.setattr(quality, "version", lambda _: "other")
+    assert quality.films(ROOT, tmp_path, [voice], faces) != first
+    assert len(asked) == 2
+
+
+def test_quality_table_sets_before_beside_after() -> None:
+    row = {"voice": "a", "reference": "energy", "portrait": "p"}
+    rows = [
+        {**row, "before": {"sync_r": 0.5}, "after": {"sync_r": 0.75}},
+        {**row, "before": {"sync_r": 0.7}, "after": {"refused": "NO_FACE"}},
+    ]
+    lines = quality.table(rows, ["before", "after"]).splitlines()
+    assert lines[2].split(" | ")[3] == "0.50 -> 0.75"
+    assert lines[3].split(" | ")[3] == "0.70 -> NO_FACE"
+    assert "0.50 -> 0.75" in lines[5], "the worst of those that were rendered"

@@ -87,7 +87,7 @@ def row(portrait: Prepared, crop: str, side: int) -> list[Image.Image]:
     cells = []
     for frame in (portrait.image, *(renderer.frame(pose) for pose in POSES.values())):
         if matrix[0, 0] > 2:  # sampling further apart than two pixels would alias
-            frame = cv2.GaussianBlur(frame, (0, 0), float(matrix[0, 0]) / 3)
+            frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), float(matrix[0, 0]) / 3), np.uint8)
         cell = cv2.warpAffine(
             frame, matrix, (side, side), flags=method | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
         )
@@ -96,6 +96,7 @@ def row(portrait: Prepared, crop: str, side: int) -> list[Image.Image]:
 
 
 def main() -> None:
+    """Draw the sheets that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)

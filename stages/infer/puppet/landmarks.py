@@ -17,6 +17,11 @@ LOWER_INNER: Contour = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 UPPER_LIP = (UPPER_OUTER, UPPER_MIDDLE_OUTER, UPPER_MIDDLE_INNER, UPPER_INNER)
 LOWER_LIP = (LOWER_OUTER, LOWER_MIDDLE_OUTER, LOWER_MIDDLE_INNER, LOWER_INNER)
 
+ALONG = (-1.0, -0.85, -0.70, -0.51, -0.28, 0.0, 0.28, 0.51, 0.70, 0.85, 1.0)
+"""Where the eleven points of a ring lie between the corners of a mouth seen from the front."""
+LIPS_MIDDLE = (13, 14)
+"""Inner edges of the upper and the lower lip on the face's midline."""
+
 CORNER_LEFT, CORNER_RIGHT = 61, 291
 INNER_CORNER_LEFT, INNER_CORNER_RIGHT = 78, 308
 CHIN_TIP = 152

@@ -1,5 +1,6 @@
 """One frame of the puppet: local and head maps joined, one interpolation of the portrait, the mouth's inside on top."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,8 @@ from stages.infer.puppet.mouth import MouthInterior
 from stages.infer.puppet.warp import LipLayers, MouthWarp
 
 Frame = npt.NDArray[np.uint8]
+
+_FREE_OPENING, _WIDEST_OPENING = 0.75, 1.2
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ class MouthPose:
         return out
 
     def aperture(self) -> float:
-        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude."""
-        return max(0.0, self.open) * (1 - min(1.0, max(0.0, self.close))) * (1 - 0.85 * min(1.0, max(0.0, self.tuck)))
+        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude; nears 1.2 however loud the speech."""
+        opening = max(0.0, self.open)
+        if opening > _FREE_OPENING:
+            room = _WIDEST_OPENING - _FREE_OPENING
+            opening = _FREE_OPENING + room * math.tanh((opening - _FREE_OPENING) / room)
+        return opening * (1 - min(1.0, max(0.0, self.close))) * (1 - 0.85 * min(1.0, max(0.0, self.tuck)))
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,9 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     if shows:
         teeth = np.median(opening[opening[:, 0] > np.percentile(opening[:, 0], 60)], axis=0)
     else:  # between skin and eye white, less red than skin
-        light = float(np.clip(0.55 * skin[0] + 0.45 * white[0] + 18, 60, 238))
-        cast = 0.5 * skin[1:] + 0.5 * white[1:] - (4.0, 1.0)
+        light = float(np.clip(0.55 * skin[0] + 0.45 * white[0] + 10, 60, 230))
+        # In proportion, so that a grey picture keeps grey teeth.
+        cast = 128 + (0.4 * (skin[1:] - 128) + 0.6 * (white[1:] - 128)) * (0.70, 0.80)
         teeth = np.array([light, *cast])
     a, b = lip_colour[1] - 128, lip_colour[2] - 128
     return Palette(

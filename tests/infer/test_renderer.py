@@ -73,6 +73,33 @@ def test_blink_covers_the_iris(renderer: Renderer, portrait: Portrait) -> None:
     assert dark(shut) > dark(opened) + 30
 
 
+def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, portrait: Portrait) -> None:
+    """Where the open eye's lashes were there is skin: no darker than half way from it to the lashes."""
+    shut = renderer.frame(Pose(CLOSED, blink=1.0)).astype(float).mean(axis=2)
+    opened = renderer.frame(Pose(CLOSED)).astype(float).mean(axis=2)
+    for upper, _, _ in lm.EYES:
+        x, y = portrait.landmarks[list(upper[3:6]), :2].mean(axis=0).round().astype(int)
+        rows = slice(y - 2, y + 2)
+        assert shut[rows, x - 2 : x + 3].mean() > opened[rows, x - 2 : x + 3].mean() + 15
+
+
+def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Portrait) -> None:
+    still = renderer.frame(Pose(CLOSED)).astype(float)
+    for side in (1, -1):
+        looking = renderer.frame(Pose(CLOSED, gaze=0.05 * side)).astype(float)
+        changed = np.abs(looking - still).max(axis=2) > 8
+        for iris, (upper, lower, _) in zip((468, 473), lm.EYES, strict=True):
+            lids = portrait.landmarks[[*upper, *lower], :2]
+            (x0, y0), (x1, y1) = lids.min(axis=0).astype(int) - 1, lids.max(axis=0).astype(int) + 2
+            assert changed[y0:y1, x0:x1].any()
+            changed[y0:y1, x0:x1] = False
+            x, y = portrait.landmarks[iris, :2].round().astype(int)
+            dark = 255 - np.stack([still, looking]).mean(axis=3)[:, y, x - 5 : x + 6]
+            centres = (dark * np.arange(-5, 6)).sum(axis=1) / dark.sum(axis=1)
+            assert (centres[1] - centres[0]) * side > 0
+        assert not changed.any()
+
+
 def test_head_shift_moves_the_face_by_that_much(renderer: Renderer, portrait: Portrait) -> None:
     still = renderer.frame(Pose(CLOSED))
     width = float(np.ptp(portrait.landmarks[:, 0]))

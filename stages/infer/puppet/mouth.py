@@ -49,7 +49,7 @@ class MouthInterior:
         if palette.shows_teeth:
             pixels, where = self._photo_teeth(image, face, u.shape, float(palette.teeth[0]))
             photo = (pixels, where, float(face.lip_gap()[5]) / face.mouth_width)
-        u = face.frontal(u).astype(np.float32)
+        u = face.frontal(u.astype(np.float64)).astype(np.float32)
         self._cavity = teeth.cavity(palette, u)
         self._tongue = teeth.tongue(palette, u, v)
         self._lower = teeth.lower_teeth(palette, u, v)

@@ -2,13 +2,16 @@
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
 from stages.infer.engine import Portrait
 from stages.infer.puppet import landmarks as lm
+from stages.infer.puppet.geometry import FaceGeometry
 from stages.infer.puppet.head import MOTIONS, SHIFT_X
 from stages.infer.puppet.renderer import Frame, MouthPose, Pose, Renderer
+from stages.infer.puppet.shading import Shading
 
 CLOSED = MouthPose(close=1.0)
 
@@ -98,6 +101,23 @@ def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Port
             centres = (dark * np.arange(-5, 6)).sum(axis=1) / dark.sum(axis=1)
             assert (centres[1] - centres[0]) * side > 0
         assert not changed.any()
+
+
+def test_an_open_mouth_shades_the_folds_and_not_what_is_behind_the_face(portrait: Portrait) -> None:
+    face = FaceGeometry(portrait.landmarks, portrait.image.shape[1], portrait.image.shape[0])
+    grey = np.full_like(portrait.image, 200)
+    for amount, lost in ((1.0, 8), (0.0, 0)):
+        frame = grey.copy()
+        Shading(face).paint(frame, MouthPose(open=amount).amounts(), (0, 0))
+        for line in lm.NASOLABIAL:
+            x, y = face.points[line[2]].round().astype(int)
+            assert 200 - int(frame[y, x, 0]) >= lost
+    Shading(face).paint(grey, MouthPose(open=2.0, wide=1.0).amounts(), (0, 0))
+    hull = cv2.convexHull(face.points.astype(np.float32))
+    outside = [
+        p for p in np.argwhere((grey != 200).any(axis=2)) if cv2.pointPolygonTest(hull, p[::-1].tolist(), True) < -2
+    ]
+    assert not outside
 
 
 def test_head_shift_moves_the_face_by_that_much(renderer: Renderer, portrait: Portrait) -> None:

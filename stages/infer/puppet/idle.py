@@ -20,7 +20,8 @@ _POSTURE = {SHIFT_X: 0.008, SHIFT_Y: 0.004, ROLL: 0.011, ZOOM: 0.003, YAW: 0.048
 _NOD = {SHIFT_Y: 0.010, PITCH: 0.036, ZOOM: 0.002}
 _LIFT = {SHIFT_Y: -0.004, PITCH: -0.016}
 _PHRASE_AT_LEAST_S, _PAUSE_S, _TURN_S = 1.6, 0.24, 0.9
-"""A new posture on an accent not sooner than that after the last; a silence that ends a phrase; how long the head takes to turn."""
+"""A new posture on an accent comes not sooner than that after the last; a silence so long ends a phrase; a turn of the
+head takes so long."""
 _NOD_LAG_S = 0.06
 """The head's mass comes after the voice."""
 _BREATH, _BREATH_HZ = 0.005, 0.25

@@ -14,6 +14,7 @@ from stages.infer.puppet.geometry import Box, FaceGeometry, Points
 from stages.infer.puppet.head import HeadWarp
 from stages.infer.puppet.lips import LipCurves
 from stages.infer.puppet.mouth import MouthInterior
+from stages.infer.puppet.shading import Shading
 from stages.infer.puppet.warp import LipLayers, MouthWarp
 
 Frame = npt.NDArray[np.uint8]
@@ -76,9 +77,10 @@ class Renderer:
         self._curves = LipCurves(face, moves)
         self._mouth = MouthWarp(face, mouth_bases(face, moves))
         self._eyes = eyes(self._image, face)
+        self._shading = Shading(face)
         self._interior = MouthInterior(image, face)
         self._head = HeadWarp(face)
-        local = self._mouth.box
+        local = self._mouth.box.joined(self._shading.box)
         for eye in self._eyes:
             local = local.joined(eye.box)
         self.local_box = local
@@ -120,6 +122,8 @@ class Renderer:
                 source[_within(near, local)] -= np.float32(pose.gaze) * turned
         out[local.slices] = self._pixels(source, cv2.INTER_CUBIC)
         self._blend_lips(out, lips, still, area, moved)
+        dx, dy = np.rint((moved[0] - curves[0]).mean(axis=0)).astype(int).tolist()
+        self._shading.paint(out, amounts, (dx, dy))
         if pose.blink > 0.01:
             for eye in self._eyes:
                 colour, opacity = eye.lid(min(1.0, pose.blink))

@@ -8,7 +8,8 @@ from stages.infer.engine import Direction, Portrait, Speech
 from stages.infer.puppet.articulation import CLOSE, MOUTH, OPEN, closed_mouth, mouth_track
 from stages.infer.puppet.engine import PuppetAnimation, PuppetEngine
 from stages.infer.puppet.head import MOTIONS, PITCH, YAW
-from stages.infer.puppet.idle import accents, blink_track, gaze_track, generator, head_track, phrases
+from stages.infer.puppet.idle import blink_track, gaze_track, generator, head_track
+from stages.infer.puppet.prosody import accents, phrases
 from stages.infer.puppet.renderer import MouthPose
 from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, VisemeModel
 
@@ -150,7 +151,7 @@ def test_head_starts_at_the_portrait_and_stays_small() -> None:
 
 def test_the_head_nods_on_accents() -> None:
     tracks = spoken(10, 3.0, 6.0)
-    assert accents(tracks, 250)[[round(25 * (at + 0.06)) for at in (3, 6)]].min() > 0.5
+    assert accents(tracks, 250, 0.06)[[round(25 * (at + 0.06)) for at in (3, 6)]].min() > 0.5
     with_accents = np.mean([head_track(250, tracks, 1.0, generator(s))[:, PITCH] for s in range(30)], axis=0)
     without = np.mean([head_track(250, spoken(10), 1.0, generator(s))[:, PITCH] for s in range(30)], axis=0)
     nods = with_accents - without

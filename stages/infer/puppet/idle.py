@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.infer.engine import FPS
-from stages.infer.puppet.articulation import Track, at_frames, smooth
+from stages.infer.puppet.articulation import Track
 from stages.infer.puppet.head import BREATH, MOTIONS, PITCH, ROLL, SHIFT_X, SHIFT_Y, YAW, ZOOM
+from stages.infer.puppet.prosody import accents, phrases, pitch_line
 
 Generator = np.random.Generator
 
@@ -19,9 +20,8 @@ _WANDER = {SHIFT_X: 0.003, SHIFT_Y: 0.002, ROLL: 0.004, ZOOM: 0.004, YAW: 0.016,
 _POSTURE = {SHIFT_X: 0.008, SHIFT_Y: 0.004, ROLL: 0.011, ZOOM: 0.003, YAW: 0.048, PITCH: 0.020}
 _NOD = {SHIFT_Y: 0.010, PITCH: 0.036, ZOOM: 0.002}
 _LIFT = {SHIFT_Y: -0.004, PITCH: -0.016}
-_PHRASE_AT_LEAST_S, _PAUSE_S, _TURN_S = 1.6, 0.24, 0.9
-"""A new posture on an accent comes not sooner than that after the last; a silence so long ends a phrase; a turn of the
-head takes so long."""
+_TURN_S = 0.9
+"""How long the head takes to turn."""
 _NOD_LAG_S = 0.06
 """The head's mass comes after the voice."""
 _BREATH, _BREATH_HZ = 0.005, 0.25
@@ -77,55 +77,6 @@ def gaze_track(frames: int, head: Track, rng: Generator) -> Track:
     return (out - _COUNTER_TURN * head[:, YAW]).astype(np.float32)
 
 
-def _audible(level_dbfs: Track) -> Track:
-    """The level, no lower than 40 dB under the recording's loud parts."""
-    audible: Track = np.maximum(level_dbfs, np.quantile(level_dbfs, 0.95) - 40)
-    return audible
-
-
-def _semitones(f0_hz: Track, voicing: Track) -> npt.NDArray[np.float64]:
-    """[T] pitch around the speaker's own median, carried on where there is no voice; all 0 without any."""
-    voiced = (f0_hz > 0) & (voicing > 0.5)
-    if voiced.sum() < 10:
-        return np.zeros(len(f0_hz))
-    at = np.flatnonzero(voiced)
-    pitch = 12 * np.log2(f0_hz[at] / np.median(f0_hz[at]))
-    result: npt.NDArray[np.float64] = np.interp(np.arange(len(f0_hz)), at, np.clip(pitch, -9, 9))
-    return result
-
-
-def accents(tracks: npt.NDArray[np.float32], frames: int) -> Track:
-    """[frames] -1..1: how much louder and higher a moment is than what surrounds it.
-
-    tracks: [3, T] F0 in Hz, voicing 0..1, level in dBFS, 100 a second.
-    """
-    level = _audible(tracks[2])
-    louder = (smooth(level, 12.0) - smooth(level, 80.0)) / 9
-    pitch = _semitones(tracks[0], tracks[1])
-    higher = (smooth(pitch, 10.0) - smooth(pitch, 80.0)) / 4
-    return at_frames(np.clip(0.65 * louder + 0.5 * higher, -1, 1), 100.0, frames, -_NOD_LAG_S)
-
-
-def phrases(tracks: npt.NDArray[np.float32], frames: int) -> tuple[list[int], Track]:
-    """Frames at which a phrase begins, and [frames] 0..1 whether somebody speaks, softly."""
-    level = _audible(tracks[2])
-    speaks = smooth((smooth(level, 4.0) > float(np.quantile(tracks[2], 0.95)) - 28).astype(np.float32), 12.0)
-    active = at_frames(speaks, 100.0, frames)
-    stress = accents(tracks, frames)
-    starts: list[int] = []
-    silent_for = _PAUSE_S
-    for frame in range(frames):
-        silent_for = silent_for + 1 / FPS if active[frame] < 0.5 else 0.0
-        next_active = active[min(frames - 1, frame + 1)]
-        begins = silent_for >= _PAUSE_S and next_active >= 0.5
-        peak = 0 < frame < frames - 1 and stress[frame] > 0.35 and stress[frame] >= stress[frame - 1 : frame + 2].max()
-        goes_on = active[min(frames - 1, frame + round(_TURN_S / 2 * FPS))] >= 0.5
-        since = (frame - starts[-1]) / FPS if starts else np.inf
-        if (begins and since >= _TURN_S) or (peak and goes_on and since >= _PHRASE_AT_LEAST_S):
-            starts.append(frame)
-    return starts, active
-
-
 def _postures(starts: list[int], frames: int, rng: Generator) -> npt.NDArray[np.float64]:
     """[frames] about -1..1: a new value at each start, reached with least jerk; neighbours differ in sign mostly."""
     out = np.zeros(frames)
@@ -152,8 +103,8 @@ def head_track(frames: int, tracks: npt.NDArray[np.float32], amplitude: float, r
         out[:, motion] = size * _wander(frames, rng)
     for motion, size in _POSTURE.items():
         out[:, motion] += size * lively * _postures(starts, frames, rng)
-    nod = accents(tracks, frames) * active
-    line = at_frames(np.clip(smooth(_semitones(tracks[0], tracks[1]), 45.0) / 5, -1, 1), 100.0, frames) * active
+    nod = accents(tracks, frames, _NOD_LAG_S) * active
+    line = pitch_line(tracks, frames) * active
     for sizes, course in ((_NOD, nod), (_LIFT, line)):
         for motion, size in sizes.items():
             out[:, motion] += size * course

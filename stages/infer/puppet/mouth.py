@@ -13,6 +13,8 @@ from stages.infer.puppet.palette import filled, palette_of
 _SUPERSAMPLING = 4
 _MAX_DENSITY = 384.0
 _MARGIN = 3
+_SHADOW_TINT = np.array([0.80, 1.06, 1.10], np.float32)
+"""Light that reaches into the mouth has passed by the lips: shadows are redder, or teeth look blue in them."""
 _LOWER_TEETH_RISE = 0.035
 """How far the lower teeth come out from behind the lip, in mouth widths."""
 
@@ -108,7 +110,7 @@ class MouthInterior:
             inside = inside * (1 - drawn[..., 3:]) + drawn[..., :3]
         target = frame[y0:y1, x0:x1]
         alpha = cv2.GaussianBlur(opening, (0, 0), max(0.5, 0.008 * self._mouth_width))[..., None]
-        shaded = inside * self._lip_shadow(opening)[..., None]
+        shaded = inside * (1 - (1 - self._lip_shadow(opening)[..., None]) * _SHADOW_TINT)
         target[:] = np.clip(target * (1 - alpha) + shaded * alpha + 0.5, 0, 255)
 
     def _to_texture(self, to_still: Affine, x0: int, y0: int, drop: float) -> Affine:
@@ -131,5 +133,5 @@ class MouthInterior:
         spread = np.asarray(cv2.GaussianBlur(opening, (0, 0), 0.030 * self._mouth_width + 0.3), np.float32)
         shift = np.array([[1, 0, 0], [0, 1, 0.028 * self._mouth_width]])
         lowered = cv2.warpAffine(spread, shift, (opening.shape[1], opening.shape[0]), flags=cv2.INTER_LINEAR)
-        result: Field = 0.56 + 0.44 * np.clip((np.asarray(lowered, np.float32) - 0.25) / 0.65, 0, 1)
+        result: Field = 0.60 + 0.40 * np.clip((np.asarray(lowered, np.float32) - 0.25) / 0.65, 0, 1)
         return result

@@ -106,7 +106,7 @@ def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Port
 def test_an_open_mouth_shades_the_folds_and_not_what_is_behind_the_face(portrait: Portrait) -> None:
     face = FaceGeometry(portrait.landmarks, portrait.image.shape[1], portrait.image.shape[0])
     grey = np.full_like(portrait.image, 200)
-    for amount, lost in ((1.0, 8), (0.0, 0)):
+    for amount, lost in ((1.0, 5), (0.0, 0)):
         frame = grey.copy()
         Shading(face).paint(frame, MouthPose(open=amount).amounts(), (0, 0))
         for line in lm.NASOLABIAL:

@@ -102,7 +102,7 @@ def _eye(image: npt.NDArray[np.uint8], face: FaceGeometry, upper: lm.Contour, lo
         edge=edge.astype(np.float32),
         gap=(np.maximum(floor - edge, 0) * np.clip(1 - beyond / (0.12 * width), 0, 1)).astype(np.float32),
         width=width,
-        skin=_lid_skin(image[box.slices], u, v - edge, v - floor, width),
+        skin=_lid_skin(image[box.slices], beyond < 0.12 * width, v - edge, v - floor, width),
         lashes=_lashes(u + 0.25 * v, width),
         within=np.clip(1 - beyond / (0.08 * width), 0, 1).astype(np.float32),
         ball=ball.astype(np.float32),
@@ -118,29 +118,27 @@ def _lashes(along: npt.NDArray[np.float64], width: float) -> Field:
 
 def _lid_skin(
     patch: npt.NDArray[np.uint8],
-    u: npt.NDArray[np.float64],
+    between: npt.NDArray[np.bool_],
     above_edge: npt.NDArray[np.float64],
     below_floor: npt.NDArray[np.float64],
     width: float,
 ) -> Field:
-    """[h, w, 3] colours for a lid: what is seen above the lashes at the same place along the eye, smoothed along it.
+    """[h, w, 3] the skin around the eye, its lashes and the brow left out, smoothly carried on over the eye.
 
-    u: pixels along the eye; above_edge: pixels below the upper lid's edge (negative above); below_floor: of the lower.
+    between: between the corners; above_edge: pixels below the upper lid's edge (negative above); below_floor: of the
+    lower lid's. width: of the eye.
     """
-    colours = patch.astype(np.float64)
-    over = (above_edge < -0.10 * width) & (above_edge > -0.26 * width)
-    under = (below_floor > 0.10 * width) & (below_floor < 0.30 * width)
-    between = (u > 0) & (u < width)
-    fallback = np.median(colours[under & between], axis=0) if (under & between).any() else np.median(colours, (0, 1))
-    found = np.percentile(colours[over & between], 60, axis=0) if (over & between).any() else fallback
-    if found.sum() < 0.55 * fallback.sum():  # a brow, a lock of hair, the rim of glasses
-        found = 0.85 * fallback
-    found = 0.45 * found + 0.52 * fallback  # make-up and lashes tint what is above
-    distance = (u[..., None] - np.linspace(0, width, 9)) / (0.14 * width)
-    near = np.exp(-(distance**2))
-    weight = near * over[..., None]
-    sums = np.einsum("hwk,hwc->kc", weight, colours)
-    columns = (sums + 2.0 * found) / (weight.sum(axis=(0, 1))[:, None] + 2.0)
-    columns = 0.6 * found + 0.4 * np.clip(columns, 0.80 * found, 1.15 * found)
-    skin = np.einsum("hwk,kc->hwc", near, columns) / np.maximum(near.sum(axis=2), 1e-6)[..., None]
-    return np.ascontiguousarray(cv2.blur(skin.astype(np.float32), (3, 3)), np.float32)
+    colours = patch.astype(np.float32)
+    light = colours.mean(axis=2)
+    eye = between & (above_edge > -_COVER * 0.45 * width) & (below_floor < 0.10 * width)
+    close = ~eye & (above_edge > -0.50 * width) & (below_floor < 0.45 * width)
+    ordinary = float(np.percentile(light[close], 60)) if close.any() else float(light.mean())
+    known = np.where(~eye, np.clip((light - 0.55 * ordinary) / (0.2 * ordinary + 1), 0.02, 1), 0).astype(np.float32)
+    out = np.zeros_like(colours)
+    total = np.full(light.shape, 1e-6, np.float32)
+    # From what is near where there is some, else from further away.
+    for reach, share in ((0.08, 1.0), (0.16, 0.1), (0.40, 0.01)):
+        sigma = max(0.8, reach * width)
+        out += share * np.asarray(cv2.GaussianBlur(colours * known[..., None], (0, 0), sigma), np.float32)
+        total += share * np.asarray(cv2.GaussianBlur(known, (0, 0), sigma), np.float32)
+    return np.asarray(out / total[..., None], np.float32)

@@ -38,6 +38,7 @@ class MouthInterior:
         palette = palette_of(image, face)
         self._density = float(np.clip(1.5 * face.mouth_width, 64, _MAX_DENSITY))
         self._mouth_width = face.mouth_width
+        self._shadow = np.asarray(1 + palette.warmth * (_SHADOW_TINT - 1), np.float32)
         self._centre, self._down = face.mouth_centre, face.down
         # From texture pixels to picture pixels: the mouth's frame, squared up (its axes need not be at right angles).
         right = np.array([face.down[1], -face.down[0]])
@@ -110,7 +111,7 @@ class MouthInterior:
             inside = inside * (1 - drawn[..., 3:]) + drawn[..., :3]
         target = frame[y0:y1, x0:x1]
         alpha = cv2.GaussianBlur(opening, (0, 0), max(0.5, 0.008 * self._mouth_width))[..., None]
-        shaded = inside * (1 - (1 - self._lip_shadow(opening)[..., None]) * _SHADOW_TINT)
+        shaded = inside * (1 - (1 - self._lip_shadow(opening)[..., None]) * self._shadow)
         target[:] = np.clip(target * (1 - alpha) + shaded * alpha + 0.5, 0, 255)
 
     def _to_texture(self, to_still: Affine, x0: int, y0: int, drop: float) -> Affine:

@@ -24,6 +24,8 @@ class Palette:
     teeth: Colour
     cavity: Colour
     tongue: Colour
+    warmth: float
+    """0 in a grey picture .. 1 where the skin has a colour."""
     shows_teeth: bool
     """The photo itself shows teeth: its own pixels are better than any drawn ones."""
 
@@ -81,5 +83,6 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
         teeth=teeth.astype(np.float32),
         cavity=np.array([0.20 * lip_colour[0], 128 + 0.55 * a, 128 + 0.5 * b], np.float32),
         tongue=np.array([0.72 * lip_colour[0], 128 + 1.05 * a, 128 + 0.8 * b], np.float32),
+        warmth=float(np.clip(np.hypot(skin[1] - 128, skin[2] - 128) / 20, 0, 1)),
         shows_teeth=shows,
     )

@@ -14,7 +14,7 @@ from stages.infer.puppet import landmarks as lm
 from stages.infer.puppet.displacement import OPEN, PARAMETERS, ROUND, TUCK, WIDE
 from stages.infer.puppet.geometry import Box, FaceGeometry, Points
 
-_FOLD, _CHEEK, _UNDER_LIP = 0.13, 0.07, 0.10
+_FOLD, _CHEEK, _UNDER_LIP = 0.07, 0.05, 0.07
 """Share of the light that is lost in the middle of each shade at full movement."""
 _SPAN = 1.1
 """Half the side of the shaded box in mouth widths."""
@@ -35,9 +35,9 @@ class Shading:
         fold, cheek = np.zeros(nodes.shape[:2]), np.zeros(nodes.shape[:2])
         for side, (line, hollow) in enumerate(zip(lm.NASOLABIAL, lm.CHEEK_HOLLOW, strict=True)):
             seen = min(1.0, face.half_widths[side] / 0.46)  # the far side of a turned head shows less of its cheek
-            fold += seen * _near(nodes, face.contour(line), 0.060 * face.mouth_width)
+            fold += seen * _near(nodes, face.contour(line), 0.085 * face.mouth_width)
             cheek += seen * _near(nodes, face.contour(hollow), 0.26 * face.mouth_width)
-        under = _near(nodes, face.contour(lm.UNDER_LIP), 0.085 * face.mouth_width)
+        under = _near(nodes, face.contour(lm.UNDER_LIP), 0.095 * face.mouth_width)
         maps = np.zeros((len(PARAMETERS), *nodes.shape[:2]))
         maps[OPEN] = _FOLD * fold + _CHEEK * cheek
         maps[WIDE] = 0.7 * _FOLD * fold

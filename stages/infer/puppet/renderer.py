@@ -100,10 +100,11 @@ class Renderer:
         else:
             area = self._area
             forward = self._head.forward(pose.head)
-            still = self._pixel.copy()
-            still[_within(self._head.box, area)] += self._head.backward(forward)
+            still = self._pixel.copy() if self._head.box != area else np.empty_like(self._pixel)
+            turned = _within(self._head.box, area)
+            cv2.add(self._pixel[turned], self._head.backward(forward), dst=still[turned])
             reach = int(np.abs(forward).max()) + 2
-            out[area.slices] = self._pixels(still, cv2.INTER_LINEAR)
+            self._draw(still, cv2.INTER_LINEAR, out[area.slices])
 
         amounts = pose.mouth.amounts()
         curves = self._curves(amounts)
@@ -118,9 +119,9 @@ class Renderer:
         if pose.gaze:
             for eye in self._eyes:
                 near = eye.box.grown(reach, area)
-                turned = _sample(eye.ball, eye.box, still, near, area)
-                source[_within(near, local)] -= np.float32(pose.gaze) * turned
-        out[local.slices] = self._pixels(source, cv2.INTER_CUBIC)
+                ball = _sample(eye.ball, eye.box, still, near, area)
+                source[_within(near, local)] -= np.float32(pose.gaze) * ball
+        self._draw(source, cv2.INTER_CUBIC, out[local.slices])
         self._blend_lips(out, lips, still, area, moved)
         dx, dy = np.rint((moved[0] - curves[0]).mean(axis=0)).astype(int).tolist()
         self._shading.paint(out, amounts, (dx, dy))
@@ -140,15 +141,15 @@ class Renderer:
         x1, y1 = np.ceil(around.max(axis=0)).astype(int) + 3
         box = Box(int(x0), int(y0), int(x1), int(y1)).grown(0, area)
         start, place = still[_within(box, area)], self._mouth.box
-        upper = self._pixels(start + _sample(lips.upper, place, still, box, area), cv2.INTER_CUBIC)
-        lower = self._pixels(start + _sample(lips.lower, place, still, box, area), cv2.INTER_CUBIC)
-        out[box.slices] = upper
-        _blend(out[box.slices], lower, _sample(lips.share, place, still, box, area))
+        patch = out[box.slices]
+        lower = np.empty_like(patch)
+        self._draw(start + _sample(lips.upper, place, still, box, area), cv2.INTER_CUBIC, patch)
+        self._draw(start + _sample(lips.lower, place, still, box, area), cv2.INTER_CUBIC, lower)
+        _blend(patch, lower, _sample(lips.share, place, still, box, area))
 
-    def _pixels(self, source: Field, method: int) -> Frame:
-        """The portrait at positions [h, w, 2]."""
-        drawn = cv2.remap(self._image, source, None, method, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        return np.asarray(drawn, np.uint8)
+    def _draw(self, source: Field, method: int, target: Frame) -> None:
+        """Fill the target, uint8 [h, w, 3], with the portrait at positions [h, w, 2]."""
+        cv2.remap(self._image, source, None, method, dst=target, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def _sample(field: Field, box: Box, still: Field, near: Box, area: Box) -> Field:

@@ -63,7 +63,7 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     for upper, lower, _ in lm.EYES:
         eye = _inside(lab, face, upper, lower)
         if len(eye) > 12:
-            whites.append(eye[eye[:, 0] > np.percentile(eye[:, 0], 75)])
+            whites.append(eye[eye[:, 0] >= np.percentile(eye[:, 0], 75)])
     white = np.median(np.vstack(whites), axis=0) if whites else skin
     lip = _inside(lab, face, lm.LOWER_INNER, lm.LOWER_OUTER)
     lip_colour = np.median(lip, axis=0) if len(lip) > 10 else skin
@@ -72,7 +72,7 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     gap = float(face.lip_gap()[5]) / face.mouth_width
     shows = gap > TEETH_GAP and len(opening) > 20 and bool(np.percentile(opening[:, 0], 75) > 0.75 * skin[0])
     if shows:
-        teeth = np.median(opening[opening[:, 0] > np.percentile(opening[:, 0], 60)], axis=0)
+        teeth = np.median(opening[opening[:, 0] >= np.percentile(opening[:, 0], 60)], axis=0)
     else:  # between skin and eye white, less red than skin
         light = float(np.clip(0.55 * skin[0] + 0.45 * white[0] + 10, 60, 230))
         # In proportion, so that a grey picture keeps grey teeth.

@@ -86,6 +86,14 @@ def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, port
         assert shut[rows, x - 2 : x + 3].mean() > opened[rows, x - 2 : x + 3].mean() + 15
 
 
+def test_a_lid_on_white_paper_stays_white(portrait: Portrait) -> None:
+    white = np.full_like(portrait.image, 255)
+    shut = Renderer(white, portrait.landmarks).frame(Pose(CLOSED, blink=1.0))
+    for upper, lower, _ in lm.EYES:
+        x, y = portrait.landmarks[[upper[4], lower[4]], :2].mean(axis=0).round().astype(int)
+        assert shut[y, x].min() > 200
+
+
 def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Portrait) -> None:
     still = renderer.frame(Pose(CLOSED)).astype(float)
     for side in (1, -1):

@@ -64,7 +64,7 @@ class Eye:
         dark = np.clip(0.58 * rim + 0.35 * lash, 0, 0.75) * self.within
         opacity = np.maximum(skin, dark) * np.float32(min(1.0, 3 * closure))
         colour = self.skin * (light * (1 - dark))[..., None]
-        return colour.astype(np.float32), opacity.astype(np.float32)
+        return np.minimum(colour, 255).astype(np.float32), opacity.astype(np.float32)
 
 
 def eyes(image: npt.NDArray[np.uint8], face: FaceGeometry) -> tuple[Eye, ...]:

@@ -1,5 +1,7 @@
 """Speech to movement: visemes, silence, amplitude, idle motion."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,15 @@ def test_parts_equal_the_whole(engine: PuppetEngine, portrait: Portrait, speech:
     whole = list(animation.render(0, 8))
     parts = [*animation.render(0, 3), *animation.render(3, 8)]
     assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_frames_do_not_depend_on_threads(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
+    animation = engine.prepare(portrait, speech, Direction(25, 1.0, 3), PuppetParams())
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(5) as five:
+        alone, together = (
+            list(PuppetAnimation(animation._renderer, animation._poses, pool).render(0, 20)) for pool in (one, five)
+        )
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_people_blink_now_and_then_and_fully() -> None:

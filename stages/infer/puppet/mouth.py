@@ -7,6 +7,7 @@ import numpy.typing as npt
 from stages.infer.puppet import landmarks as lm
 from stages.infer.puppet import teeth
 from stages.infer.puppet.bases import Field
+from stages.infer.puppet.displacement import CLOSING_UPPER_SHARE
 from stages.infer.puppet.geometry import FaceGeometry, Points
 from stages.infer.puppet.palette import filled, palette_of
 
@@ -52,6 +53,8 @@ class MouthInterior:
         if palette.shows_teeth:
             pixels, where = self._photo_teeth(image, face, u.shape, float(palette.teeth[0]))
             photo = (pixels, where, float(face.lip_gap()[5]) / face.mouth_width)
+        else:  # an open mouth that shows none: they hang below where the lips meet
+            seal += CLOSING_UPPER_SHARE * float(face.lip_gap()[5]) / face.mouth_width
         u = face.frontal(u.astype(np.float64)).astype(np.float32)
         self._cavity = teeth.cavity(palette, u)
         self._tongue = teeth.tongue(palette, u, v)

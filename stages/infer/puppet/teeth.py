@@ -111,7 +111,10 @@ def upper_teeth(palette: Palette, u: Field, v: Field, seal: float, photo: tuple[
     light = light * (0.80 + 0.20 * np.clip((v - seal + 0.05) / 0.07, 0, 1)) * (0.90 + 0.10 * from_edge)
     layer = _layer(_tinted(palette.teeth, light), opacity)
     if photo is not None:
-        own, weight = photo[0], cv2.GaussianBlur(photo[1], (0, 0), 1.0)[..., None]
+        own = photo[0]
+        # Below the upper teeth the photo shows lower ones or the lip's rim: they are not the skull's.
+        shown = photo[1] * _ramp(end + 0.01 - v, 0.03)
+        weight = np.asarray(cv2.GaussianBlur(shown, (0, 0), 1.0), np.float32)[..., None]
         painted = np.dstack([own, np.ones(u.shape, np.float32)])
         layer = np.asarray(layer * (1 - weight) + painted * weight, np.float32)
     return np.ascontiguousarray(layer, np.float32)

@@ -74,9 +74,12 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     if shows:
         teeth = np.median(opening[opening[:, 0] >= np.percentile(opening[:, 0], 60)], axis=0)
     else:  # between skin and eye white, less red than skin
-        light = float(np.clip(0.55 * skin[0] + 0.45 * white[0] + 10, 60, 230))
+        # Eyes in shadow or behind glasses are darker and redder than the light on the teeth.
+        light = float(np.clip(0.55 * skin[0] + 0.45 * max(white[0], skin[0]) + 10, 60, 230))
+        of_skin, of_white = skin[1:] - 128, white[1:] - 128
+        of_white = of_white * min(1.0, 0.7 * float(np.hypot(*of_skin)) / max(float(np.hypot(*of_white)), 1e-6))
         # In proportion, so that a grey picture keeps grey teeth.
-        cast = 128 + (0.4 * (skin[1:] - 128) + 0.6 * (white[1:] - 128)) * (0.70, 0.80)
+        cast = 128 + (0.4 * of_skin + 0.6 * of_white) * (0.70, 0.80)
         teeth = np.array([light, *cast])
     a, b = lip_colour[1] - 128, lip_colour[2] - 128
     return Palette(

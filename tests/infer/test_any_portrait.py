@@ -13,6 +13,9 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.request import Params
 from shared.slot.api import Handler, Task
 from shared.slot.testing import StageHarness
+from stages.infer.engine import Portrait
+from stages.infer.puppet.geometry import FaceGeometry
+from stages.infer.puppet.palette import palette_of
 from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
 from tests.infer.conftest import SAMPLES, render_job
 
@@ -96,3 +99,13 @@ def test_what_is_let_through_can_be_drawn(
 def test_the_pictures_lie_on_both_sides_of_the_gate(outcomes: dict[str, set[str]]) -> None:
     assert {"tight", "bottom 180", "turned 30"} <= outcomes["drawn"]
     assert {"bottom 125", "left 225", "right 220"} <= outcomes[Code.FACE_CUT_OFF]
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_a_picture_without_shades_has_colours_for_the_mouth(portrait: Portrait, shade: int) -> None:
+    """A drawing on white paper: no pixel of the eyes is lighter than the others."""
+    blank = np.full_like(portrait.image, shade)
+    face = FaceGeometry(portrait.landmarks, blank.shape[1], blank.shape[0])
+    palette = palette_of(blank, face)
+    assert all(np.isfinite(colour).all() for colour in (palette.teeth, palette.cavity, palette.tongue))
+    assert palette.warmth == pytest.approx(0, abs=0.1)

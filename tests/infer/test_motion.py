@@ -1,5 +1,7 @@
 """Speech to movement: visemes, silence, amplitude, idle motion."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from shared.messages.engines import PuppetParams
 from stages.infer.engine import Direction, Portrait, Speech
 from stages.infer.puppet.articulation import CLOSE, MOUTH, OPEN, closed_mouth, mouth_track
 from stages.infer.puppet.engine import PuppetAnimation, PuppetEngine
-from stages.infer.puppet.idle import blink_track, generator, head_track
+from stages.infer.puppet.head import MOTIONS, PITCH, YAW
+from stages.infer.puppet.idle import blink_track, gaze_track, generator, head_track
+from stages.infer.puppet.prosody import accents, phrases
 from stages.infer.puppet.renderer import MouthPose
 from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, VisemeModel
 
@@ -119,6 +123,15 @@ def test_parts_equal_the_whole(engine: PuppetEngine, portrait: Portrait, speech:
     assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
+def test_frames_do_not_depend_on_threads(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
+    animation = engine.prepare(portrait, speech, Direction(25, 1.0, 3), PuppetParams())
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(5) as five:
+        alone, together = (
+            list(PuppetAnimation(animation._renderer, animation._poses, pool).render(0, 20)) for pool in (one, five)
+        )
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
 def test_people_blink_now_and_then_and_fully() -> None:
     for seed in range(20):
         closure = blink_track(1500, generator(seed))  # a minute
@@ -128,13 +141,59 @@ def test_people_blink_now_and_then_and_fully() -> None:
         assert shut[: round(2.3 * 25)].any()
 
 
+def spoken(seconds: float, *accents_s: float, pause: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:  # type: ignore[type-arg]
+    """Tracks of an even voice with louder, higher moments and a pause."""
+    t = np.arange(int(seconds * 100)) / 100
+    accent = sum((np.exp(-(((t - at) / 0.1) ** 2)) for at in accents_s), np.zeros_like(t))
+    voiced = ~((t >= pause[0]) & (t < pause[1]))
+    f0 = np.where(voiced, 120 * 2 ** (5 * accent / 12), 0)
+    return np.stack([f0, voiced.astype(float), np.where(voiced, -25 + 8 * accent, -90)]).astype(np.float32)
+
+
 def test_head_starts_at_the_portrait_and_stays_small() -> None:
-    level = np.full(2000, -25.0, np.float32)
-    track = head_track(500, level, 1.0, generator(4))
-    assert not track[0].any()
-    assert np.abs(track).max() < 0.25
-    assert np.abs(np.diff(track, axis=0)).max() < 0.02
-    assert np.allclose(head_track(500, level, 2.0, generator(4)), 2 * track)
+    tracks = spoken(20, 3, 5.5, 6.1, 9, 14, pause=(7, 8.2))
+    for seed in range(20):
+        track = head_track(500, tracks, 1.0, generator(seed))
+        assert not track[0].any()
+        assert np.abs(track).max() < 0.25
+        assert np.abs(np.diff(track, axis=0)).max() < 0.02
+        assert np.allclose(head_track(500, tracks, 2.0, generator(seed)), 2 * track)
+
+
+def test_the_head_nods_on_accents() -> None:
+    tracks = spoken(10, 3.0, 6.0)
+    assert accents(tracks, 250, 0.06)[[round(25 * (at + 0.06)) for at in (3, 6)]].min() > 0.5
+    with_accents = np.mean([head_track(250, tracks, 1.0, generator(s))[:, PITCH] for s in range(30)], axis=0)
+    without = np.mean([head_track(250, spoken(10), 1.0, generator(s))[:, PITCH] for s in range(30)], axis=0)
+    nods = with_accents - without
+    for at in (76, 151):
+        assert nods[at - 3 : at + 4].max() > nods[at - 15] + 0.02
+
+
+def test_the_voice_moves_the_head_more_than_noise_does() -> None:
+    tracks = spoken(20, 2, 3.1, 4.4, 6, 9, 10.2, 12, 13.5, 16, 17.2, 18.5, pause=(7, 8.2))
+    silence = np.stack([np.zeros(2000), np.zeros(2000), np.full(2000, -100.0)]).astype(np.float32)
+
+    def power(source: np.ndarray) -> float:  # type: ignore[type-arg]
+        return float(np.mean([head_track(500, source, 1.0, generator(s)).std(axis=0)[[YAW, PITCH]] for s in range(20)]))
+
+    assert power(tracks) > 1.5 * power(silence)
+
+
+def test_a_phrase_begins_after_a_pause() -> None:
+    starts, active = phrases(spoken(10, pause=(4, 5)), 250)
+    assert any(abs(start - 125) <= 5 for start in starts)
+    assert active[110:115].max() < 0.1 and active[60] > 0.9
+
+
+def test_eyes_rest_and_jump() -> None:
+    still = np.zeros((500, len(MOTIONS)), np.float32)
+    gaze = gaze_track(500, still, generator(1))
+    jumps = np.flatnonzero(np.diff(gaze))
+    assert 8 <= len(jumps) <= 40 and np.abs(gaze).max() <= 0.044 + 1e-6
+    turned = still.copy()
+    turned[:, YAW] = 0.1
+    assert (gaze_track(500, turned, generator(1)) < gaze).all()
 
 
 def test_silence_is_a_class_of_its_own() -> None:

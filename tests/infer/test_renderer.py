@@ -2,13 +2,16 @@
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
 from stages.infer.engine import Portrait
 from stages.infer.puppet import landmarks as lm
+from stages.infer.puppet.geometry import FaceGeometry
 from stages.infer.puppet.head import MOTIONS, SHIFT_X
 from stages.infer.puppet.renderer import Frame, MouthPose, Pose, Renderer
+from stages.infer.puppet.shading import Shading
 
 CLOSED = MouthPose(close=1.0)
 
@@ -71,6 +74,58 @@ def test_blink_covers_the_iris(renderer: Renderer, portrait: Portrait) -> None:
 
     opened, shut = renderer.frame(Pose(CLOSED)), renderer.frame(Pose(CLOSED, blink=1.0))
     assert dark(shut) > dark(opened) + 30
+
+
+def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, portrait: Portrait) -> None:
+    """Where the open eye's lashes were there is skin: no darker than half way from it to the lashes."""
+    shut = renderer.frame(Pose(CLOSED, blink=1.0)).astype(float).mean(axis=2)
+    opened = renderer.frame(Pose(CLOSED)).astype(float).mean(axis=2)
+    for upper, _, _ in lm.EYES:
+        x, y = portrait.landmarks[list(upper[3:6]), :2].mean(axis=0).round().astype(int)
+        rows = slice(y - 2, y + 2)
+        assert shut[rows, x - 2 : x + 3].mean() > opened[rows, x - 2 : x + 3].mean() + 15
+
+
+def test_a_lid_on_white_paper_stays_white(portrait: Portrait) -> None:
+    white = np.full_like(portrait.image, 255)
+    shut = Renderer(white, portrait.landmarks).frame(Pose(CLOSED, blink=1.0))
+    for upper, lower, _ in lm.EYES:
+        x, y = portrait.landmarks[[upper[4], lower[4]], :2].mean(axis=0).round().astype(int)
+        assert shut[y, x].min() > 200
+
+
+def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Portrait) -> None:
+    still = renderer.frame(Pose(CLOSED)).astype(float)
+    for side in (1, -1):
+        looking = renderer.frame(Pose(CLOSED, gaze=0.05 * side)).astype(float)
+        changed = np.abs(looking - still).max(axis=2) > 8
+        for iris, (upper, lower, _) in zip((468, 473), lm.EYES, strict=True):
+            lids = portrait.landmarks[[*upper, *lower], :2]
+            (x0, y0), (x1, y1) = lids.min(axis=0).astype(int) - 1, lids.max(axis=0).astype(int) + 2
+            assert changed[y0:y1, x0:x1].any()
+            changed[y0:y1, x0:x1] = False
+            x, y = portrait.landmarks[iris, :2].round().astype(int)
+            dark = 255 - np.stack([still, looking]).mean(axis=3)[:, y, x - 5 : x + 6]
+            centres = (dark * np.arange(-5, 6)).sum(axis=1) / dark.sum(axis=1)
+            assert (centres[1] - centres[0]) * side > 0
+        assert not changed.any()
+
+
+def test_an_open_mouth_shades_the_folds_and_not_what_is_behind_the_face(portrait: Portrait) -> None:
+    face = FaceGeometry(portrait.landmarks, portrait.image.shape[1], portrait.image.shape[0])
+    grey = np.full_like(portrait.image, 200)
+    for amount, lost in ((1.0, 5), (0.0, 0)):
+        frame = grey.copy()
+        Shading(face).paint(frame, MouthPose(open=amount).amounts(), (0, 0))
+        for line in lm.NASOLABIAL:
+            x, y = face.points[line[2]].round().astype(int)
+            assert 200 - int(frame[y, x, 0]) >= lost
+    Shading(face).paint(grey, MouthPose(open=2.0, wide=1.0).amounts(), (0, 0))
+    hull = cv2.convexHull(face.points.astype(np.float32))
+    outside = [
+        p for p in np.argwhere((grey != 200).any(axis=2)) if cv2.pointPolygonTest(hull, p[::-1].tolist(), True) < -2
+    ]
+    assert not outside
 
 
 def test_head_shift_moves_the_face_by_that_much(renderer: Renderer, portrait: Portrait) -> None:

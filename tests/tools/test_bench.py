@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import hop, realtime
+from bench import alone, hop, realtime
 from tests.conftest import ROOT
 
 
@@ -42,3 +42,16 @@ def test_the_hops_handlers_run_in_one_process(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv(hop.echo.SIZE, "")
     assert len(hop.in_one_process(1024, 3, tmp_path)) == 3
     assert all((tmp_path / f"2-{stage}").is_dir() for stage in hop.STAGES)
+
+
+def test_the_infer_stage_alone_runs_in_turns_with_a_baseline() -> None:
+    pairs = alone.alternate(ROOT, ROOT, 256, 1)
+    assert len(pairs) == 1
+    for run in pairs[0]:
+        assert run.video_s == pytest.approx(10.09, abs=0.02)
+        assert run.cpu_s > 0 and run.x_real_time == run.video_s / run.wall_s and run.peak_mb > 50
+
+
+def test_a_baseline_needs_an_environment_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="make setup-dev"):
+        alone.interpreter(tmp_path)

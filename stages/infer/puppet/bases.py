@@ -12,7 +12,7 @@ from stages.infer.puppet.rbf import RadialBasis
 
 Field = npt.NDArray[np.float32]
 
-GRID = 128
+GRID = 96
 """Nodes along the longer side of the moving box."""
 _SCOUT = 40
 _STILL = 0.004
@@ -42,9 +42,14 @@ class Grid:
 
     def index_of(self, points: Field) -> Field:
         """Picture pixels [..., 2] as fractional (column, row), for sampling a field on this grid."""
-        scale = np.array([self.columns / self.box.width, self.rows / self.box.height], np.float32)
+        scale = np.array(self.density, np.float32)
         offset = (0.5 - np.array([self.box.x0, self.box.y0], np.float32)) * scale - np.float32(0.5)
         return points * scale + offset
+
+    @property
+    def density(self) -> tuple[float, float]:
+        """Columns and rows per pixel."""
+        return self.columns / self.box.width, self.rows / self.box.height
 
     def border_fade(self, fraction: float) -> Points:
         """[rows, columns] 0 at the border to 1 at that fraction of the box inside."""

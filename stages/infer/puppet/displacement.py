@@ -16,6 +16,10 @@ MAX_APERTURE = 0.42
 UPPER_SHARE = 0.20
 """Share of an opening that the upper lip takes; the rest is the lower lip's."""
 CLOSING_UPPER_SHARE = 0.40
+CORNERS_INWARD = 0.055
+"""Way of each corner towards the middle when the jaw drops, in mouth widths."""
+ROUNDING = 0.18
+"""The same for pursed lips."""
 INSET = 0.016
 """Lips that the photo shows apart close this far beyond touching (mouth widths): their rims hide what is between."""
 
@@ -49,11 +53,18 @@ def _smile(face: FaceGeometry) -> float:
     return max(0.0, float((seal - corners) @ face.down))
 
 
+def _rounding_room(face: FaceGeometry) -> float:
+    """1 for lips at rest, less for a smile: cheeks that it has pushed up fold over when its corners come in."""
+    return 1 - 0.40 * min(1.0, _smile(face) / (0.12 * face.mouth_width))
+
+
 def _lips(face: FaceGeometry, out: Displacements) -> None:
     across, down, width = face.across, face.down, face.mouth_width
     gap, smile = face.lip_gap(), _smile(face)
-    for i, u in enumerate(np.linspace(-1, 1, 11)):
-        arch = (1 - abs(u) ** 2.2) ** 0.8
+    pull = ROUNDING * _rounding_room(face)
+    for i, u in enumerate(lm.ALONG):
+        arch = (1 - u**2) ** 0.75
+        side = u * face.foreshortening(u)
         aperture = MAX_APERTURE * width * arch
         middle = max(0.0, 1 - abs(u))
         inset = max(INSET * width, 0.7) * arch if gap[i] > INSET * width else 0.0
@@ -68,37 +79,45 @@ def _lips(face: FaceGeometry, out: Displacements) -> None:
                 _add(out, upper, TUCK, -down * width * _TUCK_UPPER[k] * arch)
                 _add(out, lower, TUCK, -down * width * _TUCK_LOWER[k] * arch)
             for index in {upper, lower}:  # at the corners both lips share one landmark
-                _add(out, index, WIDE, across * width * 0.085 * u - down * width * 0.012 * abs(u) ** 3)
-                _add(out, index, ROUND, -across * width * 0.19 * u + down * smile * 0.75 * abs(u) ** 1.5)
+                _add(out, index, WIDE, across * width * 0.085 * side - down * width * 0.012 * abs(u) ** 3)
+                _add(out, index, ROUND, -across * width * pull * side + down * smile * 0.75 * abs(u) ** 1.5)
         if inside:  # rounding makes the lips fuller
             _add(out, lm.UPPER_OUTER[i], ROUND, -down * width * 0.030 * middle)
             _add(out, lm.LOWER_OUTER[i], ROUND, down * width * 0.035 * middle)
-    for index, side, inward, drop in (
-        (lm.CORNER_LEFT, -1, 0.035, 0.10),
-        (lm.CORNER_RIGHT, 1, 0.035, 0.10),
-        (lm.INNER_CORNER_LEFT, -1, 0.030, 0.10),
-        (lm.INNER_CORNER_RIGHT, 1, 0.030, 0.10),
+    for index, side in (
+        (lm.CORNER_LEFT, -1),
+        (lm.CORNER_RIGHT, 1),
+        (lm.INNER_CORNER_LEFT, -1),
+        (lm.INNER_CORNER_RIGHT, 1),
     ):
-        _add(out, index, OPEN, -across * side * width * inward + down * width * MAX_APERTURE * drop)
+        inward = across * side * face.foreshortening(side) * width * CORNERS_INWARD
+        _add(out, index, OPEN, down * width * MAX_APERTURE * 0.12 - inward)
 
 
 def _chin_and_cheeks(face: FaceGeometry, out: Displacements) -> None:
     across, down, width = face.across, face.down, face.mouth_width
-    drop, smile = down * MAX_APERTURE * width, _smile(face)
+    drop, smile, room = down * MAX_APERTURE * width, _smile(face), _rounding_room(face)
     corners = face.points[[lm.CORNER_LEFT, lm.CORNER_RIGHT]]
+    closing = float(face.lip_gap()[5]) * (1 - CLOSING_UPPER_SHARE)
     for index in lm.CHIN:
-        below = float(np.clip((face.points[index] - face.mouth_centre) @ down / face.mouth_to_chin, 0, 1))
+        offset = face.points[index] - face.mouth_centre
+        below = float(np.clip(offset @ down / face.mouth_to_chin, 0, 1))
+        beside = float(np.exp(-((offset @ across / (0.55 * width)) ** 2)))
         _add(out, index, OPEN, drop * 0.62 * min(1.0, 1.25 * below))
+        # The jaw closes an open mouth, and lifts a little for f and v: without it the skin below the lip stretches.
+        _add(out, index, REST, -down * closing * (0.60 - 0.25 * below) * beside)
+        _add(out, index, TUCK, -down * width * 0.040 * (1 - 0.8 * below) * beside)
     for index in lm.JAW_SIDES:
         _add(out, index, OPEN, drop * 0.16)
     for index in lm.CHEEKS:
         offset = face.points[index] - face.mouth_centre
-        u, v = float(offset @ across) / width, float(offset @ down) / face.mouth_to_chin
+        v = float(offset @ down) / face.mouth_to_chin
+        u = float(face.frontal(np.asarray(offset @ across / width)))
         near = float(np.exp(-((abs(u) - 0.5) ** 2) / 0.18))
-        outward = across * np.sign(u) * width * near
-        _add(out, index, OPEN, drop * 0.22 * near * float(np.clip(0.5 + v, 0, 1)) - 0.012 * outward)
-        _add(out, index, WIDE, 0.03 * outward)
+        outward = across * np.sign(u) * face.foreshortening(u) * width
+        _add(out, index, OPEN, drop * 0.22 * near * float(np.clip(0.5 + v, 0, 1)) - 0.03 * near * outward)
+        _add(out, index, WIDE, 0.03 * near * outward)
         # Skin beside a corner goes with it, or the corner's dimple folds over.
         beside = float(np.exp(-((np.linalg.norm(corners - face.points[index], axis=1).min() / (0.34 * width)) ** 2)))
-        follow = down * smile * 0.6 - across * np.sign(u) * width * 0.12
-        _add(out, index, ROUND, follow * beside - 0.04 * outward)
+        follow = down * smile * 0.6 - 0.12 * room * outward
+        _add(out, index, ROUND, follow * beside - 0.04 * room * near * outward)

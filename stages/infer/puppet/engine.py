@@ -11,7 +11,7 @@ from shared.slot.api import Context
 from shared.slot.records import Scalar
 from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
 from stages.infer.puppet.articulation import Track, closed_mouth, mouth_track
-from stages.infer.puppet.idle import blink_track, generator, head_track
+from stages.infer.puppet.idle import blink_track, gaze_track, generator, head_track
 from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
 from stages.infer.puppet.visemes import VisemeModel
 
@@ -74,15 +74,16 @@ class PuppetEngine:
         return PuppetAnimation(Renderer(portrait.image, portrait.landmarks), poses, self._threads)
 
     def _poses(self, frames: int, speech: Speech, direction: Direction, params: PuppetParams) -> list[Pose]:
-        level = speech.tracks[2]
         mouth = self._mouth(frames, speech, direction.dynamic_scale)
         rng = generator(direction.seed)
         blinks = blink_track(frames, rng)
-        head = head_track(frames, level, params.head_motion * direction.dynamic_scale, rng)
+        head = head_track(frames, speech.tracks, params.head_motion * direction.dynamic_scale, rng)
+        gaze = gaze_track(frames, head, rng)
         return [
             Pose(
                 mouth=MouthPose(*mouth[i].tolist()),
                 blink=float(blinks[i]) if params.blinks else 0.0,
+                gaze=float(gaze[i]) if params.blinks else 0.0,
                 head=head[i] if params.head_motion > 0 else None,
             )
             for i in range(frames)

@@ -1,8 +1,14 @@
-"""Blinks: the upper lid slides down over a still eyeball."""
+"""Eyes: lids that shut over a still eyeball, lashes, and a gaze that wanders a little.
+
+The photo does not show the lid that a blink unfolds: skin stretched down from above would draw lashes and brows out
+into stripes. It is painted instead, in the colours of the skin around the eye.
+"""
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from stages.infer.puppet import landmarks as lm
 from stages.infer.puppet.bases import Field
@@ -10,46 +16,63 @@ from stages.infer.puppet.geometry import Box, FaceGeometry
 
 _REACH = 0.75
 """Half the side of an eye's box in eye widths."""
-_LASHES = 0.32
-"""Share of the lid fold that moves rigidly, lashes and all; the skin above it stretches."""
 _CLOSURE = 0.98
+_LASH_LINE, _LASH_LENGTH, _LASH_PITCH = 0.030, 0.055, 0.050
+"""Thickness of the lid's dark rim, length of the lashes and distance between them, in eye widths."""
+_COVER = 0.28
+"""How far above the open lid's edge the painted skin reaches, in eye widths: over the lashes that point up."""
+_GAZE_FREE = 0.30
+"""Beside the corners the eyeball moves less and less: over this share of the eye's width."""
 
 
 @dataclass(frozen=True)
-class Lid:
-    """One upper lid. Arrays are [box height, box width], in pixels along the eye's own downward axis."""
+class Eye:
+    """One eye. Arrays are [box height, box width]; distances in pixels along the eye's own axes, down positive."""
 
     box: Box
-    down: Field
+    at: Field
+    """Where each pixel lies downward."""
     edge: Field
     """Where the open lid's edge lies."""
     gap: Field
     """How far the edge travels to close; tapers to 0 beyond the corners."""
-    at: Field
-    """Where each pixel lies."""
-    fold: float
-    """Height of the skin above the edge that takes part."""
+    width: float
+    skin: Field
+    """[box height, box width, 3] RGB 0..255 of the unfolded lid, without its shading."""
+    lashes: Field
+    """1 where a lash grows .. 0 between two."""
+    within: Field
+    """1 between the corners, falling to 0 at them."""
+    ball: Field
+    """[box height, box width, 2] pixels that the eyeball moves for a gaze of one eye width to the picture's right."""
 
-    def layer(self, closure: float) -> tuple[Field, Field]:
-        """The moving lid: [box height, box width, 2] pixels from an output pixel to its source, and its opacity.
+    def lid(self, closure: float) -> tuple[Field, Field]:
+        """The moving lid: RGB 0..255 [box height, box width, 3] and opacity [box height, box width].
 
-        closure: 0 open .. 1 shut. The eyeball below the lid's edge does not move: there the opacity is 0.
+        closure: 0 open .. 1 shut. Below the lid's edge and its lashes the opacity is 0: the eyeball does not move.
         """
         travel = self.gap * np.float32(closure * _CLOSURE)
-        edge, rigid = self.edge + travel, _LASHES * self.fold
-        top = self.edge - self.fold
-        stretched = top + (self.at - top) * (self.fold - rigid) / (travel + self.fold - rigid)
-        source = np.where(self.at > edge - rigid, self.at - travel, np.where(self.at > top, stretched, self.at))
-        displacement: Field = (source - self.at)[..., None] * self.down
-        return displacement, np.clip(edge - self.at + np.float32(0.5), 0, 1)
+        below = self.at - self.edge - travel  # of the moving edge
+        unfolded = np.clip(-below / np.maximum(travel, 1), 0, 1)
+        from_fold = (self.at - self.edge) / self.width
+        # A lid is a part of a ball: light on its middle, darker at the rim and at the crease where it unfolds.
+        light = 0.95 + 0.08 * np.sin(np.pi * unfolded) - 0.13 * np.exp(-(((from_fold + 0.03) / 0.045) ** 2))
+        top = np.clip((from_fold + _COVER) / (_COVER - 0.10), 0, 1)  # where the open eye's lashes were
+        skin = np.clip(0.5 - below, 0, 1) * top * top * (3 - 2 * top) * self.within
+        rim = np.exp(-((below / max(0.8, _LASH_LINE * self.width)) ** 2))
+        lash = self.lashes * np.exp(-np.maximum(below, 0) / (_LASH_LENGTH * self.width)) * (below > 0)
+        dark = np.clip(0.58 * rim + 0.35 * lash, 0, 0.75) * self.within
+        opacity = np.maximum(skin, dark) * np.float32(min(1.0, 3 * closure))
+        colour = self.skin * (light * (1 - dark))[..., None]
+        return np.minimum(colour, 255).astype(np.float32), opacity.astype(np.float32)
 
 
-def lids(face: FaceGeometry) -> tuple[Lid, ...]:
-    """Both upper lids of a face."""
-    return tuple(_lid(face, upper, lower, brow) for upper, lower, brow in lm.EYES)
+def eyes(image: npt.NDArray[np.uint8], face: FaceGeometry) -> tuple[Eye, ...]:
+    """Both eyes of a face. image: RGB [H, W, 3]."""
+    return tuple(_eye(image, face, upper, lower) for upper, lower, _ in lm.EYES)
 
 
-def _lid(face: FaceGeometry, upper: lm.Contour, lower: lm.Contour, brow: lm.Contour) -> Lid:
+def _eye(image: npt.NDArray[np.uint8], face: FaceGeometry, upper: lm.Contour, lower: lm.Contour) -> Eye:
     top, bottom = face.contour(upper), face.contour(lower)
     origin = top[0]
     width = float(np.linalg.norm(top[-1] - origin))
@@ -69,14 +92,53 @@ def _lid(face: FaceGeometry, upper: lm.Contour, lower: lm.Contour, brow: lm.Cont
     v = (x - origin[0]) * down[0] + (y - origin[1]) * down[1]
     edge = np.interp(u, (top - origin) @ across, (top - origin) @ down) - 0.02 * width
     floor = np.interp(u, (bottom - origin) @ across, (bottom - origin) @ down)
-    taper = np.clip(1 - np.maximum(0, np.maximum(-u, u - width)) / (0.12 * width), 0, 1)
-    brow_height = float(np.median((face.contour(brow) - origin) @ down))
-    fold = max(0.10 * width, 0.55 * (float(((top - origin) @ down).min()) - brow_height))
-    return Lid(
+    beyond = np.maximum(0, np.maximum(-u, u - width))
+    inside = np.clip(np.minimum(u, width - u) / (_GAZE_FREE * width), 0, 1)
+    opening = np.clip(np.minimum(v - edge, floor - v), 0, 1)
+    ball = (inside * inside * (3 - 2 * inside) * opening * width)[..., None] * across
+    return Eye(
         box=box,
-        down=down.astype(np.float32),
-        edge=edge.astype(np.float32),
-        gap=(np.maximum(floor - edge, 0) * taper).astype(np.float32),
         at=v.astype(np.float32),
-        fold=fold,
+        edge=edge.astype(np.float32),
+        gap=(np.maximum(floor - edge, 0) * np.clip(1 - beyond / (0.12 * width), 0, 1)).astype(np.float32),
+        width=width,
+        skin=_lid_skin(image[box.slices], beyond < 0.12 * width, v - edge, v - floor, width),
+        lashes=_lashes(u + 0.25 * v, width),
+        within=np.clip(1 - beyond / (0.08 * width), 0, 1).astype(np.float32),
+        ball=ball.astype(np.float32),
     )
+
+
+def _lashes(along: npt.NDArray[np.float64], width: float) -> Field:
+    """Stripes where the eye is large enough to show them, else an even shade."""
+    shown = np.clip((_LASH_PITCH * width - 2.0) / 2.0, 0, 1)
+    stripes = 0.5 + 0.5 * shown * np.cos(2 * np.pi * along / (_LASH_PITCH * width))
+    return np.asarray(stripes, np.float32)
+
+
+def _lid_skin(
+    patch: npt.NDArray[np.uint8],
+    between: npt.NDArray[np.bool_],
+    above_edge: npt.NDArray[np.float64],
+    below_floor: npt.NDArray[np.float64],
+    width: float,
+) -> Field:
+    """[h, w, 3] the skin around the eye, its lashes and the brow left out, smoothly carried on over the eye.
+
+    between: between the corners; above_edge: pixels below the upper lid's edge (negative above); below_floor: of the
+    lower lid's. width: of the eye.
+    """
+    colours = patch.astype(np.float32)
+    light = colours.mean(axis=2)
+    eye = between & (above_edge > -_COVER * 0.45 * width) & (below_floor < 0.10 * width)
+    close = ~eye & (above_edge > -0.50 * width) & (below_floor < 0.45 * width)
+    ordinary = float(np.percentile(light[close], 60)) if close.any() else float(light.mean())
+    known = np.where(~eye, np.clip((light - 0.55 * ordinary) / (0.2 * ordinary + 1), 0.02, 1), 0).astype(np.float32)
+    out = np.zeros_like(colours)
+    total = np.full(light.shape, 1e-6, np.float32)
+    # From what is near where there is some, else from further away.
+    for reach, share in ((0.08, 1.0), (0.16, 0.1), (0.40, 0.01)):
+        sigma = max(0.8, reach * width)
+        out += share * np.asarray(cv2.GaussianBlur(colours * known[..., None], (0, 0), sigma), np.float32)
+        total += share * np.asarray(cv2.GaussianBlur(known, (0, 0), sigma), np.float32)
+    return np.asarray(out / total[..., None], np.float32)

@@ -46,12 +46,19 @@ class Box:
         return Box(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
 
 
+_FRONTAL = 0.46
+"""From the lips' middle to an inner corner of a mouth seen from the front, in mouth widths."""
+_NARROWEST = 0.12
+
+
 class FaceGeometry:
     """Axes and sizes of the face in one picture; pixel centres lie on whole numbers.
 
     points: [478, 2] landmark positions; depth: [478], positive away from the camera, in pixels.
     across: unit vector from the picture's left mouth corner to the right; down: unit vector from mouth to chin.
     mouth_width: pixels between the corners, the unit of all mouth movement.
+    midline, half_widths: where the lips' middle lies beside the mouth's centre, and how far from there the left and the
+    right inner corner are, in mouth widths: a turned head shortens the far side.
     """
 
     def __init__(self, landmarks: npt.NDArray[np.float32], width: int, height: int) -> None:
@@ -67,11 +74,24 @@ class FaceGeometry:
         to_chin = p[lm.CHIN_TIP] - self.mouth_centre
         self.mouth_to_chin = float(np.linalg.norm(to_chin))
         self.down: Points = to_chin / self.mouth_to_chin
+        middle = p[list(lm.LIPS_MIDDLE)].mean(axis=0)
+        sides = (p[lm.INNER_CORNER_LEFT] - middle) @ self.across, (p[lm.INNER_CORNER_RIGHT] - middle) @ self.across
+        self.midline = float((middle - self.mouth_centre) @ self.across) / self.mouth_width
+        self.half_widths = tuple(max(_NARROWEST, abs(float(side)) / self.mouth_width) for side in sides)
         self.eye_distance = float(np.linalg.norm(p[lm.EYE_OUTER_RIGHT] - p[lm.EYE_OUTER_LEFT]))
         self.low, self.high = p.min(axis=0), p.max(axis=0)
         self.face_width, self.face_height = (float(v) for v in self.high - self.low)
         self.region = self.around(0.45, 0.35, 0.45)
         """The face with a margin: nothing outside it follows the mouth or the lids."""
+
+    def foreshortening(self, u: float) -> float:
+        """How wide the side of ``u`` (negative: left) looks, 1 seen from the front: scales what moves sideways."""
+        return self.half_widths[0 if u < 0 else 1] / _FRONTAL
+
+    def frontal(self, u: Points) -> Points:
+        """Where points u mouth widths right of the mouth's centre would lie beside the midline seen from the front."""
+        beside = u - self.midline
+        return beside * _FRONTAL / np.where(beside < 0, *self.half_widths)
 
     def around(self, side: float, above: float, below: float) -> Box:
         """The landmarks' box with margins in face widths (sides) and face heights, cut to the picture."""

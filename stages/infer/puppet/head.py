@@ -30,8 +30,9 @@ class HeadWarp:
         box = Box(int(xs[0] * cell_x), int(ys[0] * cell_y), int((xs[-1] + 1) * cell_x), int((ys[-1] + 1) * cell_y))
         self.box = box.grown(2, face.picture)
         self._grid = Grid.over(self.box, _GRID)
-        self._nodes = self._grid.nodes().astype(np.float32)
-        self._bases = np.ascontiguousarray(_bases(face, self._nodes.astype(np.float64)), np.float32)
+        nodes = self._grid.nodes()
+        self._nodes = self._grid.index_of(nodes.astype(np.float32))
+        self._bases = np.ascontiguousarray(_bases(face, nodes), np.float32)
 
     def forward(self, pose: npt.NDArray[np.float32]) -> Field:
         """[rows, columns, 2] displacement of picture points in pixels for a pose [len(MOTIONS)]."""

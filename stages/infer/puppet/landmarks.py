@@ -17,6 +17,11 @@ LOWER_INNER: Contour = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 UPPER_LIP = (UPPER_OUTER, UPPER_MIDDLE_OUTER, UPPER_MIDDLE_INNER, UPPER_INNER)
 LOWER_LIP = (LOWER_OUTER, LOWER_MIDDLE_OUTER, LOWER_MIDDLE_INNER, LOWER_INNER)
 
+ALONG = (-1.0, -0.85, -0.70, -0.51, -0.28, 0.0, 0.28, 0.51, 0.70, 0.85, 1.0)
+"""Where the eleven points of a ring lie between the corners of a mouth seen from the front."""
+LIPS_MIDDLE = (13, 14)
+"""Inner edges of the upper and the lower lip on the face's midline."""
+
 CORNER_LEFT, CORNER_RIGHT = 61, 291
 INNER_CORNER_LEFT, INNER_CORNER_RIGHT = 78, 308
 CHIN_TIP = 152
@@ -31,6 +36,10 @@ CHEEKS: Contour = (
     *(50, 280, 101, 330, 205, 425, 187, 411, 207, 427, 216, 436, 206, 426, 203, 423, 192, 416, 214, 434),
     *(212, 432, 202, 422, 57, 287, 186, 410, 92, 322, 165, 391, 164, 167, 393),
 )
+# Picture's left, then right: from the wing of the nose past the corner of the mouth; from cheek to jaw.
+NASOLABIAL: tuple[Contour, Contour] = ((129, 203, 206, 216, 212), (358, 423, 426, 436, 432))
+CHEEK_HOLLOW: tuple[Contour, Contour] = ((187, 192, 214), (411, 416, 434))
+UNDER_LIP: Contour = (182, 83, 18, 313, 406)
 NOSE: Contour = (1, 2, 4, 5, 6, 19, 94, 97, 326, 98, 327, 168, 197, 195, 45, 275, 48, 278, 64, 294)
 EYES_AND_BROWS: Contour = (33, 133, 159, 145, 263, 362, 386, 374, 70, 105, 107, 336, 334, 300, 9, 10, 67, 297)
 UPPER_OVAL: Contour = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 127, 162, 21, 54, 103, 67, 109, 234)

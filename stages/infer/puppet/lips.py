@@ -9,6 +9,8 @@ from stages.infer.puppet.geometry import FaceGeometry, Points
 
 SAMPLES = 51
 """Points on each curve."""
+_OUTWARD = 0.6
+"""Of the way from an inner to an outer corner."""
 
 
 def spline_matrix(knots: int, samples: int) -> Points:
@@ -34,12 +36,16 @@ class LipCurves:
 
     def __init__(self, face: FaceGeometry, moves: Displacements) -> None:
         spline = spline_matrix(len(lm.UPPER_INNER), SAMPLES)
-        self._rest = [spline @ face.contour(c) for c in (lm.UPPER_INNER, lm.LOWER_INNER)]
         still = np.zeros((len(PARAMETERS), 2))
-        self._moves = [
-            np.einsum("sk,kpd->psd", spline, np.stack([moves.get(i, still) for i in contour]))
-            for contour in (lm.UPPER_INNER, lm.LOWER_INNER)
-        ]
+        self._rest, self._moves = [], []
+        for contour in (lm.UPPER_INNER, lm.LOWER_INNER):
+            rest, move = face.contour(contour), np.stack([moves.get(i, still) for i in contour])
+            # The lips part further out than the inner corners: between these and the photo's dark corner stood skin.
+            for end, outer in ((0, lm.CORNER_LEFT), (-1, lm.CORNER_RIGHT)):
+                rest[end] += _OUTWARD * (face.points[outer] - rest[end])
+                move[end] += _OUTWARD * (moves[outer] - move[end])
+            self._rest.append(spline @ rest)
+            self._moves.append(np.einsum("sk,kpd->psd", spline, move))
         self._down = face.down
 
     def __call__(self, amounts: npt.NDArray[np.float32]) -> tuple[Points, Points]:

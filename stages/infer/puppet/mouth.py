@@ -7,12 +7,17 @@ import numpy.typing as npt
 from stages.infer.puppet import landmarks as lm
 from stages.infer.puppet import teeth
 from stages.infer.puppet.bases import Field
+from stages.infer.puppet.displacement import CLOSING_UPPER_SHARE
 from stages.infer.puppet.geometry import FaceGeometry, Points
 from stages.infer.puppet.palette import filled, palette_of
 
 _SUPERSAMPLING = 4
 _MAX_DENSITY = 384.0
 _MARGIN = 3
+_SHADOW_TINT = np.array([0.80, 1.06, 1.10], np.float32)
+"""Light that reaches into the mouth has passed by the lips: shadows are redder, or teeth look blue in them."""
+_LOWER_TEETH_RISE = 0.035
+"""How far the lower teeth come out from behind the lip, in mouth widths."""
 
 Affine = npt.NDArray[np.float64]
 
@@ -34,6 +39,7 @@ class MouthInterior:
         palette = palette_of(image, face)
         self._density = float(np.clip(1.5 * face.mouth_width, 64, _MAX_DENSITY))
         self._mouth_width = face.mouth_width
+        self._shadow = np.asarray(1 + palette.warmth * (_SHADOW_TINT - 1), np.float32)
         self._centre, self._down = face.mouth_centre, face.down
         # From texture pixels to picture pixels: the mouth's frame, squared up (its axes need not be at right angles).
         right = np.array([face.down[1], -face.down[0]])
@@ -47,6 +53,9 @@ class MouthInterior:
         if palette.shows_teeth:
             pixels, where = self._photo_teeth(image, face, u.shape, float(palette.teeth[0]))
             photo = (pixels, where, float(face.lip_gap()[5]) / face.mouth_width)
+        else:  # an open mouth that shows none: they hang below where the lips meet
+            seal += CLOSING_UPPER_SHARE * float(face.lip_gap()[5]) / face.mouth_width
+        u = face.frontal(u.astype(np.float64)).astype(np.float32)
         self._cavity = teeth.cavity(palette, u)
         self._tongue = teeth.tongue(palette, u, v)
         self._lower = teeth.lower_teeth(palette, u, v)
@@ -95,17 +104,17 @@ class MouthInterior:
             return np.asarray(cv2.warpAffine(layer, matrix, size, flags=flags), np.float32)
 
         inside = warped(self._cavity, 0.0)[..., :3]
-        lower_opacity = float(np.clip(0.15 + 0.55 * show_lower_teeth, 0, 0.8))
-        for layer, drop, opacity in (
-            (self._tongue, jaw - 0.10 * tongue_height, 1.0),
-            (self._lower, jaw, lower_opacity),
-            (self._upper, 0.0, 1.0),
+        hidden = _LOWER_TEETH_RISE * (1 - min(1.0, max(0.0, show_lower_teeth)))
+        for layer, drop in (
+            (self._tongue, jaw - 0.10 * tongue_height),
+            (self._lower, jaw + hidden),
+            (self._upper, 0.0),
         ):
             drawn = warped(layer, drop)
-            inside = inside * (1 - opacity * drawn[..., 3:]) + opacity * drawn[..., :3]
+            inside = inside * (1 - drawn[..., 3:]) + drawn[..., :3]
         target = frame[y0:y1, x0:x1]
         alpha = cv2.GaussianBlur(opening, (0, 0), max(0.5, 0.008 * self._mouth_width))[..., None]
-        shaded = inside * self._lip_shadow(opening)[..., None]
+        shaded = inside * (1 - (1 - self._lip_shadow(opening)[..., None]) * self._shadow)
         target[:] = np.clip(target * (1 - alpha) + shaded * alpha + 0.5, 0, 255)
 
     def _to_texture(self, to_still: Affine, x0: int, y0: int, drop: float) -> Affine:
@@ -125,8 +134,8 @@ class MouthInterior:
 
     def _lip_shadow(self, opening: Field) -> Field:
         """Light 0..1 inside the mouth: the lips, above all the upper one, shade what lies behind them."""
-        spread = np.asarray(cv2.GaussianBlur(opening, (0, 0), 0.022 * self._mouth_width + 0.3), np.float32)
-        shift = np.array([[1, 0, 0], [0, 1, 0.020 * self._mouth_width]])
+        spread = np.asarray(cv2.GaussianBlur(opening, (0, 0), 0.030 * self._mouth_width + 0.3), np.float32)
+        shift = np.array([[1, 0, 0], [0, 1, 0.028 * self._mouth_width]])
         lowered = cv2.warpAffine(spread, shift, (opening.shape[1], opening.shape[0]), flags=cv2.INTER_LINEAR)
-        result: Field = 0.62 + 0.38 * np.clip((np.asarray(lowered, np.float32) - 0.25) / 0.65, 0, 1)
+        result: Field = 0.60 + 0.40 * np.clip((np.asarray(lowered, np.float32) - 0.25) / 0.65, 0, 1)
         return result

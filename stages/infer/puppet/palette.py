@@ -24,6 +24,8 @@ class Palette:
     teeth: Colour
     cavity: Colour
     tongue: Colour
+    warmth: float
+    """0 in a grey picture .. 1 where the skin has a colour."""
     shows_teeth: bool
     """The photo itself shows teeth: its own pixels are better than any drawn ones."""
 
@@ -61,7 +63,7 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     for upper, lower, _ in lm.EYES:
         eye = _inside(lab, face, upper, lower)
         if len(eye) > 12:
-            whites.append(eye[eye[:, 0] > np.percentile(eye[:, 0], 75)])
+            whites.append(eye[eye[:, 0] >= np.percentile(eye[:, 0], 75)])
     white = np.median(np.vstack(whites), axis=0) if whites else skin
     lip = _inside(lab, face, lm.LOWER_INNER, lm.LOWER_OUTER)
     lip_colour = np.median(lip, axis=0) if len(lip) > 10 else skin
@@ -70,15 +72,20 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     gap = float(face.lip_gap()[5]) / face.mouth_width
     shows = gap > TEETH_GAP and len(opening) > 20 and bool(np.percentile(opening[:, 0], 75) > 0.75 * skin[0])
     if shows:
-        teeth = np.median(opening[opening[:, 0] > np.percentile(opening[:, 0], 60)], axis=0)
+        teeth = np.median(opening[opening[:, 0] >= np.percentile(opening[:, 0], 60)], axis=0)
     else:  # between skin and eye white, less red than skin
-        light = float(np.clip(0.55 * skin[0] + 0.45 * white[0] + 18, 60, 238))
-        cast = 0.5 * skin[1:] + 0.5 * white[1:] - (4.0, 1.0)
+        # Eyes in shadow or behind glasses are darker and redder than the light on the teeth.
+        light = float(np.clip(0.55 * skin[0] + 0.45 * max(white[0], skin[0]) + 10, 60, 230))
+        of_skin, of_white = skin[1:] - 128, white[1:] - 128
+        of_white = of_white * min(1.0, 0.7 * float(np.hypot(*of_skin)) / max(float(np.hypot(*of_white)), 1e-6))
+        # In proportion, so that a grey picture keeps grey teeth.
+        cast = 128 + (0.4 * of_skin + 0.6 * of_white) * (0.70, 0.80)
         teeth = np.array([light, *cast])
     a, b = lip_colour[1] - 128, lip_colour[2] - 128
     return Palette(
         teeth=teeth.astype(np.float32),
         cavity=np.array([0.20 * lip_colour[0], 128 + 0.55 * a, 128 + 0.5 * b], np.float32),
         tongue=np.array([0.72 * lip_colour[0], 128 + 1.05 * a, 128 + 0.8 * b], np.float32),
+        warmth=float(np.clip(np.hypot(skin[1] - 128, skin[2] - 128) / 20, 0, 1)),
         shows_teeth=shows,
     )

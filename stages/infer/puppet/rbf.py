@@ -11,8 +11,9 @@ _ROWS = 4096
 
 
 def _distance(a: Array, b: Array) -> Array:
-    result: Array = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2))
-    return result
+    squared: Array = np.subtract.outer(a[:, 0], b[:, 0]) ** 2
+    squared += np.subtract.outer(a[:, 1], b[:, 1]) ** 2
+    return np.sqrt(squared, out=squared)
 
 
 def _kernel(distance: Array, kernel: Kernel, scale: float) -> Array:

@@ -1,5 +1,6 @@
 """One frame of the puppet: local and head maps joined, one interpolation of the portrait, the mouth's inside on top."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -8,14 +9,17 @@ import numpy.typing as npt
 
 from stages.infer.puppet.bases import Field, mouth_bases
 from stages.infer.puppet.displacement import OPEN, PARAMETERS, REST, ROUND, TUCK, WIDE, landmark_displacements
-from stages.infer.puppet.eyes import lids
+from stages.infer.puppet.eyes import eyes
 from stages.infer.puppet.geometry import Box, FaceGeometry, Points
 from stages.infer.puppet.head import HeadWarp
 from stages.infer.puppet.lips import LipCurves
 from stages.infer.puppet.mouth import MouthInterior
+from stages.infer.puppet.shading import Shading
 from stages.infer.puppet.warp import LipLayers, MouthWarp
 
 Frame = npt.NDArray[np.uint8]
+
+_FREE_OPENING, _WIDEST_OPENING = 0.75, 1.2
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,12 @@ class MouthPose:
         return out
 
     def aperture(self) -> float:
-        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude."""
-        return max(0.0, self.open) * (1 - min(1.0, max(0.0, self.close))) * (1 - 0.85 * min(1.0, max(0.0, self.tuck)))
+        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude; nears 1.2 however loud the speech."""
+        opening = max(0.0, self.open)
+        if opening > _FREE_OPENING:
+            room = _WIDEST_OPENING - _FREE_OPENING
+            opening = _FREE_OPENING + room * math.tanh((opening - _FREE_OPENING) / room)
+        return opening * (1 - min(1.0, max(0.0, self.close))) * (1 - 0.85 * min(1.0, max(0.0, self.tuck)))
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class Pose:
 
     mouth: MouthPose = MouthPose()
     blink: float = 0.0
+    gaze: float = 0.0
+    """How far the eyes look to the picture's right, in eye widths."""
     head: npt.NDArray[np.float32] | None = None
 
 
@@ -66,27 +76,35 @@ class Renderer:
         self._picture = face.picture
         self._curves = LipCurves(face, moves)
         self._mouth = MouthWarp(face, mouth_bases(face, moves))
-        self._lids = lids(face)
+        self._eyes = eyes(self._image, face)
+        self._shading = Shading(face)
         self._interior = MouthInterior(image, face)
         self._head = HeadWarp(face)
-        local = self._mouth.box
-        for lid in self._lids:
-            local = local.joined(lid.box)
+        local = self._mouth.box.joined(self._shading.box)
+        for eye in self._eyes:
+            local = local.joined(eye.box)
         self.local_box = local
-        """Where mouth and lids move."""
+        """Where mouth and eyes move."""
         self._area = self._head.box.joined(local)
+        self._pixel = np.empty((self._area.height, self._area.width, 2), np.float32)
+        self._pixel[..., 0] = np.arange(self._area.x0, self._area.x1, dtype=np.float32)
+        self._pixel[..., 1] = np.arange(self._area.y0, self._area.y1, dtype=np.float32)[:, None]
 
     def frame(self, pose: Pose) -> Frame:
-        """RGB [H, W, 3]."""
-        area = self.local_box if pose.head is None else self._area
-        still = np.empty((area.height, area.width, 2), np.float32)  # where each pixel was before the head moved
-        still[..., 0] = np.arange(area.x0, area.x1, dtype=np.float32)
-        still[..., 1] = np.arange(area.y0, area.y1, dtype=np.float32)[:, None]
+        """RGB [H, W, 3]. Where mouth and eyes move the portrait is sampled by cubics, elsewhere linearly."""
+        out = self._image.copy()
         reach, forward = 0, None
-        if pose.head is not None:
+        if pose.head is None:
+            area = self.local_box
+            still = self._pixel[_within(area, self._area)].copy()  # where each pixel was before the head moved
+        else:
+            area = self._area
             forward = self._head.forward(pose.head)
-            still[_within(self._head.box, area)] += self._head.backward(forward)
+            still = self._pixel.copy() if self._head.box != area else np.empty_like(self._pixel)
+            turned = _within(self._head.box, area)
+            cv2.add(self._pixel[turned], self._head.backward(forward), dst=still[turned])
             reach = int(np.abs(forward).max()) + 2
+            self._draw(still, cv2.INTER_LINEAR, out[area.slices])
 
         amounts = pose.mouth.amounts()
         curves = self._curves(amounts)
@@ -94,19 +112,25 @@ class Renderer:
         if forward is not None:
             moved = self._head.moved(forward, curves[0]), self._head.moved(forward, curves[1])
         lips = self._mouth(amounts, *curves)
+        local = self.local_box.grown(reach, area)
+        source = still[_within(local, area)].copy()
         near = self._mouth.box.grown(reach, area)
-        source = still.copy()
-        follow = _sample(lips.joined(), self._mouth.box, still, near, area)
-        source[_within(near, area)] = cv2.add(still[_within(near, area)], follow)
-        out = self._image.copy()
-        out[area.slices] = self._pixels(source)
+        source[_within(near, local)] += _sample(lips.joined(), self._mouth.box, still, near, area)
+        if pose.gaze:
+            for eye in self._eyes:
+                near = eye.box.grown(reach, area)
+                ball = _sample(eye.ball, eye.box, still, near, area)
+                source[_within(near, local)] -= np.float32(pose.gaze) * ball
+        self._draw(source, cv2.INTER_CUBIC, out[local.slices])
         self._blend_lips(out, lips, still, area, moved)
+        dx, dy = np.rint((moved[0] - curves[0]).mean(axis=0)).astype(int).tolist()
+        self._shading.paint(out, amounts, (dx, dy))
         if pose.blink > 0.01:
-            for lid in self._lids:
-                displacement, opacity = lid.layer(min(1.0, pose.blink))
-                near = lid.box.grown(reach, area)
-                shifted = source[_within(near, area)] + _sample(displacement, lid.box, still, near, area)
-                _blend(out[near.slices], self._pixels(shifted), _sample(opacity, lid.box, still, near, area))
+            for eye in self._eyes:
+                colour, opacity = eye.lid(min(1.0, pose.blink))
+                near = eye.box.grown(reach, area)
+                drawn = _sample(np.dstack([colour, opacity]), eye.box, still, near, area)
+                _blend(out[near.slices], drawn[..., :3], drawn[..., 3])
         self._interior.paint(out, curves, moved, pose.mouth.teeth, pose.mouth.tongue)
         return out
 
@@ -117,15 +141,15 @@ class Renderer:
         x1, y1 = np.ceil(around.max(axis=0)).astype(int) + 3
         box = Box(int(x0), int(y0), int(x1), int(y1)).grown(0, area)
         start, place = still[_within(box, area)], self._mouth.box
-        upper = self._pixels(start + _sample(lips.upper, place, still, box, area))
-        lower = self._pixels(start + _sample(lips.lower, place, still, box, area))
-        out[box.slices] = upper
-        _blend(out[box.slices], lower, _sample(lips.share, place, still, box, area))
+        patch = out[box.slices]
+        lower = np.empty_like(patch)
+        self._draw(start + _sample(lips.upper, place, still, box, area), cv2.INTER_CUBIC, patch)
+        self._draw(start + _sample(lips.lower, place, still, box, area), cv2.INTER_CUBIC, lower)
+        _blend(patch, lower, _sample(lips.share, place, still, box, area))
 
-    def _pixels(self, source: Field) -> Frame:
-        """The portrait at positions [h, w, 2]."""
-        drawn = cv2.remap(self._image, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        return np.asarray(drawn, np.uint8)
+    def _draw(self, source: Field, method: int, target: Frame) -> None:
+        """Fill the target, uint8 [h, w, 3], with the portrait at positions [h, w, 2]."""
+        cv2.remap(self._image, source, None, method, dst=target, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def _sample(field: Field, box: Box, still: Field, near: Box, area: Box) -> Field:
@@ -135,7 +159,7 @@ def _sample(field: Field, box: Box, still: Field, near: Box, area: Box) -> Field
     return np.asarray(sampled, np.float32)
 
 
-def _blend(under: Frame, over: Frame, opacity: Field) -> None:
+def _blend(under: Frame, over: Frame | Field, opacity: Field) -> None:
     """Lay one patch over another, in place."""
     weight = opacity[..., None]
     under[:] = under * (1 - weight) + over * weight + np.float32(0.5)

@@ -14,10 +14,16 @@ from stages.infer.puppet.palette import Palette, lab_to_rgb
 
 HALF_WIDTH, ABOVE, BELOW = 0.62, 0.30, 0.62
 
-# Right half of the upper arch seen from the front: where each tooth ends, and how long it is, in mouth widths.
-_UPPER_ENDS = (0.118, 0.212, 0.296, 0.366, 0.425, 0.475)
-_UPPER_LENGTHS = (0.088, 0.078, 0.082, 0.068, 0.058, 0.048)
-_LOWER_ENDS = (0.072, 0.145, 0.222, 0.295, 0.360)
+# Right half of an arch seen from the front: where each tooth ends, how long it is, in mouth widths, and its shade: the
+# arch turns back and away from the light.
+_UPPER_ENDS = (0.135, 0.240, 0.325, 0.385, 0.430)
+_UPPER_LENGTHS = (0.086, 0.074, 0.079, 0.064, 0.052)
+_UPPER_SHADES = (1.0, 0.96, 0.88, 0.76, 0.62)
+_LOWER_ENDS = (0.080, 0.162, 0.245, 0.310)
+_LOWER_LENGTHS = (0.052, 0.053, 0.057, 0.048)
+_LOWER_SHADES = (0.86, 0.83, 0.77, 0.66)
+_UPPER_REACH, _LOWER_REACH = 0.415, 0.290
+"""Where the arch is lost in the dark of the cheek."""
 
 
 def grid(density: float) -> tuple[Field, Field]:
@@ -51,16 +57,20 @@ def _arch_light(u: Field) -> Field:
     return result
 
 
-def _tooth_profile(u: Field, ends: tuple[float, ...], lengths: tuple[float, ...]) -> tuple[Field, Field]:
-    """Length of the tooth at each u, rounded at its corners, and 0 at the gaps between teeth .. 1 in the middle."""
+def _teeth(
+    u: Field, ends: tuple[float, ...], lengths: tuple[float, ...], shades: tuple[float, ...]
+) -> tuple[Field, Field]:
+    """Length of the tooth at each u, rounded at its corners, and its light: shade, roundness, the gap beside it."""
     at = np.abs(u)
     index = np.minimum(np.searchsorted(np.asarray(ends), at), len(ends) - 1)
     starts = np.asarray((0.0, *ends[:-1]))[index]
     width = np.asarray(ends)[index] - starts
-    middle = np.clip((at - starts) / width, 0, 1) * 2 - 1
-    length = np.asarray(lengths)[index] * (1 - 0.16 * np.abs(middle) ** 4)
-    from_gap = (1 - np.abs(middle)) * width / 2
-    return length.astype(np.float32), np.clip(from_gap / 0.012, 0, 1).astype(np.float32)
+    across = np.clip((at - starts) / width, 0, 1) * 2 - 1
+    length = np.asarray(lengths)[index] * (1 - 0.20 * across**4)
+    beside_gap = np.clip((1 - np.abs(across)) * width / 2 / 0.016, 0, 1)
+    # A tooth is round: its flanks are a little darker.
+    light = np.asarray(shades)[index] * (1 - 0.10 * across**2) * (0.86 + 0.14 * beside_gap)
+    return length.astype(np.float32), light.astype(np.float32)
 
 
 def cavity(palette: Palette, u: Field) -> Field:
@@ -70,18 +80,17 @@ def cavity(palette: Palette, u: Field) -> Field:
 
 def tongue(palette: Palette, u: Field, v: Field) -> Field:
     """Below v = -0.16, where v = 0 is the lower lip's middle; follows the jaw."""
-    opacity = 0.9 * np.exp(-((u / 0.31) ** 4)) * _ramp(v + 0.16, 0.06)
-    groove = 1 - 0.07 * np.exp(-((u / 0.05) ** 2))
-    return _layer(_tinted(palette.tongue, groove * (0.82 + 0.18 * np.clip((v + 0.19) / 0.1, 0, 1))), opacity)
+    top = v + 0.15 - 0.9 * u**2  # domed
+    opacity = 0.92 * np.exp(-((u / 0.30) ** 4)) * _ramp(top, 0.09)
+    groove = 1 - 0.08 * np.exp(-((u / 0.04) ** 2)) * np.clip(top / 0.05, 0, 1)
+    return _layer(_tinted(palette.tongue, groove * (0.62 + 0.38 * np.clip(top / 0.16, 0, 1))), opacity)
 
 
 def lower_teeth(palette: Palette, u: Field, v: Field) -> Field:
     """Above the lower lip, whose middle is v = 0; follows the jaw."""
-    length, gap = _tooth_profile(u, _LOWER_ENDS, (0.052, 0.052, 0.054, 0.048, 0.042))
-    edge = -length + 0.06 * u**2
-    opacity = _ramp(v - edge, 0.018) * _ramp(0.34 - np.abs(u), 0.06)
-    light = (0.50 + 0.30 * _arch_light(u)) * (1 - 0.18 * (1 - gap))
-    return _layer(_tinted(palette.teeth, light), opacity)
+    length, light = _teeth(u, _LOWER_ENDS, _LOWER_LENGTHS, _LOWER_SHADES)
+    opacity = _ramp(v + length - 0.10 * u**2, 0.016) * _ramp(_LOWER_REACH - np.abs(u), 0.06)
+    return _layer(_tinted(palette.teeth, light * 0.86), opacity)
 
 
 def upper_teeth(palette: Palette, u: Field, v: Field, seal: float, photo: tuple[Field, Field, float] | None) -> Field:
@@ -89,19 +98,23 @@ def upper_teeth(palette: Palette, u: Field, v: Field, seal: float, photo: tuple[
 
     photo: the portrait's own teeth as (RGB texture, opacity, gap between the lips in mouth widths) when it shows them.
     """
-    length, gap = _tooth_profile(u, _UPPER_ENDS, _UPPER_LENGTHS)
+    length, light = _teeth(u, _UPPER_ENDS, _UPPER_LENGTHS, _UPPER_SHADES)
     if photo is None:
-        end = seal + length + 0.005 - 0.10 * u**2
+        end = seal + length - 0.14 * u**2
     else:  # the photo's lower lip hides the edge: end where the visible part ends
         end = seal + min(0.17, photo[2]) * np.sqrt(np.clip(1 - (u / 0.51) ** 2, 0, 1))
-    opacity = _ramp(end - v, 0.02) * _ramp(0.465 - np.abs(u), 0.06)
-    below_seal = np.clip((v - seal + 0.04) / 0.06, 0, 1)
-    light = (0.48 + 0.50 * _arch_light(u)) * (0.80 + 0.20 * below_seal)
-    lines = 0.16 if photo is None else 0.07
-    light *= 1 - (lines * np.clip((v - seal) / 0.06, 0.25, 1)) * (1 - gap)
+        light = np.float32(0.55) * light + np.float32(0.45) * _arch_light(u)
+    reach = _UPPER_REACH if photo is None else _UPPER_REACH + 0.05
+    opacity = _ramp(end - v, 0.018) * _ramp(reach - np.abs(u), 0.10)
+    # Darker under the gum and the lip; the biting edge lets the dark behind it through.
+    from_edge = np.clip((end - v) / 0.022, 0, 1)
+    light = light * (0.80 + 0.20 * np.clip((v - seal + 0.05) / 0.07, 0, 1)) * (0.90 + 0.10 * from_edge)
     layer = _layer(_tinted(palette.teeth, light), opacity)
     if photo is not None:
-        own, weight = photo[0], cv2.GaussianBlur(photo[1], (0, 0), 1.0)[..., None]
+        own = photo[0]
+        # Below the upper teeth the photo shows lower ones or the lip's rim: they are not the skull's.
+        shown = photo[1] * _ramp(end + 0.01 - v, 0.03)
+        weight = np.asarray(cv2.GaussianBlur(shown, (0, 0), 1.0), np.float32)[..., None]
         painted = np.dstack([own, np.ones(u.shape, np.float32)])
         layer = np.asarray(layer * (1 - weight) + painted * weight, np.float32)
     return np.ascontiguousarray(layer, np.float32)

@@ -15,15 +15,16 @@ _ITERATIONS = 3
 def invert(forward: Field, grid: Grid, nodes: Field, iterations: int = _ITERATIONS) -> Field:
     """Backward displacement of a forward one by the fixed point q = p - D(q).
 
-    forward: [rows, columns, 2] pixels on the grid; result, same shape: q - p at every node p. Converges where D's
-    slope stays below one, which the bases' amplitudes keep.
+    forward: [rows, columns, 2] pixels on the grid; nodes: [rows, columns, 2], the nodes' own (column, row); result, as
+    forward: q - p at every node p. Converges where D's slope stays below one, which the bases' amplitudes keep.
     """
-    back = -forward
+    density = np.array([*grid.density, 0.0, 0.0])
+    there = forward
     for _ in range(iterations - 1):
-        at = grid.index_of(nodes + back)
+        at = cv2.subtract(nodes, cv2.multiply(there, density))
         sampled = cv2.remap(forward, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        back = -np.asarray(sampled, np.float32)
-    return back
+        there = np.asarray(sampled, np.float32)
+    return -there
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ class MouthWarp:
     def __init__(self, face: FaceGeometry, bases: MouthBases) -> None:
         self.box = bases.grid.box
         self._bases, self._grid = bases, bases.grid
-        self._nodes = self._grid.nodes().astype(np.float32)
-        self._along = self._nodes @ face.across.astype(np.float32)
-        self._below = self._nodes @ face.down.astype(np.float32)
+        nodes = self._grid.nodes().astype(np.float32)
+        self._nodes = self._grid.index_of(nodes)
+        self._along = nodes @ face.across.astype(np.float32)
+        self._below = nodes @ face.down.astype(np.float32)
         self._across, self._down = face.across, face.down
 
     def __call__(self, amounts: npt.NDArray[np.float32], upper: Points, lower: Points) -> LipLayers:

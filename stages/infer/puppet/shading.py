@@ -1,0 +1,87 @@
+"""Light and shade that the mouth's movement draws on the skin: warped pixels keep the light of the photo's own pose.
+
+Opening and spreading deepen the fold from the nose to the mouth's corner, an open jaw hollows the cheeks, and a raised
+or pursed lower lip shades the skin under it.
+"""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.infer.puppet import landmarks as lm
+from stages.infer.puppet.displacement import OPEN, PARAMETERS, ROUND, TUCK, WIDE
+from stages.infer.puppet.geometry import Box, FaceGeometry, Points
+
+_FOLD, _CHEEK, _UNDER_LIP = 0.07, 0.05, 0.07
+"""Share of the light that is lost in the middle of each shade at full movement."""
+_SPAN = 1.1
+"""Half the side of the shaded box in mouth widths."""
+_COARSE = 96
+
+
+class Shading:
+    """Shades of one face, as one map for each mouth parameter."""
+
+    def __init__(self, face: FaceGeometry) -> None:
+        centre, reach = face.mouth_centre, _SPAN * face.mouth_width
+        self.box = Box(*(int(v) for v in (*(centre - reach), *(centre + reach + 1)))).grown(0, face.picture)
+        step = max(1.0, max(self.box.width, self.box.height) / _COARSE)
+        self._size = max(4, round(self.box.width / step)), max(4, round(self.box.height / step))
+        x = (np.arange(self._size[0]) + 0.5) * self.box.width / self._size[0] + self.box.x0 - 0.5
+        y = (np.arange(self._size[1]) + 0.5) * self.box.height / self._size[1] + self.box.y0 - 0.5
+        nodes = np.stack(np.meshgrid(x, y), axis=2)
+        fold, cheek = np.zeros(nodes.shape[:2]), np.zeros(nodes.shape[:2])
+        for side, (line, hollow) in enumerate(zip(lm.NASOLABIAL, lm.CHEEK_HOLLOW, strict=True)):
+            seen = min(1.0, face.half_widths[side] / 0.46)  # the far side of a turned head shows less of its cheek
+            fold += seen * _near(nodes, face.contour(line), 0.085 * face.mouth_width)
+            cheek += seen * _near(nodes, face.contour(hollow), 0.26 * face.mouth_width)
+        under = _near(nodes, face.contour(lm.UNDER_LIP), 0.095 * face.mouth_width)
+        maps = np.zeros((len(PARAMETERS), *nodes.shape[:2]))
+        maps[OPEN] = _FOLD * fold + _CHEEK * cheek
+        maps[WIDE] = 0.7 * _FOLD * fold
+        maps[ROUND] = _UNDER_LIP * under - 0.4 * _FOLD * fold
+        maps[TUCK] = _UNDER_LIP * under
+        edge = np.minimum.outer(_to_border(self._size[1]), _to_border(self._size[0]))
+        fade = np.clip(edge / 0.08, 0, 1) * self._on_face(face, step)
+        self._maps = (maps * fade).astype(np.float32)
+
+    def _on_face(self, face: FaceGeometry, step: float) -> npt.NDArray[np.float64]:
+        """[rows, columns] 1 on the face, softly 0 towards its outline: what is behind it keeps its light."""
+        nodes = (face.points[:468] - (self.box.x0, self.box.y0) + 0.5) / step - 0.5
+        mask = np.zeros(self._size[::-1], np.uint8)
+        cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(nodes).astype(np.int32)), 255)
+        inner = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
+        return np.clip(np.asarray(inner[1:-1, 1:-1], np.float64) * step / (0.12 * face.mouth_width), 0, 1)
+
+    def paint(self, frame: npt.NDArray[np.uint8], amounts: npt.NDArray[np.float32], shift: tuple[int, int]) -> None:
+        """Shade a frame in place. amounts: mouth parameters; shift: pixels by which the head has moved the mouth."""
+        lost = np.tensordot(amounts, self._maps, 1)
+        light = cv2.resize(1 - np.clip(lost, -0.1, 0.3), (self.box.width, self.box.height))
+        rows, columns = frame.shape[:2]
+        x0, y0 = self.box.x0 + shift[0], self.box.y0 + shift[1]
+        x, y = max(0, x0), max(0, y0)
+        right, bottom = min(columns, x0 + self.box.width), min(rows, y0 + self.box.height)
+        if right <= x or bottom <= y:
+            return
+        patch = frame[y:bottom, x:right]
+        factor = np.ascontiguousarray(light[y - y0 : bottom - y0, x - x0 : right - x0])
+        patch[:] = cv2.multiply(patch, cv2.merge([factor] * 3), dtype=cv2.CV_8U)
+
+
+def _to_border(count: int) -> npt.NDArray[np.float64]:
+    """[count] distance of each node to the nearer end, in shares of the whole."""
+    at = (np.arange(count) + 0.5) / count
+    return np.minimum(at, 1 - at)
+
+
+def _near(nodes: Points, line: Points, spread: float) -> npt.NDArray[np.float64]:
+    """[rows, columns] 1 on a polyline [n, 2], falling as a Gaussian of that standard deviation beside it."""
+    distance = np.full(nodes.shape[:2], np.inf)
+    for a, b in pairwise(line):
+        along = b - a
+        t = np.clip((nodes - a) @ along / max(float(along @ along), 1e-9), 0, 1)
+        distance = np.minimum(distance, np.linalg.norm(nodes - a - t[..., None] * along, axis=2))
+    result: npt.NDArray[np.float64] = np.exp(-0.5 * (distance / spread) ** 2)
+    return result

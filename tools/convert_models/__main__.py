@@ -21,7 +21,7 @@ _FACE_WEIGHTS = Path("stages/face/weights")
 _JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
 _HEAD = Path(__file__).with_name("viseme_head.npz")
-_HEAD_SHA256 = "d1ec7277c85a2c224e6b7ee7f3904589bd5b54ecb06f437b3c5285e7959f6c78"
+_HEAD_SHA256 = "8a938fcddfabf9b806c26126d3619155efee88c63c0c217c4095c635108f5caa"
 
 
 def convert_all(downloads: Path, root: Path) -> list[Path]:

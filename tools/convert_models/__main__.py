@@ -21,7 +21,7 @@ _FACE_WEIGHTS = Path("stages/face/weights")
 _JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
 _HEAD = Path(__file__).with_name("viseme_head.npz")
-_HEAD_SHA256 = "8a938fcddfabf9b806c26126d3619155efee88c63c0c217c4095c635108f5caa"
+_HEAD_SHA256 = "ae127de644675b58aac7fdacc699a658653cc7910537765b2e05887acb875dd9"
 
 
 def convert_all(downloads: Path, root: Path) -> list[Path]:

@@ -13,13 +13,15 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 from shared.slot.weights import read_weights
-from stages.infer.puppet.visemes import WEIGHTS
-from tools.train_visemes import corpus
+from stages.encode.judge.errors import Unjudgeable
+from stages.infer.puppet.visemes import WEIGHTS, VisemeModel
+from tools.train_visemes import corpus, held_out
 from tools.train_visemes.augment import changed, level
 from tools.train_visemes.features import Encoder, Example, examples
 from tools.train_visemes.flite import Flite
 from tools.train_visemes.negatives import negatives
 from tools.train_visemes.network import Parameters
+from tools.train_visemes.scores import HEADER, TrainedModel, score
 from tools.train_visemes.signal import Generator, Signal
 from tools.train_visemes.sounds import Labels, labels
 from tools.train_visemes.training import train
@@ -55,14 +57,30 @@ def main() -> None:
     began = time.monotonic()
     rng = np.random.default_rng(SEED)
     encoder = Encoder(read_weights(WEIGHTS, "visemes.onnx"))
-    made = make_examples(encoder, Flite(options.downloads), rng)
+    flite = Flite(options.downloads)
+    made = make_examples(encoder, flite, rng)
     print(f"{len(made)} examples after {time.monotonic() - began:.0f} s", flush=True)
     trained = train(made, STEPS, SEED)
     for step, value in enumerate(_means(trained.losses), 1):
         print(f"step {step * 100}: loss {value:.3f}")
     save(trained.parameters, options.output)
     print(f"{options.output}: sha256 {hashlib.sha256(options.output.read_bytes()).hexdigest()}")
+    print(f"{time.monotonic() - began:.0f} s; scores of the trained head, and of the one in the engine's weights:")
+    print_scores(flite, options.downloads, TrainedModel(encoder, trained.parameters), VisemeModel())
     print(f"{time.monotonic() - began:.0f} s in all; now `python -m tools.convert_models`")
+
+
+def print_scores(flite: Flite, downloads: Path, *models: VisemeModel) -> None:
+    """A line for every recording and model."""
+    print(HEADER)
+    recordings = list(held_out.synthetic(flite))
+    try:
+        recordings += held_out.librivox(downloads)
+    except Unjudgeable as error:
+        print(f"without LibriVox: {error}")
+    for name, signal, spoken in recordings:
+        for model in models:
+            print(score(name, signal, spoken, model))
 
 
 def save(parameters: Parameters, path: Path) -> None:

@@ -37,7 +37,10 @@ class Encoder:
     def __call__(self, signal: Signal) -> NDArray[np.float32]:
         """[n] at 16 kHz, at least 1 s, to [n // 320, width]."""
         mel = log_mel(signal)
-        mel = mel[:, : mel.shape[1] // 2 * 2]
+        return self.features(mel[:, : mel.shape[1] // 2 * 2])
+
+    def features(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Whisper's log-mel [80, T], T even, to [T / 2, width]."""
         (features,) = self._session.run(["features"], {"mel": np.ascontiguousarray(mel[None])})
         return np.asarray(features[0], np.float32)
 

@@ -1,4 +1,4 @@
-"""Flite's voices, made from recordings of people (CMU Arctic, permissively licensed), out of two Debian packages."""
+"""Flite's voices, made from recordings of people (CMU Arctic, permissively licensed), out of Debian packages."""
 
 import hashlib
 import os
@@ -14,6 +14,7 @@ from tools.train_visemes.sounds import Sound
 PACKAGES = {
     "flite=2.2-5": "f4ce03470bf9974c2cb9cacd981e6be29339ef4c97cf994dd6fa3f90e6544db9",
     "libflite1=2.2-5": "bfa8c591f1b47730b30b372ec38e02918a1c9795eada67684e1746390ad2f061",
+    "libasound2=1.2.8-1+b1": "44c77b076a7b11ae99712439022d822245b1994c435da564ebd320bb676faf4c",
 }
 VOICES = ("awb", "kal16", "rms", "slt")
 _IPA = {

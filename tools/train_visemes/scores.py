@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.audio.loudness import rms_dbfs
 from stages.audio.melspec import log_mel
@@ -18,6 +19,8 @@ from stages.infer.engine import FPS, frame_count
 from stages.infer.puppet.articulation import Track, mouth_track
 from stages.infer.puppet.renderer import MouthPose
 from stages.infer.puppet.visemes import VisemeModel
+from tools.train_visemes.features import Encoder
+from tools.train_visemes.network import Parameters, predict
 from tools.train_visemes.signal import RATE, Signal
 from tools.train_visemes.sounds import Sound, spans
 
@@ -32,6 +35,18 @@ _ARPABET = {
     }.items()
     for symbol in symbols
 }  # fmt: skip
+
+
+class TrainedModel(VisemeModel):
+    """The engine's model with a head that is not yet part of it."""
+
+    def __init__(self, encoder: Encoder, head: Parameters) -> None:
+        self._encoder, self._head = encoder, head
+
+    def _window(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        even = np.pad(mel, ((0, 0), (0, mel.shape[1] % 2)), mode="edge")
+        shapes, opening = predict(self._head, self._encoder.features(even))
+        return np.concatenate([shapes, opening[:, None]], axis=1)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def telephone(signal: Signal) -> Signal:
     band = np.fft.irfft(spectrum, len(signal))
     peak = max(float(np.abs(band).max()), 1e-9)
     codes = np.round(np.sign(band) * np.log1p(255 * np.abs(band) / peak) / np.log(256) * 127) / 127
-    return (np.sign(codes) * (256.0 ** np.abs(codes) - 1) / 255 * peak).astype(np.float32)
+    return np.asarray(np.sign(codes) * (256.0 ** np.abs(codes) - 1) / 255 * peak, np.float32)
 
 
 def reverberate(signal: Signal, seconds: float, share: float, rng: Generator) -> Signal:

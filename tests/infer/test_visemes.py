@@ -63,6 +63,11 @@ def test_noise_under_speech(model: VisemeModel, speech: Speech) -> None:
     assert np.corrcoef(clean, under)[0, 1] > 0.85
 
 
+def test_a_quiet_recording(model: VisemeModel, speech: Speech) -> None:
+    loud, quiet = (scores.openings(signal, model) for signal in (speech.pcm, speech.pcm * np.float32(0.02)))
+    assert np.corrcoef(loud, quiet)[0, 1] > 0.9
+
+
 @pytest.mark.parametrize("variant", corpus.HELD_OUT_VARIANTS)
 def test_a_language_that_is_not_in_the_training(model: VisemeModel, variant: str) -> None:
     assert "cmn" in corpus.HELD_OUT_LANGUAGES

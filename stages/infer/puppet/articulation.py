@@ -19,7 +19,7 @@ OPEN, WIDE, ROUND, CLOSE, TUCK, TEETH, TONGUE = range(len(MOUTH))
 LEAD_S = 0.015
 """The mouth takes a shape a little before it sounds."""
 SPREAD_S = 0.035
-_WIDEST = 1.1
+_WIDEST = 0.95
 """Commanded at an opening of 1."""
 _REST, _BEND = 0.03, 0.85
 """What the network calls closed, and a power that lifts consonants off it: a mouth that only just opens looks shut."""
@@ -30,7 +30,7 @@ _PAUSE = (0.6, 0.9)
 """Probabilities from which the lips begin to meet, and at which they do: for p, b, m and for silence."""
 _GATE_DB = 8.0
 _GATE_BELOW_PEAK_DB = 45.0
-_GATE_FLOOR_DBFS = -62.0
+_GATE_FLOOR_DBFS = -75.0
 
 #        strength, wide, round, tuck, teeth, tongue
 _TARGETS = {

@@ -19,7 +19,7 @@ _UTF8 = 1
 _WORDS_A_MINUTE, _PITCH, _RANGE = 1, 3, 4
 
 _SEED = 1
-_HISS_FREE = 0.01
+_QUIET = 0.01
 """Share of the peak below which the closure of a stop lies."""
 _LONGEST_CLOSURE_S = 0.09
 _SHORTEST_CLOSURE_S = 0.012
@@ -116,7 +116,7 @@ def _move_to_closures(sounds: list[Sound], signal: Signal) -> None:
     """espeak-ng marks a stop at its burst: give it the silence before, which it calls the end of the sound before."""
     width = int(_ENVELOPE_S * RATE)
     envelope = np.sqrt(np.convolve(signal.astype(np.float64) ** 2, np.ones(width) / width, "same"))
-    quiet = envelope < _HISS_FREE * np.abs(signal).max()
+    quiet = envelope < _QUIET * np.abs(signal).max()
     for before, stop in pairwise(sounds):
         if not (parts(before.symbol) and stop.symbol[:1] in _STOPS):
             continue

@@ -13,7 +13,7 @@ from stages.infer.puppet.head import MOTIONS, PITCH, YAW
 from stages.infer.puppet.idle import blink_track, gaze_track, generator, head_track
 from stages.infer.puppet.prosody import accents, phrases
 from stages.infer.puppet.renderer import MouthPose
-from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, VisemeModel
+from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, VisemeModel, Visemes
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,13 @@ def one_hot(*names_and_frames: tuple[str, int]) -> np.ndarray:  # type: ignore[t
     return np.eye(len(CLASSES), dtype=np.float32)[rows]
 
 
+def visemes(opening: float, *names_and_frames: tuple[str, int]) -> Visemes:
+    """As wide as given wherever the lips don't meet."""
+    shapes = one_hot(*names_and_frames)
+    meets = shapes[:, [CLASSES.index("PBM"), SILENCE]].any(axis=1)
+    return Visemes(shapes, np.where(meets, 0, opening).astype(np.float32))
+
+
 def loud(frames: int) -> np.ndarray:  # type: ignore[type-arg]
     return np.full(frames * 2, -20.0, np.float32)
 
@@ -41,43 +48,62 @@ def apertures(track: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     return np.array([MouthPose(*row.tolist()).aperture() for row in track])
 
 
-def test_probabilities_of_real_speech(model: VisemeModel, speech: Speech) -> None:
+def test_real_speech(model: VisemeModel, speech: Speech) -> None:
     found = model(speech.mel)
-    assert found.shape == ((speech.mel.shape[1] + 1) // 2, len(CLASSES))
-    assert np.allclose(found.sum(axis=1), 1, atol=1e-3)
-    assert len(set(found.argmax(axis=1).tolist())) > 5
+    count = (speech.mel.shape[1] + 1) // 2
+    assert found.shapes.shape == (count, len(CLASSES)) and found.opening.shape == (count,)
+    assert np.allclose(found.shapes.sum(axis=1), 1, atol=1e-3)
+    assert len(set(found.shapes.argmax(axis=1).tolist())) > 5
+    assert found.opening.min() < 0.1 and 0.6 < found.opening.max() <= 1
+
+
+def test_same_speech_same_visemes(model: VisemeModel, speech: Speech) -> None:
+    first, again, other = model(speech.mel), model(speech.mel), VisemeModel()(speech.mel)
+    for second in (again, other):
+        assert np.array_equal(first.shapes, second.shapes) and np.array_equal(first.opening, second.opening)
 
 
 def test_windows_join_without_a_gap(model: VisemeModel, speech: Speech) -> None:
     mel = np.tile(speech.mel, (1, 8))[:, :1751]
     found = model(mel)
-    assert found.shape[0] == 876
-    assert np.allclose(found.sum(axis=1), 1, atol=1e-3)
+    assert found.shapes.shape[0] == len(found.opening) == 876
+    assert np.allclose(found.shapes.sum(axis=1), 1, atol=1e-3)
     alone = model(mel[:, :1000])
-    assert np.array_equal(found[:450], alone[:450])
+    assert np.array_equal(found.shapes[:450], alone.shapes[:450])
+    assert np.array_equal(found.opening[:450], alone.opening[:450])
 
 
 @pytest.mark.parametrize("columns", [1, 2, 20, 21, 1000, 1001])
 def test_any_length(model: VisemeModel, columns: int) -> None:
     found = model(np.zeros((80, columns), np.float32))
-    assert found.shape == ((columns + 1) // 2, len(CLASSES)) and np.isfinite(found).all()
+    count = (columns + 1) // 2
+    assert found.shapes.shape == (count, len(CLASSES)) and found.opening.shape == (count,)
+    assert np.isfinite(found.shapes).all() and np.isfinite(found.opening).all()
 
 
 def test_lips_meet_on_bilabials_only() -> None:
-    classes = one_hot(("A", 12), ("PBM", 5), ("A", 12), ("TDNL", 5), ("A", 14))
-    track = mouth_track(classes, loud(len(classes)), len(classes) // 2, 1.0)
-    opening = apertures(track)
-    assert opening[6:9].min() < 0.05  # p, b, m at 0.24..0.34 s, a little early
-    assert opening[14:17].min() > 0.2
-    assert opening[3] > 0.8
+    spoken = visemes(0.9, ("A", 12), ("PBM", 5), ("A", 12), ("TDNL", 5), ("A", 14))
+    track = mouth_track(spoken, loud(48), 24, 1.0)
+    mouth = apertures(track)
+    assert mouth[6:9].min() < 0.05  # p, b, m at 0.24..0.34 s, a little early
+    assert mouth[14:17].min() > 0.2
+    assert mouth[3] > 0.8
+
+
+def test_a_short_closure_is_seen() -> None:
+    """One frame of the network, half one of the video, wherever it falls."""
+    for start in (11, 12, 13, 14):
+        shapes = visemes(0.9, ("A", start), ("PBM", 2), ("A", 30 - start)).shapes
+        open_throughout = Visemes(shapes, np.full(len(shapes), 0.6, np.float32))
+        assert apertures(mouth_track(open_throughout, loud(32), 16, 1.0)).min() < 0.1
 
 
 def test_too_quiet_to_be_speech_is_closed() -> None:
-    classes = one_hot(("A", 100))
+    spoken = visemes(0.9, ("A", 100))
     level = np.concatenate([np.full(100, -20.0), np.full(100, -75.0)]).astype(np.float32)
-    opening = apertures(mouth_track(classes, level, 50, 1.0))
-    assert opening[5:20].min() > 0.8
-    assert opening[30:].max() < 0.02
+    mouth = apertures(mouth_track(spoken, level, 50, 1.0))
+    assert mouth[5:20].min() > 0.8
+    assert mouth[30:].max() < 0.02
 
 
 def test_real_speech_opens_and_closes(model: VisemeModel, speech: Speech) -> None:
@@ -89,9 +115,9 @@ def test_real_speech_opens_and_closes(model: VisemeModel, speech: Speech) -> Non
 
 def test_dynamic_scale_changes_the_amplitude(model: VisemeModel, speech: Speech) -> None:
     frames = round(speech.duration_s * 25)
-    probabilities = model(speech.mel)
+    spoken = model(speech.mel)
     small, natural, large = (
-        mouth_track(probabilities, speech.tracks[2], frames, scale)[:, OPEN].max() for scale in (0.5, 1.0, 2.0)
+        mouth_track(spoken, speech.tracks[2], frames, scale)[:, OPEN].max() for scale in (0.5, 1.0, 2.0)
     )
     assert small == pytest.approx(natural / 2, rel=1e-5) and large == pytest.approx(natural * 2, rel=1e-5)
 

@@ -26,11 +26,11 @@ VOICES = {
 def assert_gates(report: Report) -> None:
     found = report.figures()
     assert found["faces_found"] == 1
-    assert found["sync_r"] >= 0.65
-    assert abs(found["av_offset_ms"]) <= 40
-    assert abs(found["heard_offset_ms"]) <= 40
+    assert found["sync_r"] >= 0.8
+    assert abs(found["av_offset_ms"]) <= 30
+    assert abs(found["heard_offset_ms"]) <= 30
     assert abs(found["r_control"]) < 0.2
-    assert found["closure_lift"] >= 0.25
+    assert found["closure_lift"] >= 0.3
     assert found["silence_closed"] >= 0.9
 
 

@@ -126,5 +126,5 @@ def test_unknown_bytes_are_refused() -> None:
 
 def test_viseme_head_is_the_committed_one() -> None:
     head = viseme_head()
-    assert sum(value.size for value in head.values()) == 74_206
-    assert head["l.weight"].shape == (15, 384)
+    assert sum(value.size for value in head.values()) == 107_488
+    assert head["l.weight"].shape == (16, 384)

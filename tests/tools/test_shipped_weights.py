@@ -44,7 +44,7 @@ OUTPUTS = {
     "face_full.onnx": {"boxes": (1, 2304, 8, 2), "scores": (1, 2304)},
     "face_landmarks.onnx": {"landmarks": (1, 478, 3), "score": (1, 1)},
     "landmarks_68.onnx": {"landmarks": (1, 68, 2)},
-    "visemes.onnx": {"features": (1, 100, 384), "visemes": (1, 100, 15)},
+    "visemes.onnx": {"features": (1, 100, 384), "visemes": (1, 100, 15), "opening": (1, 100, 1)},
 }
 LEVELS = ort.GraphOptimizationLevel
 

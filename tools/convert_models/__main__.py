@@ -22,7 +22,7 @@ _FACE_WEIGHTS = Path("stages/face/weights")
 _JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
 _HEAD = Path(__file__).with_name("viseme_head.npz")
-_HEAD_SHA256 = "d1ec7277c85a2c224e6b7ee7f3904589bd5b54ecb06f437b3c5285e7959f6c78"
+_HEAD_SHA256 = "ae127de644675b58aac7fdacc699a658653cc7910537765b2e05887acb875dd9"
 
 
 def convert_all(downloads: Path, root: Path) -> list[Path]:

@@ -23,15 +23,19 @@ Parameters = dict[str, NDArray[Any]]
 def convert_visemes(encoder: Parameters, head: Parameters, path: Path, **metadata: str) -> None:
     """Write encoder and head as ONNX with int8 weights.
 
-    Input `mel` [N, 80, T] float32: Whisper's log-mel, 100 frames a second, T even. Outputs `features` [N, T/2, 384] and
-    `visemes` [N, T/2, 15], probabilities that sum to 1 at 50 frames a second.
+    Input `mel` [N, 80, T] float32: Whisper's log-mel, 100 frames a second, T even. Outputs, 50 a second: `features`
+    [N, T/2, 384]; `visemes` [N, T/2, 15], probabilities that sum to 1; `opening` [N, T/2, 1] of the mouth, 0 to 1.
     """
     graph = GraphWriter("int8")
     builder = _Encoder(encoder, graph)
     features = builder.emit("mel", output="features")
     _emit_head(head, graph, features)
-    classes = head["l.bias"].size
-    shapes: dict[str, Shape] = {"features": ["N", "T2", builder.width], "visemes": ["N", "T2", classes]}
+    classes = head["l.bias"].size - 1
+    shapes: dict[str, Shape] = {
+        "features": ["N", "T2", builder.width],
+        "visemes": ["N", "T2", classes],
+        "opening": ["N", "T2", 1],
+    }
     mel_bins = encoder["encoder/conv1/weight"].shape[1]
     graph.save(path, {"mel": ["N", mel_bins, "T"]}, shapes, **metadata)
 
@@ -101,10 +105,10 @@ class _Encoder:
 
 
 def _emit_head(head: Parameters, graph: GraphWriter, features: str) -> None:
-    """Output `visemes`: a linear probe plus a narrow branch that sees two frames to either side."""
+    """Outputs `visemes` and `opening`: a linear probe plus a narrow branch that sees its neighbours on either side."""
     x = _norm(graph, features, head["n.weight"], head["n.bias"])
-    narrow = graph.op("Gelu", _linear(graph, x, head["a.weight"], head["a.bias"]))
-    # Trained as one matrix over five joined frames, which is a convolution over time.
+    narrow = graph.op("Gelu", _linear(graph, x, head["a.weight"], head["a.bias"]), approximate="tanh")
+    # Trained as one matrix over joined frames, which is a convolution over time.
     outputs, joined = head["b.weight"].shape
     width = head["a.bias"].size
     frames = joined // width
@@ -114,10 +118,14 @@ def _emit_head(head: Parameters, graph: GraphWriter, features: str) -> None:
     context = graph.op(
         "Conv", narrow, graph.kernel(kernel), graph.constant(head["b.bias"]), kernel_shape=[frames], pads=pads
     )
-    context = graph.op("Gelu", graph.op("Transpose", context, perm=[0, 2, 1]))
+    context = graph.op("Gelu", graph.op("Transpose", context, perm=[0, 2, 1]), approximate="tanh")
     probe = _linear(graph, x, head["l.weight"], head["l.bias"])
     logits = graph.op("Add", probe, _linear(graph, context, head["c.weight"], head["c.bias"]))
-    graph.op("Softmax", logits, axis=-1, output="visemes")
+    classes, last = head["l.bias"].size - 1, graph.ints(2)
+    shapes = graph.op("Slice", logits, graph.ints(0), graph.ints(classes), last)
+    graph.op("Softmax", shapes, axis=-1, output="visemes")
+    opening = graph.op("Slice", logits, graph.ints(classes), graph.ints(classes + 1), last)
+    graph.op("Sigmoid", opening, output="opening")
 
 
 def _linear(graph: GraphWriter, x: str, weight: NDArray[Any], bias: NDArray[Any]) -> str:

@@ -1,5 +1,6 @@
 """Which mouth shape belongs to each moment of speech: Whisper's tiny.en encoder with a viseme head, in ONNX."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,15 @@ Probabilities = npt.NDArray[np.float32]
 """[T, len(CLASSES)], rows sum to 1."""
 
 
+@dataclass(frozen=True)
+class Visemes:
+    """What the network reads off a recording, RATE times a second."""
+
+    shapes: Probabilities
+    opening: npt.NDArray[np.float32]
+    """[T] 0 closed .. 1 the widest vowel, co-articulated; a frame's value stands for its middle."""
+
+
 class VisemeModel:
     """The loaded network. Raises shared.slot.weights.WeightsAltered when the weights are not the committed ones."""
 
@@ -32,10 +42,10 @@ class VisemeModel:
         weights = read_weights(WEIGHTS, "visemes.onnx")
         self._session = ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, mel: npt.NDArray[np.float32]) -> Probabilities:
-        """Whisper log-mel [80, T], 100 a second, to probabilities [ceil(T / 2), classes], 50 a second; T >= 1."""
+    def __call__(self, mel: npt.NDArray[np.float32]) -> Visemes:
+        """Whisper log-mel [80, T], 100 a second, to ceil(T / 2) frames, 50 a second; T >= 1."""
         columns = mel.shape[1]
-        out = np.zeros(((columns + 1) // 2, len(CLASSES)), np.float32)
+        out = np.zeros(((columns + 1) // 2, len(CLASSES) + 1), np.float32)
         start = 0
         while True:
             window = mel[:, start : start + _WINDOW]
@@ -47,12 +57,12 @@ class VisemeModel:
                 fade[: len(ramp)] = ramp[: len(fade)]
             out[at] = out[at] * (1 - fade) + found * fade
             if start + _WINDOW >= columns:
-                return out
+                return Visemes(out[:, :-1], out[:, -1])
             start += _WINDOW - _OVERLAP
 
-    def _window(self, mel: npt.NDArray[np.float32]) -> Probabilities:
+    def _window(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[T, len(CLASSES) + 1]: shapes, then the opening."""
         if mel.shape[1] % 2:  # the network halves the rate
             mel = np.concatenate([mel, mel[:, -1:]], axis=1)
-        (visemes,) = self._session.run(["visemes"], {"mel": np.ascontiguousarray(mel[None])})
-        found: Probabilities = np.asarray(visemes, np.float32)[0]
-        return found
+        outputs = self._session.run(["visemes", "opening"], {"mel": np.ascontiguousarray(mel[None])})
+        return np.concatenate([np.asarray(output, np.float32)[0] for output in outputs], axis=1)

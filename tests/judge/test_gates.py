@@ -30,7 +30,7 @@ def assert_gates(report: Report) -> None:
     assert abs(found["av_offset_ms"]) <= 30
     assert abs(found["heard_offset_ms"]) <= 30
     assert abs(found["r_control"]) < 0.2
-    assert found["closure_lift"] >= 0.3
+    assert found["closure_lift"] >= 0.25
     assert found["silence_closed"] >= 0.9
 
 

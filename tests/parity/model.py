@@ -76,13 +76,16 @@ class Stages:
             on_step=lambda _, latents: steps.append(latents),
             watch=calls.append,
         )
-        return {
+        found = {
             "added_time_ids": torch.stack([call.time_ids for call in calls]),
             "window_index": torch.stack([call.index for call in calls]),
-            "unet_call1_out": calls[1].v,
-            "step_latents": torch.cat(steps[:-1]),
             "final_latents": final,
         }
+        if len(calls) > 1:
+            found["unet_call1_out"] = calls[1].v
+        if len(steps) > 1:
+            found["step_latents"] = torch.cat(steps[:-1])
+        return found
 
     @torch.inference_mode()
     def video(self, case: Case, latents: Tensor) -> dict[str, Tensor]:
@@ -90,7 +93,7 @@ class Stages:
         of = case.settings
         stride = of["frame_stride"]
         shown_bytes = case.array("video_u8_sub").shape
-        bytes_stride = of["H"] // shown_bytes[1]
+        bytes_stride = -(-of["H"] // shown_bytes[1])
         decoded = torch.cat(list(decode_chunks(self.networks.vae, latents, of["decode_chunk_size"])))
         shown = [picture.to(decoded.dtype) for picture in pictures([decoded])]
         sequence = list(interpolate(self.networks.rife, shown))

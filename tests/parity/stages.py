@@ -114,7 +114,7 @@ def alone(stages: Stages, way: Way) -> Iterator[tuple[str, Tensor]]:
         yield "image_latents", networks.vae.encode(of_case("ref"))
         latents = stored("vae.latents")
         decoded = networks.vae.decode(latents, len(latents))
-        stride = decoded.shape[-1] // arrays["f64.vae_frames"].shape[-1]
+        stride = -(-decoded.shape[-1] // arrays["f64.vae_frames"].shape[-1])
         yield "vae_frames", decoded[..., ::stride, ::stride]
         middle = networks.rife(stored("rife.img0"), stored("rife.img1"))
         yield "rife_mid", middle.picture

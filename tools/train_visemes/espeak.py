@@ -72,7 +72,8 @@ class Voice:
 def speak(text: str, voice: Voice) -> tuple[Signal, list[Sound]]:
     """The speech at 16 kHz and its sounds in order. Raises ValueError for a voice that is not there.
 
-    The same sentences in the same order give the same bytes in every process; what was said before changes the breath.
+    The same sentences in the same order give the same bytes in every process, but for the variant caleb; what was said
+    before changes the breath.
     """
     library, rate = _library()
     samples, events = bytearray(), []

@@ -1,7 +1,7 @@
 """Fits the head to examples: AdamW (Loshchilov and Hutter 2019) under a cosine, one seed, one order of sums.
 
 The loss is the cross-entropy of the class, smoothed and weighted against frequent classes, plus the squared error of
-the opening. Two runs on one machine with one BLAS thread give equal bytes.
+the opening. Two runs on one machine with one BLAS thread and equal examples give equal bytes.
 """
 
 from collections.abc import Sequence

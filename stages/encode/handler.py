@@ -12,7 +12,7 @@ from pathlib import Path
 import av.logging
 import numpy as np
 
-from shared.messages.facts import AudioFacts, EncodeFacts, InferFacts
+from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts, InferFacts
 from shared.slot.api import Context, Handler, Result, Task
 from stages.encode.check import measure
 from stages.encode.judge.errors import Unjudgeable
@@ -96,16 +96,18 @@ def handle(context: Context, task: Task, encoder: Encoder) -> Result:
 
 
 def _look(context: Context, encoder: Encoder, task: Task, video: Path, spent: float) -> Look:
-    """The judge's sample; no figures where nobody asked or it can't be judged: the video is none the worse."""
+    """The judge's sample; no figures where nobody asked or it can't be judged: the video is none the worse for it."""
     if encoder.sampler is None:
         return Look(None, None)
-    speech = task.job.fact("audio", AudioFacts).speech
+    speech, box = task.job.fact("audio", AudioFacts).speech, task.job.fact("face", FaceFacts).box
     portrait = np.load(task.inputs["portrait"], mmap_mode="r", allow_pickle=False)
     try:
-        return encoder.sampler.look(video, portrait, encoder.share * spent, speech=speech)
+        return encoder.sampler.look(video, portrait, encoder.share * spent, speech=speech, box=box)
     except Unjudgeable as e:
         context.log.warning("not_judged", reason=str(e))
-        return Look(None, None)
+    except Exception as e:  # noqa: BLE001 - a finished video must not be lost to a figure about it
+        context.log.error("look_failed", error=type(e).__name__)
+    return Look(None, None)
 
 
 def _sound(path: Path, channels: int) -> Sound:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import stages.infer
-from shared.messages.facts import AudioFacts, EncodeFacts, InferFacts
+from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts, InferFacts
 from shared.messages.request import RenderRequest
 from shared.messages.task import Product, RenderTask
 from shared.slot.api import Cancelled, Task
@@ -30,7 +30,9 @@ def job(frames: int = FRAMES, channels: int = 2) -> RenderTask:
     )
     infer = InferFacts(engine="puppet", width=WIDTH, height=HEIGHT, frames=frames, steps=25)
     task = RenderTask(job_id="j", request_id=str(uuid.uuid4()), request=request, submitted_ms=0)
-    for stage, facts in (("audio", audio), ("infer", infer)):
+    box = (WIDTH * 0.2, HEIGHT * 0.2, WIDTH * 0.8, HEIGHT * 0.8)
+    face = FaceFacts(width=WIDTH, height=HEIGHT, box=box, face_count=1, roi_size=round(WIDTH * 0.6), score=0.9, yaw=0.0)
+    for stage, facts in (("audio", audio), ("face", face), ("infer", infer)):
         task = task.with_product(stage, Product(attempt="a", facts=facts.model_dump(mode="json"), seconds=60.0))
     return task
 
@@ -91,9 +93,8 @@ def test_video_and_poster(tmp_path: Path, channels: int) -> None:
         "video.duration_s": facts.duration_s,
         "container.drift_ms": facts.container_drift_ms,
         "audio.drift_ms": 10,
-        "render.quality": 0.0,
     }
-    assert (facts.lip_offset_ms, facts.quality) == (None, 0.0), "there is no face in it"
+    assert (facts.lip_offset_ms, facts.quality) == (None, None), "there is no face in the portrait"
 
 
 @pytest.mark.parametrize("how", ["switched off", "no time"])

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.encode.judge import energy, sound
+from stages.encode.judge import energy, sound, sync
+from stages.encode.judge.faces import Faces
 from stages.encode.judge.footage import excerpt, frames
 from stages.encode.judge.reference import Reference, Span
+from stages.encode.judge.report import Report
 from stages.encode.judge.sample import Look, Sampler, stretches
-from tests.judge.conftest import SPEECH, Film, Render
+from stages.infer.i420 import to_i420
+from tests.judge.conftest import Film
 
 WITHIN_MS = 25
 
@@ -118,7 +121,38 @@ def test_excerpt_is_what_the_whole_shows(sample: Film) -> None:
     assert all((whole[round(frame.time, 3)] == frame.picture).all() for frame in part)
 
 
-def test_the_sample_agrees_with_the_whole(sampler: Sampler, render: Render, sample: Film) -> None:
-    reference = energy.expected(sound.load(SPEECH))
-    assert reference.duration > 10
-    assert sample.facts.lip_offset_ms == pytest.approx(6, abs=WITHIN_MS)
+def test_the_sample_agrees_with_the_whole(sampler: Sampler, sample: Film, judged: Report) -> None:
+    """Read frame by frame against the same reference."""
+    _, whole = sync.best(judged.readings, energy.expected(sound.load(sample.path)))
+    found = look(sampler, sample, sample.path)
+    assert whole is not None and found.offset_ms == pytest.approx(whole, abs=WITHIN_MS)
+
+
+def test_the_animated_face_is_judged_not_the_largest(sampler: Sampler, sample: Film, tmp_path: Path) -> None:
+    """A second, larger, still face beside the one that speaks."""
+    small, face = 0.5, sample.portrait
+    height, width = face.shape[:2]
+
+    def beside(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        canvas = np.zeros((height, 2 * width, 3), np.uint8)
+        canvas[:, :width] = face
+        reduced = cv2.resize(picture, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
+        canvas[: height // 2, width : width + width // 2] = reduced
+        return canvas
+
+    both = [to_i420(beside(np.asarray(cv2.cvtColor(f, cv2.COLOR_YUV2RGB_I420), np.uint8))) for f in sample.frames]
+    film = Film(sample.path, np.stack(both), sample.sound, beside(face), sample.facts)
+    path = film.again(tmp_path / "v.mp4")
+    square = Faces().find(face)
+    assert square is not None
+    x, y, half = square.x * small + width, square.y * small, square.side * small / 2
+    box = (x - half, y - half, x + half, y + half)
+    found = sampler.look(path, film.portrait, 1000.0, speech=True, box=box)
+    assert found.offset_ms == pytest.approx(sample.facts.lip_offset_ms, abs=WITHIN_MS)
+    largest = sampler.look(path, film.portrait, 1000.0, speech=True)
+    assert largest.offset_ms is None
+
+
+def test_a_portrait_whose_face_is_not_found_gives_no_figures(sampler: Sampler, sample: Film) -> None:
+    gray = np.full_like(sample.portrait, 127)
+    assert sampler.look(sample.path, gray, 1000.0, speech=True) == Look(None, None)

@@ -36,10 +36,15 @@ class Faces:
     def __init__(self) -> None:
         self._networks = [session(_WEIGHTS, name) for name in ("face_full.onnx", "face_short.onnx")]
 
-    def find(self, picture: Picture, near: Square | None = None) -> Square | None:
-        """The face nearest to ``near``, else the largest: forehead to chin, level with the eyes; None without one."""
+    def find(self, picture: Picture, near: Square | None = None, window: Square | None = None) -> Square | None:
+        """The face nearest to ``near``, else the largest: forehead to chin, level with the eyes; None without one.
+
+        ``window`` is where to look, else the whole picture: a face is found from about a twentieth of its side.
+        """
+        height, width = picture.shape[:2]
+        seen = window or Square(width / 2, height / 2, max(height, width))
         for network in self._networks:
-            found = _strongest(network, picture, near)
+            found = _strongest(network, picture, near, seen)
             if found is not None:
                 return found
         return None
@@ -65,16 +70,14 @@ class Faces:
         return FacePath(tuple(Square(*row) for row in path.tolist()), len(seen) / looks)
 
 
-def _strongest(network: ort.InferenceSession, picture: Picture, near: Square | None) -> Square | None:
+def _strongest(network: ort.InferenceSession, picture: Picture, near: Square | None, seen: Square) -> Square | None:
     side = int(network.get_inputs()[0].shape[1])
-    height, width = picture.shape[:2]
-    whole = Square(width / 2, height / 2, max(height, width))
-    boxes, scores = network.run(["boxes", "scores"], {"image": cut(picture, whole, side)[None] / 127.5 - 1})
+    boxes, scores = network.run(["boxes", "scores"], {"image": cut(picture, seen, side)[None] / 127.5 - 1})
     keep = scores[0] > _MIN_SCORE
     if not keep.any():
         return None
     rows, weights = boxes[0][keep].astype(np.float64), scores[0][keep].astype(np.float64)
-    centres, sizes = whole.points(rows[:, 0]), rows[:, 1].max(axis=1) * whole.side
+    centres, sizes = seen.points(rows[:, 0]), rows[:, 1].max(axis=1) * seen.side
     if near is None:
         best = int((weights * sizes).argmax())
     else:

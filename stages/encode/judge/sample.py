@@ -33,6 +33,11 @@ _LOCKED, _CHANCE = 0.45, 3.2
 """Correlation from which an offset counts: at least the one, and the other over the root of the number of readings. Of
 99 pairs of a mouth with somebody else's speech, 50 to 84 readings each, one in a hundred passes."""
 _MIN_FOUND = 0.5
+_AROUND = 4.0
+"""Side of the window around the animated face, in faces: others beside it are smaller in it, and a small one is seen."""
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,22 @@ class Sampler:
         self._faces = Faces()
         self._lips = LipReader()
 
-    def look(self, video: Path, portrait: Picture, budget_s: float, *, speech: bool) -> Look:
+    def look(self, video: Path, portrait: Picture, budget_s: float, *, speech: bool, box: Box | None = None) -> Look:
         """Judge a file by stretches read until the time is used up, those that tell the most first.
 
-        portrait: [H, W, 3] as large as the video. speech: whether anybody speaks; else no mouth is compared. The same
-        file gives the same figures as long as the time suffices. Raises Unjudgeable.
+        portrait: [H, W, 3] as large as the video. speech: whether anybody speaks; else no mouth is compared. box: the
+        animated face, else the largest. The same file gives the same figures as long as the time suffices. No figures
+        where the portrait's own face is not found: upside down, say. Raises Unjudgeable.
         """
         begun = time.monotonic()
         heard = sound.load(video)
         reference = energy.expected(heard)
         before = time.thread_time()  # not the clock: a hiccup here must not cost the whole look
-        face = self._faces.find(portrait)
-        likeness = Likeness(portrait, face) if face else None
+        window = _window(portrait, box)
+        face = self._faces.find(portrait, window and window.grown(1 / _AROUND), window)
+        if face is None:
+            return Look(None, None)
+        likeness = Likeness(portrait, face)
         dearest = _STRETCH_COSTS * (time.thread_time() - before)
         parts: list[tuple[Readings, Track]] = []
         looks, left = 0, stretches(reference)
@@ -73,7 +82,7 @@ class Sampler:
                 started = time.monotonic()
                 spans, left = left[:_AT_ONCE], left[_AT_ONCE:]
                 looks += len(spans)
-                read = pool.map(lambda span: self._stretch(video, span, face, likeness), spans)
+                read = pool.map(lambda span: self._stretch(video, span, face, likeness, window), spans)
                 parts += [part for part in read if part is not None]
                 dearest = max(dearest, time.monotonic() - started)
         if not parts:
@@ -89,20 +98,26 @@ class Sampler:
         )
 
     def _stretch(
-        self, video: Path, span: Span, face: Square | None, likeness: Likeness | None
+        self, video: Path, span: Span, face: Square, likeness: Likeness, window: Square | None
     ) -> tuple[Readings, Track] | None:
         """Mouth and picture of one stretch; None where no face is in its middle."""
         frames = list(excerpt(video, span, EVERY))
-        square = self._faces.find(frames[len(frames) // 2].picture, face) if frames else None
+        square = self._faces.find(frames[len(frames) // 2].picture, face, window) if frames else None
         if square is None:
             return None
         return self._lips.read_steady(frames, square), _face_left(likeness, frames, square)
 
 
-def _face_left(likeness: Likeness | None, frames: list[Frame], square: Square) -> Track:
-    """[frames] by every fourth of them; 1 where the portrait itself shows no face that could be found."""
-    if likeness is None:
-        return np.ones(len(frames))
+def _window(portrait: Picture, box: Box | None) -> Square | None:
+    """Where to look for the animated face: the box and its surroundings."""
+    if box is None:
+        return None
+    x0, y0, x1, y1 = box
+    return Square((x0 + x1) / 2, (y0 + y1) / 2, min(_AROUND * max(x1 - x0, y1 - y0), float(max(portrait.shape[:2]))))
+
+
+def _face_left(likeness: Likeness, frames: list[Frame], square: Square) -> Track:
+    """[frames] by every fourth of them."""
     return np.repeat([likeness.of(frame.picture, square) for frame in frames[::4]], 4)[: len(frames)]
 
 

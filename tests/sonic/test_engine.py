@@ -211,7 +211,40 @@ def test_what_fits_nowhere_is_refused(film: Film, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Rejected) as caught:
         film()
     assert (caught.value.code, caught.value.field) == (Code.OUT_OF_MEMORY, "params.min_resolution")
-    assert len(tried) == 3
+    assert len(tried) == 3 and {rows for rows, _ in tried} == {3, 1}
+
+
+def test_what_another_process_holds_is_waited_for(film: Film, first: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([1 << 20, 1 << 20, 80 << 30])
+    monkeypatch.setattr(engine_module, "available", lambda *_: next(free))
+    monkeypatch.setattr(engine_module, "capacity", lambda *_: 80 << 30)
+    monkeypatch.setattr(engine_module, "MEMORY_LOOK_S", 0.0)
+    frames, _, _ = film()
+    assert next(free, None) is None, "it looked until there was room"
+    assert all((a == b).all() for a, b in zip(frames, first[0], strict=True))
+
+
+def test_what_the_empty_card_could_not_hold_is_refused(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("available", "capacity"):
+        monkeypatch.setattr(engine_module, name, lambda *_: 1 << 20)
+    with pytest.raises(Rejected) as caught:
+        film()
+    assert caught.value.code == Code.OUT_OF_MEMORY
+
+
+def test_settings_that_are_wrong_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_SONIC_DTYPE", "float16")
+    with pytest.raises(Unavailable, match="LIPSTAGE_SONIC_DTYPE: Input should be"):
+        SonicEngine().load()
+
+
+def test_weights_that_may_not_be_read_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(engine_module, "load", denied)
+    with pytest.raises(Unavailable, match="can't be read: Permission denied"):
+        SonicEngine().load()
 
 
 def test_decoding_that_runs_out_of_memory_goes_on_where_it_was(

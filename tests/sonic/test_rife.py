@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from stages.infer.sonic.nets.layout import channels_last
 from stages.infer.sonic.nets.rife import FlowNet
 from tests.sonic.public import DTYPES, RIFE_FILE, assert_close, loaded, stored
 
@@ -32,7 +31,6 @@ def test_two_pairs_at_once_and_backwards() -> None:
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float16, 0.01), (torch.bfloat16, 0.05)])
 def test_half_precision(dtype: torch.dtype, allowed: float) -> None:
     net = flownet(dtype)
-    channels_last(net)
     a, b = stored("rife.img0")[..., :32, :48], stored("rife.img1")[..., :32, :48]
     found = net(a, b)
     assert found.picture.dtype == found.flow.dtype == torch.float32

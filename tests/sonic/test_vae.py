@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from stages.infer.sonic.nets.layout import channels_last
 from stages.infer.sonic.nets.vae import Vae
 from stages.infer.sonic.sizes import SonicSizes
 from tests.sonic.public import DTYPES, VAE_FILE, assert_close, loaded, stored, tiny_sizes
@@ -26,14 +25,6 @@ def test_decode(dtype: torch.dtype) -> None:
     before = latents.clone()
     assert_close(vae(dtype).decode(latents, frames=3), "f64.vae_frames")
     assert torch.equal(latents, before), "what is overwritten is never the caller's"
-
-
-def test_channels_last() -> None:
-    net = vae(torch.float32)
-    channels_last(net)
-    frames = net.decode(stored("vae.latents"), frames=3)
-    assert frames.is_contiguous(memory_format=torch.channels_last), "the layout is kept through the temporal layers"
-    assert_close(frames, "f64.vae_frames")
 
 
 def test_clips_of_one_call_do_not_see_each_other() -> None:

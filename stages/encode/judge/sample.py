@@ -34,7 +34,7 @@ _LOCKED, _CHANCE = 0.45, 3.2
 99 pairs of a mouth with somebody else's speech, 50 to 84 readings each, one in a hundred passes."""
 _MIN_FOUND = 0.5
 _AROUND = 4.0
-"""Side of the window around the animated face, in faces: others beside it are smaller in it, and a small one is seen."""
+"""Side of the window around the animated face, in faces: what is beside it is cut off, and a small one is seen."""
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""

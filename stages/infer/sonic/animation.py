@@ -74,8 +74,8 @@ class SonicAnimation:
     def _drawn(self) -> Iterator[Frame]:
         """Every frame of the latents, once; after running out of memory the clip is decoded anew in smaller chunks."""
         given = 0
-        for plan in fitting(self._plan.one_branch()):
-            with plan as smaller:
+        for attempt in fitting(self._plan.decoding()):
+            with attempt as smaller:
                 for frame in islice(self._decoded(smaller), given, None):
                     given += 1
                     yield frame

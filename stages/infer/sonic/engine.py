@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.engines import SonicParams
-from shared.slot.api import Context
+from shared.slot.api import Context, Unavailable
 from shared.slot.records import Scalar
 from stages.infer.engine import Direction, Portrait, Speech, frame_count
 from stages.infer.sonic import resume
@@ -20,7 +20,7 @@ from stages.infer.sonic.animation import SonicAnimation
 from stages.infer.sonic.conditioning import condition, first_noise
 from stages.infer.sonic.denoise import Conditioning, denoise, start
 from stages.infer.sonic.fitting import fitting, too_large
-from stages.infer.sonic.memory import Clip, DoesNotFit, available, fitted
+from stages.infer.sonic.memory import Clip, DoesNotFit, available, capacity, fitted
 from stages.infer.sonic.meter import Meter
 from stages.infer.sonic.model import Model, load
 from stages.infer.sonic.picture import Picture, prepare_picture
@@ -30,6 +30,7 @@ from stages.infer.sonic.speech import AUDIO_FRAME, MAX_AUDIO_FRAMES, RATE, count
 
 CALL_IN_FRAMES = 64
 """A call of the UNet (100 TFLOP at 512 x 512) against a frame of the video (1.5 TFLOP to decode), for progress."""
+MEMORY_LOOK_S = 2.0
 LONGEST_S = MAX_AUDIO_FRAMES * AUDIO_FRAME / RATE
 VERSION = "1"
 """Of what is computed: state of another version is not gone on from."""
@@ -44,11 +45,16 @@ class SonicEngine:
         self._model: Model | None = None
 
     def load(self) -> None:
-        """Load the weights and warm the device up. Raises shared.slot.api.Unavailable."""
-        # What failed before must not hold memory while it is tried again.
-        self._model = None
-        gc.collect()
-        self._model = load(SonicSettings())
+        """Load the weights and warm the device up. Raises shared.slot.api.Unavailable for what an operator can mend."""
+        try:
+            self._model = load(SonicSettings())
+        except ValidationError as e:
+            faults = (f"LIPSTAGE_SONIC_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in e.errors())
+            raise Unavailable("; ".join(faults)) from e
+        except OSError as e:
+            raise Unavailable(f"the weights can't be read: {e.strerror or type(e).__name__}") from e
+        except torch.OutOfMemoryError as e:
+            raise Unavailable("the accelerator has not enough free memory for the weights") from e
 
     def prepare(
         self, portrait: Portrait, speech: Speech, direction: Direction, params: BaseModel, context: Context
@@ -64,7 +70,7 @@ class SonicEngine:
         try:
             return _Render(self._model, direction, params, context).run(portrait, speech)
         except torch.OutOfMemoryError as e:
-            # The plan had room for it; another process has taken it meanwhile.
+            # Before the loop, which tries again by itself: there was room for it a moment ago.
             raise too_large() from e
 
 
@@ -115,17 +121,31 @@ class _Render:
         return conditioning, start(portrait_latents, noise, plan.loop, model.sizes.vae.scaling)
 
     def _within_memory(self, plan: Plan, picture: Picture, frames: int) -> Plan:
-        """The fastest plan that the accelerator has room for, before the first kernel."""
+        """The fastest plan that the accelerator has room for, before the first kernel.
+
+        What others hold of it now is waited for: a render of hours must not end for a neighbour's minute.
+        """
         model = self._model
-        free = available(model.device, model.memory_limit)
-        if free is None:
-            return plan
         height, width = picture.ref.shape[2:]
         clip = Clip(width, height, frames, model.networks.dtype.itemsize)
-        try:
-            chosen = fitted(plan, clip, model.sizes, free)
-        except DoesNotFit as e:
-            raise too_large() from e
+        told = False
+        while True:
+            free = available(model.device, model.memory_limit)
+            if free is None:
+                return plan
+            try:
+                chosen = fitted(plan, clip, model.sizes, free)
+                break
+            except DoesNotFit as e:
+                try:
+                    fitted(plan, clip, model.sizes, capacity(model.device, model.memory_limit))
+                except DoesNotFit:
+                    raise too_large() from e
+                if not told:
+                    self._context.log.warning("waiting_for_memory", needed_mb=e.needed >> 20, free_mb=free >> 20)
+                told = True
+            time.sleep(MEMORY_LOOK_S)
+            self._context.checkpoint()
         if chosen != plan:
             self._context.log.info("rendered_in_smaller_pieces", rows=chosen.loop.rows, decode_chunk=chosen.chunk)
         return chosen
@@ -155,7 +175,7 @@ class _Render:
                 self._save(done, now)
                 cadence.saved(time.monotonic() - begun)
 
-        for attempt in fitting(self._plan):
+        for attempt in fitting(self._plan.denoising()):
             with attempt as smaller:
                 done, now = at
                 self._plan = smaller

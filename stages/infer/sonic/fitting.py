@@ -1,29 +1,20 @@
-"""What to do when the accelerator has too little memory: less at a time, twice, then say so."""
+"""What to do when the accelerator runs out of memory all the same: less at a time, then say so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from shared.messages.codes import Code, Rejected
 from stages.infer.sonic.presets import Plan
 
-TRIES = 3
 
-
-def fitting(plan: Plan) -> Iterator["_Try"]:
-    """The plan, then smaller ones, each to be tried in a ``with``; the caller leaves once one went through.
+def fitting(plans: Sequence[Plan]) -> Iterator["_Try"]:
+    """The plans, each to be tried in a ``with`` after the one before ran out of memory; the caller leaves with one.
 
     The last one's failure is Rejected (OUT_OF_MEMORY): the request is too large for this machine.
     """
-    tried: Plan | None = plan
-    for number in range(TRIES):
-        assert tried is not None
-        following = tried.smaller()
-        last = number == TRIES - 1 or following is None
-        yield _Try(tried, last)
-        if last:
-            return
-        tried = following
+    for plan in plans:
+        yield _Try(plan, plan is plans[-1])
 
 
 class _Try:

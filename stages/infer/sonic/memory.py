@@ -5,7 +5,7 @@ Activations of each phase are a number of full-size maps, measured at the offici
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -20,7 +20,6 @@ DECODE_MAPS, ENCODE_MAPS = 9.7, 7.2
 """Maps of the autoencoder's finest width at full resolution, per frame."""
 MIDPOINT_BYTES = 560
 """Of the interpolation, per pixel; always float32."""
-SMALLEST_CHUNK = 2
 HEADROOM = 1 / 8
 """Left free: the allocator can't fill every gap; plans that left less ran out of memory under a cap."""
 
@@ -90,23 +89,10 @@ def fitted(plan: Plan, clip: Clip, sizes: SonicSizes, available: int) -> Plan:
     with half the frames decoded together, down to two.
     """
     smallest = plan
-    for smallest in _ways(plan):
+    for smallest in (way for chunk in plan.decoding() for way in chunk.denoising()):
         if need(smallest, clip, sizes).most <= available * (1 - HEADROOM):
             return smallest
     raise DoesNotFit(need(smallest, clip, sizes).most, available)
-
-
-def _ways(plan: Plan) -> Iterator[Plan]:
-    chunk = plan.chunk
-    while True:
-        by_chunk = replace(plan, chunk=chunk, chunk_overlap=min(plan.chunk_overlap, chunk // 2))
-        one = by_chunk.one_branch()
-        yield by_chunk
-        yield one
-        yield replace(one, loop=replace(one.loop, switches=one.loop.switches.but(cached_audio=False)))
-        if chunk <= SMALLEST_CHUNK:
-            return
-        chunk = max(SMALLEST_CHUNK, chunk // 2)
 
 
 def available(device: torch.device, limit: int | None) -> int | None:
@@ -121,6 +107,12 @@ def available(device: torch.device, limit: int | None) -> int | None:
     held = torch.cuda.memory_allocated(device)
     found = free + torch.cuda.memory_reserved(device) - held
     return found if limit is None else min(found, limit - held)
+
+
+def capacity(device: torch.device, limit: int | None) -> int:
+    """Bytes that a render could take if nobody else held any of the accelerator."""
+    _, whole = torch.cuda.mem_get_info(device)
+    return (whole if limit is None else min(whole, limit)) - torch.cuda.memory_allocated(device)
 
 
 def limited(device: torch.device, limit: int | None) -> None:

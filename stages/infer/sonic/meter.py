@@ -1,7 +1,9 @@
 """What a render takes of the machine: time on the accelerator, processor time, memory at its peak."""
 
 import os
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +39,8 @@ class Meter:
                 torch.cuda.synchronize(self._device)
         except torch.AcceleratorError:
             # The process has lost its device: every later task would fail in it. A fresh one tries this task again.
+            traceback.print_exc()
+            sys.stderr.flush()
             os._exit(DEVICE_LOST)
         finally:
             self._gpu_s += time.monotonic() - begun

@@ -63,7 +63,10 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def load(settings: SonicSettings) -> Model:
-    """Open the tree, load every network, warm the device up. Raises Unavailable for what an operator can mend."""
+    """Open the tree, load every network, warm the device up.
+
+    Raises Unavailable for weights and devices that an operator can put there, OSError, torch.OutOfMemoryError.
+    """
     if settings.weights is None:
         raise Unavailable("no weights: set LIPSTAGE_SONIC_WEIGHTS to their folder (see docs/sonic.md)")
     device = choose_device(settings.device)
@@ -72,15 +75,16 @@ def load(settings: SonicSettings) -> Model:
     limited(device, limit)
     try:
         tree = open_tree(settings.weights)
+        if settings.device == "auto" and device.type == "cpu" and tree.sizes == SonicSizes():
+            raise Unavailable("no GPU is visible; with LIPSTAGE_SONIC_DEVICE=cpu a step takes minutes")
         networks = load_networks(tree, device, dtype, on_part=_told)
     except WeightsRefused as e:
         # The folder's own name stays out: a reason ends on a health port.
         raise Unavailable(f"weights refused: {e} (`lipstage weights check` shows all)") from e
-    except torch.OutOfMemoryError as e:
-        raise Unavailable("the accelerator has not enough free memory for the weights") from e
     switches = Switches(compiled=settings.compiled, flat_convolution=settings.compiled)
     networks.unet.apply_switches(switches)
     model = Model(tree.sizes, networks, _fingerprint(networks), switches, limit)
+    log.info("model_loaded", extra={"fields": {"device": model.device_name, "dtype": str(dtype)}})
     if device.type == "cuda":
         warm_up(model)
     return model

@@ -20,6 +20,8 @@ class Preset:
     rounding: Rounding = "nearest"
 
 
+SMALLEST_CHUNK = 2
+
 PRESETS = {
     "quality": Preset(1.0, 2),
     "balanced": Preset(0.8, 2),
@@ -46,17 +48,19 @@ class Plan:
     interpolate: bool
     mask_area: float
 
-    def smaller(self) -> "Plan | None":
-        """The same render in less memory: first one guidance branch at a time, then half the frames decoded together.
+    def denoising(self) -> tuple["Plan", ...]:
+        """Ways to denoise the same clip, the fastest first: as it is, by single branches, audio not kept."""
+        one = self.one_branch()
+        lean = replace(one, loop=replace(one.loop, switches=one.loop.switches.but(cached_audio=False)))
+        return tuple(dict.fromkeys((self, one, lean)))
 
-        None when there is nothing left to halve.
-        """
-        if self.loop.rows > 1:
-            return self.one_branch()
-        if self.chunk > 2:
-            chunk = max(2, self.chunk // 2)
-            return replace(self, chunk=chunk, chunk_overlap=min(self.chunk_overlap, chunk // 2))
-        return None
+    def decoding(self) -> tuple["Plan", ...]:
+        """Ways to decode it: as it is, then half the frames together, down to two."""
+        ways = [self]
+        while ways[-1].chunk > SMALLEST_CHUNK:
+            chunk = max(SMALLEST_CHUNK, ways[-1].chunk // 2)
+            ways.append(replace(self, chunk=chunk, chunk_overlap=min(self.chunk_overlap, chunk // 2)))
+        return tuple(ways)
 
     def one_branch(self) -> "Plan":
         """The same with one guidance branch at a time."""

@@ -32,6 +32,16 @@ def test_json_and_pictures(lipstage: Lipstage, sample: Film, tmp_path: Path) -> 
         assert image.format == "JPEG"
 
 
+def test_a_reference_that_shows_another_part_of_the_picture_is_refused(
+    lipstage: Lipstage, sample: Film, tmp_path: Path
+) -> None:
+    crop = tmp_path / "face.png"
+    with Image.open(PORTRAIT) as image:
+        image.crop((90, 0, 346, 256)).save(crop)
+    ran = lipstage("eval", sample.path, SPEECH, "--reference", crop)
+    assert ran.code == 2 and "another part of the picture" in ran.err
+
+
 def test_every_figure_is_explained(lipstage: Lipstage, sample: Film) -> None:
     ran = lipstage("eval", sample.path, SPEECH, "--reference", PORTRAIT)
     assert ran.code == 0

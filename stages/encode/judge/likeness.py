@@ -11,7 +11,7 @@ _UPPER = 20
 _STRANGE, _ALIKE = 0.5, 0.85
 """Correlation of a face turned around or another one, and of the same one that blinks and nods."""
 _BLURRED, _CLEAR = 0.15, 0.6
-"""Share of the portrait's fine contrast; coding alone leaves 0.7 to 1.0 of it."""
+"""Share of the portrait's fine contrast; coding alone leaves 0.65 and more of it."""
 
 
 class Likeness:

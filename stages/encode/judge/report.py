@@ -101,6 +101,10 @@ def judge(video: Path, speech: sound.Sound, reference: Reference, portrait: Path
     )
 
 
+SAME_SIZE = 1.3
+"""The face of the video in faces of the portrait, at most: the head moves, but does not come so much nearer."""
+
+
 def _compared(
     portrait: Path, faces: Faces, readings: Readings, squares: Sequence[Square], film: Iterator[Frame]
 ) -> tuple[Identity | None, Track]:
@@ -115,6 +119,8 @@ def _compared(
             picture = load_portrait(portrait, width, height)
             meter = IdentityMeter(picture, readings.points)
             face = faces.find(picture)
+            if face and not 1 / SAME_SIZE < face.side / square.side < SAME_SIZE:
+                raise Unjudgeable("the video shows another part of the picture than the portrait: give the part shown")
             likeness = Likeness(picture, face) if face else None
         meter.add(frame.picture)
         if number % LOOK_EVERY == 0 and likeness is not None:

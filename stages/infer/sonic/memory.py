@@ -4,6 +4,7 @@ Activations of each phase are a number of full-size maps, measured at the offici
 (bench/sonic.py prints estimate and peak side by side); they grow with pixels, frames and branches, and nothing else.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def fitted(plan: Plan, clip: Clip, sizes: SonicSizes, available: int) -> Plan:
     for smallest in (way for chunk in plan.decoding() for way in chunk.denoising()):
         if need(smallest, clip, sizes).most <= available * (1 - HEADROOM):
             return smallest
-    raise DoesNotFit(need(smallest, clip, sizes).most, available)
+    raise DoesNotFit(math.ceil(need(smallest, clip, sizes).most / (1 - HEADROOM)), available)
 
 
 def available(device: torch.device, limit: int | None) -> int | None:

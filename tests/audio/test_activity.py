@@ -77,6 +77,23 @@ def test_noise_is_measured(activity: SpeechActivity, voice: Wave, decibels: int)
     assert ratio(activity, mixed(voice, decibels)) == pytest.approx(decibels, abs=1.5)
 
 
+WORDS = ["no", "morning", "banana", "one"]
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.1, 0.3])
+@pytest.mark.parametrize("word", WORDS)
+def test_clean_words_are_not_noisy(activity: SpeechActivity, tmp_path: Path, word: str, pause_s: float) -> None:
+    """The quietest tenth of a word without a pause is speech."""
+    spoken = np.pad(sound.load(say(word, "en-us", tmp_path / "speech.wav").path), int(pause_s * RATE))
+    assert has_speech(activity.probabilities(spoken))
+    assert ratio(activity, spoken) > NOISY_DB
+
+
+def test_noise_around_a_word_is_measured(activity: SpeechActivity, tmp_path: Path) -> None:
+    spoken = np.pad(sound.load(say("banana", "en-us", tmp_path / "speech.wav").path), int(0.3 * RATE))
+    assert ratio(activity, mixed(spoken, 5)) < NOISY_DB
+
+
 def test_whispers_and_words(activity: SpeechActivity) -> None:
     """The same speech 34 dB quieter, and six tenths of a second of it."""
     speech = sound.load(SPEECH)

@@ -1,6 +1,7 @@
 """Speech is told from what is none, and clean from noisy."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,28 @@ def test_whispers_and_words(activity: SpeechActivity) -> None:
     speech = sound.load(SPEECH)
     assert has_speech(activity.probabilities(speech * 0.02))
     assert has_speech(activity.probabilities(speech[: int(0.6 * RATE)]))
+
+
+def stretches(wave: NDArray[np.floating[Any]], seconds: float) -> list[Wave]:
+    """Overlapping by a third."""
+    count = int(seconds * RATE)
+    return [wave[i : i + count].astype(np.float32) for i in range(0, len(wave) - count + 1, count // 3)]
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(0.2, 0.1), (0.4, 0.02)])
+def test_the_shortest_speech_keeps_its_mouth(activity: SpeechActivity, seconds: float, lost: float) -> None:
+    """0.2 s is the shortest recording that is accepted."""
+    parts = stretches(sound.load(SPEECH), seconds)
+    power = np.array([np.mean(np.square(part)) for part in parts])
+    loud = [part for part, p in zip(parts, power, strict=True) if p > power.max() * 10**-1.5]
+    heard = [has_speech(activity.probabilities(part)) for part in loud]
+    assert heard.count(False) <= lost * len(heard)
+
+
+@pytest.mark.parametrize("name", sorted(NO_SPEECH.keys() - {"chords"}))
+def test_the_shortest_noise_is_no_speech(activity: SpeechActivity, name: str) -> None:
+    for part in stretches(NO_SPEECH[name], 0.2):
+        assert not has_speech(activity.probabilities(part))
 
 
 def test_long_recordings_are_one(activity: SpeechActivity) -> None:

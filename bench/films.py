@@ -56,14 +56,16 @@ def render(handlers: dict[str, Any], job: dict[str, str], scratch: Path) -> None
 
 def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from shared.slot.api import Rejected
+
     handlers = {name: import_module(f"stages.{name}.handler").load() for name in NAMES}
     for job in json.load(sys.stdin):
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 render(handlers, job, Path(scratch))
-            except Exception as e:  # noqa: BLE001 - a portrait that is refused is a row of the table
+            except Rejected as e:  # a row of the table; any other error is a fault, and is not kept
                 Path(job["facts"]).parent.mkdir(parents=True, exist_ok=True)
-                Path(job["facts"]).write_text(json.dumps({"refused": f"{getattr(e, 'code', type(e).__name__)}"}))
+                Path(job["facts"]).write_text(json.dumps({"refused": str(e.code)}))
 
 
 if __name__ == "__main__":

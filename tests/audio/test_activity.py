@@ -1,6 +1,7 @@
 """Speech is told from what is none, and clean from noisy."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,11 +78,50 @@ def test_noise_is_measured(activity: SpeechActivity, voice: Wave, decibels: int)
     assert ratio(activity, mixed(voice, decibels)) == pytest.approx(decibels, abs=1.5)
 
 
+WORDS = ["no", "morning", "banana", "one"]
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.1, 0.3])
+@pytest.mark.parametrize("word", WORDS)
+def test_clean_words_are_not_noisy(activity: SpeechActivity, tmp_path: Path, word: str, pause_s: float) -> None:
+    """The quietest tenth of a word without a pause is speech."""
+    spoken = np.pad(sound.load(say(word, "en-us", tmp_path / "speech.wav").path), int(pause_s * RATE))
+    assert has_speech(activity.probabilities(spoken))
+    assert ratio(activity, spoken) > NOISY_DB
+
+
+def test_noise_around_a_word_is_measured(activity: SpeechActivity, tmp_path: Path) -> None:
+    spoken = np.pad(sound.load(say("banana", "en-us", tmp_path / "speech.wav").path), int(0.3 * RATE))
+    assert ratio(activity, mixed(spoken, 5)) < NOISY_DB
+
+
 def test_whispers_and_words(activity: SpeechActivity) -> None:
     """The same speech 34 dB quieter, and six tenths of a second of it."""
     speech = sound.load(SPEECH)
     assert has_speech(activity.probabilities(speech * 0.02))
     assert has_speech(activity.probabilities(speech[: int(0.6 * RATE)]))
+
+
+def stretches(wave: NDArray[np.floating[Any]], seconds: float) -> list[Wave]:
+    """Overlapping by a third."""
+    count = int(seconds * RATE)
+    return [wave[i : i + count].astype(np.float32) for i in range(0, len(wave) - count + 1, count // 3)]
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(0.2, 0.1), (0.4, 0.02)])
+def test_the_shortest_speech_keeps_its_mouth(activity: SpeechActivity, seconds: float, lost: float) -> None:
+    """0.2 s is the shortest recording that is accepted."""
+    parts = stretches(sound.load(SPEECH), seconds)
+    power = np.array([np.mean(np.square(part)) for part in parts])
+    loud = [part for part, p in zip(parts, power, strict=True) if p > power.max() * 10**-1.5]
+    heard = [has_speech(activity.probabilities(part)) for part in loud]
+    assert heard.count(False) <= lost * len(heard)
+
+
+@pytest.mark.parametrize("name", sorted(NO_SPEECH.keys() - {"chords"}))
+def test_the_shortest_noise_is_no_speech(activity: SpeechActivity, name: str) -> None:
+    for part in stretches(NO_SPEECH[name], 0.2):
+        assert not has_speech(activity.probabilities(part))
 
 
 def test_long_recordings_are_one(activity: SpeechActivity) -> None:

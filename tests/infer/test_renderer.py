@@ -80,7 +80,7 @@ def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, port
     """Where the open eye's lashes were there is skin: no darker than half way from it to the lashes."""
     shut = renderer.frame(Pose(CLOSED, blink=1.0)).astype(float).mean(axis=2)
     opened = renderer.frame(Pose(CLOSED)).astype(float).mean(axis=2)
-    for upper, _, _ in lm.EYES:
+    for upper, _ in lm.EYES:
         x, y = portrait.landmarks[list(upper[3:6]), :2].mean(axis=0).round().astype(int)
         rows = slice(y - 2, y + 2)
         assert shut[rows, x - 2 : x + 3].mean() > opened[rows, x - 2 : x + 3].mean() + 15
@@ -89,7 +89,7 @@ def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, port
 def test_a_lid_on_white_paper_stays_white(portrait: Portrait) -> None:
     white = np.full_like(portrait.image, 255)
     shut = Renderer(white, portrait.landmarks).frame(Pose(CLOSED, blink=1.0))
-    for upper, lower, _ in lm.EYES:
+    for upper, lower in lm.EYES:
         x, y = portrait.landmarks[[upper[4], lower[4]], :2].mean(axis=0).round().astype(int)
         assert shut[y, x].min() > 200
 
@@ -99,7 +99,7 @@ def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Port
     for side in (1, -1):
         looking = renderer.frame(Pose(CLOSED, gaze=0.05 * side)).astype(float)
         changed = np.abs(looking - still).max(axis=2) > 8
-        for iris, (upper, lower, _) in zip((468, 473), lm.EYES, strict=True):
+        for iris, (upper, lower) in zip((468, 473), lm.EYES, strict=True):
             lids = portrait.landmarks[[*upper, *lower], :2]
             (x0, y0), (x1, y1) = lids.min(axis=0).astype(int) - 1, lids.max(axis=0).astype(int) + 2
             assert changed[y0:y1, x0:x1].any()

@@ -1,13 +1,16 @@
-"""bench.quality: what it keeps and how it shows it; its figures are not judged here."""
+"""bench.quality and its films: what it keeps and how it shows it; its figures are not judged here."""
 
+import io
 import json
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench import quality
+from bench import films, quality
+from shared.messages.codes import Code, Rejected
 from stages.encode.judge.reference import Reference
 from tests.conftest import ROOT
 
@@ -32,6 +35,23 @@ def test_quality_keeps_what_was_rendered(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(quality, "version", lambda _: "other")
     assert quality.films(ROOT, tmp_path, [voice], faces) != first
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(("error", "kept"), [(Rejected(Code.NO_FACE, "no face"), "NO_FACE"), (OSError("full"), None)])
+def test_films_keep_refusals_and_no_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: str | None
+) -> None:
+    facts = tmp_path / "a" / "facts.json"
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(films, "NAMES", ())
+    monkeypatch.setattr(films, "render", fail)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps([{"facts": str(facts)}])))
+    with nullcontext() if kept else pytest.raises(OSError, match="full"):
+        films.main()
+    assert (json.loads(facts.read_text()) if facts.exists() else None) == (kept and {"refused": kept})
 
 
 def test_quality_table_sets_before_beside_after() -> None:

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.slot.weights import WeightsAltered, read_weights
+from tools.convert_models import sources
+from tools.convert_models.sources import Source
 
 ROOT = Path(__file__).parents[2]
+AUDIO = ROOT / "stages/audio/weights"
 FACE = ROOT / "stages/face/weights"
 VISEMES = ROOT / "stages/infer/puppet/weights"
 JUDGE = ROOT / "stages/encode/judge/weights"
@@ -23,6 +26,7 @@ MODELS = [
     VISEMES / "visemes.onnx",
     JUDGE / "landmarks_68.onnx",
 ]
+ACTIVITY = AUDIO / "speech_activity.onnx"
 
 Array = NDArray[np.float32]
 
@@ -38,6 +42,10 @@ INPUTS: dict[str, Callable[[], dict[str, Array]]] = {
     "face_landmarks.onnx": lambda: {"image": face_crop(192, 0)},
     "landmarks_68.onnx": lambda: {"image": 255 * face_crop(112, 0, (170, 65, 280, 185))},
     "visemes.onnx": lambda: {"mel": np.random.default_rng(0).normal(0, 0.5, (1, 80, 200)).astype(np.float32)},
+    "speech_activity.onnx": lambda: {
+        "input": np.random.default_rng(0).normal(0, 0.1, (20, 576)).astype(np.float32),
+        **{name: np.zeros((1, 1, 128), np.float32) for name in "hc"},
+    },
 }
 OUTPUTS = {
     "face_short.onnx": {"boxes": (1, 896, 8, 2), "scores": (1, 896)},
@@ -45,6 +53,7 @@ OUTPUTS = {
     "face_landmarks.onnx": {"landmarks": (1, 478, 3), "score": (1, 1)},
     "landmarks_68.onnx": {"landmarks": (1, 68, 2)},
     "visemes.onnx": {"features": (1, 100, 384), "visemes": (1, 100, 15), "opening": (1, 100, 1)},
+    "speech_activity.onnx": {"speech_probs": (20,), "hn": (1, 1, 128), "cn": (1, 1, 128)},
 }
 LEVELS = ort.GraphOptimizationLevel
 
@@ -57,7 +66,7 @@ def run(path: Path, inputs: dict[str, Array], level: int = LEVELS.ORT_ENABLE_ALL
     return dict(zip((o.name for o in session.get_outputs()), session.run(None, inputs), strict=True))
 
 
-@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*MODELS, ACTIVITY], ids=lambda p: p.name)
 def test_optimisation_changes_nothing(path: Path) -> None:
     inputs = INPUTS[path.name]()
     plain, optimised = run(path, inputs, LEVELS.ORT_DISABLE_ALL), run(path, inputs)
@@ -108,7 +117,18 @@ def test_structure(path: Path) -> None:
     assert set(metadata) == {"source", "source_sha256", "license"}
 
 
-@pytest.mark.parametrize("folder", [FACE, VISEMES, JUDGE], ids=["face", "visemes", "judge"])
+def test_speech_activity_is_as_published() -> None:
+    assert hashlib.sha256(ACTIVITY.read_bytes()).hexdigest() == sources.SPEECH_ACTIVITY.sha256
+
+
+@pytest.mark.parametrize("source", [s for s in vars(sources).values() if isinstance(s, Source)], ids=lambda s: s.member)
+def test_notice_names_every_source(source: Source) -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    assert f"{source.package} {source.version}" in notice
+    assert source.sha256 in notice
+
+
+@pytest.mark.parametrize("folder", [AUDIO, FACE, VISEMES, JUDGE], ids=["audio", "face", "visemes", "judge"])
 def test_manifest_names_every_file(folder: Path) -> None:
     manifest = json.loads((folder / "weights.json").read_text())
     assert set(manifest) == {path.name for path in folder.glob("*.onnx")}

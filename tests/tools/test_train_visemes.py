@@ -136,7 +136,7 @@ def test_change_keeps_labels_in_step() -> None:
     signal[SAMPLES : SAMPLES * 3 // 2] = np.sin(np.arange(SAMPLES // 2) / 5) / 2
     known = labels([Sound("a", 1.0, 1.5)], 2.0)
     for seed in range(8):
-        after = changed(Utterance(signal, known, "", ""), np.random.default_rng(seed))
+        after = changed(Utterance(signal, known), np.random.default_rng(seed))
         loud = np.abs(after.signal[: len(after.labels.classes) * 320]).reshape(-1, 320).max(axis=1)
         assert len(loud) == len(after.labels.classes) == len(after.labels.opening)
         assert np.corrcoef(loud, after.labels.classes != SILENCE)[0, 1] > 0.7, seed

@@ -64,10 +64,12 @@ def main() -> None:
     for step, value in enumerate(_means(trained.losses), 1):
         print(f"step {step * 100}: loss {value:.3f}")
     save(trained.parameters, options.output)
-    print(f"{options.output}: sha256 {hashlib.sha256(options.output.read_bytes()).hexdigest()}")
+    print(f"written: {options.output}")
     print(f"{time.monotonic() - began:.0f} s; scores of the trained head, and of the one in the engine's weights:")
     print_scores(flite, options.downloads, TrainedModel(encoder, trained.parameters), VisemeModel())
-    print(f"{time.monotonic() - began:.0f} s in all; now `python -m tools.convert_models`")
+    print(f"{time.monotonic() - began:.0f} s in all. To use the head: in tools/convert_models/__main__.py put")
+    print(f'_HEAD_SHA256 = "{hashlib.sha256(options.output.read_bytes()).hexdigest()}"')
+    print("then run `python -m tools.convert_models`, which refuses any other file.")
 
 
 def print_scores(flite: Flite, downloads: Path, *models: VisemeModel) -> None:

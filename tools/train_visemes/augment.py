@@ -24,7 +24,7 @@ def changed(utterance: Utterance, rng: Generator) -> Utterance:
         signal = mix(signal, noise(len(signal), float(rng.uniform(0, 2)), rng), float(rng.uniform(5, 30)))
     if rng.random() < 0.15:
         signal = telephone(signal)
-    return Utterance(level(signal, rng), found, utterance.language, utterance.voice)
+    return Utterance(level(signal, rng), found)
 
 
 def level(signal: Signal, rng: Generator) -> Signal:

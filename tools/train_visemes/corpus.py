@@ -43,8 +43,6 @@ class Utterance:
 
     signal: Signal
     labels: Labels
-    language: str
-    voice: str
 
     @property
     def seconds(self) -> float:
@@ -65,7 +63,7 @@ def synthetic(per_language: int, rng: Generator) -> Iterator[Utterance]:
                 continue
             if sung:
                 signal = vibrato(signal, float(rng.uniform(4.5, 6.5)), float(rng.uniform(0.01, 0.04)))
-            yield Utterance(signal, labels(sounds, len(signal) / RATE), language, voice.name)
+            yield Utterance(signal, labels(sounds, len(signal) / RATE))
 
 
 def recorded_voices(flite: Flite, per_voice: int, rng: Generator) -> Iterator[Utterance]:
@@ -74,7 +72,7 @@ def recorded_voices(flite: Flite, per_voice: int, rng: Generator) -> Iterator[Ut
     for voice in (voice for voice in FLITE_VOICES if voice != HELD_OUT_FLITE):
         for _ in range(per_voice):
             signal, sounds = flite.speak(texts.sentence(), voice, float(rng.uniform(0.75, 1.3)))
-            yield Utterance(signal, labels(sounds, len(signal) / RATE), "en-us", voice)
+            yield Utterance(signal, labels(sounds, len(signal) / RATE))
 
 
 class Texts:

@@ -29,9 +29,9 @@ class Example:
 class Encoder:
     """Whisper's encoder in the bytes of a visemes.onnx, whose head is not used."""
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
+    def __init__(self, model: bytes) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, signal: Signal) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ class Eye:
 
 def eyes(image: npt.NDArray[np.uint8], face: FaceGeometry) -> tuple[Eye, ...]:
     """Both eyes of a face. image: RGB [H, W, 3]."""
-    return tuple(_eye(image, face, upper, lower) for upper, lower, _ in lm.EYES)
+    return tuple(_eye(image, face, upper, lower) for upper, lower in lm.EYES)
 
 
 def _eye(image: npt.NDArray[np.uint8], face: FaceGeometry, upper: lm.Contour, lower: lm.Contour) -> Eye:

@@ -60,7 +60,7 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
     skin = np.median(lab[rows, columns], axis=0)
 
     whites = []
-    for upper, lower, _ in lm.EYES:
+    for upper, lower in lm.EYES:
         eye = _inside(lab, face, upper, lower)
         if len(eye) > 12:
             whites.append(eye[eye[:, 0] >= np.percentile(eye[:, 0], 75)])

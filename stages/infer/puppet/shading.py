@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.infer.puppet import landmarks as lm
+from stages.infer.puppet.bases import Grid
 from stages.infer.puppet.displacement import OPEN, PARAMETERS, ROUND, TUCK, WIDE
 from stages.infer.puppet.geometry import Box, FaceGeometry, Points
 
@@ -19,6 +20,7 @@ _FOLD, _CHEEK, _UNDER_LIP = 0.07, 0.05, 0.07
 _SPAN = 1.1
 """Half the side of the shaded box in mouth widths."""
 _COARSE = 96
+_BORDER = 0.08
 
 
 class Shading:
@@ -27,11 +29,8 @@ class Shading:
     def __init__(self, face: FaceGeometry) -> None:
         centre, reach = face.mouth_centre, _SPAN * face.mouth_width
         self.box = Box(*(int(v) for v in (*(centre - reach), *(centre + reach + 1)))).grown(0, face.picture)
-        step = max(1.0, max(self.box.width, self.box.height) / _COARSE)
-        self._size = max(4, round(self.box.width / step)), max(4, round(self.box.height / step))
-        x = (np.arange(self._size[0]) + 0.5) * self.box.width / self._size[0] + self.box.x0 - 0.5
-        y = (np.arange(self._size[1]) + 0.5) * self.box.height / self._size[1] + self.box.y0 - 0.5
-        nodes = np.stack(np.meshgrid(x, y), axis=2)
+        grid = Grid.over(self.box, _COARSE)
+        nodes = grid.nodes()
         fold, cheek = np.zeros(nodes.shape[:2]), np.zeros(nodes.shape[:2])
         for side, (line, hollow) in enumerate(zip(lm.NASOLABIAL, lm.CHEEK_HOLLOW, strict=True)):
             seen = min(1.0, face.half_widths[side] / 0.46)  # the far side of a turned head shows less of its cheek
@@ -43,17 +42,7 @@ class Shading:
         maps[WIDE] = 0.7 * _FOLD * fold
         maps[ROUND] = _UNDER_LIP * under - 0.4 * _FOLD * fold
         maps[TUCK] = _UNDER_LIP * under
-        edge = np.minimum.outer(_to_border(self._size[1]), _to_border(self._size[0]))
-        fade = np.clip(edge / 0.08, 0, 1) * self._on_face(face, step)
-        self._maps = (maps * fade).astype(np.float32)
-
-    def _on_face(self, face: FaceGeometry, step: float) -> npt.NDArray[np.float64]:
-        """[rows, columns] 1 on the face, softly 0 towards its outline: what is behind it keeps its light."""
-        nodes = (face.points[:468] - (self.box.x0, self.box.y0) + 0.5) / step - 0.5
-        mask = np.zeros(self._size[::-1], np.uint8)
-        cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(nodes).astype(np.int32)), 255)
-        inner = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
-        return np.clip(np.asarray(inner[1:-1, 1:-1], np.float64) * step / (0.12 * face.mouth_width), 0, 1)
+        self._maps = (maps * (grid.border_fade(_BORDER) * _on_face(face, grid))).astype(np.float32)
 
     def paint(self, frame: npt.NDArray[np.uint8], amounts: npt.NDArray[np.float32], shift: tuple[int, int]) -> None:
         """Shade a frame in place. amounts: mouth parameters; shift: pixels by which the head has moved the mouth."""
@@ -70,10 +59,14 @@ class Shading:
         patch[:] = cv2.multiply(patch, cv2.merge([factor] * 3), dtype=cv2.CV_8U)
 
 
-def _to_border(count: int) -> npt.NDArray[np.float64]:
-    """[count] distance of each node to the nearer end, in shares of the whole."""
-    at = (np.arange(count) + 0.5) / count
-    return np.minimum(at, 1 - at)
+def _on_face(face: FaceGeometry, grid: Grid) -> npt.NDArray[np.float64]:
+    """[rows, columns] 1 on the face, softly 0 towards its outline: what is behind it keeps its light."""
+    step = max(grid.box.width, grid.box.height) / max(grid.columns, grid.rows)
+    nodes = (face.points[:468] - (grid.box.x0, grid.box.y0) + 0.5) / step - 0.5
+    mask = np.zeros((grid.rows, grid.columns), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(nodes).astype(np.int32)), 255)
+    inner = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
+    return np.clip(np.asarray(inner[1:-1, 1:-1], np.float64) * step / (0.12 * face.mouth_width), 0, 1)
 
 
 def _near(nodes: Points, line: Points, spread: float) -> npt.NDArray[np.float64]:

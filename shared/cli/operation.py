@@ -49,19 +49,25 @@ def _in_the_environment_of(engine: str | None) -> None:
 
 
 def _fetching_weights(engine: str) -> Callable[[], None]:
-    """Before an engine is loaded: have its weights here, where they lie in a store."""
+    """Before an engine is loaded: have its weights here, where they lie in a store.
+
+    Raises ValueError for a setting that is none. What is fetched for raises HandlerUnavailable, which anybody may read
+    on the health port: it names neither the bucket nor a folder.
+    """
+    from shared.local import engine_weights
+    from shared.runtime.slot_process import HandlerUnavailable
+    from shared.storage.errors import StorageError
+
+    settings = engine_weights.WeightsSettings()
 
     def fetch() -> None:
-        from shared.local import engine_weights
-        from shared.runtime.slot_process import HandlerUnavailable
-        from shared.storage.errors import StorageError
-
         try:
-            engine_weights.prepare(engine)
+            engine_weights.prepare(engine, settings.sonic_weights, settings)
         except StorageError as e:
             raise HandlerUnavailable(f"weights: {e.code}: {e}") from e
-        except ValueError as e:
-            raise HandlerUnavailable(f"weights: {e}") from e
+        except OSError as e:
+            reason = e.strerror or type(e).__name__
+            raise HandlerUnavailable(f"weights: the folder of LIPSTAGE_WEIGHTS_CACHE: {reason}") from e
 
     return fetch
 

@@ -94,6 +94,10 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
         raise Unreachable(f"{e.code}: {e}", "check AWS_* and the bucket's name") from None
     except StorageError as e:
         raise BadUse(f"{e.code}: {e}") from None
+    except OSError as e:
+        raise CliError(
+            f"what is fetched can't be written: {e}", "LIPSTAGE_WEIGHTS_CACHE names another folder"
+        ) from None
     return folder, given
 
 

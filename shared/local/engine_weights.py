@@ -98,17 +98,17 @@ def local_folder(engine: str, source: str, settings: WeightsSettings, tell: weig
     return folder
 
 
-def prepare(engine: str) -> None:
+def prepare(engine: str, source: str, settings: WeightsSettings) -> None:
     """Before an engine's service starts its children, which have no credentials: fetch what lies in a store.
 
-    From then on the environment names the folder. Raises as ``local_folder``.
+    From then on the environment names the folder, so ``source`` is what it said before the first call: every call
+    looks there again, and a bucket that was mended is noticed. Raises as ``local_folder``, and OSError.
     """
-    settings = WeightsSettings()
-    if engine != "sonic" or not weights.is_url(settings.sonic_weights):
+    if engine != "sonic" or not weights.is_url(source):
         return
-    log.info("weights are fetched", source=settings.sonic_weights)
+    log.info("weights are fetched", source=source)
     begun = time.monotonic()
-    folder = local_folder(engine, settings.sonic_weights, settings, _Log())
+    folder = local_folder(engine, source, settings, _Log())
     log.info("weights are here", folder=str(folder), seconds=round(time.monotonic() - begun, 1))
     os.environ[VARIABLE] = str(folder)
 

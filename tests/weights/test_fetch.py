@@ -1,7 +1,9 @@
 """Weights from the real store."""
 
+import errno
 import hashlib
 import json
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.cli import operation
 from shared.local import engine_weights
+from shared.runtime.slot_process import HandlerUnavailable
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace
@@ -249,18 +253,61 @@ def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_service_finds_them_in_a_folder(
     sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
-    engine_weights.prepare("puppet")
+    operation._fetching_weights("puppet")()
     assert os.environ["LIPSTAGE_SONIC_WEIGHTS"].startswith("s3://")
-    engine_weights.prepare("sonic")
+    operation._fetching_weights("sonic")()
     folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
 
 
+def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(
+    sonic_in_the_store: dict[str, bytes], bucket: Bucket
+) -> None:
+    fetch = operation._fetching_weights("sonic")
+    fetch()
+    bucket.put({"RIFE/flownet.pkl": b"mended"})
+    fetch()
+    assert (Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"]) / "RIFE/flownet.pkl").read_bytes() == b"mended"
+
+
+def test_what_keeps_a_service_waiting_names_no_place(
+    sonic_in_the_store: dict[str, bytes], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Anybody may read it on the health port."""
+    fetch = operation._fetching_weights("sonic")
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/Sonic/unet.pth")
+    with pytest.raises(HandlerUnavailable, match=r"lacks Sonic/unet\.pth") as lacking:
+        fetch()
+    bucket.put({"weights.json": b"?"})
+    with pytest.raises(HandlerUnavailable, match=r"weights\.json is not a manifest") as no_manifest:
+        fetch()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(HandlerUnavailable, match="LIPSTAGE_WEIGHTS_CACHE: Not a directory") as unwritable:
+        operation._fetching_weights("sonic")()
+    for reason in (lacking, no_manifest, unwritable):
+        assert not [word for word in (bucket.name, bucket.prefix, str(tmp_path)) if word in str(reason.value)]
+
+
+def test_a_disk_that_fills_up_is_waited_for(
+    sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(HandlerUnavailable, match="No space left"):
+        operation._fetching_weights("sonic")()
+
+
 def test_the_command_checks_what_it_fetched(
-    sonic_in_the_store: dict[str, bytes], bucket: Bucket, lipstage: Lipstage, program: Program, tmp_path: Path
+    sonic_in_the_store: dict[str, bytes],
+    bucket: Bucket,
+    lipstage: Lipstage,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program.says({"report": {"layout": "official", "model": "reduced", "rows": [], "faults": []}})
     ran = lipstage("weights", "check", bucket.url, "--accept-licence")
@@ -274,3 +321,7 @@ def test_the_command_checks_what_it_fetched(
     assert (ran.code, "ARTIFACT_MISSING" in ran.err, "Sonic/unet.pth" in ran.err) == (2, True, True)
     ran = lipstage("weights", "check", f"s3://no-such-bucket-{bucket.prefix}/x")
     assert (ran.code, "STORE_UNAVAILABLE" in ran.err) == (3, True)
+    (tmp_path / "cache-of-another").touch()
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "cache-of-another"))
+    ran = lipstage("weights", "check", bucket.url)
+    assert (ran.code, "LIPSTAGE_WEIGHTS_CACHE" in ran.err) == (1, True)

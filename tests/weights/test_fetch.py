@@ -20,7 +20,7 @@ from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace
 from shared.storage.settings import StorageSettings
 from shared.storage.weights import WeightsFile
-from tests.cli.conftest import Lipstage
+from tests.cli.conftest import NAMED, Lipstage
 from tests.conftest import Infrastructure
 from tests.weights.conftest import Program
 
@@ -259,6 +259,23 @@ def test_a_service_finds_them_in_a_folder(
     folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
+
+
+def test_ls_looks_in_the_cache_of_the_running_stacks_service(
+    lipstage: Lipstage,
+    sonic_in_the_store: dict[str, bytes],
+    bucket: Bucket,
+    stack: Infrastructure,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its terminal names no store: that is the stack's, as for the service."""
+    operation._fetching_weights("sonic")()
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
+    monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.stack.state_dir))
+    for name in NAMED[:4]:
+        monkeypatch.delenv(name, raising=False)
+    rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
+    assert rows["Sonic/unet.pth"]["state"] == "other size"
 
 
 def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(

@@ -11,6 +11,9 @@ from shared.cli.connection import connect, locate
 from shared.cli.errors import BadUse, CliError, ExitCode
 from shared.messages.pipeline import STAGES
 
+BECAME = "_LIPSTAGE_BECAME"
+"""In the environment of a command that changed over to an engine's Python: which one, for it does so once."""
+
 
 def stage(name: str, engine: str | None) -> int:
     """Serve one stage until it is told to stop; the service's own exit status. Raises BadUse, Unreachable."""
@@ -41,11 +44,13 @@ def _in_the_environment_of(engine: str | None) -> None:
         python = engine_python(engine)
     except StackError as e:
         raise CliError(f"{e.code}: {e.message}") from None
-    # An environment's Python is a link to a common one: their folders tell them apart.
-    if python.parent.resolve() != Path(sys.executable).parent.resolve():
+    # An environment's Python is a link to a common one: their folders tell them apart. A script that starts another
+    # Python is told by what it was started with.
+    became = os.environ.pop(BECAME, None) == str(python)
+    if not became and python.parent.resolve() != Path(sys.executable).parent.resolve():
         path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
         argv = [str(python), "-m", "shared.cli.main", "stage", "infer", "--engine", engine]
-        os.execve(python, argv, {**os.environ, "PYTHONPATH": path})
+        os.execve(python, argv, {**os.environ, "PYTHONPATH": path, BECAME: str(python)})
 
 
 def _fetching_weights(engine: str) -> Callable[[], None]:

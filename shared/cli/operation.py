@@ -16,13 +16,20 @@ BECAME = "_LIPSTAGE_BECAME"
 
 
 def stage(name: str, engine: str | None) -> int:
-    """Serve one stage until it is told to stop; the service's own exit status. Raises BadUse, Unreachable."""
+    """Serve one stage until it is told to stop; the service's own exit status. Raises BadUse, Unreachable.
+
+    ``engine`` None is LIPSTAGE_ENGINE's, for infer.
+    """
     from shared.messages.engines import ENGINE_PARAMS
 
     if name not in STAGES:
         raise BadUse(f"there is no stage {name!r}", f"stages are {', '.join(STAGES)}")
     if engine is not None and name != "infer":
         raise BadUse(f"--engine is for infer; {name} serves every engine")
+    if name == "infer" and engine is None:
+        from shared.runtime.settings import RuntimeSettings
+
+        engine = RuntimeSettings().engine
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
@@ -53,8 +60,8 @@ def _in_the_environment_of(engine: str | None) -> None:
         os.execve(python, argv, {**os.environ, "PYTHONPATH": path, BECAME: str(python)})
 
 
-def _fetching_weights(engine: str) -> Callable[[], None]:
-    """Before an engine is loaded: have its weights here, where they lie in a store.
+def _fetching_weights(engine: str) -> Callable[[], None] | None:
+    """Before an engine is loaded: have its weights here, where they lie in a store; None for one that ships them.
 
     Raises ValueError for a setting that is none. What is fetched for raises HandlerUnavailable, which anybody may read
     on the health port: it names neither the bucket nor a folder.
@@ -63,6 +70,8 @@ def _fetching_weights(engine: str) -> Callable[[], None]:
     from shared.runtime.slot_process import HandlerUnavailable
     from shared.storage.errors import StorageError
 
+    if engine_weights.catalogue(engine) is None:
+        return None
     settings = engine_weights.WeightsSettings()
 
     def fetch() -> None:

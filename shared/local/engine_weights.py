@@ -128,7 +128,7 @@ def prepare(engine: str, source: str, settings: WeightsSettings) -> None:
     call: every call looks there again, and a bucket that was mended is noticed. Raises OSError, and as
     ``local_folder``.
     """
-    if engine != "sonic" or not source:
+    if not source:
         return
     if not weights.is_url(source):
         os.environ[VARIABLE] = source

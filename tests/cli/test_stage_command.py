@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.cli import operation
-from shared.cli.errors import CliError
+from shared.cli.errors import BadUse, CliError
 
 
 class Became(BaseException):
@@ -43,6 +43,27 @@ def test_it_goes_on_in_the_engines_environment(made: Path) -> None:
     assert (path, argv[0]) == (made, str(made))
     assert argv[1:] == ["-m", "shared.cli.main", "stage", "infer", "--engine", "sonic"]
     assert (Path(environment["PYTHONPATH"].split(os.pathsep)[0]) / "shared" / "cli").is_dir()
+
+
+def test_an_engine_that_only_the_environment_names_is_served_the_same(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTAGE_ENGINE", "sonic")
+    with pytest.raises(Became) as became:
+        operation.stage("infer", None)
+    assert became.value.args[1][1:] == ["-m", "shared.cli.main", "stage", "infer", "--engine", "sonic"]
+
+    monkeypatch.setenv(operation.BECAME, str(made))
+    served = serving(monkeypatch)
+    operation.stage("infer", None)
+    operation.stage("audio", None)
+    (infer, audio) = served
+    assert infer[:2] == ("infer", "sonic")
+    assert infer[2] is not None, "its weights are fetched"
+    assert audio == ("audio", None, None)
+    monkeypatch.setenv("LIPSTAGE_ENGINE", "nobody")
+    with pytest.raises(BadUse, match="nobody"):
+        operation.stage("infer", None)
 
 
 def test_a_script_in_the_place_of_python_is_started_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,9 @@ def test_a_service_finds_the_folder_that_ls_finds(
     rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
     assert rows["RIFE/flownet.pkl"]["folder"] == str(tmp_path / "weights")
     assert rows["RIFE/flownet.pkl"]["state"] == "other size"
-    operation._fetching_weights("sonic")()
+    fetch = operation._fetching_weights("sonic")
+    assert fetch is not None
+    fetch()
     assert os.environ["LIPSTAGE_SONIC_WEIGHTS"] == str(tmp_path / "weights"), "the child opens what this says"
 
 

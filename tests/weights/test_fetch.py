@@ -250,12 +250,17 @@ def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path
     yield content
 
 
+def sonic_fetch() -> Callable[[], None]:
+    fetch = operation._fetching_weights("sonic")
+    assert fetch is not None
+    return fetch
+
+
 def test_a_service_finds_them_in_a_folder(
     sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operation._fetching_weights("puppet")()
-    assert os.environ["LIPSTAGE_SONIC_WEIGHTS"].startswith("s3://")
-    operation._fetching_weights("sonic")()
+    assert operation._fetching_weights("puppet") is None
+    sonic_fetch()()
     folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
@@ -269,7 +274,7 @@ def test_ls_looks_in_the_cache_of_the_running_stacks_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its terminal names no store: that is the stack's, as for the service."""
-    operation._fetching_weights("sonic")()
+    sonic_fetch()()
     monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.stack.state_dir))
     for name in NAMED[:4]:
@@ -281,7 +286,7 @@ def test_ls_looks_in_the_cache_of_the_running_stacks_service(
 def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(
     sonic_in_the_store: dict[str, bytes], bucket: Bucket
 ) -> None:
-    fetch = operation._fetching_weights("sonic")
+    fetch = sonic_fetch()
     fetch()
     bucket.put({"RIFE/flownet.pkl": b"mended"})
     fetch()
@@ -292,7 +297,7 @@ def test_what_keeps_a_service_waiting_names_no_place(
     sonic_in_the_store: dict[str, bytes], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Anybody may read it on the health port."""
-    fetch = operation._fetching_weights("sonic")
+    fetch = sonic_fetch()
     bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/Sonic/unet.pth")
     with pytest.raises(HandlerUnavailable, match=r"lacks Sonic/unet\.pth") as lacking:
         fetch()
@@ -302,7 +307,7 @@ def test_what_keeps_a_service_waiting_names_no_place(
     (tmp_path / "file").touch()
     monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "file"))
     with pytest.raises(HandlerUnavailable, match="LIPSTAGE_WEIGHTS_CACHE: Not a directory") as unwritable:
-        operation._fetching_weights("sonic")()
+        sonic_fetch()()
     for reason in (lacking, no_manifest, unwritable):
         assert not [word for word in (bucket.name, bucket.prefix, str(tmp_path)) if word in str(reason.value)]
 
@@ -315,7 +320,7 @@ def test_a_disk_that_fills_up_is_waited_for(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(HandlerUnavailable, match="No space left"):
-        operation._fetching_weights("sonic")()
+        sonic_fetch()()
 
 
 def test_the_command_checks_what_it_fetched(

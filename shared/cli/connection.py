@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,12 @@ def locate() -> None:
         adopt(running)
         if traces:
             os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = traces
+
+
+def locate_store() -> None:
+    """As ``locate``; without a stack here boto3 finds the store and the credentials as it always does."""
+    with suppress(Unreachable):
+        locate()
 
 
 def runtime_settings() -> "RuntimeSettings":

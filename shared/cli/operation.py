@@ -11,15 +11,25 @@ from shared.cli.connection import connect, locate
 from shared.cli.errors import BadUse, CliError, ExitCode
 from shared.messages.pipeline import STAGES
 
+BECAME = "_LIPSTAGE_BECAME"
+"""In the environment of a command that changed over to an engine's Python: which one, for it does so once."""
+
 
 def stage(name: str, engine: str | None) -> int:
-    """Serve one stage until it is told to stop; the service's own exit status. Raises BadUse, Unreachable."""
+    """Serve one stage until it is told to stop; the service's own exit status. Raises BadUse, Unreachable.
+
+    ``engine`` None is LIPSTAGE_ENGINE's, for infer.
+    """
     from shared.messages.engines import ENGINE_PARAMS
 
     if name not in STAGES:
         raise BadUse(f"there is no stage {name!r}", f"stages are {', '.join(STAGES)}")
     if engine is not None and name != "infer":
         raise BadUse(f"--engine is for infer; {name} serves every engine")
+    if name == "infer" and engine is None:
+        from shared.runtime.settings import RuntimeSettings
+
+        engine = RuntimeSettings().engine
     if engine is not None and engine not in ENGINE_PARAMS:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
@@ -41,27 +51,37 @@ def _in_the_environment_of(engine: str | None) -> None:
         python = engine_python(engine)
     except StackError as e:
         raise CliError(f"{e.code}: {e.message}") from None
-    # An environment's Python is a link to a common one: their folders tell them apart.
-    if python.parent.resolve() != Path(sys.executable).parent.resolve():
+    # An environment's Python is a link to a common one: their folders tell them apart. A script that starts another
+    # Python is told by what it was started with.
+    became = os.environ.pop(BECAME, None) == str(python)
+    if not became and python.parent.resolve() != Path(sys.executable).parent.resolve():
         path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
         argv = [str(python), "-m", "shared.cli.main", "stage", "infer", "--engine", engine]
-        os.execve(python, argv, {**os.environ, "PYTHONPATH": path})
+        os.execve(python, argv, {**os.environ, "PYTHONPATH": path, BECAME: str(python)})
 
 
-def _fetching_weights(engine: str) -> Callable[[], None]:
-    """Before an engine is loaded: have its weights here, where they lie in a store."""
+def _fetching_weights(engine: str) -> Callable[[], None] | None:
+    """Before an engine is loaded: have its weights here, where they lie in a store; None for one that ships them.
+
+    Raises ValueError for a setting that is none. What is fetched for raises HandlerUnavailable, which anybody may read
+    on the health port: it names neither the bucket nor a folder.
+    """
+    from shared.local import engine_weights
+    from shared.runtime.slot_process import HandlerUnavailable
+    from shared.storage.errors import StorageError
+
+    if engine_weights.catalogue(engine) is None:
+        return None
+    settings = engine_weights.WeightsSettings()
 
     def fetch() -> None:
-        from shared.local import engine_weights
-        from shared.runtime.slot_process import HandlerUnavailable
-        from shared.storage.errors import StorageError
-
         try:
-            engine_weights.prepare(engine)
+            engine_weights.prepare(engine, settings.sonic_weights, settings)
         except StorageError as e:
             raise HandlerUnavailable(f"weights: {e.code}: {e}") from e
-        except ValueError as e:
-            raise HandlerUnavailable(f"weights: {e}") from e
+        except OSError as e:
+            reason = e.strerror or type(e).__name__
+            raise HandlerUnavailable(f"weights: the folder of LIPSTAGE_WEIGHTS_CACHE: {reason}") from e
 
     return fetch
 

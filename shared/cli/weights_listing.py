@@ -47,7 +47,8 @@ def rows() -> list[Row]:
 
 
 def _place() -> tuple[str, Path | None]:
-    """What the setting says, and the folder that is looked at."""
+    """What the setting says, and the folder that is looked at: the service's own."""
+    from shared.cli.connection import locate_store
     from shared.local.engine_weights import WeightsSettings, cached
     from shared.storage.weights import is_url
 
@@ -55,7 +56,10 @@ def _place() -> tuple[str, Path | None]:
     source = settings.sonic_weights
     if not source:
         return "", None
-    return source, cached(source, settings) if is_url(source) else Path(source).expanduser().absolute()
+    if not is_url(source):
+        return source, Path(source)
+    locate_store()
+    return source, cached(source, settings)
 
 
 def _engine(needed: "Catalogue", source: str, folder: Path | None) -> list[Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.cli import console, licence, weights_program
+from shared.cli.connection import locate_store
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
 from shared.cli.weights import shipped
 from shared.cli.weights_program import Progress, Refused
@@ -81,7 +82,7 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
         raise CliError("this installation lacks the catalogue of the engine sonic")
     given = licence.accepted(needed, accept)
     if is_url(source):
-        _locate_store()
+        locate_store()
     settings = engine_weights.WeightsSettings()
     try:
         with Progress() as progress:
@@ -94,17 +95,11 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
         raise Unreachable(f"{e.code}: {e}", "check AWS_* and the bucket's name") from None
     except StorageError as e:
         raise BadUse(f"{e.code}: {e}") from None
+    except OSError as e:
+        raise CliError(
+            f"what is fetched can't be written: {e}", "LIPSTAGE_WEIGHTS_CACHE names another folder"
+        ) from None
     return folder, given
-
-
-def _locate_store() -> None:
-    """Without a stack here boto3 finds the store and the credentials as it always does."""
-    from contextlib import suppress
-
-    from shared.cli.connection import locate
-
-    with suppress(Unreachable):
-        locate()
 
 
 def _refuse(refused: Refused, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import structlog
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.local.settings import CHECKOUT
+from shared.local.settings import CHECKOUT, LocalSettings
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.settings import StorageSettings
@@ -21,29 +21,52 @@ from shared.storage.weights import WeightsFile
 
 CATALOGUES = CHECKOUT / "stages" / "infer"
 VARIABLE = "LIPSTAGE_SONIC_WEIGHTS"
+CACHE_VARIABLE = "LIPSTAGE_WEIGHTS_CACHE"
 _SAY_EVERY_S = 10.0
 
 log = structlog.get_logger()
 
 
 class WeightsSettings(BaseSettings):
-    """Where weights come from."""
+    """Where weights come from; folders are absolute, a relative one is of the current folder when this is read."""
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
 
     sonic_weights: str = Field(
         "", description="Weights of the engine sonic: a folder, as a mounted volume, or s3://BUCKET/PREFIX."
     )
-    weights_cache: Path = Field(
-        Path(".lipstage/weights"), description="Folder that weights named by s3:// are fetched into; about 9 GB."
+    weights_cache: Path | None = Field(
+        None,
+        description="Folder for weights named by s3://, about 9 GB; default: weights of the state folder.",
     )
 
     @field_validator("sonic_weights")
     @classmethod
     def _place(cls, value: str) -> str:
-        if weights.is_url(value):
+        if weights.is_url(value := value.strip()):
             weights.parse(value)
-        return value.strip()
+            return value
+        return str(_absolute(value)) if value else ""
+
+    @field_validator("weights_cache", mode="before")
+    @classmethod
+    def _folder(cls, value: str | Path | None) -> Path | None:
+        return _absolute(value) if value else None
+
+    @property
+    def cache(self) -> Path:
+        """Folder that weights are fetched into, absolute: of services and commands with the same state folder one."""
+        return self.weights_cache or LocalSettings().state / "weights"
+
+    def environment(self) -> dict[str, str]:
+        """Variables with which a process in another folder reads the same."""
+        found = {VARIABLE: self.sonic_weights, CACHE_VARIABLE: str(self.weights_cache or "")}
+        return {name: value for name, value in found.items() if value}
+
+
+def _absolute(folder: str | Path) -> Path:
+    """With its links: a mounted volume may be one that is replaced."""
+    return Path(folder).expanduser().absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +105,7 @@ def catalogue(engine: str) -> Catalogue | None:
 def cached(source: str, settings: WeightsSettings) -> Path:
     """The folder that an s3:// source is fetched into; its name tells endpoint and place apart from others."""
     where = f"{os.environ.get('AWS_ENDPOINT_URL_S3', '')} {source.rstrip('/')}"
-    return settings.weights_cache.expanduser().absolute() / sha256(where.encode()).hexdigest()[:16]
+    return settings.cache / sha256(where.encode()).hexdigest()[:16]
 
 
 def local_folder(engine: str, source: str, settings: WeightsSettings, tell: weights.Tell) -> Path:
@@ -92,23 +115,27 @@ def local_folder(engine: str, source: str, settings: WeightsSettings, tell: weig
     """
     needed = catalogue(engine)
     if not weights.is_url(source) or needed is None:
-        return Path(source).expanduser().absolute()
+        return _absolute(source)
     folder = cached(source, settings)
     weights.fetch(connect(StorageSettings()), source, needed.wanted(), folder, tell)
     return folder
 
 
-def prepare(engine: str) -> None:
+def prepare(engine: str, source: str, settings: WeightsSettings) -> None:
     """Before an engine's service starts its children, which have no credentials: fetch what lies in a store.
 
-    From then on the environment names the folder. Raises as ``local_folder``.
+    From then on the environment names the folder, absolute, so ``source`` is what the setting said before the first
+    call: every call looks there again, and a bucket that was mended is noticed. Raises OSError, and as
+    ``local_folder``.
     """
-    settings = WeightsSettings()
-    if engine != "sonic" or not weights.is_url(settings.sonic_weights):
+    if not source:
         return
-    log.info("weights are fetched", source=settings.sonic_weights)
+    if not weights.is_url(source):
+        os.environ[VARIABLE] = source
+        return
+    log.info("weights are fetched", source=source)
     begun = time.monotonic()
-    folder = local_folder(engine, settings.sonic_weights, settings, _Log())
+    folder = local_folder(engine, source, settings, _Log())
     log.info("weights are here", folder=str(folder), seconds=round(time.monotonic() - begun, 1))
     os.environ[VARIABLE] = str(folder)
 

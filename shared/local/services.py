@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shared.local import ports
 from shared.local.engine_python import engine_python
+from shared.local.engine_weights import WeightsSettings
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import CHECKOUT, LocalSettings
@@ -76,6 +77,8 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
     engine = ("--engine", record.engine) if record.engine else ()
     environment = {
         **{name: value for name, value in os.environ.items() if passed_on(name) and _concerns(record, name)},
+        # A service runs in another folder than its caller.
+        **(WeightsSettings().environment() if record.engine == "sonic" else {}),
         **stack.environment(None),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),

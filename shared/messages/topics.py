@@ -11,6 +11,9 @@ DLQ = "render.dlq"
 CANCEL = "render.cancel"
 
 DAY_MS = 24 * 3600 * 1000
+WORK_DAYS = 7
+"""Retention of tasks. A segment goes when its newest record is that old, and takes records for ``segment.ms`` at most,
+7 days too unless the broker says otherwise: some tasks can be delivered for twice as long."""
 WORK_PARTITIONS = 16
 SIDE_PARTITIONS = 4
 MAX_LETTER_BYTES = 2 << 20
@@ -40,7 +43,7 @@ def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
     work: list[Topic] = []
     for step in PIPELINE:
         names = [step.source.format(engine=e) for e in engines] if "{engine}" in step.source else [step.source]
-        work += [Topic(n, WORK_PARTITIONS, _kept(7), f"tasks of the {step.name} stage") for n in names]
+        work += [Topic(n, WORK_PARTITIONS, _kept(WORK_DAYS), f"tasks of the {step.name} stage") for n in names]
     side = [
         Topic(EVENTS, WORK_PARTITIONS, _kept(30), "what happened to every job"),
         Topic(

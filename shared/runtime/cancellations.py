@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaException, TopicPartition
 
+from shared.messages.topics import WORK_DAYS
 from shared.runtime.kafka_config import METADATA_TIMEOUT_S
 
-HORIZON_S = 24 * 3600
-"""Older cancels concern jobs that have ended, or will at their deadline."""
+HORIZON_S = 2 * WORK_DAYS * 24 * 3600
+"""Whatever was cancelled before can't be delivered any more: a queue of renders of hours each may be days long."""
 DEFAULT_TENANT = "default"
 Job = tuple[str, str]
 """Tenant and job id: two tenants may choose the same id."""
@@ -29,7 +30,7 @@ class Cancellations:
         self._thread = threading.Thread(target=self._run, name="cancellations", daemon=True)
 
     def start(self) -> None:
-        """Read what is there from the last day on, then follow."""
+        """Read what is there from the horizon on, then follow."""
         self._thread.start()
 
     def close(self) -> None:

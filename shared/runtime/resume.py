@@ -3,7 +3,9 @@
 import hmac
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -14,7 +16,6 @@ from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
 from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
-from shared.runtime.slot_process import ChildDied
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
@@ -35,6 +36,15 @@ class StateRecord(BaseModel):
     ref: ArtifactRef
     done: int
     seal: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A state as the child handed it over: held open, so that nothing else can be put in its place."""
+
+    record: records.Saved
+    path: Path
+    file: ExitStack
 
 
 class SavedStates:
@@ -68,7 +78,7 @@ class SavedStates:
         self._record_key = keys.resume_record(task.request.tenant, task.job_id, stage)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
         self._lock = Lock()
-        self._waiting: records.Saved | None = None
+        self._waiting: _Handed | None = None
         self._running: Future[None] | None = None
         self._count = 0
         self._current: str | None = None
@@ -95,40 +105,56 @@ class SavedStates:
         return path
 
     def add(self, record: records.Saved) -> None:
-        """Store a state the child made, in a thread; one that still waits for its turn is passed over for it."""
+        """Store a state the child made, in a thread; one that still waits for its turn is passed over for it.
+
+        Raises ChildDied for what is no file of its folder: such a child is not to be trusted.
+        """
+        file = ExitStack()
+        handed = _Handed(record, file.enter_context(self._folder.opened(record.path)), file)
         with self._lock:
-            passed, self._waiting = self._waiting, record
+            passed, self._waiting = self._waiting, handed
             if self._running is None or self._running.done():
                 self._running = self._pool.submit(copy_context().run, self._store_waiting)
         if passed is not None:
-            self._folder.remove(passed.path)
+            self._drop(passed)
+
+    def _drop(self, handed: _Handed) -> None:
+        """Free its space, which may be what a next one needs."""
+        handed.file.close()
+        with suppress(OSError):  # It may be gone; what stays goes with the folder.
+            self._folder.remove(handed.record.path)
 
     def _store_waiting(self) -> None:
         while True:
             with self._lock:
-                record, self._waiting = self._waiting, None
-                if record is None:
+                handed, self._waiting = self._waiting, None
+                if handed is None:
                     self._running = None
                     return
             try:
-                self._put(record)
-            except (StoreUnavailable, OSError, ChildDied) as e:
+                self._put(handed)
+            except (StoreUnavailable, OSError) as e:
                 # The work is worth more than the way back to here.
-                log.warning("state_not_stored", error=type(e).__name__, done=record.done)
+                log.warning("state_not_stored", error=type(e).__name__, done=handed.record.done)
 
-    def _put(self, record: records.Saved) -> None:
+    def _put(self, handed: _Handed) -> None:
         key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")
         self._count += 1
-        with self._folder.opened(record.path) as path:
-            ref = self._patience(lambda: self._store.artifacts.put(path, key))
-        self._folder.remove(record.path)
-        document = StateRecord(ref=ref, done=record.done, seal=self._seal(ref, record.done))
+        try:
+            ref = self._patience(lambda: self._store.artifacts.put(handed.path, key))
+        finally:
+            self._drop(handed)
+        done = handed.record.done
+        document = StateRecord(ref=ref, done=done, seal=self._seal(ref, done))
         # The object first, then the document that names it: a kill between the two leaves the state before.
         self._patience(lambda: self._store.documents.put(self._record_key, document.model_dump(mode="json")))
         self._reports.bytes("put", ref.size)
-        if self._current is not None:
-            self._store.artifacts.delete([self._current])
-        self._current = key
+        before, self._current = self._current, key
+        if before is not None:
+            try:
+                self._store.artifacts.delete([before])
+            except StoreUnavailable as e:
+                log.info("state_left_to_lifecycle", error=str(e))  # Stored is stored.
 
     def _seal(self, ref: ArtifactRef, done: int) -> str:
         task = self._task

@@ -107,10 +107,17 @@ class Slots:
                 self.on_done(record, lease)
             child.stop()
         except (ChildDied, HandlerUnavailable) as e:
-            self._fatal(f"the handler can't be loaded: {e}")
+            self._end(f"the handler can't be loaded: {e}")
         except Exception as e:
             log.exception("slot_failed")
-            self._fatal(f"{type(e).__name__}: {e}")
+            self._end(f"{type(e).__name__}: {e}")
+
+    def _end(self, reason: str) -> None:
+        """End the service, unless it is ending: then the child was killed by ``close``, and that is no failure."""
+        if self._closing.is_set():
+            log.info("slot_ended", reason=reason)
+        else:
+            self._fatal(reason)
 
     def _load_when_possible(self, child: SlotProcess, ready: threading.Event) -> None:
         """The first load. Until it succeeds the service takes no work, so nothing is lost by waiting.

@@ -74,7 +74,8 @@ def fetch(client: "S3Client", url: str, wanted: list[WeightsFile], folder: Path,
     ``wanted`` are those of the official layout; where the prefix has a manifest, it says what is wanted instead. A file
     is kept while the store has the same entity tag for it; one that broke off goes on where it was. Digests are
     compared where one is known and the size is the one it belongs to. Several processes may call this for one folder:
-    they take turns. Raises ValueError for a wrong URL, ArtifactMissing, ArtifactAltered, NoSpace, StoreUnavailable.
+    they take turns. Raises ValueError for a wrong URL, ArtifactMissing, ArtifactAltered, NoSpace, StoreUnavailable,
+    whose messages name files but not the place, and OSError.
     """
     bucket, prefix = parse(url)
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def fetch(client: "S3Client", url: str, wanted: list[WeightsFile], folder: Path,
         there = _listing(client, bucket, prefix)
         files = _of_manifest(client, bucket, prefix, there) if MANIFEST in there else wanted
         if missing := [one.path for one in files if one.path not in there and not one.optional]:
-            raise ArtifactMissing(f"{url} lacks {', '.join(missing)}")
+            raise ArtifactMissing(f"the place in the store lacks {', '.join(missing)}")
         files = [one for one in files if one.path in there]
         state = _State(folder)
         state.forget_all_but({one.path for one in files})
@@ -112,7 +113,7 @@ def _listing(client: "S3Client", bucket: str, prefix: str) -> dict[str, _Remote]
 def _of_manifest(client: "S3Client", bucket: str, prefix: str, there: Mapping[str, _Remote]) -> list[WeightsFile]:
     """What a converted tree consists of. Names are the store's to choose, so they must be plain ones."""
     if there[MANIFEST].size > _MANIFEST_BYTES:
-        raise ArtifactAltered(f"{prefix}{MANIFEST} is not a manifest: {there[MANIFEST].size} bytes")
+        raise ArtifactAltered(f"{MANIFEST} is not a manifest: {there[MANIFEST].size} bytes")
     with store_errors("reading a manifest"):
         data = client.get_object(Bucket=bucket, Key=prefix + MANIFEST)["Body"].read()
     try:
@@ -120,12 +121,12 @@ def _of_manifest(client: "S3Client", bucket: str, prefix: str, there: Mapping[st
         if not all(_PLAIN.fullmatch(one.path) for one in named):
             raise ValueError("a name that is none")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactAltered(f"{prefix}{MANIFEST} is not a manifest: {error}") from error
+        raise ArtifactAltered(f"{MANIFEST} is not a manifest: {error}") from error
     configs = [name for name in there if name.endswith(".json") and _PLAIN.fullmatch(name) and name != MANIFEST]
     last = WeightsFile(MANIFEST, len(data), sha256(data).hexdigest())
     for one in named:
         if one.path in there and there[one.path].size != one.bytes:
-            raise ArtifactAltered(f"{prefix}{one.path} has {there[one.path].size} bytes, its manifest says {one.bytes}")
+            raise ArtifactAltered(f"{one.path} has {there[one.path].size} bytes, its manifest says {one.bytes}")
     return [*named, *(WeightsFile(name, None, None) for name in sorted(configs)), last]
 
 
@@ -207,7 +208,7 @@ def _fetch(
     state.partial(file.path).touch()
     if file.sha256 is not None and file.bytes == remote.size and _digest(state.partial(file.path)) != file.sha256:
         state.drop(file.path)
-        raise ArtifactAltered(f"{key} has another SHA-256 than is known of it")
+        raise ArtifactAltered(f"{file.path} has another SHA-256 than is known of it")
     state.finish(file.path, remote)
 
 
@@ -215,12 +216,13 @@ def _read_on(
     client: "S3Client", bucket: str, key: str, remote: _Remote, partial: Path, at: int, tell: Callable[[int], None]
 ) -> None:
     """Append what is left of an object; a broken connection keeps what came. Raises as ``fetch``."""
+    name = key.rpartition("/")[2]
     with store_errors("reading weights"), partial.open("ab") as file:
         try:
             answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={at}-", IfMatch=remote.etag)
         except ClientError as error:
             if status(error) == 412:
-                raise ArtifactAltered(f"{key} was replaced while it was read: try again") from error
+                raise ArtifactAltered(f"{name} was replaced while it was read: try again") from error
             raise
         body = answer["Body"]
         try:
@@ -228,7 +230,7 @@ def _read_on(
                 file.write(block)
                 at += len(block)
                 if at > remote.size:
-                    raise ArtifactAltered(f"{key} is longer than the store says")
+                    raise ArtifactAltered(f"{name} is longer than the store says")
                 tell(at)
         finally:
             body.close()

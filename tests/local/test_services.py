@@ -39,12 +39,27 @@ def test_an_engine_with_an_environment_of_its_own_runs_there_and_nothing_else_do
 def test_enabling_an_engine_restarts_the_front_alone(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service is restarted when its program changes; running tasks of the others must not pay for it."""
     before = programs(settings.model_copy(update={"engines": ("puppet",)}))
-    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "somewhere")
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "/somewhere")
     monkeypatch.setenv("LIPSTAGE_ENGINES", "puppet,sonic")
     after = programs(settings)
     assert [name for name in before if before[name] != after[name]] == ["audio-0"]
     assert after["audio-0"].env["LIPSTAGE_ENGINES"] == "puppet,sonic"
-    assert after["infer-sonic-0"].env["LIPSTAGE_SONIC_WEIGHTS"] == "somewhere"
+    assert after["infer-sonic-0"].env["LIPSTAGE_SONIC_WEIGHTS"] == "/somewhere"
+
+
+def test_a_service_looks_for_weights_where_its_caller_means(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It runs in another folder, and its child expands nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "weights")
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", "~/cache")
+    environment = programs(settings)["infer-sonic-0"].env
+    assert environment["LIPSTAGE_SONIC_WEIGHTS"] == str(tmp_path / "weights")
+    assert environment["LIPSTAGE_WEIGHTS_CACHE"] == str(tmp_path / "home" / "cache")
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "s3://models/sonic")
+    assert programs(settings)["infer-sonic-0"].env["LIPSTAGE_SONIC_WEIGHTS"] == "s3://models/sonic"
 
 
 def test_the_choice_of_devices_reaches_the_services(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from structlog.testing import capture_logs
 
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
@@ -15,11 +17,15 @@ from shared.runtime import resume
 from shared.runtime.attempt import Attempt
 from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
+from shared.runtime.resume import SavedStates
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.work_folder import WorkFolder
+from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys
+from shared.storage.errors import StoreUnavailable
 from shared.storage.settings import StorageSettings
 from tests.conftest import Infrastructure
 
@@ -127,9 +133,113 @@ def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: Store, 
     assert objects(store, job) == []
 
 
-def test_a_link_in_the_place_of_state_is_not_uploaded(run: Run, store: Store, job: str) -> None:
-    run(do="hand over a link")
+@pytest.mark.parametrize("what", ["a link", "nothing"])
+def test_a_child_that_hands_over_no_file_is_not_trusted(run: Run, store: Store, job: str, what: str) -> None:
+    with pytest.raises(ChildDied, match="can't be opened"):
+        run(do=f"hand over {what}")
     assert objects(store, job) == []
+
+
+class States:
+    """The states of one attempt without a child: its files are written here."""
+
+    def __init__(self, store: Store, job: str, folder: Path) -> None:
+        ref = InputRef(key="default/x")
+        request = RenderRequest(portrait=ref, speech=ref)
+        task = RenderTask(job_id=job, request_id="r", request=request, submitted_ms=1)
+        self.folder = WorkFolder(folder / "work")
+        reports = Reports("trial", TracerProvider().get_tracer("test"))
+        self.saved = SavedStates(store, Patience(0.0), task, "trial", {}, "1", self.folder, reports)
+
+    def file(self, number: int) -> Path:
+        return self.folder.path / f"state-{number}"
+
+    def add(self, number: int) -> None:
+        self.file(number).write_text(f"{number}")
+        self.saved.add(records.Saved(path=str(self.file(number)), done=number))
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.folder.path.iterdir())
+
+
+@pytest.fixture
+def states(store: Store, job: str, tmp_path: Path) -> Iterator[States]:
+    found = States(store, job, tmp_path)
+    yield found
+    found.saved.close()
+    found.folder.close()
+
+
+def done(store: Store, job: str) -> object:
+    document = store.documents.get(keys.resume_record("default", job, "trial"))
+    return document["done"] if isinstance(document, dict) else None
+
+
+def test_a_state_that_can_not_be_stored_leaves_its_space(
+    states: States, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(type(store.artifacts), "put", refuse)
+    states.add(1)
+    states.saved.close()
+    assert states.left() == []
+
+
+def test_a_state_that_the_child_takes_back_is_stored_as_it_was(
+    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = type(store.artifacts).put
+
+    def taken_back(artifacts: Any, path: Path, key: str) -> ArtifactRef:
+        states.file(1).unlink()
+        return put(artifacts, path, key)
+
+    monkeypatch.setattr(type(store.artifacts), "put", taken_back)
+    states.add(1)
+    states.saved.close()
+    assert done(store, job) == 1
+
+
+def test_a_state_that_is_passed_over_may_be_gone(
+    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, storing, go_on = type(store.artifacts).put, Event(), Event()
+
+    def slow(artifacts: Any, path: Path, key: str) -> ArtifactRef:
+        storing.set()
+        assert go_on.wait(30)
+        return put(artifacts, path, key)
+
+    monkeypatch.setattr(type(store.artifacts), "put", slow)
+    states.add(1)
+    assert storing.wait(30)
+    states.add(2)
+    states.file(2).unlink()
+    try:
+        states.add(3)
+    finally:
+        go_on.set()
+    states.saved.close()
+    assert (done(store, job), states.left()) == (3, [])
+
+
+def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
+    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(type(store.artifacts), "delete", refuse)
+    with capture_logs() as said:
+        for number in (1, 2):
+            states.add(number)
+            states.saved._pool.submit(lambda: None).result(30)  # One thread: what came before it is through.
+        states.saved.close()
+    assert done(store, job) == 2
+    assert "state_not_stored" not in [line["event"] for line in said]
+    assert "state_left_to_lifecycle" in [line["event"] for line in said]
 
 
 def test_a_stage_that_does_not_resume_may_not_save(run: Run) -> None:

@@ -112,3 +112,21 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
         assert failures == []
     finally:
         slots.close()
+
+
+def test_a_service_that_ends_while_its_model_loads_has_not_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loading = tmp_path / "loading"
+    os.mkfifo(loading)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.setenv("TRIAL_LOADING", str(loading))
+    failures: list[str] = []
+    spec = StageSpec(name="trial", handler="tests.runtime.loading_handler", inputs={})
+    slots = Slots(spec, "puppet", 1, lambda *_: None, failures.append)
+    slots.start()
+    assert loading.read_text() == "loading"
+    slots.close()
+    slots._threads[0].join(30)
+    assert not slots._threads[0].is_alive()
+    assert failures == []

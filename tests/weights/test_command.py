@@ -1,13 +1,14 @@
 """``lipstage weights`` where there is no torch: a program stands in for the one that opens the files."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.cli import licence
-from shared.local import engine_python
+from shared.cli import licence, operation
+from shared.local import engine_python, engine_weights
 from tests.cli.conftest import Lipstage
 from tests.weights.conftest import Program
 
@@ -49,6 +50,33 @@ def test_ls_looks_where_the_setting_says(lipstage: Lipstage, monkeypatch: pytest
     )
     assert rows["RIFE/flownet.pkl"]["state"] == "missing"
     assert rows["yoloface_v5m.pt"]["state"] == "missing, optional"
+
+
+@pytest.mark.parametrize("named", ["weights", "~/weights"])
+def test_a_service_finds_the_folder_that_ls_finds(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    (tmp_path / "weights" / "RIFE").mkdir(parents=True)
+    (tmp_path / "weights" / "RIFE" / "flownet.pkl").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", named)
+    rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
+    assert rows["RIFE/flownet.pkl"]["folder"] == str(tmp_path / "weights")
+    assert rows["RIFE/flownet.pkl"]["state"] == "other size"
+    fetch = operation._fetching_weights("sonic")
+    assert fetch is not None
+    fetch()
+    assert os.environ["LIPSTAGE_SONIC_WEIGHTS"] == str(tmp_path / "weights"), "the child opens what this says"
+
+
+def test_what_is_fetched_lies_in_the_state_folder_from_wherever_it_is_asked(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("LIPSTAGE_WEIGHTS_CACHE")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert engine_weights.WeightsSettings().cache == tmp_path / "state" / "weights"
 
 
 def test_ls_shows_a_converted_tree(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

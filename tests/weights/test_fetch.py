@@ -1,7 +1,9 @@
 """Weights from the real store."""
 
+import errno
 import hashlib
 import json
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.cli import operation
 from shared.local import engine_weights
+from shared.runtime.slot_process import HandlerUnavailable
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace
 from shared.storage.settings import StorageSettings
 from shared.storage.weights import WeightsFile
-from tests.cli.conftest import Lipstage
+from tests.cli.conftest import NAMED, Lipstage
 from tests.conftest import Infrastructure
 from tests.weights.conftest import Program
 
@@ -246,21 +250,86 @@ def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path
     yield content
 
 
+def sonic_fetch() -> Callable[[], None]:
+    fetch = operation._fetching_weights("sonic")
+    assert fetch is not None
+    return fetch
+
+
 def test_a_service_finds_them_in_a_folder(
     sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
-    engine_weights.prepare("puppet")
-    assert os.environ["LIPSTAGE_SONIC_WEIGHTS"].startswith("s3://")
-    engine_weights.prepare("sonic")
+    assert operation._fetching_weights("puppet") is None
+    sonic_fetch()()
     folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
 
 
+def test_ls_looks_in_the_cache_of_the_running_stacks_service(
+    lipstage: Lipstage,
+    sonic_in_the_store: dict[str, bytes],
+    bucket: Bucket,
+    stack: Infrastructure,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its terminal names no store: that is the stack's, as for the service."""
+    sonic_fetch()()
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
+    monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.stack.state_dir))
+    for name in NAMED[:4]:
+        monkeypatch.delenv(name, raising=False)
+    rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
+    assert rows["Sonic/unet.pth"]["state"] == "other size"
+
+
+def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(
+    sonic_in_the_store: dict[str, bytes], bucket: Bucket
+) -> None:
+    fetch = sonic_fetch()
+    fetch()
+    bucket.put({"RIFE/flownet.pkl": b"mended"})
+    fetch()
+    assert (Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"]) / "RIFE/flownet.pkl").read_bytes() == b"mended"
+
+
+def test_what_keeps_a_service_waiting_names_no_place(
+    sonic_in_the_store: dict[str, bytes], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Anybody may read it on the health port."""
+    fetch = sonic_fetch()
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/Sonic/unet.pth")
+    with pytest.raises(HandlerUnavailable, match=r"lacks Sonic/unet\.pth") as lacking:
+        fetch()
+    bucket.put({"weights.json": b"?"})
+    with pytest.raises(HandlerUnavailable, match=r"weights\.json is not a manifest") as no_manifest:
+        fetch()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(HandlerUnavailable, match="LIPSTAGE_WEIGHTS_CACHE: Not a directory") as unwritable:
+        sonic_fetch()()
+    for reason in (lacking, no_manifest, unwritable):
+        assert not [word for word in (bucket.name, bucket.prefix, str(tmp_path)) if word in str(reason.value)]
+
+
+def test_a_disk_that_fills_up_is_waited_for(
+    sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(HandlerUnavailable, match="No space left"):
+        sonic_fetch()()
+
+
 def test_the_command_checks_what_it_fetched(
-    sonic_in_the_store: dict[str, bytes], bucket: Bucket, lipstage: Lipstage, program: Program, tmp_path: Path
+    sonic_in_the_store: dict[str, bytes],
+    bucket: Bucket,
+    lipstage: Lipstage,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program.says({"report": {"layout": "official", "model": "reduced", "rows": [], "faults": []}})
     ran = lipstage("weights", "check", bucket.url, "--accept-licence")
@@ -274,3 +343,7 @@ def test_the_command_checks_what_it_fetched(
     assert (ran.code, "ARTIFACT_MISSING" in ran.err, "Sonic/unet.pth" in ran.err) == (2, True, True)
     ran = lipstage("weights", "check", f"s3://no-such-bucket-{bucket.prefix}/x")
     assert (ran.code, "STORE_UNAVAILABLE" in ran.err) == (3, True)
+    (tmp_path / "cache-of-another").touch()
+    monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "cache-of-another"))
+    ran = lipstage("weights", "check", bucket.url)
+    assert (ran.code, "LIPSTAGE_WEIGHTS_CACHE" in ran.err) == (1, True)

@@ -15,7 +15,9 @@ app.add_typer(topics_app, name="topics", rich_help_panel=OPERATE)
 @app.command(rich_help_panel=OPERATE)
 def stage(
     name: Annotated[str, typer.Argument(help="audio, face, infer or encode.")],
-    engine: Annotated[str | None, typer.Option("--engine", help="For infer: the engine it runs.")] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="For infer: the engine it runs; default: LIPSTAGE_ENGINE.")
+    ] = None,
 ) -> None:
     """Run one stage service in the foreground."""
     from shared.cli import operation

@@ -1,0 +1,71 @@
+"""For how long a service remembers that a job is to be cancelled."""
+
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from shared.messages.topics import topics
+from shared.runtime.cancellations import Cancellations
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+TASKS_S = int(topics("", ("sonic",))[0].config["retention.ms"]) / 1000
+
+
+class Clock:
+    """The time as the module reads it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.time()
+        monkeypatch.setattr("shared.runtime.cancellations.time.time", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def cancel(cancellations: Cancellations, job: str) -> None:
+    cancellations._take(job.encode(), json.dumps({"tenant": "default"}).encode())
+
+
+def test_a_cancel_is_remembered_for_as_long_as_its_job_can_be_delivered(clock: Clock) -> None:
+    cancellations = Cancellations(None, "render.cancel")
+    cancel(cancellations, "queued")
+    clock.now += 12 * HOUR_S * 5
+    cancel(cancellations, "another")
+    assert cancellations.has("default", "queued")
+    clock.now += TASKS_S
+    cancel(cancellations, "a third")
+    assert cancellations.has("default", "queued"), "its segment is deleted with its newest record"
+    clock.now += 2 * TASKS_S
+    cancel(cancellations, "the last")
+    assert [job for job in ("queued", "another", "a third", "the last") if cancellations.has("default", job)] == [
+        "the last"
+    ]
+
+
+def test_a_service_that_starts_reads_cancels_as_old(clock: Clock) -> None:
+    asked: list[TopicPartition] = []
+
+    class Consumer:
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
+
+        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            return 0, 5
+
+        def offsets_for_times(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            asked.extend(TopicPartition(p.topic, p.partition, p.offset) for p in wanted)
+            return wanted
+
+        def assign(self, partitions: list[TopicPartition]) -> None:
+            pass
+
+    Cancellations(Consumer(), "render.cancel")._assign()
+    (partition,) = asked
+    assert partition.offset <= (clock.now - TASKS_S - DAY_S) * 1000

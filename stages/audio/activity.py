@@ -28,7 +28,8 @@ _HOPS = 100
 _NOISE_SHARE = 0.1
 _WITH_PAUSES_S = 2.0
 """From here on a tenth of a recording is no speech: 2 of 168 clean stretches of 2 s seem noisy by it, of 1 s 8."""
-_SHORTEST_NOISE_S = 0.2
+_SHORTEST_NOISE_S = 0.06
+"""Of 995 clean prompts under 2 s none seems noisy by it, with white noise at 5 dB 973 of 982; by 0.2 s 385."""
 NOISY_DB = 11.0
 """White noise mixed in at 10 dB is under it, at 15 dB above; so are two of 458 clean recordings."""
 
@@ -69,17 +70,20 @@ def has_speech(probabilities: Array) -> bool:
 def signal_to_noise_db(level_dbfs: Array, probabilities: Array) -> float:
     """Mean power of the speech over that of the noise, decibels; infinite where there is nothing to tell the noise by.
 
-    The noise is the quietest tenth of the recording, under 2 s that of what is no speech, if that is 0.2 s at least: a
-    word has no pause. level_dbfs: as `loudness.rms_dbfs` gives it. Of white noise and of other voices mixed in at 0 to
-    15 dB it is right within 1.2 dB for the one, 2.4 for the other.
+    The noise is the quietest tenth of the recording. A word has no pause: under 2 s 0.06 s of it must be no speech, and
+    the noise is the quietest tenth of that where it is quieter. level_dbfs: as `loudness.rms_dbfs` gives it. Of white
+    noise and of other voices mixed in at 0 to 15 dB it is right within 1.2 dB for the one, 2.4 for the other.
     """
     power = 10 ** (level_dbfs.astype(np.float64) / 10)
     middles = (np.arange(len(probabilities)) + 0.5) * STEP / RATE * _HOPS
     speaks = np.interp(np.arange(len(power)), middles, probabilities) > _SPEAKS
     if not speaks.any():
         return 0.0
-    other = power if len(power) >= _WITH_PAUSES_S * _HOPS else power[~speaks]
-    if len(other) < _SHORTEST_NOISE_S * _HOPS:
-        return np.inf
-    noise = max(float(np.quantile(other, _NOISE_SHARE)), 1e-10)
+    noise = float(np.quantile(power, _NOISE_SHARE))
+    if len(power) < _WITH_PAUSES_S * _HOPS:
+        other = power[~speaks]
+        if len(other) < _SHORTEST_NOISE_S * _HOPS:
+            return np.inf
+        noise = min(noise, float(np.quantile(other, _NOISE_SHARE)))
+    noise = max(noise, 1e-10)
     return float(10 * np.log10(max(float(power[speaks].mean()) - noise, 1e-10) / noise))

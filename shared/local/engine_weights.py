@@ -65,8 +65,11 @@ class WeightsSettings(BaseSettings):
 
 
 def _absolute(folder: str | Path) -> Path:
-    """With its links: a mounted volume may be one that is replaced."""
-    return Path(folder).expanduser().absolute()
+    """With its links: a mounted volume may be one that is replaced. Raises ValueError for nobody's home."""
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{str(folder)!r}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

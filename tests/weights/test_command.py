@@ -92,6 +92,10 @@ def test_a_place_that_is_none_is_told(lipstage: Lipstage, monkeypatch: pytest.Mo
     monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "s3://UPPER")
     ran = lipstage("weights", "ls")
     assert (ran.code, "LIPSTAGE_SONIC_WEIGHTS" in ran.err) == (2, True)
+    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "~nobody-of-that-name/weights")
+    ran = lipstage("weights", "ls")
+    assert (ran.code, "LIPSTAGE_SONIC_WEIGHTS" in ran.err) == (2, True)
+    monkeypatch.delenv("LIPSTAGE_SONIC_WEIGHTS")
     ran = lipstage("weights", "check", "s3://", "--accept-licence")
     assert (ran.code, "s3://BUCKET/PREFIX" in ran.err) == (2, True)
 

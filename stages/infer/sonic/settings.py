@@ -18,7 +18,8 @@ class SonicSettings(BaseSettings):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="auto (the first GPU that CUDA_VISIBLE_DEVICES shows, else the CPU), cpu, cuda or cuda:N.",
+        description="auto (the first GPU that CUDA_VISIBLE_DEVICES shows; the CPU for reduced models only), cpu, "
+        "cuda or cuda:N.",
     )
     dtype: Literal["auto", "fp16", "bf16", "fp32"] = Field(
         "auto", description="Number type of the large networks; auto: fp16 on a GPU, fp32 on the CPU."

@@ -17,10 +17,12 @@ from shared.slot.api import Cancelled, Unavailable
 from shared.slot.testing import StageHarness
 from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
 from stages.infer.sonic import engine as engine_module
+from stages.infer.sonic import model as model_module
 from stages.infer.sonic.engine import CALL_IN_FRAMES, SonicEngine
 from stages.infer.sonic.model import choose_device
 from stages.infer.sonic.nets.unet.switches import Switches
 from stages.infer.sonic.presets import PRESETS, plan
+from stages.infer.sonic.settings import SonicSettings
 from stages.infer.sonic.sizes import SonicSizes
 from tests.sonic.public import GOLDEN
 
@@ -281,6 +283,16 @@ def test_a_speech_over_the_models_limit_is_refused(engine: SonicEngine, tmp_path
         long = Speech(none[0], none, none, 400.1, False)
         engine.prepare(portrait(), long, Direction(1, 1.0, 7), SonicParams(), StageHarness(tmp_path))
     assert (caught.value.code, caught.value.allowed) == (Code.AUDIO_TOO_LONG, "at most 400 s")
+
+
+def test_a_long_load_says_how_far_it_is(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(model_module, "TELL_EVERY_S", 0.0)
+    caplog.set_level("INFO")
+    model_module.load(SonicSettings(weights=tree, device="cpu"))
+    told = [record for record in caplog.records if record.message == "weights_loading"]
+    assert told and all(r.fields["done_mb"] <= r.fields["whole_mb"] for r in told)  # type: ignore[attr-defined]
 
 
 def test_without_weights_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -60,9 +60,10 @@ class Loop:
 
     def calls(self, frames: int) -> int:
         """Windows to denoise in all."""
-        return self.schedule.steps * self._windows(frames).count
+        return self.schedule.steps * self.windows(frames).count
 
-    def _windows(self, frames: int) -> Windows:
+    def windows(self, frames: int) -> Windows:
+        """Windows over a clip of that many frames."""
         return Windows(frames, self.window, self.overlap, self.shift)
 
 
@@ -98,8 +99,7 @@ def denoise(
     ``on_call(done, total)`` comes before every group of windows and may raise to stop; ``on_step(step, latents)`` after
     every step: a later call with these latents and ``start_step=step`` goes on from there with the same numbers.
     """
-    frames = latents.shape[1]
-    schedule, windows = loop.schedule, Windows(frames, loop.window, loop.overlap, loop.shift)
+    schedule, windows = loop.schedule, loop.windows(latents.shape[1])
     image_guidance = torch.linspace(*loop.image_guidance, schedule.steps).tolist()
     audio_guidance = torch.linspace(*loop.audio_guidance, schedule.steps).tolist()
     network = _Network(unet, conditioning, loop)

@@ -1,6 +1,7 @@
 """The networks in memory: which device, which number type, loaded from a tree once and warmed up."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from hashlib import sha256
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from shared.slot.api import Unavailable
-from stages.infer.sonic.checkpoint import Loaded, WeightsRefused, open_tree
+from stages.infer.sonic.checkpoint import Loaded, Progress, WeightsRefused, open_tree
 from stages.infer.sonic.denoise import BRANCHES, Conditioning, Loop, denoise
 from stages.infer.sonic.memory import limited
 from stages.infer.sonic.nets.unet.switches import Switches
@@ -18,6 +19,8 @@ from stages.infer.sonic.settings import SonicSettings
 from stages.infer.sonic.sizes import SonicSizes
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+TELL_EVERY_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ def load(settings: SonicSettings) -> Model:
         tree = open_tree(settings.weights)
         if settings.device == "auto" and device.type == "cpu" and tree.sizes == SonicSizes():
             raise Unavailable("no GPU is visible; with LIPSTAGE_SONIC_DEVICE=cpu a step takes minutes")
-        networks = load_networks(tree, device, dtype, on_part=_told)
+        networks = load_networks(tree, device, dtype, on_part=_told, progress=_telling())
     except WeightsRefused as e:
         # The folder's own name stays out: a reason ends on a health port.
         raise Unavailable(f"weights refused: {e} (`lipstage weights check` shows all)") from e
@@ -93,6 +96,19 @@ def load(settings: SonicSettings) -> Model:
 def _told(part: Loaded) -> None:
     figures = {"part": str(part.part), "bytes": part.bytes, "seconds": round(part.seconds, 3)}
     log.info("weights_loaded", extra={"fields": figures})
+
+
+def _telling() -> Progress:
+    """Log how far a part is, where that takes long: a volume over a network gives 6 GB in a minute."""
+    said = time.monotonic()
+
+    def tell(done: int, whole: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= TELL_EVERY_S:
+            said = time.monotonic()
+            log.info("weights_loading", extra={"fields": {"done_mb": done >> 20, "whole_mb": whole >> 20}})
+
+    return tell
 
 
 def _usual(device: torch.device) -> torch.dtype:

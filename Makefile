@@ -8,7 +8,7 @@ SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
 
-.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic lint lint-sonic format up down clean requirements
+.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format up down clean requirements
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ $(BIN)/python:
 # The project runs from its checkout: a .pth file makes it importable, a launcher makes it a command and puts it before
 # any other package of the name `shared`.
 $(DEMO): requirements/demo.txt Makefile shared/local/kafka-jars.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/demo.txt
 	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
 	printf '#!%s\nimport sys\nsys.path.insert(0, "%s")\nfrom shared.cli.main import main\nsys.exit(main())\n' \
 	  '$(CURDIR)/$(BIN)/python' '$(CURDIR)' > $(BIN)/lipstage
@@ -34,7 +34,7 @@ $(DEMO): requirements/demo.txt Makefile shared/local/kafka-jars.txt | $(BIN)/pyt
 	touch $@
 
 $(DEV): $(DEMO) requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/dev.txt
 	touch $@
 
 setup-sonic: $(SONIC_READY) ## The environment of the sonic engine: torch, 5 to 6 GB on Linux
@@ -44,7 +44,7 @@ $(SONIC_BIN)/python:
 	$(PYTHON) -m venv $(SONIC) || { rm -rf $(SONIC); exit 1; }
 
 $(SONIC_READY): requirements/sonic-dev.txt | $(SONIC_BIN)/python
-	$(SONIC_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sonic-dev.txt
+	$(SONIC_BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/sonic-dev.txt
 	$(SONIC_BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
 	touch $@
 
@@ -70,7 +70,7 @@ format: setup-dev ## Apply ruff's format and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint test-cpu test-sonic ## Lint and every test, on the real broker and store
+test: lint test-cpu test-sonic test-pythons ## Lint and every test, on the real broker and store
 
 # The pipeline's tests run the sonic engine too: its service starts from its own environment.
 test-cpu: setup-dev setup-sonic
@@ -83,9 +83,24 @@ test-sonic: setup-sonic ## Tests of the sonic engine, and its numbers against th
 	  --golden tests/sonic/golden/A.npz --tolerances tests/sonic/golden/tolerances.json \
 	  --vectors tests/sonic/golden/vectors_A.json
 
+# What differs between Pythons is their wheels: whatever opens media or comes compiled, and the whole way of one render.
+SHORT := tests/messages tests/audio tests/face tests/encode tests/telemetry tests/cli/test_demo.py
+
+test-short: setup-dev
+	$(BIN)/python -m pytest -q $(SHORT)
+
+test-pythons: setup-dev ## The demo and a short suite on every supported Python of this machine, each in an environment of its own
+	@ours=$$($(BIN)/python -c 'import sys; print("3.%d" % sys.version_info[1])'); \
+	found=$$($(BIN)/python -m tools.pythons) || exit 1; \
+	echo "$$found" | while read -r version python; do \
+	  if [ $$version = $$ours ]; then venv=$(VENV); else venv=.venv-$$version; fi; \
+	  echo "Python $$version in $$venv"; \
+	  $(MAKE) --no-print-directory PYTHON=$$python VENV=$$venv test-short </dev/null || exit 1; \
+	done
+
 # Extras stay in the pins: pip's hash mode takes `coverage[toml]` for unpinned where only `coverage` is, as soon as a newer
 # release appears.
-PIN := -m uv pip compile pyproject.toml --universal --no-strip-extras --generate-hashes \
+PIN := -m uv pip compile pyproject.toml --universal --python-version 3.11 --no-strip-extras --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --quiet
 COMPILE := $(PIN) --extra all-cpu --extra local
 COMPILE_SONIC := $(PIN) --extra sonic
@@ -100,4 +115,4 @@ requirements: ## Compile the hash-pinned requirement files anew
 
 clean: ## Stop the stack and remove everything made here
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down
-	rm -rf $(VENV) $(SONIC) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results
+	rm -rf $(VENV) .venv-3.* $(SONIC) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results

@@ -7,6 +7,7 @@ thing only, to tell a truncated file.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -22,6 +23,9 @@ DECODERS = frozenset(
         *("mp3float", "mp3", "aac", "vorbis", "opus", "flac"),
     )
 )
+# Tags in other encodings than UTF-8 are common in old files and nothing to us. PyAV replaces such characters by itself
+# from version 19 on, which needs Python 3.12; an older one must be asked to, and 19 refuses the question.
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 _MISSING = 0.02
 _MISSING_S = (0.1, 0.5)
 """A file is truncated or damaged when it lacks more of the length it states than this share, held between a syllable
@@ -51,8 +55,8 @@ def _open(path: Path, container: Container) -> InputContainer:
         "format_whitelist": "mov\\,mp4\\,m4a\\,3gp\\,3g2\\,mj2" if container.demuxer == "mp4" else container.demuxer,
         "codec_whitelist": ",".join(sorted(DECODERS)),
     }
-    # Tags in other encodings than UTF-8 are common in old files and nothing to us.
-    return av.open(f"file:{path}", format=container.demuxer, options=options, metadata_errors="replace")
+    file: InputContainer = av.open(f"file:{path}", format=container.demuxer, options=options, **_TAGS)
+    return file
 
 
 def _decode(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -17,6 +18,8 @@ from stages.encode.judge.errors import Unjudgeable
 from stages.encode.judge.reference import Span
 
 _USUAL_RATE = 25
+# Tags in other encodings than UTF-8: PyAV before 19 must be asked to replace such characters, 19 always does.
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Frame:
 def opened(path: Path) -> Iterator[InputContainer]:
     """The media file. Raises Unjudgeable when it can't be read, also later while it is decoded."""
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path), **_TAGS) as file:
             yield file
     except (av.error.FFmpegError, OSError) as e:
         raise Unjudgeable(f"{path} can't be read as media: {e.strerror or e}") from None

@@ -1,0 +1,43 @@
+"""Find the supported Python interpreters on this machine: ``python -m tools.pythons`` prints version and path of each.
+
+Searched: PATH, pyenv's versions and uv's. Of several with one minor version the newest counts.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+MINORS = (11, 12, 13, 14)
+_PROBE = "import sys, venv; print(*sys.version_info[:3], sys.executable)"
+"""Fails in a shim whose version is not active, and where the standard library has no venv."""
+
+
+def candidates(home: Path, search_path: str) -> list[Path]:
+    """Executables whose name or folder is that of a supported version."""
+    folders = [Path(part) for part in search_path.split(os.pathsep) if part]
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
+    managed = [pyenv, home / ".local" / "share" / "uv" / "python"]
+    found = [folder / f"python3.{minor}" for minor in MINORS for folder in folders]
+    found += [path for root in managed for minor in MINORS for path in sorted(root.glob(f"*/bin/python3.{minor}"))]
+    return [path for path in dict.fromkeys(found) if os.access(path, os.X_OK)]
+
+
+def usable(paths: Iterable[Path]) -> dict[int, Path]:
+    """The newest interpreter that runs, by minor version."""
+    newest: dict[int, tuple[tuple[int, ...], Path]] = {}
+    for path in paths:
+        try:
+            probe = subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, timeout=30, check=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        major, minor, patch, executable = probe.stdout.strip().split(" ", 3)
+        version = (int(major), int(minor), int(patch))
+        if version[0] == 3 and version[1] in MINORS and (version[1] not in newest or version > newest[version[1]][0]):
+            newest[version[1]] = (version, Path(executable))
+    return {minor: path for minor, (_, path) in sorted(newest.items())}
+
+
+if __name__ == "__main__":
+    for minor, interpreter in usable(candidates(Path.home(), os.environ.get("PATH", ""))).items():
+        print(f"3.{minor} {interpreter}")

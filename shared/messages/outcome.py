@@ -42,7 +42,8 @@ def done(
         audio_drift_ms=encode.audio_drift_ms,
         quality=encode.quality,
         seconds=seconds(task),
-        total_s=round((now_ms - task.submitted_ms) / 1000, 3),
+        # The broker's clock and this machine's may differ.
+        total_s=max(0.0, round((now_ms - task.submitted_ms) / 1000, 3)),
         warnings=task.warnings,
     )
 

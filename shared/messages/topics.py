@@ -30,8 +30,13 @@ class Topic:
     about: str = ""
 
 
+BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""On every topic: by a producer's clock retention would delete a waiting request at once (timestamps in seconds), or
+never; and how long a record waited could not be told."""
+
+
 def _kept(days: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS), **BROKER_TIME}
 
 
 def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
@@ -52,6 +57,6 @@ def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
             _kept(30) | {"max.message.bytes": str(MAX_LETTER_BYTES)},
             "records that could not be processed, byte-identical",
         ),
-        Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact"}, "jobs to be cancelled"),
+        Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "jobs to be cancelled"),
     ]
     return tuple(Topic(prefix + t.name, t.partitions, t.config, t.about) for t in (*work, *side))

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, TopicPartition
 
 from shared.runtime.record import Lease, Record
 from shared.runtime.tracker import Tracker
@@ -276,4 +276,6 @@ def _record(message: Any) -> Record:
         log.warning("headers_unreadable", topic=message.topic(), partition=message.partition(), offset=message.offset())
         headers = []
     where = (message.topic(), message.partition(), message.offset())
-    return Record(*where, message.key(), message.value(), headers, message.timestamp()[1])
+    kind, timestamp_ms = message.timestamp()
+    by_producer = kind != TIMESTAMP_LOG_APPEND_TIME
+    return Record(*where, message.key(), message.value(), headers, timestamp_ms, by_producer)

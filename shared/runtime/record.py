@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from shared.messages.topics import DAY_MS, WORK_DAYS
+
+OLDEST_MS = 2 * WORK_DAYS * DAY_MS
+"""No record of a work topic is older: see ``WORK_DAYS``."""
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -17,6 +21,18 @@ class Record:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
+    """As it lies on the broker, milliseconds since the epoch."""
+    producer_time: bool = False
+    """The timestamp is by the producer's clock: the topic is not set to LogAppendTime."""
+
+    def appended_ms(self, now_ms: int) -> int:
+        """When the broker took the record, never after ``now_ms``; milliseconds since the epoch.
+
+        A producer's time counts only where it can be true: its clock may be wrong, or count seconds.
+        """
+        if self.producer_time and not now_ms - OLDEST_MS <= self.timestamp_ms <= now_ms:
+            return now_ms
+        return min(self.timestamp_ms, now_ms)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,55 @@
+"""When a record came: the broker's time, or a producer's where it can be true."""
+
+import pytest
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
+
+from shared.runtime import pump
+from shared.runtime.record import OLDEST_MS, Record
+
+NOW_MS = 1_800_000_000_000
+
+
+class Message:
+    """A message with that timestamp."""
+
+    def __init__(self, kind: int, timestamp_ms: int) -> None:
+        self._timestamp = kind, timestamp_ms
+
+    def timestamp(self) -> tuple[int, int]:
+        return self._timestamp
+
+    def topic(self) -> str:
+        return "t"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 7
+
+    def key(self) -> None: ...
+    def value(self) -> None: ...
+    def headers(self) -> None: ...
+
+
+def record(kind: int, timestamp_ms: int) -> Record:
+    return pump._record(Message(kind, timestamp_ms))
+
+
+@pytest.mark.parametrize("ago_ms", [0, 5_000, 20 * 24 * 3600 * 1000])
+def test_the_brokers_time_counts(ago_ms: int) -> None:
+    assert record(TIMESTAMP_LOG_APPEND_TIME, NOW_MS - ago_ms).appended_ms(NOW_MS) == NOW_MS - ago_ms
+
+
+@pytest.mark.parametrize("kind", [TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE])
+@pytest.mark.parametrize("timestamp_ms", [NOW_MS // 1000, -1, 0, NOW_MS + 1, NOW_MS * 1000, NOW_MS - OLDEST_MS - 1])
+def test_a_producers_time_that_can_not_be_true_is_now(kind: int, timestamp_ms: int) -> None:
+    assert record(kind, timestamp_ms).appended_ms(NOW_MS) == NOW_MS
+
+
+def test_a_producers_time_that_can_be_true_counts() -> None:
+    assert record(TIMESTAMP_CREATE_TIME, NOW_MS - 5_000).appended_ms(NOW_MS) == NOW_MS - 5_000
+
+
+def test_a_broker_whose_clock_is_ahead_gives_no_negative_wait() -> None:
+    assert record(TIMESTAMP_LOG_APPEND_TIME, NOW_MS + 3_000).appended_ms(NOW_MS) == NOW_MS

@@ -1,6 +1,7 @@
 """The front of the pipeline: a record on ``render.requests`` becomes a task, or is refused for a stated reason."""
 
 import hashlib
+import time
 
 from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
@@ -91,7 +92,7 @@ def admit(
         job_id=subject.job_id,
         request_id=claim.winner.request_id,
         request=request,
-        submitted_ms=record.timestamp_ms,
+        submitted_ms=record.appended_ms(time.time_ns() // 1_000_000),
         submit_traceparent=traceparent,
     )
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import structlog
 from confluent_kafka import KafkaException
 from opentelemetry.context import get_current
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from pydantic import ValidationError
 
 from shared.messages.admission import advice
 from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
-from shared.runtime import resume
+from shared.runtime import resume, trace_context
 from shared.runtime.admission import Conflicting, Ended, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
 from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
@@ -28,11 +28,12 @@ from shared.runtime.reports import Reports
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.trace_context import RecordTrace
 from shared.slot.spec import StageSpec
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, OutputRefused, StoreUnavailable
 from shared.telemetry import metrics
-from shared.telemetry.ids import derived_trace_id, preset_trace_id
-from shared.telemetry.propagation import extract, trace_id, traceparent
+from shared.telemetry.ids import preset_trace_id
+from shared.telemetry.propagation import trace_id, traceparent
 from shared.telemetry.tracing import Tracing
 
 log = structlog.get_logger()
@@ -77,21 +78,19 @@ class Flow:
 
     def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
         """Do the record's work and say its outcome; when this returns the record may be committed."""
-        context = extract(record.headers)
-        sender = get_current_span(context).get_span_context()
-        wait_s = max(0.0, time.time() - record.timestamp_ms / 1000)
+        trace = self._trace(record)
+        now_ms = time.time_ns() // 1_000_000
+        wait_ms = now_ms - record.appended_ms(now_ms)
         start = time.monotonic()
         announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._patience)
-        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_s)
-        # A plain client sends no trace: the record's own coordinates name one, so that a redelivery stays in it.
-        of_record = (str(part) for part in (record.topic, record.partition, record.offset, record.timestamp_ms))
+        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
         with (
-            preset_trace_id(derived_trace_id(*of_record)),
+            preset_trace_id(trace.root_id),
             self._tracing.tracer.start_as_current_span(
                 f"process {record.topic}",
-                context=context,
+                context=trace.parent,
                 kind=SpanKind.CONSUMER,
-                links=[Link(sender)] if sender.is_valid else [],
+                links=trace.links,
                 attributes={
                     "messaging.system": "kafka",
                     "messaging.operation.name": "process",
@@ -100,12 +99,12 @@ class Flow:
                     "messaging.destination.partition.id": str(record.partition),
                     "messaging.kafka.offset": record.offset,
                     "messaging.consumer.group.name": self._group,
-                    "queue.wait_ms": round(wait_s * 1000),
+                    "queue.wait_ms": wait_ms,
                 },
             ) as span,
         ):
-            # Without a sender's span this one is the root, and the render's summary belongs under it.
-            submitted = traceparent(context) if sender.is_valid else traceparent(get_current())
+            # A root's own span is what the render's summary belongs under.
+            submitted = traceparent(get_current() if trace.is_root else trace.parent)
             outcome, code = self._settle(record, lease, child, announcer, span, submitted)
             announcer.settle()
             span.set_attribute("outcome", outcome)
@@ -113,6 +112,11 @@ class Flow:
         metrics.TASKS.labels(self._spec.name, outcome, code).inc()
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         structlog.contextvars.unbind_contextvars("job")
+
+    def _trace(self, record: Record) -> RecordTrace:
+        if self._spec.name == STAGES[0]:
+            return trace_context.of_request(record, trusted=self._settings.trust_trace_context)
+        return trace_context.of_task(record)
 
     def _settle(
         self,
@@ -158,6 +162,10 @@ class Flow:
         except LeaseLost:
             return "lost", ""
         except (ArtifactMissing, ArtifactAltered) as e:
+            if (ending := self._handoff.ended(task)) is not None:
+                # The record was delivered twice at once: the other one's end deleted what this one was reading.
+                announcer.say_end_again(ending)
+                return "repeated", ""
             reason = Reason(e.code, "poison", str(e), type(e).__name__)
         except (NoSpace, OutputRefused) as e:
             reason = Reason(e.code, "failed", str(e), type(e).__name__)

@@ -36,6 +36,11 @@ class RuntimeSettings(BaseSettings):
     store_patience_s: float = Field(60.0, ge=0, description="How long a task waits for a store that does not answer.")
     drain_s: float = Field(120.0, ge=0, description="On SIGTERM: how long a running task may go on.")
     free_space_reserve_mb: int = Field(512, ge=0, description="Disk that must stay free beside what a task needs.")
+    trust_trace_context: bool = Field(
+        True,
+        description="Continue the trace that a request's sender names; false, where strangers may produce requests:"
+        " begin one of the job's own, linked to the sender's, whatever its sampled flag says.",
+    )
     max_portrait_mb: int = Field(64, ge=1, description="Largest portrait object, MiB.")
     max_speech_mb: int = Field(512, ge=1, description="Largest speech object, MiB.")
     scratch_dir: Path | None = Field(None, description="Where tasks keep their files; default: the system's.")

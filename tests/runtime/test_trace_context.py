@@ -1,0 +1,69 @@
+"""In which trace a record's work is told: its sender's, or one whose id follows from the job."""
+
+import json
+
+import pytest
+from opentelemetry.trace import get_current_span
+
+from shared.runtime import trace_context
+from shared.runtime.record import Headers, Record
+
+TRACE, SPAN = "a" * 32, "b" * 16
+REQUEST = {"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}}
+
+
+def record(body: object = REQUEST, key: bytes | None = b"job", offset: int = 7, headers: Headers = ()) -> Record:
+    return Record("render.requests", 0, offset, key, json.dumps(body).encode(), list(headers), 1)
+
+
+def sent(flags: str = "01") -> Headers:
+    return [("traceparent", f"00-{TRACE}-{SPAN}-{flags}".encode())]
+
+
+def test_every_record_of_a_job_without_a_senders_context_has_one_trace() -> None:
+    first = trace_context.of_request(record(), trusted=True)
+    again = trace_context.of_request(record(offset=8), trusted=True)
+    assert first.is_root
+    assert first.root_id == again.root_id
+
+
+@pytest.mark.parametrize(
+    "other", [record(key=b"other"), record(REQUEST | {"tenant": "b"}), record(REQUEST | {"engine": "sonic"})]
+)
+def test_other_jobs_and_refused_requests_under_its_id_have_traces_of_their_own(other: Record) -> None:
+    assert (
+        trace_context.of_request(other, trusted=True).root_id
+        != trace_context.of_request(record(), trusted=True).root_id
+    )
+
+
+def test_records_without_an_id_are_jobs_of_their_own() -> None:
+    traces = {trace_context.of_request(record(key=None, offset=n), trusted=True).root_id for n in range(3)}
+    assert len(traces) == 3
+
+
+def test_a_senders_context_is_continued() -> None:
+    found = trace_context.of_request(record(headers=sent()), trusted=True)
+    assert not found.is_root
+    assert get_current_span(found.parent).get_span_context().trace_id == int(TRACE, 16)
+    assert [link.context.trace_id for link in found.links] == [int(TRACE, 16)]
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_a_context_that_is_not_trusted_is_only_linked_to(flags: str) -> None:
+    found = trace_context.of_request(record(headers=sent(flags)), trusted=False)
+    assert found.is_root
+    assert [link.context.trace_id for link in found.links] == [int(TRACE, 16)]
+    assert found.root_id == trace_context.of_request(record(), trusted=False).root_id
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff", b"[" * 5000, b"{}"])
+def test_any_value_has_a_trace(value: bytes) -> None:
+    odd = Record("render.requests", 0, 7, b"\xff", value, [("traceparent", b"\xff")], 1)
+    assert trace_context.of_request(odd, trusted=True).root_id
+    assert trace_context.of_task(odd).root_id
+
+
+def test_a_task_without_a_header_goes_on_in_the_trace_of_its_request() -> None:
+    found = trace_context.of_task(record({"submit_traceparent": f"00-{TRACE}-{SPAN}-01"}))
+    assert get_current_span(found.parent).get_span_context().trace_id == int(TRACE, 16)

@@ -25,7 +25,7 @@ from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.slot.spec import StageSpec
-from shared.storage import keys
+from shared.storage import frames, keys
 from shared.storage.errors import ArtifactMissing, InputError, StoreUnavailable
 from shared.storage.manifest import read_manifest
 from shared.storage.space import require_free
@@ -63,6 +63,8 @@ class Attempt:
     """Folder for the attempt's own, which is removed when the attempt ends."""
     id: str = field(default_factory=lambda: uuid4().hex)
     prefix: str = ""
+    has_frames: bool = False
+    """Whether the index of frames names this attempt."""
     digest: str | None = None
     """Under which the cache is to know the product; None for one that is not cacheable, or comes from there."""
 
@@ -153,7 +155,7 @@ class Attempt:
             for role, source in self.spec.streams.items()
         }
         folder = WorkFolder(scratch / "work")
-        uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports)
+        uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports, self._note_frames)
         downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder, self.reports)
         states = self._states(digests, folder) if self.spec.resumes else None
         warnings: list[Warned] = []
@@ -202,6 +204,12 @@ class Attempt:
             folder.close()
         return Product(attempt=self.id, artifacts=artifacts, facts=ending.facts, warnings=tuple(warnings))
 
+    def _note_frames(self) -> None:
+        """The janitor finds the chunks of this attempt, should this service be killed."""
+        tenant, job = self.task.request.tenant, self.task.job_id
+        self.patience(lambda: frames.note(self.store.artifacts, tenant, job, self.spec.name, self.id))
+        self.has_frames = True
+
     def _states(self, digests: dict[str, str], folder: WorkFolder) -> SavedStates:
         return SavedStates(self.store, self.patience, self.task, self.spec.name, digests, self.id, folder, self.reports)
 
@@ -239,3 +247,5 @@ class Attempt:
         """Delete what this attempt stored: it lost, or failed."""
         if self.prefix:
             self.store.artifacts.delete_prefix(self.prefix)
+        if self.has_frames:
+            frames.forget(self.store.artifacts, self.task.request.tenant, self.task.job_id, self.spec.name, self.id)

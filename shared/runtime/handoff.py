@@ -20,9 +20,8 @@ from shared.runtime.routing import RoundRobin
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.store import Store
 from shared.slot.spec import StageSpec
-from shared.storage import keys, markers
-from shared.storage.errors import StorageError
-from shared.storage.manifest import read_manifest
+from shared.storage import frames, keys, markers
+from shared.storage.errors import ArtifactAltered, StorageError
 from shared.telemetry.ids import derived_span_id, preset_span_id
 from shared.telemetry.propagation import parent, trace_id
 from shared.telemetry.tracing import Tracing
@@ -54,6 +53,15 @@ class Handoff:
         """The stage's product when some attempt has completed it."""
         tenant, job = task.request.tenant, task.job_id
         return self._patience(lambda: markers.read_completion(self._store.documents, tenant, job, self._spec.name))
+
+    def ended(self, task: RenderTask) -> markers.Ending | None:
+        """How the job ended, when it has; None also when what is stored of it can't be read."""
+        tenant, job = task.request.tenant, task.job_id
+        try:
+            return self._patience(lambda: markers.read_end(self._store.documents, tenant, job))
+        except ArtifactAltered as e:
+            log.warning("end_unreadable", error=str(e))
+            return None
 
     def complete(self, task: RenderTask, product: Product) -> markers.Claim[Product]:
         """Set the completion marker, or learn who did."""
@@ -124,24 +132,24 @@ class Handoff:
                     **{f"seconds.{stage}": value for stage, value in seconds(task).items()},
                     "outcome": "done",
                 },
-                start_time=task.submitted_ms * 1_000_000,
+                # The broker's clock and this machine's may differ; a span of negative length is dropped on the way.
+                start_time=min(task.submitted_ms, event.time_ms) * 1_000_000,
             )
         span.end(event.time_ms * 1_000_000)
 
     def sweep(self, task: RenderTask) -> None:
-        """Delete the chunks that only this stage needed, when the job has ended.
+        """Delete the chunks that only this stage needed, of every attempt, when the job has ended.
 
-        What fails here the bucket's lifecycle rule finds.
+        Whoever still reads them works on a record that was delivered twice, and sees that the job has ended. What fails
+        here the janitor finds.
         """
-        for source in self._spec.streams.values():
-            stage, _, role = source.partition("/")
+        tenant, job = task.request.tenant, task.job_id
+        for stage in {source.partition("/")[0] for source in self._spec.streams.values()}:
             product = task.products.get(stage)
-            if product is None or role not in product.artifacts:
-                continue
-            ref = product.artifacts[role]
             try:
-                manifest = read_manifest(self._store.artifacts, ref)
-                self._store.artifacts.delete([chunk.ref.key for chunk in manifest.chunks])
-                self._store.artifacts.delete([ref.key])
+                self._patience(lambda s=stage: self._store.artifacts.delete_prefix(keys.stage_prefix(tenant, job, s)))  # type: ignore[misc]
+                if product is not None:
+                    # Other attempts may still be writing; their entries are the janitor's.
+                    frames.forget(self._store.artifacts, tenant, job, stage, product.attempt)
             except StorageError as e:
-                log.info("sweep_left_to_lifecycle", error=type(e).__name__)
+                log.warning("sweep_left_to_janitor", error=type(e).__name__)

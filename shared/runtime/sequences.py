@@ -1,5 +1,6 @@
 """Chunked sequences while a child works: uploads what it ships, prefetches what it asks for."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
@@ -30,9 +31,12 @@ class Uploads:
         prefix: str,
         folder: WorkFolder,
         reports: Reports,
+        before_first: Callable[[], None],
     ) -> None:
+        """``before_first`` is called before the first chunk is stored."""
         self._store = store
         self._folder = folder
+        self._before_first = before_first
         self._reports = reports
         self._patience = patience
         self._child = child
@@ -43,7 +47,9 @@ class Uploads:
         self.failure: BaseException | None = None
 
     def add(self, record: records.FileReady) -> None:
-        """Begin the upload of the next chunk."""
+        """Begin the upload of the next chunk. Raises what ``before_first`` raises."""
+        if not self._chunks:
+            self._before_first()
         self._since.setdefault(record.role, time_ns())
         ordered = self._chunks.setdefault(record.role, [])
         key = keys.within(self._prefix, f"{record.role}-{len(ordered):05d}.bin")

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from shared.storage.artifacts import FRAMES_TAG
 from shared.storage.client import DEFAULT_REGION
 from shared.storage.errors import reason, status, store_errors
+from shared.storage.keys import FRAMES
 from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _artifact_rules(settings: StorageSettings) -> "list[LifecycleRuleTypeDef]":
             "Filter": {"Tag": {"Key": key, "Value": value}},
             "Expiration": {"Days": settings.retention_frames_days},
         },
+        # Entries outlive the frames that they name.
+        _expiry("frames-index", settings.retention_frames_days + 1, prefix=FRAMES),
         _expiry("jobs", settings.retention_jobs_days, prefix="jobs/"),
         _expiry("cache", settings.retention_cache_days, prefix="cache/"),
         _uploads(),

@@ -8,6 +8,8 @@ from shared.storage.errors import InputForbidden
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _RESERVED_STAGES = frozenset({"request", "end"})
 """Names of job documents that stand beside the stages' markers."""
+FRAMES = "frames/"
+"""Prefix of the index of attempts that have frames in the store."""
 RESUME = "resume"
 """Beside the attempts of a stage, whose ids are hexadecimal."""
 
@@ -48,6 +50,21 @@ def marker(tenant: str, job: str, stage: str) -> str:
 def attempt_prefix(tenant: str, job: str, stage: str, attempt: str) -> str:
     """Prefix of the artifacts of one attempt, with a slash at its end."""
     return f"{job_prefix(tenant, job)}{_stage(stage)}/{_segment(attempt)}/"
+
+
+def stage_prefix(tenant: str, job: str, stage: str) -> str:
+    """Prefix of the artifacts of all attempts of a stage, with a slash at its end; not of its marker."""
+    return f"{job_prefix(tenant, job)}{_stage(stage)}/"
+
+
+def frames_prefix(tenant: str, job: str) -> str:
+    """Prefix of the entries of a job's attempts in the index of frames, with a slash at its end."""
+    return f"{FRAMES}{_segment(tenant)}/{_segment(job)}/"
+
+
+def frames_entry(tenant: str, job: str, stage: str, attempt: str) -> str:
+    """An attempt's entry in the index of frames."""
+    return f"{frames_prefix(tenant, job)}{_stage(stage)}/{_segment(attempt)}"
 
 
 def resume_prefix(tenant: str, job: str, stage: str) -> str:

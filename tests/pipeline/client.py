@@ -121,11 +121,12 @@ class Client:
         key: str | bytes | None = None,
         headers: Iterable[tuple[str, bytes]] = (),
         partition: int = -1,
+        timestamp_ms: int = 0,
     ) -> tuple[int, int]:
         """Send one record; its partition and offset."""
         reports: list[Any] = []
         self._producer.produce(topic, value=value, key=key, headers=list(headers), partition=partition,
-                               on_delivery=lambda *report: reports.append(report))  # fmt: skip
+                               timestamp=timestamp_ms, on_delivery=lambda *report: reports.append(report))  # fmt: skip
         self._producer.flush(30)
         assert reports, f"the broker did not confirm a record on {topic}"
         error, message = reports[0]

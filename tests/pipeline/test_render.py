@@ -220,9 +220,22 @@ def test_the_same_record_twice_is_one_job(client: Client, portrait: str, rendere
     first, second = client.ends(job)
     assert first.id == second.id == f"default/{job}:end"
     assert first.body == second.body
+    assert len({e.body["trace_id"] for e in client.events[job]}) == 1, "neither record names a trace"
+    assert len({span["trace_id"] for span in client.spans(job, "render")}) == 1
     assert len([key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]) == 1
     started = Counter(e.stage for e in client.events[job] if e.type == "started")
     assert started == {"audio": 1, "face": 1, "infer": 1, "encode": 1}, "the second record is no second work"
+
+
+@pytest.mark.parametrize("timestamp_ms", [1_800_000_000, 4_000_000_000_000])
+def test_a_producers_clock_changes_nothing(client: Client, rendered: Rendered, timestamp_ms: int) -> None:
+    """Seconds for milliseconds, which retention took for 1970, and a clock that is decades ahead."""
+    job = uuid.uuid4().hex
+    client.produce("render.requests", body(rendered.portrait, rendered.speech), job, timestamp_ms=timestamp_ms)
+    assert 0 < client.done(job).body["total_s"] < 600
+    (summary,) = (s for s in client.spans(job, "render") if s["name"] == "render")
+    assert 0 < summary["end_ns"] - summary["start_ns"] < 600e9
+    assert all(0 <= s["attributes"].get("queue.wait_ms", 0) < 600_000 for s in client.spans(job, "render"))
 
 
 def test_another_request_under_the_same_id_is_refused_and_harms_nobody(

@@ -1,14 +1,16 @@
 """Two replicas of infer share the work; every job is rendered once."""
 
 import urllib.request
+import uuid
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from tests.pipeline.client import Client
+from tests.pipeline.client import Client, Reader, body
 from tests.pipeline.conftest import Pipeline, spoken
 
 JOBS = 10
+TWICE = 6
 
 
 def settled(port: int) -> float:
@@ -55,4 +57,24 @@ def test_ten_jobs_at_once_on_two_replicas(pipeline: Pipeline, client: Client, po
         for service in scaled.stack.services:
             client.until(lambda s=service: not any(lags(scaled, s.group, s.topic).values()), 30)  # type: ignore[misc]
     finally:
+        pipeline.up()
+
+
+def test_every_record_twice_at_once_on_two_replicas(pipeline: Pipeline, client: Client, portrait: str) -> None:
+    """Whoever loses a job's race finds its frames swept while reading them: that is no fault of the record."""
+    pipeline.up(infer=2, encode=2)
+    dead = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
+    try:
+        value = body(portrait, client.upload(spoken(4.0, 2.0)))
+        jobs = [uuid.uuid4().hex for _ in range(TWICE)]
+        for partition, job in enumerate(jobs):
+            client.produce("render.requests", value, job, partition=partition)
+            client.produce("render.requests", value, job, partition=partition + TWICE)
+        client.until(lambda: all(len(client.ends(job)) >= 2 for job in jobs), 180, jobs)
+        assert {end.type for job in jobs for end in client.ends(job)} == {"done"}
+        assert all(len({e.body["trace_id"] for e in client.events[job]}) == 1 for job in jobs)
+        client.until(lambda: not any(client.keys(f"jobs/default/{job}/infer/") for job in jobs), 60)
+        assert dead.poll(2.0) is None
+    finally:
+        dead.close()
         pipeline.up()

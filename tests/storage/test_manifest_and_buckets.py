@@ -71,7 +71,8 @@ def test_ensure_is_repeatable_and_the_store_keeps_the_rules(client, settings: St
     assert (again.created, again.rules_changed) == ((), ())
     rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
     days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
-    assert days == {"lipstage-frames": 31, "lipstage-jobs": 60, "lipstage-cache": 90, "lipstage-uploads": None}
+    kept = {"lipstage-frames": 31, "lipstage-frames-index": 32, "lipstage-jobs": 60, "lipstage-cache": 90}
+    assert days == kept | {"lipstage-uploads": None}
 
 
 def test_ensure_creates_all_buckets_and_leaves_foreign_rules(client, settings: StorageSettings) -> None:

@@ -1,0 +1,94 @@
+"""A task whose frames are gone: a second delivery of a job that has ended, or a dead letter."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.request import RenderRequest
+from shared.messages.task import Product, RenderTask
+from shared.runtime.cancellations import Cancellations
+from shared.runtime.flow import Flow
+from shared.runtime.record import Lease, Record
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.slot_process import SlotProcess
+from shared.runtime.store import Store
+from shared.slot.spec import StageSpec
+from shared.storage import markers
+from shared.storage.settings import StorageSettings
+from shared.telemetry import tracing
+from tests.conftest import Infrastructure
+from tests.runtime.test_janitor import done
+
+SPEC = StageSpec(name="encode", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "infer/frames"})
+
+
+class Sent:
+    """The report of a record that the broker has."""
+
+    def wait(self) -> None: ...
+
+
+@dataclass
+class Topics:
+    """Takes records as the producers do."""
+
+    records: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[object]) -> Sent:
+        self.records.append((topic, value))
+        return Sent()
+
+
+class Nothing(Cancellations):
+    """No job is cancelled."""
+
+    def __init__(self) -> None: ...
+    def has(self, tenant: str, job_id: str) -> bool:
+        return False
+
+
+@pytest.fixture
+def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
+    return Store.open(StorageSettings())
+
+
+@pytest.fixture
+def job() -> str:
+    return uuid.uuid4().hex
+
+
+def settled(store: Store, job: str, scratch: Path) -> list[tuple[str, bytes]]:
+    """What is produced for a task of encode whose frames are not there."""
+    gone = ArtifactRef(key=f"jobs/default/{job}/infer/a1/frames.json", sha256="0" * 64, size=9)
+    ref = InputRef(key="default/x")
+    task = RenderTask(
+        job_id=job,
+        request_id="r",
+        request=RenderRequest(portrait=ref, speech=ref),
+        submitted_ms=1,
+        products={"infer": Product(attempt="a1", artifacts={"frames": gone})},
+    )
+    topics = Topics()
+    settings = RuntimeSettings(free_space_reserve_mb=0)
+    flow = Flow(SPEC, "g", settings, store, topics, tracing.setup("t", "0"), Nothing(), scratch)  # type: ignore[arg-type]
+    record = Record("render.encode", 0, 7, job.encode(), task.dump(), [], 1)
+    flow.settle(record, Lease("render.encode", 0), SlotProcess(SPEC, "puppet"))
+    return topics.records
+
+
+def test_a_task_of_a_job_that_has_ended_is_no_dead_letter(store: Store, job: str, tmp_path: Path) -> None:
+    markers.claim_end(store.documents, "default", job, done(job))
+    records = settled(store, job, tmp_path)
+    assert [topic for topic, _ in records if topic.endswith("dlq")] == []
+    assert b'"type":"done"' in records[-1][1]
+
+
+def test_a_task_of_a_job_under_way_is_one(store: Store, job: str, tmp_path: Path) -> None:
+    records = settled(store, job, tmp_path)
+    assert [topic for topic, _ in records if topic.endswith("dlq")] == ["render.dlq"]
+    assert b'"code":"ARTIFACT_MISSING"' in records[-1][1]

@@ -122,13 +122,11 @@ class Pump:
         tracker = self._trackers.get((record.topic, record.partition))
         if tracker is None:
             return
-        if tracker.start(record.offset):
+        if tracker.start(record.offset, (record.timestamp_ms, record.key, hash(record.value))):
             self._waiting.append(record)
             self._feed_waiting()
         else:
-            log.warning(
-                "record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset
-            )
+            log.warning("record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset)
 
     def _feed_waiting(self) -> None:
         while self._waiting and self._out < self._capacity:

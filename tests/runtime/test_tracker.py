@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.runtime.record import Lease
-from shared.runtime.tracker import Tracker
+from shared.runtime.tracker import REMEMBERED, Tracker
 
 
 def tracker() -> Tracker:
@@ -114,14 +114,32 @@ def test_the_end_of_the_partition_lies_behind_what_is_no_record() -> None:
     assert t.committable() == 11, "not past a record that was dropped"
 
 
-def test_a_client_that_went_back_delivers_from_there() -> None:
+def test_another_record_at_a_known_offset_is_taken() -> None:
+    """The topic was made anew: its first records have the offsets of old ones, which may still run."""
     t = tracker()
-    for offset in (10, 11):
-        t.start(offset)
+    for offset in (0, 1, 2):
+        t.start(offset, "old")
+    t.finish(0)
+    t.finish(2)
+    t.committed(1)
+    assert [t.start(offset, "new") for offset in (0, 1)] == [True, True]
+    assert not t.start(1, "new")
+    assert t.committable() == 0
+    t.finish(0)
+    t.finish(1)
+    assert t.committable() == 1, "one of the two records at 1 still runs"
+    t.finish(1)
+    assert t.committable() == 2
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    t = tracker()
+    for offset in range(REMEMBERED + 2):
+        assert t.start(offset, offset)
         t.finish(offset)
-    t.committed(12)
-    assert [t.start(offset) for offset in (3, 4)] == [True, True]
-    assert t.committable() is None
+    assert not t.start(REMEMBERED + 1, REMEMBERED + 1)
+    assert t.start(0, 0), "too old to be known: worked on again"
+    assert t.committable() == 0
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))

@@ -109,6 +109,21 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
     return config | base(settings, client)
 
 
+def reader_config(settings: RuntimeSettings, client: str, group: str) -> Config:
+    """A consumer that assigns itself partitions: no group is joined, nothing committed; ``group`` is only its name."""
+    return {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # Where its position is gone, as in a topic that was made anew, it must miss nothing.
+        "auto.offset.reset": "earliest",
+        "allow.auto.create.topics": False,
+        "fetch.wait.max.ms": 100,
+        "statistics.interval.ms": 15_000,
+        **base(settings, client),
+    }
+
+
 def group_protocol(settings: RuntimeSettings) -> Protocol:
     """The protocol to use: as set, else KIP-848 where the broker has it switched on.
 

@@ -1,4 +1,4 @@
-"""librdkafka's statistics, as far as they are looked at. What is missing or of another form is left out."""
+"""librdkafka's statistics, as far as they are looked at. A report of another form counts as empty."""
 
 import structlog
 from pydantic import BaseModel, Field, ValidationError

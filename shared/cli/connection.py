@@ -150,14 +150,16 @@ def reached() -> Connection:
     """As ``connect``, when the environment names the stack already."""
     from botocore.exceptions import BotoCoreError, ClientError
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
 
-    from shared.runtime.kafka_config import base
+    from shared.runtime.admin_process import START_S, AdminProcess
     from shared.storage.settings import StorageSettings
 
     connection = Connection(runtime_settings(), StorageSettings())
+    broker = AdminProcess(connection.settings, "answers", ANSWER_S + START_S, timeout_s=ANSWER_S)
     try:
-        AdminClient(quiet(base(connection.settings, "cli"))).list_topics(timeout=ANSWER_S)
+        from shared.storage import client as _  # noqa: F401 - its libraries load while the broker is asked
+
+        broker.result()
     except KafkaException:
         raise Unreachable(f"no Kafka broker answers at {connection.settings.bootstrap_servers}", HINT) from None
     bucket = connection.storage_settings.bucket

@@ -11,6 +11,8 @@ from shared.cli.connection import connect, locate
 from shared.cli.errors import BadUse, CliError, ExitCode
 from shared.messages.pipeline import STAGES
 
+ADMIN_S = 120.0
+"""The longest that making the topics may take."""
 BECAME = "_LIPSTAGE_BECAME"
 """In the environment of a command that changed over to an engine's Python: which one, for it does so once."""
 
@@ -88,31 +90,28 @@ def _fetching_weights(engine: str) -> Callable[[], None] | None:
 
 def topics_diff(as_json: bool) -> ExitCode:
     """Print the differences between wanted and found topics."""
-    from confluent_kafka import KafkaException
-
-    from shared.runtime import topic_admin
-
-    to = connect()
-    try:
-        changes = topic_admin.diff(to.settings)
-    except KafkaException as e:
-        raise CliError(f"the broker refuses: {e.args[0].str()}") from None
-    _print_changes([dataclasses.asdict(c) for c in changes], as_json, "the topics are as they should be")
+    changes = _changes("diff")
+    _print_changes(changes, as_json, "the topics are as they should be")
     return ExitCode.FAILED if changes else ExitCode.DONE
 
 
 def topics_apply(as_json: bool) -> None:
     """Make the broker's topics what they should be, and print what was changed."""
+    _print_changes(_changes("apply"), as_json, "nothing to change")
+
+
+def _changes(request: str) -> list[dict[str, str]]:
+    """What the request of that name says. Raises CliError when the broker refuses, or goes away meanwhile."""
     from confluent_kafka import KafkaException
 
-    from shared.runtime import topic_admin
+    from shared.runtime import admin_process
 
     to = connect()
     try:
-        changes = topic_admin.apply(to.settings)
+        changes: list[dict[str, str]] = admin_process.ask(to.settings, request, ADMIN_S)
     except KafkaException as e:
         raise CliError(f"the broker refuses: {e.args[0].str()}") from None
-    _print_changes([dataclasses.asdict(c) for c in changes], as_json, "nothing to change")
+    return changes
 
 
 def _print_changes(changes: list[dict[str, str]], as_json: bool, none: str) -> None:

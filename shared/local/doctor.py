@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource
 
 from shared.local import addresses, jars, machine, stack, stack_file, store
 from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of, runtime_settings
 from shared.local.machine import Check
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
-from shared.runtime import topic_admin
-from shared.runtime.kafka_config import base, group_protocol
+from shared.runtime import admin_process
+from shared.runtime.kafka_config import BROKER_PATIENCE_S
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.errors import status
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 RACERS = 8
 RACES = 5
 TIMEOUT_S = 10.0
+ADMIN_S = 45.0
+"""The longest that one request of the admin client may take, its process's start included."""
 RACE_TIMEOUT_S = 30.0
 """SeaweedFS lets losers of a race wait for its lock by whole seconds."""
 
@@ -56,7 +57,7 @@ def _broker(settings: LocalSettings, at: Stack) -> list[Check]:
 
 
 def _protocol(runtime: RuntimeSettings, at: Stack) -> Check:
-    protocol = group_protocol(runtime)
+    protocol = admin_process.ask(runtime, "protocol", BROKER_PATIENCE_S + ADMIN_S)
     found = f"{at.bootstrap_servers}, {_version(runtime, at)}, group protocol {protocol}"
     if protocol != "consumer":
         return Check("broker", "warn", found, "a broker of version 4.0 or newer moves a killed replica's work faster")
@@ -67,23 +68,18 @@ def _version(runtime: RuntimeSettings, at: Stack) -> str:
     """The local broker's from its jars; another one tells it in its configuration up to version 3, then no more."""
     if not at.own_broker:
         return f"Apache Kafka {jars.kafka_version()}"
-    admin = AdminClient(base(runtime, "doctor") | {"log_level": 0})
-    node = next(iter(admin.list_topics(timeout=TIMEOUT_S).brokers))
-    resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
-    try:
-        entries = admin.describe_configs([resource])[resource].result(timeout=TIMEOUT_S)
-    except KafkaException:
+    told = admin_process.ask(runtime, "version", ADMIN_S)
+    if told is None:
         return "version not told to this user"
-    old = entries.get("inter.broker.protocol.version")
-    return f"version {old.value}" if old is not None and old.value else "version 4.0 or newer"
+    return f"version {told}" if told else "version 4.0 or newer"
 
 
 def _topics(runtime: RuntimeSettings) -> Check:
-    changes = topic_admin.diff(runtime)
+    changes = admin_process.ask(runtime, "diff", ADMIN_S)
     if not changes:
         return Check("topics", "ok", "as they should be")
     first = changes[0]
-    found = f"{len(changes)} differ: {first.topic} {first.kind} {first.wanted}"
+    found = f"{len(changes)} differ: {first['topic']} {first['kind']} {first['wanted']}"
     return Check("topics", "fail", found, "lipstage topics apply")
 
 

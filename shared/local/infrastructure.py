@@ -1,10 +1,8 @@
 """Broker, store and trace receiver: their programs, and when they are ready for services and clients."""
 
-import time
 from collections.abc import Callable
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
 
 from shared.local import broker, ports, readiness, store, traces
 from shared.local.credentials import Credentials, load_or_create
@@ -12,15 +10,15 @@ from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
-from shared.messages.topics import topics
-from shared.runtime import topic_admin
-from shared.runtime.kafka_config import base
+from shared.runtime import admin_process
 from shared.runtime.settings import RuntimeSettings
 from shared.storage import bucket
 from shared.storage.errors import StoreUnavailable
 from shared.storage.settings import StorageSettings
 
 ANSWER_S = 5.0
+APPLY_S = 60.0
+"""What making the topics may take, beside the time that a broker gets to start."""
 
 
 def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None]) -> list[Program]:
@@ -47,7 +45,7 @@ def await_ready(settings: LocalSettings, stack: Stack) -> None:
     supervisor, timeout = stack.supervisor(), settings.start_timeout_s
     if not stack.own_broker:
         readiness.wait_until(supervisor, broker.NAME, lambda: ports.answers(stack.ports["kafka"])
-                             and broker_answers(settings, stack, 1.0), StackCode.BROKER_FAILED, timeout)  # fmt: skip
+                             and broker_answers(settings, stack, 2.0), StackCode.BROKER_FAILED, timeout)  # fmt: skip
     elif not broker_answers(settings, stack, ANSWER_S):
         raise StackError(StackCode.BROKER_FAILED, f"the broker {stack.bootstrap_servers}, named by"
                          " KAFKA_BOOTSTRAP_SERVERS, does not answer; unset it for a local one")  # fmt: skip
@@ -73,38 +71,19 @@ def await_ready(settings: LocalSettings, stack: Stack) -> None:
 
 
 def _make_topics(settings: LocalSettings, stack: Stack) -> None:
-    """Make the topics; then wait for the leaders: a new or restarted broker names them before they serve."""
-    runtime = runtime_settings(settings, stack)
-    until = time.monotonic() + settings.start_timeout_s
+    """Make the topics, and wait for their leaders."""
+    limit = settings.start_timeout_s
     try:
-        topic_admin.apply(runtime)
-        admin = AdminClient(base(runtime, "probe") | {"log_level": 0})
-        wanted = topics(settings.topic_prefix, settings.engines)
-        end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic.name, n): end for topic in wanted for n in range(topic.partitions)}
-        while not _leaders_serve(admin, asked, last=time.monotonic() > until):
-            time.sleep(readiness.POLL_S)
+        admin_process.ask(runtime_settings(settings, stack), "make_topics", limit + APPLY_S, timeout_s=limit)
     except KafkaException as error:
         raise StackError(StackCode.TOPICS_FAILED, f"the topics are not ready: {error.args[0].str()}") from error
 
 
-def _leaders_serve(admin: AdminClient, asked: dict[TopicPartition, OffsetSpec], last: bool) -> bool:
-    """Whether each partition's leader says where it ends. Raises KafkaException when this was the last try."""
-    try:
-        for answer in admin.list_offsets(asked, request_timeout=ANSWER_S).values():
-            answer.result()
-    except KafkaException:
-        if last:
-            raise
-        return False
-    return True
-
-
 def broker_answers(settings: LocalSettings, stack: Stack, timeout: float) -> bool:
     """Whether the broker answers a metadata request within ``timeout`` seconds and names a live node."""
-    client = AdminClient({**base(runtime_settings(settings, stack), "probe"), "log_level": 0})
+    runtime = runtime_settings(settings, stack)
     try:
-        return bool(client.list_topics(timeout=timeout).brokers)
+        return bool(admin_process.ask(runtime, "answers", timeout + admin_process.START_S, timeout_s=timeout))
     except KafkaException:
         return False
 

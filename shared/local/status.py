@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
 
 from shared.local import broker, readiness, store, supervision, traces
-from shared.local.infrastructure import broker_answers, credentials_of, runtime_settings
+from shared.local.infrastructure import credentials_of, runtime_settings
 from shared.local.processes import resident_mb
 from shared.local.settings import LocalSettings
 from shared.local.stack import running
-from shared.local.stack_file import ServiceRecord, Stack
-from shared.runtime.kafka_config import base
+from shared.local.stack_file import Stack
+from shared.runtime import admin_process
 
-TIMEOUT_S = 5.0
 PROBE_S = 2.0
+LAGS_S = 30.0
+"""What the broker may take to tell the lag of every group, once it has answered."""
 PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces"}
 """Program of the supervisor -> its port's name in the stack file."""
 
@@ -46,7 +46,7 @@ def status(settings: LocalSettings) -> list[PartStatus]:
         return []
     lags = _lags(settings, stack)
     services = {record.name: record for record in stack.services}
-    found = [_infrastructure(settings, program, stack) for name, program in programs.items() if name in PARTS]
+    found = [_infrastructure(program, stack, lags is not None) for name, program in programs.items() if name in PARTS]
     found.sort(key=lambda part: part.kind)
     for name, record in services.items():
         program = programs.get(name)
@@ -61,17 +61,17 @@ def status(settings: LocalSettings) -> list[PartStatus]:
                 healthy=healthy,
                 detail=f"waits: {lacks}" if lacks else _detail(program),
                 memory_mb=round(resident_mb(program.pid)) if program and program.pid else 0,
-                lag=lags.get(record.group),
+                lag=(lags or {}).get(record.group),
             )
         )
     return found
 
 
-def _infrastructure(settings: LocalSettings, program: supervision.Supervised, stack: Stack) -> PartStatus:
+def _infrastructure(program: supervision.Supervised, stack: Stack, broker_answers: bool) -> PartStatus:
     port = stack.ports[PARTS[program.name]]
     # A real request each: a process that hangs still accepts connections.
     probes: dict[str, Callable[[], bool]] = {
-        broker.NAME: lambda: broker_answers(settings, stack, PROBE_S),
+        broker.NAME: lambda: broker_answers,
         store.NAME: lambda: store.answers(
             store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region, PROBE_S)
         ),
@@ -94,26 +94,14 @@ def _detail(program: supervision.Supervised | None) -> str:
     return f"{program.state.lower()}, {program.detail}" if program.detail else program.state.lower()
 
 
-def _lags(settings: LocalSettings, stack: Stack) -> dict[str, int]:
-    """Records not yet committed, by consumer group; none when the broker does not answer."""
-    admin = AdminClient({**base(runtime_settings(settings, stack), "status"), "log_level": 0})
-    by_group: dict[str, ServiceRecord] = {record.group: record for record in stack.services}
+def _lags(settings: LocalSettings, stack: Stack) -> dict[str, int] | None:
+    """Records not yet committed, by consumer group; None when the broker does not answer."""
+    groups = {record.group: record.topic for record in stack.services}
+    limit = PROBE_S + LAGS_S
     try:
-        return {group: _lag(admin, group, record.topic) for group, record in by_group.items()}
-    except (KafkaException, TimeoutError):
-        return {}
-
-
-def _lag(admin: AdminClient, group: str, topic: str) -> int:
-    known = admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    partitions = [TopicPartition(topic, number) for number in known.partitions]
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
-    committed = {p.partition: p.offset for p in asked[group].result(timeout=TIMEOUT_S).topic_partitions}
-    ends = admin.list_offsets({p: OffsetSpec.latest() for p in partitions})  # type: ignore[no-untyped-call]
-    starts = admin.list_offsets({p: OffsetSpec.earliest() for p in partitions})  # type: ignore[no-untyped-call]
-    first = {p.partition: future.result(timeout=TIMEOUT_S).offset for p, future in starts.items()}
-    lag = 0
-    for partition, future in ends.items():
-        at = committed.get(partition.partition, -1)
-        lag += future.result(timeout=TIMEOUT_S).offset - (at if at >= 0 else first[partition.partition])
-    return lag
+        found: dict[str, int] = admin_process.ask(
+            runtime_settings(settings, stack), "lags", limit, groups=groups, timeout_s=PROBE_S
+        )
+    except KafkaException:
+        return None
+    return found

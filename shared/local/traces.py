@@ -4,9 +4,9 @@
 """
 
 import argparse
-import gzip
 import json
 import signal
+import sqlite3
 import sys
 import threading
 import zlib
@@ -31,7 +31,16 @@ from shared.local.trace_store import Scalar, StoredSpan, TraceStore
 
 NAME = "traces"
 MAX_BODY_BYTES = 16 << 20
+"""Of a request, packed and unpacked."""
+MAX_SPANS = 50_000
+"""Of a request. An empty one takes four bytes there and a kilobyte here."""
+REQUEST_S = 30.0
+"""A client that has sent no whole request after so long is dropped, and its thread with it."""
 _KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+
+
+class TooLarge(Exception):
+    """A request that is larger than it may be once it is unpacked."""
 
 
 def program(settings: LocalSettings, port: int) -> Program:
@@ -43,8 +52,10 @@ def program(settings: LocalSettings, port: int) -> Program:
 
 
 def decode(body: bytes) -> list[StoredSpan]:
-    """The spans of an OTLP export request. Raises DecodeError."""
+    """The spans of an OTLP export request. Raises DecodeError, TooLarge."""
     request = ExportTraceServiceRequest.FromString(body)
+    if sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans) > MAX_SPANS:
+        raise TooLarge
     found: list[StoredSpan] = []
     for resource in request.resource_spans:
         service = str(_attributes(resource.resource.attributes).get("service.name", ""))
@@ -82,28 +93,64 @@ def _value(value: AnyValue) -> Scalar:
     return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)
 
 
+def unpacked(body: bytes) -> bytes:
+    """The contents of a gzip body, at most MAX_BODY_BYTES of it. Raises TooLarge, zlib.error for what is no gzip."""
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    found = unpacker.decompress(body, MAX_BODY_BYTES)
+    if unpacker.unconsumed_tail:
+        raise TooLarge
+    if not unpacker.eof:
+        raise zlib.error("the body is cut off")
+    return found
+
+
 def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
     """The request handler over a store."""
 
     class Receiver(BaseHTTPRequestHandler):
+        timeout = REQUEST_S
+
         def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
             if self.path != "/v1/traces":
                 self._answer(404, b"")
-            elif length > MAX_BODY_BYTES:
+                return
+            length = self.headers.get("Content-Length") or ""
+            if not length.isdecimal():
+                self._answer(411, b"")
+            elif len(length) > 10 or int(length) > MAX_BODY_BYTES:
                 self._answer(413, b"")
             else:
-                body = self.rfile.read(length)
-                try:
-                    if self.headers.get("Content-Encoding") == "gzip":
-                        body = gzip.decompress(body)
-                    store.add(decode(body))
-                except (DecodeError, OSError, EOFError, zlib.error):
-                    self._answer(400, b"")
-                    return
-                self._answer(200, ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf")
+                self._answer(*self._take(self.rfile.read(int(length))))
+
+        def _take(self, body: bytes) -> tuple[int, bytes, str]:
+            """Status, body and content type. Nothing that a client sends ends the receiver, or goes unanswered."""
+            try:
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = unpacked(body)
+                store.add(decode(body))
+            except TooLarge:
+                return 413, b"", "text/plain"
+            except (DecodeError, zlib.error):
+                return 400, b"", "text/plain"
+            except (sqlite3.Error, OSError) as e:
+                return self._failed(503, e)  # A full disk passes: the client tries again.
+            except Exception as e:  # noqa: BLE001 - bytes that no parser foresaw
+                return self._failed(400, e)
+            return 200, ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf"
+
+        def _failed(self, status: int, error: Exception) -> tuple[int, bytes, str]:
+            sys.stderr.write(f"{self.command} {self.path[:100]!r}: {type(error).__name__}: {error}\n")
+            return status, b"", "text/plain"
 
         def do_GET(self) -> None:
+            try:
+                self._get()
+            except ConnectionError:
+                raise  # The caller has gone.
+            except Exception as e:  # noqa: BLE001 - an unreadable file, or a full disk
+                self._answer(*self._failed(503, e))
+
+        def _get(self) -> None:
             kind, _, name = self.path.lstrip("/").partition("/")
             if kind == "healthz":
                 self._json({"ok": True})

@@ -17,6 +17,10 @@ from shared.runtime.settings import RuntimeSettings
 Config = dict[str, str | int | float | bool]
 Protocol = Literal["consumer", "classic"]
 METADATA_TIMEOUT_S = 10.0
+METADATA_REFRESH_S = 15
+"""How often clients ask for the partitions of their topics. A topic may grow while services run: until a consumer of
+the classic protocol has asked, nobody reads the new partitions; librdkafka's default is five minutes. One small request
+a client."""
 BROKER_PATIENCE_S = 60.0
 """How long a service that starts waits for a broker that does not answer."""
 HIDES = {
@@ -51,6 +55,7 @@ def base(settings: RuntimeSettings, client: str) -> Config:
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": f"lipstage-{client}-{socket.gethostname()}",
+        "topic.metadata.refresh.interval.ms": METADATA_REFRESH_S * 1000,
         # A broker that was restarted should be found again within a second, not within ten.
         "reconnect.backoff.max.ms": 1000,
         # The client's own lines are no JSON; below errors they say nothing that our own do not.
@@ -90,6 +95,8 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
         "fetch.wait.max.ms": 100,
         "max.partition.fetch.bytes": 262_144,
         "allow.auto.create.topics": False,
+        # At the end of a partition the position is committed: it is past markers of transactions and aborted records.
+        "enable.partition.eof": True,
         "group.protocol": protocol,
         "statistics.interval.ms": 15_000,
     }
@@ -100,6 +107,21 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
             "heartbeat.interval.ms": 3_000,
         }
     return config | base(settings, client)
+
+
+def reader_config(settings: RuntimeSettings, client: str, group: str) -> Config:
+    """A consumer that assigns itself partitions: no group is joined, nothing committed; ``group`` is only its name."""
+    return {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # Where its position is gone, as in a topic that was made anew, it must miss nothing.
+        "auto.offset.reset": "earliest",
+        "allow.auto.create.topics": False,
+        "fetch.wait.max.ms": 100,
+        "statistics.interval.ms": 15_000,
+        **base(settings, client),
+    }
 
 
 def group_protocol(settings: RuntimeSettings) -> Protocol:

@@ -20,6 +20,8 @@ MOST_WAITING = 32
 FEW_WAITING = 4
 """The flow stops at so many records at hand, and goes on at so few."""
 COMMIT_AGAIN_S = 1.0
+COMMIT_IDLE_S = 0.1
+"""Partitions reach their ends one after the other: after so long all of them are committed at once."""
 STATE_LOST = {
     KafkaError._STATE,
     KafkaError.ILLEGAL_GENERATION,
@@ -114,14 +116,17 @@ class Pump:
         if message is None:
             return
         if message.error() is not None:
-            self._on_error(message.error())
+            self._on_event(message)
             return
         record = _record(message)
         tracker = self._trackers.get((record.topic, record.partition))
-        if tracker is not None:
-            tracker.start(record.offset)
+        if tracker is None:
+            return
+        if tracker.start(record.offset, (record.timestamp_ms, record.key, hash(record.value))):
             self._waiting.append(record)
             self._feed_waiting()
+        else:
+            log.warning("record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset)
 
     def _feed_waiting(self) -> None:
         while self._waiting and self._out < self._capacity:
@@ -168,7 +173,8 @@ class Pump:
 
     def _commit(self, of: set[Partition] | None = None) -> None:
         """Commit the contiguous prefixes, synchronously: rates are low, and a failure is known at once."""
-        self._commit_at = None
+        if of is None:
+            self._commit_at = None
         offsets = []
         for partition, tracker in self._trackers.items():
             upto = tracker.committable()
@@ -262,7 +268,16 @@ class Pump:
         self._settle()
         self._barrier_s = 0.0  # close() revokes; what still runs now has had its time.
 
-    def _on_error(self, error: KafkaError) -> None:
+    def _on_event(self, message: Any) -> None:
+        """The end of a partition, or an error. At the end the position is committed, past what is no record for us."""
+        error = message.error()
+        if error.code() == KafkaError._PARTITION_EOF:
+            tracker = self._trackers.get((message.topic(), message.partition()))
+            if tracker is not None:
+                tracker.reached(message.offset())
+                if self._commit_at is None:
+                    self._commit_at = time.monotonic() + COMMIT_IDLE_S
+            return
         if error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
             raise KafkaException(error)
         log.warning("kafka_error", error=error.name(), text=error.str())

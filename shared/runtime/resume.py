@@ -136,6 +136,9 @@ class SavedStates:
             except (StoreUnavailable, OSError) as e:
                 # The work is worth more than the way back to here.
                 log.warning("state_not_stored", error=type(e).__name__, done=handed.record.done)
+            except Exception:
+                # Nobody asks this thread for its result: it would be seen nowhere.
+                log.exception("state_not_stored", done=handed.record.done)
 
     def _put(self, handed: _Handed) -> None:
         key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")

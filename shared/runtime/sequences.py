@@ -61,10 +61,10 @@ class Uploads:
             with self._folder.opened(record.path) as path:
                 ref = self._patience(lambda: self._store.artifacts.put(path, key, frames=True))
             self._folder.remove(record.path)
+            self._child.send(records.Shipped())
         except BaseException as e:
             self.failure = e  # The child may wait for room that never comes; the slot's thread sees this.
             raise
-        self._child.send(records.Shipped())
         return Chunk(ref=ref, frames=record.frames)
 
     def finish(self) -> dict[str, ArtifactRef]:
@@ -138,7 +138,10 @@ class Downloads:
             # The child waits for a chunk that will not come; the slot's thread sees this and ends the attempt.
             self.failure = error
             return
-        self._child.send(records.ChunkReady(role=record.role, index=record.index, path=str(done.result())))
+        try:
+            self._child.send(records.ChunkReady(role=record.role, index=record.index, path=str(done.result())))
+        except Exception as e:  # noqa: BLE001 - a future's callback swallows what it raises
+            self.failure = e
 
     def finish(self) -> None:
         """Report the sequences that were read."""

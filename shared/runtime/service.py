@@ -1,7 +1,6 @@
 """One stage as a service: wires the pieces, runs the pump in the main thread, ends cleanly."""
 
 import importlib
-import json
 import signal
 import threading
 import time
@@ -18,12 +17,13 @@ from shared.runtime.cancellations import Cancellations
 from shared.runtime.fetching import Fetching
 from shared.runtime.flow import Flow
 from shared.runtime.health import LACKING, HealthServer
-from shared.runtime.kafka_config import base, consumer_config, group_protocol, producer_config
+from shared.runtime.kafka_config import consumer_config, group_protocol, producer_config, reader_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.pump import Pump
 from shared.runtime.scratch import Scratch
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slots import Slots
+from shared.runtime.statistics import Statistics
 from shared.runtime.store import Store
 from shared.slot.limits import hide_from_children, no_core_dumps
 from shared.slot.spec import StageSpec
@@ -61,13 +61,16 @@ class Service:
         self._settings = settings
         self._stop = threading.Event()
         self._failure: str | None = None
+        self._dead: str | None = None
         self._tracing = tracing.setup(stage, shared.__version__)
         store = Store.open(StorageSettings())
         produce = producer_config(settings, name)
         letters = produce | {"message.max.bytes": MAX_LETTER_BYTES}
-        self._outbox = Outbox(clients.traced_producer(self._tracing, produce), clients.raw_producer(letters))
-        readers = base(settings, f"{name}-cancel") | {"group.id": f"{group}.cancel", "enable.auto.commit": False}
-        self._cancellations = Cancellations(clients.raw_consumer(readers), settings.topic(CANCEL))
+        traced, raw = clients.traced_producer(self._tracing, produce), clients.raw_producer(letters)
+        self._outbox = Outbox(traced, raw, self._thread_died)
+        reader = reader_config(settings, f"{name}-cancel", f"{group}.cancel")
+        cancels = clients.raw_consumer(reader | {"stats_cb": lambda text: self._cancellations.statistics(text)})
+        self._cancellations = Cancellations(cancels, settings.topic(CANCEL), self._thread_died)
         self._scratch = Scratch(settings.scratch_dir)
         flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
         slots = 1 if spec.one_slot else settings.slots
@@ -85,7 +88,7 @@ class Service:
         self._fetching = Fetching()
         self._task_limit_s = settings.tries * spec.deadline_s + TASK_GRACE_S
         self._health = HealthServer(
-            settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition
+            settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition, self._thread_died
         )
         metrics.BUILD.labels(shared.__version__, stage).set(1)
 
@@ -106,6 +109,9 @@ class Service:
             self._pump.run(self._stop, drain)
         except KafkaException as e:
             self.fail(f"Kafka: {e.args[0]}")
+        except Exception as e:
+            log.exception("pump_failed")
+            self.fail(f"{type(e).__name__}: {e}")
         self._slots.close()
         self._cancellations.close()
         self._outbox.close()
@@ -121,8 +127,15 @@ class Service:
         log.error("service_failed", reason=reason)
         self._stop.set()
 
+    def _thread_died(self, reason: str) -> None:
+        """A thread that the service can't do without has ended: it is not alive any more, and ends."""
+        self._dead = self._dead or reason
+        self.fail(reason)
+
     def live(self) -> str | None:
         """Why this process should be killed, if it should."""
+        if self._dead:
+            return self._dead
         silent = time.monotonic() - self._pump.heartbeat
         if self._slots.ready and silent > PUMP_SILENT_S:
             return f"the pump has not polled for {silent:.0f} s"
@@ -145,20 +158,14 @@ class Service:
         self._stop.set()
 
     def _statistics(self, text: str) -> None:
-        found = json.loads(text)
-        partitions = {
-            (topic, number): partition
-            for topic, of in found.get("topics", {}).items()
-            for number, partition in of["partitions"].items()
-            if int(number) >= 0
-        }
+        found = Statistics.read(text)
         metrics.CONSUMER_LAG.clear()  # Partitions that were given away are others' to report.
-        for (topic, number), partition in partitions.items():
-            if partition.get("consumer_lag", -1) >= 0:
-                metrics.CONSUMER_LAG.labels(topic, number).set(partition["consumer_lag"])
-        if found.get("cgrp", {}).get("join_state") == "steady":
+        for (topic, number), partition in found.partitions.items():
+            if partition.consumer_lag >= 0:
+                metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
+        if found.cgrp.join_state == "steady":
             self._pump.joined.set()  # With more replicas than partitions some have none, and are as ready.
-        if stuck := self._fetching.stuck({at: p["fetch_state"] for at, p in partitions.items() if p["desired"]}):
+        if stuck := self._fetching.stuck(found.fetch_states):
             self.fail(stuck)
 
 

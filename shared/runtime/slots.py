@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import structlog
@@ -10,6 +11,7 @@ import structlog
 from shared.runtime.record import Lease, Record
 from shared.runtime.reports import log_record
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
+from shared.runtime.watched_thread import EndsService, WatchedThread
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
 
@@ -37,23 +39,25 @@ class Slots:
         fatal: Callable[[str], None],
         fetch: Callable[[], None] | None = None,
     ) -> None:
-        """``fetch`` comes before every first load of a child; it may raise HandlerUnavailable."""
+        """``fetch`` comes before every first load of a child; it may raise HandlerUnavailable.
+
+        ``fatal`` gets the reason when a slot has ended, which the service should do then, too.
+        """
         self._spec = spec
         self._settle = settle
         self._fetch = fetch
         self._fetching = threading.Lock()
-        self._fatal = fatal
+        self._closing = threading.Event()
         self._queue: SimpleQueue[tuple[Record, Lease] | None] = SimpleQueue()
         self._children = [SlotProcess(spec, engine, log_record) for _ in range(count)]
         self._ready = [threading.Event() for _ in range(count)]
         self._threads = [
-            threading.Thread(target=self._work, args=(child, ready), name=f"slot-{n}", daemon=True)
+            WatchedThread(f"slot-{n}", partial(self._work, child, ready), fatal, self._closing)
             for n, (child, ready) in enumerate(zip(self._children, self._ready, strict=True))
         ]
         self.on_done: Said = lambda _record, _lease: None
         self.on_abandoned: Said = lambda _record, _lease: None
         self._since: dict[str, float] = {}
-        self._closing = threading.Event()
         self.unavailable: str | None = None
         """What the handler says it lacks, while it can't be loaded."""
 
@@ -107,17 +111,7 @@ class Slots:
                 self.on_done(record, lease)
             child.stop()
         except (ChildDied, HandlerUnavailable) as e:
-            self._end(f"the handler can't be loaded: {e}")
-        except Exception as e:
-            log.exception("slot_failed")
-            self._end(f"{type(e).__name__}: {e}")
-
-    def _end(self, reason: str) -> None:
-        """End the service, unless it is ending: then the child was killed by ``close``, and that is no failure."""
-        if self._closing.is_set():
-            log.info("slot_ended", reason=reason)
-        else:
-            self._fatal(reason)
+            raise EndsService(f"the handler can't be loaded: {e}") from e
 
     def _load_when_possible(self, child: SlotProcess, ready: threading.Event) -> None:
         """The first load. Until it succeeds the service takes no work, so nothing is lost by waiting.

@@ -1,12 +1,16 @@
 """What is wrong with the environment is one line and the right exit code, never a traceback."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from shared.local.errors import StackError
+from shared.local.infrastructure import _make_topics
+from shared.runtime.admin_process import AdminProcess
 from tests.cli.conftest import Lipstage, alone
 from tests.conftest import Infrastructure
 
@@ -111,9 +115,44 @@ def test_up_that_fails_is_code_1(tmp_path: Path, taken: socket.socket) -> None:
 def test_topics_diff_on_a_broker_that_refuses(
     stack: Infrastructure, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: object) -> None:
+    result = AdminProcess.result
+
+    def refuse(asked: AdminProcess) -> object:
+        if asked._request["name"] != "diff":
+            return result(asked)
         raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
-    monkeypatch.setattr("shared.runtime.topic_admin.diff", refuse)
+    monkeypatch.setattr(AdminProcess, "result", refuse)
     ran = lipstage("topics", "diff")
     assert (ran.code, "the broker refuses" in ran.err) == (1, True)
+
+
+@pytest.fixture
+def aborting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every admin client aborts its process, as librdkafka may when the broker dies under a request."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import os; os.abort()"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("shared.runtime.admin_process.sys.executable", str(python))
+
+
+@pytest.mark.usefixtures("aborting")
+def test_an_admin_client_that_aborts_ends_no_command(
+    stack: Infrastructure, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.settings.state))
+    status = lipstage("status", "--json")
+    broker = {part["name"]: part for part in status.json}["broker"]
+    assert (status.code, broker["healthy"]) == (1, False)
+    for command in (["topics", "diff"], ["topics", "apply"], ["jobs"]):
+        ran = lipstage(*command)
+        assert (ran.code, "no Kafka broker answers" in ran.err) == (3, True), command
+    doctor = lipstage("doctor", "--json")
+    (found,) = [check for check in doctor.json if check["name"] == "broker"]
+    assert (doctor.code, found["level"], "does not answer" in found["found"]) == (1, "fail", True)
+
+
+@pytest.mark.usefixtures("aborting")
+def test_an_admin_client_that_aborts_while_the_topics_are_made(stack: Infrastructure) -> None:
+    with pytest.raises(StackError, match=r"TOPICS_FAILED: the topics are not ready: .*SIGABRT"):
+        _make_topics(stack.settings, stack.stack)

@@ -1,20 +1,28 @@
 """The trace receiver and the tree it is shown as."""
 
+import contextlib
 import gzip
 import json
+import socket
+import sqlite3
 import threading
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.local.trace_store import StoredSpan, TraceStore
 from shared.local.trace_tree import tree
-from shared.local.traces import handler
+from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, handler, unpacked
 
 TRACE = "ab" * 16
 
@@ -73,6 +81,56 @@ def test_garbage_is_refused_and_harms_nothing(url: str) -> None:
     assert post(url, b"\xff\xff not protobuf") == 400
     assert post(url, b"not gzip", **{"Content-Encoding": "gzip"}) == 400
     assert post(url, request("job-2")) == 200
+
+
+def raw(url: str, head: str) -> int:
+    """The status of a request as it stands there."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+def test_lengths_that_are_none_are_refused(url: str) -> None:
+    for length, status in (("abc", 411), ("-5", 411), ("9" * 5000, 413), (str(MAX_BODY_BYTES + 1), 413)):
+        assert raw(url, f"POST /v1/traces HTTP/1.1\r\nContent-Length: {length}\r\n\r\n") == status
+    assert raw(url, "POST /v1/traces HTTP/1.1\r\n\r\n") == 411
+
+
+def test_a_body_that_unpacks_to_too_much_is_refused(url: str) -> None:
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
+    assert post(url, bomb, **{"Content-Encoding": "gzip"}) == 413
+    crowd = ExportTraceServiceRequest()
+    spans = crowd.resource_spans.add().scope_spans.add().spans
+    for _ in range(MAX_SPANS + 1):
+        spans.add()
+    assert post(url, crowd.SerializeToString()) == 413
+    assert post(url, gzip.compress(request("job-3"))[:-9], **{"Content-Encoding": "gzip"}) == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(sqlite3.OperationalError("database or disk is full"), 503), (RecursionError(), 400)]
+)
+def test_a_store_that_fails_is_answered_and_tried_again(
+    url: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as m:
+        m.setattr(TraceStore, "add", full)
+        assert post(url, request("job-4")) == status
+    assert post(url, request("job-4")) == 200
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"", request("job-5"), b"\x0a\xff\xff\xff\xff\x0f"]), st.booleans())
+def test_any_bytes_are_spans_or_refused(tail: bytes, head: bytes, nested: bool) -> None:
+    body = head + (b"\x0a\x80\x01" * 50 if nested else b"") + tail
+    with contextlib.suppress(DecodeError, TooLarge):
+        json.dumps([asdict(span) for span in decode(body)])
+    with contextlib.suppress(zlib.error, TooLarge):
+        unpacked(body)
 
 
 def test_oldest_traces_go_first(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
-"""What may be committed: never past a record that still runs, never less than before."""
+"""What may be committed: never past a record that still runs or was given back, never less than before."""
+
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.runtime.record import Lease
-from shared.runtime.tracker import Tracker
+from shared.runtime.tracker import REMEMBERED, Tracker
 
 
 def tracker() -> Tracker:
@@ -71,3 +73,127 @@ def test_what_is_given_up_holds_back_what_comes_after_it() -> None:
     assert t.committable() in (None, 1)
     t.finish(2)
     assert t.committable() in (None, 1)
+
+
+def test_a_record_after_a_dropped_one_does_not_lift_the_commit_over_it() -> None:
+    t = tracker()
+    t.start(1)
+    t.drop(1)
+    t.start(2)
+    t.finish(2)
+    assert t.committable() in (None, 1)
+    assert t.start(1), "a dropped record is taken again"
+    assert t.committable() in (None, 1)
+    t.finish(1)
+    assert t.committable() == 3
+
+
+def test_a_record_that_is_delivered_twice_is_taken_once() -> None:
+    t = tracker()
+    assert t.start(4)
+    assert not t.start(4), "it runs"
+    t.finish(4)
+    assert not t.start(4), "it is done"
+    assert t.start(5)
+    assert t.committable() == 5
+
+
+def test_the_end_of_the_partition_lies_behind_what_is_no_record() -> None:
+    t = tracker()
+    t.reached(7)
+    assert t.committable() == 7, "a partition without a record for us"
+    t.committed(7)
+    t.start(8)
+    t.reached(11)
+    assert t.committable() == 8, "not past a record that runs"
+    t.finish(8)
+    assert t.committable() == 11
+    t.start(11)
+    t.drop(11)
+    t.reached(15)
+    assert t.committable() == 11, "not past a record that was dropped"
+
+
+def test_another_record_at_a_known_offset_is_taken() -> None:
+    """The topic was made anew: its first records have the offsets of old ones, which may still run."""
+    t = tracker()
+    for offset in (0, 1, 2):
+        t.start(offset, "old")
+    t.finish(0)
+    t.finish(2)
+    t.committed(1)
+    assert [t.start(offset, "new") for offset in (0, 1)] == [True, True]
+    assert not t.start(1, "new")
+    assert t.committable() == 0
+    t.finish(0)
+    t.finish(1)
+    assert t.committable() == 1, "one of the two records at 1 still runs"
+    t.finish(1)
+    assert t.committable() == 2
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    t = tracker()
+    for offset in range(REMEMBERED + 2):
+        assert t.start(offset, offset)
+        t.finish(offset)
+    assert not t.start(REMEMBERED + 1, REMEMBERED + 1)
+    assert t.start(0, 0), "too old to be known: worked on again"
+    assert t.committable() == 0
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_any_sequence_of_deliveries_commits_no_unfinished_record(seed: int, steps: int) -> None:
+    """Against a model that knows for each offset whether it is a record, and whether it was worked on to its end."""
+    draw = random.Random(seed)
+    log = [draw.random() < 0.7 for _ in range(draw.randrange(1, 25))]  # False: a marker, or aborted
+    t, done, running, dropped, position, before = tracker(), set[int](), set[int](), set[int](), 0, -1
+
+    def check() -> None:
+        nonlocal before
+        upto = t.committable()
+        if upto is None:
+            return
+        assert upto > before
+        assert all(offset in done for offset in range(upto) if log[offset]), "an unfinished record is before the commit"
+        if draw.random() < 0.5:
+            t.committed(upto)
+            before = upto
+
+    def deliver(offset: int) -> None:
+        taken = t.start(offset)
+        assert taken == (offset not in running | done)
+        if taken:
+            running.add(offset)
+            dropped.discard(offset)
+
+    for _ in range(steps):
+        match draw.randrange(6):
+            case 0 | 1 if position < len(log):
+                if log[position]:
+                    deliver(position)
+                position += 1
+            case 2 if running:
+                offset = draw.choice(sorted(running))
+                t.finish(offset)
+                running.remove(offset)
+                done.add(offset)
+            case 3 if running:
+                offset = draw.choice(sorted(running))
+                t.drop(offset)
+                running.remove(offset)
+                dropped.add(offset)
+            case 4 if running | done | dropped:
+                deliver(draw.choice(sorted(running | done | dropped)))
+            case 5 if position == len(log):
+                t.reached(position)
+        check()
+    for offset in range(len(log)):
+        if log[offset] and offset not in running | done:
+            deliver(offset)
+    for offset in running:
+        t.finish(offset)
+        done.add(offset)
+    t.reached(len(log))
+    upto = t.committable()
+    assert (before if upto is None else upto) == len(log), "all is finished, all is committed"

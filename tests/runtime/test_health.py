@@ -1,0 +1,72 @@
+"""The health port answers whatever is asked, and whatever fails behind it."""
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from shared.runtime.health import HealthServer
+
+
+@dataclass
+class Served:
+    server: HealthServer
+    probe: list[Exception | str | None]
+    failures: list[str]
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}{path}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    probe: list[Exception | str | None] = [None]
+    failures: list[str] = []
+
+    def look() -> str | None:
+        if isinstance(probe[0], Exception):
+            raise probe[0]
+        return probe[0]
+
+    server = HealthServer("127.0.0.1", 0, look, look, lambda _: (b"m", "text/plain"), failures.append)
+    server.start()
+    yield Served(server, probe, failures)
+    server.close()
+    assert failures == [], "closing is no failure"
+
+
+def test_a_probe_that_raises_is_a_500_and_the_next_one_is_answered(served: Served) -> None:
+    served.probe[0] = RecursionError()
+    assert served.get("/livez") == (500, "RecursionError")
+    served.probe[0] = "why not"
+    code, body = served.get("/livez")
+    assert (code, "why not" in body) == (503, True)
+    served.probe[0] = None
+    assert served.get("/livez")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x00\xff\r\n\r\n", b"GET /livez\xff HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 500, b""]
+)
+def test_what_is_no_request_harms_nothing(served: Served, said: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as caller:
+        caller.sendall(said)
+    assert served.get("/livez")[0] == 200
+
+
+def test_a_dead_server_thread_is_seen(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no descriptors")
+
+    monkeypatch.setattr(served.server._server, "service_actions", broken)
+    served.server._thread.join(30)
+    assert served.failures == ["the thread health failed: OSError: no descriptors"]
+    served.failures.clear()

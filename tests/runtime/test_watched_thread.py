@@ -1,0 +1,76 @@
+"""The death of a background thread is seen, whatever it died of."""
+
+import threading
+from queue import Queue
+from typing import NoReturn
+
+import pytest
+
+from shared.runtime.outbox import DeliveryFailed, Outbox
+from shared.runtime.watched_thread import EndsService, WatchedThread
+
+
+def reason_of(target: object, stopped: bool = False) -> str | None:
+    stop, reasons = threading.Event(), list[str]()
+    if stopped:
+        stop.set()
+    thread = WatchedThread("worker", target, reasons.append, stop)  # type: ignore[arg-type]
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(reasons) < 2
+    return reasons[0] if reasons else None
+
+
+def raising(error: BaseException) -> object:
+    def work() -> NoReturn:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), RecursionError("bad"), SystemError("bad"), SystemExit("bad")])
+def test_an_exception_is_told_with_the_threads_name(error: BaseException) -> None:
+    assert reason_of(raising(error)) == f"the thread worker failed: {type(error).__name__}: bad"
+
+
+def test_a_return_before_the_stop_is_a_death(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reason_of(lambda: None) == "the thread worker ended before its time"
+
+
+def test_a_reason_of_its_own_is_told_as_it_is() -> None:
+    assert reason_of(raising(EndsService("there are no weights"))) == "there are no weights"
+
+
+def test_what_happens_after_the_stop_is_no_failure() -> None:
+    assert reason_of(raising(ValueError()), stopped=True) is None
+    assert reason_of(lambda: None, stopped=True) is None
+
+
+class Producer:
+    """Takes what it is given and can't serve its reports."""
+
+    def __init__(self) -> None:
+        self.given = threading.Event()
+
+    def produce(self, **_: object) -> None:
+        self.given.set()
+
+    def poll(self, _timeout: float) -> int:
+        assert self.given.wait(30)
+        raise SystemError("a callback failed")
+
+    def flush(self, _timeout: float) -> int:
+        return 0
+
+
+def test_a_wait_for_a_report_ends_with_the_thread_that_serves_it() -> None:
+    reasons: Queue[str] = Queue()
+    traced, raw = Producer(), Producer()
+    outbox = Outbox(traced, raw, reasons.put)
+    delivery = outbox.send("topic", b"key", b"value", [])
+    with pytest.raises(DeliveryFailed, match="not served"):
+        delivery.wait()
+    assert reasons.get(timeout=30) == "the thread reports-raw failed: SystemError: a callback failed"
+    traced.given.set()
+    outbox.close()

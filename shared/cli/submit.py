@@ -79,7 +79,7 @@ def submit(connection: Connection, order: Order) -> Submitted:
         value = request.model_dump_json(exclude_none=True, exclude_defaults=True).encode()
         partition, offset = send(connection, topic, order.job_id, value)
         trace = format(span.get_span_context().trace_id, "032x")
-    return Submitted(order.job_id, request_id(topic, partition, offset), trace)
+    return Submitted(order.job_id, request_id(topic, partition, offset, value), trace)
 
 
 def cancel(connection: Connection, job_id: str, tenant: str) -> None:

@@ -1,5 +1,6 @@
 """Which job a record on ``render.requests`` is, so that a redelivery is the same job."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -23,21 +24,27 @@ class JobIdentity:
 
     job_id: str
     request_id: str
-    """UUIDv5 of topic, partition and offset: two records under one job id differ in it."""
+    """Of the record, see ``request_id``: two records under one job id differ in it."""
 
 
-def request_id(topic: str, partition: int, offset: int) -> str:
-    """The id of a record by its coordinates; the same on every redelivery."""
-    return str(uuid5(NAMESPACE, f"{topic}:{partition}:{offset}"))
+def request_id(topic: str, partition: int, offset: int, value: bytes | None) -> str:
+    """The id of a record: UUIDv5 of its coordinates and its value's SHA-256, the same on every redelivery.
+
+    Coordinates alone come again when a topic is made anew or a new broker meets an old bucket.
+    """
+    digest = hashlib.sha256(value or b"").hexdigest()
+    return str(uuid5(NAMESPACE, f"{topic}:{partition}:{offset}:{digest}"))
 
 
-def identify(request: RenderRequest, key: bytes | None, topic: str, partition: int, offset: int) -> JobIdentity:
-    """Job id: the body's ``job_id``, else the record's key, else the record's coordinates.
+def identify(
+    request: RenderRequest, key: bytes | None, topic: str, partition: int, offset: int, value: bytes | None
+) -> JobIdentity:
+    """Job id: the body's ``job_id``, else the record's key, else the record's own id.
 
-    An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and body both name a job and differ,
+    ``value`` is what ``request`` was read from. An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and body both name a job and differ,
     INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
     """
-    record = request_id(topic, partition, offset)
+    record = request_id(topic, partition, offset, value)
     named = key.decode(errors="replace") if key else None
     if request.job_id is not None:
         if named is not None and named != request.job_id:
@@ -73,10 +80,10 @@ class Salvage:
 def salvage(value: bytes | None, key: bytes | None, topic: str, partition: int, offset: int) -> Salvage:
     """Identity and echoed fields of a record that was rejected; never raises.
 
-    The job id is the one the sender will look for, when body and key leave no doubt of it; else the record's
-    coordinates, so that a refused record can't end another job by a key that differs from its body.
+    The job id is the one the sender will look for, when body and key leave no doubt of it; else the record's own id,
+    so that a refused record can't end another job by a key that differs from its body.
     """
-    record = request_id(topic, partition, offset)
+    record = request_id(topic, partition, offset, value)
     body = _object(value)
     named = key.decode(errors="replace") if key else None
     stated = body.get("job_id")

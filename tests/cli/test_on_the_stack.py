@@ -182,7 +182,7 @@ def test_our_conflict_ends_the_command_and_anothers_does_not(
 ) -> None:
     def answer(services: Services, message: Any) -> None:
         services.event("conflict", _job(message), request_id="somebody-else", message="theirs")
-        ours = request_id(message.topic(), message.partition(), message.offset())
+        ours = request_id(message.topic(), message.partition(), message.offset(), message.value())
         services.event("conflict", _job(message), request_id=ours, message="taken")
 
     with answering(deployment, answer):

@@ -88,15 +88,26 @@ def test_any_json_is_a_request_or_a_rejection(value: object) -> None:
 def test_identity_is_body_then_key_then_coordinates() -> None:
     plain = parse_request(json.dumps(GOOD).encode())
     named = parse_request(json.dumps({**GOOD, "job_id": "mine"}).encode())
-    assert identify(named, None, *WHERE).job_id == "mine"
-    assert identify(named, b"mine", *WHERE).job_id == "mine"
-    assert identify(plain, b"key", *WHERE).job_id == "key"
-    first = identify(plain, None, *WHERE)
-    assert first == identify(plain, None, *WHERE), "a redelivery is the same job"
-    assert first.job_id != identify(plain, None, "render.requests", 3, 8).job_id
+    assert identify(named, None, *WHERE, b"1").job_id == "mine"
+    assert identify(named, b"mine", *WHERE, b"1").job_id == "mine"
+    assert identify(plain, b"key", *WHERE, b"1").job_id == "key"
+    first = identify(plain, None, *WHERE, b"1")
+    assert first == identify(plain, None, *WHERE, b"1"), "a redelivery is the same job"
+    assert first.job_id != identify(plain, None, "render.requests", 3, 8, b"1").job_id
     with pytest.raises(Rejected) as error:
-        identify(named, b"other", *WHERE)
+        identify(named, b"other", *WHERE, b"1")
     assert error.value.code == Code.KEY_MISMATCH
+
+
+def test_another_record_at_the_same_coordinates_is_another_job() -> None:
+    """A topic made anew, or a new broker beside an old bucket, gives the coordinates of last year once more."""
+    plain = parse_request(json.dumps(GOOD).encode())
+    then, now = (identify(plain, None, *WHERE, value) for value in (b"last year", b"now"))
+    assert then.job_id != now.job_id
+    assert then.request_id != now.request_id
+    broken = [salvage(value, None, *WHERE).identity for value in (b"{", b"}", b"\xff", None)]
+    assert len({one.job_id for one in broken}) == 4, "nor do unreadable ones meet"
+    assert salvage(None, None, *WHERE) == salvage(b"", None, *WHERE), "no value and an empty one say the same: nothing"
 
 
 def test_a_refused_record_can_not_name_a_job_its_key_denies() -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from shared.messages.codes import Code, Rejected
 from shared.messages.request import JOB_ID, NAME, Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
+from shared.messages.text import hidden
 from shared.messages.wording import PATTERNS
 
 NAMESPACE = UUID("6f7e2c1a-5d0b-5c57-9a3e-2b8f4d1c7e90")
@@ -95,7 +96,7 @@ def salvage(value: bytes | None, key: bytes | None, topic: str, partition: int, 
         JobIdentity(job_id, record),
         _valid(_TENANT, body.get("tenant")) or "default",
         _valid(_BATCH, body.get("batch")),
-        _valid(_LABELS, body.get("labels")) or {},
+        _labels(body.get("labels")),
     )
 
 
@@ -110,6 +111,12 @@ def _valid(adapter: TypeAdapter[T], value: object) -> T | None:
         return adapter.validate_python(value, strict=True, extra="ignore")
     except ValidationError:
         return None
+
+
+def _labels(value: object) -> dict[str, str]:
+    """Labels that may be repeated to whoever reads events."""
+    labels = _valid(_LABELS, value) or {}
+    return {} if any(hidden(text) for pair in labels.items() for text in pair) else labels
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

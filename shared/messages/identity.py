@@ -42,8 +42,8 @@ def identify(
 ) -> JobIdentity:
     """Job id: the body's ``job_id``, else the record's key, else the record's own id.
 
-    ``value`` is what ``request`` was read from. An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and body both name a job and differ,
-    INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
+    ``value`` is what ``request`` was read from. An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and
+    body both name a job and differ, INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
     """
     record = request_id(topic, partition, offset, value)
     named = key.decode(errors="replace") if key else None

@@ -71,9 +71,7 @@ class Params(_Edge):
 class RenderRequest(_Edge):
     """One portrait and one speech recording to become a talking-head mp4."""
 
-    job_id: str | None = Field(
-        None, pattern=JOB_ID, description="Else the record's key, else derived from place and SHA-256."
-    )
+    job_id: str | None = Field(None, pattern=JOB_ID, description="Else the record's key, else from place and SHA-256.")
     tenant: str = Field("default", pattern=NAME)
     department: str | None = Field(None, pattern=NAME)
     owner: str | None = Field(None, pattern=OWNER, description="Never leaves the request in clear in telemetry.")

@@ -20,8 +20,8 @@ from shared.messages.task import RenderTask
 from shared.messages.text import ALLOWED, PATTERN, hidden
 
 GOOD: dict[str, Any] = {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}}
-STEERING = ["\x1b", "\x07", "\r", "\n", "\x00", "\x7f", "\x85", "\x9b", "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff",
-            "\u2028", "\u2029", "\u061c", "\U000e0041", "\U0001d173"]  # fmt: skip
+STEERING = ["\x1b", "\x07", "\r", "\n", "\x00", "\x7f", "\x85", "\x9b", "\u202e", "\u2066", "\u200b", "\u200d",
+            "\ufeff", "\u2028", "\u2029", "\u061c", "\U000e0041", "\U0001d173"]  # fmt: skip
 PLACES = {
     "labels.a": lambda c: {"labels": {"a": f"x{c}y"}},
     "labels.a?": lambda c: {"labels": {f"a{c}": "x"}},

@@ -106,4 +106,4 @@ def print_trace(job_id: str) -> None:
     for trace_id, spans in found.items():
         console.say(f"trace {trace_id}, {len(spans)} spans")
         for line in tree.lines(spans):
-            console.say(line)
+            console.say(*line)

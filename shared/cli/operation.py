@@ -140,4 +140,4 @@ def trace(job_id: str, as_json: bool) -> None:
     for trace_id, spans in found.items():
         console.say(f"trace {trace_id}, {len(spans)} spans")
         for line in tree.lines(spans):
-            console.say(line)
+            console.say(*line)

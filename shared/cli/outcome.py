@@ -84,9 +84,7 @@ def report(event: Done | RejectedEvent | Failed, target: Path | None = None) -> 
         helps.append(f"`lipstage trace {event.job_id}` shows where it happened.")
     elif told := advice(event.code):
         helps.append(told)
-    console.error(
-        "\n".join([f"{event.type} in {event.stage}, {event.code}: {event.message}", *helps]), f"job {event.job_id}"
-    )
+    console.error(f"{event.type} in {event.stage}, {event.code}: {event.message}", f"job {event.job_id}", helps)
 
 
 def summary(event: Done, target: Path | None) -> list[str]:

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shared.cli.console import seconds, styled
+from shared.cli.console import Part, seconds, styled
 from shared.cli.errors import CliError
 from shared.local.trace_store import StoredSpan
 from shared.local.trace_tree import Node, tree
@@ -69,21 +69,24 @@ def whole(spans: Sequence[StoredSpan]) -> bool:
     return parents and any(span.name == "render" for span in spans)
 
 
-def lines(spans: Sequence[StoredSpan]) -> Iterator[str]:
-    """The tree: seconds from the trace's start, length, branch and name, service, what is worth knowing."""
+def lines(spans: Sequence[StoredSpan]) -> Iterator[Sequence[Part]]:
+    """The tree: seconds from the trace's start, length, branch and name, service, what is worth knowing.
+
+    A line's pieces at a time, for ``console.say``.
+    """
     for root in tree(spans):
         yield from _branch(root, "", "")
 
 
-def _branch(node: Node, branch: str, below: str) -> Iterator[str]:
+def _branch(node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
     span = node.span
     label = (branch + span.name).ljust(NAME_WIDTH)
     text = f"{node.offset_ms / 1000:8.3f}  {_length(node.duration_ms):>10}  {label}"
     rest = f" {span.service:<7}" + "".join(f" {note}" for note in _notes(span))
     if node.failed:
-        yield styled(f"{text}{rest.rstrip()}  ERROR {span.error}".rstrip(), red=True)
+        yield (styled(f"{text}{rest.rstrip()}  ERROR {span.error}".rstrip(), red=True),)
     else:
-        yield text + styled(rest.rstrip(), dim=True)
+        yield text, styled(rest.rstrip(), dim=True)
     for number, child in enumerate(node.children, 1):
         last = number == len(node.children)
         yield from _branch(child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))

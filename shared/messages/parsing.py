@@ -19,8 +19,9 @@ def parse_request(value: bytes | None) -> RenderRequest:
     """Read the value of a record on ``render.requests``.
 
     Strict: UTF-8 JSON (RFC 8259), no unknown field at any depth, no number that JSON can't hold, no name twice in one
-    object (readers disagree on which one counts), and no text that would steer the terminal it is shown on.
-    Raises Rejected with MESSAGE_TOO_LARGE or INVALID_REQUEST, and ENGINE_UNAVAILABLE where such a number stands among parameters of an engine that this build lacks; nothing else.
+    object (readers disagree on which one counts), and no text that would steer the terminal it is shown on. Raises
+    Rejected with MESSAGE_TOO_LARGE or INVALID_REQUEST, and ENGINE_UNAVAILABLE where one of the last stands among the
+    parameters of an engine that this build lacks; nothing else.
     """
     if not value:
         raise Rejected(Code.INVALID_REQUEST, "The record has no value.", field=BODY, allowed="a JSON object")

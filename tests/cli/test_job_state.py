@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.cli import tree
+from shared.cli import console, tree
 from shared.cli.errors import ADVICE, advice
 from shared.cli.history import gather
 from shared.cli.job_state import JobState
@@ -120,7 +120,7 @@ def test_tree_of_a_trace() -> None:
         span("load_audio", "c", "b", 1.3, 1.31, error="no samples"),
         span("send render.face", "d", "b", 1.8, 1.9),
     ]
-    shown = list(tree.lines(spans))
+    shown = [console.line(parts) for parts in tree.lines(spans)]
     assert [line.split()[0] for line in shown[:2]] == ["0.000", "0.200"]
     assert "  submit render.requests" in shown[0]
     assert "700 ms  └─ process render.requests" in shown[1]

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaException, TopicPartition
 
-from shared.messages.topics import WORK_DAYS
+from shared.messages.topics import CANCEL_SEPARATOR, WORK_DAYS
 from shared.runtime.kafka_config import METADATA_TIMEOUT_S
 
 HORIZON_S = 2 * WORK_DAYS * 24 * 3600
@@ -73,14 +73,18 @@ class Cancellations:
         return int(self._consumer.get_watermark_offsets(partition, timeout=METADATA_TIMEOUT_S)[1])
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
-        """One record: key = job id, value = an object that may name the tenant; a tombstone takes cancels of that id
-        back. What can't be read concerns nobody."""
+        """One record: key = tenant and job id, or the job id alone; the value is an object, which names the tenant
+        where the key does not. A tombstone takes back what its key names: one job's cancel, or those of every tenant's
+        job of that id. What can't be read, or names two tenants, concerns nobody."""
         try:
-            job = (key or b"").decode()
+            tenant, separator, job = (key or b"").decode().rpartition(CANCEL_SEPARATOR)
             if value is None:
-                self._jobs = {of: at for of, at in self._jobs.items() if of[1] != job}
+                named = {tenant} if separator else {of for of, _ in self._jobs}
+                self._jobs = {of: at for of, at in self._jobs.items() if of[1] != job or of[0] not in named}
             elif isinstance(body := json.loads(value), dict) and job:
-                self._jobs[str(body.get("tenant", DEFAULT_TENANT)), job] = time.time()
+                told = str(body.get("tenant", tenant if separator else DEFAULT_TENANT))
+                if told == tenant or not separator:
+                    self._jobs[told, job] = time.time()
         except ValueError:
             log.warning("cancel_unreadable")
         oldest = time.time() - HORIZON_S

@@ -29,30 +29,47 @@ VIDEO = b"an mp4, for all that this side knows"
 
 
 class Services:
-    """Says what services would say."""
+    """Says what services would say; of the request in ``message``, where there is one."""
 
-    def __init__(self, to: Connection) -> None:
+    def __init__(self, to: Connection, message: Any = None) -> None:
         self.to = to
+        self.request_id = "r" if message is None else own_id(message)
         self.producer = cimpl.Producer(
             {"bootstrap.servers": to.settings.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 0}
         )
 
     def event(self, kind: str, job: str, **fields: Any) -> dict[str, Any]:
-        body = {"type": kind, "job_id": job, "tenant": "default", "request_id": "r", "time_ms": _now(), **fields}
-        self.producer.produce(self.to.settings.topic("render.events"), key=job.encode(), value=json.dumps(body))
+        partition = fields.pop("partition", -1)
+        base = {"type": kind, "job_id": job, "tenant": "default", "request_id": self.request_id, "time_ms": _now()}
+        body = base | fields
+        value = json.dumps(body)
+        self.producer.produce(self.to.settings.topic("render.events"), value, job.encode(), partition)
         assert self.producer.flush(10) == 0
         return body
 
-    def done(self, job: str) -> dict[str, Any]:
+    def done(self, job: str, **fields: Any) -> dict[str, Any]:
         """The end of a job whose artifacts are really there."""
-        prefix = keys.attempt_prefix("default", job, "encode", "a1")
+        tenant = fields.get("tenant", "default")
+        prefix = keys.attempt_prefix(tenant, job, "encode", "a1")
         video = self.to.artifacts.put_bytes(VIDEO, prefix + "video.mp4").model_dump()
         poster = self.to.artifacts.put_bytes(b"jpg", prefix + "poster.jpg").model_dump()
         figures = {"duration_s": 10.0, "width": 512, "height": 512, "fps": 25, "engine": "puppet", "total_s": 5.0}
         drifts = {"container_drift_ms": 10.0, "audio_drift_ms": 10}
-        body = self.event("done", job, video=video, poster=poster, seconds={"infer": 4.0}, **figures, **drifts)
-        markers.claim_end(self.to.documents, "default", job, Done.model_validate(body))
+        made = {"video": video, "poster": poster, "seconds": {"infer": 4.0}}
+        body = self.event("done", job, **made, **figures, **drifts, **fields)
+        markers.claim_end(self.to.documents, tenant, job, Done.model_validate(body))
         return body
+
+    def claim(self, job: str, message: Any, request: str, value: bytes | None = None) -> None:
+        """The job id is that request's."""
+        body = message.value() if value is None else value
+        record = RequestRecord(request_id=request, body_sha256=hashlib.sha256(body).hexdigest())
+        markers.claim_request(self.to.documents, "default", job, record)
+
+
+def own_id(message: Any) -> str:
+    """The request id of a record."""
+    return request_id(message.topic(), message.partition(), message.offset(), message.value())
 
 
 def _now() -> int:
@@ -80,7 +97,8 @@ def answering(to: Connection, answer: Callable[[Services, Any], None]) -> Iterat
     """A service that answers the next request."""
 
     def serve() -> None:
-        answer(Services(to), next(records(to, "render.requests")))
+        message = next(records(to, "render.requests"))
+        answer(Services(to, message), message)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -182,8 +200,7 @@ def test_our_conflict_ends_the_command_and_anothers_does_not(
 ) -> None:
     def answer(services: Services, message: Any) -> None:
         services.event("conflict", _job(message), request_id="somebody-else", message="theirs")
-        ours = request_id(message.topic(), message.partition(), message.offset(), message.value())
-        services.event("conflict", _job(message), request_id=ours, message="taken")
+        services.event("conflict", _job(message), message="taken")
 
     with answering(deployment, answer):
         ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--job-id", "twice")
@@ -221,7 +238,7 @@ def test_interrupt_cancels_the_job(deployment: Connection, portrait: Path, speec
         assert process.returncode == 130
     assert f"cancelling job {_job(message)}" in rest
     cancel = next(records(deployment, "render.cancel"))
-    assert cancel.key() == message.key()
+    assert cancel.key() == b"default/" + message.key()
     assert json.loads(cancel.value()).keys() == {"job_id", "tenant", "at_ms"}
 
 
@@ -232,7 +249,11 @@ def test_jobs_job_watch_and_fetch(deployment: Connection, lipstage: Lipstage, tm
     services.done(finished)
     services.event("started", running, stage="face", time_ms=_now() + 60_000)
     shown = lipstage("jobs")
-    assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [[running, "running"], [finished, "done"]]
+    assert [line.split()[:3] for line in shown.out.splitlines()[1:]] == [
+        [running, "running", "default"],
+        [finished, "done", "default"],
+    ]
+    assert lipstage("jobs", "--tenant", "acme").out == ""
     assert len(lipstage("jobs", "-n", "1").out.splitlines()) == 2
     assert lipstage("job", finished, "--json").json["trace_id"] == "ab" * 16
     assert "finished in 4.00 s" in lipstage("job", finished).out
@@ -261,7 +282,9 @@ def test_the_store_remembers_what_events_have_forgotten(deployment: Connection, 
 
 def test_cancel_and_topics(deployment: Connection, lipstage: Lipstage) -> None:
     assert lipstage("cancel", "job-1").code == 0
-    assert next(records(deployment, "render.cancel")).key() == b"job-1"
+    assert lipstage("cancel", "job-1", "--tenant", "acme").code == 0
+    found = records(deployment, "render.cancel")
+    assert {next(found).key(), next(found).key()} == {b"default/job-1", b"acme/job-1"}, "none replaces the other"
     assert lipstage("cancel", "no such id").code == 2
     assert lipstage("topics", "diff").code == 0
     assert lipstage("topics", "diff", "--json").json == []

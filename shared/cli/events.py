@@ -18,6 +18,8 @@ from shared.messages.topics import EVENTS
 
 ANSWER_S = 10.0
 POLL_S = 0.1
+LEADERLESS = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+"""What brokers answer for a moment when a topic was just made, or has grown, or a leader moves."""
 Offsets = dict[int, int]
 """The next offset to read by partition."""
 
@@ -53,12 +55,16 @@ def partitions_of(consumer: Any, topic: str) -> list[int]:
 
 
 def span_of(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-    """First and next offset of a partition. Raises Unreachable."""
-    try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
-    except KafkaException as e:
-        raise Unreachable(f"the broker does not answer: {e.args[0].str()}") from None
-    return low, high
+    """First and next offset of a partition. Raises Unreachable, also when it has no leader for ``ANSWER_S`` seconds."""
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
+            return low, high
+        except KafkaException as e:
+            if e.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+                raise Unreachable(f"the broker does not answer: {e.args[0].str()}") from None
+            time.sleep(POLL_S)
 
 
 def offsets(connection: Connection, back: int) -> Offsets:

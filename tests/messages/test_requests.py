@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.messages.admission import advice, check_request
 from shared.messages.codes import Code, Rejected
 from shared.messages.events import Done, Failed, Started
-from shared.messages.headers import event_headers, last
+from shared.messages.headers import event_headers, last, task_headers
 from shared.messages.identity import identify, salvage
 from shared.messages.parsing import parse_request
 from shared.messages.request import RenderRequest
@@ -134,6 +134,16 @@ def test_a_jobs_ends_share_one_id() -> None:
     assert len({last(event_headers(e), "ce_id") for e in started}) == 2
     assert not any(name == "traceparent" for name, _ in event_headers(failed))
     assert Done.model_fields["type"].default in ("done",)
+
+
+def test_ids_of_two_tenants_tasks_differ() -> None:
+    tasks = [
+        RenderTask(
+            job_id="j", request_id="r", submitted_ms=1, request=RenderRequest.model_validate({**GOOD, "tenant": t})
+        )
+        for t in ("a", "b")
+    ]
+    assert [last(task_headers(task, "face", 5), "ce_id") for task in tasks] == ["a/j:face", "b/j:face"]
 
 
 def test_few_steps_draw_advice() -> None:

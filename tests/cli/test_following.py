@@ -238,6 +238,7 @@ def test_the_example_takes_its_own_end_from_a_topic_that_grows(
         services.event("accepted", job_of(message), engine="puppet", partition=PARTITIONS + 1)
         services.done(job_of(message), partition=PARTITIONS + 3)
 
+    tail(deployment)  # Partitions that were made just now have leaders then.
     target = tmp_path / "out.mp4"
     command = [sys.executable, ROOT / "examples" / "produce_request.py", *files, target]
     ran: list[subprocess.CompletedProcess[str]] = []

@@ -13,6 +13,8 @@ from shared.runtime.kafka_config import METADATA_TIMEOUT_S
 
 HORIZON_S = 2 * WORK_DAYS * 24 * 3600
 """Whatever was cancelled before can't be delivered any more: a queue of renders of hours each may be days long."""
+LOOK_S = 5.0
+"""How often the size of the topic is asked for."""
 DEFAULT_TENANT = "default"
 Job = tuple[str, str]
 """Tenant and job id: two tenants may choose the same id."""
@@ -26,6 +28,8 @@ class Cancellations:
         self._consumer = consumer
         self._topic = topic
         self._jobs: dict[Job, float] = {}
+        self._followed: set[int] = set()
+        self._look = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cancellations", daemon=True)
 
@@ -49,6 +53,7 @@ class Cancellations:
                 message = self._consumer.poll(0.2)
                 if message is not None and message.error() is None:
                     self._take(message.key(), message.value())
+                self._follow_growth()
         finally:
             self._consumer.close()
 
@@ -64,10 +69,24 @@ class Cancellations:
                 for p in found:
                     p.offset = p.offset if p.offset >= 0 else ends[p.partition]
                 self._consumer.assign(found)
+                self._followed = {p.partition for p in found}
                 return
             except KafkaException as e:
                 log.warning("cancel_topic_unavailable", error=str(e.args[0]))
                 self._stop.wait(1.0)
+
+    def _follow_growth(self) -> None:
+        """Read partitions that the topic has grown by, from their beginning."""
+        if time.monotonic() < self._look:
+            return
+        self._look = time.monotonic() + LOOK_S
+        try:
+            known = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
+        except KafkaException:
+            return  # The broker is away: the topic does not grow, and the client finds it again.
+        if new := set(known.partitions) - self._followed:
+            self._consumer.incremental_assign([TopicPartition(self._topic, p, 0) for p in sorted(new)])
+            self._followed |= new
 
     def _end(self, partition: TopicPartition) -> int:
         return int(self._consumer.get_watermark_offsets(partition, timeout=METADATA_TIMEOUT_S)[1])

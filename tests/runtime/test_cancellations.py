@@ -1,15 +1,20 @@
 """For how long a service remembers that a job is to be cancelled."""
 
 import json
+import threading
 import time
+import uuid
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import TopicPartition, cimpl
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from shared.messages.topics import topics
 from shared.runtime.cancellations import Cancellations
+from tests.conftest import Infrastructure
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -31,6 +36,36 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def cancel(cancellations: Cancellations, job: str) -> None:
     cancellations._take(job.encode(), json.dumps({"tenant": "default"}).encode())
+
+
+def test_a_cancel_on_a_partition_that_came_later_is_heard(stack: Infrastructure) -> None:
+    topic, servers = f"cancel-{uuid.uuid4().hex}", {"bootstrap.servers": stack.bootstrap_servers}
+    admin, producer = AdminClient(servers), cimpl.Producer(servers)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    cancellations = Cancellations(cimpl.Consumer(servers | {"group.id": topic, "enable.auto.commit": False}), topic)
+    cancellations.start()
+    try:
+        said(producer, topic, b"acme/first", 0)
+        until(lambda: cancellations.has("acme", "first"))
+        admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
+        until(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 3)
+        said(cimpl.Producer(servers), topic, b"acme/second", 2)
+        said(producer, topic, b"acme/third", 0)
+        until(lambda: cancellations.has("acme", "second") and cancellations.has("acme", "third"))
+    finally:
+        cancellations.close()
+
+
+def said(producer: Any, topic: str, key: bytes, partition: int) -> None:
+    producer.produce(topic, b"{}", key, partition)
+    assert producer.flush(20) == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import Any
 from bench import echo
 from bench.record import emit
 from shared.cli import connection
-from shared.cli.events import tail
+from shared.cli.events import Job, tail
 from shared.cli.follow import follow
 from shared.cli.submit import send
 from shared.local import ports, readiness, stack
@@ -64,10 +64,10 @@ def through_the_pipeline(to: connection.Connection, size: int, jobs: int) -> lis
     for n in range(jobs + 5):
         job = f"hop-{size}-{os.getpid()}-{n}"
         value = json.dumps({"portrait": PORTRAIT, "speech": {"key": f"default/bench-{size}"}}).encode()
-        position = tail(to, job)
+        start_at = tail(to)
         start = time.monotonic()
         send(to, to.settings.topic(REQUESTS), job, value)
-        *_, last = follow(to, job, position, 60.0)
+        *_, last = follow(to, Job("default", job), start_at, timeout_s=60.0)
         if not isinstance(last, Done):
             raise SystemExit(f"the job did not end done: {last}")
         took.append((time.monotonic() - start) * 1000)

@@ -62,10 +62,10 @@ def render(to: connection.Connection, resolution: int, seed: int, files: tuple[P
         max_portrait_mb=limits.max_portrait_mb,
         max_speech_mb=limits.max_speech_mb,
     )
-    start = tail(to, wanted.job_id)
+    start = tail(to)
     began = time.monotonic()
     submitted = submit(to, wanted)
-    end = wait(to, wanted.job_id, start, request_id=submitted.request_id, each=_quiet)
+    end = wait(to, submitted.job, start, own=submitted, each=_quiet)
     if not isinstance(end, Done):
         raise SystemExit(f"the job did not end done: {end}")
     return end, time.monotonic() - began

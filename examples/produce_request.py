@@ -13,7 +13,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 PREFIX = os.environ.get("LIPSTAGE_TOPIC_PREFIX", "")
@@ -21,6 +21,7 @@ BUCKETS = {
     "inputs": json.loads(os.environ.get("LIPSTAGE_INPUT_BUCKETS", "{}")).get("inputs", "lipstage-inputs"),
     "artifacts": os.environ.get("LIPSTAGE_BUCKET", "lipstage"),
 }
+TENANT = "default"
 PATIENCE_S = 300
 
 
@@ -31,22 +32,22 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
     job_id = uuid.uuid4().hex
 
     # 1. Both files go to the input bucket, under the tenant's prefix.
-    keys = {"portrait": f"default/{job_id}/portrait", "speech": f"default/{job_id}/speech"}
+    keys = {"portrait": f"{TENANT}/{job_id}/portrait", "speech": f"{TENANT}/{job_id}/speech"}
     s3.upload_file(str(portrait), BUCKETS["inputs"], keys["portrait"])
     s3.upload_file(str(speech), BUCKETS["inputs"], keys["speech"])
 
     # 2. Listen to the job's events from now on: every partition, no consumer group.
     consumer = Consumer(brokers | {"group.id": "produce-request-example", "enable.auto.commit": False})
     topic = PREFIX + "render.events"
-    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    ends = [TopicPartition(topic, p) for p in partitions]
-    for end in ends:
-        end.offset = consumer.get_watermark_offsets(end, timeout=10)[1]
-    consumer.assign(ends)
+    following = {}  # The next offset by partition.
+    for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+        following[p] = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
+    consumer.assign([TopicPartition(topic, p, offset) for p, offset in following.items()])
 
     # 3. One JSON record; its key is the job id.
     request = {
         "job_id": job_id,
+        "tenant": TENANT,
         "portrait": {"bucket": "inputs", "key": keys["portrait"]},
         "speech": {"bucket": "inputs", "key": keys["speech"]},
         "params": {"dynamic_scale": 1.1},
@@ -57,13 +58,27 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
         print("the broker did not take the request", file=sys.stderr)
         return 1
 
-    # 4. Exactly one of done, rejected, failed ends the job.
+    # 4. Exactly one of done, rejected, failed ends the job. It has two names: another tenant may use the same job id.
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         message = consumer.poll(1.0)
-        if message is None or message.error() or message.key() != job_id.encode():
+        if message is None:  # Has the topic grown? What is new is read from its beginning.
+            try:
+                known = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            except KafkaException:  # The broker is away; the client finds it again.
+                continue
+            if added := {p: 0 for p in known if p not in following}:
+                following |= added
+                consumer.assign([TopicPartition(topic, p, offset) for p, offset in following.items()])
+            continue
+        if message.error():
+            continue
+        following[message.partition()] = message.offset() + 1
+        if message.key() != job_id.encode():
             continue
         event = json.loads(message.value() or b"{}")
+        if (event["tenant"], event["job_id"]) != (TENANT, job_id):
+            continue
         print(event["type"], event.get("stage", ""), event.get("percent", ""))
         if event["type"] == "done":
             video = event["video"]

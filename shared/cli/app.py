@@ -1,6 +1,8 @@
 """The application that every command registers with: errors become one line and an exit code."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -8,6 +10,7 @@ from typer.core import TyperGroup
 
 from shared.cli import console, environment
 from shared.cli.errors import CliError, ExitCode
+from shared.cli.printable import clean
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -20,6 +23,19 @@ ORDER = (
 """Commands as the help lists them: what a newcomer wants comes first."""
 
 
+@contextmanager
+def _clean_usage_errors() -> Iterator[None]:
+    """Wrong options and arguments are repeated to the user by typer, past the console."""
+    try:
+        yield
+    except Exception as e:
+        # Whichever click typer brings along: its errors alone have both. One of them is the help, a text of ours.
+        message = getattr(e, "message", None)
+        if hasattr(e, "format_message") and isinstance(message, str) and type(e).__name__ != "NoArgsIsHelpError":
+            e.message = clean(message)  # type: ignore[attr-defined]
+        raise
+
+
 class Group(TyperGroup):
     """Turns a CliError from any command, and a variable that can't be read, into a message and an exit code."""
 
@@ -27,16 +43,21 @@ class Group(TyperGroup):
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _clean_usage_errors():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _clean_usage_errors():
+                return super().invoke(ctx)
         except CliError as e:
-            console.error(e.message, e.hint)
+            console.error(e.message, e.hint, e.details)
             raise typer.Exit(int(e.exit_code)) from None
         except ValueError as e:
             if not (lines := environment.faults(e)):
                 raise
-            console.error("\n".join(lines), environment.HINT)
+            console.error(lines[0], environment.HINT, lines[1:])
             raise typer.Exit(int(ExitCode.REJECTED)) from None
 
 

@@ -60,4 +60,13 @@ def print_exports() -> None:
         console.say(f"unset {name}")
     for name, value in sorted(os.environ.items()):
         if PASSED_ON.match(name):
-            console.say(f"export {name}={shlex.quote(value)}")
+            console.say(f"export {name}={_quoted(value)}")
+
+
+def _quoted(value: str) -> str:
+    r"""For a shell. What the console would not print as it is becomes ``"$(printf '\033')"``: but for line ends at the
+    very end of a value, every shell makes the same bytes of it."""
+    if value.isprintable():
+        return shlex.quote(value)
+    plain = set(range(0x20, 0x7F)) - set(b"'\\%")
+    return "\"$(printf '" + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in os.fsencode(value)) + "')\""

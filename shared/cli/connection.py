@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from shared.cli.errors import Unreachable
@@ -116,8 +117,8 @@ class Connection:
         config = quiet(producer_config(self.settings, "cli"))
         return traced_producer(self.tracing, config | {"delivery.timeout.ms": 30_000})
 
-    def consumer(self) -> Any:
-        """A new consumer for explicit assignment: no group is joined, nothing is committed."""
+    def consumer(self, more: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """A new consumer for explicit assignment: no group is joined, nothing is committed. ``more`` wins."""
         from shared.runtime.kafka_config import base
         from shared.telemetry.clients import raw_consumer
 
@@ -132,6 +133,7 @@ class Connection:
                 "allow.auto.create.topics": False,
             }
             | quiet(base(self.settings, "cli"))
+            | dict(more)
         )
 
 

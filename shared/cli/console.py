@@ -1,50 +1,78 @@
-"""Output: results on stdout, everything else on stderr; colour and bars only on a terminal."""
+"""Output: results on stdout, everything else on stderr; colour and bars only on a terminal.
 
-import json
+Nothing prints past it, for here every text is made printable. Marks of our own (colour) are put on afterwards, which is
+why a marked text is an object and not a string with escape sequences.
+"""
+
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import typer
 
+from shared.cli.printable import as_json, clean
 
-def say(text: str = "") -> None:
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A text to be marked where it is printed; ``typer.echo`` drops the marks off a terminal."""
+
+    text: str
+    red: bool = False
+    yellow: bool = False
+    dim: bool = False
+    bold: bool = False
+
+
+Part = str | Styled
+"""A piece of a line."""
+
+
+def say(*parts: Part) -> None:
     """One line of result."""
-    typer.echo(text)
+    typer.echo(line(parts))
 
 
-def note(text: str) -> None:
+def note(*parts: Part) -> None:
     """One line about how things go; never part of a result."""
-    typer.echo(text, err=True)
+    typer.echo(line(parts), err=True)
+
+
+def line(parts: Iterable[Part]) -> str:
+    """The pieces as one printable line, with our marks and no others."""
+    return "".join(_marked(part) if isinstance(part, Styled) else clean(part) for part in parts)
+
+
+def _marked(part: Styled) -> str:
+    colour = "red" if part.red else "yellow" if part.yellow else None
+    return typer.style(clean(part.text), fg=colour, dim=part.dim or None, bold=part.bold or None)
 
 
 def emit_json(value: Any) -> None:
     """One JSON document on one line of stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    typer.echo(as_json(value))
 
 
-def error(message: str, hint: str | None) -> None:
-    """Why a command ends, and what helps."""
-    first, *rest = message.splitlines() or ["failed"]
-    note(typer.style("error: ", fg="red", bold=True) + first)
-    for line in rest:
-        note(f"  {line}")
-    if hint:
-        note(f"  {hint}")
+def error(message: str, hint: str | None, details: Sequence[str] = ()) -> None:
+    """Why a command ends, more lines of it, and what helps."""
+    note(Styled("error: ", red=True, bold=True), message)
+    for text in (*details, *filter(None, [hint])):
+        note(f"  {text}")
 
 
-def styled(text: str, *, red: bool = False, dim: bool = False, bold: bool = False) -> str:
-    """Marked text; the marks are dropped wherever stdout is no terminal (typer.echo does that)."""
-    return typer.style(text, fg="red" if red else None, dim=dim or None, bold=bold or None)
+def styled(text: str, *, red: bool = False, dim: bool = False, bold: bool = False) -> Styled:
+    """A text to be marked."""
+    return Styled(text, red=red, dim=dim, bold=bold)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns under headers, two spaces apart; one line a row, so that it can be piped into other programs."""
-    cells = [[str(header) for header in headers], *([str(cell) for cell in row] for row in rows)]
+    cells = [[str(header) for header in headers], *([clean(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     for number, row in enumerate(cells):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        say(styled(line, bold=True) if number == 0 else line)
+        text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        say(styled(text, bold=True) if number == 0 else text)
 
 
 def on_terminal() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.cli import connection, console, order, outcome, tree
 from shared.cli.errors import CliError, ExitCode
-from shared.cli.events import tail
+from shared.cli.events import Job, tail
 from shared.cli.submit import submit
 from shared.cli.waiting import wait
 from shared.local.settings import CHECKOUT, LocalSettings
@@ -81,29 +81,29 @@ def run(target: Path) -> ExitCode:
         wanted = order.checked(
             portrait, speech, {}, max_portrait_mb=limits.max_portrait_mb, max_speech_mb=limits.max_speech_mb
         )
-        start = tail(to, wanted.job_id)
+        start = tail(to)
         submitted = submit(to, wanted)
         console.note(f"job {wanted.job_id} submitted: {portrait.name} + {speech.name}")
-        end = wait(to, wanted.job_id, start, request_id=submitted.request_id)
+        end = wait(to, submitted.job, start, own=submitted)
         if isinstance(end, Done):
             outcome.download(to, end.video, target)
             outcome.report(end, target)
         else:
             outcome.report(end)
         to.tracing.shutdown()
-        print_trace(wanted.job_id)
+        print_trace(submitted.job)
         return outcome.exit_code(end)
 
 
-def print_trace(job_id: str) -> None:
+def print_trace(job: Job) -> None:
     """The job's trace as a tree; the video is there, so a trace that can't be shown is only noted."""
     console.say()
     try:
-        found = tree.fetch_whole(job_id, TRACE_PATIENCE_S)
+        found = tree.fetch_whole(job, TRACE_PATIENCE_S)
     except CliError as e:
         console.note(f"no trace: {e.message}")
         return
     for trace_id, spans in found.items():
         console.say(f"trace {trace_id}, {len(spans)} spans")
         for line in tree.lines(spans):
-            console.say(line)
+            console.say(*line)

@@ -1,5 +1,6 @@
 """How a command ends when it can't do what was asked: exit codes, and what to say to the user for every public code."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from shared.messages.codes import Code
@@ -16,14 +17,15 @@ class ExitCode(IntEnum):
 
 
 class CliError(Exception):
-    """Ends a command: ``message`` says what is wrong, ``hint`` what to do about it."""
+    """Ends a command: ``message`` says what is wrong in one line, ``details`` in more, ``hint`` what to do about it."""
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, hint: str | None = None, details: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([message, *details]))
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
 
 
 class BadUse(CliError):

@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
-from confluent_kafka import TopicPartition
-
+from shared.cli import history
 from shared.cli.connection import Connection
-from shared.cli.errors import CliError
-from shared.cli.events import POLL_S, Position, parse
+from shared.cli.errors import CliError, Unreachable
+from shared.cli.event_reader import EventReader
+from shared.cli.events import POLL_S, Job, Offsets
+from shared.cli.own_request import OwnRequest
 from shared.messages.events import ENDS, AnyEvent
 
 SILENCE_S = 15.0
+ASK_S = 3.0
+"""When nothing was heard of the job for so long, and as often after that, the store is asked whether it has ended."""
 
 
 class StillRunning(CliError):
@@ -19,39 +23,52 @@ class StillRunning(CliError):
 
 def follow(
     connection: Connection,
-    job_id: str,
-    start: Position,
+    job: Job,
+    start: Offsets,
+    *,
+    own: OwnRequest | None = None,
     timeout_s: float | None = None,
     on_silence: Callable[[], None] | None = None,
 ) -> Iterator[AnyEvent]:
     """Yield the job's events from ``start`` on; the last is done, rejected or failed.
 
-    ``on_silence`` is called once when the first event takes longer than ``SILENCE_S``: perhaps no service runs. A
-    broker that goes away and comes back is waited for: librdkafka reconnects and reads on where it was. Raises
-    StillRunning after ``timeout_s`` seconds.
+    ``own`` leaves what concerns our own request. ``on_silence`` is called once when the first event takes longer than
+    ``SILENCE_S``: perhaps no service runs. A broker or a store that goes away and comes back is waited for. An end
+    whose event is not heard is the one that the store keeps. Raises StillRunning after ``timeout_s`` seconds, BadUse as
+    ``OwnRequest`` does, CliError for a stored end that can't be read.
     """
-    consumer = connection.consumer()
-    silent_from: float | None = time.monotonic()
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    reader = EventReader(connection, start)
+    begun = asked = time.monotonic()
+    silent = on_silence is not None
     try:
-        consumer.assign([TopicPartition(start.topic, start.partition, start.offset)])
         while True:
-            message = consumer.poll(POLL_S)
-            if message is not None and message.error() is None:
-                event = parse(message.value())
-                if event is not None and event.job_id == job_id:
-                    silent_from = None
-                    yield event
-                    if event.type in ENDS:
-                        return
-            if silent_from is not None and time.monotonic() - silent_from > SILENCE_S:
-                silent_from = None
-                if on_silence is not None:
-                    on_silence()
-            if deadline is not None and time.monotonic() > deadline:
+            message = reader.poll(POLL_S)
+            event = job.event(message.key(), message.value()) if message is not None else None
+            now = time.monotonic()
+            if event is None and now - asked > ASK_S:
+                event = _end(connection, job, own)
+                asked = time.monotonic()
+            if event is not None and (own is None or own.concerns(event)):
+                asked, silent = now, False
+                yield event
+                if event.type in ENDS:
+                    return
+            if silent and on_silence is not None and now - begun > SILENCE_S:
+                silent = False
+                on_silence()
+            if timeout_s is not None and now - begun > timeout_s:
                 raise StillRunning(
-                    f"job {job_id} is not finished after {timeout_s:g} s; it goes on",
-                    f"look again with `lipstage watch {job_id}`",
+                    f"job {job.job_id} is not finished after {timeout_s:g} s; it goes on",
+                    f"look again with `lipstage watch {job.arguments}`",
                 )
     finally:
-        consumer.close()
+        reader.close()
+
+
+def _end(connection: Connection, job: Job, own: OwnRequest | None) -> AnyEvent | None:
+    """The end that the store keeps. A claim by another request is found out here, too: its conflict may go unheard."""
+    if own is not None:
+        own.came_before()
+    with suppress(Unreachable):
+        return history.stored_end(connection, job)
+    return None

@@ -6,41 +6,40 @@ from pathlib import Path
 from shared.cli import console, history, outcome
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
-from shared.cli.events import positions
+from shared.cli.events import Job
 from shared.cli.job_state import JobState
 from shared.cli.local_files import writable_target
 from shared.cli.order import checked_job_id
 from shared.cli.waiting import wait
-from shared.messages.events import AnyEvent, Done
+from shared.messages.events import ENDS, AnyEvent, Done
 
 
 def watch(job_id: str, tenant: str, timeout_s: float | None, scan: int, as_json: bool) -> ExitCode:
     """Show a job's events, those of the past included, until it ends. Raises CliError."""
-    checked_job_id(job_id)
+    job = Job(tenant, checked_job_id(job_id))
     to = connect()
-    start = positions(to, scan, job_id)[0]
-    known = history.known(to, job_id, scan)
-    if known is None or known.end is None:
-        end = history.stored_end(to, tenant, job_id)
+    past, start = history.past(to, job, scan)
+    if not any(event.type in ENDS for event in past):
+        end = history.stored_end(to, job)
         if end is not None:
             # Its events have been deleted by now; the store still knows.
             console.emit_json(outcome.as_json(end)) if as_json else outcome.report(end)
             return outcome.exit_code(end)
-        if known is None:
+        if not past:
             console.note(f"nothing is known of {job_id} yet; waiting")
 
     def emit(event: AnyEvent) -> None:
         console.emit_json(event.model_dump(mode="json", exclude_none=True))
 
-    ended = wait(to, job_id, start, timeout_s=timeout_s, each=emit if as_json else None)
+    ended = wait(to, job, start, past=past, timeout_s=timeout_s, each=emit if as_json else None)
     if not as_json:
         outcome.report(ended)
     return outcome.exit_code(ended)
 
 
-def list_jobs(limit: int, scan: int, as_json: bool) -> None:
-    """Print the newest jobs. Raises CliError."""
-    found = history.recent(connect(), scan)[:limit]
+def list_jobs(limit: int, scan: int, as_json: bool, tenant: str | None = None) -> None:
+    """Print the newest jobs, of every tenant or of one. Raises CliError."""
+    found = history.recent(connect(), scan, tenant)[:limit]
     if as_json:
         for job in found:
             console.emit_json(job.as_json())
@@ -49,9 +48,18 @@ def list_jobs(limit: int, scan: int, as_json: bool) -> None:
         console.note("no jobs yet")
         return
     console.table(
-        ("JOB", "STATUS", "STAGE", "ENGINE", "VIDEO", "TIME", "STARTED"),
+        ("JOB", "STATUS", "TENANT", "STAGE", "ENGINE", "VIDEO", "TIME", "STARTED"),
         [
-            (j.job_id, _status(j), j.current or "-", j.engine or "-", _length(j), _spent(j), _when(j.first_ms))
+            (
+                j.job_id,
+                _status(j),
+                j.tenant,
+                j.current or "-",
+                j.engine or "-",
+                _length(j),
+                _spent(j),
+                _when(j.first_ms),
+            )
             for j in found
         ],
     )
@@ -59,7 +67,7 @@ def list_jobs(limit: int, scan: int, as_json: bool) -> None:
 
 def show(job_id: str, tenant: str, scan: int, as_json: bool) -> None:
     """Print one job. Raises CliError."""
-    job = history.looked_up(connect(), checked_job_id(job_id), tenant, scan)
+    job = history.looked_up(connect(), Job(tenant, checked_job_id(job_id)), scan)
     if as_json:
         console.emit_json(job.as_json())
         return
@@ -87,12 +95,12 @@ def show(job_id: str, tenant: str, scan: int, as_json: bool) -> None:
 
 def fetch(job_id: str, target: Path, poster: bool, tenant: str, scan: int) -> None:
     """Download what a finished job made. Raises CliError when it made nothing, or is not finished."""
-    checked_job_id(job_id)
+    job = Job(tenant, checked_job_id(job_id))
     writable_target(target)
     to = connect()
-    end = history.stored_end(to, tenant, job_id) or history.looked_up(to, job_id, tenant, scan).end
+    end = history.stored_end(to, job) or history.looked_up(to, job, scan).end
     if end is None:
-        raise CliError(f"job {job_id} is not finished", f"wait for it with `lipstage watch {job_id}`")
+        raise CliError(f"job {job_id} is not finished", f"wait for it with `lipstage watch {job.arguments}`")
     if not isinstance(end, Done):
         raise CliError(f"job {job_id} has no video: {end.type}, {end.code}: {end.message}")
     outcome.download(to, end.poster if poster else end.video, target)

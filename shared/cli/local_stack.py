@@ -93,14 +93,19 @@ def logs(name: str | None, lines: int, follow: bool) -> None:
 
 
 def _print_log(path: Path, lines: int, follow: bool) -> None:
-    with path.open(encoding="utf-8", errors="replace") as file:
+    # Lines end where the program ended them: a lone carriage return inside of one must not make two.
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for line in file.readlines()[-lines:]:
-            console.say(line.rstrip("\n"))
+            _print_line(line)
         while follow:
             if line := file.readline():
-                console.say(line.rstrip("\n"))
+                _print_line(line)
             else:
                 time.sleep(POLL_S)
+
+
+def _print_line(line: str) -> None:
+    console.say(line.rstrip("\r\n").expandtabs())
 
 
 def status(as_json: bool) -> ExitCode:

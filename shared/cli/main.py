@@ -3,6 +3,7 @@
 import typer
 
 from shared import __version__
+from shared.cli import console, strays
 from shared.cli.app import app
 from shared.cli.commands import evaluate, jobs, operate, render, stack, weights
 
@@ -12,7 +13,7 @@ COMMANDS = (render, stack, jobs, operate, evaluate, weights)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"lipstage {__version__}")
+        console.say(f"lipstage {__version__}")
         raise typer.Exit
 
 
@@ -25,7 +26,11 @@ def options(
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 1 failed, 2 rejected or bad use, 3 not reachable, 130 interrupted."""
-    app(prog_name="lipstage")
+    strays.gather()
+    try:
+        app(prog_name="lipstage")
+    finally:
+        strays.gather()  # Of what escapes typer tells by a hook of its own.
 
 
 if __name__ == "__main__":

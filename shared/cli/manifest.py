@@ -38,12 +38,12 @@ def read(path: Path, defaults: assignments.Fields, check: Check) -> list[Order]:
                 seen[order.job_id] = number
                 orders.append(order)
             except BadUse as e:
-                faults.append(f"line {number}: {'; '.join(e.message.splitlines())}")
+                faults.append(f"line {number}: {'; '.join([e.message, *e.details])}")
     except UnicodeDecodeError as e:
         raise BadUse(f"{path} is not UTF-8 text") from e
     if faults:
         more = [f"... and {len(faults) - MAX_SHOWN} more lines"] if len(faults) > MAX_SHOWN else []
-        raise BadUse("\n".join([f"{path} is faulty:", *faults[:MAX_SHOWN], *more]), "nothing was sent")
+        raise BadUse(f"{path} is faulty:", "nothing was sent", [*faults[:MAX_SHOWN], *more])
     if not orders:
         raise BadUse(f"{path} names no job")
     return [_numbered(order, batch, index, len(orders)) for index, order in enumerate(orders)]

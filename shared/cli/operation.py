@@ -123,20 +123,24 @@ def _print_changes(changes: list[dict[str, str]], as_json: bool, none: str) -> N
         console.table(("TOPIC", "CHANGE", "WANTED", "FOUND"), [tuple(c.values()) for c in changes])
 
 
-def trace(job_id: str, as_json: bool) -> None:
+def trace(job_id: str, tenant: str, as_json: bool) -> None:
     """Print the traces of a job. Raises CliError when none is known."""
     from shared.cli import tree
+    from shared.cli.events import Job
     from shared.cli.order import checked_job_id
 
-    checked_job_id(job_id)
+    job = Job(tenant, checked_job_id(job_id))
     locate()
-    found = tree.fetch(job_id)
+    found = tree.fetch(job)
     if not found:
-        raise CliError(f"no trace of the job {job_id} is known", "spans arrive up to a second after the work")
+        raise CliError(
+            f"no trace of the job {job_id} of the tenant {tenant} is known",
+            "spans arrive up to a second after the work",
+        )
     if as_json:
         console.emit_json({trace: [dataclasses.asdict(s) for s in spans] for trace, spans in found.items()})
         return
     for trace_id, spans in found.items():
         console.say(f"trace {trace_id}, {len(spans)} spans")
         for line in tree.lines(spans):
-            console.say(line)
+            console.say(*line)

@@ -8,6 +8,7 @@ from typing import Any
 from shared.cli import console
 from shared.cli.connection import Connection
 from shared.cli.errors import CliError, ExitCode, Unreachable, advice
+from shared.cli.events import Job
 from shared.messages.codes import Code
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.refs import ArtifactRef
@@ -81,12 +82,10 @@ def report(event: Done | RejectedEvent | Failed, target: Path | None = None) -> 
     if isinstance(event, RejectedEvent) and event.allowed:
         helps.append(f"allowed: {event.allowed}")
     if event.code == Code.INTERNAL:
-        helps.append(f"`lipstage trace {event.job_id}` shows where it happened.")
+        helps.append(f"`lipstage trace {Job(event.tenant, event.job_id).arguments}` shows where it happened.")
     elif told := advice(event.code):
         helps.append(told)
-    console.error(
-        "\n".join([f"{event.type} in {event.stage}, {event.code}: {event.message}", *helps]), f"job {event.job_id}"
-    )
+    console.error(f"{event.type} in {event.stage}, {event.code}: {event.message}", f"job {event.job_id}", helps)
 
 
 def summary(event: Done, target: Path | None) -> list[str]:

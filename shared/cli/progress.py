@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from shared.cli import console
 from shared.cli.job_state import JobState, StageState
+from shared.cli.printable import clean
 from shared.messages.events import AnyEvent, Finished, Progress, Started, WarningGiven
 from shared.messages.pipeline import STAGES
 
@@ -69,9 +70,10 @@ class Bars:
         from rich.progress import Progress as Rich
 
         self._rich = Rich(
-            TextColumn("  {task.description:<7}"),
+            # Without markup: names of stages and reasons come from events.
+            TextColumn("  {task.description:<7}", markup=False),
             BarColumn(bar_width=32, complete_style="cyan", finished_style="green"),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=Console(stderr=True, highlight=False),
             refresh_per_second=8,
         )
@@ -90,10 +92,11 @@ class Bars:
     def show(self, event: AnyEvent, job: JobState) -> None:
         for name, stage in job.stages.items():
             if name not in self._bars:  # A stage that a newer deployment has.
-                self._bars[name] = self._rich.add_task(name, total=100, note="")
-            self._rich.update(self._bars[name], completed=stage.percent, note=self._note(stage))
+                self._bars[name] = self._rich.add_task(clean(name), total=100, note="")
+            self._rich.update(self._bars[name], completed=stage.percent, note=clean(self._note(stage)))
         if isinstance(event, WarningGiven):
-            self._rich.console.print(f"  warning {event.code}: {event.message}", style="yellow", markup=False)
+            text = clean(f"  warning {event.code}: {event.message}")
+            self._rich.console.print(text, style="yellow", markup=False, emoji=False)
 
     @staticmethod
     def _note(stage: StageState) -> str:
@@ -104,7 +107,7 @@ class Bars:
             case "running":
                 count = f"{stage.done} of {stage.total}" if stage.total else "working"
                 return f"{count}  attempt {stage.attempt}" if stage.attempt > 1 else count
-        return "[dim]waiting[/dim]"
+        return "waiting"
 
 
 def display() -> Display:

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from shared.cli import history
 from shared.cli.connection import Connection
 from shared.cli.errors import CliError, Unreachable
+from shared.cli.events import Job
 from shared.cli.submit import UPLOADED_BY
 from shared.messages.refs import InputRef
 from shared.storage import keys
@@ -32,11 +33,11 @@ def purge(connection: Connection, job_id: str, tenant: str, force: bool = False)
         prefix = keys.job_prefix(tenant, job_id)
     except ValueError as e:
         raise CliError(str(e)) from None
-    record = history.stored_request(connection, tenant, job_id)
-    if record is not None and not force and history.stored_end(connection, tenant, job_id) is None:
+    record = history.stored_request(connection, Job(tenant, job_id))
+    if record is not None and not force and history.stored_end(connection, Job(tenant, job_id)) is None:
         raise CliError(
             f"job {job_id} has not ended; what it works on can't be deleted now",
-            f"cancel it first with `lipstage cancel {job_id}`, or use --force",
+            f"cancel it first with `lipstage cancel {Job(tenant, job_id).arguments}`, or use --force",
         )
     try:
         inputs = 0

@@ -66,11 +66,11 @@ def render(wanted: Order, target: Path, timeout_s: float | None, as_json: bool) 
     to = connect()
     try:
         # Before the request is sent, so that no event of the job can lie before it.
-        start = tail(to, wanted.job_id)
+        start = tail(to)
         submitted = submit(to, wanted)
         console.note(f"job {wanted.job_id} submitted")
         try:
-            end = wait(to, wanted.job_id, start, request_id=submitted.request_id, timeout_s=timeout_s)
+            end = wait(to, submitted.job, start, own=submitted, timeout_s=timeout_s)
         except KeyboardInterrupt:
             return _cancelled(to, wanted)
         file = target if isinstance(end, Done) else None

@@ -1,5 +1,6 @@
 """Hand an order over: both files to the input bucket, then one record on ``render.requests``."""
 
+import hashlib
 import json
 import mimetypes
 import time
@@ -13,10 +14,11 @@ from opentelemetry.trace import SpanKind
 
 from shared.cli.connection import Connection
 from shared.cli.errors import BadUse, CliError, Unreachable
+from shared.cli.events import Job
 from shared.cli.order import Order
 from shared.messages.identity import request_id
 from shared.messages.refs import InputRef
-from shared.messages.topics import CANCEL, REQUESTS
+from shared.messages.topics import CANCEL, REQUESTS, cancel_key
 from shared.storage.errors import StoreUnavailable, store_errors
 from shared.storage.streams import HashingReader
 
@@ -32,9 +34,16 @@ DELIVERY_S = 35.0
 class Submitted:
     """A request that is on the broker."""
 
+    tenant: str
     job_id: str
     request_id: str
     trace_id: str
+    body_sha256: str
+
+    @property
+    def job(self) -> Job:
+        """The job it asks for."""
+        return Job(self.tenant, self.job_id)
 
 
 def upload(connection: Connection, path: Path, key: str) -> InputRef:
@@ -79,13 +88,14 @@ def submit(connection: Connection, order: Order) -> Submitted:
         value = request.model_dump_json(exclude_none=True, exclude_defaults=True).encode()
         partition, offset = send(connection, topic, order.job_id, value)
         trace = format(span.get_span_context().trace_id, "032x")
-    return Submitted(order.job_id, request_id(topic, partition, offset), trace)
+    mine = request_id(topic, partition, offset, value)
+    return Submitted(order.tenant, order.job_id, mine, trace, hashlib.sha256(value).hexdigest())
 
 
 def cancel(connection: Connection, job_id: str, tenant: str) -> None:
     """Ask every service to give the job up. Raises Unreachable."""
     value = json.dumps({"job_id": job_id, "tenant": tenant, "at_ms": int(time.time() * 1000)}).encode()
-    send(connection, connection.settings.topic(CANCEL), job_id, value)
+    send(connection, connection.settings.topic(CANCEL), cancel_key(tenant, job_id), value)
 
 
 def send(connection: Connection, topic: str, key: str, value: bytes) -> tuple[int, int]:

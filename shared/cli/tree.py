@@ -8,8 +8,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shared.cli.console import seconds, styled
+from shared.cli.console import Part, seconds, styled
 from shared.cli.errors import CliError
+from shared.cli.events import Job
 from shared.local.trace_store import StoredSpan
 from shared.local.trace_tree import Node, tree
 
@@ -31,14 +32,14 @@ def receiver() -> str:
     return address.rstrip("/")
 
 
-def fetch(job_id: str) -> Traces:
-    """The traces with a span of the job, oldest first; empty while there is none.
+def fetch(job: Job) -> Traces:
+    """The traces with a span of the job, without spans of other jobs in them, oldest first; empty while there is none.
 
     Raises CliError when the collector is another than the local stack's, or does not answer.
     """
     address = receiver()
     try:
-        with urllib.request.urlopen(f"{address}/jobs/{job_id}", timeout=ANSWER_S) as answer:
+        with urllib.request.urlopen(f"{address}/jobs/{job.job_id}?tenant={job.tenant}", timeout=ANSWER_S) as answer:
             found: dict[str, list[dict[str, Any]]] = json.load(answer)
             return {trace: [StoredSpan(**span) for span in spans] for trace, spans in found.items()}
     except (urllib.error.HTTPError, ValueError, TypeError, AttributeError):
@@ -49,14 +50,14 @@ def fetch(job_id: str) -> Traces:
         raise CliError(f"the trace receiver at {address} does not answer: {e}") from None
 
 
-def fetch_whole(job_id: str, patience_s: float) -> Traces:
+def fetch_whole(job: Job, patience_s: float) -> Traces:
     """As ``fetch``, once the `render` summary and every parent are there, or after ``patience_s`` seconds anyway.
 
     Services export their spans in batches, up to a second after the job's end.
     """
     deadline = time.monotonic() + patience_s
     while True:
-        found = fetch(job_id)
+        found = fetch(job)
         if (found and all(whole(spans) for spans in found.values())) or time.monotonic() > deadline:
             return found
         time.sleep(POLL_S)
@@ -69,21 +70,24 @@ def whole(spans: Sequence[StoredSpan]) -> bool:
     return parents and any(span.name == "render" for span in spans)
 
 
-def lines(spans: Sequence[StoredSpan]) -> Iterator[str]:
-    """The tree: seconds from the trace's start, length, branch and name, service, what is worth knowing."""
+def lines(spans: Sequence[StoredSpan]) -> Iterator[Sequence[Part]]:
+    """The tree: seconds from the trace's start, length, branch and name, service, what is worth knowing.
+
+    A line's pieces at a time, for ``console.say``.
+    """
     for root in tree(spans):
         yield from _branch(root, "", "")
 
 
-def _branch(node: Node, branch: str, below: str) -> Iterator[str]:
+def _branch(node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
     span = node.span
     label = (branch + span.name).ljust(NAME_WIDTH)
     text = f"{node.offset_ms / 1000:8.3f}  {_length(node.duration_ms):>10}  {label}"
     rest = f" {span.service:<7}" + "".join(f" {note}" for note in _notes(span))
     if node.failed:
-        yield styled(f"{text}{rest.rstrip()}  ERROR {span.error}".rstrip(), red=True)
+        yield (styled(f"{text}{rest.rstrip()}  ERROR {span.error}".rstrip(), red=True),)
     else:
-        yield text + styled(rest.rstrip(), dim=True)
+        yield text, styled(rest.rstrip(), dim=True)
     for number, child in enumerate(node.children, 1):
         last = number == len(node.children)
         yield from _branch(child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))

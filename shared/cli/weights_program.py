@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from shared.cli import console
 from shared.cli.errors import CliError
+from shared.cli.printable import clean
 from shared.runtime.slot_process import child_environment
 
 PROGRAM = "stages.infer.sonic.weights"
@@ -73,7 +74,12 @@ class Progress:
             from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
             from rich.progress import Progress as Rich
 
-            columns = (TextColumn("  {task.description:<22}"), BarColumn(32), DownloadColumn(), TransferSpeedColumn())
+            columns = (
+                TextColumn("  {task.description:<22}", markup=False),
+                BarColumn(32),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+            )
             self._rich = Rich(*columns, console=Console(stderr=True, highlight=False), transient=True)
             self._rich.start()
         return self
@@ -95,5 +101,5 @@ class Progress:
         if new:
             if self._task is not None:
                 self._rich.remove_task(self._task)
-            self._task = self._rich.add_task(f"{part}: {doing}", total=of)
+            self._task = self._rich.add_task(clean(f"{part}: {doing}"), total=of)
         self._rich.update(self._task, completed=bytes)

@@ -44,6 +44,30 @@ def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     return roots
 
 
+def of_job(spans: Sequence[StoredSpan], tenant: str, job: str) -> list[StoredSpan]:
+    """A trace without what belongs to other jobs; nothing when it has no span of this one.
+
+    Several jobs may share a trace: whoever sends them makes it. A span belongs to the job that it names, else to that
+    of its nearest ancestor that names one; what is above them all belongs to every one.
+    """
+    by_id = {span.span_id: span for span in spans}
+
+    def named(span: StoredSpan) -> tuple[object, object] | None:
+        seen: set[str] = set()
+        at: StoredSpan | None = span
+        while at is not None and at.span_id not in seen:
+            if "render.job" in at.attributes:
+                return at.attributes.get("tenant"), at.attributes["render.job"]
+            seen.add(at.span_id)
+            at = by_id.get(at.parent_id)
+        return None
+
+    owners = [named(span) for span in spans]
+    if (tenant, job) not in owners:
+        return []
+    return [span for span, owner in zip(spans, owners, strict=True) if owner in (None, (tenant, job))]
+
+
 def _descends(node: Node, ancestor: Node, nodes: dict[str, Node]) -> bool:
     seen: set[str] = set()
     at: Node | None = node

@@ -1,6 +1,7 @@
 """A small OTLP/HTTP receiver for the local stack: keeps traces in the state folder and answers for them.
 
-``POST /v1/traces`` (OTLP 1.x, protobuf, gzip too), ``GET /traces/<id>``, ``GET /jobs/<job id>``, ``GET /healthz``.
+``POST /v1/traces`` (OTLP 1.x, protobuf, gzip too), ``GET /traces/<id>``, ``GET /healthz``, ``GET /jobs/<job id>`` (with
+``?tenant=<name>`` that tenant's job, without spans of other jobs; else every trace of a job of that id).
 """
 
 import argparse
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -28,6 +29,7 @@ from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import CHECKOUT, LocalSettings
 from shared.local.trace_store import Scalar, StoredSpan, TraceStore
+from shared.local.trace_tree import of_job
 
 NAME = "traces"
 MAX_BODY_BYTES = 16 << 20
@@ -151,14 +153,18 @@ def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
                 self._answer(*self._failed(503, e))
 
         def _get(self) -> None:
-            kind, _, name = self.path.lstrip("/").partition("/")
+            asked = urlsplit(self.path)
+            kind, _, name = asked.path.lstrip("/").partition("/")
             if kind == "healthz":
                 self._json({"ok": True})
             elif kind == "traces":
                 self._json([asdict(span) for span in store.trace(unquote(name))])
             elif kind == "jobs":
-                traces = {trace: store.trace(trace) for trace in store.traces_of(unquote(name))}
-                self._json({trace: [asdict(span) for span in spans] for trace, spans in traces.items()})
+                job, tenant = unquote(name), parse_qs(asked.query).get("tenant", [None])[0]
+                traces = {trace: store.trace(trace) for trace in store.traces_of(job)}
+                if tenant is not None:
+                    traces = {trace: of_job(spans, tenant, job) for trace, spans in traces.items()}
+                self._json({trace: [asdict(span) for span in spans] for trace, spans in traces.items() if spans})
             else:
                 self._answer(404, b"")
 

@@ -31,8 +31,9 @@ def cloud_event(kind: str, event_id: str, source: str, subject: str, time_ms: in
 
 
 def task_headers(task: RenderTask, stage: str, time_ms: int) -> list[Header]:
-    """Of a task for ``stage``."""
-    return cloud_event(f"task.{stage}", f"{task.job_id}:{stage}", "/lipstage", task.job_id, time_ms)
+    """Of a task for ``stage``. Its id begins with the tenant, as those of events do."""
+    event_id = f"{task.request.tenant}/{task.job_id}:{stage}"
+    return cloud_event(f"task.{stage}", event_id, "/lipstage", task.job_id, time_ms)
 
 
 def event_headers(event: AnyEvent) -> list[Header]:

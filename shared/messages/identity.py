@@ -1,5 +1,6 @@
 """Which job a record on ``render.requests`` is, so that a redelivery is the same job."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from shared.messages.codes import Code, Rejected
 from shared.messages.request import JOB_ID, NAME, Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
+from shared.messages.text import hidden
 from shared.messages.wording import PATTERNS
 
 NAMESPACE = UUID("6f7e2c1a-5d0b-5c57-9a3e-2b8f4d1c7e90")
@@ -23,21 +25,27 @@ class JobIdentity:
 
     job_id: str
     request_id: str
-    """UUIDv5 of topic, partition and offset: two records under one job id differ in it."""
+    """Of the record, see ``request_id``: two records under one job id differ in it."""
 
 
-def request_id(topic: str, partition: int, offset: int) -> str:
-    """The id of a record by its coordinates; the same on every redelivery."""
-    return str(uuid5(NAMESPACE, f"{topic}:{partition}:{offset}"))
+def request_id(topic: str, partition: int, offset: int, value: bytes | None) -> str:
+    """The id of a record: UUIDv5 of its coordinates and its value's SHA-256, the same on every redelivery.
 
-
-def identify(request: RenderRequest, key: bytes | None, topic: str, partition: int, offset: int) -> JobIdentity:
-    """Job id: the body's ``job_id``, else the record's key, else the record's coordinates.
-
-    An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and body both name a job and differ,
-    INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
+    Coordinates alone come again when a topic is made anew or a new broker meets an old bucket.
     """
-    record = request_id(topic, partition, offset)
+    digest = hashlib.sha256(value or b"").hexdigest()
+    return str(uuid5(NAMESPACE, f"{topic}:{partition}:{offset}:{digest}"))
+
+
+def identify(
+    request: RenderRequest, key: bytes | None, topic: str, partition: int, offset: int, value: bytes | None
+) -> JobIdentity:
+    """Job id: the body's ``job_id``, else the record's key, else the record's own id.
+
+    ``value`` is what ``request`` was read from. An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and
+    body both name a job and differ, INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
+    """
+    record = request_id(topic, partition, offset, value)
     named = key.decode(errors="replace") if key else None
     if request.job_id is not None:
         if named is not None and named != request.job_id:
@@ -73,10 +81,10 @@ class Salvage:
 def salvage(value: bytes | None, key: bytes | None, topic: str, partition: int, offset: int) -> Salvage:
     """Identity and echoed fields of a record that was rejected; never raises.
 
-    The job id is the one the sender will look for, when body and key leave no doubt of it; else the record's
-    coordinates, so that a refused record can't end another job by a key that differs from its body.
+    The job id is the one the sender will look for, when body and key leave no doubt of it; else the record's own id,
+    so that a refused record can't end another job by a key that differs from its body.
     """
-    record = request_id(topic, partition, offset)
+    record = request_id(topic, partition, offset, value)
     body = _object(value)
     named = key.decode(errors="replace") if key else None
     stated = body.get("job_id")
@@ -88,7 +96,7 @@ def salvage(value: bytes | None, key: bytes | None, topic: str, partition: int, 
         JobIdentity(job_id, record),
         _valid(_TENANT, body.get("tenant")) or "default",
         _valid(_BATCH, body.get("batch")),
-        _valid(_LABELS, body.get("labels")) or {},
+        _labels(body.get("labels")),
     )
 
 
@@ -103,6 +111,12 @@ def _valid(adapter: TypeAdapter[T], value: object) -> T | None:
         return adapter.validate_python(value, strict=True, extra="ignore")
     except ValidationError:
         return None
+
+
+def _labels(value: object) -> dict[str, str]:
+    """Labels that may be repeated to whoever reads events."""
+    labels = _valid(_LABELS, value) or {}
+    return {} if any(hidden(text) for pair in labels.items() for text in pair) else labels
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.problems import BODY, explain, short
 from shared.messages.request import RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
+from shared.messages.text import ALLOWED, hidden
 
 
 def parse_request(value: bytes | None) -> RenderRequest:
     """Read the value of a record on ``render.requests``.
 
-    Strict: UTF-8 JSON (RFC 8259), no unknown field at any depth, no number that JSON can't hold, and no name twice in
-    one object (readers disagree on which one counts). Raises Rejected with MESSAGE_TOO_LARGE or INVALID_REQUEST, and
-    ENGINE_UNAVAILABLE where such a number stands among parameters of an engine that this build lacks; nothing else.
+    Strict: UTF-8 JSON (RFC 8259), no unknown field at any depth, no number that JSON can't hold, no name twice in one
+    object (readers disagree on which one counts), and no text that would steer the terminal it is shown on. Raises
+    Rejected with MESSAGE_TOO_LARGE or INVALID_REQUEST, and ENGINE_UNAVAILABLE where one of the last stands among the
+    parameters of an engine that this build lacks; nothing else.
     """
     if not value:
         raise Rejected(Code.INVALID_REQUEST, "The record has no value.", field=BODY, allowed="a JSON object")
@@ -35,10 +37,10 @@ def parse_request(value: bytes | None) -> RenderRequest:
     except ValidationError as error:
         problem = explain(error)
         raise Rejected(Code.INVALID_REQUEST, problem.message, field=problem.field, allowed=problem.allowed) from error
-    for path, message in _faults(_load(value), ()):
+    for path, message, allowed in _faults(_load(value), ()):
         if path.startswith("engine_params."):
             check_engine_params(request)  # knows the range as well
-        raise Rejected(Code.INVALID_REQUEST, f"{path} {message}.", field=path)
+        raise Rejected(Code.INVALID_REQUEST, f"{path} {message}.", field=path, allowed=allowed)
     return request
 
 
@@ -70,14 +72,19 @@ def _load(value: bytes) -> object:
     return loaded
 
 
-def _faults(node: object, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _faults(node: object, path: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
+    """Place, what is wrong there, and what is allowed."""
     if isinstance(node, _Repeated):
-        yield ".".join((*path, short(node.name))), "stands twice in one object"
+        yield ".".join((*path, short(node.name))), "stands twice in one object", None
     if isinstance(node, dict):
         for name, inner in node.items():
+            if found := hidden(name):
+                yield ".".join((*path, short(name))), f"has a control character in its name ({found})", ALLOWED
             yield from _faults(inner, (*path, short(name)))
     elif isinstance(node, list):
         for at, inner in enumerate(node):
             yield from _faults(inner, (*path, str(at)))
     elif isinstance(node, float) and not math.isfinite(node):
-        yield ".".join(path), "must be a finite number; NaN and Infinity are none"
+        yield ".".join(path), "must be a finite number; NaN and Infinity are none", None
+    elif isinstance(node, str) and (found := hidden(node)):
+        yield ".".join(path), f"holds a control character ({found})", ALLOWED

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from shared.messages.text import KEY
+
 ALIAS = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
-KEY = r"^[^/\\]+(/[^/\\]+)*$"
 MAX_KEY_BYTES = 1024
 """S3's own limit on a key, in UTF-8 bytes."""
 
@@ -15,7 +16,8 @@ def checked_key(key: str) -> str:
     """A key that names exactly one object on any store.
 
     Raises ValueError for what some stores or clients would resolve elsewhere: ``..`` and ``.`` segments, a leading
-    or doubled slash, a URL, a backslash, control characters, more than 1024 bytes.
+    or doubled slash, a URL, a backslash, ASCII's control characters, more than 1024 bytes. ``parse_request`` refuses
+    the other hidden characters: a key that came in before it did must stay readable in tasks.
     """
     if not key or len(key.encode()) > MAX_KEY_BYTES:
         raise ValueError(f"an object key has 1 to {MAX_KEY_BYTES} bytes")

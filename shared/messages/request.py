@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.refs import InputRef, OutputRef
+from shared.messages.text import PATTERN
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
@@ -13,8 +14,12 @@ OPTIMAL_STEPS = 20
 """Fewer inference steps than this draw the warning NON_OPTIMAL_STEPS."""
 MAX_SEED = 2**32 - 1
 
-Label = Annotated[str, Field(max_length=64)]
-Labels = Annotated[dict[Label, Label], Field(max_length=16)]
+# The pattern is for the schema's readers. The rule is `parse_request`'s: a task that came in before it was one is read.
+Label = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": PATTERN})]
+LabelName = Annotated[str, Field(max_length=64)]
+# Of a name with a pattern pydantic makes `patternProperties`, which forbid nothing else.
+Names = {"propertyNames": {"maxLength": 64, "pattern": PATTERN}}
+Labels = Annotated[dict[LabelName, Label], Field(max_length=16, json_schema_extra={**Names})]
 Pixel = Annotated[float, Field(ge=0, le=65535)]
 
 
@@ -66,7 +71,7 @@ class Params(_Edge):
 class RenderRequest(_Edge):
     """One portrait and one speech recording to become a talking-head mp4."""
 
-    job_id: str | None = Field(None, pattern=JOB_ID, description="Else the record's key, else derived from its offset.")
+    job_id: str | None = Field(None, pattern=JOB_ID, description="Else the record's key, else from place and SHA-256.")
     tenant: str = Field("default", pattern=NAME)
     department: str | None = Field(None, pattern=NAME)
     owner: str | None = Field(None, pattern=OWNER, description="Never leaves the request in clear in telemetry.")

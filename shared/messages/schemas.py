@@ -56,7 +56,10 @@ def _messages() -> dict[str, Any]:
     def message(title: str, payload: dict[str, Any], **more: Any) -> dict[str, Any]:
         return {"title": title, "contentType": "application/json", "payload": payload, "bindings": key, **more}
 
-    told = "An object cancels the key's job of its `tenant` (default `default`); null takes it back."
+    told = (
+        "An object cancels the job that the key names, `<tenant>/<job id>`; null takes it back. Under the job id alone "
+        "the object's `tenant` says whose (default `default`)."
+    )
     cancel = {"type": ["object", "null"], "description": told}
     return {
         "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),

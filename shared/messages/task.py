@@ -47,7 +47,7 @@ class RenderTask(BaseModel):
 
     job_id: str = Field(pattern=JOB_ID)
     request_id: str = Field(
-        max_length=64, description="UUIDv5 of topic, partition, offset of the request: which record this was."
+        max_length=64, description="UUIDv5 of the request's topic, partition, offset and SHA-256: which record."
     )
     request: RenderRequest
     submitted_ms: int = Field(description="Broker's time of the request, milliseconds since the epoch.")

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.messages.refs import ALIAS, KEY, MAX_KEY_BYTES, SHA256
+from shared.messages.refs import ALIAS, MAX_KEY_BYTES, SHA256
 from shared.messages.request import JOB_ID, NAME, OWNER
+from shared.messages.text import KEY, PATTERN
 
 Node = Mapping[str, Any]
 
@@ -13,7 +14,8 @@ PATTERNS = {
     JOB_ID: "1 to 64 of A-Z, a-z, 0-9, _ and -",
     OWNER: "1 to 128 of A-Z, a-z, 0-9 and @ . _ + -",
     ALIAS: "1 to 63 of a-z, 0-9 and -, the first a letter or digit",
-    KEY: f"a relative key of at most {MAX_KEY_BYTES} bytes, without empty, . and .. segments, backslashes and URLs",
+    KEY: f"a relative key of at most {MAX_KEY_BYTES} bytes, without empty, . and .. segments, backslashes, control "
+    "characters and URLs",
     SHA256: "64 hexadecimal digits in lower case",
 }
 
@@ -100,12 +102,13 @@ def _numbers(node: Node) -> str | None:
 
 
 def _text(node: Node) -> str | None:
-    if "pattern" in node:
+    without = ", without control characters" if node.get("pattern") == PATTERN else ""
+    if "pattern" in node and not without:
         return PATTERNS.get(node["pattern"], f"text that matches {node['pattern']}")
     low, high = node.get("minLength"), node.get("maxLength")
     if low is not None and high is not None:
-        return f"text of {low} to {high} characters"
-    return None if high is None else f"text of at most {high} characters"
+        return f"text of {low} to {high} characters{without}"
+    return None if high is None else f"text of at most {high} characters{without}"
 
 
 def _items(node: Node, defs: Node) -> str:

@@ -62,7 +62,7 @@ def admit(
     why: Rejected | None = None
     try:
         request = parse_request(record.value)
-        identity = identify(request, record.key, *where)
+        identity = identify(request, record.key, *where, record.value)
         subject = Subject(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
     except Rejected as e:
         why = e

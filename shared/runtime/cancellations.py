@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from shared.messages.task import MAX_ENVELOPE_BYTES
-from shared.messages.topics import WORK_DAYS
+from shared.messages.topics import CANCEL_SEPARATOR, WORK_DAYS
 from shared.runtime.fetching import Fetching
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
 from shared.runtime.statistics import Statistics
@@ -144,8 +144,9 @@ class Cancellations:
         return int(self._consumer.get_watermark_offsets(partition, timeout=METADATA_TIMEOUT_S)[1])
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
-        """One record: key = job id, value = an object that may name the tenant; a tombstone takes cancels of that id
-        back. What can't be read concerns nobody."""
+        """One record: key = tenant and job id, or the job id alone; the value is an object, which names the tenant
+        where the key does not. A tombstone takes back what its key names: one job's cancel, or those of every tenant's
+        job of that id. What can't be read, or names two tenants, concerns nobody."""
         try:
             self._note(key, value)
         except Exception as e:  # noqa: BLE001 - whatever a parser makes of hostile bytes, the next record must be heard
@@ -156,16 +157,20 @@ class Cancellations:
 
     def _note(self, key: bytes | None, value: bytes | None) -> None:
         """Raises what decoding does."""
-        job = (key or b"").decode()
+        named, separator, job = (key or b"").decode().rpartition(CANCEL_SEPARATOR)
         if value is None:
-            self._jobs.pop(job, None)
+            left = {of: at for of, at in self._jobs.pop(job, {}).items() if separator and of != named}
+            self._jobs |= {job: left} if left else {}
             return
         if len(value) > MAX_ENVELOPE_BYTES:
             raise ValueError("too large")
         body = json.loads(value)
         if not isinstance(body, dict):
             raise TypeError("not an object")
-        tenant = DEFAULT_TENANT if body.get("tenant") is None else body["tenant"]
+        default = named if separator else DEFAULT_TENANT
+        tenant = default if body.get("tenant") is None else body["tenant"]
         if not isinstance(tenant, str) or not job or max(len(tenant), len(job)) > MAX_NAME:
             raise ValueError("no job of ours has such a name")
+        if separator and tenant != named:
+            raise ValueError("key and value name different tenants")
         self._jobs[job] = {**self._jobs.pop(job, {}), tenant: time.time()}

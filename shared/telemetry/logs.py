@@ -1,7 +1,9 @@
 """JSON lines on stdout, each with service, trace and whatever is bound: job, stage, attempt. Users' paths stay out."""
 
+import json
 import logging
 import sys
+from typing import Any
 
 import structlog
 from opentelemetry import trace
@@ -62,6 +64,11 @@ def _scrub_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def _one_line(event: EventDict, **options: Any) -> str:
+    """JSON in printable ASCII alone: what is logged reaches terminals, and of ASCII json leaves DEL as it is."""
+    return json.dumps(event, **options).replace("\x7f", "\\u007f")
+
+
 def _named(service: str) -> Processor:
     """Says whose line it is; not by a context variable, which another thread's lines would lack."""
 
@@ -93,7 +100,7 @@ def setup(service: str, level: str = "INFO") -> None:
     Raises KeyError for a level that does not exist.
     """
     structlog.configure(
-        processors=[*_processors(service), structlog.processors.JSONRenderer()],
+        processors=[*_processors(service), structlog.processors.JSONRenderer(_one_line)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
     )
@@ -103,7 +110,7 @@ def setup(service: str, level: str = "INFO") -> None:
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_processors(service)],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                structlog.processors.JSONRenderer(_one_line),
             ],
         )
     )

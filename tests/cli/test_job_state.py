@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.cli import tree
+from shared.cli import console, tree
 from shared.cli.errors import ADVICE, advice
+from shared.cli.events import Job, shares
 from shared.cli.history import gather
 from shared.cli.job_state import JobState
-from shared.cli.partition import murmur2, partition_of
 from shared.cli.progress import Lines
 from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
@@ -16,9 +18,8 @@ from shared.messages.events import EVENT, AnyEvent, Failed, RejectedEvent
 
 
 def event(kind: str, job: str = "j", at: int = 1000, **fields: Any) -> AnyEvent:
-    return EVENT.validate_python(
-        {"type": kind, "job_id": job, "tenant": "default", "request_id": "r", "time_ms": at, **fields}
-    )
+    base = {"type": kind, "job_id": job, "tenant": "default", "request_id": "r", "time_ms": at}
+    return EVENT.validate_python(base | fields)
 
 
 def test_progress_never_goes_back_and_the_end_is_final() -> None:
@@ -93,18 +94,30 @@ def test_unknown_fields_of_later_versions_are_read() -> None:
     assert isinstance(one, RejectedEvent)
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [(b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536),
-     (b"a-little-bit-longer-string", -1486304829), (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
-     (b"abc", 479470107)],
-)  # fmt: skip
-def test_murmur2_is_kafkas(data: bytes, expected: int) -> None:
-    assert murmur2(data) == expected & 0xFFFFFFFF
+@given(st.lists(st.integers(0, 1000), max_size=20), st.integers(0, 5000))
+def test_a_bounded_read_takes_no_more_than_it_may_and_leaves_nothing_that_it_could(sizes: list[int], most: int) -> None:
+    parts = shares(sizes, most)
+    assert sum(parts) == min(sum(sizes), most)
+    assert all(0 <= part <= size for part, size in zip(parts, sizes, strict=True))
 
 
-def test_partition_is_in_range() -> None:
-    assert {partition_of(f"job-{n}", 16) for n in range(500)} == set(range(16))
+def test_what_small_partitions_leave_over_goes_to_the_large() -> None:
+    assert shares([1000, 2, 1000, 0], 402) == [200, 2, 200, 0]
+
+
+def test_two_tenants_jobs_of_one_id_are_two() -> None:
+    found = gather([event("accepted", "j", 1, engine="puppet"), event("started", "j", 9, tenant="acme", stage="face")])
+    assert [(job.tenant, job.status) for job in found] == [("acme", "running"), ("default", "accepted")]
+
+
+def test_an_event_is_a_jobs_own_by_tenant_and_id() -> None:
+    value = event("accepted", "j", engine="puppet").model_dump_json().encode()
+    assert Job("default", "j").event(b"j", value) is not None
+    assert Job("acme", "j").event(b"j", value) is None
+    assert Job("default", "k").event(b"j", value) is None
+    assert Job("default", "k").event(b"k", value) is None, "a key that lies"
+    assert Job("default", "j").event(None, value) is None
+    assert Job("default", "j").event(b"j", b"{}") is None
 
 
 def span(name: str, span_id: str, parent: str, start: float, end: float, error: str | None = None) -> StoredSpan:
@@ -120,7 +133,7 @@ def test_tree_of_a_trace() -> None:
         span("load_audio", "c", "b", 1.3, 1.31, error="no samples"),
         span("send render.face", "d", "b", 1.8, 1.9),
     ]
-    shown = list(tree.lines(spans))
+    shown = [console.line(parts) for parts in tree.lines(spans)]
     assert [line.split()[0] for line in shown[:2]] == ["0.000", "0.200"]
     assert "  submit render.requests" in shown[0]
     assert "700 ms  └─ process render.requests" in shown[1]

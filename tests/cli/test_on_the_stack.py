@@ -6,93 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition, cimpl
 
 from shared.cli.connection import Connection
-from shared.messages.events import Done, RejectedEvent
-from shared.messages.identity import request_id
+from shared.messages.events import RejectedEvent
 from shared.messages.refs import InputRef
 from shared.storage import keys, markers
 from shared.storage.markers import RequestRecord
 from tests.cli.conftest import Lipstage
-
-VIDEO = b"an mp4, for all that this side knows"
-
-
-class Services:
-    """Says what services would say."""
-
-    def __init__(self, to: Connection) -> None:
-        self.to = to
-        self.producer = cimpl.Producer(
-            {"bootstrap.servers": to.settings.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 0}
-        )
-
-    def event(self, kind: str, job: str, **fields: Any) -> dict[str, Any]:
-        body = {"type": kind, "job_id": job, "tenant": "default", "request_id": "r", "time_ms": _now(), **fields}
-        self.producer.produce(self.to.settings.topic("render.events"), key=job.encode(), value=json.dumps(body))
-        assert self.producer.flush(10) == 0
-        return body
-
-    def done(self, job: str) -> dict[str, Any]:
-        """The end of a job whose artifacts are really there."""
-        prefix = keys.attempt_prefix("default", job, "encode", "a1")
-        video = self.to.artifacts.put_bytes(VIDEO, prefix + "video.mp4").model_dump()
-        poster = self.to.artifacts.put_bytes(b"jpg", prefix + "poster.jpg").model_dump()
-        figures = {"duration_s": 10.0, "width": 512, "height": 512, "fps": 25, "engine": "puppet", "total_s": 5.0}
-        drifts = {"container_drift_ms": 10.0, "audio_drift_ms": 10}
-        body = self.event("done", job, video=video, poster=poster, seconds={"infer": 4.0}, **figures, **drifts)
-        markers.claim_end(self.to.documents, "default", job, Done.model_validate(body))
-        return body
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
-def records(to: Connection, topic: str) -> Iterator[Any]:
-    """Every record of a topic, from its beginning, as it comes; for 20 s."""
-    consumer = cimpl.Consumer({"bootstrap.servers": to.settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
-    try:
-        name = to.settings.topic(topic)
-        known = consumer.list_topics(name, timeout=10).topics[name].partitions
-        consumer.assign([TopicPartition(name, p, 0) for p in known])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                yield message
-    finally:
-        consumer.close()
-
-
-@contextmanager
-def answering(to: Connection, answer: Callable[[Services, Any], None]) -> Iterator[None]:
-    """A service that answers the next request."""
-
-    def serve() -> None:
-        answer(Services(to), next(records(to, "render.requests")))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join(timeout=30)
-        assert not thread.is_alive()
-
-
-def _job(message: Any) -> str:
-    return str(message.key().decode())
+from tests.cli.services import VIDEO, Services, answering, job_of, now_ms, records
 
 
 def test_submit_uploads_and_sends_one_traced_record(
@@ -125,7 +51,7 @@ def test_batch_prints_an_id_per_line(
     assert ran.code == 0
     ids = {json.loads(line)["job_id"] for line in ran.out.splitlines()}
     found = records(deployment, "render.requests")
-    assert {_job(next(found)), _job(next(found))} == ids
+    assert {job_of(next(found)), job_of(next(found))} == ids
     assert len(ids) == 2
 
 
@@ -133,7 +59,7 @@ def test_render_follows_and_fetches(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
-        job = _job(message)
+        job = job_of(message)
         services.event("accepted", job, engine="puppet")
         services.event("started", job, stage="infer")
         services.event("done", "another-job-on-some-partition", stage="infer")
@@ -155,7 +81,7 @@ def test_rejected_is_code_2_with_help(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
-        services.event("rejected", _job(message), stage="face", code="NO_FACE", message="No face was found.")
+        services.event("rejected", job_of(message), stage="face", code="NO_FACE", message="No face was found.")
 
     with answering(deployment, answer):
         ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4")
@@ -169,7 +95,7 @@ def test_failed_is_code_1_and_json(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
-        services.event("failed", _job(message), stage="infer", code="CRASH_LOOP", message="m")
+        services.event("failed", job_of(message), stage="infer", code="CRASH_LOOP", message="m")
 
     with answering(deployment, answer):
         ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--json")
@@ -181,9 +107,8 @@ def test_our_conflict_ends_the_command_and_anothers_does_not(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
-        services.event("conflict", _job(message), request_id="somebody-else", message="theirs")
-        ours = request_id(message.topic(), message.partition(), message.offset())
-        services.event("conflict", _job(message), request_id=ours, message="taken")
+        services.event("conflict", job_of(message), request_id="somebody-else", message="theirs")
+        services.event("conflict", job_of(message), message="taken")
 
     with answering(deployment, answer):
         ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--job-id", "twice")
@@ -200,7 +125,7 @@ def test_altered_video_is_not_written(deployment: Connection, lipstage: Lipstage
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupt_cancels_the_job(deployment: Connection, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_interrupt_cancels_thejob_of(deployment: Connection, portrait: Path, speech: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "shared.cli.main", "render", str(portrait), str(speech), "-o", str(tmp_path / "x")]
 
     def listen_to_interrupts() -> None:
@@ -219,9 +144,9 @@ def test_interrupt_cancels_the_job(deployment: Connection, portrait: Path, speec
         finally:
             process.kill()
         assert process.returncode == 130
-    assert f"cancelling job {_job(message)}" in rest
+    assert f"cancelling job {job_of(message)}" in rest
     cancel = next(records(deployment, "render.cancel"))
-    assert cancel.key() == message.key()
+    assert cancel.key() == b"default/" + message.key()
     assert json.loads(cancel.value()).keys() == {"job_id", "tenant", "at_ms"}
 
 
@@ -230,9 +155,13 @@ def test_jobs_job_watch_and_fetch(deployment: Connection, lipstage: Lipstage, tm
     finished, running = uuid.uuid4().hex, uuid.uuid4().hex
     services.event("accepted", finished, engine="puppet", trace_id="ab" * 16)
     services.done(finished)
-    services.event("started", running, stage="face", time_ms=_now() + 60_000)
+    services.event("started", running, stage="face", time_ms=now_ms() + 60_000)
     shown = lipstage("jobs")
-    assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [[running, "running"], [finished, "done"]]
+    assert [line.split()[:3] for line in shown.out.splitlines()[1:]] == [
+        [running, "running", "default"],
+        [finished, "done", "default"],
+    ]
+    assert lipstage("jobs", "--tenant", "acme").out == ""
     assert len(lipstage("jobs", "-n", "1").out.splitlines()) == 2
     assert lipstage("job", finished, "--json").json["trace_id"] == "ab" * 16
     assert "finished in 4.00 s" in lipstage("job", finished).out
@@ -261,7 +190,9 @@ def test_the_store_remembers_what_events_have_forgotten(deployment: Connection, 
 
 def test_cancel_and_topics(deployment: Connection, lipstage: Lipstage) -> None:
     assert lipstage("cancel", "job-1").code == 0
-    assert next(records(deployment, "render.cancel")).key() == b"job-1"
+    assert lipstage("cancel", "job-1", "--tenant", "acme").code == 0
+    found = records(deployment, "render.cancel")
+    assert {next(found).key(), next(found).key()} == {b"default/job-1", b"acme/job-1"}, "none replaces the other"
     assert lipstage("cancel", "no such id").code == 2
     assert lipstage("topics", "diff").code == 0
     assert lipstage("topics", "diff", "--json").json == []

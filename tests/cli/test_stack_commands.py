@@ -181,3 +181,32 @@ def test_render_and_trace(
     assert len(lipstage("trace", job, "--json").json) == 1
     unknown = lipstage("trace", "nobody")
     assert (unknown.code, "no trace of the job nobody" in unknown.err) == (1, True)
+
+
+def test_two_tenants_with_one_job_id_get_each_their_own(
+    pipeline: Pipeline, client: Client, lipstage: Lipstage, exports: dict[str, str], tmp_path: Path
+) -> None:
+    job, portrait = uuid.uuid4().hex, ROOT / "samples" / "portrait.png"
+    lengths = {"acme": 0.6, "other": 1.0}
+    for tenant, length in lengths.items():
+        speech, target = tmp_path / f"{tenant}.wav", tmp_path / f"{tenant}.mp4"
+        speech.write_bytes(spoken(length))
+        ran = lipstage("render", portrait, speech, "-o", target, "--job-id", job, "--tenant", tenant,
+                       "--set", "min_resolution=256")  # fmt: skip
+        assert ran.code == 0, ran.err
+        with av.open(str(target)) as file:
+            assert sum(1 for _ in file.decode(video=0)) == round(length * 25)
+    client.until(lambda: len(client.ends(job)) == 2, 20)
+    traces = {}
+    for tenant in lengths:
+        assert lipstage("job", job, "--tenant", tenant, "--json").json["tenant"] == tenant
+        traces[tenant] = lipstage("trace", job, "--tenant", tenant, "--json").json
+        spans = [span for found in traces[tenant].values() for span in found]
+        assert {span["attributes"].get("tenant", tenant) for span in spans} == {tenant}
+    assert not traces["acme"].keys() & traces["other"].keys()
+    assert lipstage("job", job).code == 1
+    assert lipstage("trace", job).code == 1
+    again = lipstage("render", portrait, tmp_path / "acme.wav", "-o", tmp_path / "x.mp4", "--job-id", job,
+                     "--tenant", "acme")  # fmt: skip
+    assert (again.code, "there is another job" in again.err) == (2, True)
+    assert not (tmp_path / "x.mp4").exists()

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.local.trace_store import StoredSpan, TraceStore
-from shared.local.trace_tree import tree
+from shared.local.trace_tree import of_job, tree
 from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, handler, unpacked
 
 TRACE = "ab" * 16
@@ -32,16 +32,17 @@ def span(span_id: str, parent: str = "", start: int = 0, end: int = 10, **attrib
     return StoredSpan(TRACE, span_id, parent, f"n{span_id}", "audio", "internal", start, end, names, [], [], None)
 
 
-def request(job: str) -> bytes:
+def request(job: str, tenant: str = "default", trace: str = TRACE, span_id: bytes = b"12345678") -> bytes:
     export = ExportTraceServiceRequest()
     resource = export.resource_spans.add()
     name = resource.resource.attributes.add()
     name.key, name.value.string_value = "service.name", "infer"
     found = resource.scope_spans.add().spans.add()
-    found.trace_id, found.span_id, found.name = bytes.fromhex(TRACE), b"12345678", "run_inference"
+    found.trace_id, found.span_id, found.name = bytes.fromhex(trace), span_id, "run_inference"
     found.start_time_unix_nano, found.end_time_unix_nano = 1_000, 3_000
-    attribute = found.attributes.add()
-    attribute.key, attribute.value.string_value = "render.job", job
+    for key, value in {"render.job": job, "tenant": tenant}.items():
+        attribute = found.attributes.add()
+        attribute.key, attribute.value.string_value = key, value
     return export.SerializeToString()
 
 
@@ -74,7 +75,33 @@ def test_spans_are_kept_and_found_by_job(url: str, packed: bool) -> None:
         found = json.load(answer)
     assert list(found) == [TRACE]
     assert found[TRACE][0]["service"] == "infer"
-    assert found[TRACE][0]["attributes"] == {"render.job": "job-1"}
+    assert found[TRACE][0]["attributes"] == {"render.job": "job-1", "tenant": "default"}
+
+
+def test_two_tenants_jobs_of_one_id_are_found_apart(url: str) -> None:
+    other = "cd" * 16
+    assert post(url, request("job-1")) == 200
+    assert post(url, request("job-1", "acme", other, b"abcdefgh")) == 200
+    assert post(url, request("job-2", "acme", other, b"ABCDEFGH")) == 200
+
+    def found(asked: str) -> dict[str, int]:
+        with urllib.request.urlopen(f"{url}/jobs/{asked}") as answer:
+            return {trace: len(spans) for trace, spans in json.load(answer).items()}
+
+    assert found("job-1?tenant=default") == {TRACE: 1}
+    assert found("job-1?tenant=acme") == {other: 1}, "a span of the same trace that names another job is not its"
+    assert found("job-1?tenant=nobody") == {}
+    assert found("job-1") == {TRACE: 1, other: 2}, "who names no tenant gets whatever has the id"
+
+
+def test_jobs_that_share_a_trace_are_told_apart_by_what_is_above_their_spans() -> None:
+    mine, theirs = {"render_job": "j", "tenant": "acme"}, {"render_job": "j", "tenant": "other"}
+    spans = [
+        span("batch"), span("a", "batch", **mine), span("a1", "a"), span("b", "batch", **theirs), span("b1", "b"),
+        span("a2", "b1", **mine), span("a3", "a2"), span("x", "y"), span("y", "x"),
+    ]  # fmt: skip
+    assert [s.span_id for s in of_job(spans, "acme", "j")] == ["batch", "a", "a1", "a2", "a3", "x", "y"]
+    assert of_job(spans, "acme", "k") == []
 
 
 def test_garbage_is_refused_and_harms_nothing(url: str) -> None:

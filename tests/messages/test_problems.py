@@ -15,6 +15,7 @@ from shared.messages.task import RenderTask
 
 GOOD: dict[str, Any] = {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}}
 FACES = "largest, a whole number from 0 to 63 or a list of 4 numbers, each 0 to 65535"
+LABELS = "text of at most 64 characters, without control characters"
 NAMES = "1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
 
 
@@ -54,7 +55,7 @@ def test_a_parameter(params: dict[str, Any], field: str, allowed: str, said: str
         ({"tenant": "UPPER"}, "tenant", NAMES),
         ({"portrait": {"key": "default/a", "sha256": "F00"}}, "portrait.sha256", "64 hexadecimal digits in lower case"),
         ({"batch": {"id": "b"}}, "batch.index", "0 to 10000000"),
-        ({"labels": {"k" * 70: "v"}}, "labels." + "k" * 64 + "...", "text of at most 64 characters"),
+        ({"labels": {"k" * 70: "v"}}, "labels." + "k" * 64 + "...", LABELS),
         ({"engine_params": {"head_motion": float("nan")}}, "engine_params.head_motion", "0 to 2"),
         ({"engine_params": {"blink": True}}, "engine_params.blink", "blinks and head_motion"),
         ({"lane": None}, "lane", "interactive or bulk"),

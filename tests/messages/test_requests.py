@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.messages.admission import advice, check_request
 from shared.messages.codes import Code, Rejected
 from shared.messages.events import Done, Failed, Started
-from shared.messages.headers import event_headers, last
+from shared.messages.headers import event_headers, last, task_headers
 from shared.messages.identity import identify, salvage
 from shared.messages.parsing import parse_request
 from shared.messages.request import RenderRequest
@@ -88,15 +88,26 @@ def test_any_json_is_a_request_or_a_rejection(value: object) -> None:
 def test_identity_is_body_then_key_then_coordinates() -> None:
     plain = parse_request(json.dumps(GOOD).encode())
     named = parse_request(json.dumps({**GOOD, "job_id": "mine"}).encode())
-    assert identify(named, None, *WHERE).job_id == "mine"
-    assert identify(named, b"mine", *WHERE).job_id == "mine"
-    assert identify(plain, b"key", *WHERE).job_id == "key"
-    first = identify(plain, None, *WHERE)
-    assert first == identify(plain, None, *WHERE), "a redelivery is the same job"
-    assert first.job_id != identify(plain, None, "render.requests", 3, 8).job_id
+    assert identify(named, None, *WHERE, b"1").job_id == "mine"
+    assert identify(named, b"mine", *WHERE, b"1").job_id == "mine"
+    assert identify(plain, b"key", *WHERE, b"1").job_id == "key"
+    first = identify(plain, None, *WHERE, b"1")
+    assert first == identify(plain, None, *WHERE, b"1"), "a redelivery is the same job"
+    assert first.job_id != identify(plain, None, "render.requests", 3, 8, b"1").job_id
     with pytest.raises(Rejected) as error:
-        identify(named, b"other", *WHERE)
+        identify(named, b"other", *WHERE, b"1")
     assert error.value.code == Code.KEY_MISMATCH
+
+
+def test_another_record_at_the_same_coordinates_is_another_job() -> None:
+    """A topic made anew, or a new broker beside an old bucket, gives the coordinates of last year once more."""
+    plain = parse_request(json.dumps(GOOD).encode())
+    then, now = (identify(plain, None, *WHERE, value) for value in (b"last year", b"now"))
+    assert then.job_id != now.job_id
+    assert then.request_id != now.request_id
+    broken = [salvage(value, None, *WHERE).identity for value in (b"{", b"}", b"\xff", None)]
+    assert len({one.job_id for one in broken}) == 4, "nor do unreadable ones meet"
+    assert salvage(None, None, *WHERE) == salvage(b"", None, *WHERE), "no value and an empty one say the same: nothing"
 
 
 def test_a_refused_record_can_not_name_a_job_its_key_denies() -> None:
@@ -123,6 +134,16 @@ def test_a_jobs_ends_share_one_id() -> None:
     assert len({last(event_headers(e), "ce_id") for e in started}) == 2
     assert not any(name == "traceparent" for name, _ in event_headers(failed))
     assert Done.model_fields["type"].default in ("done",)
+
+
+def test_ids_of_two_tenants_tasks_differ() -> None:
+    tasks = [
+        RenderTask(
+            job_id="j", request_id="r", submitted_ms=1, request=RenderRequest.model_validate({**GOOD, "tenant": t})
+        )
+        for t in ("a", "b")
+    ]
+    assert [last(task_headers(task, "face", 5), "ce_id") for task in tasks] == ["a/j:face", "b/j:face"]
 
 
 def test_few_steps_draw_advice() -> None:

@@ -48,7 +48,7 @@ class Event:
 
 
 class Reader:
-    """Reads a topic from its present end on, all partitions, without a group.
+    """Reads a topic from its present end on, all partitions, without a group; new ones, too, when the topic grows.
 
     Outlives a broker that is killed: the client can lose a partition for good then, and is made anew.
     """
@@ -56,6 +56,7 @@ class Reader:
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap, self._topic = bootstrap, topic
         self._stuck: str | None = None
+        self._new: set[int] = set()
         self._consumer, self._fetching = self._made(), Fetching(STUCK_S)
         known = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
         self._next = {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in known}
@@ -66,6 +67,10 @@ class Reader:
             print(f"reader made anew: {self._stuck}")
             self._consumer.close()
             self._consumer, self._fetching, self._stuck = self._made(), Fetching(STUCK_S), None
+            self._assign()
+        elif self._new:
+            self._next |= dict.fromkeys(self._new, 0)
+            self._new = set()
             self._assign()
         message = self._consumer.poll(seconds)
         if message is None or message.error() is not None:
@@ -79,6 +84,7 @@ class Reader:
     def _made(self) -> Consumer:
         return Consumer({"bootstrap.servers": self._bootstrap, "group.id": f"test-{uuid.uuid4().hex}",
                          "enable.auto.commit": False, "reconnect.backoff.max.ms": 500, "log_level": 0,
+                         "topic.metadata.refresh.interval.ms": 2000,
                          "statistics.interval.ms": 2000, "stats_cb": self._look})  # fmt: skip
 
     def _assign(self) -> None:
@@ -88,6 +94,7 @@ class Reader:
         of = json.loads(statistics)["topics"].get(self._topic, {}).get("partitions", {})
         states = {(self._topic, number): p["fetch_state"] for number, p in of.items() if p["desired"]}
         self._stuck = self._stuck or self._fetching.stuck(states)
+        self._new = {int(number) for number in of if int(number) >= 0} - self._next.keys()
 
 
 @dataclass

@@ -205,8 +205,9 @@ def test_the_other_tenants_picture_is_there(client: Client) -> None:
 def test_a_key_that_differs_from_the_id_ends_neither_job(client: Client, portrait: str) -> None:
     """The refusal is under the record's own id: it must not end a job of either name."""
     named, keyed = uuid.uuid4().hex, uuid.uuid4().hex
-    at = client.produce("render.requests", body(portrait, portrait, job_id=named), keyed)
-    job = request_id("render.requests", *at)
+    value = body(portrait, portrait, job_id=named)
+    at = client.produce("render.requests", value, keyed)
+    job = request_id("render.requests", *at, value)
     (end,) = client.wait([job], 30)
     assert (end.type, end.body["code"]) == ("rejected", "KEY_MISMATCH")
     client.drain()

@@ -33,6 +33,38 @@ def cancel(cancellations: Cancellations, job: str) -> None:
     cancellations._take(job.encode(), json.dumps({"tenant": "default"}).encode())
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "cancelled"),
+    [
+        (b"acme/j", b'{"tenant": "acme"}', ("acme", "j")),
+        (b"acme/j", b"{}", ("acme", "j")),
+        (b"j", b'{"tenant": "acme"}', ("acme", "j")),
+        (b"j", b"{}", ("default", "j")),
+    ],
+)
+def test_a_cancel_names_the_tenant_in_key_or_value(key: bytes, value: bytes, cancelled: tuple[str, str]) -> None:
+    cancellations = Cancellations(None, "render.cancel")
+    cancellations._take(key, value)
+    assert [of for of in (("acme", "j"), ("default", "j"), ("other", "j")) if cancellations.has(*of)] == [cancelled]
+
+
+def test_a_cancel_that_names_two_tenants_concerns_neither() -> None:
+    cancellations = Cancellations(None, "render.cancel")
+    cancellations._take(b"acme/j", b'{"tenant": "other"}')
+    assert not cancellations.has("acme", "j")
+    assert not cancellations.has("other", "j")
+
+
+def test_a_tombstone_takes_back_what_its_key_names() -> None:
+    cancellations = Cancellations(None, "render.cancel")
+    for key in (b"acme/j", b"other/j", b"acme/k"):
+        cancellations._take(key, b"{}")
+    cancellations._take(b"acme/j", None)
+    assert [cancellations.has("acme", "j"), cancellations.has("other", "j")] == [False, True]
+    cancellations._take(b"j", None)
+    assert [cancellations.has("other", "j"), cancellations.has("acme", "k")] == [False, True]
+
+
 def test_a_cancel_is_remembered_for_as_long_as_its_job_can_be_delivered(clock: Clock) -> None:
     cancellations = Cancellations(None, "render.cancel")
     cancel(cancellations, "queued")

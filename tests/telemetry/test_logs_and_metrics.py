@@ -117,3 +117,14 @@ def test_every_metric_of_the_catalogue_has_our_prefix() -> None:
     assert all(metric._name.startswith("lipstage_") for metric in own)
     assert all(name.endswith("_total") and f"lipstage_{name}" in REGISTRY._names_to_collectors
                for name in metrics.FROM_CHILDREN)  # fmt: skip
+
+
+def test_a_log_line_is_printable_ascii(monkeypatch: pytest.MonkeyPatch, lines) -> None:
+    evil = "\x1b]0;x\x07\x9b2J\x7f\u202e\u2028\r\nname"
+    structlog.get_logger().warning(evil, job=evil, **{evil: evil})
+    logging.getLogger("library").error("%s", evil)
+    for line in lines():
+        assert line["event"] == evil
+    text = logs._one_line({"a": evil})
+    assert text.isascii()
+    assert text.isprintable()

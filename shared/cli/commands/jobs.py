@@ -17,10 +17,16 @@ def _tenant(text: str) -> str:
     return checked_tenant(text)
 
 
+def _any_tenant(text: str | None) -> str | None:
+    return None if text is None else _tenant(text)
+
+
 Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Tenant the job belongs to.")]
 Scan = Annotated[int, typer.Option(min=1, help="Read at most so many of the newest events.")]
 SCAN = 50_000
 """About 30 to 60 events belong to one job."""
+SCAN_ONE = 400_000
+"""For one job, whose key tells the others apart unread."""
 
 
 @app.command(rich_help_panel=JOBS)
@@ -28,7 +34,7 @@ def watch(
     job: Job,
     tenant: Tenant = "default",
     timeout: Annotated[float | None, typer.Option(help="Watch at most so many seconds.")] = None,
-    scan: Scan = SCAN,
+    scan: Scan = SCAN_ONE,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
 ) -> None:
     """Follow a job until it ends. Ctrl-C ends watching, not the job."""
@@ -40,17 +46,20 @@ def watch(
 @app.command(rich_help_panel=JOBS)
 def jobs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many jobs.")] = 20,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", callback=_any_tenant, help="Only this tenant's; default: all.")
+    ] = None,
     scan: Scan = SCAN,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per job.")] = False,
 ) -> None:
     """List jobs, newest first."""
     from shared.cli import job_views
 
-    job_views.list_jobs(limit, scan, as_json)
+    job_views.list_jobs(limit, scan, as_json, tenant)
 
 
 @app.command(rich_help_panel=JOBS)
-def job(job: Job, tenant: Tenant = "default", scan: Scan = SCAN, as_json: Json = False) -> None:
+def job(job: Job, tenant: Tenant = "default", scan: Scan = SCAN_ONE, as_json: Json = False) -> None:
     """Show what is known of one job."""
     from shared.cli import job_views
 
@@ -79,7 +88,7 @@ def fetch(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     poster: Annotated[bool, typer.Option("--poster", help="Fetch the still picture instead of the video.")] = False,
     tenant: Tenant = "default",
-    scan: Scan = SCAN,
+    scan: Scan = SCAN_ONE,
 ) -> None:
     """Download the video of a finished job."""
     from shared.cli import job_views

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import OPERATE, app, new_app
+from shared.cli.commands.jobs import Job, Tenant
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -42,11 +43,11 @@ def topics_diff(as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=OPERATE)
-def trace(job: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")], as_json: Json = False) -> None:
+def trace(job: Job, tenant: Tenant = "default", as_json: Json = False) -> None:
     """Show the trace of a job as a tree."""
     from shared.cli import operation
 
-    operation.trace(job, as_json)
+    operation.trace(job, tenant, as_json)
 
 
 @app.command(rich_help_panel=OPERATE)

@@ -10,6 +10,8 @@ _RESERVED_STAGES = frozenset({"request", "end"})
 """Names of job documents that stand beside the stages' markers."""
 RESUME = "resume"
 """Beside the attempts of a stage, whose ids are hexadecimal."""
+PROBE = "jobs/_probe/bucket.json"
+"""An object that belongs to no job: no tenant's name begins so. It shows whether the bucket works at all."""
 
 
 def _segment(text: str) -> str:

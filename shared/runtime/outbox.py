@@ -19,6 +19,36 @@ class DeliveryFailed(Exception):
     """The broker did not take a record within delivery.timeout.ms, or refused it."""
 
 
+class RecordRefused(DeliveryFailed):
+    """This very record can't be delivered, as it is too large: sent again it fails again, and others do not."""
+
+
+class TopicMissing(DeliveryFailed):
+    """The topic does not exist, or this service may not write to it."""
+
+
+REFUSALS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError._INVALID_ARG,
+        KafkaError._BAD_MSG,
+    }
+)
+MISSING = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+)
+
+
+def _failure(error: KafkaError) -> DeliveryFailed:
+    kind = RecordRefused if error.code() in REFUSALS else TopicMissing if error.code() in MISSING else DeliveryFailed
+    return kind(f"{error.name()}: {error.str()}")
+
+
 class Delivery:
     """The report of one record."""
 
@@ -30,10 +60,14 @@ class Delivery:
         if error is None:
             self._report.set_result(None)
         else:
-            self._report.set_exception(DeliveryFailed(f"{error.name()}: {error.str()}"))
+            self._report.set_exception(_failure(error))
+
+    def unsendable(self, error: Exception) -> None:
+        """The client can't put the record into words: a header's name of an odd kind, as others may write them."""
+        self._report.set_exception(RecordRefused(f"{type(error).__name__}: {error}"))
 
     def wait(self) -> None:
-        """Block until the record is on the broker. Raises DeliveryFailed."""
+        """Block until the record is on the broker. Raises DeliveryFailed, RecordRefused."""
         self._report.result()
 
 
@@ -58,36 +92,39 @@ class Outbox:
         delivery = Delivery()
         self._produce(
             self._traced,
+            delivery,
             topic=topic,
             key=key.encode(),
             value=value,
             headers=list(headers),
             partition=partition,
-            on_delivery=delivery.reported,
         )
         return delivery
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
         """Send a record exactly as given; its partition is that of its key (murmur2)."""
         delivery = Delivery()
-        self._produce(
-            self._raw, topic=topic, key=key, value=value, headers=list(headers), on_delivery=delivery.reported
-        )
+        self._produce(self._raw, delivery, topic=topic, key=key, value=value, headers=list(headers))
         return delivery
 
-    def _produce(self, producer: Any, **record: Any) -> None:
+    def _produce(self, producer: Any, delivery: Delivery, **record: Any) -> None:
+        """What the client refuses at once is in the report too, so that there is one place to look."""
         while True:
             try:
-                producer.produce(**record)
+                producer.produce(**record, on_delivery=delivery.reported)
                 return
             except BufferError:
                 # The local queue is full: the broker is slow or away. Waiting here is the back-pressure.
                 self._stop.wait(POLL_S)
             except KafkaException as e:
-                raise DeliveryFailed(str(e.args[0])) from e
+                delivery.reported(e.args[0], None)
+                return
+            except (TypeError, ValueError) as e:
+                delivery.unsendable(e)
+                return
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has. Raises DeliveryFailed when the broker does not say."""
+        """How many partitions the topic has. Raises TopicMissing, DeliveryFailed when the broker does not say."""
         count, uses = self._counts.get(topic, (0, 0))
         if uses == 0:
             try:
@@ -95,7 +132,7 @@ class Outbox:
             except KafkaException as e:
                 raise DeliveryFailed(f"no metadata of {topic}: {e.args[0]}") from e
             if known.error is not None:
-                raise DeliveryFailed(f"{topic}: {known.error.name()}")
+                raise _failure(known.error)
             count, uses = len(known.partitions), PARTITIONS_TTL
         self._counts[topic] = (count, uses - 1)
         return count

@@ -88,16 +88,16 @@ def in_words(error: ClientError) -> str:
     if "encrypt" in said or name.startswith(("ServerSideEncryption", "SSECustomer", "CustomerKey")):
         return "is encrypted with a customer's key (SSE-C), which this service does not have"
     if name in ("MethodNotAllowed", "405"):
-        return "was deleted, or is not an object that can be read"
+        return "was deleted, or is nothing that can be read"
     if name in ("AccessDenied", "Forbidden", "AllAccessDisabled", "403"):
-        return "can't be read: the store denies access"
+        return "is closed to this service: the store denies access"
     plain = "".join(c for c in name if c.isascii() and c.isalnum())[:64]
-    return f"can't be read: the store answers {status(error)}" + (f" {plain}" if plain != str(status(error)) else "")
+    return f"is refused by the store: it answers {' '.join(dict.fromkeys((str(status(error)), plain)))}"
 
 
 def _of_its_key(name: str) -> str:
     if "NotFound" in name:
-        return "can't be read: its encryption key is gone"
+        return "needs an encryption key that is gone"
     if "Disabled" in name or "State" in name:
-        return "can't be read: its encryption key is disabled"
-    return "can't be read: this service may not use its encryption key"
+        return "needs an encryption key that is disabled"
+    return "needs an encryption key that this service may not use"

@@ -2,6 +2,7 @@
 
 import mimetypes
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -53,6 +54,17 @@ class Listed:
     modified: datetime
 
 
+@contextmanager
+def _unchanged(path: Path, length: int) -> Iterator[None]:
+    """A body that ends too soon looks like a store that does not answer: say FileChanged instead."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if path.stat().st_size != length:
+            raise FileChanged(f"{path.name} changed while it was uploaded") from error
+        raise
+
+
 class ArtifactStore:
     """Artifacts by reference. Thread-safe.
 
@@ -74,7 +86,8 @@ class ArtifactStore:
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
         tagging = "=".join(FRAMES_TAG) if frames else ""
         length = path.stat().st_size
-        with HashingReader(path) as body, self._probe.refusals("writing an artifact", key, write=True):
+        refusals = self._probe.refusals("writing an artifact", key, write=True)
+        with HashingReader(path) as body, _unchanged(path, length), refusals:
             if length <= MULTIPART_BYTES:
                 self.client.put_object(Bucket=name, Key=key, Body=body, ContentType=content_type, Tagging=tagging)
             else:

@@ -2,10 +2,11 @@
 
 import json
 import math
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from hashlib import sha256
+from hashlib import md5, sha256
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -74,12 +75,13 @@ class DocumentStore:
                             Body=body,
                             ContentType=JSON_TYPE,
                             Metadata={SUM: sha256(body).hexdigest()},
+                            ContentMD5=_md5(body),
                             IfNoneMatch="*",
                         )
             except ClientError as error:
                 if status(error) != 412:
                     raise
-                return self.get(key) == json.loads(body)
+                return bool(self.get(key) == json.loads(body))
         return True
 
     def put(self, key: str, value: JsonValue) -> None:
@@ -92,6 +94,7 @@ class DocumentStore:
                 Body=body,
                 ContentType=JSON_TYPE,
                 Metadata={SUM: sha256(body).hexdigest()},
+                ContentMD5=_md5(body),
             )
 
     def get(self, key: str) -> JsonValue | None:
@@ -130,8 +133,18 @@ class DocumentStore:
         return Document(value, _age_s(now, answer.get("LastModified")))
 
 
+def _md5(body: bytes) -> str:
+    """The store compares it before it keeps the document: the one that wins must not be one damaged on its way."""
+    return b64encode(md5(body, usedforsecurity=False).digest()).decode()
+
+
 def _age_s(now: str | None, modified: datetime | None) -> float:
     """Both times come from the store, so that this machine's clock does not matter."""
-    if now is None or modified is None:
+    try:
+        return (
+            math.inf
+            if now is None or modified is None
+            else max(0.0, (parsedate_to_datetime(now) - modified).total_seconds())
+        )
+    except (TypeError, ValueError):
         return math.inf
-    return max(0.0, (parsedate_to_datetime(now) - modified).total_seconds())

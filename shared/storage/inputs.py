@@ -64,7 +64,7 @@ class InputStore:
             raise InputNotFound(f"{ref.key} is a folder, not an object")
         size, etag = _whole_size(answer), answer.get("ETag")
         if size is None or etag is None:
-            raise InputForbidden(f"{ref.key} can't be read: the store does not say how large it is")
+            raise InputForbidden(f"{ref.key} is refused: the store does not say how large it is")
         if ref.size is not None and ref.size != size:
             raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request says {ref.size}")
         return InputHead(size, etag)

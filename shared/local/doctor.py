@@ -16,7 +16,7 @@ from shared.local.stack_file import Stack
 from shared.runtime import admin_process
 from shared.runtime.kafka_config import BROKER_PATIENCE_S
 from shared.runtime.settings import RuntimeSettings
-from shared.storage.errors import status
+from shared.storage.answers import status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

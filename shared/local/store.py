@@ -16,7 +16,7 @@ from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
-from shared.storage.errors import status
+from shared.storage.answers import status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 
 from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
@@ -17,7 +18,8 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.side_by_side import side_by_side
 from shared.runtime.store import Store
 from shared.storage import keys, markers
-from shared.storage.errors import InputError, InputTooLarge
+from shared.storage.errors import InputError, InputTooLarge, StoreUnavailable
+from shared.storage.inputs import InputHead
 
 MIB = 1 << 20
 LONGEST_NAME = "poster.jpg"
@@ -49,13 +51,38 @@ class Conflicting(Exception):
         self.subject = subject
 
 
+class Unwanted(Exception):
+    """The job was cancelled before its inputs were looked at."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject.job_id)
+        self.subject = subject
+
+
+class NotAdmitted(Exception):
+    """Nothing can be begun for the job, and the request is not at fault: its own documents in the store can't be read
+    or written, or we broke down. ``error`` says why."""
+
+    def __init__(self, subject: Subject, error: Exception) -> None:
+        super().__init__(str(error))
+        self.subject = subject
+        self.error = error
+
+
 def admit(
-    record: Record, traceparent: str | None, store: Store, settings: RuntimeSettings, patience: Patience
+    record: Record,
+    traceparent: str | None,
+    store: Store,
+    settings: RuntimeSettings,
+    patience: Patience,
+    cancelled: Callable[[str, str], bool],
 ) -> RenderTask:
     """The task of a valid request.
 
     The job id is claimed in the store before anything is said: whatever happens to a request, valid or not, happens
-    under an id that is its own. Raises Refused, Conflicting, Ended, StoreUnavailable, ArtifactAltered.
+    under an id that is its own. ``cancelled`` tells by tenant and job id, and is asked each time before the inputs are
+    looked at: a cancel must help while they are waited for. Raises Refused, Conflicting, Ended, Unwanted, NotAdmitted,
+    StoreUnavailable, OSError.
     """
     where = (record.topic, record.partition, record.offset)
     request: RenderRequest | None = None
@@ -73,21 +100,25 @@ def admit(
         body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
         inputs=(request.portrait, request.speech) if request else (),
     )
-    claim = patience(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
-    if claim.winner.body_sha256 != mine.body_sha256:
-        raise Conflicting(subject)
-    if not claim.won:
-        ending = patience(lambda: markers.read_end(store.documents, subject.tenant, subject.job_id))
-        if ending is not None:
-            raise Ended(ending)
-    if request is None or why is not None:
-        raise Refused(subject, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
     try:
+        claim = patience(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
+        if claim.winner.body_sha256 != mine.body_sha256:
+            raise Conflicting(subject)
+        if not claim.won:
+            ending = patience(lambda: markers.read_end(store.documents, subject.tenant, subject.job_id))
+            if ending is not None:
+                raise Ended(ending)
+        if request is None or why is not None:
+            raise Refused(subject, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
         check_request(request, settings.engines)
         check_output(request, subject.job_id, store)
-        check_inputs(request, store, settings, patience)
+        check_inputs(request, store, settings, patience, lambda: _stop_if_cancelled(subject, cancelled))
     except Rejected as e:
         raise Refused(subject, e) from e
+    except (Refused, Conflicting, Ended, Unwanted, StoreUnavailable, OSError):
+        raise
+    except Exception as e:
+        raise NotAdmitted(subject, e) from e
     return RenderTask(
         job_id=subject.job_id,
         request_id=claim.winner.request_id,
@@ -113,25 +144,38 @@ def check_output(request: RenderRequest, job_id: str, store: Store) -> None:
         raise Rejected(e.code, f"The output prefix can't be used: {e}.", field="output.prefix") from e
 
 
-def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings, patience: Patience) -> None:
+def _stop_if_cancelled(subject: Subject, cancelled: Callable[[str, str], bool]) -> None:
+    if cancelled(subject.tenant, subject.job_id):
+        raise Unwanted(subject)
+
+
+def check_inputs(
+    request: RenderRequest, store: Store, settings: RuntimeSettings, patience: Patience, before: Callable[[], None]
+) -> None:
     """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing error.
 
-    Raises Rejected, StoreUnavailable.
+    ``before`` is called before each look, and stops it by what it raises. Raises Rejected, StoreUnavailable.
     """
     wanted = (
         ("portrait", request.portrait, settings.max_portrait_mb * MIB),
         ("speech", request.speech, settings.max_speech_mb * MIB),
     )
-    side_by_side(lambda of: _check_input(*of, tenant=request.tenant, store=store, patience=patience), wanted)
 
+    def check(item: tuple[str, InputRef, int]) -> None:
+        field, ref, limit = item
 
-def _check_input(field: str, ref: InputRef, limit: int, *, tenant: str, store: Store, patience: Patience) -> None:
-    try:
-        head = patience(lambda: store.inputs.head(ref, tenant))
-        if head.size > limit:
-            raise InputTooLarge(f"{ref.key} has {head.size} bytes")
-    except InputError as e:
-        raise rejection(e, field, limit) from e
+        def look() -> InputHead:
+            before()
+            return store.inputs.head(ref, request.tenant)
+
+        try:
+            head = patience(look)
+            if head.size > limit:
+                raise InputTooLarge(f"{ref.key} has {head.size} bytes")
+        except InputError as e:
+            raise rejection(e, field, limit) from e
+
+    side_by_side(check, wanted)
 
 
 def rejection(error: InputError, field: str, limit: int) -> Rejected:

@@ -22,11 +22,11 @@ from shared.messages.events import (
 from shared.messages.request import Batch
 from shared.messages.task import Product, RenderTask
 from shared.messages.topics import EVENTS
-from shared.runtime.outbox import Delivery, Outbox
+from shared.runtime.outbox import Delivery, Outbox, RecordRefused
 from shared.runtime.patience import Patience
 from shared.runtime.store import Store
 from shared.storage import markers
-from shared.storage.errors import ArtifactAltered
+from shared.storage.errors import ArtifactAltered, ArtifactRefused
 from shared.telemetry.propagation import inject, trace_id
 
 log = structlog.get_logger()
@@ -112,13 +112,18 @@ class Announcer:
     def end(self, event: markers.Ending) -> markers.Ending | None:
         """End the job with this event, unless it has ended; what is said is what was stored first.
 
-        None when what was stored can't be read: a later version wrote it, and has said it.
+        None when what was stored can't be read: a later version wrote it, and has said it. Where the store refuses the
+        job's end it is said all the same: a redelivery may then say another, which is better than a job without one.
         """
         try:
             claim = self._patience(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
         except ArtifactAltered as e:
             log.warning("end_unreadable", error=str(e))
             return None
+        except ArtifactRefused as e:
+            log.error("end_not_stored", error=str(e), code=e.code.value)
+            self._say(event)
+            return event
         self._say(claim.winner)
         return claim.winner
 
@@ -127,9 +132,15 @@ class Announcer:
         self._say(ending)
 
     def settle(self) -> None:
-        """Wait until everything said is on the broker. Raises DeliveryFailed."""
+        """Wait until everything said is on the broker. Raises DeliveryFailed.
+
+        An event that the broker will never take is logged and left out: the record would say it again each time.
+        """
         for delivery in self._pending:
-            delivery.wait()
+            try:
+                delivery.wait()
+            except RecordRefused as e:
+                log.error("event_refused", error=str(e))
         self._pending.clear()
 
     def _base(self, subject: Subject) -> dict[str, Any]:

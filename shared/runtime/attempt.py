@@ -26,7 +26,7 @@ from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys
-from shared.storage.errors import ArtifactMissing, InputError, StoreUnavailable
+from shared.storage.errors import ArtifactMissing, InputError, StorageError
 from shared.storage.manifest import read_manifest
 from shared.storage.space import require_free
 
@@ -240,12 +240,17 @@ class Attempt:
             return
         try:
             self.store.cache.store(self.task.request.tenant, self.spec.name, self.digest, product)
-        except StoreUnavailable as e:
+        except StorageError as e:
             log.info("product_not_cached", error=str(e))
 
     def discard(self) -> None:
-        """Delete what this attempt stored: it lost, or failed."""
-        if self.prefix:
-            self.store.artifacts.delete_prefix(self.prefix)
-        if self.has_frames:
-            frames.forget(self.store.artifacts, self.task.request.tenant, self.task.job_id, self.spec.name, self.id)
+        """Delete what this attempt stored: it lost, or failed. Janitor and lifecycle find what stays."""
+        if not self.prefix:
+            return
+        try:
+            self.patience(lambda: self.store.artifacts.delete_prefix(self.prefix))
+            if self.has_frames:
+                tenant, job = self.task.request.tenant, self.task.job_id
+                frames.forget(self.store.artifacts, tenant, job, self.spec.name, self.id)
+        except StorageError as e:
+            log.info("attempt_left_to_janitor", error=str(e))

@@ -2,16 +2,20 @@
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import structlog
 
 import shared
 from shared.messages.codes import Code
 from shared.messages.headers import DLQ
 from shared.messages.topics import DLQ as TOPIC
-from shared.runtime.outbox import Delivery, Outbox
+from shared.runtime.outbox import DeliveryFailed, Outbox, RecordRefused
 from shared.runtime.record import Headers, Record
 from shared.telemetry.propagation import inject
 from shared.telemetry.redaction import scrubbed
+
+log = structlog.get_logger()
 
 MAX_STACK_BYTES = 8 * 1024
 MAX_MESSAGE_BYTES = 1024
@@ -41,7 +45,7 @@ def letter_headers(record: Record, reason: Reason, *, stage: str, group: str, at
         "class": reason.kind,
         "code": reason.code.value,
         "exception.class": reason.exception,
-        "exception.stacktrace": reason.stack.encode()[-MAX_STACK_BYTES:].decode(errors="ignore"),
+        "exception.stacktrace": reason.stack.encode(errors="replace")[-MAX_STACK_BYTES:].decode(errors="ignore"),
         "stage": stage,
         "host": socket.gethostname(),
         "version": shared.__version__,
@@ -50,13 +54,36 @@ def letter_headers(record: Record, reason: Reason, *, stage: str, group: str, at
     }
     # Our context under a name of its own: the record keeps the one traceparent it came with.
     context = {name: value for name, value in inject() if name == "traceparent"}
-    ours: Headers = [(DLQ + name, value.encode()) for name, value in added.items()]
+    # A message or a stack may hold what is no text, as the bytes of a file's name.
+    ours: Headers = [(DLQ + name, value.encode(errors="replace")) for name, value in added.items()]
     return [*record.headers, *ours, *((DLQ + name, value) for name, value in context.items())]
 
 
 def send_letter(
     outbox: Outbox, prefix: str, record: Record, reason: Reason, *, stage: str, group: str, attempts: int
-) -> Delivery:
-    """Send it by the raw producer: an instrumented one would add a second traceparent."""
-    headers = letter_headers(record, reason, stage=stage, group=group, attempts=attempts)
-    return outbox.send(prefix + TOPIC, record.key, record.value, headers)
+) -> None:
+    """Have the letter on the broker when this returns; by the raw producer: an instrumented one would add a second
+    traceparent.
+
+    A record that does not fit, as its topic takes larger ones than the dead letters' does, is sent without its value,
+    and if need be without its headers: ours name where it lies, and ``omitted`` what is not here. Without that it would
+    come again for ever. Raises DeliveryFailed.
+    """
+    forms = (
+        (record, ""),
+        (replace(record, value=None), "value"),
+        (replace(record, value=None, headers=()), "value, headers"),
+        (replace(record, value=None, headers=(), key=None), "value, headers, key"),
+    )
+    for sent, omitted in forms:
+        headers = [*letter_headers(sent, reason, stage=stage, group=group, attempts=attempts)]
+        if omitted:
+            headers.append((f"{DLQ}omitted", omitted.encode()))
+        try:
+            outbox.send(prefix + TOPIC, sent.key, sent.value, headers).wait()
+        except RecordRefused as e:
+            log.error("dead_letter_refused", error=str(e), omitted=omitted)
+        else:
+            return
+    # Not one byte of the record was in the last: the topic takes nothing, which is an operator's to repair.
+    raise DeliveryFailed("the topic of dead letters takes no letter at all")

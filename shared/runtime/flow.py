@@ -15,13 +15,13 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime import resume, trace_context
-from shared.runtime.admission import Conflicting, Ended, Refused, admit
+from shared.runtime.admission import Conflicting, Ended, NotAdmitted, Refused, Unwanted, admit
 from shared.runtime.announcer import Announcer, Subject
 from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.dead_letters import Reason, send_letter
-from shared.runtime.handoff import Handoff
-from shared.runtime.outbox import DeliveryFailed, Outbox
+from shared.runtime.handoff import EngineGone, Handoff
+from shared.runtime.outbox import DeliveryFailed, Outbox, RecordRefused
 from shared.runtime.patience import Patience
 from shared.runtime.record import Lease, Record
 from shared.runtime.reports import Reports
@@ -30,7 +30,15 @@ from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProce
 from shared.runtime.store import Store
 from shared.runtime.trace_context import RecordTrace
 from shared.slot.spec import StageSpec
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, OutputRefused, StoreUnavailable
+from shared.storage.errors import (
+    ArtifactAltered,
+    ArtifactMissing,
+    ArtifactRefused,
+    NoSpace,
+    OutputRefused,
+    StorageError,
+    StoreUnavailable,
+)
 from shared.telemetry import metrics
 from shared.telemetry.ids import preset_trace_id
 from shared.telemetry.propagation import trace_id, traceparent
@@ -39,8 +47,9 @@ from shared.telemetry.tracing import Tracing
 log = structlog.get_logger()
 
 
-class LoadFailed(Exception):
-    """A child could not be started again: this machine's fault, not the record's."""
+NOT_ITS_FAULT = (StoreUnavailable, DeliveryFailed, KafkaException, OSError)
+"""Ends the service: broker, store or machine are at fault, and would be for any record. docs/delivery.md says why none
+of these can come of one record alone."""
 
 
 class LeaseLost(Exception):
@@ -139,8 +148,13 @@ class Flow:
         except Ended as e:
             announcer.say_end_again(e.ending)
             return "repeated", ""
-        except ArtifactAltered as e:
-            return self._give_up(record, None, announcer, span, Reason(e.code, "poison", str(e), type(e).__name__))
+        except Unwanted as e:
+            announcer.failed(e.subject, Code.CANCELLED, "The job was cancelled.")
+            return "cancelled", Code.CANCELLED
+        except NotAdmitted as e:
+            code = e.error.code if isinstance(e.error, StorageError) else Code.INTERNAL
+            reason = Reason(code, "failed", str(e.error), type(e.error).__name__, traceback.format_exc())
+            return self._give_up(record, e.subject, announcer, span, reason)
         except ValueError as e:
             return self._give_up(record, None, announcer, span, Reason(Code.POISON, "poison", str(e), type(e).__name__))
         subject = Subject.of(task)
@@ -167,14 +181,17 @@ class Flow:
                 announcer.say_end_again(ending)
                 return "repeated", ""
             reason = Reason(e.code, "poison", str(e), type(e).__name__)
-        except (NoSpace, OutputRefused) as e:
+        except (NoSpace, OutputRefused, ArtifactRefused) as e:
             reason = Reason(e.code, "failed", str(e), type(e).__name__)
         except ChildDied as e:
             reason = Reason(Code.CRASH_LOOP, "crash_loop", f"{self._settings.tries} attempts: {e}", type(e).__name__)
         except HandlerBroken as e:
             reason = Reason(Code.INTERNAL, "failed", str(e), e.exception, e.stack)
-        except (StoreUnavailable, DeliveryFailed, KafkaException, LoadFailed, OSError):
-            raise  # Not this record's fault: it must be delivered again, not given up.
+        except (EngineGone, RecordRefused) as e:
+            code = Code.ENGINE_UNAVAILABLE if isinstance(e, EngineGone) else Code.INTERNAL
+            reason = Reason(code, "failed", str(e), type(e).__name__)
+        except NOT_ITS_FAULT:
+            raise  # It must be delivered again, not given up.
         except (KeyError, ValidationError) as e:
             # A task that parses, but lacks what earlier stages should have put there.
             reason = Reason(Code.POISON, "poison", str(e), type(e).__name__, traceback.format_exc())
@@ -191,7 +208,9 @@ class Flow:
     def _task(self, record: Record, submitted: str | None) -> RenderTask:
         """The record as a task. Raises Refused and Conflicting at the front, ValueError (poison) further in."""
         if self._spec.name == STAGES[0]:
-            return admit(record, submitted, self._store, self._settings, self._patience)
+            return admit(
+                record, submitted, self._store, self._settings, self._patience, cancelled=self._cancellations.has
+            )
         if record.value is None or len(record.value) > MAX_ENVELOPE_BYTES:
             raise ValueError("the record has no value, or one that is too large")
         return RenderTask.parse(record.value)
@@ -220,7 +239,7 @@ class Flow:
             if claim.won:
                 won = attempt
             else:
-                self._discard(attempt)
+                attempt.discard()
             product = claim.winner
         announcer.finished(subject, product)
         if not lease.held:
@@ -253,26 +272,29 @@ class Flow:
                 return attempt, attempt.run()
             except ChildDied as e:
                 log.warning("child_died", attempt=announcer.attempt, reason=str(e))
-                self._discard(attempt)
-                if not lease.held:
+                attempt.discard()
+                while lease.held and announcer.attempt < self._settings.tries:
+                    announcer.attempt += 1
+                    if self._restarted(child):
+                        break
+                else:
                     raise
-                self._restart(child)
-                if announcer.attempt >= self._settings.tries:
-                    raise
-                announcer.attempt += 1
             except (Rejected, JobCancelled, HandlerBroken):
-                self._discard(attempt)
+                attempt.discard()
                 raise
 
-    def _restart(self, child: SlotProcess) -> None:
+    def _restarted(self, child: SlotProcess) -> bool:
+        """Whether the handler is loaded again. A start that fails counts as an attempt: what the record did to the
+        first child may have broken the device for the next, and here as at every other replica it would come again.
+        A machine that is at fault is seen when the slot starts the child for the next record, which ends the service.
+        """
         metrics.CHILD_STARTS.labels(self._spec.name).inc()
         try:
             child.start()
         except (ChildDied, HandlerUnavailable) as e:
-            raise LoadFailed(f"the handler can't be loaded again: {e}") from e
-
-    def _discard(self, attempt: Attempt) -> None:
-        self._patience(attempt.discard)
+            log.warning("handler_not_loaded_again", reason=str(e))
+            return False
+        return True
 
     def _give_up(
         self, record: Record, subject: Subject | None, announcer: Announcer, span: Span, reason: Reason
@@ -289,7 +311,7 @@ class Flow:
             stage=self._spec.name,
             group=self._group,
             attempts=announcer.attempt,
-        ).wait()
+        )
         metrics.DEAD_LETTERS.labels(self._spec.name, reason.code).inc()
         if subject is not None:
             announcer.failed(subject, reason.code, "The render failed; the operator finds it in the dead letters.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import structlog
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from shared.messages import headers as message_headers
 from shared.messages.events import Done
@@ -14,7 +15,7 @@ from shared.messages.pipeline import following
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime.announcer import Announcer
-from shared.runtime.outbox import Outbox
+from shared.runtime.outbox import Outbox, TopicMissing
 from shared.runtime.patience import Patience
 from shared.runtime.routing import RoundRobin
 from shared.runtime.settings import RuntimeSettings
@@ -27,6 +28,13 @@ from shared.telemetry.propagation import parent, trace_id
 from shared.telemetry.tracing import Tracing
 
 log = structlog.get_logger()
+
+LOOKS = 4
+LOOK_AGAIN_S = 1.0
+
+
+class EngineGone(Exception):
+    """The request's engine has no topic here any more: no other job waits for it."""
 
 
 class Handoff:
@@ -73,7 +81,8 @@ class Handoff:
     def hand_on(self, task: RenderTask, announcer: Announcer) -> None:
         """The next stage's task is on the broker, or the job has ended, when this returns.
 
-        ``task`` holds this stage's product. Raises DeliveryFailed, StoreUnavailable, OutputRefused.
+        ``task`` holds this stage's product. Raises DeliveryFailed, RecordRefused, EngineGone, StoreUnavailable,
+        OutputRefused.
         """
         step = following(self._spec.name)
         if step is None:
@@ -83,9 +92,23 @@ class Handoff:
         value = task.dump()
         if len(value) > MAX_ENVELOPE_BYTES:
             raise ValueError(f"a task of {len(value)} bytes is over the limit of {MAX_ENVELOPE_BYTES}")
-        partition = self._route.choose(topic, self._outbox.partitions(topic))
         headers = message_headers.task_headers(task, step.name, time.time_ns() // 1_000_000)
-        self._outbox.send_task(topic, task.job_id, value, list(headers), partition).wait()
+        try:
+            partition = self._route.choose(topic, self._partitions(topic))
+            self._outbox.send_task(topic, task.job_id, value, list(headers), partition).wait()
+        except TopicMissing as e:
+            if "{engine}" in step.source:
+                raise EngineGone(f"the topic of the engine {task.request.engine} can't be written to: {e}") from e
+            raise  # A topic that every job needs: an operator's to repair, and no job's fault.
+
+    def _partitions(self, topic: str) -> int:
+        """How many the topic has; asked again for one that seems missing: a broker may not know a new one yet."""
+        return Retrying(
+            retry=retry_if_exception_type(TopicMissing),
+            stop=stop_after_attempt(LOOKS),
+            wait=wait_fixed(LOOK_AGAIN_S),
+            reraise=True,
+        )(lambda: self._outbox.partitions(topic))
 
     def _end(self, task: RenderTask, announcer: Announcer) -> None:
         files = self._delivered(task)

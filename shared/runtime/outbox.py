@@ -24,28 +24,62 @@ class DeliveryFailed(Exception):
     """The broker did not take a record within delivery.timeout.ms, or refused it."""
 
 
+class RecordRefused(DeliveryFailed):
+    """This very record can't be delivered, as it is too large: sent again it fails again, and others do not."""
+
+
+class TopicMissing(DeliveryFailed):
+    """The topic does not exist, or this service may not write to it."""
+
+
+REFUSALS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError._INVALID_ARG,
+        KafkaError._BAD_MSG,
+    }
+)
+MISSING = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+)
+
+
+def _failure(error: KafkaError) -> DeliveryFailed:
+    kind = RecordRefused if error.code() in REFUSALS else TopicMissing if error.code() in MISSING else DeliveryFailed
+    return kind(f"{error.name()}: {error.str()}")
+
+
 class Delivery:
     """The report of one record."""
 
     def __init__(self, served: Callable[[], bool] = lambda: True) -> None:
         """``served`` tells whether reports can still come."""
         self._report: Future[None] = Future()
-        self._served = served
+        self.served = served
 
     def reported(self, error: KafkaError | None, _: object) -> None:
         """The producer's callback; runs in the outbox's thread, so it only notes."""
         if error is None:
             self._report.set_result(None)
         else:
-            self._report.set_exception(DeliveryFailed(f"{error.name()}: {error.str()}"))
+            self._report.set_exception(_failure(error))
+
+    def unsendable(self, error: Exception) -> None:
+        """The client can't put the record into words: a header's name of an odd kind, as others may write them."""
+        self._report.set_exception(RecordRefused(f"{type(error).__name__}: {error}"))
 
     def wait(self) -> None:
-        """Block until the record is on the broker. Raises DeliveryFailed."""
+        """Block until the record is on the broker. Raises DeliveryFailed, RecordRefused."""
         while True:
             try:
                 return self._report.result(timeout=REPORT_S)
             except TimeoutError:
-                if not self._served() and not self._report.done():
+                if not self.served() and not self._report.done():
                     raise DeliveryFailed(NOT_SERVED) from None
 
 
@@ -71,44 +105,45 @@ class Outbox:
 
     def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
         """Hand a task on, inside the current span. ``headers`` must hold no traceparent: the producer adds it."""
-        served = self._threads[0].is_alive
-        delivery = Delivery(served)
+        delivery = Delivery(self._threads[0].is_alive)
         self._produce(
             self._traced,
-            served,
+            delivery,
             topic=topic,
             key=key.encode(),
             value=value,
             headers=list(headers),
             partition=partition,
-            on_delivery=delivery.reported,
         )
         return delivery
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
         """Send a record exactly as given; its partition is that of its key (murmur2)."""
-        served = self._threads[1].is_alive
-        delivery = Delivery(served)
-        self._produce(
-            self._raw, served, topic=topic, key=key, value=value, headers=list(headers), on_delivery=delivery.reported
-        )
+        delivery = Delivery(self._threads[1].is_alive)
+        self._produce(self._raw, delivery, topic=topic, key=key, value=value, headers=list(headers))
         return delivery
 
-    def _produce(self, producer: Any, served: Callable[[], bool], **record: Any) -> None:
+    def _produce(self, producer: Any, delivery: Delivery, **record: Any) -> None:
+        """What the client refuses at once is in the report too, so that there is one place to look."""
         while True:
             try:
-                producer.produce(**record)
+                producer.produce(**record, on_delivery=delivery.reported)
                 return
             except BufferError:
-                if not served():
+                if not delivery.served():
                     raise DeliveryFailed(NOT_SERVED) from None
                 # The local queue is full: the broker is slow or away. Waiting here is the back-pressure.
                 self._stop.wait(POLL_S)
             except KafkaException as e:
-                raise DeliveryFailed(str(e.args[0])) from e
+                delivery.reported(e.args[0], None)
+                return
+            except (TypeError, ValueError) as e:
+                delivery.unsendable(e)
+                return
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; it may grow. Raises DeliveryFailed when the broker does not say."""
+        """How many partitions the topic has; it may grow. Raises TopicMissing, DeliveryFailed when the broker does not
+        say."""
         count, until = self._counts.get(topic, (0, 0.0))
         if time.monotonic() < until:
             return count
@@ -118,7 +153,7 @@ class Outbox:
         except KafkaException as e:
             raise DeliveryFailed(f"no metadata of {topic}: {e.args[0]}") from e
         if known.error is not None:
-            raise DeliveryFailed(f"{topic}: {known.error.name()}")
+            raise _failure(known.error)
         count = len(known.partitions)
         self._counts[topic] = (count, time.monotonic() + METADATA_REFRESH_S)
         return count

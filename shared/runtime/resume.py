@@ -16,11 +16,12 @@ from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
 from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
+from shared.runtime.slot_process import ChildDied
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.storage import keys
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError
 
 ROLE = "state"
 SEAL_VERSION = "resume-1"
@@ -95,7 +96,7 @@ class SavedStates:
             with self._reports.span("artifact.get", {"artifact.role": ROLE}) as span:
                 self._patience(lambda: self._store.artifacts.get(found.ref, path))
                 span.set_attribute("artifact.bytes", found.ref.size)
-        except (ArtifactMissing, ArtifactAltered, ValidationError) as e:
+        except (ArtifactMissing, ArtifactAltered, ArtifactRefused, ValidationError, KeyError) as e:
             log.warning("state_ignored", error=type(e).__name__)
             return None
         path.chmod(0o444)
@@ -121,7 +122,7 @@ class SavedStates:
     def _drop(self, handed: _Handed) -> None:
         """Free its space, which may be what a next one needs."""
         handed.file.close()
-        with suppress(OSError):  # It may be gone; what stays goes with the folder.
+        with suppress(OSError, ChildDied):  # It may be gone; what stays goes with the folder.
             self._folder.remove(handed.record.path)
 
     def _store_waiting(self) -> None:
@@ -133,7 +134,7 @@ class SavedStates:
                     return
             try:
                 self._put(handed)
-            except (StoreUnavailable, OSError) as e:
+            except (StorageError, ChildDied, OSError) as e:
                 # The work is worth more than the way back to here.
                 log.warning("state_not_stored", error=type(e).__name__, done=handed.record.done)
             except Exception:
@@ -156,7 +157,7 @@ class SavedStates:
         if before is not None:
             try:
                 self._store.artifacts.delete([before])
-            except StoreUnavailable as e:
+            except StorageError as e:
                 log.info("state_left_to_lifecycle", error=str(e))  # Stored is stored.
 
     def _seal(self, ref: ArtifactRef, done: int) -> str:
@@ -181,5 +182,5 @@ def forget(store: Store, patience: Patience, task: RenderTask, stage: str) -> No
     """Delete the saved states of a task that has ended; what can't be deleted now goes with the job's retention."""
     try:
         patience(lambda: store.artifacts.delete_prefix(keys.resume_prefix(task.request.tenant, task.job_id, stage)))
-    except StoreUnavailable as e:
+    except StorageError as e:
         log.info("states_left_to_lifecycle", error=str(e))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.runtime.slot_process import ChildDied
+from shared.storage.artifacts import FileChanged
 
 
 class WorkFolder:
@@ -25,7 +26,8 @@ class WorkFolder:
     def opened(self, said: str) -> Iterator[Path]:
         """A path by which the file that the child names can be read, while the block lasts.
 
-        Raises ChildDied unless it is a regular file directly in this folder: such a child is not to be trusted.
+        Raises ChildDied unless it is a regular file directly in this folder, and when it is written to while the block
+        uploads it: such a child is not to be trusted.
         """
         try:
             file = os.open(
@@ -37,12 +39,17 @@ class WorkFolder:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise ChildDied("the child handed over something that is no regular file")
             yield Path(f"/proc/self/fd/{file}")
+        except FileChanged as e:
+            raise ChildDied("the child wrote to a file that it had handed over") from e
         finally:
             os.close(file)
 
     def remove(self, said: str) -> None:
-        """Delete a file that was taken."""
-        os.unlink(self._name(said), dir_fd=self._folder)
+        """Delete a file that was taken. Raises ChildDied when the child has put something else in its place."""
+        try:
+            os.unlink(self._name(said), dir_fd=self._folder)
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as e:
+            raise ChildDied("the child took back a file that it had handed over") from e
 
     def close(self) -> None:
         """Let go of the folder."""

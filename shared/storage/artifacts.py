@@ -2,6 +2,7 @@
 
 import mimetypes
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -12,16 +13,18 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from shared.messages.refs import ArtifactRef
+from shared.storage.answers import Answer, classify, in_words, meaning, reason, status
 from shared.storage.errors import (
     ArtifactAltered,
     ArtifactMissing,
+    ArtifactRefused,
     OutputRefused,
     StoreUnavailable,
     is_missing,
-    reason,
-    status,
     store_errors,
 )
+from shared.storage.probe import BucketProbe
+from shared.storage.rereading import reread
 from shared.storage.settings import ARTIFACTS, StorageSettings
 from shared.storage.streams import HashingReader, save
 
@@ -34,10 +37,12 @@ MULTIPART_BYTES = 64 << 20
 PART_BYTES = 16 << 20
 FRAMES_TAG = ("lipstage-class", "frames")
 """Object tag of what only the next stage needs; the bucket's lifecycle rule for frames finds it."""
-REFUSALS = (400, 401, 403, 404, 405)
-"""Answers that do not change by asking again."""
 PURGE_BATCH = 1000
 """Keys per DeleteObjects call, S3's limit."""
+
+
+class FileChanged(OSError):
+    """A file was written to while it was uploaded: its writer's fault, not this machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +54,40 @@ class Listed:
     modified: datetime
 
 
+@contextmanager
+def _unchanged(path: Path, length: int) -> Iterator[None]:
+    """A body that ends too soon looks like a store that does not answer: say FileChanged instead."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if path.stat().st_size != length:
+            raise FileChanged(f"{path.name} changed while it was uploaded") from error
+        raise
+
+
 class ArtifactStore:
-    """Artifacts by reference. Thread-safe; every method raises StoreUnavailable when the store fails."""
+    """Artifacts by reference. Thread-safe.
+
+    Every method raises StoreUnavailable when the store as a whole fails, ArtifactRefused when it refuses this object.
+    """
 
     def __init__(self, client: "S3Client", settings: StorageSettings) -> None:
         self.client = client
         self.settings = settings
+        self._probe = BucketProbe(client, settings.bucket)
 
     def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
         """Upload a file and return its reference, digested in the same pass.
 
-        ``frames`` marks what only the next stage needs. Raises OSError when the file can't be read or changes
-        meanwhile, KeyError for an unknown bucket alias.
+        ``frames`` marks what only the next stage needs. Raises FileChanged, OSError when the file can't be read,
+        KeyError for an unknown bucket alias.
         """
         name = self.settings.artifact_bucket(bucket)
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
         tagging = "=".join(FRAMES_TAG) if frames else ""
         length = path.stat().st_size
-        with HashingReader(path) as body, store_errors("writing an artifact"):
+        refusals = self._probe.refusals("writing an artifact", key, write=True)
+        with HashingReader(path) as body, _unchanged(path, length), refusals:
             if length <= MULTIPART_BYTES:
                 self.client.put_object(Bucket=name, Key=key, Body=body, ContentType=content_type, Tagging=tagging)
             else:
@@ -80,27 +101,31 @@ class ArtifactStore:
                 )
             digest = body.digest
         if digest.size != length:
-            raise OSError(f"{path.name} changed while it was uploaded")
+            raise FileChanged(f"{path.name} changed while it was uploaded")
         return ArtifactRef(bucket=bucket, key=key, sha256=digest.sha256, size=digest.size)
 
     def put_bytes(self, data: bytes, key: str, *, bucket: str = ARTIFACTS) -> ArtifactRef:
         """Upload a small object from memory and return its reference."""
         name = self.settings.artifact_bucket(bucket)
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        with store_errors("writing an artifact"):
+        with self._probe.refusals("writing an artifact", key, write=True):
             self.client.put_object(Bucket=name, Key=key, Body=data, ContentType=content_type)
         return ArtifactRef(bucket=bucket, key=key, sha256=sha256(data).hexdigest(), size=len(data))
 
     def get(self, ref: ArtifactRef, path: Path) -> None:
         """Download to ``path``; on an error no file is left there.
 
-        Raises ArtifactMissing, and ArtifactAltered when size or SHA-256 are not those of the reference.
+        Raises ArtifactMissing, and ArtifactAltered when size or SHA-256 are not those of the reference, read several
+        times: what is damaged on the way is whole in the store.
         """
-        try:
-            with store_errors("reading an artifact"):
-                answer = self._open(ref)
-                digest = save(answer["Body"], path, ref.size)
+
+        def read() -> None:
+            with self._probe.refusals("reading an artifact", ref.key, write=False):
+                digest = save(self._open(ref)["Body"], path, ref.size)
             self._verify(ref, digest.size, digest.sha256)
+
+        try:
+            reread(read, ArtifactAltered)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -109,26 +134,30 @@ class ArtifactStore:
         """A small object's content. Raises as ``get``, and ArtifactAltered when it is said to exceed ``max_bytes``."""
         if ref.size > max_bytes:
             raise ArtifactAltered(f"{ref.key} has {ref.size} bytes, more than {max_bytes}")
-        with store_errors("reading an artifact"):
-            data = self._open(ref)["Body"].read()
-        self._verify(ref, len(data), sha256(data).hexdigest())
-        return data
+
+        def read() -> bytes:
+            with self._probe.refusals("reading an artifact", ref.key, write=False):
+                data = self._open(ref)["Body"].read()
+            self._verify(ref, len(data), sha256(data).hexdigest())
+            return data
+
+        return reread(read, ArtifactAltered)
 
     def exists(self, ref: ArtifactRef) -> bool:
         """Whether an object of that size lies under the key; its content is not read."""
-        with store_errors("looking for an artifact"):
+        with self._probe.refusals("looking for an artifact", ref.key, write=False):
             try:
                 head = self.client.head_object(Bucket=self.settings.artifact_bucket(ref.bucket), Key=ref.key)
             except ClientError as error:
                 if is_missing(error):
                     return False
                 raise
-        return head["ContentLength"] == ref.size
+        return head.get("ContentLength") == ref.size
 
     def list_prefix(self, prefix: str, *, bucket: str = ARTIFACTS) -> Iterator[Listed]:
         """All objects under a prefix, in key order."""
         pages = self.client.get_paginator("list_objects_v2")
-        with store_errors("listing artifacts"):
+        with self._probe.refusals("listing artifacts", prefix, write=False):
             for page in pages.paginate(Bucket=self.settings.artifact_bucket(bucket), Prefix=prefix):
                 for entry in page.get("Contents", []):
                     yield Listed(entry["Key"], entry["Size"], entry["LastModified"])
@@ -136,31 +165,39 @@ class ArtifactStore:
     def copy(self, ref: ArtifactRef, bucket: str, key: str) -> ArtifactRef:
         """Copy an artifact within the store to another bucket's alias and key; the reference of the copy.
 
-        Raises ArtifactMissing, OutputRefused when the store says no (a missing bucket, a missing right), KeyError for
-        an unknown alias.
+        Raises ArtifactMissing, OutputRefused when the store refuses the copy (no such alias or bucket, no right to it).
         """
+        if bucket != ARTIFACTS and bucket not in self.settings.output_buckets:
+            raise OutputRefused(f"no output bucket has the alias {bucket}")
         source: CopySourceTypeDef = {"Bucket": self.settings.artifact_bucket(ref.bucket), "Key": ref.key}
         target = self.settings.artifact_bucket(bucket)
         with store_errors("copying an artifact"):
             try:
                 self.client.copy_object(Bucket=target, Key=key, CopySource=source)
             except ClientError as error:
-                if is_missing(error):
-                    raise ArtifactMissing(f"{ref.key} is gone") from error
-                # Some stores answer 500 for a target that is not there.
-                if status(error) in REFUSALS or not self._has(target):
-                    raise OutputRefused(f"output bucket {bucket}: {status(error)} {reason(error)}") from error
+                self._explain_copy(error, ref, bucket)
                 raise
         return ref.model_copy(update={"bucket": bucket, "key": key})
 
-    def _has(self, bucket: str) -> bool:
+    def _explain_copy(self, error: ClientError, ref: ArtifactRef, bucket: str) -> None:
+        """Raise whose answer it is, that of the artifact or of the output bucket; return if it is the store's failure.
+
+        A copy has one answer for both: so the artifact is asked for by itself first.
+        """
+        found = meaning(error)
+        # Some stores answer 500 for a target that is not there.
+        if found is Answer.OUTAGE and not (status(error) == 500 and self._is_gone(bucket)):
+            return
+        if not self.exists(ref):
+            raise ArtifactMissing(f"{ref.key} is gone") from error
+        raise OutputRefused(f"output bucket {bucket}: {status(error)} {reason(error)}") from error
+
+    def _is_gone(self, bucket: str) -> bool:
         try:
-            self.client.head_bucket(Bucket=bucket)
+            self.client.head_bucket(Bucket=self.settings.artifact_bucket(bucket))
         except ClientError as error:
-            if status(error) in REFUSALS:
-                return False
-            raise
-        return True
+            return meaning(error) in (Answer.MISSING, Answer.BUCKET)
+        return False
 
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
         """Delete objects by key; those that do not exist count as deleted. Returns how many were asked for."""
@@ -188,9 +225,10 @@ class ArtifactStore:
             if is_missing(error):
                 raise ArtifactMissing(f"{ref.key} is gone") from error
             raise
-        if answer["ContentLength"] != ref.size:
+        size = answer.get("ContentLength", ref.size)
+        if size != ref.size:
             answer["Body"].close()
-            raise ArtifactAltered(f"{ref.key} has {answer['ContentLength']} bytes instead of {ref.size}")
+            raise ArtifactAltered(f"{ref.key} has {size} bytes instead of {ref.size}")
         return answer
 
     def _verify(self, ref: ArtifactRef, size: int, digest: str) -> None:
@@ -201,8 +239,19 @@ class ArtifactStore:
         if not batch:
             return 0
         objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
+        # No probe: where nothing may be deleted the lifecycle rules sweep, and no job ends or waits for that.
         with store_errors("deleting artifacts"):
-            answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            try:
+                answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            except ClientError as error:
+                if meaning(error) in (Answer.OBJECT, Answer.UNCLEAR):
+                    raise ArtifactRefused(f"deleting artifacts: the store {in_words(error)}") from error
+                raise
         if failed := answer.get("Errors"):
-            raise StoreUnavailable(f"deleting artifacts: {len(failed)} of {len(batch)} were refused")
+            codes = {str(entry.get("Code", "")) for entry in failed}
+            said = f"deleting artifacts: {len(failed)} of {len(batch)} were refused"
+            # Each has a code, and no status of its own.
+            if any(classify(400, code) is Answer.OUTAGE for code in codes):
+                raise StoreUnavailable(said)
+            raise ArtifactRefused(said)
         return len(batch)

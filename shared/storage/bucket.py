@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from shared.storage.answers import reason, status
 from shared.storage.artifacts import FRAMES_TAG
 from shared.storage.client import DEFAULT_REGION
-from shared.storage.errors import reason, status, store_errors
+from shared.storage.errors import store_errors
 from shared.storage.keys import FRAMES
 from shared.storage.settings import StorageSettings
 

@@ -10,6 +10,7 @@ from shared.messages.task import Product
 from shared.storage import keys
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.documents import DocumentStore, encode
+from shared.storage.errors import ArtifactAltered, ArtifactRefused
 from shared.storage.settings import StorageSettings
 
 DAY_S = 86_400.0
@@ -44,22 +45,20 @@ class ProductCache:
         return hmac.new(self._secret, encode(subject), hashlib.sha256).hexdigest()
 
     def lookup(self, tenant: str, stage: str, digest: str) -> Product | None:
-        """The cached product, marked ``cached``; None when there is none, it is too old or its objects are gone.
-
-        Raises ArtifactAltered for an entry that is not JSON.
-        """
-        document = self._documents.read(keys.cache_entry(tenant, stage, digest))
-        if document is None or document.age_s > self._max_age_s:
-            return None
+        """The cached product, marked ``cached``; None when there is none, it is too old, can't be read or its objects
+        are gone. Work that was saved once must never be what stops a job."""
         try:
+            document = self._documents.read(keys.cache_entry(tenant, stage, digest))
+            if document is None or document.age_s > self._max_age_s:
+                return None
             product = Product.model_validate(document.value)
-        except ValidationError:
-            # Written by a version with another form: as good as none.
-            return None
-        if not all(self._artifacts.exists(ref) for ref in product.artifacts.values()):
+            if not all(self._artifacts.exists(ref) for ref in product.artifacts.values()):
+                return None
+        except (ArtifactAltered, ArtifactRefused, ValidationError, KeyError):
+            # Damaged, refused, or of a version with another form or other buckets: as good as none, and replaced.
             return None
         return product.model_copy(update={"cached": True})
 
     def store(self, tenant: str, stage: str, digest: str, product: Product) -> None:
-        """Remember a product whose artifacts lie under ``keys.cache_prefix``."""
+        """Remember a product whose artifacts lie under ``keys.cache_prefix``. Raises ArtifactRefused."""
         self._documents.put(keys.cache_entry(tenant, stage, digest), product.model_dump(mode="json"))

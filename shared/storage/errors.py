@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from urllib3.exceptions import HTTPError
 
 from shared.messages.codes import Code
+from shared.storage.answers import Answer, meaning, reason, status
 
 
 class StorageError(Exception):
@@ -17,7 +19,7 @@ class StorageError(Exception):
 
 
 class StoreUnavailable(StorageError):
-    """The store does not answer, refuses us or answers nonsense. Trying later may help."""
+    """The store does not answer, refuses all we ask or answers nonsense. Trying later may help."""
 
     code = Code.STORE_UNAVAILABLE
 
@@ -40,6 +42,12 @@ class ArtifactAltered(StorageError):
     code = Code.ARTIFACT_ALTERED
 
 
+class ArtifactRefused(StorageError):
+    """The store refuses to read or write this object of ours, though the bucket as a whole works."""
+
+    code = Code.ARTIFACT_REFUSED
+
+
 class OutputRefused(StorageError):
     """The user's output bucket does not take the finished files. An operator's to mend; the render itself is whole."""
 
@@ -57,7 +65,7 @@ class InputNotFound(InputError):
 
 
 class InputForbidden(InputError):
-    """The alias is unknown, the key is outside the tenant's prefix, or the store denies access."""
+    """The alias is unknown, the key is outside the tenant's prefix, or the store does not let us read the object."""
 
     code = Code.INPUT_FORBIDDEN
 
@@ -74,19 +82,9 @@ class InputDigestMismatch(InputError):
     code = Code.INPUT_DIGEST_MISMATCH
 
 
-def status(error: ClientError) -> int:
-    """HTTP status of an S3 error answer; 0 if it had none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def reason(error: ClientError) -> str:
-    """S3 error code, as ``NoSuchKey``; a bare status for answers without a body, as to HEAD."""
-    return str(error.response.get("Error", {}).get("Code", "Unknown"))
-
-
 def is_missing(error: ClientError) -> bool:
     """Whether the answer says that the object is not there. A missing bucket is a fault of the set-up, not this."""
-    return status(error) == 404 and reason(error) != "NoSuchBucket"
+    return meaning(error) is Answer.MISSING
 
 
 def is_conflict(error: ClientError) -> bool:
@@ -98,7 +96,7 @@ def is_conflict(error: ClientError) -> bool:
 def store_errors(doing: str) -> Iterator[None]:
     """Turn what boto3 raises inside into StoreUnavailable; ``doing`` begins the message, as ``reading an artifact``.
 
-    Handle the answers that mean something else (404, 412) inside the block. Our own misuse of a call is not hidden.
+    Handle the answers about one object (404, 412, refusals) inside the block. Our own misuse of a call is not hidden.
     """
     try:
         yield
@@ -106,5 +104,5 @@ def store_errors(doing: str) -> Iterator[None]:
         raise
     except ClientError as error:
         raise StoreUnavailable(f"{doing}: the store answered {status(error)} {reason(error)}") from error
-    except (BotoCoreError, Boto3Error) as error:
+    except (BotoCoreError, Boto3Error, HTTPError) as error:  # HTTPError: what botocore lets through of a broken body.
         raise StoreUnavailable(f"{doing}: {type(error).__name__}") from error

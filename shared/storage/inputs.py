@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from shared.messages.refs import InputRef
+from shared.storage.answers import Answer, in_words, meaning, status
 from shared.storage.errors import (
     InputDigestMismatch,
     InputForbidden,
     InputNotFound,
     InputTooLarge,
-    is_missing,
-    reason,
-    status,
     store_errors,
 )
 from shared.storage.keys import checked_for
+from shared.storage.rereading import reread
 from shared.storage.settings import StorageSettings
 from shared.storage.streams import Digest, save
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 FOLDER_TYPES = frozenset({"application/x-directory", "httpd/unix-directory"})
 """Content types by which some stores and tools mark an object that stands for a folder."""
@@ -37,7 +37,10 @@ class InputHead:
 
 
 class InputStore:
-    """Inputs by reference. Thread-safe; every method raises StoreUnavailable when the store fails."""
+    """Inputs by reference. Thread-safe; every method raises StoreUnavailable when the store as a whole fails.
+
+    What the store answers about one object ends the job that names it, so it is an InputError: no other job waits.
+    """
 
     def __init__(self, client: "S3Client", settings: StorageSettings) -> None:
         self._client = client
@@ -46,22 +49,25 @@ class InputStore:
     def head(self, ref: InputRef, tenant: str) -> InputHead:
         """Size and entity tag, without reading the object.
 
-        Raises InputForbidden (alias unknown, key outside ``<tenant>/``, access denied), InputNotFound (also for a
-        folder), InputDigestMismatch when the reference gives another size.
+        Raises InputForbidden (alias unknown, key outside ``<tenant>/``, the store refuses the object), InputNotFound
+        (also for a folder, and where the alias's bucket is missing), InputDigestMismatch when the reference gives
+        another size.
         """
         bucket = self._bucket(ref, tenant)
         with store_errors("looking at an input"):
             try:
-                answer = self._client.head_object(Bucket=bucket, Key=ref.key)
+                answer = self._look(bucket, ref.key)
             except ClientError as error:
-                self._explain(error, bucket, ref)
+                self._explain(error, ref)
                 raise
         if answer.get("ContentType") in FOLDER_TYPES:
             raise InputNotFound(f"{ref.key} is a folder, not an object")
-        size = answer["ContentLength"]
+        size, etag = _whole_size(answer), answer.get("ETag")
+        if size is None or etag is None:
+            raise InputForbidden(f"{ref.key} is refused: the store does not say how large it is")
         if ref.size is not None and ref.size != size:
             raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request says {ref.size}")
-        return InputHead(size, answer["ETag"])
+        return InputHead(size, etag)
 
     def get(self, ref: InputRef, path: Path, max_bytes: int, *, tenant: str) -> Digest:
         """Download to ``path`` and return what came; on an error no file is left there.
@@ -72,16 +78,12 @@ class InputStore:
         head = self.head(ref, tenant)
         if head.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has {head.size} bytes, the limit is {max_bytes}")
+        bucket = self._bucket(ref, tenant)
         try:
-            digest = self._download(ref, path, max_bytes, self._bucket(ref, tenant), head.etag)
-            if digest.size > max_bytes:
-                raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
-            if ref.sha256 is not None and ref.sha256 != digest.sha256:
-                raise InputDigestMismatch(f"{ref.key} has another SHA-256 than the request says")
+            return reread(lambda: self._download(ref, path, max_bytes, bucket, head.etag), _Differs)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return digest
 
     def _download(self, ref: InputRef, path: Path, max_bytes: int, bucket: str, etag: str) -> Digest:
         with store_errors("reading an input"):
@@ -90,12 +92,17 @@ class InputStore:
             except ClientError as error:
                 if status(error) == 412:
                     raise InputDigestMismatch(f"{ref.key} was replaced while it was read") from error
-                self._explain(error, bucket, ref)
+                self._explain(error, ref)
                 raise
             try:
-                return save(answer["Body"], path, max_bytes)
+                digest = save(answer["Body"], path, max_bytes)
             finally:
                 answer["Body"].close()
+        if digest.size > max_bytes:
+            raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
+        if ref.sha256 is not None and ref.sha256 != digest.sha256:
+            raise _Differs(f"{ref.key} has another SHA-256 than the request says")
+        return digest
 
     def _bucket(self, ref: InputRef, tenant: str) -> str:
         checked_for(tenant, ref.key)
@@ -105,19 +112,36 @@ class InputStore:
             known = ", ".join(sorted(self._buckets))
             raise InputForbidden(f"no input bucket has the alias {ref.bucket!r}; there are: {known}") from None
 
-    def _explain(self, error: ClientError, bucket: str, ref: InputRef) -> None:
+    def _explain(self, error: ClientError, ref: InputRef) -> None:
         """Raise what the answer means for the user; return if it is the store's failure."""
-        if is_missing(error):
-            raise InputNotFound(f"{ref.key} does not exist in {ref.bucket}") from error
-        if status(error) == 403 and self._is_denied(error, bucket, ref.key):
-            raise InputForbidden(f"the store denies access to {ref.key} in {ref.bucket}") from error
+        match meaning(error):
+            case Answer.MISSING:
+                raise InputNotFound(f"{ref.key} does not exist in {ref.bucket}") from error
+            case Answer.BUCKET:
+                raise InputNotFound(f"{ref.key} can't be found: the bucket of {ref.bucket} is not there") from error
+            case Answer.OBJECT | Answer.UNCLEAR:
+                raise InputForbidden(f"{ref.key} {in_words(error)}") from error
+            case Answer.OUTAGE:
+                return
 
-    def _is_denied(self, error: ClientError, bucket: str, key: str) -> bool:
-        """Whether this object is denied, rather than our credentials refused: HEAD answers both by a bare 403."""
-        if reason(error) != "403":
-            return reason(error) == "AccessDenied"
+    def _look(self, bucket: str, key: str) -> "HeadObjectOutputTypeDef | GetObjectOutputTypeDef":
+        """The answer to HEAD. Where that is a bare status (the same for a bad signature, a wrong clock and an object of
+        its own kind) the answer to a GET of the first byte, which has a reason. Raises ClientError."""
         try:
-            self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
-        except ClientError as second:
-            return reason(second) == "AccessDenied"
-        return False
+            return self._client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if meaning(error) is not Answer.UNCLEAR:
+                raise
+        answer = self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")
+        answer["Body"].close()
+        return answer
+
+
+def _whole_size(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> int | None:
+    """Bytes of the object, also where the answer holds a part of it; None when it does not say."""
+    whole = str(answer.get("ContentRange", "")).rpartition("/")[2]
+    return int(whole) if whole.isdecimal() else answer.get("ContentLength")
+
+
+class _Differs(InputDigestMismatch):
+    """What came has another digest: on the way, or in the store."""

@@ -12,6 +12,8 @@ FRAMES = "frames/"
 """Prefix of the index of attempts that have frames in the store."""
 RESUME = "resume"
 """Beside the attempts of a stage, whose ids are hexadecimal."""
+PROBE = "jobs/_probe/bucket.json"
+"""An object that belongs to no job: no tenant's name begins so. It shows whether the bucket works at all."""
 
 
 def _segment(text: str) -> str:

@@ -13,6 +13,9 @@ from shared.storage import keys
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered
 
+CLAIMS = 3
+"""A purge may delete the winner's document between the claim that lost and the look at it: then it is free again."""
+
 T = TypeVar("T", bound=BaseModel)
 Ending = Done | RejectedEvent | Failed
 
@@ -36,35 +39,38 @@ class Claim(Generic[T]):
 
 
 def read_completion(documents: DocumentStore, tenant: str, job: str, stage: str) -> Product | None:
-    """The product of a stage that has completed; None when it has not. Raises ArtifactAltered, StoreUnavailable."""
+    """The product of a stage that has completed; None when it has not.
+
+    Raises, as all below, ArtifactAltered, ArtifactRefused, StoreUnavailable.
+    """
     return _read(documents, keys.marker(tenant, job, stage), Product.model_validate)
 
 
 def claim_completion(documents: DocumentStore, tenant: str, job: str, stage: str, product: Product) -> Claim[Product]:
     """Complete a stage with this product, unless another attempt has. Its artifacts must be stored before.
 
-    The loser deletes its own artifacts and goes on with the winner's. Raises ArtifactAltered, StoreUnavailable.
+    The loser deletes its own artifacts and goes on with the winner's.
     """
     return _claim(documents, keys.marker(tenant, job, stage), product, Product.model_validate)
 
 
 def claim_request(documents: DocumentStore, tenant: str, job: str, record: RequestRecord) -> Claim[RequestRecord]:
-    """Claim a job id for a request. Raises ArtifactAltered, StoreUnavailable."""
+    """Claim a job id for a request."""
     return _claim(documents, keys.request(tenant, job), record, RequestRecord.model_validate)
 
 
 def read_request(documents: DocumentStore, tenant: str, job: str) -> RequestRecord | None:
-    """Who claimed a job id; None while nobody has. Raises ArtifactAltered, StoreUnavailable."""
+    """Who claimed a job id; None while nobody has."""
     return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
 
 
 def claim_end(documents: DocumentStore, tenant: str, job: str, ending: Ending) -> Claim[Ending]:
-    """End a job with this outcome, unless it has ended. Raises ArtifactAltered, StoreUnavailable."""
+    """End a job with this outcome, unless it has ended."""
     return _claim(documents, keys.end(tenant, job), ending, TERMINAL.validate_python)
 
 
 def read_end(documents: DocumentStore, tenant: str, job: str) -> Ending | None:
-    """How a job ended; None while it has not. Raises ArtifactAltered, StoreUnavailable."""
+    """How a job ended; None while it has not."""
     return _read(documents, keys.end(tenant, job), TERMINAL.validate_python)
 
 
@@ -79,9 +85,10 @@ def _read(documents: DocumentStore, key: str, parse: Callable[[JsonValue], T]) -
 
 
 def _claim(documents: DocumentStore, key: str, mine: T, parse: Callable[[JsonValue], T]) -> Claim[T]:
-    if documents.put_once(key, mine.model_dump(mode="json")):
-        return Claim(mine, won=True)
-    winner = _read(documents, key, parse)
-    if winner is None:
-        raise ArtifactAltered(f"{key} was deleted while it was claimed")
-    return Claim(winner, won=False)
+    for _ in range(CLAIMS):
+        if documents.put_once(key, mine.model_dump(mode="json")):
+            return Claim(mine, won=True)
+        winner = _read(documents, key, parse)
+        if winner is not None:
+            return Claim(winner, won=False)
+    raise ArtifactAltered(f"{key} was deleted each time it was claimed")

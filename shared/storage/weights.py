@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable, status, store_errors
+from shared.storage.answers import status
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable, store_errors
 from shared.storage.space import require_free
 from shared.storage.streams import BLOCK
 

@@ -8,6 +8,7 @@ import pytest
 
 from shared.runtime.slot_process import ChildDied
 from shared.runtime.work_folder import WorkFolder
+from shared.storage.artifacts import FileChanged
 
 
 @pytest.fixture
@@ -50,3 +51,21 @@ def test_a_file_from_elsewhere_is_refused(folder: WorkFolder, name: str) -> None
         pass
     with pytest.raises(ChildDied):
         folder.remove(os.path.join(folder.path, name))  # noqa: PTH118
+
+
+@pytest.mark.parametrize("instead", [lambda p: None, lambda p: p.mkdir()], ids=["nothing", "a folder"])
+def test_a_file_that_the_child_takes_back_is_its_fault(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
+    path = folder.path / "file"
+    path.write_bytes(b"own")
+    with folder.opened(str(path)):
+        path.unlink()
+        instead(path)
+    with pytest.raises(ChildDied, match="took back"):
+        folder.remove(str(path))
+
+
+def test_a_file_that_changes_while_it_is_uploaded_is_the_childs_fault(folder: WorkFolder) -> None:
+    path = folder.path / "file"
+    path.write_bytes(b"own")
+    with pytest.raises(ChildDied, match="wrote to"), folder.opened(str(path)):
+        raise FileChanged

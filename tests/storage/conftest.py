@@ -1,6 +1,7 @@
 """Storage as a service sees it, on the session's real store."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.inputs import InputStore
 from shared.storage.settings import StorageSettings
+from tests.storage.faulty import FaultyStore, faulty_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -67,3 +69,11 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def unused_endpoint() -> str:
     return f"http://127.0.0.1:{ports.pick(1)[0]}"
+
+
+@pytest.fixture
+def faulty(client: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
+    """A proxy before the real store; what connects after this goes through it."""
+    with faulty_store(client.meta.endpoint_url) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
+        yield store

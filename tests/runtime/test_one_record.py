@@ -1,0 +1,300 @@
+"""No record can end the service each time it comes: whatever is its own ends its job, by one event."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.request import RenderRequest
+from shared.messages.task import Product, RenderTask
+from shared.messages.topics import MAX_LETTER_BYTES
+from shared.runtime import topic_admin
+from shared.runtime.flow import Flow
+from shared.runtime.kafka_config import producer_config
+from shared.runtime.outbox import Outbox
+from shared.runtime.record import Lease, Record
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.runtime.store import Store
+from shared.slot.spec import StageSpec
+from shared.storage import keys
+from shared.storage.errors import StoreUnavailable
+from shared.storage.settings import StorageSettings
+from shared.telemetry import clients, tracing
+from tests.conftest import ROOT, Infrastructure
+from tests.pipeline.client import Reader
+from tests.storage.faulty import FaultyStore, about, faulty_store
+
+FRONT = StageSpec(name="audio", handler="tests.runtime.trial_handler", inputs={"speech": "request.speech"})
+INNER = StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"image": "audio/image"})
+TENANT = "poor"
+
+
+class Wishes:
+    """Who wants what cancelled; asked as a service asks."""
+
+    def __init__(self) -> None:
+        self.after = 1000
+        self.asked = 0
+
+    def has(self, tenant: str, job: str) -> bool:
+        self.asked += 1
+        return self.asked > self.after
+
+
+class Rig:
+    """One stage's flow on the real broker and, through a proxy, the real store."""
+
+    def __init__(self, stack: Infrastructure, faulty: FaultyStore, prefix: str, folder: Path) -> None:
+        self.faulty = faulty
+        self.settings = RuntimeSettings(topic_prefix=prefix, store_patience_s=1.0, free_space_reserve_mb=0)
+        self.tracing = tracing.setup("test", "0")
+        produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_LETTER_BYTES}
+        self.outbox = Outbox(clients.traced_producer(self.tracing, produce), clients.raw_producer(produce))
+        self.store = Store.open(StorageSettings())
+        self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
+        self.letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
+        self.wishes = Wishes()
+        self.folder = folder
+        self.prefix = prefix
+        self.job = uuid.uuid4().hex
+        self.children = {spec.name: SlotProcess(spec, "puppet") for spec in (FRONT, INNER)}
+
+    def close(self) -> None:
+        for child in self.children.values():
+            child.stop()
+        self.outbox.close()
+        self.events.close()
+        self.letters.close()
+
+    def input(self) -> str:
+        key = f"{TENANT}/{uuid.uuid4().hex}/input"
+        self.store.inputs._client.put_object(Bucket="lipstage-inputs", Key=key, Body=b"input")
+        return key
+
+    def request(self, do: str = "", **fields: Any) -> RenderRequest:
+        ref = InputRef(key=self.input())
+        return RenderRequest(tenant=TENANT, portrait=ref, speech=ref, labels={"do": do}, **fields)
+
+    def task(self, do: str = "", **fields: Any) -> RenderTask:
+        image = self.store.artifacts.put_bytes(b"image", f"jobs/rich/{self.job}/audio/a1/image")
+        products = {"audio": Product(attempt="a1", artifacts={"image": image})}
+        request = self.request(do, **fields)
+        return RenderTask(job_id=self.job, request_id="r", request=request, submitted_ms=1, products=products)
+
+    def settle(self, spec: StageSpec, value: bytes) -> None:
+        """As a slot does it; raises what would end the service."""
+        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], 1)
+        child = self.children[spec.name]
+        if child.pid is None:
+            child.start()
+        flow = Flow(
+            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.wishes, self.folder  # type: ignore[arg-type]
+        )  # fmt: skip
+        flow.settle(record, Lease(record.topic, 0), child)
+
+    def front(self, request: RenderRequest) -> None:
+        self.settle(FRONT, request.model_dump_json(exclude_none=True).encode())
+
+    def inner(self, task: RenderTask) -> None:
+        self.settle(INNER, task.dump())
+
+    def end(self) -> dict[str, Any]:
+        """The job's one end."""
+        found = [event for event in _drained(self.events) if event["type"] in ("done", "failed", "rejected")]
+        assert len(found) == 1, found
+        assert (found[0]["job_id"], found[0]["tenant"]) == (self.job, TENANT)
+        return found[0]
+
+    def letter(self) -> Any:
+        while (message := self.letters.poll(10)) is None:
+            pass
+        return message
+
+    def refuse(self, part: str, *methods: str, status: int = 403, code: str = "AccessDenied") -> None:
+        self.faulty.refuse(about(part, *methods), status, code)
+
+
+def _drained(reader: Reader) -> list[dict[str, Any]]:
+    """What is there: everything was on the broker before ``settle`` returned."""
+    found = []
+    while (message := reader.poll(1.5)) is not None:
+        found.append(json.loads(message.value() or b""))
+    return found
+
+
+@pytest.fixture(scope="module")
+def prefix(stack: Infrastructure) -> str:
+    """Topics of this module's own."""
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    topic_admin.apply(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
+    for name in ("render.events", "render.dlq"):
+        _until_led(stack.bootstrap_servers, f"{prefix}{name}")
+    return prefix
+
+
+@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
+def _until_led(bootstrap: str, topic: str) -> None:
+    """A new topic's partitions have no leader for a moment."""
+    Reader(bootstrap, topic).close()
+
+
+@pytest.fixture
+def rig(stack: Infrastructure, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
+    with faulty_store(stack.s3_endpoint_url) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faulty.url)
+        made = Rig(stack, faulty, prefix, tmp_path)
+        yield made
+        made.close()
+
+
+def test_a_good_record_is_handed_on(rig: Rig) -> None:
+    """What the others differ from."""
+    rig.front(rig.request())
+    rig.inner(rig.task())
+    assert [e["type"] for e in _drained(rig.events)] == ["accepted", "started", "finished", "started", "finished"]
+
+
+def test_an_input_that_the_store_refuses_rejects_its_job(rig: Rig) -> None:
+    request = rig.request()
+    rig.refuse(request.portrait.key, code="InvalidObjectState")
+    rig.front(request)
+    end = rig.end()
+    assert (end["type"], end["code"], end["field"]) == ("rejected", "INPUT_FORBIDDEN", "portrait")
+    assert (
+        end["message"] == f"The portrait can't be used: {request.portrait.key} is archived and must be restored first."
+    )
+
+
+CLAIMS: dict[str, tuple[Callable[[Rig], object], str]] = {
+    "can't be written": (lambda rig: rig.refuse("request.json", "PUT"), "ARTIFACT_REFUSED"),
+    "can't be read": (lambda rig: _stored(rig, b"{}") or rig.refuse("request.json", "GET"), "ARTIFACT_REFUSED"),
+    "is damaged": (lambda rig: _stored(rig, b"{"), "ARTIFACT_ALTERED"),
+    "has another form": (lambda rig: _stored(rig, b'{"a": 1}'), "ARTIFACT_ALTERED"),
+}
+
+
+def _stored(rig: Rig, body: bytes) -> None:
+    rig.store.artifacts.put_bytes(body, keys.request(TENANT, rig.job))
+
+
+@pytest.mark.parametrize(("fault", "code"), CLAIMS.values(), ids=list(CLAIMS))
+def test_a_request_whose_claim_fails_ends_by_one_event_and_a_letter(
+    rig: Rig, fault: Callable[[Rig], object], code: str
+) -> None:
+    fault(rig)
+    rig.front(rig.request())
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", code)
+    assert dict(rig.letter().headers())["__dlq.errors.code"] == code.encode()
+
+
+def test_a_job_under_a_prefix_that_is_closed_altogether_still_ends_once(rig: Rig) -> None:
+    rig.refuse(f"jobs/{TENANT}/")
+    rig.front(rig.request())
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", "ARTIFACT_REFUSED")
+
+
+def test_a_rejection_whose_end_can_not_be_stored_is_said(rig: Rig) -> None:
+    request = rig.request()
+    rig.refuse("end.json")
+    rig.refuse(request.speech.key, code="InvalidObjectState")
+    rig.front(request)
+    assert rig.end()["type"] == "rejected"
+
+
+@pytest.mark.parametrize("part", ["/face/", "face.json", "audio/a1/image"])
+def test_a_task_whose_objects_are_refused_fails(rig: Rig, part: str) -> None:
+    task = rig.task("ship")
+    rig.refuse(part)
+    rig.inner(task)
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", "ARTIFACT_REFUSED")
+
+
+@pytest.mark.parametrize("spec", ["front", "inner"])
+def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> None:
+    request, task = rig.request(), rig.task()
+    rig.refuse("/lipstage/")
+    with pytest.raises(StoreUnavailable):
+        rig.front(request) if spec == "front" else rig.inner(task)
+    assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
+
+
+def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
+    request = rig.request()
+    rig.refuse(request.portrait.key, status=503, code="SlowDown")
+    rig.wishes.after = 0
+    rig.front(request)
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", "CANCELLED")
+    assert [path for method, path in rig.faulty.asked if method == "HEAD"] == []
+
+
+def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
+    request = rig.request()
+    rig.refuse(request.portrait.key, status=503, code="SlowDown")
+    rig.settings = rig.settings.model_copy(update={"store_patience_s": 60.0})
+    rig.wishes.after = 2
+    rig.front(request)
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", "CANCELLED")
+    assert [path for method, path in rig.faulty.asked if method == "HEAD"] != []
+
+
+def test_an_input_that_the_whole_store_does_not_answer_for_is_waited_for(rig: Rig) -> None:
+    request = rig.request()
+    rig.refuse(request.portrait.key, status=503, code="SlowDown")
+    with pytest.raises(StoreUnavailable):
+        rig.front(request)
+
+
+def test_a_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
+    rig.inner(rig.task(engine="sonic"))
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", "ENGINE_UNAVAILABLE")
+
+
+def test_a_missing_right_to_delete_does_not_stop_what_was_to_be_tidied(rig: Rig) -> None:
+    rig.refuse("delete", "POST")
+    rig.inner(rig.task("fail"))
+    assert rig.end()["code"] == "INTERNAL"
+
+
+def test_a_record_after_which_no_child_loads_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = rig.task("die")
+    rig.children["face"].start()
+
+    def broken(_: SlotProcess) -> float:
+        raise ChildDied("the device is gone")
+
+    monkeypatch.setattr(SlotProcess, "start", broken)
+    rig.inner(task)
+    end = rig.end()
+    assert (end["code"], end["attempt"]) == ("CRASH_LOOP", rig.settings.tries)
+
+
+@pytest.mark.parametrize("size", [3 << 20, 10 << 20])
+def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size: int) -> None:
+    rig.settle(INNER, b"x" * size)
+    letter = rig.letter()
+    headers = dict(letter.headers())
+    assert (letter.key(), letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
+    assert headers["__dlq.errors.omitted"] == b"value"
+    assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
+
+
+def test_an_artifact_under_an_alias_that_is_gone_is_poison(rig: Rig) -> None:
+    task = rig.task()
+    gone = ArtifactRef(bucket="elsewhere", key="jobs/rich/x", sha256="0" * 64, size=1)
+    rig.inner(task.with_product("audio", Product(attempt="a1", artifacts={"image": gone})))
+    assert rig.end()["code"] == "POISON"

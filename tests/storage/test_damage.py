@@ -1,0 +1,172 @@
+"""Damage on the way from the store: read again, and noticed even where it leaves a valid document."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shared.messages.codes import Code
+from shared.messages.events import Failed
+from shared.messages.refs import ArtifactRef
+from shared.messages.task import Product
+from shared.storage import keys, markers
+from shared.storage.artifacts import ArtifactStore
+from shared.storage.cache import ProductCache
+from shared.storage.client import connect
+from shared.storage.documents import DocumentStore
+from shared.storage.errors import ArtifactAltered, StoreUnavailable
+from shared.storage.manifest import Chunk, ChunkManifest, read_manifest, write_manifest
+from shared.storage.settings import StorageSettings
+from tests.storage.faulty import FaultyStore, about, flip
+
+TRIES = 3
+"""Reads that are damaged before one comes whole."""
+
+
+@pytest.fixture
+def documents(faulty: FaultyStore, settings: StorageSettings) -> DocumentStore:
+    return DocumentStore(connect(settings), settings)
+
+
+@pytest.fixture
+def artifacts(faulty: FaultyStore, settings: StorageSettings) -> ArtifactStore:
+    return ArtifactStore(connect(settings), settings)
+
+
+@pytest.fixture
+def job() -> str:
+    return uuid4().hex
+
+
+def _at_first(change: Callable[[bytes], bytes]) -> Callable[[int, bytes], bytes]:
+    return lambda n, body: change(body) if n < TRIES else body
+
+
+def _as_json(**changes: object) -> Callable[[bytes], bytes]:
+    """Another document of the same length and form: only a checksum tells."""
+
+    def change(body: bytes) -> bytes:
+        found = json.dumps(json.loads(body) | changes, sort_keys=True, separators=(",", ":")).encode()
+        assert len(found) == len(body)
+        return found
+
+    return change
+
+
+def _end(job: str) -> Failed:
+    return Failed(
+        job_id=job, tenant="default", request_id="r", time_ms=1, stage="face", code=Code.CANCELLED, message=""
+    )
+
+
+def test_an_artifact_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore, file: Path, tmp_path: Path) -> None:
+    ref = artifacts.put(file, f"jobs/default/{uuid4().hex}/face/a1/x.bin")
+    faulty.damage(about(ref.key, "GET"), _at_first(flip))
+    artifacts.get(ref, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == file.read_bytes()
+    faulty.faults.clear()
+    faulty.damage(about(ref.key, "GET"), _at_first(flip))
+    assert artifacts.get_bytes(ref, 1 << 20) == file.read_bytes()
+
+
+def test_an_artifact_that_stays_altered_is_altered(
+    artifacts: ArtifactStore, faulty: FaultyStore, file: Path, tmp_path: Path
+) -> None:
+    ref = artifacts.put(file, f"jobs/default/{uuid4().hex}/face/a1/x.bin")
+    faulty.damage(about(ref.key, "GET"), lambda _, body: flip(body))
+    with pytest.raises(ArtifactAltered):
+        artifacts.get(ref, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_body_that_breaks_off_is_an_outage_and_leaves_no_file(
+    artifacts: ArtifactStore, documents: DocumentStore, faulty: FaultyStore, file: Path, tmp_path: Path, job: str
+) -> None:
+    ref = artifacts.put(file, f"jobs/default/{job}/face/a1/x.bin")
+    markers.claim_end(documents, "default", job, _end(job))
+    faulty.damage(about(job, "GET"), lambda _, body: body[:-1])
+    with pytest.raises(StoreUnavailable):
+        artifacts.get(ref, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    with pytest.raises(StoreUnavailable):
+        markers.read_end(documents, "default", job)
+
+
+def test_a_manifest_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore, job: str) -> None:
+    prefix = keys.attempt_prefix("default", job, "infer", "a1")
+    chunk = Chunk(ref=ArtifactRef(key=f"{prefix}frames-00000.bin", sha256="0" * 64, size=250), frames=25)
+    manifest = ChunkManifest(role="frames", chunks=(chunk,), frames=25)
+    ref = write_manifest(artifacts, f"{prefix}frames.json", manifest)
+    faulty.damage(about(ref.key, "GET"), _at_first(flip))
+    assert read_manifest(artifacts, ref) == manifest
+
+
+@pytest.mark.parametrize("change", [flip, _as_json(tenant="defaulx"), _as_json(stage="lips")])
+def test_an_end_that_comes_altered_is_read_again(
+    documents: DocumentStore, faulty: FaultyStore, job: str, change: Callable[[bytes], bytes]
+) -> None:
+    markers.claim_end(documents, "default", job, _end(job))
+    faulty.damage(about("end.json", "GET"), _at_first(change))
+    assert markers.read_end(documents, "default", job) == _end(job)
+
+
+@pytest.mark.parametrize("change", [flip, _as_json(tenant="defaulx"), _as_json(stage="lips")])
+def test_an_end_that_stays_altered_is_not_believed(
+    documents: DocumentStore, faulty: FaultyStore, job: str, change: Callable[[bytes], bytes]
+) -> None:
+    markers.claim_end(documents, "default", job, _end(job))
+    faulty.damage(about("end.json", "GET"), lambda _, body: change(body))
+    with pytest.raises(ArtifactAltered):
+        markers.read_end(documents, "default", job)
+
+
+def test_a_marker_and_a_request_that_come_altered_are_read_again(
+    documents: DocumentStore, faulty: FaultyStore, job: str
+) -> None:
+    product = Product(attempt="a1", facts={"width": 512})
+    record = markers.RequestRecord(request_id="r1", body_sha256="a" * 64)
+    markers.claim_completion(documents, "default", job, "face", product)
+    markers.claim_request(documents, "default", job, record)
+    faulty.damage(about("face.json", "GET"), _at_first(_as_json(attempt="a2")))
+    faulty.damage(about("request.json", "GET"), _at_first(_as_json(request_id="r2")))
+    assert markers.read_completion(documents, "default", job, "face") == product
+    assert markers.read_request(documents, "default", job) == record
+
+
+def test_a_claim_that_is_ours_is_known_as_ours_through_damage(
+    documents: DocumentStore, faulty: FaultyStore, job: str
+) -> None:
+    """Taken for another's, the attempt would delete what it has stored: the winner's artifacts."""
+    product = Product(attempt="a1")
+    assert markers.claim_completion(documents, "default", job, "face", product).won
+    faulty.damage(about("face.json", "GET"), _at_first(_as_json(attempt="a2")))
+    assert markers.claim_completion(documents, "default", job, "face", product).won
+
+
+def test_a_document_of_an_earlier_version_has_no_checksum(documents: DocumentStore, client, job: str) -> None:
+    client.put_object(Bucket="lipstage", Key=keys.end("default", job), Body=_end(job).model_dump_json().encode())
+    assert markers.read_end(documents, "default", job) == _end(job)
+
+
+def test_a_document_damaged_on_its_way_to_the_store_is_not_stored(
+    documents: DocumentStore, client, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = documents._client.put_object
+    monkeypatch.setattr(documents._client, "put_object", lambda **call: send(**call | {"Body": flip(call["Body"])}))
+    with pytest.raises(StoreUnavailable):
+        documents.put_once(keys.end("default", job), {"a": 1})
+    monkeypatch.undo()
+    assert documents.get(keys.end("default", job)) is None
+
+
+def test_a_cache_entry_that_stays_altered_is_a_miss(
+    artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings, faulty: FaultyStore
+) -> None:
+    cache = ProductCache(artifacts, documents, settings)
+    cache.store("default", "face", "d1", Product(attempt="a1"))
+    faulty.damage(about("d1.json", "GET"), _at_first(flip))
+    assert cache.lookup("default", "face", "d1") is not None
+    faulty.damage(about("d1.json", "GET"), lambda _, body: flip(body))
+    assert cache.lookup("default", "face", "d1") is None

@@ -1,0 +1,153 @@
+"""What the store answers about one input ends the job that names it; what it answers of itself does not."""
+
+import hashlib
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shared.messages.refs import InputRef
+from shared.storage.client import connect
+from shared.storage.errors import InputDigestMismatch, InputForbidden, InputNotFound, StorageError, StoreUnavailable
+from shared.storage.inputs import InputStore
+from shared.storage.settings import StorageSettings
+from shared.storage.streams import Digest
+from tests.storage.faulty import FaultyStore, about, flip
+
+DATA = b"speech" * 5000
+FAST = 3
+
+
+@pytest.fixture
+def ref(client) -> InputRef:
+    key = f"default/{uuid4().hex}/speech.wav"
+    client.put_object(Bucket="lipstage-inputs", Key=key, Body=DATA)
+    return InputRef(key=key)
+
+
+@pytest.fixture
+def through(faulty: FaultyStore, settings: StorageSettings) -> InputStore:
+    """Inputs as a service behind the proxy sees them."""
+    return InputStore(connect(settings), settings)
+
+
+def _get(store: InputStore, ref: InputRef, path: Path) -> Digest:
+    return store.get(ref, path, 1 << 20, tenant="default")
+
+
+def test_an_input_under_a_customers_key_is_forbidden_with_that_reason(
+    client, inputs: InputStore, tmp_path: Path
+) -> None:
+    key = f"default/{uuid4().hex}/speech.wav"
+    client.put_object(
+        Bucket="lipstage-inputs", Key=key, Body=DATA, SSECustomerAlgorithm="AES256", SSECustomerKey=os.urandom(32)
+    )
+    ref = InputRef(key=key)
+    for ask in (lambda: inputs.head(ref, "default"), lambda: _get(inputs, ref, tmp_path / "in")):
+        with pytest.raises(InputForbidden, match="encrypted with a customer's key"):
+            ask()
+    assert not (tmp_path / "in").exists()
+
+
+OWN: list[tuple[int, str, str, type[StorageError], str]] = [
+    (400, "InvalidRequest", "The object was stored using a form of Server Side Encryption.", InputForbidden, "SSE-C"),
+    (403, "InvalidObjectState", "", InputForbidden, "archived"),
+    (400, "KMS.DisabledException", "", InputForbidden, "encryption key that is disabled"),
+    (405, "MethodNotAllowed", "", InputForbidden, "was deleted"),
+    (403, "AccessDenied", "", InputForbidden, "denies access"),
+    (403, "NobodyKnowsIt", "", InputForbidden, "403 NobodyKnowsIt"),
+    (404, "NoSuchKey", "", InputNotFound, "does not exist"),
+    (404, "NoSuchBucket", "", InputNotFound, "inputs"),
+    (301, "PermanentRedirect", "", InputNotFound, "bucket of inputs"),
+]
+OF_THE_STORE = [
+    (403, "SignatureDoesNotMatch"),
+    (403, "InvalidAccessKeyId"),
+    (400, "ExpiredToken"),
+    (403, "RequestTimeTooSkewed"),
+    (503, "SlowDown"),
+    (500, "InternalError"),
+]
+
+
+@pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)], ids=["from the start", "between HEAD and GET"])
+@pytest.mark.parametrize(("status", "code", "message", "error", "words"), OWN, ids=[code for _, code, *_ in OWN])
+def test_an_objects_own_answer_is_the_jobs(
+    through: InputStore,
+    faulty: FaultyStore,
+    ref: InputRef,
+    tmp_path: Path,
+    methods: tuple[str, ...],
+    status: int,
+    code: str,
+    message: str,
+    error: type[StorageError],
+    words: str,
+) -> None:
+    faulty.refuse(about(ref.key, *methods), status, code, message)
+    with pytest.raises(error, match=words):
+        _get(through, ref, tmp_path / "in")
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)], ids=["from the start", "between HEAD and GET"])
+@pytest.mark.parametrize(("status", "code"), OF_THE_STORE, ids=[code for _, code in OF_THE_STORE])
+def test_an_answer_of_the_store_is_an_outage(
+    through: InputStore,
+    faulty: FaultyStore,
+    ref: InputRef,
+    tmp_path: Path,
+    methods: tuple[str, ...],
+    status: int,
+    code: str,
+) -> None:
+    faulty.refuse(about(ref.key, *methods), status, code)
+    with pytest.raises(StoreUnavailable):
+        _get(through, ref, tmp_path / "in")
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("status", [400, 403, 405])
+def test_an_input_that_only_head_refuses_is_read(
+    through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path, status: int
+) -> None:
+    faulty.refuse(about(ref.key, "HEAD"), status, "")
+    assert through.head(ref, "default").size == len(DATA)
+    assert _get(through, ref, tmp_path / "in").size == len(DATA)
+    assert (tmp_path / "in").read_bytes() == DATA
+
+
+def test_a_body_that_breaks_off_is_an_outage(
+    through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path
+) -> None:
+    faulty.damage(about(ref.key, "GET"), lambda _, body: body[: len(body) // 2])
+    with pytest.raises(StoreUnavailable):
+        _get(through, ref, tmp_path / "in")
+    assert not (tmp_path / "in").exists()
+
+
+def test_an_input_damaged_on_the_way_is_read_again(
+    through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path
+) -> None:
+    faulty.damage(about(ref.key, "GET"), lambda n, body: flip(body) if n < FAST else body)
+    known = ref.model_copy(update={"sha256": hashlib.sha256(DATA).hexdigest()})
+    assert _get(through, known, tmp_path / "in").sha256 == known.sha256
+    assert (tmp_path / "in").read_bytes() == DATA
+
+
+def test_an_input_that_always_differs_is_another_than_the_request_says(
+    through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path
+) -> None:
+    with pytest.raises(InputDigestMismatch):
+        _get(through, ref.model_copy(update={"sha256": "0" * 64}), tmp_path / "in")
+    assert not (tmp_path / "in").exists()
+    assert 1 < sum(method == "GET" and ref.key in path for method, path in faulty.asked) < 20
+
+
+def test_the_reason_names_no_bucket(through: InputStore, faulty: FaultyStore, ref: InputRef) -> None:
+    faulty.refuse(about(ref.key), 403, "AccessDenied", "arn:aws:s3:::lipstage-inputs/x of user/4711")
+    with pytest.raises(InputForbidden) as caught:
+        through.head(ref, "default")
+    assert "lipstage-inputs" not in str(caught.value)
+    assert "4711" not in str(caught.value)

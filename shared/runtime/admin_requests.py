@@ -65,14 +65,19 @@ def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
 def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) -> dict[str, int]:
     """Records not yet committed of each consumer group; ``groups`` names the topic that each reads.
 
-    None are known of a broker that answers, in ``timeout_s`` as ``answers``, and does not tell.
+    None are known of a broker that answers, in ``timeout_s`` as ``answers``, and does not tell by then: the first group
+    that a new broker is asked for has no coordinator yet.
     """
+    until = time.monotonic() + timeout_s
     admin = _admin(settings)
     admin.list_topics(timeout=timeout_s)
-    try:
-        return {group: _lag(admin, group, topic) for group, topic in groups.items()}
-    except (KafkaException, TimeoutError):
-        return {}
+    while True:
+        try:
+            return {group: _lag(admin, group, topic) for group, topic in groups.items()}
+        except (KafkaException, TimeoutError):
+            if time.monotonic() > until:
+                return {}
+            time.sleep(POLL_S)
 
 
 def _lag(admin: AdminClient, group: str, topic: str) -> int:

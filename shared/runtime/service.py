@@ -70,7 +70,7 @@ class Service:
         self._outbox = Outbox(traced, raw, self._thread_died)
         reader = reader_config(settings, f"{name}-cancel", f"{group}.cancel")
         cancels = clients.raw_consumer(reader | {"stats_cb": lambda text: self._cancellations.statistics(text)})
-        self._cancellations = Cancellations(cancels, settings.topic(CANCEL), self._thread_died)
+        self._cancellations: Cancellations = Cancellations(cancels, settings.topic(CANCEL), self._thread_died)
         self._scratch = Scratch(settings.scratch_dir)
         flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
         slots = 1 if spec.one_slot else settings.slots

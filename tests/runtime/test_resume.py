@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,6 +19,7 @@ from shared.runtime.attempt import Attempt
 from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
 from shared.runtime.resume import SavedStates
+from shared.runtime.sequences import Downloads
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
@@ -240,6 +242,40 @@ def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
     assert done(store, job) == 2
     assert "state_not_stored" not in [line["event"] for line in said]
     assert "state_left_to_lifecycle" in [line["event"] for line in said]
+
+
+def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
+    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks the storing thread for its result."""
+
+    def fail(*_: object) -> None:
+        raise RecursionError
+
+    with capture_logs() as said:
+        with monkeypatch.context() as broken:
+            broken.setattr(type(store.artifacts), "put", fail)
+            states.add(1)
+            states.saved._pool.submit(lambda: None).result(30)
+        states.add(2)
+        states.saved.close()
+    assert [(line["event"], line["log_level"]) for line in said if line["event"] == "state_not_stored"] == [
+        ("state_not_stored", "error")
+    ]
+    assert done(store, job) == 2
+
+
+def test_a_chunk_that_can_not_be_announced_ends_the_attempt() -> None:
+    class Child:
+        def send(self, _: object) -> None:
+            raise ValueError("the pipe is of another opinion")
+
+    chunk: Future[Path] = Future()
+    downloads = Downloads(None, None, Child(), {}, Path("unused"), None)  # type: ignore[arg-type]
+    chunk.set_result(Path("frames-00000"))
+    chunk.add_done_callback(lambda done: downloads._announce(records.Want(role="frames", index=0), done))
+    assert isinstance(downloads.failure, ValueError)
+    downloads.close()
 
 
 def test_a_stage_that_does_not_resume_may_not_save(run: Run) -> None:

@@ -7,6 +7,7 @@ from typing import NoReturn
 import pytest
 
 from shared.runtime.outbox import DeliveryFailed, Outbox
+from shared.runtime.service import Service
 from shared.runtime.watched_thread import EndsService, WatchedThread
 
 
@@ -74,3 +75,14 @@ def test_a_wait_for_a_report_ends_with_the_thread_that_serves_it() -> None:
     assert reasons.get(timeout=30) == "the thread reports-raw failed: SystemError: a callback failed"
     traced.given.set()
     outbox.close()
+
+
+def test_a_service_whose_thread_died_is_not_alive_and_ends_with_the_reason() -> None:
+    service = Service.__new__(Service)
+    service._failure = service._dead = None
+    service._stop = threading.Event()
+    service._thread_died("the thread cancellations failed: SystemError: x")
+    service._thread_died("another one, because of the first")
+    assert service.live() == "the thread cancellations failed: SystemError: x"
+    assert service.ready() == service._failure == service.live()
+    assert service._stop.is_set()

@@ -52,7 +52,9 @@ def test_requests_are_read_whole(path: Path) -> None:
 def test_tasks_are_read_whole(path: Path) -> None:
     task = RenderTask.parse(path.read_bytes())
     assert kept(json.loads(path.read_text()), json.loads(task.dump()))
-    assert last(task_headers(task, "encode", task.submitted_ms), "ce_id") == f"{task.job_id}:encode"
+    assert (
+        last(task_headers(task, "encode", task.submitted_ms), "ce_id") == f"{task.request.tenant}/{task.job_id}:encode"
+    )
 
 
 @pytest.mark.parametrize("path", samples("event"), ids=lambda p: p.stem)

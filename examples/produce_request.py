@@ -87,7 +87,8 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
             print(f"{target}: {event['duration_s']} s of video in {event['total_s']} s")
             return 0
         if event["type"] in ("rejected", "failed"):
-            print(f"{event['code']}: {event['message']}", file=sys.stderr)
+            # As ASCII: a message may repeat what somebody else wrote, and must not steer this terminal.
+            print(f"{event['code']}: {event['message']!a}", file=sys.stderr)
             return 1
     print("no end within the time", file=sys.stderr)
     return 1

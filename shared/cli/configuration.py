@@ -59,7 +59,8 @@ def print_exports() -> None:
     for name in sorted(before - set(os.environ)):
         console.say(f"unset {name}")
     for name, value in sorted(os.environ.items()):
-        if PASSED_ON.match(name):
+        # A name that no shell would take is none of ours, and might be taken for a command.
+        if PASSED_ON.match(name) and name.isascii() and name.isidentifier():
             console.say(f"export {name}={_quoted(value)}")
 
 

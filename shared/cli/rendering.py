@@ -1,6 +1,7 @@
 """What render and submit do, once their options are read."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.cli import assignments, console, manifest, order, outcome
 from shared.cli.connection import Connection, connect, runtime_settings
@@ -8,6 +9,9 @@ from shared.cli.errors import ExitCode, Unreachable
 from shared.cli.local_files import writable_target
 from shared.cli.order import Order
 from shared.messages.events import Done
+
+if TYPE_CHECKING:
+    from shared.cli.submit import Submitted
 
 
 def _defaults(texts: list[str], engine: str | None, tenant: str | None) -> assignments.Fields:
@@ -72,7 +76,7 @@ def render(wanted: Order, target: Path, timeout_s: float | None, as_json: bool) 
         try:
             end = wait(to, submitted.job, start, own=submitted, timeout_s=timeout_s)
         except KeyboardInterrupt:
-            return _cancelled(to, wanted)
+            return _cancelled(to, submitted)
         file = target if isinstance(end, Done) else None
         if isinstance(end, Done):
             outcome.download(to, end.video, target)
@@ -85,9 +89,12 @@ def render(wanted: Order, target: Path, timeout_s: float | None, as_json: bool) 
         to.tracing.shutdown()
 
 
-def _cancelled(to: Connection, wanted: Order) -> ExitCode:
+def _cancelled(to: Connection, submitted: "Submitted") -> ExitCode:
+    """Cancel our job. Raises BadUse when the job of that id is another request's: that one goes on."""
+    from shared.cli.own_request import OwnRequest
     from shared.cli.submit import cancel
 
-    console.note(f"interrupted; cancelling job {wanted.job_id}")
-    cancel(to, wanted.job_id, wanted.tenant)
+    OwnRequest(to, submitted).came_before()
+    console.note(f"interrupted; cancelling job {submitted.job_id}")
+    cancel(to, submitted.job_id, submitted.tenant)
     return ExitCode.INTERRUPTED

@@ -15,12 +15,13 @@ import pytest
 from shared.cli import event_reader
 from shared.cli.connection import Connection
 from shared.cli.event_reader import EventReader
-from shared.cli.events import Job, offsets, scan, tail
+from shared.cli.events import Job, offsets, partitions_of, scan, span_of, tail
 from shared.cli.follow import follow
+from shared.cli.submit import Submitted
 from shared.messages.events import AnyEvent, RejectedEvent
 from shared.storage import markers
 from tests.cli.conftest import Lipstage
-from tests.cli.services import VIDEO, Services, answering, job_of, now_ms
+from tests.cli.services import VIDEO, Services, answering, job_of, now_ms, records
 from tests.conftest import ROOT
 
 PARTITIONS = 16
@@ -199,6 +200,31 @@ def test_an_earlier_job_of_the_same_id_is_not_ours(
     assert "there is another job used: Another request has this job id." in ran.err
     assert "infer 50 %" not in ran.err
     assert not (tmp_path / "x.mp4").exists()
+
+
+@pytest.mark.parametrize(("body", "code", "cancels"), [(b"another body", 2, 0), (None, 130, 1)])
+def test_an_interrupt_cancels_no_job_of_another_request(
+    deployment: Connection,
+    services: Services,
+    lipstage: Lipstage,
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes | None,
+    code: int,
+    cancels: int,
+) -> None:
+    def interrupted(_: Connection, job: Job, *__: object, own: Submitted, **___: object) -> None:
+        message = next(records(deployment, "render.requests"))
+        services.claim(job.job_id, "first", message.value() if body is None else body)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shared.cli.waiting.wait", interrupted)
+    assert render(lipstage, files, tmp_path / "x.mp4", "--job-id", uuid.uuid4().hex).code == code
+    consumer, topic = deployment.consumer(), deployment.settings.topic("render.cancel")
+    ends = [span_of(consumer, topic, p)[1] for p in partitions_of(consumer, topic)]
+    consumer.close()
+    assert sum(ends) == cancels
 
 
 def test_the_end_of_a_job_that_was_purged_is_not_the_new_ones(

@@ -238,6 +238,16 @@ def test_an_error_says_its_details_in_its_text_too() -> None:
     assert str(CliError("a", "b", ["c"])) == "a\nc"
 
 
+@pytest.mark.usefixtures("nowhere")
+def test_a_variable_whose_name_is_none_is_not_exported(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"KAFKA_BOOTSTRAP_SERVERS": "a:1", "AWS_ENDPOINT_URL_S3": "http://a:2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:3")
+    monkeypatch.setenv("LIPSTAGE_X;touch owned;#", "1")
+    ran = lipstage("config", "--env")
+    assert (ran.code, "owned" in ran.out, "export KAFKA_BOOTSTRAP_SERVERS=a:1" in ran.out) == (0, False, True)
+
+
 @pytest.mark.parametrize("value", ["a\x1b'%\\\nb", "é\u202e", "\udc80x", "plain it's", "\xa0"])
 def test_an_export_gives_a_shell_the_very_bytes(value: str) -> None:
     script = f'export V={_quoted(value)}; printf %s "$V"'

@@ -15,7 +15,7 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime import resume
-from shared.runtime.admission import Conflicting, Ended, NotAdmitted, Refused, Unwanted, admit
+from shared.runtime.admission import CancelledAtFront, Conflicting, Ended, NotAdmitted, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
 from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
 from shared.runtime.cancellations import Cancellations
@@ -144,7 +144,7 @@ class Flow:
         except Ended as e:
             announcer.say_end_again(e.ending)
             return "repeated", ""
-        except Unwanted as e:
+        except CancelledAtFront as e:
             announcer.failed(e.subject, Code.CANCELLED, "The job was cancelled.")
             return "cancelled", Code.CANCELLED
         except NotAdmitted as e:

@@ -36,8 +36,8 @@ INNER = StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"i
 TENANT = "poor"
 
 
-class Wishes:
-    """Who wants what cancelled; asked as a service asks."""
+class Cancels:
+    """Says that the job is cancelled after it was asked so many times."""
 
     def __init__(self) -> None:
         self.after = 1000
@@ -60,7 +60,7 @@ class Rig:
         self.store = Store.open(StorageSettings())
         self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
         self.letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
-        self.wishes = Wishes()
+        self.cancels = Cancels()
         self.folder = folder
         self.prefix = prefix
         self.job = uuid.uuid4().hex
@@ -95,7 +95,7 @@ class Rig:
         if child.pid is None:
             child.start()
         flow = Flow(
-            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.wishes, self.folder  # type: ignore[arg-type]
+            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder  # type: ignore[arg-type]
         )  # fmt: skip
         flow.settle(record, Lease(record.topic, 0), child)
 
@@ -233,7 +233,7 @@ def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> No
 def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
-    rig.wishes.after = 0
+    rig.cancels.after = 0
     rig.front(request)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "CANCELLED")
@@ -244,7 +244,7 @@ def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
     rig.settings = rig.settings.model_copy(update={"store_patience_s": 60.0})
-    rig.wishes.after = 2
+    rig.cancels.after = 2
     rig.front(request)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "CANCELLED")

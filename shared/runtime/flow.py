@@ -115,7 +115,13 @@ class Flow:
         ):
             # Without a sender's span this one is the root, and the render's summary belongs under it.
             submitted = traceparent(context) if sender.is_valid else traceparent(get_current())
-            outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+            try:
+                outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+            except NOT_ITS_FAULT:
+                raise
+            except Exception as e:  # noqa: BLE001 - broke while its outcome was told: it would each time it comes
+                reason = Reason(Code.INTERNAL, "failed", str(e), type(e).__name__, traceback.format_exc())
+                outcome, code = self._give_up(record, None, announcer, span, reason)
             announcer.settle()
             span.set_attribute("outcome", outcome)
             exemplar = metrics.exemplar(trace_id())
@@ -271,7 +277,7 @@ class Flow:
                         break
                 else:
                     raise
-            except (Rejected, JobCancelled, HandlerBroken):
+            except (Rejected, JobCancelled, HandlerBroken, ArtifactRefused):
                 attempt.discard()
                 raise
 

@@ -16,6 +16,7 @@ from shared.messages.task import Product, RenderTask
 from shared.messages.topics import MAX_LETTER_BYTES
 from shared.runtime import topic_admin
 from shared.runtime.flow import Flow
+from shared.runtime.handoff import Handoff
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.record import Lease, Record
@@ -291,6 +292,17 @@ def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size
     assert (letter.key(), letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
     assert headers["__dlq.errors.omitted"] == b"value"
     assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
+
+
+def test_what_breaks_while_an_outcome_is_told_is_a_letter(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Handoff, __: RenderTask) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Handoff, "sweep", broken)
+    rig.cancels.after = 0
+    rig.inner(rig.task())
+    assert rig.end()["code"] == "CANCELLED"
+    assert dict(rig.letter().headers())["__dlq.errors.code"] == b"INTERNAL"
 
 
 def test_an_artifact_under_an_alias_that_is_gone_is_poison(rig: Rig) -> None:

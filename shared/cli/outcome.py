@@ -12,7 +12,7 @@ from shared.cli.events import Job
 from shared.messages.codes import Code
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.refs import ArtifactRef
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, StoreUnavailable
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
 
 
 def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
@@ -36,6 +36,8 @@ def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
         raise CliError(
             f"the video is not to be had any more: {e}", "it may have been purged; render it again"
         ) from None
+    except ArtifactRefused as e:
+        raise CliError(f"the video can't be fetched: {e}", advice(e.code)) from None
     except KeyError:
         raise CliError(
             f"the video lies in the bucket {ref.bucket!r}, which is not configured here", "set LIPSTAGE_OUTPUT_BUCKETS"

@@ -11,7 +11,7 @@ from shared.cli.events import Job
 from shared.cli.submit import UPLOADED_BY
 from shared.messages.refs import InputRef
 from shared.storage import keys
-from shared.storage.errors import StoreUnavailable, is_missing, store_errors
+from shared.storage.errors import ArtifactRefused, StoreUnavailable, is_missing, store_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ def purge(connection: Connection, job_id: str, tenant: str, force: bool = False)
         return Purged(connection.artifacts.delete_prefix(prefix), inputs)
     except StoreUnavailable as e:
         raise Unreachable(str(e)) from None
+    except ArtifactRefused as e:
+        raise CliError(f"not all of job {job_id} could be deleted: {e}") from None
 
 
 def _delete_input(connection: Connection, ref: InputRef, tenant: str) -> bool:

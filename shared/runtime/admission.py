@@ -51,7 +51,7 @@ class Conflicting(Exception):
         self.subject = subject
 
 
-class Unwanted(Exception):
+class CancelledAtFront(Exception):
     """The job was cancelled before its inputs were looked at."""
 
     def __init__(self, subject: Subject) -> None:
@@ -81,8 +81,8 @@ def admit(
 
     The job id is claimed in the store before anything is said: whatever happens to a request, valid or not, happens
     under an id that is its own. ``cancelled`` tells by tenant and job id, and is asked each time before the inputs are
-    looked at: a cancel must help while they are waited for. Raises Refused, Conflicting, Ended, Unwanted, NotAdmitted,
-    StoreUnavailable, OSError.
+    looked at: a cancel must help while they are waited for. Raises Refused, Conflicting, Ended, CancelledAtFront,
+    NotAdmitted, StoreUnavailable, OSError.
     """
     where = (record.topic, record.partition, record.offset)
     request: RenderRequest | None = None
@@ -115,7 +115,7 @@ def admit(
         check_inputs(request, store, settings, patience, lambda: _stop_if_cancelled(subject, cancelled))
     except Rejected as e:
         raise Refused(subject, e) from e
-    except (Refused, Conflicting, Ended, Unwanted, StoreUnavailable, OSError):
+    except (Refused, Conflicting, Ended, CancelledAtFront, StoreUnavailable, OSError):
         raise
     except Exception as e:
         raise NotAdmitted(subject, e) from e
@@ -146,7 +146,7 @@ def check_output(request: RenderRequest, job_id: str, store: Store) -> None:
 
 def _stop_if_cancelled(subject: Subject, cancelled: Callable[[str, str], bool]) -> None:
     if cancelled(subject.tenant, subject.job_id):
-        raise Unwanted(subject)
+        raise CancelledAtFront(subject)
 
 
 def check_inputs(

@@ -15,7 +15,7 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime import resume, trace_context
-from shared.runtime.admission import Conflicting, Ended, NotAdmitted, Refused, Unwanted, admit
+from shared.runtime.admission import CancelledAtFront, Conflicting, Ended, NotAdmitted, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
 from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
 from shared.runtime.cancellations import Cancellations
@@ -114,7 +114,13 @@ class Flow:
         ):
             # A root's own span is what the render's summary belongs under.
             submitted = traceparent(get_current() if trace.is_root else trace.parent)
-            outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+            try:
+                outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+            except NOT_ITS_FAULT:
+                raise
+            except Exception as e:  # noqa: BLE001 - broke while its outcome was told: it would each time it comes
+                reason = Reason(Code.INTERNAL, "failed", str(e), type(e).__name__, traceback.format_exc())
+                outcome, code = self._give_up(record, None, announcer, span, reason)
             announcer.settle()
             span.set_attribute("outcome", outcome)
             exemplar = metrics.exemplar(trace_id())
@@ -148,7 +154,7 @@ class Flow:
         except Ended as e:
             announcer.say_end_again(e.ending)
             return "repeated", ""
-        except Unwanted as e:
+        except CancelledAtFront as e:
             announcer.failed(e.subject, Code.CANCELLED, "The job was cancelled.")
             return "cancelled", Code.CANCELLED
         except NotAdmitted as e:
@@ -279,7 +285,7 @@ class Flow:
                         break
                 else:
                     raise
-            except (Rejected, JobCancelled, HandlerBroken):
+            except (Rejected, JobCancelled, HandlerBroken, ArtifactRefused):
                 attempt.discard()
                 raise
 

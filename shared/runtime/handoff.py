@@ -174,5 +174,5 @@ class Handoff:
                 if product is not None:
                     # Other attempts may still be writing; their entries are the janitor's.
                     frames.forget(self._store.artifacts, tenant, job, stage, product.attempt)
-            except StorageError as e:
+            except (StorageError, ValueError) as e:  # ValueError: an attempt's id that is none.
                 log.warning("sweep_left_to_janitor", error=type(e).__name__)

@@ -16,6 +16,7 @@ from shared.messages.task import Product, RenderTask
 from shared.messages.topics import MAX_LETTER_BYTES
 from shared.runtime import topic_admin
 from shared.runtime.flow import Flow
+from shared.runtime.handoff import Handoff
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.record import Lease, Record
@@ -36,8 +37,8 @@ INNER = StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"i
 TENANT = "poor"
 
 
-class Wishes:
-    """Who wants what cancelled; asked as a service asks."""
+class Cancels:
+    """Says that the job is cancelled after it was asked so many times."""
 
     def __init__(self) -> None:
         self.after = 1000
@@ -60,7 +61,7 @@ class Rig:
         self.store = Store.open(StorageSettings())
         self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
         self.letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
-        self.wishes = Wishes()
+        self.cancels = Cancels()
         self.folder = folder
         self.prefix = prefix
         self.job = uuid.uuid4().hex
@@ -95,7 +96,7 @@ class Rig:
         if child.pid is None:
             child.start()
         flow = Flow(
-            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.wishes, self.folder  # type: ignore[arg-type]
+            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder  # type: ignore[arg-type]
         )  # fmt: skip
         flow.settle(record, Lease(record.topic, 0), child)
 
@@ -233,7 +234,7 @@ def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> No
 def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
-    rig.wishes.after = 0
+    rig.cancels.after = 0
     rig.front(request)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "CANCELLED")
@@ -244,7 +245,7 @@ def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
     rig.settings = rig.settings.model_copy(update={"store_patience_s": 60.0})
-    rig.wishes.after = 2
+    rig.cancels.after = 2
     rig.front(request)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "CANCELLED")
@@ -291,6 +292,17 @@ def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size
     assert (letter.key(), letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
     assert headers["__dlq.errors.omitted"] == b"value"
     assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
+
+
+def test_what_breaks_while_an_outcome_is_told_is_a_letter(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Handoff, __: RenderTask) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Handoff, "sweep", broken)
+    rig.cancels.after = 0
+    rig.inner(rig.task())
+    assert rig.end()["code"] == "CANCELLED"
+    assert dict(rig.letter().headers())["__dlq.errors.code"] == b"INTERNAL"
 
 
 def test_an_artifact_under_an_alias_that_is_gone_is_poison(rig: Rig) -> None:

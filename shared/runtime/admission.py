@@ -10,11 +10,12 @@ from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.runtime.announcer import Subject
-from shared.runtime.patience import Patience
 from shared.runtime.record import Record
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.side_by_side import side_by_side
 from shared.runtime.store import Store
+from shared.runtime.waiting import concerns
 from shared.storage import keys, markers
 from shared.storage.errors import InputError, InputTooLarge
 
@@ -49,7 +50,7 @@ class Conflicting(Exception):
 
 
 def admit(
-    record: Record, traceparent: str | None, store: Store, settings: RuntimeSettings, patience: Patience
+    record: Record, traceparent: str | None, store: Store, settings: RuntimeSettings, patience: RetryPolicy
 ) -> RenderTask:
     """The task of a valid request.
 
@@ -67,6 +68,7 @@ def admit(
         why = e
         saved = salvage(record.value, record.key, *where)
         subject = Subject(saved.identity.job_id, saved.tenant, saved.identity.request_id, saved.batch, saved.labels)
+    concerns(subject)
     mine = markers.RequestRecord(
         request_id=subject.request_id,
         body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
@@ -112,7 +114,7 @@ def check_output(request: RenderRequest, job_id: str, store: Store) -> None:
         raise Rejected(e.code, f"The output prefix can't be used: {e}.", field="output.prefix") from e
 
 
-def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings, patience: Patience) -> None:
+def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings, patience: RetryPolicy) -> None:
     """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing error.
 
     Raises Rejected, StoreUnavailable.
@@ -124,7 +126,7 @@ def check_inputs(request: RenderRequest, store: Store, settings: RuntimeSettings
     side_by_side(lambda of: _check_input(*of, tenant=request.tenant, store=store, patience=patience), wanted)
 
 
-def _check_input(field: str, ref: InputRef, limit: int, *, tenant: str, store: Store, patience: Patience) -> None:
+def _check_input(field: str, ref: InputRef, limit: int, *, tenant: str, store: Store, patience: RetryPolicy) -> None:
     try:
         head = patience(lambda: store.inputs.head(ref, tenant))
         if head.size > limit:

@@ -1,5 +1,6 @@
 """What a slot does with one record, from its arrival to the moment it may be committed."""
 
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -17,17 +18,19 @@ from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime import resume
 from shared.runtime.admission import Conflicting, Ended, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
-from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
+from shared.runtime.attempt import Attempt, HandlerBroken
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.dead_letters import Reason, send_letter
+from shared.runtime.disk_space import DiskFull, DiskSpace, Room
 from shared.runtime.handoff import Handoff
 from shared.runtime.outbox import DeliveryFailed, Outbox
-from shared.runtime.patience import Patience
 from shared.runtime.record import Lease, Record
 from shared.runtime.reports import Reports
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, never, task_waits
 from shared.slot.spec import StageSpec
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace, OutputRefused, StoreUnavailable
 from shared.telemetry import metrics
@@ -50,7 +53,7 @@ class Flow:
     """Settles records of one stage. Shared by its slots; ``settle`` runs in a slot's thread.
 
     An exception that leaves ``settle`` means that nothing was settled: the broker or the store does not answer. The
-    service then ends, the record is delivered again.
+    service then ends, the record is delivered again. Abandoned means so, too, and that the service ends anyway.
     """
 
     def __init__(
@@ -63,7 +66,9 @@ class Flow:
         tracing: Tracing,
         cancellations: Cancellations,
         scratch: Path,
+        stop: threading.Event,
     ) -> None:
+        """``stop`` is set when the service should end: what waits then is given back."""
         self._spec = spec
         self._group = group
         self._settings = settings
@@ -71,8 +76,10 @@ class Flow:
         self._outbox = outbox
         self._tracing = tracing
         self._cancellations = cancellations
-        self._patience = Patience(settings.store_patience_s)
+        self._patience = RetryPolicy(settings.store_retry_timeout_s)
         self._scratch = scratch
+        self._stop = stop
+        self.disk = DiskSpace(scratch, settings.free_space_reserve_mb)
         self._handoff = Handoff(spec, settings, store, outbox, tracing, self._patience)
 
     def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
@@ -83,9 +90,17 @@ class Flow:
         start = time.monotonic()
         announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._patience)
         metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_s)
+        structlog.contextvars.unbind_contextvars("job")
+        waits = TaskWaits(
+            self._spec.name,
+            announcer.waiting,
+            stopping=lambda: self._stop.is_set() or not lease.held,
+            wanted=lambda: lease.wanted,
+        )
         # A plain client sends no trace: the record's own coordinates name one, so that a redelivery stays in it.
         of_record = (str(part) for part in (record.topic, record.partition, record.offset, record.timestamp_ms))
         with (
+            task_waits(waits),
             preset_trace_id(derived_trace_id(*of_record)),
             self._tracing.tracer.start_as_current_span(
                 f"process {record.topic}",
@@ -140,7 +155,7 @@ class Flow:
         except ValueError as e:
             return self._give_up(record, None, announcer, span, Reason(Code.POISON, "poison", str(e), type(e).__name__))
         subject = Subject.of(task)
-        structlog.contextvars.bind_contextvars(job=task.job_id)
+        concerns(subject)
         span.set_attributes({"render.job": task.job_id, "tenant": task.request.tenant, "engine": task.request.engine})
         try:
             self._render(task, lease, child, announcer, span)
@@ -165,7 +180,7 @@ class Flow:
             reason = Reason(Code.CRASH_LOOP, "crash_loop", f"{self._settings.tries} attempts: {e}", type(e).__name__)
         except HandlerBroken as e:
             reason = Reason(Code.INTERNAL, "failed", str(e), e.exception, e.stack)
-        except (StoreUnavailable, DeliveryFailed, KafkaException, LoadFailed, OSError):
+        except (StoreUnavailable, DeliveryFailed, KafkaException, LoadFailed, Abandoned, OSError):
             raise  # Not this record's fault: it must be delivered again, not given up.
         except (KeyError, ValidationError) as e:
             # A task that parses, but lacks what earlier stages should have put there.
@@ -205,7 +220,8 @@ class Flow:
             announcer.accepted(subject, task.request.engine)
         product, won = self._handoff.completed(task), None
         if product is None:
-            attempt, made = self._attempts(task, lease, child, announcer, span)
+            with cancellable(lambda: self._cancellations.has(task.request.tenant, task.job_id)):
+                attempt, made = self._attempts(task, lease, child, announcer, span)
             if self._spec.name == STAGES[0]:
                 made = made.model_copy(update={"warnings": (*advice(task.request), *made.warnings)})
             claim = self._handoff.complete(task, made)
@@ -224,9 +240,16 @@ class Flow:
     def _attempts(
         self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span
     ) -> tuple[Attempt, Product]:
-        """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised."""
+        """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised.
+
+        An attempt that found the disk full does not count: the next one waits until there is room.
+        """
         subject = Subject.of(task)
+        room = Room(self.disk, self._spec, task)
         while True:
+            room.wait()
+            if child.pid is None:
+                self._restart(child)
             span.set_attribute("attempt", announcer.attempt)
             announcer.started(subject)
             attempt = Attempt(
@@ -252,6 +275,9 @@ class Flow:
                 if announcer.attempt >= self._settings.tries:
                     raise
                 announcer.attempt += 1
+            except DiskFull as e:
+                self._discard(attempt)
+                room.failed(e)
             except (Rejected, JobCancelled, HandlerBroken):
                 self._discard(attempt)
                 raise
@@ -264,7 +290,8 @@ class Flow:
             raise LoadFailed(f"the handler can't be loaded again: {e}") from e
 
     def _discard(self, attempt: Attempt) -> None:
-        self._patience(attempt.discard)
+        with cancellable(never):  # A cancelled job leaves nothing behind either.
+            self._patience(attempt.discard)
 
     def _give_up(
         self, record: Record, subject: Subject | None, announcer: Announcer, span: Span, reason: Reason

@@ -69,7 +69,17 @@ class Service:
         readers = base(settings, f"{name}-cancel") | {"group.id": f"{group}.cancel", "enable.auto.commit": False}
         self._cancellations = Cancellations(clients.raw_consumer(readers), settings.topic(CANCEL))
         self._scratch = Scratch(settings.scratch_dir)
-        flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
+        flow = Flow(
+            spec,
+            group,
+            settings,
+            store,
+            self._outbox,
+            self._tracing,
+            self._cancellations,
+            self._scratch.path,
+            self._stop,
+        )
         slots = 1 if spec.one_slot else settings.slots
         self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail, fetch)
         consume = consumer_config(settings, name, group, group_protocol(settings))
@@ -80,6 +90,8 @@ class Service:
             self._slots.feed,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
         )
+        self._disk = flow.disk
+        self._disk.on_wait = self._slots.extend
         self._slots.on_done = self._pump.done
         self._slots.on_abandoned = self._pump.abandoned
         self._fetching = Fetching()
@@ -136,6 +148,8 @@ class Service:
         if not self._slots.ready:
             lacking = self._slots.unavailable
             return f"{LACKING}{lacking}" if lacking else "the handler is loading"
+        if full := self._disk.reason:
+            return f"{LACKING}disk space: {full}"
         return None if self._pump.joined.is_set() else "the consumer group has not been joined"
 
     def _on_signal(self, number: int, _: Any) -> None:

@@ -5,7 +5,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
+from shared.runtime.budget import MAX_HANDED_BYTES
 from shared.runtime.slot_process import ChildDied
 
 
@@ -20,12 +22,15 @@ class WorkFolder:
         path.mkdir()
         self.path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._lock = Lock()
+        self._handed_bytes = 0
 
     @contextmanager
     def opened(self, said: str) -> Iterator[Path]:
         """A path by which the file that the child names can be read, while the block lasts.
 
-        Raises ChildDied unless it is a regular file directly in this folder: such a child is not to be trusted.
+        Raises ChildDied unless it is a regular file directly in this folder: such a child is not to be trusted; and for
+        one that hands over more than an attempt may.
         """
         try:
             file = os.open(
@@ -34,8 +39,13 @@ class WorkFolder:
         except OSError as e:
             raise ChildDied("the child handed over a file that can't be opened") from e
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
                 raise ChildDied("the child handed over something that is no regular file")
+            with self._lock:
+                self._handed_bytes += found.st_size
+                if self._handed_bytes > MAX_HANDED_BYTES:
+                    raise ChildDied(f"the child is over its budget of {MAX_HANDED_BYTES} bytes handed over")
             yield Path(f"/proc/self/fd/{file}")
         finally:
             os.close(file)

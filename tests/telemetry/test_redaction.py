@@ -163,7 +163,7 @@ def unbounded(pattern: object) -> Iterator[list[tuple[set[str], bool]]]:
             for branch in argument[1]:
                 yield from unbounded(branch)
         elif name in ("MAX_REPEAT", "MIN_REPEAT"):
-            least, most, of = argument
+            _, most, of = argument
             (single,) = of if len(of) == 1 else (None,)
             if single is not None and str(single[0]) in ("IN", "NOT_LITERAL", "LITERAL"):
                 takes = {c for c in telling if _takes(single, c)}

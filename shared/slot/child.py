@@ -23,7 +23,7 @@ from shared.messages.codes import Rejected
 from shared.slot import limits, records
 from shared.slot.api import Cancelled, Handler, Task, Unavailable
 from shared.slot.context import PipeContext
-from shared.slot.disk import disk_full
+from shared.slot.disk import at_file_limit, disk_full
 
 MAX_STACK_CHARACTERS = 8000
 
@@ -38,21 +38,21 @@ def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.
         return records.CancelledTask()
     except Rejected as e:
         # A handler may take what it could not write for what it could not read.
-        if disk_full(e):
+        if disk_full(e) and not at_file_limit(context.scratch):
             return records.DiskFull()
         return records.Refused(code=e.code, message=e.message, field=e.field, allowed=e.allowed)
     except (OSError, EOFError) as e:
         if pipe.closed or isinstance(e, EOFError | BrokenPipeError):
             raise
-        return _broken(e)
+        return _broken(e, context.scratch)
     except Exception as e:  # noqa: BLE001 - whatever a handler raises must reach the parent as a record
-        return _broken(e)
+        return _broken(e, context.scratch)
     files = {role: str(path) for role, path in result.files.items()}
     return records.Finished(files=files, facts=result.facts.model_dump(mode="json"))
 
 
-def _broken(e: Exception) -> records.Broken | records.DiskFull:
-    if disk_full(e):
+def _broken(e: Exception, scratch: Path) -> records.Broken | records.DiskFull:
+    if disk_full(e) and not at_file_limit(scratch):
         return records.DiskFull()
     stack = "".join(traceback.format_exception(e))[-MAX_STACK_CHARACTERS:]
     return records.Broken(exception=type(e).__name__, message=str(e)[:1000], stack=stack)

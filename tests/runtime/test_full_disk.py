@@ -1,11 +1,14 @@
 """A scratch disk that is full, for real: tasks wait for room, no record is given up, no attempt is spent."""
 
+import errno
 import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,6 +18,7 @@ from shared.messages.task import Product
 from shared.runtime import disk_space, waiting
 from shared.runtime.disk_space import is_full
 from shared.runtime.waiting import Abandoned
+from shared.slot.disk import disk_full
 from shared.storage import manifest as manifests
 from tests.conftest import Infrastructure
 from tests.runtime import settled
@@ -64,7 +68,7 @@ def stage(stack: Infrastructure, disk: Path, topic_prefix: str, monkeypatch: pyt
         one.close()
 
 
-@pytest.mark.parametrize("how", ["plainly", "as numpy", "as a rejection", "by a signal"])
+@pytest.mark.parametrize("how", ["plainly", "as numpy", "as numpy, and leave nothing", "as a rejection", "by a signal"])
 def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
     stage: Make, filler: Path, how: str
 ) -> None:
@@ -176,9 +180,10 @@ def test_a_disk_too_small_for_every_task_of_a_stage_gives_no_record_up(stage: Ma
     assert one.letters() == []
 
 
-def test_a_file_over_the_childs_own_limit_is_the_tasks_fault(stage: Make) -> None:
+@pytest.mark.parametrize("what", ["file", "array"])
+def test_a_file_over_the_childs_own_limit_is_the_tasks_fault(stage: Make, what: str) -> None:
     one = stage(spec=settled.spec(file_mb=1))
-    one.settle(settled.task("write a large file")).result(60)
+    one.settle(settled.task(f"write a large {what}")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "INTERNAL"
@@ -214,6 +219,52 @@ def test_the_wait_is_logged(stage: Make, filler: Path) -> None:
         settling.result(60)
     (line,) = [line for line in logged if line["event"] == "waiting_for_space"]
     assert (line["stage"], line["log_level"]) == ("face", "warning")
+
+
+def raised(how: str) -> BaseException:
+    """An error that came of a full disk, as different code makes it."""
+    try:
+        try:
+            raise OSError(errno.EDQUOT if how == "quota" else errno.ENOSPC, "?")
+        except OSError as e:
+            match how:
+                case "another from it":
+                    raise ValueError("not read") from e
+                case "another after it":
+                    raise ValueError("not read")  # noqa: B904 - as careless code does
+                case "another in place of it":
+                    raise ValueError("not read") from None
+                case "a group":
+                    raise ExceptionGroup("several", [KeyError(), e]) from None
+            raise
+    except (OSError, ValueError, ExceptionGroup) as e:
+        return e
+
+
+@pytest.mark.parametrize(
+    "how", ["plainly", "quota", "another from it", "another after it", "another in place of it", "a group"]
+)
+def test_a_full_disk_is_told_from_whatever_error_came_of_it(how: str) -> None:
+    assert disk_full(raised(how))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EFBIG, "?"), OSError(errno.EIO, "?"), OSError("?"), ValueError("ENOSPC"), MemoryError()]
+)
+def test_other_errors_are_not_taken_for_a_full_disk(error: Exception) -> None:
+    error.__context__ = error  # A chain that has no end.
+    assert not disk_full(error)
+
+
+def test_ffmpegs_error_tells_of_a_full_disk(disk: Path) -> None:
+    (disk / "somebody-elses").write_bytes(b"x" * (DISK - 65536))
+    with pytest.raises(av.FFmpegError) as failed, av.open(str(disk / "sound.wav"), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        for _ in range(10):
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.int16), "s16", "mono")
+            sound.rate = 48_000
+            file.mux(stream.encode(sound))
+    assert disk_full(failed.value)
 
 
 def test_a_disk_is_full_when_nothing_can_be_written(disk: Path, filler: Path) -> None:

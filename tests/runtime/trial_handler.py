@@ -38,6 +38,11 @@ def fill(context: Context, how: str) -> None:
             path.write_bytes(b"x" * MUCH)
         case "as numpy":  # It reports no errno.
             np.ones(MUCH, np.uint8).tofile(path)
+        case "as numpy, and leave nothing":
+            try:
+                np.ones(MUCH, np.uint8).tofile(path)
+            finally:
+                path.unlink()
         case "as a rejection":
             try:
                 path.write_bytes(b"x" * MUCH)
@@ -49,10 +54,6 @@ def fill(context: Context, how: str) -> None:
                 with mmap.mmap(file.fileno(), MUCH) as mapped:
                     for at in range(0, MUCH, mmap.PAGESIZE):
                         mapped[at] = 1
-        case "by an error of FFmpeg":
-            error = ValueError("muxing failed")
-            error.errno = errno.EDQUOT  # type: ignore[attr-defined]
-            raise error
 
 
 def flood(context: Context, what: str) -> None:
@@ -101,6 +102,8 @@ def handle(context: Context, task: Task) -> Result:
                 path.read_bytes()
         case "write a large file":
             (context.scratch / "large").write_bytes(b"x" * (2 * MIB))
+        case "write a large array":
+            np.ones(2 * MIB, np.uint8).tofile(context.scratch / "large")
         case "find out much":
             return Result(facts=Facts(much="x" * 900_000))
         case "make many files":

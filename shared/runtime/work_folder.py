@@ -47,6 +47,11 @@ class WorkFolder:
                 if self._handed_bytes > MAX_HANDED_BYTES:
                     raise ChildDied(f"the child is over its budget of {MAX_HANDED_BYTES} bytes handed over")
             yield Path(f"/proc/self/fd/{file}")
+        except OSError as e:
+            # With a number it is this machine's. Without: storage found that the file is not what it was a moment ago.
+            if e.errno is None:
+                raise ChildDied("the child changed a file that it had handed over") from e
+            raise
         finally:
             os.close(file)
 

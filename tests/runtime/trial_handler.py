@@ -97,6 +97,11 @@ def handle(context: Context, task: Task) -> Result:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         case "talk":
             flood(context, labels["what"])
+        case "tell of every frame":
+            with context.span("frames") as span:
+                for number in range(45_000):
+                    span.event(f"frame {number}")
+                    span.set(f"frame.{number}", number)
         case "read chunks":
             for path in context.chunks("frames"):
                 path.read_bytes()

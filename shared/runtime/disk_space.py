@@ -48,7 +48,10 @@ class DiskSpace:
         self.reserve_mb = reserve_mb
         self.on_wait: Callable[[float], None] = lambda _: None
         """Gets the seconds that the slot of the calling thread has just waited."""
+        self.taking = threading.Lock()
+        """Held while a task looks for room and takes it."""
         self._waiting: dict[int, str] = {}
+        self._taken: dict[int, int] = {}
 
     @property
     def reason(self) -> str | None:
@@ -61,6 +64,19 @@ class DiskSpace:
             self._waiting.pop(threading.get_ident(), None)
         else:
             self._waiting[threading.get_ident()] = reason
+
+    def take(self, needed: int) -> None:
+        """The calling thread's task begins, and may come to need so many bytes."""
+        self._taken[threading.get_ident()] = needed
+
+    def leave(self) -> None:
+        """The calling thread's task has removed what it wrote."""
+        self._taken.pop(threading.get_ident(), None)
+
+    @property
+    def taken(self) -> int:
+        """What the tasks that run may come to need, bytes."""
+        return sum(self._taken.copy().values())
 
     def lacking(self, needed: int) -> str | None:
         """What is missing for a task that needs so many bytes; None when there is room. Raises OSError."""
@@ -87,7 +103,11 @@ def is_full(folder: Path) -> bool:
 
 
 class Room:
-    """The room one task needs. ``wait`` before every attempt, ``failed`` after one that found the disk full."""
+    """The room one task needs. ``wait`` before every attempt, ``leave`` after it, ``failed`` if it found the disk full.
+
+    Tasks of several slots may find room together and run out of it together. So one that has failed reckons with what
+    the others may yet need: they would do it again, and again.
+    """
 
     def __init__(self, disk: DiskSpace, spec: StageSpec, task: RenderTask) -> None:
         """Raises NoSpace when the task needs more than the whole file system has: waiting can't help it.
@@ -112,7 +132,7 @@ class Room:
         logged_at = -math.inf
         with Wait() as wait:
             try:
-                while (reason := self._reason()) is not None:
+                while (reason := self._taken_or_why_not()) is not None:
                     if wait.seconds - logged_at >= LOG_EVERY_S:
                         logged_at = wait.seconds
                         log.warning(
@@ -134,8 +154,19 @@ class Room:
             finally:
                 self._disk.report(None)
 
+    def leave(self) -> None:
+        """The attempt is over, and its files are gone."""
+        self._disk.leave()
+
+    def _taken_or_why_not(self) -> str | None:
+        with self._disk.taking:
+            reason = self._reason()
+            if reason is None:
+                self._disk.take(self._needed)
+            return reason
+
     def _reason(self) -> str | None:
-        lacking = self._disk.lacking(self._needed)
+        lacking = self._disk.lacking(self._needed + (self._disk.taken if self._failures else 0))
         if lacking is not None or self._failures == 0:
             return lacking
         if time.monotonic() < self._next_at or is_full(self._disk.folder):

@@ -281,6 +281,8 @@ class Flow:
             except (Rejected, JobCancelled, HandlerBroken):
                 self._discard(attempt)
                 raise
+            finally:
+                room.leave()
 
     def _restart(self, child: SlotProcess) -> None:
         metrics.CHILD_STARTS.labels(self._spec.name).inc()

@@ -2,10 +2,14 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
+from threading import Barrier, Event
 
 import av
 import numpy as np
@@ -16,7 +20,7 @@ from shared.messages.events import Failed, Waiting
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import Product
 from shared.runtime import disk_space, waiting
-from shared.runtime.disk_space import is_full
+from shared.runtime.disk_space import DiskFull, DiskSpace, Room, is_full
 from shared.runtime.waiting import Abandoned
 from shared.slot.disk import disk_full
 from shared.storage import manifest as manifests
@@ -265,6 +269,44 @@ def test_ffmpegs_error_tells_of_a_full_disk(disk: Path) -> None:
             sound.rate = 48_000
             file.mux(stream.encode(sound))
     assert disk_full(failed.value)
+
+
+def test_tasks_that_ran_out_of_room_together_go_on_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two slots, each of whose tasks fits alone: both start, both fail, and would do so for ever."""
+    usage = shutil._ntuple_diskusage(10 * MIB, 4 * MIB, 6 * MIB)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(disk_space, "LONGEST_PAUSE_S", 0.0)
+    disk = DiskSpace(tmp_path, 0)
+    news: Queue[str] = Queue()
+    ends = {name: Event() for name in "ab"}
+    together = Barrier(2)
+
+    def slot(name: str) -> None:
+        room = Room(disk, settled.spec(lambda _: 4 * MIB), settled.task("nothing"))
+        room.wait()
+        together.wait(30)  # Each fits by what is free now, and they run side by side.
+        room.leave()
+        room.failed(DiskFull("full"))
+        together.wait(30)
+        room.wait()
+        news.put(name)
+        assert ends[name].wait(30)
+        room.leave()
+
+    with ThreadPoolExecutor(2) as pool:
+        slots = [pool.submit(slot, name) for name in "ab"]
+        first = news.get(timeout=30)
+        while disk.reason is None:
+            assert news.empty()
+        assert "8 MiB are needed" in disk.reason
+        ends[first].set()
+        second = news.get(timeout=30)
+        ends[second].set()
+        for one in slots:
+            one.result(30)
+    assert {first, second} == {"a", "b"}
 
 
 def test_a_disk_is_full_when_nothing_can_be_written(disk: Path, filler: Path) -> None:

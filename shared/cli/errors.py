@@ -70,7 +70,7 @@ ADVICE: dict[Code, str] = {
     Code.ARTIFACT_ALTERED: "Intermediate files were changed in storage; submit the job again.",
     Code.ARTIFACT_REFUSED: "A policy or an encryption key keeps the services from this job's objects in storage.",
     Code.OUTPUT_REFUSED: "The output bucket must exist and let the encode service write; then submit the job again.",
-    Code.NO_SPACE: "The machine that renders has no free disk left; `lipstage doctor` shows how much it needs.",
+    Code.NO_SPACE: "The job needs more disk than there is: set LIPSTAGE_SCRATCH_DIR to a larger one and submit again.",
     Code.STORE_UNAVAILABLE: "The object store did not answer for too long; check it and submit the job again.",
 }
 """What a user can do, for every code that can end a job; INTERNAL is told with the job it concerns."""

@@ -13,6 +13,7 @@ from shared.messages.events import (
     Progress,
     RejectedEvent,
     Started,
+    Waiting,
     WarningGiven,
 )
 from shared.messages.pipeline import STAGES
@@ -30,6 +31,8 @@ class StageState:
     total: int = 0
     seconds: float | None = None
     cached: bool = False
+    waits: str = ""
+    """Code of what the stage waits for just now: the store, disk space."""
 
 
 @dataclass(slots=True)
@@ -40,7 +43,7 @@ class JobState:
     tenant: str = ""
     engine: str = ""
     status: str = "queued"
-    """queued, accepted, running, done, rejected, failed or cancelled."""
+    """queued, accepted, running, waiting, done, rejected, failed or cancelled."""
     first_ms: int = 0
     last_ms: int = 0
     trace_id: str | None = None
@@ -50,6 +53,8 @@ class JobState:
     warnings: list[tuple[str, str]] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     """Request ids that were refused because the job id was in use."""
+    waiting: Waiting | None = None
+    """Why the job waits, until its next event."""
     end: Done | RejectedEvent | Failed | None = None
 
     def apply(self, event: AnyEvent) -> None:
@@ -68,6 +73,10 @@ class JobState:
             self._advance(event)
 
     def _advance(self, event: AnyEvent) -> None:
+        if self.waiting is not None:
+            self._stage(self.waiting.stage).waits = ""
+            begun = any(stage.state != "waiting" for stage in self.stages.values())
+            self.waiting, self.status = None, "running" if begun else "queued"
         match event:
             case Accepted():
                 self.engine = event.engine
@@ -88,6 +97,9 @@ class JobState:
                 stage = self._stage(event.stage)
                 stage.state, stage.percent = "finished", 100.0
                 stage.seconds, stage.cached = event.seconds, event.cached
+            case Waiting():
+                self.waiting, self.status = event, "waiting"
+                self._stage(event.stage).waits = str(event.code)
             case WarningGiven():
                 warning = (str(event.code), event.message)
                 if warning not in self.warnings:
@@ -112,7 +124,9 @@ class JobState:
 
     @property
     def current(self) -> str:
-        """The stage at work; empty before the first and after the last."""
+        """The stage at work, or that waits; empty before the first and after the last."""
+        if self.waiting is not None:
+            return self.waiting.stage
         return next((name for name, stage in self.stages.items() if stage.state == "running"), "")
 
     def as_json(self) -> dict[str, Any]:
@@ -132,6 +146,11 @@ class JobState:
                 name: {"state": s.state, "percent": s.percent, "seconds": s.seconds, "cached": s.cached}
                 for name, s in self.stages.items()
             },
+            "waiting": (
+                {"stage": self.waiting.stage, "code": str(self.waiting.code), "message": self.waiting.message}
+                if self.waiting
+                else None
+            ),
             "warnings": [{"code": code, "message": message} for code, message in self.warnings],
             "end": self.end.model_dump(mode="json", exclude_none=True) if self.end else None,
         }

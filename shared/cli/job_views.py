@@ -89,6 +89,8 @@ def show(job_id: str, tenant: str, scan: int, as_json: bool) -> None:
         for line in outcome.summary(job.end, None):
             if line.split()[0] in ("video", "format", "render", "drift", "duration"):
                 console.say(line)
+    elif job.waiting is not None:
+        console.say(f"{'reason':<9}{job.waiting.code} in {job.waiting.stage}: {job.waiting.message}")
     elif job.end is not None:
         console.say(f"{'reason':<9}{job.end.code} in {job.end.stage}: {job.end.message}")
 
@@ -108,6 +110,8 @@ def fetch(job_id: str, target: Path, poster: bool, tenant: str, scan: int) -> No
 
 
 def _status(job: JobState) -> str:
+    if job.waiting is not None:
+        return f"{job.status} {job.waiting.code}"
     return f"{job.status} {job.end.code}" if job.status in ("rejected", "failed") and job.end else job.status  # type: ignore[union-attr]
 
 
@@ -129,6 +133,8 @@ def _stage_text(job: JobState, name: str) -> str:
     if stage.state == "finished":
         time_text = "" if stage.seconds is None else f" in {console.seconds(stage.seconds)}"
         return f"finished{time_text}{', from the cache' if stage.cached else ''}"
+    if stage.waits:
+        return f"waiting: {stage.waits}"
     if stage.state == "running":
         return f"{stage.percent:.0f} %" + (f", attempt {stage.attempt}" if stage.attempt > 1 else "")
     return "waiting" if job.end is None else "not reached"

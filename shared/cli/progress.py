@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from shared.cli import console
 from shared.cli.job_state import JobState, StageState
 from shared.cli.printable import clean
-from shared.messages.events import AnyEvent, Finished, Progress, Started, WarningGiven
+from shared.messages.events import AnyEvent, Finished, Progress, Started, Waiting, WarningGiven
 from shared.messages.pipeline import STAGES
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Lines:
             case Finished():
                 cached = ", from the cache" if event.cached else ""
                 console.note(f"{event.stage} finished in {console.seconds(event.seconds)}{cached}")
+            case Waiting():
+                console.note(f"{event.stage} waits: {event.code}: {event.message}")
             case WarningGiven():
                 console.note(f"warning {event.code}: {event.message}")
             case _:
@@ -100,6 +102,8 @@ class Bars:
 
     @staticmethod
     def _note(stage: StageState) -> str:
+        if stage.waits:
+            return f"waiting: {stage.waits}"
         match stage.state:
             case "finished":
                 time = "" if stage.seconds is None else console.seconds(stage.seconds)

@@ -67,6 +67,15 @@ class WarningGiven(_Event):
     message: str
 
 
+class Waiting(_Event):
+    """A stage waits for the object store (STORE_UNAVAILABLE) or for disk space (NO_SPACE); the next event ends it."""
+
+    type: Literal["waiting"] = "waiting"
+    stage: str
+    code: Code
+    message: str
+
+
 class Conflict(_Event):
     """Another request came under the id of a job that exists; ``request_id`` names the refused one."""
 
@@ -119,7 +128,7 @@ class Failed(_Event):
 
 
 AnyEvent = Annotated[
-    Accepted | Started | Progress | Finished | WarningGiven | Conflict | Done | RejectedEvent | Failed,
+    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | Done | RejectedEvent | Failed,
     Field(discriminator="type"),
 ]
 Terminal = Annotated[Done | RejectedEvent | Failed, Field(discriminator="type")]

@@ -51,6 +51,8 @@ def event_headers(event: AnyEvent) -> list[Header]:
         event_id = f"{job}:{stage}:progress:{event.attempt}:{event.done}"
     elif event.type == "warning":
         event_id = f"{job}:{stage}:warning:{event.code}"
+    elif event.type == "waiting":
+        event_id = f"{job}:{stage}:waiting:{event.time_ms}"
     elif event.type == "finished":
         event_id = f"{job}:{stage}:finished"
     else:

@@ -12,11 +12,12 @@ from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.runtime.announcer import Subject
-from shared.runtime.patience import Patience
 from shared.runtime.record import Record
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.side_by_side import side_by_side
 from shared.runtime.store import Store
+from shared.runtime.waiting import concerns
 from shared.storage import keys, markers
 from shared.storage.errors import InputError, InputTooLarge, StoreUnavailable
 from shared.storage.inputs import InputHead
@@ -74,7 +75,7 @@ def admit(
     traceparent: str | None,
     store: Store,
     settings: RuntimeSettings,
-    patience: Patience,
+    patience: RetryPolicy,
     cancelled: Callable[[str, str], bool],
 ) -> RenderTask:
     """The task of a valid request.
@@ -95,6 +96,7 @@ def admit(
         why = e
         saved = salvage(record.value, record.key, *where)
         subject = Subject(saved.identity.job_id, saved.tenant, saved.identity.request_id, saved.batch, saved.labels)
+    concerns(subject)
     mine = markers.RequestRecord(
         request_id=subject.request_id,
         body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
@@ -150,7 +152,7 @@ def _stop_if_cancelled(subject: Subject, cancelled: Callable[[str, str], bool]) 
 
 
 def check_inputs(
-    request: RenderRequest, store: Store, settings: RuntimeSettings, patience: Patience, before: Callable[[], None]
+    request: RenderRequest, store: Store, settings: RuntimeSettings, patience: RetryPolicy, before: Callable[[], None]
 ) -> None:
     """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing error.
 

@@ -17,13 +17,14 @@ from shared.messages.events import (
     Progress,
     RejectedEvent,
     Started,
+    Waiting,
     WarningGiven,
 )
 from shared.messages.request import Batch
 from shared.messages.task import Product, RenderTask
 from shared.messages.topics import EVENTS
 from shared.runtime.outbox import Delivery, Outbox, RecordRefused
-from shared.runtime.patience import Patience
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.store import Store
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
@@ -55,7 +56,7 @@ class Subject:
 class Announcer:
     """One stage's voice. One per task: it counts attempts and spaces progress out."""
 
-    def __init__(self, stage: str, topic: str, outbox: Outbox, store: Store, patience: Patience) -> None:
+    def __init__(self, stage: str, topic: str, outbox: Outbox, store: Store, patience: RetryPolicy) -> None:
         self._stage = stage
         self._topic = topic + EVENTS
         self._outbox = outbox
@@ -63,6 +64,7 @@ class Announcer:
         self._patience = patience
         self._pending: list[Delivery] = []
         self._progress_at = 0.0
+        self._last_of = 0
         self.attempt = 1
 
     def accepted(self, subject: Subject, engine: str) -> None:
@@ -74,13 +76,20 @@ class Announcer:
         self._say(Started(**self._base(subject), stage=self._stage))
 
     def progress(self, subject: Subject, done: int, total: int) -> None:
-        """How far the attempt is; the first and the last are always said."""
+        """How far the attempt is; the first and the last are always said, the last once."""
         now = time.monotonic()
-        if done < total and now - self._progress_at < PROGRESS_EVERY_S:
+        last = done >= total and self._last_of != self.attempt
+        if not last and now - self._progress_at < PROGRESS_EVERY_S:
             return
+        if last:
+            self._last_of = self.attempt
         self._progress_at = now
         percent = round(100.0 * done / total, 1) if total else 0.0
         self._say(Progress(**self._base(subject), stage=self._stage, percent=percent, done=done, total=total))
+
+    def waiting(self, subject: Subject, code: Code, message: str) -> None:
+        """The stage waits for the store or for disk space; the job is not at fault."""
+        self._say(Waiting(**self._base(subject), stage=self._stage, code=code, message=message))
 
     def finished(self, subject: Subject, product: Product) -> None:
         """The stage's product and its warnings."""

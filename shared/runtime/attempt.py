@@ -12,29 +12,28 @@ import structlog
 
 from shared.messages.codes import Rejected
 from shared.messages.refs import ArtifactRef, InputRef
-from shared.messages.task import Product, RenderTask, Warned
+from shared.messages.task import Product, RenderTask
 from shared.runtime.admission import MIB, rejection
-from shared.runtime.patience import Patience
+from shared.runtime.budget import OverBudget, Warnings
+from shared.runtime.disk_space import DiskFull, is_full
 from shared.runtime.reports import Reports
 from shared.runtime.resume import ROLE, SavedStates
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.sequences import Downloads, Uploads
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.side_by_side import side_by_side
 from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.waiting import JobCancelled
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
+from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys
 from shared.storage.errors import ArtifactMissing, InputError, StorageError
 from shared.storage.manifest import read_manifest
-from shared.storage.space import require_free
 
 log = structlog.get_logger()
-
-
-class JobCancelled(Exception):
-    """The job was cancelled while it was worked on."""
 
 
 class HandlerBroken(Exception):
@@ -54,7 +53,7 @@ class Attempt:
     spec: StageSpec
     store: Store
     settings: RuntimeSettings
-    patience: Patience
+    patience: RetryPolicy
     child: SlotProcess
     cancelled: Callable[[], bool]
     progress: Callable[[int, int], None]
@@ -72,11 +71,19 @@ class Attempt:
         """The stage's product, stored.
 
         Raises Rejected, JobCancelled, HandlerBroken, ChildDied, StorageError (missing or altered artifacts; an
-        unavailable store; too little disk), OSError when this machine is at fault.
+        unavailable store), DiskFull whoever met it, Abandoned, OSError when this machine is at fault.
         """
+        try:
+            return self._run()
+        except JobCancelled:
+            raise
+        except Exception as e:
+            if disk_full(e):
+                raise DiskFull(f"the disk of the scratch folder is full ({type(e).__name__})") from e
+            raise
+
+    def _run(self) -> Product:
         start = time.monotonic()
-        needed, reserve = self.spec.needs_bytes(self.task), self.settings.free_space_reserve_mb
-        self.patience(lambda: require_free(self.scratch, needed, reserve))
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         try:
             inputs, digests = self._fetch(scratch)
@@ -94,6 +101,11 @@ class Attempt:
                 self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
             product = self._work(scratch, inputs, digests)
             return product.model_copy(update={"seconds": time.monotonic() - start})
+        except (ChildDied, HandlerBroken) as e:
+            # NumPy and OpenCV report a failed write without saying why, and a write to a mapped file ends the child.
+            if is_full(self.scratch):
+                raise DiskFull(f"the disk of the scratch folder is full ({type(e).__name__})") from e
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -158,7 +170,7 @@ class Attempt:
         uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports, self._note_frames)
         downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder, self.reports)
         states = self._states(digests, folder) if self.spec.resumes else None
-        warnings: list[Warned] = []
+        warnings = Warnings()
 
         def on_record(record: records.FromChild) -> None:
             if isinstance(record, records.FileReady):
@@ -170,7 +182,7 @@ class Attempt:
                     raise ChildDied("the child saved state, and its stage does not resume")
                 states.add(record)
             elif isinstance(record, records.Warned):
-                warnings.append(Warned(code=record.code, message=record.message))
+                warnings.add(record)
             elif isinstance(record, records.Progress):
                 self.progress(record.done, record.total)
             else:
@@ -178,6 +190,8 @@ class Attempt:
 
         def interrupted() -> bool:
             for failure in (downloads.failure, uploads.failure):
+                if isinstance(failure, JobCancelled):
+                    return True  # It ends by itself; killed, it would have to load its model again.
                 if failure is not None:
                     raise failure
             return self.cancelled()
@@ -202,7 +216,10 @@ class Attempt:
             if states is not None:
                 states.close()
             folder.close()
-        return Product(attempt=self.id, artifacts=artifacts, facts=ending.facts, warnings=tuple(warnings))
+        try:
+            return warnings.within(Product(attempt=self.id, artifacts=artifacts, facts=ending.facts))
+        except OverBudget as e:
+            raise ChildDied(str(e)) from e
 
     def _note_frames(self) -> None:
         """The janitor finds the chunks of this attempt, should this service be killed."""
@@ -219,6 +236,8 @@ class Attempt:
                 raise Rejected(ending.code, ending.message, field=ending.field, allowed=ending.allowed)
             case records.CancelledTask():
                 raise JobCancelled
+            case records.DiskFull():
+                raise DiskFull("the disk of the scratch folder is full: the handler could not write")
             case records.Broken():
                 raise HandlerBroken(ending)
 

@@ -1,5 +1,6 @@
 """What a slot does with one record, from its arrival to the moment it may be committed."""
 
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -17,18 +18,20 @@ from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime import resume, trace_context
 from shared.runtime.admission import CancelledAtFront, Conflicting, Ended, NotAdmitted, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
-from shared.runtime.attempt import Attempt, HandlerBroken, JobCancelled
+from shared.runtime.attempt import Attempt, HandlerBroken
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.dead_letters import Reason, send_letter
+from shared.runtime.disk_space import DiskFull, DiskSpace, Room
 from shared.runtime.handoff import EngineGone, Handoff
 from shared.runtime.outbox import DeliveryFailed, Outbox, RecordRefused
-from shared.runtime.patience import Patience
 from shared.runtime.record import Lease, Record
 from shared.runtime.reports import Reports
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.trace_context import RecordTrace
+from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, never, task_waits
 from shared.slot.spec import StageSpec
 from shared.storage.errors import (
     ArtifactAltered,
@@ -47,7 +50,11 @@ from shared.telemetry.tracing import Tracing
 log = structlog.get_logger()
 
 
-NOT_ITS_FAULT = (StoreUnavailable, DeliveryFailed, KafkaException, OSError)
+class LoadFailed(Exception):
+    """A child that a full disk ended could not be started again: this machine's fault, not the record's."""
+
+
+NOT_ITS_FAULT = (StoreUnavailable, DeliveryFailed, KafkaException, LoadFailed, Abandoned, OSError)
 """Ends the service: broker, store or machine are at fault, and would be for any record. docs/delivery.md says why none
 of these can come of one record alone."""
 
@@ -60,7 +67,7 @@ class Flow:
     """Settles records of one stage. Shared by its slots; ``settle`` runs in a slot's thread.
 
     An exception that leaves ``settle`` means that nothing was settled: the broker or the store does not answer. The
-    service then ends, the record is delivered again.
+    service then ends, the record is delivered again. Abandoned means so, too, and that the service ends anyway.
     """
 
     def __init__(
@@ -73,7 +80,9 @@ class Flow:
         tracing: Tracing,
         cancellations: Cancellations,
         scratch: Path,
+        stop: threading.Event,
     ) -> None:
+        """``stop`` is set when the service should end: what waits then is given back."""
         self._spec = spec
         self._group = group
         self._settings = settings
@@ -81,8 +90,10 @@ class Flow:
         self._outbox = outbox
         self._tracing = tracing
         self._cancellations = cancellations
-        self._patience = Patience(settings.store_patience_s)
+        self._patience = RetryPolicy(settings.store_retry_timeout_s)
         self._scratch = scratch
+        self._stop = stop
+        self.disk = DiskSpace(scratch, settings.free_space_reserve_mb)
         self._handoff = Handoff(spec, settings, store, outbox, tracing, self._patience)
 
     def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
@@ -93,7 +104,15 @@ class Flow:
         start = time.monotonic()
         announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._patience)
         metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
+        structlog.contextvars.unbind_contextvars("job")
+        waits = TaskWaits(
+            self._spec.name,
+            announcer.waiting,
+            stopping=lambda: self._stop.is_set() or not lease.held,
+            wanted=lambda: lease.wanted,
+        )
         with (
+            task_waits(waits),
             preset_trace_id(trace.root_id),
             self._tracing.tracer.start_as_current_span(
                 f"process {record.topic}",
@@ -164,7 +183,7 @@ class Flow:
         except ValueError as e:
             return self._give_up(record, None, announcer, span, Reason(Code.POISON, "poison", str(e), type(e).__name__))
         subject = Subject.of(task)
-        structlog.contextvars.bind_contextvars(job=task.job_id)
+        concerns(subject)
         span.set_attributes({"render.job": task.job_id, "tenant": task.request.tenant, "engine": task.request.engine})
         try:
             self._render(task, lease, child, announcer, span)
@@ -238,14 +257,15 @@ class Flow:
             announcer.accepted(subject, task.request.engine)
         product, won = self._handoff.completed(task), None
         if product is None:
-            attempt, made = self._attempts(task, lease, child, announcer, span)
+            with cancellable(lambda: self._cancellations.has(task.request.tenant, task.job_id)):
+                attempt, made = self._attempts(task, lease, child, announcer, span)
             if self._spec.name == STAGES[0]:
                 made = made.model_copy(update={"warnings": (*advice(task.request), *made.warnings)})
             claim = self._handoff.complete(task, made)
             if claim.won:
                 won = attempt
             else:
-                attempt.discard()
+                self._discard(attempt)
             product = claim.winner
         announcer.finished(subject, product)
         if not lease.held:
@@ -257,9 +277,16 @@ class Flow:
     def _attempts(
         self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span
     ) -> tuple[Attempt, Product]:
-        """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised."""
+        """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised.
+
+        An attempt that found the disk full does not count: the next one waits until there is room.
+        """
         subject = Subject.of(task)
+        room = Room(self.disk, self._spec, task)
         while True:
+            room.wait()
+            if child.pid is None and not self._restarted(child):
+                raise LoadFailed("the handler can't be loaded again")
             span.set_attribute("attempt", announcer.attempt)
             announcer.started(subject)
             attempt = Attempt(
@@ -278,16 +305,21 @@ class Flow:
                 return attempt, attempt.run()
             except ChildDied as e:
                 log.warning("child_died", attempt=announcer.attempt, reason=str(e))
-                attempt.discard()
+                self._discard(attempt)
                 while lease.held and announcer.attempt < self._settings.tries:
                     announcer.attempt += 1
                     if self._restarted(child):
                         break
                 else:
                     raise
+            except DiskFull as e:
+                self._discard(attempt)
+                room.failed(e)
             except (Rejected, JobCancelled, HandlerBroken, ArtifactRefused):
-                attempt.discard()
+                self._discard(attempt)
                 raise
+            finally:
+                room.leave()
 
     def _restarted(self, child: SlotProcess) -> bool:
         """Whether the handler is loaded again. A start that fails counts as an attempt: what the record did to the
@@ -301,6 +333,10 @@ class Flow:
             log.warning("handler_not_loaded_again", reason=str(e))
             return False
         return True
+
+    def _discard(self, attempt: Attempt) -> None:
+        with cancellable(never):  # A cancelled job leaves nothing behind either.
+            attempt.discard()
 
     def _give_up(
         self, record: Record, subject: Subject | None, announcer: Announcer, span: Span, reason: Reason

@@ -16,7 +16,7 @@ from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
 from shared.runtime.announcer import Announcer
 from shared.runtime.outbox import Outbox, TopicMissing
-from shared.runtime.patience import Patience
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.routing import RoundRobin
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.store import Store
@@ -47,7 +47,7 @@ class Handoff:
         store: Store,
         outbox: Outbox,
         tracing: Tracing,
-        patience: Patience,
+        patience: RetryPolicy,
     ) -> None:
         self._spec = spec
         self._settings = settings

@@ -213,6 +213,8 @@ class Pump:
         """Barrier: running tasks of these partitions may end and be committed before the next owner starts."""
         revoked = {(p.topic, p.partition) for p in partitions}
         self._drop_waiting(revoked)
+        for partition in revoked & set(self._trackers):
+            self._trackers[partition].lease.wanted = True
         self._wait_for(revoked, self._barrier_s)
         self._commit(revoked)
         for partition in revoked:

@@ -46,3 +46,5 @@ class Lease:
     topic: str
     partition: int
     held: bool = field(default=True)
+    wanted: bool = field(default=False)
+    """The group is about to give it to another member, who waits for the tasks that run."""

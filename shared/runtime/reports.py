@@ -49,6 +49,7 @@ class Reports:
         self._stage = stage
         self._tracer = tracer
         self._parent = trace.get_current_span()
+        self._unknown_metric = False
 
     def span(self, name: str, attributes: dict[str, str]) -> AbstractContextManager[Span]:
         """A span of the parent's own work."""
@@ -88,7 +89,9 @@ class Reports:
             case records.Metric():
                 counter = metrics.FROM_CHILDREN.get(record.name)
                 if counter is None:
-                    log.warning("unknown_metric", metric=record.name)
+                    if not self._unknown_metric:  # Its name is the child's own: once is enough.
+                        log.warning("unknown_metric", metric=record.name)
+                    self._unknown_metric = True
                 else:
                     counter.labels(self._stage).inc(record.amount)
 

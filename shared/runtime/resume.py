@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
-from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.slot_process import ChildDied
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
@@ -59,7 +59,7 @@ class SavedStates:
     def __init__(
         self,
         store: Store,
-        patience: Patience,
+        patience: RetryPolicy,
         task: RenderTask,
         stage: str,
         digests: Mapping[str, str],
@@ -178,7 +178,7 @@ class SavedStates:
         self._pool.shutdown(wait=True)
 
 
-def forget(store: Store, patience: Patience, task: RenderTask, stage: str) -> None:
+def forget(store: Store, patience: RetryPolicy, task: RenderTask, stage: str) -> None:
     """Delete the saved states of a task that has ended; what can't be deleted now goes with the job's retention."""
     try:
         patience(lambda: store.artifacts.delete_prefix(keys.resume_prefix(task.request.tenant, task.job_id, stage)))

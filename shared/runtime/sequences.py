@@ -1,23 +1,37 @@
 """Chunked sequences while a child works: uploads what it ships, prefetches what it asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
+from threading import Lock
 from time import time_ns
 
+from pydantic import ValidationError
+
 from shared.messages.refs import ArtifactRef
-from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
+from shared.slot.context import MAX_SHIPPING
 from shared.storage import keys
-from shared.storage.manifest import Chunk, ChunkManifest, write_manifest
+from shared.storage.manifest import MAX_CHUNK_BYTES, Chunk, ChunkManifest, write_manifest
 
 PREFETCH = 3
 """Chunks on disk ahead of the child: one in use, one ready, one under way."""
+
+
+@contextmanager
+def misfit() -> Iterator[None]:
+    """Turn what a manifest does not take into ChildDied: the child shipped it."""
+    try:
+        yield
+    except ValidationError as e:
+        raise ChildDied(f"the child shipped chunks that fit no manifest: {e.errors()[0]['msg']}") from e
 
 
 class Uploads:
@@ -26,7 +40,7 @@ class Uploads:
     def __init__(
         self,
         store: Store,
-        patience: Patience,
+        patience: RetryPolicy,
         child: SlotProcess,
         prefix: str,
         folder: WorkFolder,
@@ -44,10 +58,19 @@ class Uploads:
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="upload")
         self._chunks: dict[str, list[Future[Chunk]]] = {}
         self._since: dict[str, int] = {}
+        self._lock = Lock()
+        self._under_way = 0
         self.failure: BaseException | None = None
 
     def add(self, record: records.FileReady) -> None:
-        """Begin the upload of the next chunk. Raises what ``before_first`` raises."""
+        """Begin the upload of the next chunk.
+
+        Raises ChildDied for a child that does not wait for those under way, and what ``before_first`` raises.
+        """
+        with self._lock:
+            self._under_way += 1
+            if self._under_way > MAX_SHIPPING:
+                raise ChildDied(f"the child shipped more than {MAX_SHIPPING} chunks at a time")
         if not self._chunks:
             self._before_first()
         self._since.setdefault(record.role, time_ns())
@@ -59,20 +82,24 @@ class Uploads:
     def _upload(self, record: records.FileReady, key: str) -> Chunk:
         try:
             with self._folder.opened(record.path) as path:
+                if path.stat().st_size > MAX_CHUNK_BYTES:
+                    raise ChildDied(f"the child shipped a chunk of more than {MAX_CHUNK_BYTES} bytes")
                 ref = self._patience(lambda: self._store.artifacts.put(path, key, frames=True))
             self._folder.remove(record.path)
             self._child.send(records.Shipped())
         except BaseException as e:
             self.failure = e  # The child may wait for room that never comes; the slot's thread sees this.
             raise
-        return Chunk(ref=ref, frames=record.frames)
+        with misfit():
+            return Chunk(ref=ref, frames=record.frames)
 
     def finish(self) -> dict[str, ArtifactRef]:
         """Wait for every chunk, then write each sequence's manifest: its presence says that all is there."""
         manifests: dict[str, ArtifactRef] = {}
         for role, futures in self._chunks.items():
             chunks = tuple(f.result() for f in futures)
-            manifest = ChunkManifest(role=role, chunks=chunks, frames=sum(c.frames for c in chunks))
+            with misfit():
+                manifest = ChunkManifest(role=role, chunks=chunks, frames=sum(c.frames for c in chunks))
             key = keys.within(self._prefix, f"{role}.json")
             manifests[role] = self._patience(lambda k=key, m=manifest: write_manifest(self._store.artifacts, k, m))  # type: ignore[misc]
             self._reports.moved("put", role, sum(c.ref.size for c in chunks), self._since[role])
@@ -89,7 +116,7 @@ class Downloads:
     def __init__(
         self,
         store: Store,
-        patience: Patience,
+        patience: RetryPolicy,
         child: SlotProcess,
         manifests: dict[str, ChunkManifest],
         folder: Path,
@@ -104,6 +131,7 @@ class Downloads:
         self._folder = folder
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="download")
         self._futures: dict[tuple[str, int], Future[Path]] = {}
+        self._asked: dict[str, int] = {}
         self.failure: BaseException | None = None
 
     @property
@@ -112,9 +140,17 @@ class Downloads:
         return {role: len(manifest.chunks) for role, manifest in self._manifests.items()}
 
     def want(self, record: records.Want) -> None:
-        """Fetch this chunk and the next few; the child learns of this one when it is there."""
+        """Fetch this chunk and the next few; the child learns of this one when it is there.
+
+        Raises ChildDied unless it asks for one after the other, each once: nothing else bounds what lies on disk.
+        """
         if record.role not in self._manifests or record.index >= self.counts[record.role]:
             raise ChildDied("the child asked for a chunk that its task does not have")
+        if record.index != self._asked.get(record.role, -1) + 1:
+            raise ChildDied("the child asked for a chunk out of turn")
+        self._asked[record.role] = record.index
+        if record.index:
+            self._drop(record.role, record.index - 1)
         self._since.setdefault(record.role, time_ns())
         last = len(self._manifests[record.role].chunks)
         for index in range(record.index, min(record.index + PREFETCH, last)):
@@ -123,6 +159,14 @@ class Downloads:
                 self._futures[record.role, index] = self._pool.submit(context.run, self._fetch, record.role, index)
         future = self._futures[record.role, record.index]
         future.add_done_callback(lambda done: self._announce(record, done))
+
+    def _drop(self, role: str, index: int) -> None:
+        """The child is through with a chunk, and has deleted it if it keeps to the rules."""
+        before = self._futures[role, index]
+        if not before.done():
+            raise ChildDied("the child asked for a chunk before it had the one before")
+        if before.exception() is None:
+            before.result().unlink(missing_ok=True)
 
     def _fetch(self, role: str, index: int) -> Path:
         path = self._folder / f"{role}-{index:05d}"

@@ -72,7 +72,17 @@ class Service:
         cancels = clients.raw_consumer(reader | {"stats_cb": lambda text: self._cancellations.statistics(text)})
         self._cancellations: Cancellations = Cancellations(cancels, settings.topic(CANCEL), self._thread_died)
         self._scratch = Scratch(settings.scratch_dir)
-        flow = Flow(spec, group, settings, store, self._outbox, self._tracing, self._cancellations, self._scratch.path)
+        flow = Flow(
+            spec,
+            group,
+            settings,
+            store,
+            self._outbox,
+            self._tracing,
+            self._cancellations,
+            self._scratch.path,
+            self._stop,
+        )
         slots = 1 if spec.one_slot else settings.slots
         self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail, fetch)
         consume = consumer_config(settings, name, group, group_protocol(settings))
@@ -83,6 +93,8 @@ class Service:
             self._slots.feed,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
         )
+        self._disk = flow.disk
+        self._disk.on_wait = self._slots.extend
         self._slots.on_done = self._pump.done
         self._slots.on_abandoned = self._pump.abandoned
         self._fetching = Fetching()
@@ -149,6 +161,8 @@ class Service:
         if not self._slots.ready:
             lacking = self._slots.unavailable
             return f"{LACKING}{lacking}" if lacking else "the handler is loading"
+        if full := self._disk.reason:
+            return f"{LACKING}disk space: {full}"
         return None if self._pump.joined.is_set() else "the consumer group has not been joined"
 
     def _on_signal(self, number: int, _: Any) -> None:

@@ -33,7 +33,9 @@ class RuntimeSettings(BaseSettings):
     engine: str = Field("puppet", description="The engine this infer service runs.")
     slots: int = Field(1, ge=1, le=64, description="Children that work at the same time; infer: 1 per GPU.")
     tries: int = Field(3, ge=1, le=10, description="Attempts of a task whose child dies, in all.")
-    store_patience_s: float = Field(60.0, ge=0, description="How long a task waits for a store that does not answer.")
+    store_retry_timeout_s: float = Field(
+        60.0, ge=0, description="How long a task retries an object store that does not answer, seconds."
+    )
     drain_s: float = Field(120.0, ge=0, description="On SIGTERM: how long a running task may go on.")
     free_space_reserve_mb: int = Field(512, ge=0, description="Disk that must stay free beside what a task needs.")
     trust_trace_context: bool = Field(

@@ -14,6 +14,7 @@ from multiprocessing import Pipe
 
 from pydantic import ValidationError
 
+from shared.runtime.budget import Budget, OverBudget
 from shared.slot import records
 from shared.slot.spec import StageSpec
 
@@ -69,12 +70,13 @@ class SlotProcess:
         self._pipe, theirs = Pipe(duplex=True)
         command = [sys.executable, "-m", "shared.slot.child", "--pipe", str(theirs.fileno())]
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
-        command += ["--memory-mb", str(self._spec.memory_mb or 0)]
+        command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
         environment = child_environment(os.environ, self._engine)
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
+        budget = Budget()
         with self._deadline(LOAD_TIMEOUT_S):
-            while (message := self._receive()) is None or isinstance(message, records.Log):
+            while (message := self._receive(budget)) is None or isinstance(message, records.Log):
                 if message is not None:
                     self._on_log(message)
         if isinstance(message, records.NotLoaded):
@@ -98,9 +100,9 @@ class SlotProcess:
         """Have the child do one task. Raises ChildDied.
 
         ``on_record`` gets everything but the ending, in this thread; when it raises, the child is killed and the
-        exception passes.
+        exception passes. Within the budget of an attempt: a child that sends more is ended, or not listened to.
         """
-        told = False
+        told, budget = False, Budget()
         try:
             with self._deadline(deadline_s):
                 self.send(work)
@@ -108,16 +110,16 @@ class SlotProcess:
                     if not told and cancelled():
                         told = True
                         self.send(records.Cancel())
-                    message = self._receive()
+                    message = self._receive(budget)
                     if isinstance(message, records.Ending):
                         return message
                     if message is not None:
                         on_record(message)
-        except ChildDied:
-            raise
         except BaseException:
             self.kill()
             raise
+        finally:
+            budget.report()
 
     @contextmanager
     def _deadline(self, seconds: float) -> Iterator[None]:
@@ -137,12 +139,17 @@ class SlotProcess:
         finally:
             timer.cancel()
 
-    def _receive(self) -> records.FromChild | None:
-        """The next record, or None when none came for a moment. Raises ChildDied."""
+    def _receive(self, budget: Budget) -> records.FromChild | None:
+        """The next record, or None when none came for a moment, or one that is dropped. Raises ChildDied."""
         try:
             if not self._pipe.poll(POLL_S):
                 return None
-            return records.FROM_CHILD.validate_json(self._pipe.recv_bytes(records.MAX_RECORD_BYTES))
+            data = self._pipe.recv_bytes(records.MAX_RECORD_BYTES)
+            budget.read(len(data))
+            record = records.FROM_CHILD.validate_json(data)
+            return record if budget.admits(record, len(data)) else None
+        except OverBudget as e:
+            raise self._death(str(e)) from e
         except (EOFError, OSError):
             late = "the child did not answer before its deadline"
             raise self._death(late if self._overdue else "the child died, or sent too much") from None

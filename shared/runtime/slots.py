@@ -11,6 +11,7 @@ import structlog
 from shared.runtime.record import Lease, Record
 from shared.runtime.reports import log_record
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
+from shared.runtime.waiting import Abandoned
 from shared.runtime.watched_thread import EndsService, WatchedThread
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
@@ -80,6 +81,10 @@ class Slots:
         """How long the oldest of the running tasks has been in its slot, seconds; 0 when none runs."""
         return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
+    def extend(self, seconds: float) -> None:
+        """The calling slot's task has waited for the machine so long: that is not its own time."""
+        self._since[threading.current_thread().name] += seconds
+
     def close(self) -> None:
         """End the idle slots; one that still works is killed with its child."""
         self._closing.set()
@@ -102,7 +107,12 @@ class Slots:
                 try:
                     self._revive(child, ready)
                     self._settle(record, lease, child)
+                except Abandoned as e:
+                    self.on_abandoned(record, lease)
+                    log.info("task_abandoned", reason=str(e))
+                    continue
                 except BaseException:
+                    log.warning("record_not_settled", topic=record.topic, partition=record.partition, at=record.offset)
                     self.on_abandoned(record, lease)
                     raise
                 finally:

@@ -5,9 +5,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
+from shared.runtime.budget import MAX_HANDED_BYTES
 from shared.runtime.slot_process import ChildDied
-from shared.storage.artifacts import FileChanged
 
 
 class WorkFolder:
@@ -21,13 +22,15 @@ class WorkFolder:
         path.mkdir()
         self.path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._lock = Lock()
+        self._handed_bytes = 0
 
     @contextmanager
     def opened(self, said: str) -> Iterator[Path]:
         """A path by which the file that the child names can be read, while the block lasts.
 
-        Raises ChildDied unless it is a regular file directly in this folder, and when it is written to while the block
-        uploads it: such a child is not to be trusted.
+        Raises ChildDied for a child that is not to be trusted: unless it is a regular file directly in this folder, for
+        one that hands over more than an attempt may, and when the file is changed while the block reads it.
         """
         try:
             file = os.open(
@@ -36,11 +39,19 @@ class WorkFolder:
         except OSError as e:
             raise ChildDied("the child handed over a file that can't be opened") from e
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
                 raise ChildDied("the child handed over something that is no regular file")
+            with self._lock:
+                self._handed_bytes += found.st_size
+                if self._handed_bytes > MAX_HANDED_BYTES:
+                    raise ChildDied(f"the child is over its budget of {MAX_HANDED_BYTES} bytes handed over")
             yield Path(f"/proc/self/fd/{file}")
-        except FileChanged as e:
-            raise ChildDied("the child wrote to a file that it had handed over") from e
+        except OSError as e:
+            # With a number it is this machine's. Without: storage found that the file is not what it was a moment ago.
+            if e.errno is None:
+                raise ChildDied("the child changed a file that it had handed over") from e
+            raise
         finally:
             os.close(file)
 

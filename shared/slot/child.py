@@ -23,6 +23,7 @@ from shared.messages.codes import Rejected
 from shared.slot import limits, records
 from shared.slot.api import Cancelled, Handler, Task, Unavailable
 from shared.slot.context import PipeContext
+from shared.slot.disk import at_file_limit, disk_full
 
 MAX_STACK_CHARACTERS = 8000
 
@@ -33,21 +34,26 @@ def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.
     task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
     try:
         result = handler(context, task)
-    except Rejected as e:
-        return records.Refused(code=e.code, message=e.message, field=e.field, allowed=e.allowed)
     except Cancelled:
         return records.CancelledTask()
+    except Rejected as e:
+        # A handler may take what it could not write for what it could not read.
+        if disk_full(e) and not at_file_limit(context.scratch):
+            return records.DiskFull()
+        return records.Refused(code=e.code, message=e.message, field=e.field, allowed=e.allowed)
     except (OSError, EOFError) as e:
         if pipe.closed or isinstance(e, EOFError | BrokenPipeError):
             raise
-        return _broken(e)
+        return _broken(e, context.scratch)
     except Exception as e:  # noqa: BLE001 - whatever a handler raises must reach the parent as a record
-        return _broken(e)
+        return _broken(e, context.scratch)
     files = {role: str(path) for role, path in result.files.items()}
     return records.Finished(files=files, facts=result.facts.model_dump(mode="json"))
 
 
-def _broken(e: Exception) -> records.Broken:
+def _broken(e: Exception, scratch: Path) -> records.Broken | records.DiskFull:
+    if disk_full(e) and not at_file_limit(scratch):
+        return records.DiskFull()
     stack = "".join(traceback.format_exception(e))[-MAX_STACK_CHARACTERS:]
     return records.Broken(exception=type(e).__name__, message=str(e)[:1000], stack=stack)
 
@@ -108,11 +114,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--parent", type=int, required=True, help="pid of the parent")
     parser.add_argument("--handler", required=True, help="module with load()")
     parser.add_argument("--memory-mb", type=int, default=0, help="RLIMIT_AS; 0: none")
+    parser.add_argument("--file-mb", type=int, required=True, help="RLIMIT_FSIZE")
     options = parser.parse_args(arguments)
     limits.die_with_parent(options.parent)
     limits.no_core_dumps()
     if options.memory_mb:
         limits.limit_memory(options.memory_mb)
+    limits.limit_files(options.file_mb)
     # Ctrl-C goes to the whole group; the parent decides when a child ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -29,9 +29,12 @@ class PipeSpan:
         self.events: list[records.SpanEvent] = []
 
     def set(self, name: str, value: Scalar) -> None:
-        self.attributes[name] = value
+        if name in self.attributes or len(self.attributes) < records.MAX_ATTRIBUTES:
+            self.attributes[name] = value
 
     def event(self, name: str, attributes: Mapping[str, Scalar] | None = None) -> None:
+        if len(self.events) == records.MAX_EVENTS:
+            return  # One for every frame, say: the first ones tell as much.
         self.events.append(records.SpanEvent(name=name, time_ns=time.time_ns(), attributes=dict(attributes or {})))
 
 

@@ -32,6 +32,16 @@ def limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
+def limit_files(megabytes: int) -> None:
+    """Bound the size of a file (RLIMIT_FSIZE); a write beyond it raises OSError EFBIG instead of filling the disk.
+
+    The signal that comes with it is ignored: it would end the process without a word.
+    """
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    size = megabytes * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def hide_from_children() -> None:
     """Keep other processes of the same user out of this one's memory and environment (PR_SET_DUMPABLE, prctl(2)).
 

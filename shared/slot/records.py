@@ -20,6 +20,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")]
 Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Time = Annotated[int, Field(ge=0, lt=1 << 63)]
+MAX_ATTRIBUTES = 128
+MAX_EVENTS = 128
+"""Of one span, and fields of one log line: OpenTelemetry's own limits. The child keeps to them by itself."""
+MAX_AMOUNT = 1e9
+"""By which a counter may rise at once: one that is infinite stays so."""
+Attributes = Annotated[dict[str, Scalar], Field(max_length=MAX_ATTRIBUTES)]
 
 
 def _not_zero(span_id: str) -> str:
@@ -61,7 +67,7 @@ class Progress(_Record):
 class SpanEvent(_Record):
     name: Text
     time_ns: Time
-    attributes: dict[str, Scalar] = Field(default_factory=dict)
+    attributes: Attributes = Field(default_factory=dict)
 
 
 class SpanError(_Record):
@@ -78,8 +84,8 @@ class Span(_Record):
     parent_id: SpanId | None = None
     start_ns: Time
     end_ns: Time
-    attributes: dict[str, Scalar] = Field(default_factory=dict)
-    events: tuple[SpanEvent, ...] = ()
+    attributes: Attributes = Field(default_factory=dict)
+    events: tuple[SpanEvent, ...] = Field((), max_length=MAX_EVENTS)
     error: SpanError | None = None
 
 
@@ -87,7 +93,7 @@ class Log(_Record):
     kind: Literal["log"] = "log"
     level: Literal["debug", "info", "warning", "error"]
     event: Text
-    fields: dict[Name, JsonValue] = Field(default_factory=dict)
+    fields: dict[Name, JsonValue] = Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
 
 
 class Metric(_Record):
@@ -95,7 +101,7 @@ class Metric(_Record):
 
     kind: Literal["metric"] = "metric"
     name: Name
-    amount: float = Field(1.0, ge=0)
+    amount: float = Field(1.0, ge=0, le=MAX_AMOUNT)
 
 
 class Warned(_Record):
@@ -147,6 +153,12 @@ class Refused(_Record):
 
 class CancelledTask(_Record):
     kind: Literal["cancelled"] = "cancelled"
+
+
+class DiskFull(_Record):
+    """The handler could not write for want of disk space: the machine's fault."""
+
+    kind: Literal["disk_full"] = "disk_full"
 
 
 class Broken(_Record):
@@ -203,10 +215,11 @@ FromChild = Annotated[
     | Finished
     | Refused
     | CancelledTask
+    | DiskFull
     | Broken,
     Field(discriminator="kind"),
 ]
 ToChild = Annotated[Work | Shipped | ChunkReady | Cancel, Field(discriminator="kind")]
-Ending = Finished | Refused | CancelledTask | Broken
+Ending = Finished | Refused | CancelledTask | DiskFull | Broken
 FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(FromChild)
 TO_CHILD: TypeAdapter[ToChild] = TypeAdapter(ToChild)

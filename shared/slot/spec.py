@@ -47,4 +47,9 @@ class StageSpec:
     deadline_s: float = 300.0
     """Wall time of one attempt; past it the child is killed."""
     needs_bytes: Bytes = _no_bytes
-    """Free disk an attempt wants, bytes; too little is a transient failure, before any work."""
+    """Free disk an attempt wants, bytes; with less it waits, before any work."""
+    needs_vary: bool = True
+    """Whether ``needs_bytes`` depends on the task. A task that needs more than the whole disk then fails by itself;
+    where all tasks need the same, the service waits for a larger disk."""
+    file_mb: int = 4096
+    """Largest file the child may write (RLIMIT_FSIZE), MiB; the largest of ours, an mp4 of half an hour, has 2 GB."""

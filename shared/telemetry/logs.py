@@ -1,9 +1,11 @@
 """JSON lines on stdout, each with service, trace and whatever is bound: job, stage, attempt. Users' paths stay out."""
 
+import io
 import json
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from opentelemetry import trace
@@ -94,6 +96,23 @@ def _processors(service: str) -> list[Processor]:
     ]
 
 
+class _Lossy(io.TextIOBase):
+    """A stream of which a line that can't be written is lost: on a full disk a log must not end what it reports on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def setup(service: str, level: str = "INFO") -> None:
     """Configure structlog, and the standard library's loggers from WARNING, for this process.
 
@@ -102,7 +121,7 @@ def setup(service: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*_processors(service), structlog.processors.JSONRenderer(_one_line)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lossy(sys.stdout))),
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(

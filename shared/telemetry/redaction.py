@@ -32,7 +32,10 @@ def _number(value: object) -> float | int | None:
             value = float(value)
         except ValueError:
             return None
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # An int beyond any float; it must not take the other spans of its batch along.
+        return None
 
 
 def typed(value: object, kind: Kind) -> AttributeValue | None:

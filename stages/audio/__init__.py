@@ -36,4 +36,5 @@ STAGE = StageSpec(
     },
     memory_mb=1536,
     needs_bytes=_needs_bytes,
+    needs_vary=False,
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cli import console, tree
+from shared.cli import console, job_views, tree
 from shared.cli.errors import ADVICE, advice
 from shared.cli.events import Job, shares
 from shared.cli.history import gather
@@ -57,6 +57,51 @@ def test_a_second_attempt_starts_over() -> None:
     assert (job.stages["infer"].attempt, job.stages["infer"].percent) == (2, 90)
 
 
+def waiting(**fields: Any) -> AnyEvent:
+    return event("waiting", stage="face", code="NO_SPACE", message="1 MiB is free", **fields)
+
+
+def test_a_job_waits_until_its_next_event() -> None:
+    job = JobState("j")
+    job.apply(waiting())
+    assert (job.status, job.current, job.stages["face"].waits) == ("waiting", "face", "NO_SPACE")
+    assert job.as_json()["waiting"] == {"stage": "face", "code": "NO_SPACE", "message": "1 MiB is free"}
+    job.apply(event("conflict", message="taken"))
+    assert job.status == "waiting", "another request's fate is no news of this job"
+    job.apply(event("started", stage="face"))
+    assert (job.status, job.stages["face"].waits, job.as_json()["waiting"]) == ("running", "", None)
+    job.apply(waiting())
+    job.apply(event("failed", stage="face", code="CANCELLED", message="m"))
+    assert (job.status, job.waiting) == ("cancelled", None)
+    job.apply(waiting())
+    assert job.status == "cancelled"
+
+
+def test_a_request_that_waits_at_the_front_is_queued_again_afterwards() -> None:
+    job = JobState("j")
+    job.apply(event("waiting", stage="audio", code="STORE_UNAVAILABLE", message="m"))
+    job.apply(event("accepted", engine="puppet"))
+    assert job.status == "accepted"
+
+
+def test_a_job_that_waits_is_shown_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = JobState("j")
+    for one in (event("accepted", engine="puppet"), waiting()):
+        job.apply(one)
+    monkeypatch.setattr("shared.cli.job_views.connect", lambda: None)
+    monkeypatch.setattr("shared.cli.job_views.history.looked_up", lambda *_: job)
+    monkeypatch.setattr("shared.cli.job_views.history.recent", lambda *_: [job])
+    job_views.show("j", "default", 1, False)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["status", "waiting", "NO_SPACE"] in shown
+    assert ["face", "waiting:", "NO_SPACE"] in shown
+    assert ["reason", "NO_SPACE", "in", "face:", "1", "MiB", "is", "free"] in shown
+    job_views.list_jobs(1, 1, False)
+    assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["j", "waiting", "NO_SPACE", "face", "puppet"]
+
+
 def test_jobs_newest_first() -> None:
     found = gather([event("accepted", "old", 1, engine="puppet"), event("accepted", "new", 9, engine="puppet")])
     assert [job.job_id for job in found] == ["new", "old"]
@@ -70,6 +115,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         event("progress", stage="face", percent=50, done=5, total=10),
         event("progress", stage="face", percent=60, done=6, total=10),
         event("warning", stage="face", code="MULTIPLE_FACES", message="two"),
+        waiting(),
         event("finished", stage="face", seconds=0.5, cached=True),
     ):
         job.apply(one)
@@ -78,6 +124,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "face started",
         "face 50 % (5 of 10)",
         "warning MULTIPLE_FACES: two",
+        "face waits: NO_SPACE: 1 MiB is free",
         "face finished in 0.50 s, from the cache",
     ]
 

@@ -16,9 +16,9 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import Product, RenderTask
 from shared.runtime import resume
 from shared.runtime.attempt import Attempt
-from shared.runtime.patience import Patience
 from shared.runtime.reports import Reports
 from shared.runtime.resume import SavedStates
+from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.sequences import Downloads
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, SlotProcess
@@ -72,7 +72,7 @@ def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             spec=spec,
             store=store,
             settings=RuntimeSettings(free_space_reserve_mb=0),
-            patience=Patience(5.0),
+            patience=RetryPolicy(5.0),
             child=child,
             cancelled=lambda: False,
             progress=lambda done, total: None,
@@ -131,7 +131,7 @@ def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: Store, 
     begins_anew(run)
     ref = InputRef(key="default/x")
     task = RenderTask(job_id=job, request_id="r", request=RenderRequest(portrait=ref, speech=ref), submitted_ms=1)
-    resume.forget(store, Patience(5.0), task, "trial")
+    resume.forget(store, RetryPolicy(5.0), task, "trial")
     assert objects(store, job) == []
 
 
@@ -151,7 +151,7 @@ class States:
         task = RenderTask(job_id=job, request_id="r", request=request, submitted_ms=1)
         self.folder = WorkFolder(folder / "work")
         reports = Reports("trial", TracerProvider().get_tracer("test"))
-        self.saved = SavedStates(store, Patience(0.0), task, "trial", {}, "1", self.folder, reports)
+        self.saved = SavedStates(store, RetryPolicy(0.0), task, "trial", {}, "1", self.folder, reports)
 
     def file(self, number: int) -> Path:
         return self.folder.path / f"state-{number}"

@@ -107,6 +107,15 @@ def test_what_a_child_says_is_bounded() -> None:
             records.FROM_CHILD.validate_python(said)
 
 
+def test_a_handler_with_much_to_tell_is_cut_short_and_not_ended(child: SlotProcess, tmp_path: Path) -> None:
+    told: list[records.FromChild] = []
+    ending = child.run(work(tmp_path, "tell of every frame"), told.append, never, 30)
+    assert isinstance(ending, records.Finished)
+    (span,) = told
+    assert isinstance(span, records.Span)
+    assert (len(span.events), len(span.attributes)) == (records.MAX_EVENTS, records.MAX_ATTRIBUTES)
+
+
 def test_a_bug_in_the_handler_leaves_the_child_alive(child: SlotProcess, tmp_path: Path) -> None:
     ending = child.run(work(tmp_path, "fail"), ignore, never, 30)
     assert isinstance(ending, records.Broken)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from queue import Queue
 
@@ -10,6 +11,7 @@ import pytest
 from shared.runtime.record import Lease, Record
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.slots import Slots
+from shared.runtime.waiting import Abandoned
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
@@ -74,6 +76,50 @@ def test_a_record_whose_child_can_not_be_started_again_is_given_up_at_once(monke
         slots.close()
     assert failures
     assert "no memory" in failures[0]
+
+
+def test_a_record_that_is_given_back_ends_neither_slot_nor_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+    def settle(record: Record, *_: object) -> None:
+        if record.offset == 7:
+            raise Abandoned
+
+    failures: list[str] = []
+    ends: Queue[tuple[str, int]] = Queue()
+    slots = Slots(SPEC, "puppet", 1, settle, failures.append)
+    slots.on_abandoned = lambda record, _: ends.put(("given back", record.offset))
+    slots.on_done = lambda record, _: ends.put(("settled", record.offset))
+    slots.start()
+    try:
+        for offset in (7, 8):
+            slots.feed(Record("topic", 0, offset, None, None, [], 0), Lease("topic", 0))
+        assert [ends.get(timeout=30) for _ in range(2)] == [("given back", 7), ("settled", 8)]
+        assert failures == []
+    finally:
+        slots.close()
+
+
+def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a disk that is full for an hour would have the service killed for a task that hangs."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    seen: Queue[float] = Queue()
+
+    def settle(*_: object) -> None:
+        monkeypatch.setattr("shared.runtime.slots.time.monotonic", lambda: began + 5000)
+        slots.extend(4990)
+        seen.put(slots.longest_s)
+
+    began = time.monotonic()
+    slots = Slots(SPEC, "puppet", 1, settle, lambda _: None)
+    monkeypatch.setattr(Slots, "_revive", lambda *_: None)
+    slots.start()
+    try:
+        slots.feed(Record("topic", 0, 7, None, None, [], 0), Lease("topic", 0))
+        assert seen.get(timeout=30) <= 10
+    finally:
+        monkeypatch.undo()
+        slots.close()
 
 
 def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

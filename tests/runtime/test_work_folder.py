@@ -1,5 +1,6 @@
 """What a child may hand over: a regular file of its own folder, and nothing else."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from shared.runtime.slot_process import ChildDied
 from shared.runtime.work_folder import WorkFolder
 from shared.storage.artifacts import FileChanged
+from shared.storage.streams import HashingReader
 
 
 @pytest.fixture
@@ -40,6 +42,23 @@ def test_a_link_a_fifo_a_folder_and_nothing_are_refused(folder: WorkFolder, make
     make(said)
     with pytest.raises(ChildDied), folder.opened(str(said)):
         pass
+
+
+def test_a_file_that_changes_while_it_is_read_is_the_childs_fault(folder: WorkFolder) -> None:
+    """Taken for this machine's, it would end the service, come again, and end it again."""
+    said = folder.path / "video.mp4"
+    said.write_bytes(b"frames")
+    with pytest.raises(ChildDied, match="changed"), folder.opened(str(said)) as path, HashingReader(path) as reader:
+        reader.read(3)
+        reader.seek(5)
+        reader.read()
+
+
+def test_a_disk_that_can_not_be_read_is_this_machines_fault(folder: WorkFolder) -> None:
+    said = folder.path / "video.mp4"
+    said.write_bytes(b"frames")
+    with pytest.raises(OSError, match="I/O"), folder.opened(str(said)):
+        raise OSError(errno.EIO, "I/O error")
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "inner/file", "..", ""])

@@ -1,21 +1,86 @@
 """A handler for the slot's tests: does what the job's first label says."""
 
+import errno
 import json
+import mmap
 import os
 import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel
 
+from shared.messages.codes import Code, Rejected
+from shared.slot import records
 from shared.slot.api import Context, Handler, Result, Task
+
+MIB = 1 << 20
+MUCH = 3 * MIB
+"""More than the tests' small disk has left."""
 
 
 class Facts(BaseModel):
     environment: list[str] = []
     pid: int = 0
     saved: str | None = None
+    much: str = ""
+
+
+def fill(context: Context, how: str) -> None:
+    """Write more than there is room for, and fail as libraries do."""
+    path = context.scratch / "much"
+    match how:
+        case "plainly":
+            path.write_bytes(b"x" * MUCH)
+        case "as numpy":  # It reports no errno.
+            np.ones(MUCH, np.uint8).tofile(path)
+        case "as numpy, and leave nothing":
+            try:
+                np.ones(MUCH, np.uint8).tofile(path)
+            finally:
+                path.unlink()
+        case "as a rejection":
+            try:
+                path.write_bytes(b"x" * MUCH)
+            except OSError as e:
+                raise Rejected(Code.AUDIO_UNREADABLE, "can't be decoded") from e
+        case "by a signal":
+            with path.open("wb+") as file:
+                file.truncate(MUCH)
+                with mmap.mmap(file.fileno(), MUCH) as mapped:
+                    for at in range(0, MUCH, mmap.PAGESIZE):
+                        mapped[at] = 1
+
+
+def flood(context: Context, what: str) -> None:
+    """Send far more than a handler has to say."""
+    pipe: Callable[..., None] = context.send  # type: ignore[attr-defined]
+    for number in range(30_000):
+        match what:
+            case "progress":
+                pipe(records.Progress(done=100, total=100))
+            case "warnings":
+                pipe(records.Warned(code=Code.LOW_RESOLUTION, message=f"{number} " + "x" * 3900))
+            case "logs":
+                pipe(records.Log(level="info", event="said", fields={"n": number}))
+            case "spans":
+                pipe(records.Span(name="step", span_id=f"{number + 1:016x}", start_ns=1, end_ns=2))
+            case "metrics":
+                pipe(records.Metric(name=f"m{number}"))
+            case "chunks":
+                path = context.scratch / f"chunk-{number}"
+                path.write_bytes(b"x")
+                pipe(records.FileReady(role="frames", path=str(path), frames=1))
+            case "roles":
+                path = context.scratch / f"chunk-{number}"
+                path.write_bytes(b"x")
+                context.ship(f"frames_{number}", path, 1)
+            case "chunks it has not waited for":
+                pipe(records.Want(role="frames", index=number))
 
 
 def load() -> Handler:
@@ -23,7 +88,34 @@ def load() -> Handler:
 
 
 def handle(context: Context, task: Task) -> Result:
-    match task.job.request.labels["do"]:
+    labels = task.job.request.labels
+    match labels["do"]:
+        case "fill":
+            fill(context, labels["how"])
+        case "say that the disk is full":
+            if Path(os.environ["TRIAL_FULL"]).exists():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        case "talk":
+            flood(context, labels["what"])
+        case "tell of every frame":
+            with context.span("frames") as span:
+                for number in range(45_000):
+                    span.event(f"frame {number}")
+                    span.set(f"frame.{number}", number)
+        case "read chunks":
+            for path in context.chunks("frames"):
+                path.read_bytes()
+        case "write a large file":
+            (context.scratch / "large").write_bytes(b"x" * (2 * MIB))
+        case "write a large array":
+            np.ones(2 * MIB, np.uint8).tofile(context.scratch / "large")
+        case "find out much":
+            return Result(facts=Facts(much="x" * 900_000))
+        case "make many files":
+            files = {f"file_{number}": context.scratch / f"file-{number}" for number in range(1000)}
+            for path in files.values():
+                path.touch()
+            return Result(facts=Facts(), files=files)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":

@@ -3,8 +3,10 @@
 import io
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from shared.telemetry import logs, metrics
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -53,6 +57,16 @@ def test_bound_ids_of_another_thread_are_kept(lines, recorded) -> None:
     with recorded.tracer.start_as_current_span("a"):
         structlog.get_logger().info("delivered", trace_id="f" * 32)
     assert lines()[0]["trace_id"] == "f" * 32
+
+
+def test_a_line_that_can_not_be_written_is_lost_and_ends_nothing() -> None:
+    """As when stdout is a file on a disk that is full."""
+    program = "from shared.telemetry import logs; import os, structlog; logs.setup('audio')\n"
+    program += "for _ in range(1000): structlog.get_logger().warning('disk_full', reason='x' * 100)\n"
+    program += "os._exit(7)"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (7, b"")
 
 
 def test_secrets_and_users_paths_are_not_written(lines) -> None:

@@ -1,12 +1,15 @@
 """What leaves the process: only what is on the allow-list, under one vocabulary, in one type each."""
 
+import re
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from shared.telemetry import metrics
+from shared.telemetry import metrics, scrubbing
 from shared.telemetry.redaction import RedactingExporter
 from shared.telemetry.scrubbing import scrubbed
 from shared.telemetry.tracing import setup
@@ -85,7 +88,13 @@ def test_values_have_their_registered_type(recorded) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("audio.drift_ms", float("nan")), ("artifact.bytes", 2**63), ("face.score", "high"), ("nonsense", 1)],
+    [
+        ("audio.drift_ms", float("nan")),
+        ("artifact.bytes", 2**63),
+        ("frames", 10**400),
+        ("face.score", "high"),
+        ("nonsense", 1),
+    ],
 )
 def test_what_does_not_fit_is_dropped_and_counted(name: str, value: object, recorded) -> None:
     before = metrics.ATTRIBUTES_DROPPED._value.get()
@@ -120,6 +129,69 @@ def test_error_text_keeps_what_helps() -> None:
         "the face is 40 px wide, at least 64 px are needed"
     )
     assert len(scrubbed("word " * 1000)) == 300
+
+
+@pytest.mark.parametrize("limit", [None, 300, 2000, 10**9])
+def test_no_more_of_a_text_is_searched_than_its_share(limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+
+    class Recording:
+        def sub(self, mark: str, text: str) -> str:
+            searched.append(text)
+            return text
+
+    monkeypatch.setattr(scrubbing, "_PRIVATE", Recording())
+    scrubbed("word " * 1_000_000, limit)
+    (text,) = searched
+    assert len(text) <= min(8 * (limit or 10**9), scrubbing.MAX_SEARCHED) + len(f" {scrubbing.MARK}")
+
+
+def test_half_of_a_secret_at_the_cut_is_not_told() -> None:
+    paths = "/a/b " * 3270
+    for cut in range(30):
+        text = paths + "x" * cut + " " + "canary" * 8
+        assert "canary" not in scrubbed(text, 4000), "paths shrink, so that what stood at the cut is in the result"
+
+
+def unbounded(pattern: object) -> Iterator[list[tuple[set[str], bool]]]:
+    """Of every alternative its parts in order: which of some telling characters each takes, and whether without end."""
+    telling = "a.@/\\'\"-+= \n:"
+    parts: list[tuple[set[str], bool]] = []
+    for operator, argument in pattern:  # type: ignore[attr-defined]
+        name = str(operator)
+        if name == "BRANCH":
+            for branch in argument[1]:
+                yield from unbounded(branch)
+        elif name in ("MAX_REPEAT", "MIN_REPEAT"):
+            _, most, of = argument
+            (single,) = of if len(of) == 1 else (None,)
+            if single is not None and str(single[0]) in ("IN", "NOT_LITERAL", "LITERAL"):
+                takes = {c for c in telling if _takes(single, c)}
+                parts.append((takes, str(most) == "MAXREPEAT"))
+        elif name in ("IN", "NOT_LITERAL", "LITERAL"):
+            parts.append(({c for c in telling if _takes((operator, argument), c)}, False))
+    yield parts
+
+
+def _takes(part: object, character: str) -> bool:
+    compiled = re._compiler.compile(_alone(part), re.IGNORECASE)  # type: ignore[attr-defined]
+    return compiled.fullmatch(character) is not None
+
+
+def _alone(part: object) -> object:
+    state = re._parser.State()  # type: ignore[attr-defined]
+    state.flags, state.str = re.IGNORECASE.value | re.UNICODE.value, ""
+    return re._parser.SubPattern(state, [part])  # type: ignore[attr-defined]
+
+
+def test_no_alternative_can_divide_the_same_text_in_many_ways() -> None:
+    """What costs the square of a text: an endless part, something that it takes, and again an endless part."""
+    source, flags = scrubbing._PRIVATE.pattern, scrubbing._PRIVATE.flags
+    alternatives = list(unbounded(re._parser.parse(source, flags)))  # type: ignore[attr-defined]
+    assert len(alternatives) > 5
+    for parts in alternatives:
+        for (first, endless), (between, _), (_, endless_too) in zip(parts, parts[1:], parts[2:], strict=False):
+            assert not (endless and endless_too and first & between), parts
 
 
 def test_every_span_processor_ends_in_redaction(monkeypatch: pytest.MonkeyPatch) -> None:

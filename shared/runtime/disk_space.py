@@ -1,0 +1,186 @@
+"""A full scratch disk is the machine's fault: tasks wait for room, the service is not ready, no record is given up."""
+
+import math
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from shared.messages.codes import Code
+from shared.messages.task import RenderTask
+from shared.runtime.waiting import Wait
+from shared.slot.disk import disk_full
+from shared.slot.spec import StageSpec
+from shared.storage.errors import NoSpace
+from shared.storage.space import MIB, require_free
+
+LOOK_S = 0.5
+"""How often a task that waits looks for room."""
+LOG_EVERY_S = 30.0
+LONGEST_PAUSE_S = 60.0
+"""Between two attempts that failed for want of space; each pause is twice the one before, the first one second."""
+LEAST_BYTES = MIB
+"""A disk with less free counts as full: some libraries report a failed write without saying why."""
+UNSEEN_S = 900.0
+"""How long attempts may find a disk full that is not full when this process looks.
+
+A quota shows when a file is written, as do inodes; what shows neither is a neighbour's burst, or a task that fills the
+disk by itself. The one passes, the other must not hold its partition for ever.
+"""
+
+log = structlog.get_logger()
+
+
+class DiskFull(Exception):
+    """An attempt failed for want of disk space: this machine's fault, to be tried again when there is room."""
+
+
+class DiskSpace:
+    """The file system of the scratch folder, as all slots of a service see it."""
+
+    def __init__(self, folder: Path, reserve_mb: int) -> None:
+        self.folder = folder
+        self.reserve_mb = reserve_mb
+        self.on_wait: Callable[[float], None] = lambda _: None
+        """Gets the seconds that the slot of the calling thread has just waited."""
+        self.taking = threading.Lock()
+        """Held while a task looks for room and takes it."""
+        self._waiting: dict[int, str] = {}
+        self._taken: dict[int, int] = {}
+
+    @property
+    def reason(self) -> str | None:
+        """Why tasks wait for room; None when none does. Any thread."""
+        return next(iter(self._waiting.copy().values()), None)
+
+    def report(self, reason: str | None) -> None:
+        """The calling thread's task waits, or does so no longer."""
+        if reason is None:
+            self._waiting.pop(threading.get_ident(), None)
+        else:
+            self._waiting[threading.get_ident()] = reason
+
+    def take(self, needed: int) -> None:
+        """The calling thread's task begins, and may come to need so many bytes."""
+        self._taken[threading.get_ident()] = needed
+
+    def leave(self) -> None:
+        """The calling thread's task has removed what it wrote."""
+        self._taken.pop(threading.get_ident(), None)
+
+    @property
+    def taken(self) -> int:
+        """What the tasks that run may come to need, bytes."""
+        return sum(self._taken.copy().values())
+
+    def lacking(self, needed: int) -> str | None:
+        """What is missing for a task that needs so many bytes; None when there is room. Raises OSError."""
+        try:
+            require_free(self.folder, max(needed, LEAST_BYTES), self.reserve_mb)
+        except NoSpace as e:
+            return str(e)
+        return None
+
+
+def is_full(folder: Path) -> bool:
+    """Whether nothing can be written to the folder, by free space, quota or inodes."""
+    if shutil.disk_usage(folder).free < LEAST_BYTES:
+        return True
+    try:
+        # Written through, for some file systems find out only then; random, for zeros may be compressed away.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(os.urandom(LEAST_BYTES // 16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as e:
+        return disk_full(e)
+    return False
+
+
+class Room:
+    """The room one task needs. ``wait`` before every attempt, ``leave`` after it, ``failed`` if it found the disk full.
+
+    Tasks of several slots may find room together and run out of it together. So one that has failed reckons with what
+    the others may yet need: they would do it again, and again.
+    """
+
+    def __init__(self, disk: DiskSpace, spec: StageSpec, task: RenderTask) -> None:
+        """Raises NoSpace when the task needs more than the whole file system has: waiting can't help it.
+
+        Where every task of the stage needs the same, the machine is too small for the stage: then it waits, and the
+        service says so, rather than to give up the whole queue.
+        """
+        self._disk = disk
+        self._needed = spec.needs_bytes(task)
+        self._failures = 0
+        self._failure = ""
+        self._next_at = -math.inf
+        self._unseen_since: float | None = None
+        total = shutil.disk_usage(disk.folder).total
+        if spec.needs_vary and self._needed > total:
+            raise NoSpace(
+                f"the task needs {self._needed // MIB} MiB of disk, the file system has {total // MIB} in all"
+            )
+
+    def wait(self) -> None:
+        """Return once there is room. Raises Abandoned, JobCancelled, OSError."""
+        logged_at = -math.inf
+        with Wait() as wait:
+            try:
+                while (reason := self._taken_or_why_not()) is not None:
+                    if wait.seconds - logged_at >= LOG_EVERY_S:
+                        logged_at = wait.seconds
+                        log.warning(
+                            "waiting_for_space",
+                            stage=wait.task.stage,
+                            code=Code.NO_SPACE,
+                            reason=reason,
+                            failures=self._failures,
+                            waited_s=round(wait.seconds, 1),
+                            until="there is room",
+                        )
+                    self._disk.report(reason)
+                    wait.show(Code.NO_SPACE, reason)
+                    begun = time.monotonic()
+                    try:
+                        wait.sleep(LOOK_S, gives_way=True)
+                    finally:
+                        self._disk.on_wait(time.monotonic() - begun)
+            finally:
+                self._disk.report(None)
+
+    def leave(self) -> None:
+        """The attempt is over, and its files are gone."""
+        self._disk.leave()
+
+    def _taken_or_why_not(self) -> str | None:
+        with self._disk.taking:
+            reason = self._reason()
+            if reason is None:
+                self._disk.take(self._needed)
+            return reason
+
+    def _reason(self) -> str | None:
+        lacking = self._disk.lacking(self._needed + (self._disk.taken if self._failures else 0))
+        if lacking is not None or self._failures == 0:
+            return lacking
+        if time.monotonic() < self._next_at or is_full(self._disk.folder):
+            return self._failure
+        return None
+
+    def failed(self, error: DiskFull) -> None:
+        """An attempt found the disk full; what it wrote is gone. Raises NoSpace when that is so for too long unseen."""
+        now = time.monotonic()
+        seen = self._disk.lacking(self._needed) is not None or is_full(self._disk.folder)
+        self._unseen_since = None if seen else self._unseen_since or now
+        if self._unseen_since is not None and now - self._unseen_since > UNSEEN_S:
+            raise NoSpace(f"the disk has room, and attempts find it full for {UNSEEN_S / 60:.0f} minutes: {error}")
+        self._next_at = now + min(2.0**self._failures, LONGEST_PAUSE_S)
+        self._failures += 1
+        self._failure = str(error)
+        log.warning("disk_full", reason=self._failure, failures=self._failures)

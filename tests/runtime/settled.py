@@ -1,0 +1,144 @@
+"""Settles one record of the face stage, whose handler is the trial one: real broker, store and child."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from typing import Any, cast
+
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from shared.messages.events import EVENT, AnyEvent
+from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.request import RenderRequest
+from shared.messages.task import Product, RenderTask
+from shared.runtime import topic_admin
+from shared.runtime.cancellations import Cancellations
+from shared.runtime.flow import Flow
+from shared.runtime.kafka_config import producer_config
+from shared.runtime.outbox import Delivery, Outbox
+from shared.runtime.record import Headers, Lease, Record
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.slot_process import SlotProcess
+from shared.runtime.store import Store
+from shared.slot.spec import StageSpec
+from shared.storage.settings import StorageSettings
+from shared.telemetry import clients, tracing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Heard(Outbox):
+    """The real one, of which the test sees what is sent."""
+
+    def __init__(self, traced: Any, raw: Any) -> None:
+        super().__init__(traced, raw)
+        self.sent: list[tuple[str, bytes]] = []
+        self.events: Queue[AnyEvent] = Queue()
+        self.tasks: list[bytes] = []
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
+        self.sent.append((topic, value or b""))
+        if topic.endswith("render.events"):
+            self.events.put(EVENT.validate_json(value or b""))
+        return super().send(topic, key, value, headers)
+
+    def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
+        self.tasks.append(value)
+        return super().send_task(topic, key, value, headers, partition)
+
+
+class Cancelled:
+    """Which jobs are cancelled."""
+
+    def __init__(self) -> None:
+        self.jobs: set[str] = set()
+
+    def has(self, _: str, job_id: str) -> bool:
+        return job_id in self.jobs
+
+
+@dataclass
+class Settling:
+    """A stage of one slot; ``settle`` runs in the thread that owns the child, as a slot's does."""
+
+    prefix: str
+    scratch: Path
+    spec: StageSpec = field(default_factory=lambda: spec())
+    reserve_mb: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    lease: Lease = field(default_factory=lambda: Lease("render.face", 0))
+    cancelled: Cancelled = field(default_factory=Cancelled)
+
+    def __post_init__(self) -> None:
+        settings = RuntimeSettings(topic_prefix=self.prefix, free_space_reserve_mb=self.reserve_mb)
+        topic_admin.apply(settings)
+        self.spans = InMemorySpanExporter()
+        self._tracing = tracing.setup("face", "1", self.spans)
+        produce = producer_config(settings, "face")
+        self.out = Heard(clients.traced_producer(self._tracing, produce), clients.raw_producer(produce))
+        self.store = Store.open(StorageSettings())
+        self.flow = Flow(
+            self.spec,
+            "group",
+            settings,
+            self.store,
+            self.out,
+            self._tracing,
+            cast("Cancellations", self.cancelled),
+            self.scratch,
+            self.stop,
+        )
+        self.child = SlotProcess(self.spec, "puppet")
+        self._thread = ThreadPoolExecutor(1)
+
+    def settle(self, task: RenderTask) -> "Future[None]":
+        """Begin with the task's record."""
+        record = Record("render.face", 0, 0, task.job_id.encode(), task.dump(), [], 1)
+
+        def work() -> None:
+            if self.child.pid is None:
+                self.child.start()
+            self.flow.settle(record, self.lease, self.child)
+
+        return self._thread.submit(work)
+
+    def until(self, kind: str) -> AnyEvent:
+        """The next event of that kind."""
+        while (event := self.out.events.get(timeout=60)).type != kind:
+            pass
+        return event
+
+    def told(self) -> list[str]:
+        """Types of the events so far, in order."""
+        return [event.type for event in list(self.out.events.queue)]
+
+    def letters(self) -> list[str]:
+        return [topic for topic, _ in self.out.sent if topic.endswith("render.dlq")]
+
+    def close(self) -> None:
+        self.stop.set()
+        self._thread.submit(self.child.stop).result(30)
+        self._thread.shutdown()
+        self.out.close()
+        self._tracing.shutdown()
+
+
+def spec(needs: Callable[[RenderTask], int] = lambda _: 0, **fields: Any) -> StageSpec:
+    """The face stage with the trial handler."""
+    return StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={}, needs_bytes=needs, **fields)
+
+
+def task(do: str, products: dict[str, Product] | None = None, **labels: str) -> RenderTask:
+    """A task of which the handler does what the labels say."""
+    ref = InputRef(key="default/x")
+    request = RenderRequest(portrait=ref, speech=ref, labels={"do": do, **labels})
+    return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1, products=products or {})
+
+
+def artifact(store: Store, data: bytes) -> ArtifactRef:
+    """Something an earlier stage wrote."""
+    return store.artifacts.put_bytes(data, f"jobs/default/{uuid.uuid4().hex}/audio/1/data")

@@ -1,0 +1,175 @@
+"""What one attempt's child may send: floods cost the parent neither memory nor topic space, honest work nothing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.messages.codes import Code
+from shared.messages.events import Failed
+from shared.messages.request import RenderRequest
+from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
+from shared.runtime import budget
+from shared.runtime.budget import Budget, OverBudget, Warnings
+from shared.runtime.slot_process import ChildDied
+from shared.runtime.work_folder import WorkFolder
+from shared.slot import records
+from tests.conftest import Infrastructure
+from tests.runtime import settled
+from tests.runtime.settled import Settling
+
+Make = Callable[..., Settling]
+
+
+@pytest.fixture
+def stage(
+    stack: Infrastructure, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settling]:
+    monkeypatch.setenv("PYTHONPATH", str(settled.ROOT))
+    one = Settling(topic_prefix, tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("what", ["progress", "warnings"])
+def test_a_flood_is_published_in_a_few_events(stage: Settling, what: str) -> None:
+    """30 000 records of each were 30 000 events, and a task of 121 MB."""
+    stage.settle(settled.task("talk", what=what)).result(120)
+    assert stage.letters() == []
+    events = [value for topic, value in stage.out.sent if topic.endswith("render.events")]
+    assert len(events) < 100
+    assert sum(map(len, events)) < 100_000
+    (task,) = stage.out.tasks
+    assert len(task) < MAX_ENVELOPE_BYTES
+    given = RenderTask.parse(task).warnings
+    assert len(given) == (budget.MAX_WARNINGS if what == "warnings" else 0)
+
+
+@pytest.mark.parametrize("what", ["logs", "spans", "metrics"])
+def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: str) -> None:
+    with capture_logs() as logged:
+        stage.settle(settled.task("talk", what=what)).result(120)
+    assert stage.letters() == []
+    assert len(logged) < budget.MAX_LOG_LINES + 100
+    names = [span.name for span in stage.spans.get_finished_spans()]
+    assert names.count("step") <= budget.MAX_SPANS
+    told = [line for line in logged if line["event"] == "child_reports_dropped"]
+    dropped = {key: value for line in told for key, value in line.items() if key in ("log", "span")}
+    expected = {"logs": {"log": 28_000}, "spans": {"span": 28_000}, "metrics": {}}
+    assert dropped == expected[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "budget_named"),
+    [
+        ("chunks", "more than 4 chunks at a time"),
+        ("roles", "budget of 4 sequences"),
+        ("chunks it has not waited for", "a chunk that its task does not have"),
+    ],
+)
+def test_a_child_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
+    with capture_logs() as logged:
+        stage.settle(settled.task("talk", what=what)).result(120)
+    end = stage.until("failed")
+    assert isinstance(end, Failed)
+    assert (end.code, end.attempt) == ("CRASH_LOOP", 3)
+    died = [str(line["reason"]) for line in logged if line["event"] == "child_died"]
+    assert len(died) == 3
+    assert all(budget_named in reason for reason in died)
+
+
+@pytest.mark.parametrize("do", ["find out much", "make many files"])
+def test_a_product_that_no_task_could_carry_is_the_childs_fault(stage: Settling, do: str) -> None:
+    stage.settle(settled.task(do)).result(60)
+    end = stage.until("failed")
+    assert isinstance(end, Failed)
+    assert end.code == "CRASH_LOOP", "not INTERNAL, for want of a limit"
+
+
+def test_a_million_records_are_an_attempts_share() -> None:
+    counted = Budget()
+    for _ in range(budget.MAX_RECORDS):
+        counted.read(60)
+    with pytest.raises(OverBudget, match="1000000 records"):
+        counted.read(60)
+
+
+def test_large_records_use_the_budget_up_sooner() -> None:
+    counted = Budget()
+    for _ in range(budget.MAX_PIPE_BYTES // records.MAX_RECORD_BYTES):
+        counted.read(records.MAX_RECORD_BYTES)
+    with pytest.raises(OverBudget, match="pipe bytes"):
+        counted.read(1)
+
+
+def test_the_longest_honest_render_is_within_every_budget() -> None:
+    """Half an hour at two megapixels: a record of progress for every frame, one chunk a frame, a span a chunk."""
+    frames, counted = 45_000, Budget()
+    for number in range(frames):
+        for record in (
+            records.FileReady(role="frames", path="/" + "x" * 100, frames=1),
+            records.Progress(done=number, total=frames),
+            records.Span(name="chunk", span_id=f"{number + 1:016x}", start_ns=1, end_ns=2),
+        ):
+            size = len(record.model_dump_json())
+            counted.read(size)
+            admitted = counted.admits(record, size)
+            assert admitted or isinstance(record, records.Span)
+
+
+def test_a_huge_report_is_dropped_and_the_next_one_is_not() -> None:
+    counted = Budget()
+    line = records.Log(level="info", event="said")
+    assert not counted.admits(line, budget.MAX_REPORT_BYTES + 1)
+    assert counted.admits(line, 100)
+    whole = budget.MAX_TELEMETRY_BYTES // budget.MAX_REPORT_BYTES
+    assert [counted.admits(line, budget.MAX_REPORT_BYTES) for _ in range(whole)].count(False) == 1
+
+
+def warned(number: int, size: int = 500) -> records.Warned:
+    return records.Warned(code=Code.LOW_RESOLUTION, message=f"{number} " + "x" * size)
+
+
+def test_a_warning_counts_once_and_only_as_many_as_fit_are_kept() -> None:
+    warnings = Warnings()
+    for _ in range(1000):
+        warnings.add(warned(1))
+    assert len(warnings.within(Product(attempt="1")).warnings) == 1
+    for number in range(1000):
+        warnings.add(warned(number))
+    fit = warnings.within(Product(attempt="1", facts={"much": "x" * 6000}))
+    assert 1 < len(fit.warnings) < budget.MAX_WARNINGS
+    assert fit.warnings[0].message.startswith("1 "), "the first ones are kept"
+
+
+def test_four_full_products_and_the_largest_request_fit_one_record() -> None:
+    text = "\u0001" * 64
+    request = RenderRequest.model_validate(
+        {
+            "labels": {f"{number}{text[2:]}": text for number in range(16)},
+            "portrait": {"key": "default/" + '"' * 1000},
+            "speech": {"key": "default/" + '"' * 1000},
+            "output": {"bucket": "b" * 63, "prefix": '"' * 1024},
+            "tenant": "t" * 63,
+            "department": "d" * 63,
+            "owner": "o" * 128,
+        }
+    )
+    task = RenderTask(job_id="j" * 64, request_id="r" * 64, request=request, submitted_ms=1)
+    for stage in ("audio", "face", "infer", "encode"):
+        product = Product(attempt="a" * 32, facts={"much": "x" * (budget.MAX_PRODUCT_BYTES - 200)})
+        task = task.with_product(stage, Warnings().within(product))
+    assert len(task.dump()) <= MAX_ENVELOPE_BYTES
+
+
+def test_a_child_hands_over_no_more_bytes_than_an_attempt_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.work_folder.MAX_HANDED_BYTES", 10)
+    folder = WorkFolder(tmp_path / "work")
+    for name in ("a", "b"):
+        (folder.path / name).write_bytes(b"x" * 6)
+    with folder.opened(str(folder.path / "a")):
+        pass
+    with pytest.raises(ChildDied, match="handed over"), folder.opened(str(folder.path / "b")):
+        pass
+    folder.close()

@@ -1,0 +1,321 @@
+"""A scratch disk that is full, for real: tasks wait for room, no record is given up, no attempt is spent."""
+
+import errno
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from threading import Barrier, Event
+
+import av
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from shared.messages.events import Failed, Waiting
+from shared.messages.refs import ArtifactRef
+from shared.messages.task import Product
+from shared.runtime import disk_space, waiting
+from shared.runtime.disk_space import DiskFull, DiskSpace, Room, is_full
+from shared.runtime.waiting import Abandoned
+from shared.slot.disk import disk_full
+from shared.storage import manifest as manifests
+from tests.conftest import Infrastructure
+from tests.runtime import settled
+from tests.runtime.settled import Settling
+from tests.runtime.trial_handler import MIB
+
+DISK = 8 * MIB
+LEFT = 2 * MIB
+
+Make = Callable[..., Settling]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def filler(disk: Path) -> Path:
+    """Somebody else's file, which leaves two of the disk's eight MiB."""
+    path = disk / "somebody-elses"
+    path.write_bytes(b"x" * (DISK - LEFT))
+    return path
+
+
+@pytest.fixture
+def stage(stack: Infrastructure, disk: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    monkeypatch.setenv("PYTHONPATH", str(settled.ROOT))
+    monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.0)
+    made: list[Settling] = []
+
+    def make(**fields: object) -> Settling:
+        made.append(Settling(topic_prefix, disk, **fields))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("how", ["plainly", "as numpy", "as numpy, and leave nothing", "as a rejection", "by a signal"])
+def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
+    stage: Make, filler: Path, how: str
+) -> None:
+    one = stage()
+    task = settled.task("fill", how=how)
+    settling = one.settle(task)
+    waits = one.until("waiting")
+    assert isinstance(waits, Waiting)
+    assert (waits.job_id, waits.stage, waits.code) == (task.job_id, "face", "NO_SPACE")
+    assert "full" in (one.flow.disk.reason or "")
+    assert not settling.done()
+    filler.unlink()
+    settling.result(60)
+    finished = one.until("finished")
+    assert finished.attempt == 1, "no attempt was spent"
+    assert one.letters() == []
+    assert len(one.out.tasks) == 1
+    assert one.flow.disk.reason is None
+    assert list(one.scratch.iterdir()) == [], "what the attempts wrote is gone"
+
+
+def test_a_task_that_needs_more_than_is_free_waits_before_any_work(stage: Make, filler: Path) -> None:
+    one = stage(spec=settled.spec(lambda _: 4 * MIB))
+    settling = one.settle(settled.task("nothing"))
+    waits = one.until("waiting")
+    assert isinstance(waits, Waiting)
+    assert "2 MiB are free, 4 MiB are needed" in waits.message
+    filler.unlink()
+    settling.result(60)
+    assert one.told()[:1] == ["started"], "it began when there was room"
+
+
+def test_an_input_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make, filler: Path) -> None:
+    spec = settled.StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"data": "audio/data"})
+    one = stage(spec=spec)
+    ref = settled.artifact(one.store, b"x" * 3 * MIB)
+    settling = one.settle(settled.task("nothing", {"audio": Product(attempt="1", artifacts={"data": ref})}))
+    one.until("waiting")
+    filler.unlink()
+    settling.result(60)
+    assert (one.letters(), len(one.out.tasks)) == ([], 1)
+
+
+def test_a_chunk_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make, filler: Path) -> None:
+    spec = settled.StageSpec(
+        name="face", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "audio/frames"}
+    )
+    one = stage(spec=spec)
+    settling = one.settle(settled.task("read chunks", {"audio": Product(attempt="1", artifacts=chunked(one))}))
+    one.until("waiting")
+    filler.unlink()
+    settling.result(60)
+    assert (one.letters(), len(one.out.tasks)) == ([], 1)
+
+
+def chunked(one: Settling) -> dict[str, ArtifactRef]:
+    """A sequence of one chunk of 3 MiB."""
+    folder = f"jobs/default/{uuid.uuid4().hex}/audio/1"
+    data = one.store.artifacts.put_bytes(b"x" * 3 * MIB, f"{folder}/frames-0.bin")
+    whole = manifests.ChunkManifest(role="frames", chunks=(manifests.Chunk(ref=data, frames=1),), frames=1)
+    return {"frames": manifests.write_manifest(one.store.artifacts, f"{folder}/frames.json", whole)}
+
+
+def test_a_cancel_ends_the_wait(stage: Make, filler: Path) -> None:
+    one = stage(spec=settled.spec(lambda _: 4 * MIB))
+    task = settled.task("nothing")
+    settling = one.settle(task)
+    one.until("waiting")
+    one.cancelled.jobs.add(task.job_id)
+    settling.result(60)
+    end = one.until("failed")
+    assert isinstance(end, Failed)
+    assert end.code == "CANCELLED"
+    assert one.letters() == []
+
+
+@pytest.mark.parametrize("how", ["the service ends", "the partition is wanted"])
+def test_a_record_that_waits_is_given_back(stage: Make, filler: Path, how: str) -> None:
+    one = stage(spec=settled.spec(lambda _: 4 * MIB))
+    settling = one.settle(settled.task("nothing"))
+    one.until("waiting")
+    if how == "the service ends":
+        one.stop.set()
+    else:
+        one.lease.wanted = True
+    with pytest.raises(Abandoned):
+        settling.result(60)
+    assert (one.told(), one.letters(), one.out.tasks) == ([], [], [])
+
+
+def test_a_task_that_no_room_would_be_enough_for_fails_alone(stage: Make) -> None:
+    one = stage(spec=settled.spec(lambda task: 9 * MIB if task.request.labels["do"] == "much" else 0))
+    one.settle(settled.task("much")).result(60)
+    end = one.until("failed")
+    assert isinstance(end, Failed)
+    assert (end.code, len(one.letters())) == ("NO_SPACE", 1)
+    one.settle(settled.task("nothing")).result(60)
+    one.until("finished")
+
+
+def test_a_disk_too_small_for_every_task_of_a_stage_gives_no_record_up(stage: Make) -> None:
+    one = stage(spec=settled.spec(lambda _: 9 * MIB, needs_vary=False))
+    settling = one.settle(settled.task("nothing"))
+    one.until("waiting")
+    assert "9 MiB are needed" in (one.flow.disk.reason or "")
+    one.stop.set()
+    with pytest.raises(Abandoned):
+        settling.result(60)
+    assert one.letters() == []
+
+
+@pytest.mark.parametrize("what", ["file", "array"])
+def test_a_file_over_the_childs_own_limit_is_the_tasks_fault(stage: Make, what: str) -> None:
+    one = stage(spec=settled.spec(file_mb=1))
+    one.settle(settled.task(f"write a large {what}")).result(60)
+    end = one.until("failed")
+    assert isinstance(end, Failed)
+    assert end.code == "INTERNAL"
+    assert len(one.letters()) == 1
+
+
+def test_a_full_disk_that_only_the_handler_sees_is_believed_but_not_for_ever(
+    stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    monkeypatch.setenv("TRIAL_FULL", str(full))
+    one = stage()
+    settling = one.settle(settled.task("say that the disk is full"))
+    one.until("waiting")
+    full.unlink()
+    settling.result(60)
+    assert one.until("finished").attempt == 1
+    full.touch()
+    monkeypatch.setattr(disk_space, "UNSEEN_S", 0.0)
+    one.settle(settled.task("say that the disk is full")).result(60)
+    end = one.until("failed")
+    assert isinstance(end, Failed)
+    assert end.code == "NO_SPACE"
+
+
+def test_the_wait_is_logged(stage: Make, filler: Path) -> None:
+    one = stage(spec=settled.spec(lambda _: 4 * MIB))
+    with capture_logs() as logged:
+        settling = one.settle(settled.task("nothing"))
+        one.until("waiting")
+        filler.unlink()
+        settling.result(60)
+    (line,) = [line for line in logged if line["event"] == "waiting_for_space"]
+    assert (line["stage"], line["log_level"]) == ("face", "warning")
+
+
+def raised(how: str) -> BaseException:
+    """An error that came of a full disk, as different code makes it."""
+    try:
+        try:
+            raise OSError(errno.EDQUOT if how == "quota" else errno.ENOSPC, "?")
+        except OSError as e:
+            match how:
+                case "another from it":
+                    raise ValueError("not read") from e
+                case "another after it":
+                    raise ValueError("not read")  # noqa: B904 - as careless code does
+                case "another in place of it":
+                    raise ValueError("not read") from None
+                case "a group":
+                    raise ExceptionGroup("several", [KeyError(), e]) from None
+            raise
+    except (OSError, ValueError, ExceptionGroup) as e:
+        return e
+
+
+@pytest.mark.parametrize(
+    "how", ["plainly", "quota", "another from it", "another after it", "another in place of it", "a group"]
+)
+def test_a_full_disk_is_told_from_whatever_error_came_of_it(how: str) -> None:
+    assert disk_full(raised(how))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EFBIG, "?"), OSError(errno.EIO, "?"), OSError("?"), ValueError("ENOSPC"), MemoryError()]
+)
+def test_other_errors_are_not_taken_for_a_full_disk(error: Exception) -> None:
+    error.__context__ = error  # A chain that has no end.
+    assert not disk_full(error)
+
+
+def test_ffmpegs_error_tells_of_a_full_disk(disk: Path) -> None:
+    (disk / "somebody-elses").write_bytes(b"x" * (DISK - 65536))
+    with pytest.raises(av.FFmpegError) as failed, av.open(str(disk / "sound.wav"), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        for _ in range(10):
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.int16), "s16", "mono")
+            sound.rate = 48_000
+            file.mux(stream.encode(sound))
+    assert disk_full(failed.value)
+
+
+def test_tasks_that_ran_out_of_room_together_go_on_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two slots, each of whose tasks fits alone: both start, both fail, and would do so for ever."""
+    usage = shutil._ntuple_diskusage(10 * MIB, 4 * MIB, 6 * MIB)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(disk_space, "LONGEST_PAUSE_S", 0.0)
+    disk = DiskSpace(tmp_path, 0)
+    news: Queue[str] = Queue()
+    ends = {name: Event() for name in "ab"}
+    together = Barrier(2)
+
+    def slot(name: str) -> None:
+        room = Room(disk, settled.spec(lambda _: 4 * MIB), settled.task("nothing"))
+        room.wait()
+        together.wait(30)  # Each fits by what is free now, and they run side by side.
+        room.leave()
+        room.failed(DiskFull("full"))
+        together.wait(30)
+        room.wait()
+        news.put(name)
+        assert ends[name].wait(30)
+        room.leave()
+
+    with ThreadPoolExecutor(2) as pool:
+        slots = [pool.submit(slot, name) for name in "ab"]
+        first = news.get(timeout=30)
+        while disk.reason is None:
+            assert news.empty()
+        assert "8 MiB are needed" in disk.reason
+        ends[first].set()
+        second = news.get(timeout=30)
+        ends[second].set()
+        for one in slots:
+            one.result(30)
+    assert {first, second} == {"a", "b"}
+
+
+def test_a_disk_is_full_when_nothing_can_be_written(disk: Path, filler: Path) -> None:
+    assert not is_full(disk)
+    with filler.open("ab") as file:
+        file.write(b"x" * (LEFT - 4096))
+    assert is_full(disk)
+
+
+def test_a_disk_without_an_inode_left_is_full(tmp_path: Path, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1", disk], check=True)
+    assert is_full(disk)

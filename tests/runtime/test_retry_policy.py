@@ -1,0 +1,133 @@
+"""Retries while the object store is away: only for that, told to everybody who asks, ended when they are pointless."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from shared.messages.codes import Code
+from shared.runtime import waiting
+from shared.runtime.announcer import Subject
+from shared.runtime.retry_policy import RetryPolicy
+from shared.runtime.side_by_side import side_by_side
+from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, task_waits
+from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable
+
+JOB = Subject("job-7", "default", uuid.uuid4().hex)
+AWAY = "reading an artifact: the store answered 503 SlowDown"
+
+
+class Failing:
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every wait is long enough to be published, and to end with the service."""
+    monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.0)
+    monkeypatch.setattr("shared.runtime.retry_policy.SHOWN_AFTER_S", 0.0)
+
+
+@pytest.fixture
+def published() -> list[tuple[str, Code, str]]:
+    return []
+
+
+@pytest.fixture
+def waits(published: list[tuple[str, Code, str]]) -> Iterator[TaskWaits]:
+    """A task of which the job is known."""
+
+    def publish(subject: Subject, code: Code, message: str) -> None:
+        published.append((subject.job_id, code, message))
+
+    with task_waits(TaskWaits("face", publish)) as found:
+        concerns(JOB)
+        yield found
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_store_that_comes_back_is_waited_for() -> None:
+    operation = Failing(StoreUnavailable("away"), StoreUnavailable("away"))
+    assert RetryPolicy(30)(operation) == "done"
+    assert operation.calls == 3
+
+
+@pytest.mark.parametrize("error", [ArtifactMissing("gone"), NoSpace("full"), OSError("?")])
+def test_what_is_no_outage_passes_at_once(error: Exception) -> None:
+    operation = Failing(error, error)
+    with pytest.raises(type(error)):
+        RetryPolicy(30)(operation)
+    assert operation.calls == 1
+
+
+def test_the_retries_end_with_the_last_error() -> None:
+    with pytest.raises(StoreUnavailable, match="first"):
+        RetryPolicy(0)(Failing(StoreUnavailable("first"), StoreUnavailable("second")))
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_every_retry_is_logged_with_its_job_in_whatever_thread(waits: TaskWaits, threads: int) -> None:
+    operations = [Failing(StoreUnavailable(AWAY), StoreUnavailable(AWAY)) for _ in range(threads)]
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+        side_by_side(RetryPolicy(30), operations)
+    assert [line["event"] for line in logged] == ["store_retry"] * 2 * threads
+    for line in logged:
+        assert (line["job"], line["stage"], line["reason"], line["log_level"]) == ("job-7", "face", AWAY, "warning")
+        assert 0 < line["ends_in_s"] <= 30
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_wait_is_published_once_for_all_threads_that_wait(waits: TaskWaits, published: list[Any]) -> None:
+    """Each fails until all have failed twice: their waits are one."""
+    failures = dict.fromkeys(range(4), 0)
+
+    def operation(number: int) -> Callable[[], None]:
+        def call() -> None:
+            failures[number] += 1
+            if min(failures.values()) < 2:
+                raise StoreUnavailable(AWAY)
+
+        return call
+
+    side_by_side(RetryPolicy(60), [operation(number) for number in failures])
+    assert published == [("job-7", Code.STORE_UNAVAILABLE, AWAY)]
+    RetryPolicy(60)(Failing(StoreUnavailable("again")))
+    assert published[1:] == [("job-7", Code.STORE_UNAVAILABLE, "again")], "the next wait is news"
+
+
+def test_a_short_wait_is_not_published(waits: TaskWaits, published: list[Any]) -> None:
+    RetryPolicy(60)(Failing(StoreUnavailable(AWAY)))
+    assert published == []
+
+
+def test_a_cancelled_job_waits_no_longer(waits: TaskWaits) -> None:
+    operation = Failing(*[StoreUnavailable(AWAY)] * 9)
+    with cancellable(lambda: operation.calls == 2), pytest.raises(JobCancelled):
+        RetryPolicy(60)(operation)
+    assert operation.calls == 2
+    RetryPolicy(60)(Failing(StoreUnavailable(AWAY)))  # What comes after, as the event that says so, is waited for.
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_service_that_ends_waits_no_longer(waits: TaskWaits) -> None:
+    operation = Failing(*[StoreUnavailable(AWAY)] * 9)
+    waits.stopping = lambda: operation.calls == 2
+    with pytest.raises(Abandoned):
+        RetryPolicy(60)(operation)
+    assert operation.calls == 2
+
+
+def test_a_short_outage_costs_a_service_that_ends_no_work(waits: TaskWaits) -> None:
+    waits.stopping = lambda: True
+    assert RetryPolicy(60)(Failing(StoreUnavailable(AWAY))) == "done"

@@ -1,0 +1,79 @@
+"""The object store goes away in the middle of an attempt: the job is shown as waiting, and can be cancelled."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from shared.messages.events import Failed, Waiting
+from shared.messages.refs import ArtifactRef
+from shared.runtime import waiting
+from shared.storage.errors import StoreUnavailable
+from tests.conftest import Infrastructure
+from tests.runtime import settled
+from tests.runtime.settled import Settling
+
+AWAY = "writing an artifact: the store answered 503 SlowDown"
+
+
+class Gate:
+    """Lets writes of artifacts through, or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, one: Settling) -> None:
+        self.closed = True
+        put = type(one.store.artifacts).put
+
+        def gated(artifacts: Any, path: Path, key: str, **options: Any) -> ArtifactRef:
+            if self.closed:
+                raise StoreUnavailable(AWAY)
+            return put(artifacts, path, key, **options)
+
+        monkeypatch.setattr(type(one.store.artifacts), "put", gated)
+
+
+@pytest.fixture
+def stage(
+    stack: Infrastructure, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settling]:
+    monkeypatch.setenv("PYTHONPATH", str(settled.ROOT))
+    monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.0)
+    one = Settling(topic_prefix, tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch, stage: Settling) -> Gate:
+    return Gate(monkeypatch, stage)
+
+
+def test_a_job_whose_chunks_can_not_be_stored_waits_and_goes_on(stage: Settling, gate: Gate) -> None:
+    task = settled.task("ship")
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+        settling = stage.settle(task)
+        waits = stage.until("waiting")
+        gate.closed = False
+        settling.result(60)
+    assert isinstance(waits, Waiting)
+    assert (waits.job_id, waits.stage, waits.code, waits.message) == (task.job_id, "face", "STORE_UNAVAILABLE", AWAY)
+    assert stage.until("finished").attempt == 1
+    retries = [line for line in logged if line["event"] == "store_retry"]
+    assert {(line["job"], line["stage"], line["reason"]) for line in retries} == {(task.job_id, "face", AWAY)}
+    assert len(stage.out.tasks) == 1
+
+
+def test_a_cancel_ends_a_job_that_waits_for_its_store_and_leaves_its_child_alive(stage: Settling, gate: Gate) -> None:
+    task = settled.task("ship")
+    settling = stage.settle(task)
+    stage.until("waiting")
+    child = stage.child.pid
+    stage.cancelled.jobs.add(task.job_id)
+    settling.result(60)
+    end = stage.until("failed")
+    assert isinstance(end, Failed)
+    assert end.code == "CANCELLED"
+    assert stage.child.pid == child, "a model takes minutes to load"
+    assert stage.letters() == []

@@ -1,0 +1,153 @@
+"""A real service whose store is away, or whose disk is full: it says so, names the job, loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from shared.local.ports import pick
+from shared.messages.topics import EVENTS, topics
+from shared.runtime import topic_admin
+from shared.runtime.health import LACKING
+from shared.runtime.settings import RuntimeSettings
+from tests.conftest import ROOT, Infrastructure
+
+SECONDS = 60
+
+
+class Service:
+    """One stage service, its log lines and its events."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path, port: int, reader: Consumer) -> None:
+        self.process, self.port = process, port
+        self._log, self._reader = log, reader
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in found if line.get("event") == event]
+
+    def until(self, kind: str) -> dict[str, Any]:
+        """The next event of that kind."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            message = self._reader.poll(0.2)
+            if (
+                message is not None
+                and message.error() is None
+                and (event := json.loads(message.value() or b"{}")).get("type") == kind
+            ):
+                return dict(event)
+        raise AssertionError(f"no event {kind}: {self._log.read_text()}")
+
+    def probe(self, path: str) -> str | None:
+        """The reason why not; None when all is well."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5):
+                return None
+        except urllib.error.HTTPError as error:
+            return str(json.load(error)["reason"])
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+def start(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[Start]:
+    settings = RuntimeSettings(topic_prefix=topic_prefix)
+    topic_admin.apply(settings)
+    reader = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": topic_prefix, "log_level": 0})
+    count = next(topic.partitions for topic in topics("", ()) if topic.name == EVENTS)
+    reader.assign([TopicPartition(settings.topic(EVENTS), p, OFFSET_BEGINNING) for p in range(count)])
+
+    @contextmanager
+    def started(stage: str, **environment: str) -> Iterator[Service]:
+        log, (port,) = tmp_path / f"{uuid.uuid4().hex}.log", pick(1, set())
+        env = {**os.environ, "LIPSTAGE_TOPIC_PREFIX": topic_prefix, "LIPSTAGE_HEALTH_PORT": str(port)}
+        env |= {"PYTHONPATH": str(ROOT), "LIPSTAGE_SCRATCH_DIR": str(tmp_path), **environment}
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "shared.cli.main", "stage", stage],
+                env=env, stdout=out, stderr=subprocess.STDOUT, text=True,
+            )  # fmt: skip
+        try:
+            yield Service(process, log, port, reader)
+        finally:
+            process.kill()
+            process.wait()
+
+    yield started
+    reader.close()
+
+
+@pytest.fixture
+def request_job(stack: Infrastructure, start: Start, topic_prefix: str) -> str:
+    """A request whose objects do not exist; its job id."""
+    job = uuid.uuid4().hex
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    ref = {"key": f"default/{job}"}
+    producer.produce(f"{topic_prefix}render.requests", json.dumps({"portrait": ref, "speech": ref}).encode(), job)
+    assert producer.flush(30) == 0
+    return job
+
+
+def test_a_service_without_its_store_names_the_job_in_every_line_and_event(start: Start, request_job: str) -> None:
+    (nobody,) = pick(1, set())
+    away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
+    with start("audio", **away) as service:
+        waiting = service.until("waiting")
+        assert (waiting["job_id"], waiting["stage"], waiting["code"]) == (request_job, "audio", "STORE_UNAVAILABLE")
+        assert service.process.wait(SECONDS) == 1
+        retries = service.lines("store_retry")
+        assert retries
+        for line in (*retries, *service.lines("slot_failed"), *service.lines("service_failed")):
+            assert line["job"] == request_job
+        assert len(service.lines("service_failed")) == 1
+        assert all(line["reason"] and line["stage"] == "audio" and "ends_in_s" in line for line in retries)
+    with start("audio") as service:
+        assert service.until("rejected")["job_id"] == request_job, "the record came again"
+
+
+def test_a_service_that_ends_gives_a_record_back_that_waits_for_its_store(start: Start, request_job: str) -> None:
+    (nobody,) = pick(1, set())
+    away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "3600"}
+    with start("audio", **away) as service:
+        service.until("waiting")
+        assert service.end() == 0, "to be stopped is no failure"
+        assert len(service.lines("task_abandoned")) == 1
+    with start("audio") as service:
+        assert service.until("rejected")["job_id"] == request_job
+
+
+def test_a_service_whose_disk_is_full_is_alive_and_not_ready_and_gives_its_records_back(
+    start: Start, stack: Infrastructure, request_job: str
+) -> None:
+    import boto3
+
+    for name in ("portrait", "speech"):
+        path = ROOT / "samples" / f"{name}.{'png' if name == 'portrait' else 'wav'}"
+        boto3.client("s3").put_object(Bucket="lipstage-inputs", Key=f"default/{request_job}", Body=path.read_bytes())
+    with start("audio", LIPSTAGE_FREE_SPACE_RESERVE_MB=str(10**9)) as service:
+        waiting = service.until("waiting")
+        assert (waiting["job_id"], waiting["code"]) == (request_job, "NO_SPACE")
+        assert (service.probe("/readyz") or "").startswith(f"{LACKING}disk space: ")
+        assert service.probe("/livez") is None
+        assert service.end() == 0
+    with start("audio") as service:
+        assert service.until("finished")["job_id"] == request_job
+        assert service.probe("/readyz") is None

@@ -267,8 +267,9 @@ def test_a_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
 
 def test_a_missing_right_to_delete_does_not_stop_what_was_to_be_tidied(rig: Rig) -> None:
     rig.refuse("delete", "POST")
-    rig.inner(rig.task("fail"))
+    rig.inner(rig.task("ship and fail"))
     assert rig.end()["code"] == "INTERNAL"
+    assert [path for method, path in rig.faulty.asked if method == "POST" and "delete" in path] != []
 
 
 def test_a_record_after_which_no_child_loads_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

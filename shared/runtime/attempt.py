@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -26,7 +27,7 @@ from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys
-from shared.storage.errors import ArtifactMissing, InputError, StorageError
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, InputError, StorageError
 from shared.storage.manifest import read_manifest
 from shared.storage.space import require_free
 
@@ -110,7 +111,7 @@ class Attempt:
                     digests[role], size = self._fetch_input(source.removeprefix("request."), path)
                 else:
                     ref = self._artifact(source)
-                    self.patience(lambda: self.store.artifacts.get(ref, path))
+                    self._fetch_artifact(ref, path)
                     digests[role], size = ref.sha256, ref.size
                 span.set_attribute("artifact.bytes", size)
             self.reports.bytes("get", size)
@@ -119,6 +120,15 @@ class Attempt:
 
         side_by_side(fetch, self.spec.inputs.items())
         return paths, digests
+
+    def _fetch_artifact(self, ref: ArtifactRef, path: Path) -> None:
+        try:
+            self.patience(lambda: self.store.artifacts.get(ref, path))
+        except (ArtifactMissing, ArtifactAltered, ArtifactRefused) as e:
+            log.warning("artifact_unusable", error=type(e).__name__)
+            with suppress(StorageError):
+                self.store.cache.forget(self.task.request.tenant, ref)
+            raise
 
     def _fetch_input(self, name: str, path: Path) -> tuple[str, int]:
         ref: InputRef = getattr(self.task.request, name)
@@ -242,4 +252,4 @@ class Attempt:
         try:
             self.patience(lambda: self.store.artifacts.delete_prefix(self.prefix))
         except StorageError as e:
-            log.info("attempt_left_to_lifecycle", error=str(e))
+            log.info("attempt_left_to_lifecycle", error=type(e).__name__)

@@ -130,7 +130,7 @@ class Announcer:
             log.warning("end_unreadable", error=str(e))
             return None
         except ArtifactRefused as e:
-            log.error("end_not_stored", error=str(e), code=e.code.value)
+            log.error("end_not_stored", code=e.code.value)
             self._say(event)
             return event
         self._say(claim.winner)

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -30,7 +31,7 @@ from shared.slot import records
 from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys
-from shared.storage.errors import ArtifactMissing, InputError, StorageError
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, InputError, StorageError
 from shared.storage.manifest import read_manifest
 
 log = structlog.get_logger()
@@ -124,7 +125,7 @@ class Attempt:
                     digests[role], size = self._fetch_input(source.removeprefix("request."), path)
                 else:
                     ref = self._artifact(source)
-                    self.patience(lambda: self.store.artifacts.get(ref, path))
+                    self._fetch_artifact(ref, path)
                     digests[role], size = ref.sha256, ref.size
                 span.set_attribute("artifact.bytes", size)
             self.reports.bytes("get", size)
@@ -133,6 +134,15 @@ class Attempt:
 
         side_by_side(fetch, self.spec.inputs.items())
         return paths, digests
+
+    def _fetch_artifact(self, ref: ArtifactRef, path: Path) -> None:
+        try:
+            self.patience(lambda: self.store.artifacts.get(ref, path))
+        except (ArtifactMissing, ArtifactAltered, ArtifactRefused) as e:
+            log.warning("artifact_unusable", error=type(e).__name__)
+            with suppress(StorageError):
+                self.store.cache.forget(self.task.request.tenant, ref)
+            raise
 
     def _fetch_input(self, name: str, path: Path) -> tuple[str, int]:
         ref: InputRef = getattr(self.task.request, name)
@@ -272,4 +282,4 @@ class Attempt:
                 tenant, job = self.task.request.tenant, self.task.job_id
                 frames.forget(self.store.artifacts, tenant, job, self.spec.name, self.id)
         except StorageError as e:
-            log.info("attempt_left_to_janitor", error=str(e))
+            log.info("attempt_left_to_janitor", error=type(e).__name__)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue, ValidationError
 
+from shared.messages.refs import ArtifactRef
 from shared.messages.task import Product
 from shared.storage import keys
 from shared.storage.artifacts import ArtifactStore
@@ -58,6 +59,13 @@ class ProductCache:
             # Damaged, refused, or of a version with another form or other buckets: as good as none, and replaced.
             return None
         return product.model_copy(update={"cached": True})
+
+    def forget(self, tenant: str, ref: ArtifactRef) -> None:
+        """Let the product of this artifact be made anew, if it is a cached one of that tenant: it can't be read, and
+        every job with the same inputs would fail by it. Raises ArtifactRefused."""
+        entry = keys.cache_entry_of(ref.key)
+        if entry is not None and entry.startswith(f"cache/{tenant}/"):
+            self._artifacts.delete([entry])
 
     def store(self, tenant: str, stage: str, digest: str, product: Product) -> None:
         """Remember a product whose artifacts lie under ``keys.cache_prefix``. Raises ArtifactRefused."""

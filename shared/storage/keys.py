@@ -99,6 +99,12 @@ def cache_prefix(tenant: str, stage: str, digest: str, attempt: str) -> str:
     return f"{_cached(tenant, stage, digest)}/{_segment(attempt)}/"
 
 
+def cache_entry_of(key: str) -> str | None:
+    """The entry of the cached product that this artifact belongs to; None for an artifact of no cached product."""
+    parts = key.split("/")
+    return "/".join(parts[:4]) + ".json" if len(parts) == 6 and parts[0] == "cache" else None
+
+
 def _cached(tenant: str, stage: str, digest: str) -> str:
     return f"cache/{_segment(tenant)}/{_stage(stage)}/{_segment(digest)}"
 

@@ -231,6 +231,19 @@ def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> No
     assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
 
 
+def test_a_cached_product_that_is_damaged_fails_one_job_and_is_made_anew(rig: Rig) -> None:
+    for tenant, found in ((TENANT, False), ("rich", True)):
+        digest = uuid.uuid4().hex
+        key = keys.within(keys.cache_prefix(tenant, "audio", digest, "a1"), "image")
+        product = Product(attempt="a1", artifacts={"image": rig.store.artifacts.put_bytes(b"image", key)})
+        rig.store.cache.store(tenant, "audio", digest, product)
+        rig.store.artifacts.put_bytes(b"imagX", key)
+        rig.inner(rig.task().with_product("audio", product))
+        assert rig.end()["code"] == "ARTIFACT_ALTERED"
+        assert (rig.store.cache.lookup(tenant, "audio", digest) is not None) is found, "another tenant's stays"
+        rig.job = uuid.uuid4().hex
+
+
 def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
@@ -267,8 +280,9 @@ def test_a_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
 
 def test_a_missing_right_to_delete_does_not_stop_what_was_to_be_tidied(rig: Rig) -> None:
     rig.refuse("delete", "POST")
-    rig.inner(rig.task("fail"))
+    rig.inner(rig.task("ship and fail"))
     assert rig.end()["code"] == "INTERNAL"
+    assert [path for method, path in rig.faulty.asked if method == "POST" and "delete" in path] != []
 
 
 def test_a_record_after_which_no_child_loads_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

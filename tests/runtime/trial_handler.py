@@ -135,11 +135,13 @@ def handle(context: Context, task: Task) -> Result:
             pipe = next(a for at, a in enumerate(sys.argv) if sys.argv[at - 1] == "--pipe")
             os.write(int(pipe), struct.pack("!i", 1 << 30))
             time.sleep(60)
-        case "ship":
+        case "ship" | "ship and fail" as do:
             for number in range(6):
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
                 context.ship("frames", path, 1)
+            if do == "ship and fail":
+                raise KeyError("a bug")
         case "go on":
             if context.saved is not None:
                 return Result(facts=Facts(saved=context.saved.read_text()))

@@ -43,6 +43,7 @@ def purge(connection: Connection, job_id: str, tenant: str, force: bool = False)
         inputs = 0
         if record is not None:
             inputs = sum(_delete_input(connection, ref, tenant) for ref in record.inputs)
+        connection.artifacts.delete_prefix(keys.frames_prefix(tenant, job_id))
         # Last, because the request's document is what names the inputs: a purge that was cut off can be repeated.
         return Purged(connection.artifacts.delete_prefix(prefix), inputs)
     except StoreUnavailable as e:

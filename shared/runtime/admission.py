@@ -75,7 +75,7 @@ def admit(
     traceparent: str | None,
     store: Store,
     settings: RuntimeSettings,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     cancelled: Callable[[str, str], bool],
 ) -> RenderTask:
     """The task of a valid request.
@@ -103,18 +103,18 @@ def admit(
         inputs=(request.portrait, request.speech) if request else (),
     )
     try:
-        claim = patience(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
+        claim = retry(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
         if claim.winner.body_sha256 != mine.body_sha256:
             raise Conflicting(subject)
         if not claim.won:
-            ending = patience(lambda: markers.read_end(store.documents, subject.tenant, subject.job_id))
+            ending = retry(lambda: markers.read_end(store.documents, subject.tenant, subject.job_id))
             if ending is not None:
                 raise Ended(ending)
         if request is None or why is not None:
             raise Refused(subject, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
         check_request(request, settings.engines)
         check_output(request, subject.job_id, store)
-        check_inputs(request, store, settings, patience, lambda: _stop_if_cancelled(subject, cancelled))
+        check_inputs(request, store, settings, retry, lambda: _stop_if_cancelled(subject, cancelled))
     except Rejected as e:
         raise Refused(subject, e) from e
     except (Refused, Conflicting, Ended, CancelledAtFront, StoreUnavailable, OSError):
@@ -152,7 +152,7 @@ def _stop_if_cancelled(subject: Subject, cancelled: Callable[[str, str], bool]) 
 
 
 def check_inputs(
-    request: RenderRequest, store: Store, settings: RuntimeSettings, patience: RetryPolicy, before: Callable[[], None]
+    request: RenderRequest, store: Store, settings: RuntimeSettings, retry: RetryPolicy, before: Callable[[], None]
 ) -> None:
     """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing error.
 
@@ -171,7 +171,7 @@ def check_inputs(
             return store.inputs.head(ref, request.tenant)
 
         try:
-            head = patience(look)
+            head = retry(look)
             if head.size > limit:
                 raise InputTooLarge(f"{ref.key} has {head.size} bytes")
         except InputError as e:

@@ -56,12 +56,12 @@ class Subject:
 class Announcer:
     """One stage's voice. One per task: it counts attempts and spaces progress out."""
 
-    def __init__(self, stage: str, topic: str, outbox: Outbox, store: Store, patience: RetryPolicy) -> None:
+    def __init__(self, stage: str, topic: str, outbox: Outbox, store: Store, retry: RetryPolicy) -> None:
         self._stage = stage
         self._topic = topic + EVENTS
         self._outbox = outbox
         self._store = store
-        self._patience = patience
+        self._retry = retry
         self._pending: list[Delivery] = []
         self._progress_at = 0.0
         self._last_of = 0
@@ -125,7 +125,7 @@ class Announcer:
         job's end it is said all the same: a redelivery may then say another, which is better than a job without one.
         """
         try:
-            claim = self._patience(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
+            claim = self._retry(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
         except ArtifactAltered as e:
             log.warning("end_unreadable", error=str(e))
             return None

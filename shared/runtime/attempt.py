@@ -54,7 +54,7 @@ class Attempt:
     spec: StageSpec
     store: Store
     settings: RuntimeSettings
-    patience: RetryPolicy
+    retry: RetryPolicy
     child: SlotProcess
     cancelled: Callable[[], bool]
     progress: Callable[[int, int], None]
@@ -91,7 +91,7 @@ class Attempt:
             digest = self._cache_digest(digests)
             tenant, stage = self.task.request.tenant, self.spec.name
             if digest is not None:
-                cached = self.patience(lambda: self.store.cache.lookup(tenant, stage, digest))
+                cached = self.retry(lambda: self.store.cache.lookup(tenant, stage, digest))
                 self.reports.cache(hit=cached is not None)
                 if cached is not None:
                     self.reports.cached(self.spec, cached)
@@ -137,7 +137,7 @@ class Attempt:
 
     def _fetch_artifact(self, ref: ArtifactRef, path: Path) -> None:
         try:
-            self.patience(lambda: self.store.artifacts.get(ref, path))
+            self.retry(lambda: self.store.artifacts.get(ref, path))
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused) as e:
             log.warning("artifact_unusable", error=type(e).__name__)
             with suppress(StorageError):
@@ -149,7 +149,7 @@ class Attempt:
         limit = (self.settings.max_portrait_mb if name == "portrait" else self.settings.max_speech_mb) * MIB
         tenant = self.task.request.tenant
         try:
-            digest = self.patience(lambda: self.store.inputs.get(ref, path, limit, tenant=tenant))
+            digest = self.retry(lambda: self.store.inputs.get(ref, path, limit, tenant=tenant))
         except InputError as e:
             raise rejection(e, name, limit) from e
         return digest.sha256, digest.size
@@ -173,12 +173,12 @@ class Attempt:
         chunk_folder = scratch / "chunks"
         chunk_folder.mkdir()
         manifests = {
-            role: self.patience(lambda s=source: read_manifest(self.store.artifacts, self._artifact(s)))  # type: ignore[misc]
+            role: self.retry(lambda s=source: read_manifest(self.store.artifacts, self._artifact(s)))  # type: ignore[misc]
             for role, source in self.spec.streams.items()
         }
         folder = WorkFolder(scratch / "work")
-        uploads = Uploads(self.store, self.patience, self.child, self.prefix, folder, self.reports, self._note_frames)
-        downloads = Downloads(self.store, self.patience, self.child, manifests, chunk_folder, self.reports)
+        uploads = Uploads(self.store, self.retry, self.child, self.prefix, folder, self.reports, self._note_frames)
+        downloads = Downloads(self.store, self.retry, self.child, manifests, chunk_folder, self.reports)
         states = self._states(digests, folder) if self.spec.resumes else None
         warnings = Warnings()
 
@@ -234,11 +234,11 @@ class Attempt:
     def _note_frames(self) -> None:
         """The janitor finds the chunks of this attempt, should this service be killed."""
         tenant, job = self.task.request.tenant, self.task.job_id
-        self.patience(lambda: frames.note(self.store.artifacts, tenant, job, self.spec.name, self.id))
+        self.retry(lambda: frames.note(self.store.artifacts, tenant, job, self.spec.name, self.id))
         self.has_frames = True
 
     def _states(self, digests: dict[str, str], folder: WorkFolder) -> SavedStates:
-        return SavedStates(self.store, self.patience, self.task, self.spec.name, digests, self.id, folder, self.reports)
+        return SavedStates(self.store, self.retry, self.task, self.spec.name, digests, self.id, folder, self.reports)
 
     def _raise_unless_finished(self, ending: records.Ending) -> None:
         match ending:
@@ -256,7 +256,7 @@ class Attempt:
             role, name = item
             key = keys.within(self.prefix, Path(name).name)
             with self.reports.span("artifact.put", {"artifact.role": role}) as span, folder.opened(name) as path:
-                ref = self.patience(lambda: self.store.artifacts.put(path, key))
+                ref = self.retry(lambda: self.store.artifacts.put(path, key))
                 span.set_attribute("artifact.bytes", ref.size)
             self.reports.bytes("put", ref.size)
             return role, ref
@@ -277,7 +277,7 @@ class Attempt:
         if not self.prefix:
             return
         try:
-            self.patience(lambda: self.store.artifacts.delete_prefix(self.prefix))
+            self.retry(lambda: self.store.artifacts.delete_prefix(self.prefix))
             if self.has_frames:
                 tenant, job = self.task.request.tenant, self.task.job_id
                 frames.forget(self.store.artifacts, tenant, job, self.spec.name, self.id)

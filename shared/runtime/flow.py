@@ -31,6 +31,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.trace_context import RecordTrace
+from shared.runtime.unanswered import one_records_alone
 from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, never, task_waits
 from shared.slot.spec import StageSpec
 from shared.storage.errors import (
@@ -90,11 +91,11 @@ class Flow:
         self._outbox = outbox
         self._tracing = tracing
         self._cancellations = cancellations
-        self._patience = RetryPolicy(settings.store_retry_timeout_s)
+        self._retry = RetryPolicy(settings.store_retry_timeout_s)
         self._scratch = scratch
         self._stop = stop
         self.disk = DiskSpace(scratch, settings.free_space_reserve_mb)
-        self._handoff = Handoff(spec, settings, store, outbox, tracing, self._patience)
+        self._handoff = Handoff(spec, settings, store, outbox, tracing, self._retry)
 
     def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
         """Do the record's work and say its outcome; when this returns the record may be committed."""
@@ -102,7 +103,7 @@ class Flow:
         now_ms = time.time_ns() // 1_000_000
         wait_ms = now_ms - record.appended_ms(now_ms)
         start = time.monotonic()
-        announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._patience)
+        announcer = Announcer(self._spec.name, self._settings.topic_prefix, self._outbox, self._store, self._retry)
         metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
         structlog.contextvars.unbind_contextvars("job")
         waits = TaskWaits(
@@ -134,7 +135,18 @@ class Flow:
             # A root's own span is what the render's summary belongs under.
             submitted = traceparent(get_current() if trace.is_root else trace.parent)
             try:
-                outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+                try:
+                    outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+                except StoreUnavailable:
+                    if not self._alone(record):
+                        raise
+                    # The store may have come back a moment ago: only now it is known to work from the start.
+                    outcome, code = self._settle(record, lease, child, announcer, span, submitted)
+            except StoreUnavailable as e:
+                if not (lease.held and self._alone(record)):
+                    raise
+                reason = Reason(e.code, "failed", str(e), type(e).__name__)
+                outcome, code = self._give_up(record, waits.subject, announcer, span, reason)
             except NOT_ITS_FAULT:
                 raise
             except Exception as e:  # noqa: BLE001 - broke while its outcome was told: it would each time it comes
@@ -146,6 +158,9 @@ class Flow:
         metrics.TASKS.labels(self._spec.name, outcome, code).inc()
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         structlog.contextvars.unbind_contextvars("job")
+
+    def _alone(self, record: Record) -> bool:
+        return one_records_alone(record, self._store, self._settings.store_give_up_s)
 
     def _trace(self, record: Record) -> RecordTrace:
         if self._spec.name == STAGES[0]:
@@ -228,14 +243,12 @@ class Flow:
     def _forget(self, task: RenderTask) -> None:
         """The stage is through with the task: nothing will go on from what its attempts saved."""
         if self._spec.resumes:
-            resume.forget(self._store, self._patience, task, self._spec.name)
+            resume.forget(self._store, self._retry, task, self._spec.name)
 
     def _task(self, record: Record, submitted: str | None) -> RenderTask:
         """The record as a task. Raises Refused and Conflicting at the front, ValueError (poison) further in."""
         if self._spec.name == STAGES[0]:
-            return admit(
-                record, submitted, self._store, self._settings, self._patience, cancelled=self._cancellations.has
-            )
+            return admit(record, submitted, self._store, self._settings, self._retry, cancelled=self._cancellations.has)
         if record.value is None or len(record.value) > MAX_ENVELOPE_BYTES:
             raise ValueError("the record has no value, or one that is too large")
         return RenderTask.parse(record.value)
@@ -294,7 +307,7 @@ class Flow:
                 spec=self._spec,
                 store=self._store,
                 settings=self._settings,
-                patience=self._patience,
+                retry=self._retry,
                 child=child,
                 cancelled=lambda: not lease.held or self._cancellations.has(task.request.tenant, task.job_id),
                 progress=lambda done, total: announcer.progress(subject, done, total),

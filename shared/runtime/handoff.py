@@ -47,26 +47,26 @@ class Handoff:
         store: Store,
         outbox: Outbox,
         tracing: Tracing,
-        patience: RetryPolicy,
+        retry: RetryPolicy,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._store = store
         self._outbox = outbox
         self._tracing = tracing
-        self._patience = patience
+        self._retry = retry
         self._route = RoundRobin()
 
     def completed(self, task: RenderTask) -> Product | None:
         """The stage's product when some attempt has completed it."""
         tenant, job = task.request.tenant, task.job_id
-        return self._patience(lambda: markers.read_completion(self._store.documents, tenant, job, self._spec.name))
+        return self._retry(lambda: markers.read_completion(self._store.documents, tenant, job, self._spec.name))
 
     def ended(self, task: RenderTask) -> markers.Ending | None:
         """How the job ended, when it has; None also when what is stored of it can't be read."""
         tenant, job = task.request.tenant, task.job_id
         try:
-            return self._patience(lambda: markers.read_end(self._store.documents, tenant, job))
+            return self._retry(lambda: markers.read_end(self._store.documents, tenant, job))
         except ArtifactAltered as e:
             log.warning("end_unreadable", error=str(e))
             return None
@@ -74,7 +74,7 @@ class Handoff:
     def complete(self, task: RenderTask, product: Product) -> markers.Claim[Product]:
         """Set the completion marker, or learn who did."""
         tenant, job = task.request.tenant, task.job_id
-        return self._patience(
+        return self._retry(
             lambda: markers.claim_completion(self._store.documents, tenant, job, self._spec.name, product)
         )
 
@@ -138,7 +138,7 @@ class Handoff:
         copied: dict[str, ArtifactRef] = {}
         for role, ref in own.items():
             key = keys.output(task.request.tenant, output.prefix, task.job_id, ref.key.rpartition("/")[2])
-            copied[role] = self._patience(
+            copied[role] = self._retry(
                 lambda r=ref, k=key: self._store.artifacts.copy(r, output.bucket, k)  # type: ignore[misc]
             )
         return copied
@@ -170,7 +170,7 @@ class Handoff:
         for stage in {source.partition("/")[0] for source in self._spec.streams.values()}:
             product = task.products.get(stage)
             try:
-                self._patience(lambda s=stage: self._store.artifacts.delete_prefix(keys.stage_prefix(tenant, job, s)))  # type: ignore[misc]
+                self._retry(lambda s=stage: self._store.artifacts.delete_prefix(keys.stage_prefix(tenant, job, s)))  # type: ignore[misc]
                 if product is not None:
                     # Other attempts may still be writing; their entries are the janitor's.
                     frames.forget(self._store.artifacts, tenant, job, stage, product.attempt)

@@ -14,7 +14,7 @@ from shared.messages.codes import Code
 from shared.messages.events import Failed
 from shared.runtime.store import Store
 from shared.storage import frames, markers
-from shared.storage.errors import StorageError
+from shared.storage.errors import ArtifactRefused, StorageError
 from shared.storage.frames import FramesEntry
 
 EVERY_S = 600.0
@@ -36,12 +36,15 @@ class Janitor:
         self._youngest_s = youngest_s
 
     def run(self, stop: Event) -> None:
-        """A pass every ``every_s`` seconds, spread over replicas, until ``stop``. A store that is away is for later."""
+        """A pass every ``every_s`` seconds, spread over replicas, until ``stop``.
+
+        What fails is for the next pass: frames that stay cost space, a stage that ends costs renders.
+        """
         while not stop.wait(self._every_s * random.uniform(0.5, 1.5)):
             try:
                 self.sweep(stop)
-            except StorageError as e:
-                log.info("janitor_pass_failed", error=type(e).__name__)
+            except Exception as e:  # noqa: BLE001 - see above
+                log.warning("janitor_pass_failed", error=type(e).__name__, text=str(e))
 
     def sweep(self, stop: Event) -> int:
         """Delete what is left over; returns how many objects. Raises StorageError, with part of it done."""
@@ -74,7 +77,7 @@ class Janitor:
             count = self._store.artifacts.delete_prefix(entry.chunks_prefix)
             if not count:
                 self._store.artifacts.delete([entry.key])
-        except ValueError:  # Somebody else's key under our prefix.
+        except (ArtifactRefused, ValueError):  # One job's prefix is closed to us, or it is no entry of ours.
             return 0
         if count:
             log.info("frames_swept", job=entry.job, tenant=entry.tenant, objects=count)

@@ -59,7 +59,7 @@ class SavedStates:
     def __init__(
         self,
         store: Store,
-        patience: RetryPolicy,
+        retry: RetryPolicy,
         task: RenderTask,
         stage: str,
         digests: Mapping[str, str],
@@ -68,7 +68,7 @@ class SavedStates:
         reports: Reports,
     ) -> None:
         self._store = store
-        self._patience = patience
+        self._retry = retry
         self._task = task
         self._stage = stage
         self._digests = digests
@@ -87,14 +87,14 @@ class SavedStates:
     def find(self, path: Path) -> Path | None:
         """Download the newest state to ``path``; None when none can be trusted. Raises StoreUnavailable."""
         try:
-            value = self._patience(lambda: self._store.documents.get(self._record_key))
+            value = self._retry(lambda: self._store.documents.get(self._record_key))
             if value is None:
                 return None
             found = StateRecord.model_validate(value)
             if not hmac.compare_digest(found.seal, self._seal(found.ref, found.done)):
                 raise ArtifactAltered("it was not sealed for this task")
             with self._reports.span("artifact.get", {"artifact.role": ROLE}) as span:
-                self._patience(lambda: self._store.artifacts.get(found.ref, path))
+                self._retry(lambda: self._store.artifacts.get(found.ref, path))
                 span.set_attribute("artifact.bytes", found.ref.size)
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused, ValidationError, KeyError) as e:
             log.warning("state_ignored", error=type(e).__name__)
@@ -145,13 +145,13 @@ class SavedStates:
         key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")
         self._count += 1
         try:
-            ref = self._patience(lambda: self._store.artifacts.put(handed.path, key))
+            ref = self._retry(lambda: self._store.artifacts.put(handed.path, key))
         finally:
             self._drop(handed)
         done = handed.record.done
         document = StateRecord(ref=ref, done=done, seal=self._seal(ref, done))
         # The object first, then the document that names it: a kill between the two leaves the state before.
-        self._patience(lambda: self._store.documents.put(self._record_key, document.model_dump(mode="json")))
+        self._retry(lambda: self._store.documents.put(self._record_key, document.model_dump(mode="json")))
         self._reports.bytes("put", ref.size)
         before, self._current = self._current, key
         if before is not None:
@@ -178,9 +178,9 @@ class SavedStates:
         self._pool.shutdown(wait=True)
 
 
-def forget(store: Store, patience: RetryPolicy, task: RenderTask, stage: str) -> None:
+def forget(store: Store, retry: RetryPolicy, task: RenderTask, stage: str) -> None:
     """Delete the saved states of a task that has ended; what can't be deleted now goes with the job's retention."""
     try:
-        patience(lambda: store.artifacts.delete_prefix(keys.resume_prefix(task.request.tenant, task.job_id, stage)))
+        retry(lambda: store.artifacts.delete_prefix(keys.resume_prefix(task.request.tenant, task.job_id, stage)))
     except StorageError as e:
         log.info("states_left_to_lifecycle", error=str(e))

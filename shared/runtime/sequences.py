@@ -40,7 +40,7 @@ class Uploads:
     def __init__(
         self,
         store: Store,
-        patience: RetryPolicy,
+        retry: RetryPolicy,
         child: SlotProcess,
         prefix: str,
         folder: WorkFolder,
@@ -52,7 +52,7 @@ class Uploads:
         self._folder = folder
         self._before_first = before_first
         self._reports = reports
-        self._patience = patience
+        self._retry = retry
         self._child = child
         self._prefix = prefix
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="upload")
@@ -84,8 +84,10 @@ class Uploads:
             with self._folder.opened(record.path) as path:
                 if path.stat().st_size > MAX_CHUNK_BYTES:
                     raise ChildDied(f"the child shipped a chunk of more than {MAX_CHUNK_BYTES} bytes")
-                ref = self._patience(lambda: self._store.artifacts.put(path, key, frames=True))
+                ref = self._retry(lambda: self._store.artifacts.put(path, key, frames=True))
             self._folder.remove(record.path)
+            with self._lock:
+                self._under_way -= 1
             self._child.send(records.Shipped())
         except BaseException as e:
             self.failure = e  # The child may wait for room that never comes; the slot's thread sees this.
@@ -101,7 +103,7 @@ class Uploads:
             with misfit():
                 manifest = ChunkManifest(role=role, chunks=chunks, frames=sum(c.frames for c in chunks))
             key = keys.within(self._prefix, f"{role}.json")
-            manifests[role] = self._patience(lambda k=key, m=manifest: write_manifest(self._store.artifacts, k, m))  # type: ignore[misc]
+            manifests[role] = self._retry(lambda k=key, m=manifest: write_manifest(self._store.artifacts, k, m))  # type: ignore[misc]
             self._reports.moved("put", role, sum(c.ref.size for c in chunks), self._since[role])
         return manifests
 
@@ -116,7 +118,7 @@ class Downloads:
     def __init__(
         self,
         store: Store,
-        patience: RetryPolicy,
+        retry: RetryPolicy,
         child: SlotProcess,
         manifests: dict[str, ChunkManifest],
         folder: Path,
@@ -125,7 +127,7 @@ class Downloads:
         self._reports = reports
         self._since: dict[str, int] = {}
         self._store = store
-        self._patience = patience
+        self._retry = retry
         self._child = child
         self._manifests = manifests
         self._folder = folder
@@ -171,7 +173,7 @@ class Downloads:
     def _fetch(self, role: str, index: int) -> Path:
         path = self._folder / f"{role}-{index:05d}"
         chunk = self._manifests[role].chunks[index]
-        self._patience(lambda: self._store.artifacts.get(chunk.ref, path))
+        self._retry(lambda: self._store.artifacts.get(chunk.ref, path))
         return path
 
     def _announce(self, record: records.Want, done: "Future[Path]") -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -17,6 +18,7 @@ from shared.runtime.cancellations import Cancellations
 from shared.runtime.fetching import Fetching
 from shared.runtime.flow import Flow
 from shared.runtime.health import LACKING, HealthServer
+from shared.runtime.janitor import Janitor
 from shared.runtime.kafka_config import consumer_config, group_protocol, producer_config, reader_config
 from shared.runtime.outbox import Outbox
 from shared.runtime.pump import Pump
@@ -25,6 +27,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slots import Slots
 from shared.runtime.statistics import Statistics
 from shared.runtime.store import Store
+from shared.runtime.watched_thread import WatchedThread
 from shared.slot.limits import hide_from_children, no_core_dumps
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
@@ -98,6 +101,7 @@ class Service:
         self._slots.on_done = self._pump.done
         self._slots.on_abandoned = self._pump.abandoned
         self._fetching = Fetching()
+        self._janitor = self._janitor_of(spec, store)
         self._task_limit_s = settings.tries * spec.deadline_s + TASK_GRACE_S
         self._health = HealthServer(
             settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition, self._thread_died
@@ -113,6 +117,8 @@ class Service:
         self._health.start()
         log.info("service_started", stage=self._stage, health_port=self._health.port)
         self._cancellations.start()
+        if self._janitor is not None:
+            self._janitor.start()
         self._slots.start()
         drain = self._settings.drain_s
         try:
@@ -132,6 +138,12 @@ class Service:
         self._scratch.close()
         log.info("service_stopped", failure=self._failure)
         return 1 if self._failure else 0
+
+    def _janitor_of(self, spec: StageSpec, store: Store) -> WatchedThread | None:
+        """The stage that reads frames also looks for those that nobody deleted."""
+        if not spec.streams:
+            return None
+        return WatchedThread("janitor", partial(Janitor(store).run, self._stop), self._thread_died, self._stop)
 
     def fail(self, reason: str) -> None:
         """End the service: what is not settled will be delivered again. Any thread."""

@@ -19,6 +19,7 @@ from shared.storage.errors import (
     ArtifactMissing,
     ArtifactRefused,
     OutputRefused,
+    StorageError,
     StoreUnavailable,
     is_missing,
     store_errors,
@@ -75,6 +76,14 @@ class ArtifactStore:
         self.client = client
         self.settings = settings
         self._probe = BucketProbe(client, settings.bucket)
+
+    def answers(self) -> bool:
+        """Whether the bucket can be read and written, by an object that belongs to no job."""
+        try:
+            with store_errors("probing the bucket"):
+                return self._probe.works(write=True) and self._probe.works(write=False)
+        except StorageError:
+            return False
 
     def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
         """Upload a file and return its reference, digested in the same pass.

@@ -1,9 +1,11 @@
 """No record can end the service each time it comes: whatever is its own ends its job, by one event."""
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -54,7 +56,7 @@ class Rig:
 
     def __init__(self, stack: Infrastructure, faulty: FaultyStore, prefix: str, folder: Path) -> None:
         self.faulty = faulty
-        self.settings = RuntimeSettings(topic_prefix=prefix, store_patience_s=1.0, free_space_reserve_mb=0)
+        self.settings = RuntimeSettings(topic_prefix=prefix, store_retry_timeout_s=1.0, free_space_reserve_mb=0)
         self.tracing = tracing.setup("test", "0")
         produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_LETTER_BYTES}
         self.outbox = Outbox(clients.traced_producer(self.tracing, produce), clients.raw_producer(produce))
@@ -65,6 +67,7 @@ class Rig:
         self.folder = folder
         self.prefix = prefix
         self.job = uuid.uuid4().hex
+        self.age_s = 0.0
         self.children = {spec.name: SlotProcess(spec, "puppet") for spec in (FRONT, INNER)}
 
     def close(self) -> None:
@@ -91,12 +94,13 @@ class Rig:
 
     def settle(self, spec: StageSpec, value: bytes) -> None:
         """As a slot does it; raises what would end the service."""
-        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], 1)
+        came_ms = round((time.time() - self.age_s) * 1000)
+        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], came_ms)
         child = self.children[spec.name]
         if child.pid is None:
             child.start()
         flow = Flow(
-            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder  # type: ignore[arg-type]
+            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder, Event()  # type: ignore[arg-type]
         )  # fmt: skip
         flow.settle(record, Lease(record.topic, 0), child)
 
@@ -257,7 +261,7 @@ def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
 def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
-    rig.settings = rig.settings.model_copy(update={"store_patience_s": 60.0})
+    rig.settings = rig.settings.model_copy(update={"store_retry_timeout_s": 60.0})
     rig.cancels.after = 2
     rig.front(request)
     end = rig.end()
@@ -268,6 +272,25 @@ def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
 def test_an_input_that_the_whole_store_does_not_answer_for_is_waited_for(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
+    with pytest.raises(StoreUnavailable):
+        rig.front(request)
+
+
+@pytest.mark.parametrize("spec", ["front", "inner"])
+def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, spec: str) -> None:
+    request, task = rig.request(), rig.task()
+    rig.refuse(request.portrait.key if spec == "front" else "/image", status=500, code="InternalError")
+    rig.age_s = rig.settings.store_give_up_s + 1
+    rig.front(request) if spec == "front" else rig.inner(task)
+    end = rig.end()
+    assert (end["type"], end["code"]) == ("failed", "STORE_UNAVAILABLE")
+    assert dict(rig.letter().headers())["__dlq.errors.code"] == b"STORE_UNAVAILABLE"
+
+
+def test_no_job_fails_for_a_store_that_is_away_however_long(rig: Rig) -> None:
+    request = rig.request()
+    rig.refuse("/", status=503, code="ServiceUnavailable")
+    rig.age_s = 10 * rig.settings.store_give_up_s
     with pytest.raises(StoreUnavailable):
         rig.front(request)
 

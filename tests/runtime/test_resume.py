@@ -72,7 +72,7 @@ def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             spec=spec,
             store=store,
             settings=RuntimeSettings(free_space_reserve_mb=0),
-            patience=RetryPolicy(5.0),
+            retry=RetryPolicy(5.0),
             child=child,
             cancelled=lambda: False,
             progress=lambda done, total: None,

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -75,7 +76,8 @@ def settled(store: Store, job: str, scratch: Path) -> list[tuple[str, bytes]]:
     )
     topics = Topics()
     settings = RuntimeSettings(free_space_reserve_mb=0)
-    flow = Flow(SPEC, "g", settings, store, topics, tracing.setup("t", "0"), Nothing(), scratch)  # type: ignore[arg-type]
+    traces = tracing.setup("t", "0")
+    flow = Flow(SPEC, "g", settings, store, topics, traces, Nothing(), scratch, Event())  # type: ignore[arg-type]
     record = Record("render.encode", 0, 7, job.encode(), task.dump(), [], 1)
     flow.settle(record, Lease("render.encode", 0), SlotProcess(SPEC, "puppet"))
     return topics.records

@@ -86,5 +86,5 @@ def test_a_file_that_the_child_takes_back_is_its_fault(folder: WorkFolder, inste
 def test_a_file_that_changes_while_it_is_uploaded_is_the_childs_fault(folder: WorkFolder) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
-    with pytest.raises(ChildDied, match="wrote to"), folder.opened(str(path)):
+    with pytest.raises(ChildDied, match="changed a file"), folder.opened(str(path)):
         raise FileChanged

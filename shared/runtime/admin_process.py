@@ -84,7 +84,13 @@ class AdminProcess:
 
 
 def ask(settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> Any:
-    """Start, and wait for the answer. Raises KafkaException as ``AdminProcess.result``."""
+    """Start, and wait for the answer; asked once more of a child that died. Raises KafkaException as
+    ``AdminProcess.result``."""
+    try:
+        return AdminProcess(settings, name, limit_s, **arguments).result()
+    except KafkaException as e:
+        if e.args[0].code() != KafkaError._FAIL:
+            raise
     return AdminProcess(settings, name, limit_s, **arguments).result()
 
 

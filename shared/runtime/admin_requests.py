@@ -83,21 +83,30 @@ def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) ->
 def _lag(admin: AdminClient, group: str, topic: str) -> int:
     known = admin.list_topics(topic, timeout=ANSWER_S).topics[topic]
     partitions = [TopicPartition(topic, number) for number in known.partitions]
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
-    committed = {p.partition: p.offset for p in asked[group].result(timeout=ANSWER_S).topic_partitions}
+    asked = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=ANSWER_S
+    )
     # As a consumer sees it: records of a transaction that is still open can't be read yet.
     ends = admin.list_offsets(
         {p: OffsetSpec.latest() for p in partitions},  # type: ignore[no-untyped-call]
         isolation_level=IsolationLevel.READ_COMMITTED,
+        request_timeout=ANSWER_S,
     )
-    starts = admin.list_offsets({p: OffsetSpec.earliest() for p in partitions})  # type: ignore[no-untyped-call]
-    first = {p.partition: future.result(timeout=ANSWER_S).offset for p, future in starts.items()}
+    starts = admin.list_offsets(
+        {p: OffsetSpec.earliest() for p in partitions},  # type: ignore[no-untyped-call]
+        request_timeout=ANSWER_S,
+    )
+    for future in (*asked.values(), *ends.values(), *starts.values()):
+        # Every answer is waited for: the client has crashed over one that came when nobody held its future any more.
+        future.exception()
+    committed = {p.partition: p.offset for p in asked[group].result().topic_partitions}
+    first = {p.partition: future.result().offset for p, future in starts.items()}
     lag = 0
     for partition, future in ends.items():
         number = partition.partition
         # Records that have expired wait for nobody.
         at = max(committed.get(number, -1), first[number])
-        lag += max(0, future.result(timeout=ANSWER_S).offset - at)
+        lag += max(0, future.result().offset - at)
     return lag
 
 

@@ -41,6 +41,15 @@ def test_a_client_that_aborts_is_an_error_with_its_signal(broken: Broken) -> Non
     assert "died of SIGABRT" in refused(SETTINGS).str()
 
 
+def test_a_client_that_aborts_once_is_asked_again(broken: Broken, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    broken(
+        f"import json, os, pathlib; p = pathlib.Path('{once}'); first = not p.exists(); p.touch();"
+        " os.abort() if first else print(json.dumps(dict(value=True)))"
+    )
+    assert ask(SETTINGS, "answers", 30, timeout_s=0.5) is True
+
+
 def test_a_client_that_hangs_is_killed(broken: Broken) -> None:
     broken("import time; time.sleep(600)")
     asked = AdminProcess(SETTINGS, "answers", 0.5, timeout_s=0.1)

@@ -93,9 +93,9 @@ test-pythons: setup-dev ## The demo and a short suite on every supported Python 
 	@ours=$$($(BIN)/python -c 'import sys; print("3.%d" % sys.version_info[1])'); \
 	found=$$($(BIN)/python -m tools.pythons) || exit 1; \
 	echo "$$found" | while read -r version python; do \
-	  if [ $$version = $$ours ]; then venv=$(VENV); else venv=.venv-$$version; fi; \
+	  if [ "$$version" = "$$ours" ]; then venv=$(VENV); else venv=.venv-$$version; fi; \
 	  echo "Python $$version in $$venv"; \
-	  $(MAKE) --no-print-directory PYTHON=$$python VENV=$$venv test-short </dev/null || exit 1; \
+	  $(MAKE) --no-print-directory PYTHON="$$python" VENV="$$venv" test-short </dev/null || exit 1; \
 	done
 
 # Extras stay in the pins: pip's hash mode takes `coverage[toml]` for unpinned where only `coverage` is, as soon as a newer

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -23,6 +24,7 @@ BUCKETS = {
 }
 TENANT = "default"
 PATIENCE_S = 300
+GROWTH_S = 2
 
 
 def main(portrait: Path, speech: Path, target: Path) -> int:
@@ -60,18 +62,17 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
 
     # 4. Exactly one of done, rejected, failed ends the job. It has two names: another tenant may use the same job id.
     deadline = time.monotonic() + PATIENCE_S
+    look_at = time.monotonic() + GROWTH_S
     while time.monotonic() < deadline:
-        message = consumer.poll(1.0)
-        if message is None:  # Has the topic grown? What is new is read from its beginning.
-            try:
+        if time.monotonic() > look_at:  # Has the topic grown? What is new is read from its beginning.
+            look_at = time.monotonic() + GROWTH_S
+            with suppress(KafkaException):  # The broker is away; the client finds it again.
                 known = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-            except KafkaException:  # The broker is away; the client finds it again.
-                continue
-            if added := {p: 0 for p in known if p not in following}:
-                following |= added
-                consumer.assign([TopicPartition(topic, p, offset) for p, offset in following.items()])
-            continue
-        if message.error():
+                if added := {p: 0 for p in known if p not in following}:
+                    following |= added
+                    consumer.assign([TopicPartition(topic, p, offset) for p, offset in following.items()])
+        message = consumer.poll(1.0)
+        if message is None or message.error():
             continue
         following[message.partition()] = message.offset() + 1
         if message.key() != job_id.encode():

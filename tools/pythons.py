@@ -5,12 +5,19 @@ Searched: PATH, pyenv's versions and uv's. Of several with one minor version the
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 MINORS = (11, 12, 13, 14)
-_PROBE = "import sys, venv; print(*sys.version_info[:3], sys.executable)"
-"""Fails in a shim whose version is not active, and where the standard library has no venv."""
+_PROBE = """
+import sys, sysconfig, venv
+if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED") or " " in sys.executable:
+    sys.exit(1)
+print(*sys.version_info[:3], sys.executable)
+"""
+"""Fails in a shim whose version is not active, where the standard library has no venv, in an interpreter that the
+packages have no wheels for, and at a path that make can't take."""
 
 
 def candidates(home: Path, search_path: str) -> list[Path]:
@@ -28,16 +35,18 @@ def usable(paths: Iterable[Path]) -> dict[int, Path]:
     newest: dict[int, tuple[tuple[int, ...], Path]] = {}
     for path in paths:
         try:
-            probe = subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, timeout=30, check=True)
-        except (OSError, subprocess.SubprocessError):
+            probe = subprocess.run([path, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=True)
+            major, minor, patch, executable = probe.stdout.strip().split(" ", 3)
+            version = (int(major), int(minor), int(patch))
+        except (OSError, subprocess.SubprocessError, ValueError):
             continue
-        major, minor, patch, executable = probe.stdout.strip().split(" ", 3)
-        version = (int(major), int(minor), int(patch))
         if version[0] == 3 and version[1] in MINORS and (version[1] not in newest or version > newest[version[1]][0]):
             newest[version[1]] = (version, Path(executable))
     return {minor: path for minor, (_, path) in sorted(newest.items())}
 
 
 if __name__ == "__main__":
-    for minor, interpreter in usable(candidates(Path.home(), os.environ.get("PATH", ""))).items():
+    # This one is a candidate wherever it is installed.
+    paths = [*candidates(Path.home(), os.environ.get("PATH", "")), Path(sys.executable)]
+    for minor, interpreter in usable(paths).items():
         print(f"3.{minor} {interpreter}")

@@ -69,5 +69,5 @@ def _quoted(value: str) -> str:
     very end of a value, every shell makes the same bytes of it."""
     if value.isprintable():
         return shlex.quote(value)
-    plain = set(range(0x20, 0x7F)) - set(b"'\\%")
+    plain = set(range(0x20, 0x7F)) - set(b"'\\%-")
     return "\"$(printf '" + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in os.fsencode(value)) + "')\""

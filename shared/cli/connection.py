@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -78,13 +78,20 @@ class Connection:
 
     settings: "RuntimeSettings"
     storage_settings: "StorageSettings"
+    store_attempts: int = 4
+    store_read_s: float = 10.0
 
     @cached_property
     def s3(self) -> "S3Client":
         """The store's client."""
         from shared.storage.client import connect as connect_store
 
-        return connect_store(self.storage_settings)
+        return connect_store(self.storage_settings, attempts=self.store_attempts, read_timeout_s=self.store_read_s)
+
+    @cached_property
+    def brief(self) -> "Connection":
+        """The same deployment; its store is asked once and for 3 s, where other work must not wait for an answer."""
+        return replace(self, store_attempts=1, store_read_s=3.0)
 
     @cached_property
     def artifacts(self) -> "ArtifactStore":

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from shared.cli import history
 from shared.cli.connection import Connection
-from shared.cli.errors import CliError, Unreachable
+from shared.cli.errors import BadUse, CliError
 from shared.cli.event_reader import EventReader
 from shared.cli.events import POLL_S, Job, Offsets
 from shared.cli.own_request import OwnRequest
@@ -35,7 +34,7 @@ def follow(
     ``own`` leaves what concerns our own request. ``on_silence`` is called once when the first event takes longer than
     ``SILENCE_S``: perhaps no service runs. A broker or a store that goes away and comes back is waited for. An end
     whose event is not heard is the one that the store keeps. Raises StillRunning after ``timeout_s`` seconds, BadUse as
-    ``OwnRequest`` does, CliError for a stored end that can't be read.
+    ``OwnRequest`` does.
     """
     reader = EventReader(connection, start)
     begun = asked = time.monotonic()
@@ -67,8 +66,11 @@ def follow(
 
 def _end(connection: Connection, job: Job, own: OwnRequest | None) -> AnyEvent | None:
     """The end that the store keeps. A claim by another request is found out here, too: its conflict may go unheard."""
-    if own is not None:
-        own.came_before()
-    with suppress(Unreachable):
-        return history.stored_end(connection, job)
-    return None
+    try:
+        if own is not None:
+            own.came_before()
+        return history.stored_end(connection.brief, job)
+    except BadUse:
+        raise
+    except CliError:  # Away, or not for us to read: its event tells the end.
+        return None

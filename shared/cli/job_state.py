@@ -76,7 +76,7 @@ class JobState:
         if self.waiting is not None:
             self._stage(self.waiting.stage).waits = ""
             begun = any(stage.state != "waiting" for stage in self.stages.values())
-            self.waiting, self.status = None, "running" if begun else "queued"
+            self.waiting, self.status = None, "running" if begun else "accepted" if self.engine else "queued"
         match event:
             case Accepted():
                 self.engine = event.engine

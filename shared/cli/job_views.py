@@ -10,6 +10,7 @@ from shared.cli.events import Job
 from shared.cli.job_state import JobState
 from shared.cli.local_files import writable_target
 from shared.cli.order import checked_job_id
+from shared.cli.printable import flat
 from shared.cli.waiting import wait
 from shared.messages.events import ENDS, AnyEvent, Done
 
@@ -80,9 +81,9 @@ def show(job_id: str, tenant: str, scan: int, as_json: bool) -> None:
         ("trace", job.trace_id or "-"),
     ]
     rows += [("batch", job.batch)] if job.batch else []
-    rows += [("label", f"{name}={value}") for name, value in job.labels.items()]
+    rows += [("label", flat(f"{name}={value}")) for name, value in job.labels.items()]
     rows += [(name, _stage_text(job, name)) for name in job.stages]
-    rows += [("warning", f"{code}: {message}") for code, message in job.warnings]
+    rows += [("warning", flat(f"{code}: {message}")) for code, message in job.warnings]
     for name, text in rows:
         console.say(f"{name:<9}{text}")
     if isinstance(job.end, Done):
@@ -90,9 +91,9 @@ def show(job_id: str, tenant: str, scan: int, as_json: bool) -> None:
             if line.split()[0] in ("video", "format", "render", "drift", "duration"):
                 console.say(line)
     elif job.waiting is not None:
-        console.say(f"{'reason':<9}{job.waiting.code} in {job.waiting.stage}: {job.waiting.message}")
+        console.say(f"{'reason':<9}{job.waiting.code} in {job.waiting.stage}: {flat(job.waiting.message)}")
     elif job.end is not None:
-        console.say(f"{'reason':<9}{job.end.code} in {job.end.stage}: {job.end.message}")
+        console.say(f"{'reason':<9}{job.end.code} in {job.end.stage}: {flat(job.end.message)}")
 
 
 def fetch(job_id: str, target: Path, poster: bool, tenant: str, scan: int) -> None:

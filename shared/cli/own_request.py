@@ -41,7 +41,7 @@ class OwnRequest:
             return True
         ours, record = self._submitted, None
         with suppress(Unreachable):  # Asked again while the job goes on.
-            record = history.stored_request(self._connection, ours.job)
+            record = history.stored_request(self._connection.brief, ours.job)
         if record is None or record.request_id == ours.request_id:
             return False
         if record.body_sha256 != ours.body_sha256:

@@ -28,6 +28,11 @@ def _shown(character: str) -> str:
     return _SHORT.get(character, escaped)
 
 
+def flat(text: str) -> str:
+    """The text with single spaces: a run of them could fill the line, and begin the next one as a row of ours."""
+    return " ".join(text.split())
+
+
 def as_json(value: Any) -> str:
     r"""One line of JSON with the very same values; in texts what is not printable stands as ``\uXXXX``."""
     text = json.dumps(value, ensure_ascii=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from shared.cli import assignments, console, manifest, order, outcome
 from shared.cli.connection import Connection, connect, runtime_settings
-from shared.cli.errors import ExitCode, Unreachable
+from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
 from shared.cli.local_files import writable_target
 from shared.cli.order import Order
 from shared.messages.events import Done
@@ -94,7 +94,12 @@ def _cancelled(to: Connection, submitted: "Submitted") -> ExitCode:
     from shared.cli.own_request import OwnRequest
     from shared.cli.submit import cancel
 
-    OwnRequest(to, submitted).came_before()
+    try:
+        OwnRequest(to, submitted).came_before()
+    except BadUse:
+        raise
+    except CliError as e:  # It can't be told; that must not keep the cancel back.
+        console.note(e.message)
     console.note(f"interrupted; cancelling job {submitted.job_id}")
     cancel(to, submitted.job_id, submitted.tenant)
     return ExitCode.INTERRUPTED

@@ -28,8 +28,8 @@ def is_plain_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def connect(settings: StorageSettings) -> "S3Client":
-    """Make the client; no request is sent.
+def connect(settings: StorageSettings, *, attempts: int = 4, read_timeout_s: float = 10.0) -> "S3Client":
+    """Make the client; no request is sent. ``attempts`` and ``read_timeout_s`` bound what one call may take.
 
     boto3's own CRC checksums stay off where S3 does not require them: references carry SHA-256, and the second sum
     costs 30 % of the CPU of a PUT and 75 % of a GET. Signing the payload as well is left out only towards plain HTTP
@@ -39,8 +39,8 @@ def connect(settings: StorageSettings) -> "S3Client":
     region = session.region_name or DEFAULT_REGION
     config = Config(
         connect_timeout=2,
-        read_timeout=10,
-        retries={"mode": "standard", "total_max_attempts": 4},
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=settings.s3_connections,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

@@ -248,7 +248,7 @@ def test_a_variable_whose_name_is_none_is_not_exported(lipstage: Lipstage, monke
     assert (ran.code, "owned" in ran.out, "export KAFKA_BOOTSTRAP_SERVERS=a:1" in ran.out) == (0, False, True)
 
 
-@pytest.mark.parametrize("value", ["a\x1b'%\\\nb", "é\u202e", "\udc80x", "plain it's", "\xa0"])
+@pytest.mark.parametrize("value", ["a\x1b'%\\\nb", "é\u202e", "\udc80x", "plain it's", "\xa0", "-----BEGIN\nx"])
 def test_an_export_gives_a_shell_the_very_bytes(value: str) -> None:
     script = f'export V={_quoted(value)}; printf %s "$V"'
     assert script.isprintable()

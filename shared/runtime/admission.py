@@ -17,7 +17,7 @@ from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.side_by_side import side_by_side
 from shared.runtime.store import Store
-from shared.runtime.waiting import concerns
+from shared.runtime.waiting import Abandoned, concerns
 from shared.storage import keys, markers
 from shared.storage.errors import InputError, InputTooLarge, StoreUnavailable
 from shared.storage.inputs import InputHead
@@ -83,7 +83,7 @@ def admit(
     The job id is claimed in the store before anything is said: whatever happens to a request, valid or not, happens
     under an id that is its own. ``cancelled`` tells by tenant and job id, and is asked each time before the inputs are
     looked at: a cancel must help while they are waited for. Raises Refused, Conflicting, Ended, CancelledAtFront,
-    NotAdmitted, StoreUnavailable, OSError.
+    NotAdmitted, Abandoned, StoreUnavailable, OSError.
     """
     where = (record.topic, record.partition, record.offset)
     request: RenderRequest | None = None
@@ -117,7 +117,7 @@ def admit(
         check_inputs(request, store, settings, retry, lambda: _stop_if_cancelled(subject, cancelled))
     except Rejected as e:
         raise Refused(subject, e) from e
-    except (Refused, Conflicting, Ended, CancelledAtFront, StoreUnavailable, OSError):
+    except (Refused, Conflicting, Ended, CancelledAtFront, Abandoned, StoreUnavailable, OSError):
         raise
     except Exception as e:
         raise NotAdmitted(subject, e) from e

@@ -31,7 +31,14 @@ from shared.slot import records
 from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, InputError, StorageError
+from shared.storage.errors import (
+    ArtifactAltered,
+    ArtifactMissing,
+    ArtifactRefused,
+    InputError,
+    ObjectLost,
+    StorageError,
+)
 from shared.storage.manifest import read_manifest
 
 log = structlog.get_logger()
@@ -91,7 +98,7 @@ class Attempt:
             digest = self._cache_digest(digests)
             tenant, stage = self.task.request.tenant, self.spec.name
             if digest is not None:
-                cached = self.retry(lambda: self.store.cache.lookup(tenant, stage, digest))
+                cached = self._cached(tenant, stage, digest)
                 self.reports.cache(hit=cached is not None)
                 if cached is not None:
                     self.reports.cached(self.spec, cached)
@@ -160,6 +167,13 @@ class Attempt:
         if product is None or role not in product.artifacts:
             raise ArtifactMissing(f"the task names no artifact {source}")
         return product.artifacts[role]
+
+    def _cached(self, tenant: str, stage: str, digest: str) -> Product | None:
+        try:
+            return self.retry(lambda: self.store.cache.lookup(tenant, stage, digest))
+        except ObjectLost as e:
+            log.warning("cache_entry_lost", error=str(e))
+            return None
 
     def _cache_digest(self, digests: dict[str, str]) -> str | None:
         if self.spec.cache_version is None:
@@ -234,8 +248,11 @@ class Attempt:
     def _note_frames(self) -> None:
         """The janitor finds the chunks of this attempt, should this service be killed."""
         tenant, job = self.task.request.tenant, self.task.job_id
-        self.retry(lambda: frames.note(self.store.artifacts, tenant, job, self.spec.name, self.id))
-        self.has_frames = True
+        try:
+            self.retry(lambda: frames.note(self.store.artifacts, tenant, job, self.spec.name, self.id))
+            self.has_frames = True
+        except ArtifactRefused as e:  # The lifecycle finds them too, if later.
+            log.warning("frames_not_noted", error=str(e))
 
     def _states(self, digests: dict[str, str], folder: WorkFolder) -> SavedStates:
         return SavedStates(self.store, self.retry, self.task, self.spec.name, digests, self.id, folder, self.reports)

@@ -121,18 +121,21 @@ class Room:
         self._failure = ""
         self._next_at = -math.inf
         self._unseen_since: float | None = None
-        total = shutil.disk_usage(disk.folder).total
-        if spec.needs_vary and self._needed > total:
+        self._alone = spec.needs_vary
+        total = shutil.disk_usage(disk.folder).total - disk.reserve_mb * MIB
+        if self._alone and self._needed > total:
             raise NoSpace(
-                f"the task needs {self._needed // MIB} MiB of disk, the file system has {total // MIB} in all"
+                f"the task needs {self._needed // MIB} MiB of disk, the file system has {total // MIB} and its reserve"
             )
 
     def wait(self) -> None:
-        """Return once there is room. Raises Abandoned, JobCancelled, OSError."""
+        """Return once there is room. Raises Abandoned, JobCancelled, OSError, NoSpace as ``_fits_never``."""
         logged_at = -math.inf
         with Wait() as wait:
             try:
                 while (reason := self._taken_or_why_not()) is not None:
+                    if self._fits_never(wait.seconds):
+                        raise NoSpace(f"only this task finds no room, for {UNSEEN_S / 60:.0f} minutes: {reason}")
                     if wait.seconds - logged_at >= LOG_EVERY_S:
                         logged_at = wait.seconds
                         log.warning(
@@ -153,6 +156,10 @@ class Room:
                         self._disk.on_wait(time.monotonic() - begun)
             finally:
                 self._disk.report(None)
+
+    def _fits_never(self, waited_s: float) -> bool:
+        """Whether the disk has room for others, and this task alone waits: what lies there for good takes the rest."""
+        return self._alone and waited_s > UNSEEN_S and not self._disk.taken and self._disk.lacking(0) is None
 
     def leave(self) -> None:
         """The attempt is over, and its files are gone."""

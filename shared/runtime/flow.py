@@ -14,25 +14,24 @@ from pydantic import ValidationError
 from shared.messages.admission import advice
 from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
-from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
+from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
 from shared.runtime import resume, trace_context
 from shared.runtime.admission import CancelledAtFront, Conflicting, Ended, NotAdmitted, Refused, admit
 from shared.runtime.announcer import Announcer, Subject
-from shared.runtime.attempt import Attempt, HandlerBroken
+from shared.runtime.attempt import HandlerBroken
+from shared.runtime.attempts import Attempts, LoadFailed
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.dead_letters import Reason, send_letter
-from shared.runtime.disk_space import DiskFull, DiskSpace, Room
+from shared.runtime.disk_space import DiskSpace
 from shared.runtime.handoff import EngineGone, Handoff
 from shared.runtime.outbox import DeliveryFailed, Outbox, RecordRefused
 from shared.runtime.record import Lease, Record
-from shared.runtime.reports import Reports
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
+from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.trace_context import RecordTrace
-from shared.runtime.unanswered import one_records_alone
-from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, never, task_waits
+from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, task_waits
 from shared.slot.spec import StageSpec
 from shared.storage.errors import (
     ArtifactAltered,
@@ -49,10 +48,6 @@ from shared.telemetry.propagation import trace_id, traceparent
 from shared.telemetry.tracing import Tracing
 
 log = structlog.get_logger()
-
-
-class LoadFailed(Exception):
-    """A child that a full disk ended could not be started again: this machine's fault, not the record's."""
 
 
 NOT_ITS_FAULT = (StoreUnavailable, DeliveryFailed, KafkaException, LoadFailed, Abandoned, OSError)
@@ -91,10 +86,10 @@ class Flow:
         self._outbox = outbox
         self._tracing = tracing
         self._cancellations = cancellations
-        self._retry = RetryPolicy(settings.store_retry_timeout_s)
-        self._scratch = scratch
+        self._retry = RetryPolicy(settings.store_retry_timeout_s, store.artifacts.answers, settings.store_lost_after_s)
         self._stop = stop
         self.disk = DiskSpace(scratch, settings.free_space_reserve_mb)
+        self._attempts = Attempts(spec, settings, store, self._retry, tracing, cancellations, self.disk)
         self._handoff = Handoff(spec, settings, store, outbox, tracing, self._retry)
 
     def settle(self, record: Record, lease: Lease, child: SlotProcess) -> None:
@@ -135,32 +130,20 @@ class Flow:
             # A root's own span is what the render's summary belongs under.
             submitted = traceparent(get_current() if trace.is_root else trace.parent)
             try:
-                try:
-                    outcome, code = self._settle(record, lease, child, announcer, span, submitted)
-                except StoreUnavailable:
-                    if not self._alone(record):
-                        raise
-                    # The store may have come back a moment ago: only now it is known to work from the start.
-                    outcome, code = self._settle(record, lease, child, announcer, span, submitted)
-            except StoreUnavailable as e:
-                if not (lease.held and self._alone(record)):
-                    raise
-                reason = Reason(e.code, "failed", str(e), type(e).__name__)
-                outcome, code = self._give_up(record, waits.subject, announcer, span, reason)
+                outcome, code = self._settle(record, lease, child, announcer, span, submitted)
             except NOT_ITS_FAULT:
                 raise
             except Exception as e:  # noqa: BLE001 - broke while its outcome was told: it would each time it comes
                 reason = Reason(Code.INTERNAL, "failed", str(e), type(e).__name__, traceback.format_exc())
-                outcome, code = self._give_up(record, None, announcer, span, reason)
+                # At the front the id may be another request's, whose job goes on.
+                subject = None if self._spec.name == STAGES[0] else waits.subject
+                outcome, code = self._give_up(record, subject, announcer, span, reason)
             announcer.settle()
             span.set_attribute("outcome", outcome)
             exemplar = metrics.exemplar(trace_id())
         metrics.TASKS.labels(self._spec.name, outcome, code).inc()
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         structlog.contextvars.unbind_contextvars("job")
-
-    def _alone(self, record: Record) -> bool:
-        return one_records_alone(record, self._store, self._settings.store_give_up_s)
 
     def _trace(self, record: Record) -> RecordTrace:
         if self._spec.name == STAGES[0]:
@@ -271,14 +254,14 @@ class Flow:
         product, won = self._handoff.completed(task), None
         if product is None:
             with cancellable(lambda: self._cancellations.has(task.request.tenant, task.job_id)):
-                attempt, made = self._attempts(task, lease, child, announcer, span)
+                attempt, made = self._attempts.run(task, lease, child, announcer, span)
             if self._spec.name == STAGES[0]:
                 made = made.model_copy(update={"warnings": (*advice(task.request), *made.warnings)})
             claim = self._handoff.complete(task, made)
             if claim.won:
                 won = attempt
             else:
-                self._discard(attempt)
+                self._attempts.discard(attempt)
             product = claim.winner
         announcer.finished(subject, product)
         if not lease.held:
@@ -286,70 +269,6 @@ class Flow:
         self._handoff.hand_on(task.with_product(self._spec.name, product), announcer)
         if won is not None:
             won.remember(product)
-
-    def _attempts(
-        self, task: RenderTask, lease: Lease, child: SlotProcess, announcer: Announcer, span: Span
-    ) -> tuple[Attempt, Product]:
-        """Try until the child survives, at most ``tries`` times. Raises what the last attempt raised.
-
-        An attempt that found the disk full does not count: the next one waits until there is room.
-        """
-        subject = Subject.of(task)
-        room = Room(self.disk, self._spec, task)
-        while True:
-            room.wait()
-            if child.pid is None and not self._restarted(child):
-                raise LoadFailed("the handler can't be loaded again")
-            span.set_attribute("attempt", announcer.attempt)
-            announcer.started(subject)
-            attempt = Attempt(
-                task=task,
-                spec=self._spec,
-                store=self._store,
-                settings=self._settings,
-                retry=self._retry,
-                child=child,
-                cancelled=lambda: not lease.held or self._cancellations.has(task.request.tenant, task.job_id),
-                progress=lambda done, total: announcer.progress(subject, done, total),
-                reports=Reports(self._spec.name, self._tracing.tracer),
-                scratch=self._scratch,
-            )
-            try:
-                return attempt, attempt.run()
-            except ChildDied as e:
-                log.warning("child_died", attempt=announcer.attempt, reason=str(e))
-                self._discard(attempt)
-                while lease.held and announcer.attempt < self._settings.tries:
-                    announcer.attempt += 1
-                    if self._restarted(child):
-                        break
-                else:
-                    raise
-            except DiskFull as e:
-                self._discard(attempt)
-                room.failed(e)
-            except (Rejected, JobCancelled, HandlerBroken, ArtifactRefused):
-                self._discard(attempt)
-                raise
-            finally:
-                room.leave()
-
-    def _restarted(self, child: SlotProcess) -> bool:
-        """Whether the handler is loaded again. A start that fails counts as an attempt: what the record did to the
-        first child may have broken the device for the next, and here as at every other replica it would come again.
-        A machine that is at fault is seen when the slot starts the child for the next record, which ends the service.
-        """
-        metrics.CHILD_STARTS.labels(self._spec.name).inc()
-        try:
-            child.start()
-        except (ChildDied, HandlerUnavailable) as e:
-            log.warning("handler_not_loaded_again", reason=str(e))
-            return False
-        return True
-
-    def _discard(self, attempt: Attempt) -> None:
-        with cancellable(never):  # A cancelled job leaves nothing behind either.
-            attempt.discard()
 
     def _give_up(
         self, record: Record, subject: Subject | None, announcer: Announcer, span: Span, reason: Reason

@@ -20,9 +20,10 @@ from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.routing import RoundRobin
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.store import Store
+from shared.runtime.waiting import settled
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys, markers
-from shared.storage.errors import ArtifactAltered, StorageError
+from shared.storage.errors import ArtifactAltered, ArtifactRefused, StorageError
 from shared.telemetry.ids import derived_span_id, preset_span_id
 from shared.telemetry.propagation import parent, trace_id
 from shared.telemetry.tracing import Tracing
@@ -67,7 +68,7 @@ class Handoff:
         tenant, job = task.request.tenant, task.job_id
         try:
             return self._retry(lambda: markers.read_end(self._store.documents, tenant, job))
-        except ArtifactAltered as e:
+        except (ArtifactAltered, ArtifactRefused) as e:
             log.warning("end_unreadable", error=str(e))
             return None
 
@@ -100,6 +101,7 @@ class Handoff:
             if "{engine}" in step.source:
                 raise EngineGone(f"the topic of the engine {task.request.engine} can't be written to: {e}") from e
             raise  # A topic that every job needs: an operator's to repair, and no job's fault.
+        settled()
 
     def _partitions(self, topic: str) -> int:
         """How many the topic has; asked again for one that seems missing: a broker may not know a new one yet."""
@@ -122,6 +124,7 @@ class Handoff:
             )
         )
         announcer.settle()
+        settled()
         if isinstance(event, Done):
             try:
                 self._summarise(task, event)

@@ -18,6 +18,7 @@ from shared.runtime.reports import Reports
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.slot_process import ChildDied
 from shared.runtime.store import Store
+from shared.runtime.waiting import Abandoned, JobCancelled
 from shared.runtime.work_folder import WorkFolder
 from shared.slot import records
 from shared.storage import keys
@@ -134,7 +135,7 @@ class SavedStates:
                     return
             try:
                 self._put(handed)
-            except (StorageError, ChildDied, OSError) as e:
+            except (StorageError, ChildDied, Abandoned, JobCancelled, OSError) as e:
                 # The work is worth more than the way back to here.
                 log.warning("state_not_stored", error=type(e).__name__, done=handed.record.done)
             except Exception:

@@ -1,18 +1,41 @@
 """Retries while the object store does not answer: bounded, with jitter, around one idempotent operation."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from shared.runtime.waiting import SHOWN_AFTER_S, Wait
-from shared.storage.errors import StoreUnavailable
+from shared.storage.errors import ObjectLost, StoreUnavailable
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
+
+
+def _never() -> bool:
+    """No."""
+    return False
+
+
+class _WorksSince:
+    """For how long the store has worked, as far as it was asked."""
+
+    def __init__(self, works: Callable[[], bool]) -> None:
+        self._works = works
+        self._since: float | None = None
+
+    def seconds(self) -> float:
+        """Asks the store; below 0 while it does not work."""
+        if not self._works():
+            self._since = None
+            return -1.0
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        return now - self._since
 
 
 class RetryPolicy:
@@ -20,22 +43,33 @@ class RetryPolicy:
 
     boto3 has tried four times by then; this bridges a restart of the store. Every retry is logged with the job; a wait
     of more than two seconds is published as an event. The last error passes. Raises JobCancelled, Abandoned: see Wait.
+
+    An outage is over once ``works()``: what still gets no answer then is one object's trouble, which ends no service.
+    It is waited for until the store has worked for ``lost_after_s`` seconds all the while; then ObjectLost is raised.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, works: Callable[[], bool] = _never, lost_after_s: float = 900.0) -> None:
         self._seconds = seconds
+        self._works = works
+        self._lost_after_s = lost_after_s
 
     def __call__(self, operation: Callable[[], T]) -> T:
         with Wait() as wait:
-            return Retrying(
-                retry=retry_if_exception_type(StoreUnavailable),
-                wait=wait_random_exponential(multiplier=0.2, max=3.0),
-                stop=stop_after_delay(self._seconds),
-                before_sleep=partial(self._report, wait),
-                # A short hiccup must not cost a long render its work because the service is about to end.
-                sleep=partial(wait.sleep, patient_s=SHOWN_AFTER_S),
-                reraise=True,
-            )(operation)
+            works = _WorksSince(self._works)
+            try:
+                return Retrying(
+                    retry=retry_if_exception_type(StoreUnavailable),
+                    wait=wait_random_exponential(multiplier=0.2, max=3.0),
+                    stop=lambda _: wait.seconds >= self._seconds and not 0 <= works.seconds() < self._lost_after_s,
+                    before_sleep=partial(self._report, wait),
+                    # A short hiccup must not cost a long render its work because the service is about to end.
+                    sleep=lambda s: wait.sleep(s, patient_s=SHOWN_AFTER_S, gives_way=wait.seconds >= self._seconds),
+                    reraise=True,
+                )(operation)
+            except StoreUnavailable as e:
+                if works.seconds() >= self._lost_after_s:
+                    raise ObjectLost(f"{e}; the store works for other objects") from e
+                raise
 
     def _report(self, wait: Wait, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

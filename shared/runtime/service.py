@@ -102,7 +102,7 @@ class Service:
         self._slots.on_abandoned = self._pump.abandoned
         self._fetching = Fetching()
         self._janitor = self._janitor_of(spec, store)
-        self._task_limit_s = settings.tries * spec.deadline_s + TASK_GRACE_S
+        self._task_limit_s = settings.tries * spec.deadline_s + TASK_GRACE_S + settings.store_lost_after_s
         self._health = HealthServer(
             settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition, self._thread_died
         )

@@ -36,11 +36,11 @@ class RuntimeSettings(BaseSettings):
     store_retry_timeout_s: float = Field(
         60.0, ge=0, description="How long a task retries an object store that does not answer, seconds."
     )
-    store_give_up_s: float = Field(
+    store_lost_after_s: float = Field(
         900.0,
         ge=0,
-        description="Age of a record, seconds, from which its job fails with STORE_UNAVAILABLE when the store gives no"
-        " answer for its objects and works for others.",
+        description="How long a task waits for an object that the store gives no answer for while it works for others;"
+        " then its job fails with STORE_UNAVAILABLE.",
     )
     drain_s: float = Field(120.0, ge=0, description="On SIGTERM: how long a running task may go on.")
     free_space_reserve_mb: int = Field(512, ge=0, description="Disk that must stay free beside what a task needs.")

@@ -138,6 +138,13 @@ def cancellable(cancelled: Callable[[], bool]) -> Iterator[None]:
         task.cancelled = before
 
 
+def settled() -> None:
+    """The current task's outcome is on the broker: what it still waits for, as tidying up, is no news of the job."""
+    task = _TASK.get()
+    if task is not None:
+        task.subject = None
+
+
 def concerns(subject: "Subject") -> None:
     """The current task is this job's: from here on its log lines and its waits name it."""
     task = _TASK.get()

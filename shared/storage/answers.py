@@ -38,6 +38,7 @@ TRANSIT = ("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatc
 """What we sent did not arrive as it was: sent again it may."""
 CONTENTION = ("OperationAborted", "ConditionalRequestConflict")
 QUOTA = ("QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull", "InsufficientStorage")
+"""Of our own bucket; an output bucket that is full is its owner's (``is_full``)."""
 OUTAGE_CODES = frozenset((*THROTTLING, *TIME, *CREDENTIALS, *TRANSIT, *CONTENTION, *QUOTA))
 
 BUCKET_CODES = frozenset(
@@ -72,6 +73,11 @@ def classify(http_status: int, code: str) -> Answer:
     if code in ("", "Unknown", str(http_status)):
         return Answer.UNCLEAR
     return Answer.OBJECT
+
+
+def is_full(error: ClientError) -> bool:
+    """Whether the bucket takes no more."""
+    return reason(error) in QUOTA
 
 
 def in_words(error: ClientError) -> str:

@@ -13,7 +13,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from shared.messages.refs import ArtifactRef
-from shared.storage.answers import Answer, classify, in_words, meaning, reason, status
+from shared.storage.answers import Answer, classify, in_words, is_full, meaning, reason, status
 from shared.storage.errors import (
     ArtifactAltered,
     ArtifactMissing,
@@ -38,6 +38,7 @@ MULTIPART_BYTES = 64 << 20
 PART_BYTES = 16 << 20
 FRAMES_TAG = ("lipstage-class", "frames")
 """Object tag of what only the next stage needs; the bucket's lifecycle rule for frames finds it."""
+JOBS = "jobs/"
 PURGE_BATCH = 1000
 """Keys per DeleteObjects call, S3's limit."""
 
@@ -81,7 +82,7 @@ class ArtifactStore:
         """Whether the bucket can be read and written, by an object that belongs to no job."""
         try:
             with store_errors("probing the bucket"):
-                return self._probe.works(write=True) and self._probe.works(write=False)
+                return self._probe.works(JOBS, write=True) and self._probe.works(JOBS, write=False)
         except StorageError:
             return False
 
@@ -195,7 +196,8 @@ class ArtifactStore:
         """
         found = meaning(error)
         # Some stores answer 500 for a target that is not there.
-        if found is Answer.OUTAGE and not (status(error) == 500 and self._is_gone(bucket)):
+        gone = status(error) == 500 and self._is_gone(bucket)
+        if found is Answer.OUTAGE and not gone and not (is_full(error) and bucket != ARTIFACTS):
             return
         if not self.exists(ref):
             raise ArtifactMissing(f"{ref.key} is gone") from error

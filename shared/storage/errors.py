@@ -48,6 +48,12 @@ class ArtifactRefused(StorageError):
     code = Code.ARTIFACT_REFUSED
 
 
+class ObjectLost(ArtifactRefused):
+    """The store gives no answer for one object, and works for others: it has lost it, as a volume of its disks."""
+
+    code = Code.STORE_UNAVAILABLE
+
+
 class OutputRefused(StorageError):
     """The user's output bucket does not take the finished files. An operator's to mend; the render itself is whole."""
 

@@ -78,9 +78,19 @@ class InputStore:
         head = self.head(ref, tenant)
         if head.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has {head.size} bytes, the limit is {max_bytes}")
-        bucket = self._bucket(ref, tenant)
+        bucket, seen = self._bucket(ref, tenant), set[str]()
+
+        def read() -> Digest:
+            try:
+                return self._download(ref, path, max_bytes, bucket, head.etag)
+            except _Differs as e:
+                if e.sha256 in seen:  # Damage on the way differs each time: this is what the store has.
+                    raise InputDigestMismatch(str(e)) from e
+                seen.add(e.sha256)
+                raise
+
         try:
-            return reread(lambda: self._download(ref, path, max_bytes, bucket, head.etag), _Differs)
+            return reread(read, _Differs)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -101,7 +111,7 @@ class InputStore:
         if digest.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
         if ref.sha256 is not None and ref.sha256 != digest.sha256:
-            raise _Differs(f"{ref.key} has another SHA-256 than the request says")
+            raise _Differs(f"{ref.key} has another SHA-256 than the request says", digest.sha256)
         return digest
 
     def _bucket(self, ref: InputRef, tenant: str) -> str:
@@ -145,3 +155,7 @@ def _whole_size(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> i
 
 class _Differs(InputDigestMismatch):
     """What came has another digest: on the way, or in the store."""
+
+    def __init__(self, message: str, sha256: str) -> None:
+        super().__init__(message)
+        self.sha256 = sha256

@@ -12,8 +12,8 @@ FRAMES = "frames/"
 """Prefix of the index of attempts that have frames in the store."""
 RESUME = "resume"
 """Beside the attempts of a stage, whose ids are hexadecimal."""
-PROBE = "jobs/_probe/bucket.json"
-"""An object that belongs to no job: no tenant's name begins so. It shows whether the bucket works at all."""
+PROBED = "_probe"
+"""Where a tenant's name stands in other keys, none of which begins so."""
 
 
 def _segment(text: str) -> str:
@@ -27,6 +27,17 @@ def _stage(name: str) -> str:
     if name in _RESERVED_STAGES:
         raise ValueError(f"no stage may be called {name!r}")
     return _segment(name)
+
+
+def probe(key: str) -> str:
+    """An object that belongs to no job and shows whether the bucket works, under the first segment of ``key``: a right
+    may be bounded by prefix."""
+    return f"{key.partition('/')[0]}/{PROBED}/bucket.json"
+
+
+def never(key: str) -> str:
+    """A key beside the probe's that no object has."""
+    return f"{key.partition('/')[0]}/{PROBED}/never.json"
 
 
 def job_prefix(tenant: str, job: str) -> str:

@@ -24,14 +24,14 @@ class BucketProbe:
 
     A wrong policy refuses every object: an outage, for which no job may be given up. A policy or a key that is wrong
     for one object or one tenant's prefix must not hold up the others. Only asking for an object that is nobody's tells
-    these apart. It lies under ``jobs/``, where a right that is bounded by prefix covers it, and no tenant has its name.
+    these apart: see ``keys.probe``.
     """
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
         self._bucket = bucket
         self._lock = Lock()
-        self._works: dict[bool, tuple[bool, float]] = {}
+        self._works: dict[tuple[str, bool], tuple[bool, float]] = {}
 
     @contextmanager
     def refusals(self, doing: str, key: str, *, write: bool) -> Iterator[None]:
@@ -43,38 +43,45 @@ class BucketProbe:
             try:
                 yield
             except ClientError as error:
-                if meaning(error) in (Answer.OBJECT, Answer.UNCLEAR) and self.works(write=write):
+                if meaning(error) in (Answer.OBJECT, Answer.UNCLEAR) and self.works(key, write=write):
                     raise ArtifactRefused(f"{doing}: {key} {in_words(error)}") from error
                 raise
 
-    def works(self, *, write: bool) -> bool:
-        """Whether the probe object can be read or written; the answer holds for some seconds. Raises ClientError and
+    def works(self, key: str, *, write: bool) -> bool:
+        """Whether objects like that can be read or written; the answer holds for some seconds. Raises ClientError and
         other errors of boto3 for an outage."""
+        probe = keys.probe(key)
         with self._lock:
-            works, until = self._works.get(write, (False, 0.0))
+            works, until = self._works.get((probe, write), (False, 0.0))
             if time.monotonic() >= until:
-                works = self._writes() if write else self._reads()
-                self._works[write] = works, time.monotonic() + REMEMBERED_S
+                works = self._writes(probe) if write else self._reads(probe) and self._tells_missing(key)
+                self._works[probe, write] = works, time.monotonic() + REMEMBERED_S
             return works
 
-    def _writes(self) -> bool:
+    def _writes(self, probe: str) -> bool:
         try:
-            self._client.put_object(Bucket=self._bucket, Key=keys.PROBE, Body=b"{}", ContentType="application/json")
+            self._client.put_object(Bucket=self._bucket, Key=probe, Body=b"{}", ContentType="application/json")
         except ClientError as error:
             return _allowed(error)
         return True
 
-    def _reads(self) -> bool:
-        if self._read():
+    def _reads(self, probe: str) -> bool:
+        if self._read(probe):
             return True
         # Who may not list is refused an object that is not there: write it, and ask again.
         with suppress(ClientError):
-            self._client.put_object(Bucket=self._bucket, Key=keys.PROBE, Body=b"{}", ContentType="application/json")
-        return self._read()
+            self._client.put_object(Bucket=self._bucket, Key=probe, Body=b"{}", ContentType="application/json")
+        return self._read(probe)
 
-    def _read(self) -> bool:
+    def _tells_missing(self, key: str) -> bool:
+        """Whether a missing object is answered as missing. Who may not list the bucket is refused it instead, and would
+        be refused every marker that is not there yet: a fault of the set-up."""
+        return self._read(keys.never(key))
+
+    def _read(self, key: str) -> bool:
+        """Whether the key's object is there, or answered as missing."""
         try:
-            self._client.get_object(Bucket=self._bucket, Key=keys.PROBE)["Body"].close()
+            self._client.get_object(Bucket=self._bucket, Key=key)["Body"].close()
         except ClientError as error:
             return _allowed(error)
         return True

@@ -1,7 +1,6 @@
 """No record can end the service each time it comes: whatever is its own ends its job, by one event."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from shared.runtime.record import Lease, Record
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.waiting import Abandoned
 from shared.slot.spec import StageSpec
 from shared.storage import keys
 from shared.storage.errors import StoreUnavailable
@@ -45,9 +45,11 @@ class Cancels:
     def __init__(self) -> None:
         self.after = 1000
         self.asked = 0
+        self.on_ask: Callable[[], None] = lambda: None
 
     def has(self, tenant: str, job: str) -> bool:
         self.asked += 1
+        self.on_ask()
         return self.asked > self.after
 
 
@@ -56,7 +58,9 @@ class Rig:
 
     def __init__(self, stack: Infrastructure, faulty: FaultyStore, prefix: str, folder: Path) -> None:
         self.faulty = faulty
-        self.settings = RuntimeSettings(topic_prefix=prefix, store_retry_timeout_s=1.0, free_space_reserve_mb=0)
+        self.settings = RuntimeSettings(
+            topic_prefix=prefix, store_retry_timeout_s=1.0, store_lost_after_s=2.0, free_space_reserve_mb=0
+        )
         self.tracing = tracing.setup("test", "0")
         produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_LETTER_BYTES}
         self.outbox = Outbox(clients.traced_producer(self.tracing, produce), clients.raw_producer(produce))
@@ -67,7 +71,7 @@ class Rig:
         self.folder = folder
         self.prefix = prefix
         self.job = uuid.uuid4().hex
-        self.age_s = 0.0
+        self.stop = Event()
         self.children = {spec.name: SlotProcess(spec, "puppet") for spec in (FRONT, INNER)}
 
     def close(self) -> None:
@@ -94,13 +98,12 @@ class Rig:
 
     def settle(self, spec: StageSpec, value: bytes) -> None:
         """As a slot does it; raises what would end the service."""
-        came_ms = round((time.time() - self.age_s) * 1000)
-        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], came_ms)
+        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], 1)
         child = self.children[spec.name]
         if child.pid is None:
             child.start()
         flow = Flow(
-            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder, Event()  # type: ignore[arg-type]
+            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder, self.stop  # type: ignore[arg-type]
         )  # fmt: skip
         flow.settle(record, Lease(record.topic, 0), child)
 
@@ -269,30 +272,40 @@ def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
     assert [path for method, path in rig.faulty.asked if method == "HEAD"] != []
 
 
-def test_an_input_that_the_whole_store_does_not_answer_for_is_waited_for(rig: Rig) -> None:
-    request = rig.request()
-    rig.refuse(request.portrait.key, status=503, code="SlowDown")
-    with pytest.raises(StoreUnavailable):
-        rig.front(request)
-
-
-@pytest.mark.parametrize("spec", ["front", "inner"])
-def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, spec: str) -> None:
+@pytest.mark.parametrize("lost", ["input", "request.json", "/image", "face.json", "audio/a1/image"])
+def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, lost: str) -> None:
     request, task = rig.request(), rig.task()
-    rig.refuse(request.portrait.key if spec == "front" else "/image", status=500, code="InternalError")
-    rig.age_s = rig.settings.store_give_up_s + 1
-    rig.front(request) if spec == "front" else rig.inner(task)
+    rig.refuse(request.portrait.key if lost == "input" else lost, status=500, code="InternalError")
+    rig.front(request) if lost in ("input", "request.json") else rig.inner(task)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "STORE_UNAVAILABLE")
     assert dict(rig.letter().headers())["__dlq.errors.code"] == b"STORE_UNAVAILABLE"
+    assert rig.letters.poll(1.5) is None, "one record, one dead-letter record"
+
+
+def test_a_job_whose_end_the_store_has_lost_is_ended_all_the_same(rig: Rig) -> None:
+    rig.refuse("end.json", status=500, code="InternalError")
+    rig.inner(rig.task("fail"))
+    assert rig.end()["code"] == "INTERNAL"
 
 
 def test_no_job_fails_for_a_store_that_is_away_however_long(rig: Rig) -> None:
     request = rig.request()
     rig.refuse("/", status=503, code="ServiceUnavailable")
-    rig.age_s = 10 * rig.settings.store_give_up_s
     with pytest.raises(StoreUnavailable):
         rig.front(request)
+    assert rig.letters.poll(1.5) is None
+
+
+def test_a_service_that_stops_while_the_front_waits_ends_no_job(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.retry_policy.SHOWN_AFTER_S", 0.0)
+    request = rig.request()
+    rig.refuse(request.portrait.key, status=503, code="SlowDown")
+    rig.cancels.on_ask = rig.stop.set
+    with pytest.raises(Abandoned):
+        rig.front(request)
+    assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
+    assert rig.letters.poll(1.5) is None
 
 
 def test_a_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:

@@ -19,6 +19,7 @@ from shared.storage.errors import ArtifactMissing, ArtifactRefused, OutputRefuse
 from shared.storage.settings import StorageSettings
 from tests.storage.faulty import FaultyStore, about
 
+PROBE = keys.probe("jobs/rich/job")
 Use = Callable[["Storage", str, Path], object]
 
 
@@ -94,20 +95,27 @@ def test_a_missing_bucket_of_ours_is_an_outage(through: Storage, faulty: FaultyS
             use(through, "rich", file)
 
 
-def test_who_may_not_list_is_refused_what_is_not_there_and_the_others_go_on(
-    through: Storage, faulty: FaultyStore, client, file: Path
-) -> None:
-    """Such a store answers 403 for a missing probe too: it is written, then asked for again."""
-    client.delete_object(Bucket="lipstage", Key=keys.PROBE)
+def test_who_may_not_list_has_a_fault_in_the_set_up(through: Storage, faulty: FaultyStore, client, file: Path) -> None:
+    """Such a store answers 403 for what is missing: every marker that is not there yet would cost its job."""
+    client.delete_object(Bucket="lipstage", Key=PROBE)
     present: list[bool] = []
 
     def missing(method: str, path: str) -> bool:
-        present.extend([True] if method == "PUT" and keys.PROBE in path else [])
-        return method in ("GET", "HEAD") and (keys.PROBE not in path or not present)
+        present.extend([True] if method == "PUT" and PROBE in path else [])
+        return method in ("GET", "HEAD") and (PROBE not in path or not present)
 
     faulty.refuse(missing, 403, "AccessDenied")
-    with pytest.raises(ArtifactRefused):
-        through.artifacts.get(_ref("rich"), file.with_name("back"))
+    with pytest.raises(StoreUnavailable):
+        through.documents.get(keys.marker("rich", "job", "face"))
+
+
+@pytest.mark.parametrize("closed", ["frames/", "cache/", "jobs/"])
+def test_a_right_that_lacks_one_of_our_prefixes_is_an_outage(
+    through: Storage, faulty: FaultyStore, closed: str
+) -> None:
+    faulty.refuse(about(f"/lipstage/{closed}"), 403, "AccessDenied")
+    with pytest.raises(StoreUnavailable):
+        through.artifacts.put_bytes(b"x", f"{closed}rich/job/face/a1")
 
 
 def test_the_probes_answer_is_remembered(through: Storage, faulty: FaultyStore) -> None:
@@ -115,12 +123,12 @@ def test_the_probes_answer_is_remembered(through: Storage, faulty: FaultyStore) 
     for _ in range(10):
         with pytest.raises(ArtifactRefused):
             through.documents.put(keys.end("poor", "job"), {})
-    assert sum(keys.PROBE in path for _, path in faulty.asked) == 1
+    assert sum(PROBE in path for _, path in faulty.asked) == 1
 
 
 def test_a_probe_that_finds_the_store_away_is_an_outage(through: Storage, faulty: FaultyStore) -> None:
     faulty.refuse(about("jobs/poor"), 403, "AccessDenied")
-    faulty.refuse(about(keys.PROBE), 503, "SlowDown")
+    faulty.refuse(about(PROBE), 503, "SlowDown")
     with pytest.raises(StoreUnavailable):
         through.documents.put(keys.end("poor", "job"), {})
 
@@ -174,6 +182,14 @@ def test_a_copy_whose_source_is_refused_is_not_the_output_buckets_fault(
     faulty.refuse(lambda method, path: "films-bucket/" in path or ("jobs/poor" in path), 403, "AccessDenied")
     with pytest.raises(ArtifactRefused):
         outputs.copy(ref, "films", "poor/a/video.mp4")
+
+
+@pytest.mark.parametrize("code", ["QuotaExceeded", "XMinioAdminBucketQuotaExceeded"])
+def test_a_full_output_bucket_is_its_owners(outputs: ArtifactStore, faulty: FaultyStore, file: Path, code: str) -> None:
+    ref = outputs.put(file, _ref("rich").key)
+    faulty.refuse(about("films-bucket/", "PUT"), 403, code)
+    with pytest.raises(OutputRefused, match=code):
+        outputs.copy(ref, "films", "rich/a/video.mp4")
 
 
 def test_a_copy_to_an_alias_that_is_gone_is_refused(outputs: ArtifactStore, file: Path) -> None:

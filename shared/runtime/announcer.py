@@ -66,6 +66,8 @@ class Announcer:
         self._progress_at = 0.0
         self._last_of = 0
         self.attempt = 1
+        self.ended = False
+        """Whether the job's end was said here."""
 
     def accepted(self, subject: Subject, engine: str) -> None:
         """The request is valid."""
@@ -131,14 +133,18 @@ class Announcer:
             return None
         except ArtifactRefused as e:
             log.error("end_not_stored", code=e.code.value)
-            self._say(event)
+            self._say_end(event)
             return event
-        self._say(claim.winner)
+        self._say_end(claim.winner)
         return claim.winner
 
     def say_end_again(self, ending: markers.Ending) -> None:
         """The job has ended before; its record came once more."""
+        self._say_end(ending)
+
+    def _say_end(self, ending: markers.Ending) -> None:
         self._say(ending)
+        self.ended = True
 
     def settle(self) -> None:
         """Wait until everything said is on the broker. Raises DeliveryFailed.

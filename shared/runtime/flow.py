@@ -136,7 +136,7 @@ class Flow:
             except Exception as e:  # noqa: BLE001 - broke while its outcome was told: it would each time it comes
                 reason = Reason(Code.INTERNAL, "failed", str(e), type(e).__name__, traceback.format_exc())
                 # At the front the id may be another request's, whose job goes on.
-                subject = None if self._spec.name == STAGES[0] else waits.subject
+                subject = None if self._spec.name == STAGES[0] or announcer.ended else waits.subject
                 outcome, code = self._give_up(record, subject, announcer, span, reason)
             announcer.settle()
             span.set_attribute("outcome", outcome)

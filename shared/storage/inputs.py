@@ -78,19 +78,9 @@ class InputStore:
         head = self.head(ref, tenant)
         if head.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has {head.size} bytes, the limit is {max_bytes}")
-        bucket, seen = self._bucket(ref, tenant), set[str]()
-
-        def read() -> Digest:
-            try:
-                return self._download(ref, path, max_bytes, bucket, head.etag)
-            except _Differs as e:
-                if e.sha256 in seen:  # Damage on the way differs each time: this is what the store has.
-                    raise InputDigestMismatch(str(e)) from e
-                seen.add(e.sha256)
-                raise
-
+        bucket = self._bucket(ref, tenant)
         try:
-            return reread(read, _Differs)
+            return reread(lambda: self._download(ref, path, max_bytes, bucket, head.etag), _Differs)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -111,7 +101,7 @@ class InputStore:
         if digest.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
         if ref.sha256 is not None and ref.sha256 != digest.sha256:
-            raise _Differs(f"{ref.key} has another SHA-256 than the request says", digest.sha256)
+            raise _Differs(f"{ref.key} has another SHA-256 than the request says")
         return digest
 
     def _bucket(self, ref: InputRef, tenant: str) -> str:
@@ -155,7 +145,3 @@ def _whole_size(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> i
 
 class _Differs(InputDigestMismatch):
     """What came has another digest: on the way, or in the store."""
-
-    def __init__(self, message: str, sha256: str) -> None:
-        super().__init__(message)
-        self.sha256 = sha256

@@ -99,7 +99,7 @@ def test_a_job_that_waits_is_shown_with_its_reason(
     assert ["face", "waiting:", "NO_SPACE"] in shown
     assert ["reason", "NO_SPACE", "in", "face:", "1", "MiB", "is", "free"] in shown
     job_views.list_jobs(1, 1, False)
-    assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["j", "waiting", "NO_SPACE", "face", "puppet"]
+    assert capsys.readouterr().out.splitlines()[-1].split()[1:6] == ["waiting", "NO_SPACE", "default", "face", "puppet"]
 
 
 def test_jobs_newest_first() -> None:

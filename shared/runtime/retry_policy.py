@@ -74,6 +74,7 @@ class RetryPolicy:
     def _report(self, wait: Wait, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, StoreUnavailable)
+        alone_s = self._lost_after_s if wait.seconds >= self._seconds else 0.0  # Retried further only if works().
         log.warning(
             "store_retry",
             stage=wait.task.stage,
@@ -81,6 +82,6 @@ class RetryPolicy:
             reason=str(error),  # Begins with what was being done: "reading an artifact: ...".
             failures=state.attempt_number,
             waited_s=round(wait.seconds, 1),
-            ends_in_s=round(max(0.0, self._seconds - wait.seconds), 1),
+            ends_in_s=round(max(0.0, self._seconds + alone_s - wait.seconds), 1),
         )
         wait.show(error.code, str(error))

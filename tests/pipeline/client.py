@@ -78,6 +78,17 @@ class Reader:
         self._next[message.partition()] = message.offset() + 1
         return message
 
+    def rest(self) -> list[Message]:
+        """What lies on the topic now and was not read yet."""
+        ends = {
+            p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=10)[1] for p in self._next
+        }
+        found = []
+        while any(self._next[p] < end for p, end in ends.items()):
+            if (message := self.poll(0.2)) is not None:
+                found.append(message)
+        return found
+
     def close(self) -> None:
         self._consumer.close()
 

@@ -8,17 +8,12 @@ from typing import TypeVar
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from shared.runtime.waiting import SHOWN_AFTER_S, Wait
+from shared.runtime.waiting import SHOWN_AFTER_S, Wait, never
 from shared.storage.errors import ObjectLost, StoreUnavailable
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-def _never() -> bool:
-    """No."""
-    return False
 
 
 class _WorksSince:
@@ -48,7 +43,7 @@ class RetryPolicy:
     It is waited for until the store has worked for ``lost_after_s`` seconds all the while; then ObjectLost is raised.
     """
 
-    def __init__(self, seconds: float, works: Callable[[], bool] = _never, lost_after_s: float = 900.0) -> None:
+    def __init__(self, seconds: float, works: Callable[[], bool] = never, lost_after_s: float = 900.0) -> None:
         self._seconds = seconds
         self._works = works
         self._lost_after_s = lost_after_s

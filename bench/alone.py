@@ -114,7 +114,7 @@ def _serve() -> None:
     import stages.infer.handler
     from shared.messages.refs import InputRef
     from shared.messages.request import Params, RenderRequest
-    from shared.messages.task import Product, RenderTask
+    from shared.messages.task import RenderTask, StageOutput
     from shared.slot.api import Result, Task
     from shared.slot.testing import StageHarness
 
@@ -123,8 +123,8 @@ def _serve() -> None:
     for line in sys.stdin:
         request = RenderRequest(portrait=ref, speech=ref, params=Params(min_resolution=int(line)))
 
-        def task(products: dict[str, Any], inputs: dict[str, Path], request: RenderRequest = request) -> Task:
-            job = RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, products=products)
+        def task(outputs: dict[str, Any], inputs: dict[str, Path], request: RenderRequest = request) -> Task:
+            job = RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, outputs=outputs)
             return Task(job, inputs)
 
         with tempfile.TemporaryDirectory() as name:
@@ -132,13 +132,15 @@ def _serve() -> None:
             heard: Result = audio(StageHarness(folder / "a"), task({}, {"speech": samples / "speech.wav"}))
             seen: Result = face(StageHarness(folder / "f"), task({}, {"portrait": samples / "portrait.png"}))
             made = {"audio": heard, "face": seen}
-            products = {k: Product(attempt="1", facts=r.facts.model_dump(mode="json")) for k, r in made.items()}
-            work = task(products, {**heard.files, **seen.files})
+            outputs = {
+                k: StageOutput(attempt="1", metadata=r.metadata.model_dump(mode="json")) for k, r in made.items()
+            }
+            work = task(outputs, {**heard.files, **seen.files})
             wall, cpu = time.monotonic(), time.process_time()
-            facts: Any = infer(StageHarness(folder / "i"), work).facts
+            metadata: Any = infer(StageHarness(folder / "i"), work).metadata
             wall, cpu = time.monotonic() - wall, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        run = {"wall_s": wall, "cpu_s": cpu, "video_s": facts.frames / facts.fps, "peak_mb": peak}
+        run = {"wall_s": wall, "cpu_s": cpu, "video_s": metadata.frames / metadata.fps, "peak_mb": peak}
         sys.stdout.write(json.dumps(run) + "\n")
         sys.stdout.flush()
 

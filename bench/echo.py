@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from shared.messages.facts import AudioFacts, EncodeFacts
+from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.pipeline import STAGES
 from shared.runtime.service import Service
 from shared.runtime.settings import RuntimeSettings
@@ -14,11 +14,11 @@ SIZE = "LIPSTAGE_BENCH_BYTES"
 VIDEO = {"width": 2, "height": 2, "fps": 25, "frames": 1, "container_drift_ms": 0.0, "bytes": 0}
 
 
-class Facts(AudioFacts, EncodeFacts):
+class Metadata(AudioMetadata, EncodeMetadata):
     """What the done event wants to know, from a stage that knows nothing."""
 
 
-FACTS = Facts(codec="none", sample_rate=1, channels=1, duration_s=0.04, sound_channels=1, **VIDEO)
+FACTS = Metadata(codec="none", sample_rate=1, channels=1, duration_s=0.04, sound_channels=1, **VIDEO)
 
 
 def handle(context: Context, task: Task) -> Result:
@@ -26,12 +26,12 @@ def handle(context: Context, task: Task) -> Result:
     size = int(os.environ[SIZE])
     for path in task.inputs.values():
         path.read_bytes()
-    names = ("video", "poster") if task.job.products and len(task.job.products) == len(STAGES) - 1 else ("blob",)
+    names = ("video", "poster") if task.job.outputs and len(task.job.outputs) == len(STAGES) - 1 else ("blob",)
     files = {}
     for name in names:
         files[name] = context.scratch / name
         files[name].write_bytes(os.urandom(size if name != "poster" else 1))
-    return Result(facts=FACTS, files=files)
+    return Result(metadata=FACTS, files=files)
 
 
 def load() -> Handler:

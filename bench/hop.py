@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.hop [--jobs 40] [--json FILE]
 
-A hop is: record to consumer, marker look-up, artifact in, pipe to the child and back, artifact out, marker, produce
+A hop is: record to consumer, marker look-up, artifact in, pipe to the worker and back, artifact out, marker, produce
 with its report. Targets: p50 <= 15 ms with artifacts of 1 KiB, <= 40 ms with 1 MiB. Starts broker and store itself.
 """
 

@@ -98,15 +98,17 @@ def version(checkout: Path) -> str:
 
 
 def films(checkout: Path, out: Path, voices: Sequence[Voice], faces: Sequence[Path]) -> dict[tuple[str, str], Path]:
-    """Facts by (voice, portrait); the film lies beside. Renders what is not there yet."""
+    """Metadata by (voice, portrait); the film lies beside. Renders what is not there yet."""
     folder = out / version(checkout)
     found, jobs = {}, []
     for voice in voices:
         for face in faces:
             key = hashlib.sha256(voice.path.read_bytes() + face.read_bytes()).hexdigest()[:16]
-            found[voice.name, face.stem] = facts = folder / f"{key}.json"
-            if not facts.exists():
-                jobs.append({"portrait": face, "speech": voice.path, "film": facts.with_suffix(".mp4"), "facts": facts})
+            found[voice.name, face.stem] = metadata = folder / f"{key}.json"
+            if not metadata.exists():
+                jobs.append(
+                    {"portrait": face, "speech": voice.path, "film": metadata.with_suffix(".mp4"), "metadata": metadata}
+                )
     if jobs:
         told = json.dumps([{name: str(Path(path).absolute()) for name, path in job.items()} for job in jobs])
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
@@ -115,18 +117,18 @@ def films(checkout: Path, out: Path, voices: Sequence[Voice], faces: Sequence[Pa
     return found
 
 
-def judged(facts: Path, voice: Voice, face: Path) -> dict[str, Any]:
+def judged(metadata: Path, voice: Voice, face: Path) -> dict[str, Any]:
     """The judge's figures of one film, kept beside it; a refused one says why."""
-    told: dict[str, Any] = json.loads(facts.read_text())
+    told: dict[str, Any] = json.loads(metadata.read_text())
     if "refused" in told:
         return {"refused": told["refused"]}
     judge_version = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(quality.__file__).parent.glob("*.py"))))
-    kept = facts.with_suffix(f".{judge_version.hexdigest()[:8]}.judged")
+    kept = metadata.with_suffix(f".{judge_version.hexdigest()[:8]}.judged")
     if kept.exists():
         figures: dict[str, Any] = json.loads(kept.read_text())
         return figures
     try:
-        figures = judge(facts.with_suffix(".mp4"), sound.load(voice.path), voice.reference, face).figures()
+        figures = judge(metadata.with_suffix(".mp4"), sound.load(voice.path), voice.reference, face).figures()
     except Unjudgeable as e:
         figures = {"refused": str(e)}
     figures.pop("per_frame", None)
@@ -192,9 +194,9 @@ def main() -> None:
         for face in faces
     ]
     print(table(rows, list(checkouts)))
-    facts = found["after"][spoken[0].name, faces[0].stem]
-    seconds = sum(json.loads(facts.read_text())["seconds"].values())
-    proof = controls(facts.with_suffix(".mp4"), faces[0], seconds)
+    metadata = found["after"][spoken[0].name, faces[0].stem]
+    seconds = sum(json.loads(metadata.read_text())["seconds"].values())
+    proof = controls(metadata.with_suffix(".mp4"), faces[0], seconds)
     print("\n" + proof.table())
     figures = {"versions": {label: version(path) for label, path in checkouts.items()}, "rows": rows}
     emit("quality", {**figures, "controls": proof.rows, "look": proof.cost})

@@ -40,7 +40,7 @@ def _quiet(_: AnyEvent) -> None:
 
 
 def unseen(folder: Path) -> tuple[Path, Path]:
-    """The samples with a pixel and a few last bits of their own: no stage finds its product in the cache."""
+    """The samples with a pixel and a few last bits of their own: no stage finds its output in the cache."""
     portrait, speech = folder / "portrait.png", folder / "speech.wav"
     with Image.open(demo.sample("portrait")) as picture:
         changed = picture.convert("RGB")

@@ -58,7 +58,7 @@ def prepared(handler: Handler, portrait: Path, scratch: Path, resolution: int) -
     """Run the face stage. Raises shared.messages.codes.Rejected."""
     ref = InputRef(bucket="inputs", key="default/x")
     request = RenderRequest(portrait=ref, speech=ref, params=Params(min_resolution=resolution))
-    job = RenderTask(job_id="sheet", request_id="sheet", request=request, submitted_ms=0, products={})
+    job = RenderTask(job_id="sheet", request_id="sheet", request=request, submitted_ms=0, outputs={})
     context = StageHarness(scratch)
     files = handler(context, Task(job, {"portrait": portrait})).files
     note = " ".join(code for code, _ in context.warnings)

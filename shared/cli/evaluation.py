@@ -11,7 +11,7 @@ from typing import Any
 from shared.cli import console
 from shared.cli.errors import BadUse, CliError
 from shared.cli.local_files import checked, writable_target
-from shared.runtime.slot_process import child_environment
+from shared.runtime.worker_process import worker_environment
 
 JUDGE = "stages.encode.judge"
 _UNJUDGEABLE = 2
@@ -65,7 +65,7 @@ def evaluate(
     for option, path in (("--plot", plot), ("--sheet", sheet)):
         arguments += [option, str(writable_target(path))] if path else []
     command = [sys.executable, "-m", JUDGE, "--parent", str(os.getpid()), *arguments]
-    done = subprocess.run(command, env=child_environment(os.environ, ""), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=worker_environment(os.environ, ""), capture_output=True, text=True, check=False)
     if done.returncode == 0:
         figures: dict[str, Any] = json.loads(done.stdout)
         return figures

@@ -8,7 +8,7 @@ from confluent_kafka import Message, TopicPartition
 
 from shared.cli.connection import Connection
 from shared.messages.topics import EVENTS
-from shared.runtime.fetching import Fetching
+from shared.runtime.fetching import FetchStallDetector
 
 LOOK_MS = 1000
 """How often the client asks how large the topic is, and tells its state."""
@@ -52,7 +52,7 @@ class EventReader:
     def _open(self) -> None:
         more = {"topic.metadata.refresh.interval.ms": LOOK_MS, "statistics.interval.ms": LOOK_MS}
         self._consumer: Any = self._connection.consumer({**more, "stats_cb": self._look})
-        self._fetching, self._stuck = Fetching(STUCK_S), False
+        self._fetching, self._stuck = FetchStallDetector(STUCK_S), False
         self._assign()
 
     def _assign(self) -> None:

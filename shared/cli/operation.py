@@ -69,7 +69,7 @@ def _fetching_weights(engine: str) -> Callable[[], None] | None:
     on the health port: it names neither the bucket nor a folder.
     """
     from shared.local import engine_weights
-    from shared.runtime.slot_process import HandlerUnavailable
+    from shared.runtime.worker_process import HandlerUnavailable
     from shared.storage.errors import StorageError
 
     if engine_weights.catalogue(engine) is None:

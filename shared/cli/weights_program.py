@@ -11,7 +11,7 @@ from typing import Any, Self
 from shared.cli import console
 from shared.cli.errors import CliError
 from shared.cli.printable import clean
-from shared.runtime.slot_process import child_environment
+from shared.runtime.worker_process import worker_environment
 
 PROGRAM = "stages.infer.sonic.weights"
 REFUSED = 2
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
         raise CliError(f"{e.code}: {e.message}", "make setup-sonic") from None
     command = [str(python), "-m", PROGRAM, "--parent", str(os.getpid()), *arguments]
     path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = child_environment(os.environ, "") | {"PYTHONPATH": path}
+    environment = worker_environment(os.environ, "") | {"PYTHONPATH": path}
     del environment["LIPSTAGE_ENGINE"]  # It runs none.
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+") as errors, Progress() as progress:

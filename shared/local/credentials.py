@@ -16,7 +16,7 @@ class Credentials:
     access_key: str
     secret_key: str
     cache_key: str = ""
-    """Secret of the product cache's digests; every service of the stack has the same."""
+    """Secret of the output cache's digests; every service of the stack has the same."""
 
     def environment(self) -> dict[str, str]:
         """The pair under the names every S3 client reads."""

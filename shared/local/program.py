@@ -16,7 +16,7 @@ class Program:
     with_credentials: bool = False
     """Give it the local store's key pair in the environment."""
     with_cache_key: bool = False
-    """Give it the generated secret of the product cache, unless the caller set one."""
+    """Give it the generated secret of the output cache, unless the caller set one."""
     stop_seconds: int = 6
     """From SIGTERM to SIGKILL."""
 

@@ -50,7 +50,7 @@ class Progress(_Event):
 
 
 class Finished(_Event):
-    """A stage handed its product on."""
+    """A stage handed its output on."""
 
     type: Literal["finished"] = "finished"
     stage: str
@@ -131,7 +131,8 @@ AnyEvent = Annotated[
     Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | Done | RejectedEvent | Failed,
     Field(discriminator="type"),
 ]
-Terminal = Annotated[Done | RejectedEvent | Failed, Field(discriminator="type")]
+TerminalEvent = Done | RejectedEvent | Failed
+"""Ends a job; each job has exactly one."""
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
-TERMINAL: TypeAdapter[Terminal] = TypeAdapter(Terminal)
+TERMINAL: TypeAdapter[TerminalEvent] = TypeAdapter(Annotated[TerminalEvent, Field(discriminator="type")])
 ENDS = ("done", "rejected", "failed")

@@ -69,7 +69,7 @@ def identify(
 
 
 @dataclass(frozen=True, slots=True)
-class Salvage:
+class BestEffortIdentity:
     """What can be told of a request that is refused, so that its event reaches whoever waits for it."""
 
     identity: JobIdentity
@@ -78,7 +78,9 @@ class Salvage:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def salvage(value: bytes | None, key: bytes | None, topic: str, partition: int, offset: int) -> Salvage:
+def identify_best_effort(
+    value: bytes | None, key: bytes | None, topic: str, partition: int, offset: int
+) -> BestEffortIdentity:
     """Identity and echoed fields of a record that was rejected; never raises.
 
     The job id is the one the sender will look for, when body and key leave no doubt of it; else the record's own id,
@@ -92,7 +94,7 @@ def salvage(value: bytes | None, key: bytes | None, topic: str, partition: int, 
         job_id = named if named is not None and _is_job_id(named) else record
     else:
         job_id = str(stated) if _is_job_id(stated) and named in (None, stated) else record
-    return Salvage(
+    return BestEffortIdentity(
         JobIdentity(job_id, record),
         _valid(_TENANT, body.get("tenant")) or "default",
         _valid(_BATCH, body.get("batch")),

@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 
 from shared.messages.events import Done
-from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts, InferFacts
+from shared.messages.metadata import AudioMetadata, EncodeMetadata, FaceMetadata, InferMetadata
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
 
 
 def seconds(task: RenderTask) -> dict[str, float]:
     """Wall seconds of each stage's winning attempt."""
-    return {stage: round(product.seconds, 3) for stage, product in task.products.items()}
+    return {stage: round(output.seconds, 3) for stage, output in task.outputs.items()}
 
 
 def done(
     task: RenderTask, files: Mapping[str, ArtifactRef], *, now_ms: int, attempt: int, trace_id: str | None
 ) -> Done:
     """The done event of a task that went through every stage; ``files``: video and poster where the user has them."""
-    audio = task.fact("audio", AudioFacts)
-    encode = task.fact("encode", EncodeFacts)
+    audio = task.metadata("audio", AudioMetadata)
+    encode = task.metadata("encode", EncodeMetadata)
     return Done(
         job_id=task.job_id,
         tenant=task.request.tenant,
@@ -62,17 +62,17 @@ def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
     }
     if task.request.department:
         found["tenant.department"] = task.request.department
-    if "audio" in task.products:
-        audio = task.fact("audio", AudioFacts)
+    if "audio" in task.outputs:
+        audio = task.metadata("audio", AudioMetadata)
         found["audio.duration_gap_ms"] = audio.duration_gap_ms
         if audio.duration_asked_s is not None:
             found["audio.duration_asked_s"] = audio.duration_asked_s
-    if "face" in task.products:
-        found["face.roi_size"] = task.fact("face", FaceFacts).roi_size
-    if "infer" in task.products:
-        found["gpu.seconds"] = task.fact("infer", InferFacts).gpu_seconds
-    if "encode" in task.products:
-        encode = task.fact("encode", EncodeFacts)
+    if "face" in task.outputs:
+        found["face.roi_size"] = task.metadata("face", FaceMetadata).roi_size
+    if "infer" in task.outputs:
+        found["gpu.seconds"] = task.metadata("infer", InferMetadata).gpu_seconds
+    if "encode" in task.outputs:
+        encode = task.metadata("encode", EncodeMetadata)
         found |= {
             "video.resolution": f"{encode.width}x{encode.height}",
             "video.duration_s": encode.duration_s,

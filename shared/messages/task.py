@@ -5,14 +5,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.codes import Code
-from shared.messages.facts import _Facts
+from shared.messages.metadata import _Metadata
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import JOB_ID, RenderRequest
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 """No record of ours is larger; payloads go through storage (claim check)."""
 
-FactsT = TypeVar("FactsT", bound=_Facts)
+FactsT = TypeVar("FactsT", bound=_Metadata)
 
 
 class Warned(BaseModel):
@@ -24,14 +24,14 @@ class Warned(BaseModel):
     message: str
 
 
-class Product(BaseModel):
+class StageOutput(BaseModel):
     """What one stage made: where it lies and what was found out."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     attempt: str = Field(description="Id of the winning attempt.")
     artifacts: dict[str, ArtifactRef] = Field(default_factory=dict, description="By role.")
-    facts: dict[str, JsonValue] = Field(default_factory=dict)
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     seconds: float = Field(0.0, description="Wall time of the winning attempt.")
     cached: bool = False
@@ -52,11 +52,11 @@ class RenderTask(BaseModel):
     request: RenderRequest
     submitted_ms: int = Field(description="Broker's time of the request, milliseconds since the epoch.")
     submit_traceparent: str | None = Field(None, max_length=64, description="Parent of the `render` summary span.")
-    products: dict[str, Product] = Field(default_factory=dict, description="By stage.")
+    outputs: dict[str, StageOutput] = Field(default_factory=dict, description="By stage.")
 
-    def fact(self, stage: str, model: type[FactsT]) -> FactsT:
-        """Typed facts of an earlier stage. Raises KeyError when it has not run, ValidationError on a misfit."""
-        return model.model_validate(self.products[stage].facts)
+    def metadata(self, stage: str, model: type[FactsT]) -> FactsT:
+        """Typed metadata of an earlier stage. Raises KeyError when it has not run, ValidationError on a misfit."""
+        return model.model_validate(self.outputs[stage].metadata)
 
     @classmethod
     def parse(cls, value: bytes) -> "RenderTask":
@@ -67,11 +67,11 @@ class RenderTask(BaseModel):
         """The record's value: UTF-8 JSON, nulls included, so that nothing a later version wrote gets lost."""
         return self.model_dump_json().encode()
 
-    def with_product(self, stage: str, product: Product) -> "RenderTask":
+    def with_output(self, stage: str, output: StageOutput) -> "RenderTask":
         """The same task with one more stage done."""
-        return self.model_copy(update={"products": {**self.products, stage: product}})
+        return self.model_copy(update={"outputs": {**self.outputs, stage: output}})
 
     @property
     def warnings(self) -> tuple[Warned, ...]:
         """All warnings so far, in the order of the stages."""
-        return tuple(w for product in self.products.values() for w in product.warnings)
+        return tuple(w for output in self.outputs.values() for w in output.warnings)

@@ -18,7 +18,7 @@ WORK_PARTITIONS = 16
 SIDE_PARTITIONS = 4
 CANCEL_SEPARATOR = "/"
 """Between tenant and job id in the key of a cancel; neither may hold it."""
-MAX_LETTER_BYTES = 2 << 20
+MAX_DEAD_LETTER_BYTES = 2 << 20
 """A dead letter is the record with our headers beside it: whatever a broker takes by default must fit with room."""
 
 
@@ -64,7 +64,7 @@ def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
         Topic(
             DLQ,
             SIDE_PARTITIONS,
-            _kept(30) | {"max.message.bytes": str(MAX_LETTER_BYTES)},
+            _kept(30) | {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)},
             "records that could not be processed, byte-identical",
         ),
         Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "jobs to be cancelled"),

@@ -18,7 +18,7 @@ from shared.runtime.kafka_config import base
 from shared.runtime.settings import RuntimeSettings
 
 START_S = 15.0
-"""What a child's own start may take, on a busy machine with a cold disk, beside what it asks."""
+"""What a worker's own start may take, on a busy machine with a cold disk, beside what it asks."""
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -28,7 +28,7 @@ class AdminProcess:
     def __init__(self, settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> None:
         """Start asking: ``name`` and ``arguments`` are a function of `admin_requests` and what it takes.
 
-        ``limit_s`` bounds the whole; then the child is killed. Raises OSError, ValueError for properties that can't be
+        ``limit_s`` bounds the whole; then the worker is killed. Raises OSError, ValueError for properties that can't be
         read.
         """
         base(settings, "admin")
@@ -54,7 +54,7 @@ class AdminProcess:
         )
 
     def result(self) -> Any:
-        """The answer. Raises KafkaException: what the broker refused, _TIMED_OUT, or _FAIL for a child that died."""
+        """The answer. Raises KafkaException: what the broker refused, _TIMED_OUT, or _FAIL for a worker that died."""
         try:
             out, err = self._process.communicate(json.dumps(self._request), timeout=self._limit_s)
         except subprocess.TimeoutExpired:
@@ -75,7 +75,7 @@ class AdminProcess:
         return answer["value"]
 
     def close(self) -> None:
-        """End the child, if it still runs."""
+        """End the worker, if it still runs."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -84,7 +84,7 @@ class AdminProcess:
 
 
 def ask(settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> Any:
-    """Start, and wait for the answer; asked once more of a child that died. Raises KafkaException as
+    """Start, and wait for the answer; asked once more of a worker that died. Raises KafkaException as
     ``AdminProcess.result``."""
     try:
         return AdminProcess(settings, name, limit_s, **arguments).result()

@@ -1,4 +1,4 @@
-"""What is asked of a broker by the admin client, as functions from JSON to JSON; `admin_process` runs them in a child.
+"""What is asked of a broker by the admin client, as functions from JSON to JSON; `admin_process` runs them in a worker.
 
 ``python -m shared.runtime.admin_requests`` reads one request from stdin and writes one answer to stdout.
 """

@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
-from shared.messages.identity import identify, salvage
+from shared.messages.events import TerminalEvent
+from shared.messages.identity import identify, identify_best_effort
 from shared.messages.parsing import parse_request
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
-from shared.runtime.announcer import Subject
+from shared.runtime.event_publisher import JobContext
+from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.record import Record
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.side_by_side import side_by_side
 from shared.runtime.store import Store
 from shared.runtime.waiting import Abandoned, concerns
 from shared.storage import keys, markers
@@ -30,16 +31,16 @@ LONGEST_NAME = "poster.jpg"
 class Refused(Exception):
     """The record ends the job it names."""
 
-    def __init__(self, subject: Subject, why: Rejected) -> None:
+    def __init__(self, job: JobContext, why: Rejected) -> None:
         super().__init__(why.message)
-        self.subject = subject
+        self.job = job
         self.why = why
 
 
 class Ended(Exception):
     """The record's job has ended: this is a redelivery."""
 
-    def __init__(self, ending: markers.Ending) -> None:
+    def __init__(self, ending: TerminalEvent) -> None:
         super().__init__(ending.job_id)
         self.ending = ending
 
@@ -47,26 +48,26 @@ class Ended(Exception):
 class Conflicting(Exception):
     """The record names a job that another request has; that job goes on."""
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject.job_id)
-        self.subject = subject
+    def __init__(self, job: JobContext) -> None:
+        super().__init__(job.job_id)
+        self.job = job
 
 
 class CancelledAtFront(Exception):
     """The job was cancelled before its inputs were looked at."""
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject.job_id)
-        self.subject = subject
+    def __init__(self, job: JobContext) -> None:
+        super().__init__(job.job_id)
+        self.job = job
 
 
 class NotAdmitted(Exception):
     """Nothing can be begun for the job, and the request is not at fault: its own documents in the store can't be read
     or written, or we broke down. ``error`` says why."""
 
-    def __init__(self, subject: Subject, error: Exception) -> None:
+    def __init__(self, job: JobContext, error: Exception) -> None:
         super().__init__(str(error))
-        self.subject = subject
+        self.job = job
         self.error = error
 
 
@@ -91,38 +92,38 @@ def admit(
     try:
         request = parse_request(record.value)
         identity = identify(request, record.key, *where, record.value)
-        subject = Subject(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
+        job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
     except Rejected as e:
         why = e
-        saved = salvage(record.value, record.key, *where)
-        subject = Subject(saved.identity.job_id, saved.tenant, saved.identity.request_id, saved.batch, saved.labels)
-    concerns(subject)
+        saved = identify_best_effort(record.value, record.key, *where)
+        job = JobContext(saved.identity.job_id, saved.tenant, saved.identity.request_id, saved.batch, saved.labels)
+    concerns(job)
     mine = markers.RequestRecord(
-        request_id=subject.request_id,
+        request_id=job.request_id,
         body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
         inputs=(request.portrait, request.speech) if request else (),
     )
     try:
-        claim = retry(lambda: markers.claim_request(store.documents, subject.tenant, subject.job_id, mine))
+        claim = retry(lambda: markers.claim_request(store.documents, job.tenant, job.job_id, mine))
         if claim.winner.body_sha256 != mine.body_sha256:
-            raise Conflicting(subject)
+            raise Conflicting(job)
         if not claim.won:
-            ending = retry(lambda: markers.read_end(store.documents, subject.tenant, subject.job_id))
+            ending = retry(lambda: markers.read_end(store.documents, job.tenant, job.job_id))
             if ending is not None:
                 raise Ended(ending)
         if request is None or why is not None:
-            raise Refused(subject, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
+            raise Refused(job, why or Rejected(Code.INVALID_REQUEST, "The record can't be read."))
         check_request(request, settings.engines)
-        check_output(request, subject.job_id, store)
-        check_inputs(request, store, settings, retry, lambda: _stop_if_cancelled(subject, cancelled))
+        check_output(request, job.job_id, store)
+        check_inputs(request, store, settings, retry, lambda: _stop_if_cancelled(job, cancelled))
     except Rejected as e:
-        raise Refused(subject, e) from e
+        raise Refused(job, e) from e
     except (Refused, Conflicting, Ended, CancelledAtFront, Abandoned, StoreUnavailable, OSError):
         raise
     except Exception as e:
-        raise NotAdmitted(subject, e) from e
+        raise NotAdmitted(job, e) from e
     return RenderTask(
-        job_id=subject.job_id,
+        job_id=job.job_id,
         request_id=claim.winner.request_id,
         request=request,
         submitted_ms=record.appended_ms(time.time_ns() // 1_000_000),
@@ -146,9 +147,9 @@ def check_output(request: RenderRequest, job_id: str, store: Store) -> None:
         raise Rejected(e.code, f"The output prefix can't be used: {e}.", field="output.prefix") from e
 
 
-def _stop_if_cancelled(subject: Subject, cancelled: Callable[[str, str], bool]) -> None:
-    if cancelled(subject.tenant, subject.job_id):
-        raise CancelledAtFront(subject)
+def _stop_if_cancelled(job: JobContext, cancelled: Callable[[str, str], bool]) -> None:
+    if cancelled(job.tenant, job.job_id):
+        raise CancelledAtFront(job)
 
 
 def check_inputs(
@@ -177,7 +178,7 @@ def check_inputs(
         except InputError as e:
             raise rejection(e, field, limit) from e
 
-    side_by_side(check, wanted)
+    map_concurrently(check, wanted)
 
 
 def rejection(error: InputError, field: str, limit: int) -> Rejected:

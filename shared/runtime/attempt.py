@@ -1,4 +1,4 @@
-"""One attempt of a stage at a task: fetch, work in the child, store. Says nothing to Kafka."""
+"""One attempt of a stage at a task: fetch, work in the worker, store. Says nothing to Kafka."""
 
 import shutil
 import tempfile
@@ -13,20 +13,20 @@ import structlog
 
 from shared.messages.codes import Rejected
 from shared.messages.refs import ArtifactRef, InputRef
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.admission import MIB, rejection
 from shared.runtime.budget import OverBudget, Warnings
+from shared.runtime.checkpoints import ROLE, CheckpointStore
+from shared.runtime.chunk_transfer import ChunkDownloader, ChunkUploader
 from shared.runtime.disk_space import DiskFull, is_full
-from shared.runtime.reports import Reports
-from shared.runtime.resume import ROLE, SavedStates
+from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.sequences import Downloads, Uploads
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.side_by_side import side_by_side
-from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.waiting import JobCancelled
 from shared.runtime.work_folder import WorkFolder
+from shared.runtime.worker_process import WorkerDied, WorkerProcess
+from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
@@ -44,10 +44,10 @@ from shared.storage.manifest import read_manifest
 log = structlog.get_logger()
 
 
-class HandlerBroken(Exception):
+class HandlerFailed(Exception):
     """The handler raised something it should not have; ``exception`` is the class, ``stack`` where it came from."""
 
-    def __init__(self, record: records.Broken) -> None:
+    def __init__(self, record: records.HandlerFailed) -> None:
         super().__init__(f"{record.exception}: {record.message}")
         self.exception = record.exception
         self.stack = record.stack
@@ -62,10 +62,10 @@ class Attempt:
     store: Store
     settings: RuntimeSettings
     retry: RetryPolicy
-    child: SlotProcess
+    worker: WorkerProcess
     cancelled: Callable[[], bool]
     progress: Callable[[int, int], None]
-    reports: Reports
+    telemetry: WorkerTelemetry
     scratch: Path
     """Folder for the attempt's own, which is removed when the attempt ends."""
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -73,12 +73,12 @@ class Attempt:
     has_frames: bool = False
     """Whether the index of frames names this attempt."""
     digest: str | None = None
-    """Under which the cache is to know the product; None for one that is not cacheable, or comes from there."""
+    """Under which the cache is to know the output; None for one that is not cacheable, or comes from there."""
 
-    def run(self) -> Product:
-        """The stage's product, stored.
+    def run(self) -> StageOutput:
+        """The stage's output, stored.
 
-        Raises Rejected, JobCancelled, HandlerBroken, ChildDied, StorageError (missing or altered artifacts; an
+        Raises Rejected, JobCancelled, HandlerFailed, WorkerDied, StorageError (missing or altered artifacts; an
         unavailable store), DiskFull whoever met it, Abandoned, OSError when this machine is at fault.
         """
         try:
@@ -90,7 +90,7 @@ class Attempt:
                 raise DiskFull(f"the disk of the scratch folder is full ({type(e).__name__})") from e
             raise
 
-    def _run(self) -> Product:
+    def _run(self) -> StageOutput:
         start = time.monotonic()
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         try:
@@ -99,18 +99,18 @@ class Attempt:
             tenant, stage = self.task.request.tenant, self.spec.name
             if digest is not None:
                 cached = self._cached(tenant, stage, digest)
-                self.reports.cache(hit=cached is not None)
+                self.telemetry.cache(hit=cached is not None)
                 if cached is not None:
-                    self.reports.cached(self.spec, cached)
+                    self.telemetry.cached(self.spec, cached)
                     return cached.model_copy(update={"attempt": self.id, "seconds": time.monotonic() - start})
                 self.digest = digest
                 self.prefix = keys.cache_prefix(tenant, stage, digest, self.id)
             else:
                 self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
-            product = self._work(scratch, inputs, digests)
-            return product.model_copy(update={"seconds": time.monotonic() - start})
-        except (ChildDied, HandlerBroken) as e:
-            # NumPy and OpenCV report a failed write without saying why, and a write to a mapped file ends the child.
+            output = self._work(scratch, inputs, digests)
+            return output.model_copy(update={"seconds": time.monotonic() - start})
+        except (WorkerDied, HandlerFailed) as e:
+            # NumPy and OpenCV report a failed write without saying why, and a write to a mapped file ends the worker.
             if is_full(self.scratch):
                 raise DiskFull(f"the disk of the scratch folder is full ({type(e).__name__})") from e
             raise
@@ -127,7 +127,7 @@ class Attempt:
         def fetch(item: tuple[str, str]) -> None:
             role, source = item
             path = folder / role
-            with self.reports.span("artifact.get", {"artifact.role": role}) as span:
+            with self.telemetry.span("artifact.get", {"artifact.role": role}) as span:
                 if source.startswith("request."):
                     digests[role], size = self._fetch_input(source.removeprefix("request."), path)
                 else:
@@ -135,11 +135,11 @@ class Attempt:
                     self._fetch_artifact(ref, path)
                     digests[role], size = ref.sha256, ref.size
                 span.set_attribute("artifact.bytes", size)
-            self.reports.bytes("get", size)
+            self.telemetry.bytes("get", size)
             path.chmod(0o444)
             paths[role] = path
 
-        side_by_side(fetch, self.spec.inputs.items())
+        map_concurrently(fetch, self.spec.inputs.items())
         return paths, digests
 
     def _fetch_artifact(self, ref: ArtifactRef, path: Path) -> None:
@@ -163,12 +163,12 @@ class Attempt:
 
     def _artifact(self, source: str) -> ArtifactRef:
         stage, _, role = source.partition("/")
-        product = self.task.products.get(stage)
-        if product is None or role not in product.artifacts:
+        output = self.task.outputs.get(stage)
+        if output is None or role not in output.artifacts:
             raise ArtifactMissing(f"the task names no artifact {source}")
-        return product.artifacts[role]
+        return output.artifacts[role]
 
-    def _cached(self, tenant: str, stage: str, digest: str) -> Product | None:
+    def _cached(self, tenant: str, stage: str, digest: str) -> StageOutput | None:
         try:
             return self.retry(lambda: self.store.cache.lookup(tenant, stage, digest))
         except ObjectLost as e:
@@ -183,7 +183,7 @@ class Attempt:
             self.task.request.tenant, self.spec.name, self.spec.cache_version, digests, parameters
         )
 
-    def _work(self, scratch: Path, inputs: dict[str, Path], digests: dict[str, str]) -> Product:
+    def _work(self, scratch: Path, inputs: dict[str, Path], digests: dict[str, str]) -> StageOutput:
         chunk_folder = scratch / "chunks"
         chunk_folder.mkdir()
         manifests = {
@@ -191,26 +191,28 @@ class Attempt:
             for role, source in self.spec.streams.items()
         }
         folder = WorkFolder(scratch / "work")
-        uploads = Uploads(self.store, self.retry, self.child, self.prefix, folder, self.reports, self._note_frames)
-        downloads = Downloads(self.store, self.retry, self.child, manifests, chunk_folder, self.reports)
+        uploads = ChunkUploader(
+            self.store, self.retry, self.worker, self.prefix, folder, self.telemetry, self._note_frames
+        )
+        downloads = ChunkDownloader(self.store, self.retry, self.worker, manifests, chunk_folder, self.telemetry)
         states = self._states(digests, folder) if self.spec.resumes else None
         warnings = Warnings()
 
-        def on_record(record: records.FromChild) -> None:
+        def on_record(record: records.FromWorker) -> None:
             if isinstance(record, records.FileReady):
                 uploads.add(record)
-            elif isinstance(record, records.Want):
+            elif isinstance(record, records.ChunkRequest):
                 downloads.want(record)
-            elif isinstance(record, records.Saved):
+            elif isinstance(record, records.Checkpoint):
                 if states is None:
-                    raise ChildDied("the child saved state, and its stage does not resume")
+                    raise WorkerDied("the worker saved state, and its stage does not resume")
                 states.add(record)
             elif isinstance(record, records.Warned):
                 warnings.add(record)
             elif isinstance(record, records.Progress):
                 self.progress(record.done, record.total)
             else:
-                self.reports.take(record)
+                self.telemetry.take(record)
 
         def interrupted() -> bool:
             for failure in (downloads.failure, uploads.failure):
@@ -221,15 +223,15 @@ class Attempt:
             return self.cancelled()
 
         try:
-            saved = states.find(scratch / ROLE) if states else None
+            checkpoint = states.find(scratch / ROLE) if states else None
             work = records.Work(
                 job=self.task,
                 inputs={role: str(path) for role, path in inputs.items()},
                 chunk_counts=downloads.counts,
                 scratch=str(folder.path),
-                saved=str(saved) if saved else None,
+                checkpoint=str(checkpoint) if checkpoint else None,
             )
-            ending = self.child.run(work, on_record, interrupted, self.spec.deadline_s)
+            ending = self.worker.run(work, on_record, interrupted, self.spec.deadline_s)
             self._raise_unless_finished(ending)
             assert isinstance(ending, records.Finished)
             artifacts = self._store_files(ending, folder) | uploads.finish()
@@ -241,9 +243,9 @@ class Attempt:
                 states.close()
             folder.close()
         try:
-            return warnings.within(Product(attempt=self.id, artifacts=artifacts, facts=ending.facts))
+            return warnings.within(StageOutput(attempt=self.id, artifacts=artifacts, metadata=ending.metadata))
         except OverBudget as e:
-            raise ChildDied(str(e)) from e
+            raise WorkerDied(str(e)) from e
 
     def _note_frames(self) -> None:
         """The janitor finds the chunks of this attempt, should this service be killed."""
@@ -254,10 +256,12 @@ class Attempt:
         except ArtifactRefused as e:  # The lifecycle finds them too, if later.
             log.warning("frames_not_noted", error=str(e))
 
-    def _states(self, digests: dict[str, str], folder: WorkFolder) -> SavedStates:
-        return SavedStates(self.store, self.retry, self.task, self.spec.name, digests, self.id, folder, self.reports)
+    def _states(self, digests: dict[str, str], folder: WorkFolder) -> CheckpointStore:
+        return CheckpointStore(
+            self.store, self.retry, self.task, self.spec.name, digests, self.id, folder, self.telemetry
+        )
 
-    def _raise_unless_finished(self, ending: records.Ending) -> None:
+    def _raise_unless_finished(self, ending: records.WorkResult) -> None:
         match ending:
             case records.Refused():
                 raise Rejected(ending.code, ending.message, field=ending.field, allowed=ending.allowed)
@@ -265,29 +269,29 @@ class Attempt:
                 raise JobCancelled
             case records.DiskFull():
                 raise DiskFull("the disk of the scratch folder is full: the handler could not write")
-            case records.Broken():
-                raise HandlerBroken(ending)
+            case records.HandlerFailed():
+                raise HandlerFailed(ending)
 
     def _store_files(self, ending: records.Finished, folder: WorkFolder) -> dict[str, ArtifactRef]:
         def put(item: tuple[str, str]) -> tuple[str, ArtifactRef]:
             role, name = item
             key = keys.within(self.prefix, Path(name).name)
-            with self.reports.span("artifact.put", {"artifact.role": role}) as span, folder.opened(name) as path:
+            with self.telemetry.span("artifact.put", {"artifact.role": role}) as span, folder.opened(name) as path:
                 ref = self.retry(lambda: self.store.artifacts.put(path, key))
                 span.set_attribute("artifact.bytes", ref.size)
-            self.reports.bytes("put", ref.size)
+            self.telemetry.bytes("put", ref.size)
             return role, ref
 
-        return dict(side_by_side(put, ending.files.items()))
+        return dict(map_concurrently(put, ending.files.items()))
 
-    def remember(self, product: Product) -> None:
-        """Let the cache know a product that won; best effort, the job has gone on already."""
+    def remember(self, output: StageOutput) -> None:
+        """Let the cache know an output that won; best effort, the job has gone on already."""
         if self.digest is None:
             return
         try:
-            self.store.cache.store(self.task.request.tenant, self.spec.name, self.digest, product)
+            self.store.cache.store(self.task.request.tenant, self.spec.name, self.digest, output)
         except StorageError as e:
-            log.info("product_not_cached", error=str(e))
+            log.info("output_not_cached", error=str(e))
 
     def discard(self) -> None:
         """Delete what this attempt stored: it lost, or failed. Janitor and lifecycle find what stays."""

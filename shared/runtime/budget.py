@@ -1,16 +1,16 @@
-"""What one attempt's child may send: it has opened hostile media, and its parent reads, keeps and publishes for it."""
+"""What one attempt's worker may send: it has opened hostile media, and its parent reads, keeps and publishes for it."""
 
 from collections import Counter
 
 import structlog
 
-from shared.messages.task import Product, Warned
+from shared.messages.task import StageOutput, Warned
 from shared.slot import records
 from shared.storage.manifest import MAX_CHUNKS
 
 log = structlog.get_logger()
 
-# Hard budgets: a child over one is ended, like one that sends what can't be read. Ten times what an honest handler of
+# Hard budgets: a worker over one is ended, like one that sends what can't be read. Ten times what an honest handler of
 # half an hour at two megapixels sends: 45 000 frames, a record of progress each.
 MAX_RECORDS = 1_000_000
 MAX_PIPE_BYTES = 128 << 20
@@ -32,12 +32,12 @@ MAX_REPORT_BYTES = 64 << 10
 """Of one span or log line."""
 MAX_WARNINGS = 16
 MAX_WARNING_CHARACTERS = 500
-MAX_PRODUCT_BYTES = 10 << 10
-"""Of a stage's product in the task. Four of them and the largest request fit the envelope of 64 KiB."""
+MAX_OUTPUT_BYTES = 10 << 10
+"""Of a stage's output in the task. Four of them and the largest request fit the envelope of 64 KiB."""
 
 
 class OverBudget(Exception):
-    """The child sent more than an attempt may; the message names the budget."""
+    """The worker sent more than an attempt may; the message names the budget."""
 
 
 class Budget:
@@ -58,7 +58,7 @@ class Budget:
         self._hold("records", self._records, MAX_RECORDS)
         self._hold("pipe bytes", self._bytes, MAX_PIPE_BYTES)
 
-    def admits(self, record: records.FromChild, size: int) -> bool:
+    def admits(self, record: records.FromWorker, size: int) -> bool:
         """Whether the record may go on; one that may not is dropped and counted. Raises OverBudget."""
         self._kinds[record.kind] += 1
         count = self._kinds[record.kind]
@@ -67,7 +67,7 @@ class Budget:
                 self._roles.add(record.role)
                 self._hold("chunks", count, MAX_CHUNKS)
                 self._hold("sequences", len(self._roles), MAX_SEQUENCES)
-            case records.Saved():
+            case records.Checkpoint():
                 self._hold("states", count, MAX_STATES)
             case records.Finished():
                 self._hold("files", len(record.files), MAX_FILES)
@@ -82,11 +82,11 @@ class Budget:
     def report(self) -> None:
         """Log once what was dropped, if anything was."""
         if self._dropped:
-            log.warning("child_reports_dropped", **self._dropped)
+            log.warning("worker_records_dropped", **self._dropped)
 
     def _hold(self, budget: str, used: int, most: int) -> None:
         if used > most:
-            raise OverBudget(f"the child is over its budget of {most} {budget}")
+            raise OverBudget(f"the worker is over its budget of {most} {budget}")
 
 
 class Warnings:
@@ -106,17 +106,17 @@ class Warnings:
             return
         self._kept[record.code, message] = Warned(code=record.code, message=message)
 
-    def within(self, product: Product) -> Product:
-        """The product with as many of the warnings as its budget has room for. Raises OverBudget without any."""
+    def within(self, output: StageOutput) -> StageOutput:
+        """The output with as many of the warnings as its budget has room for. Raises OverBudget without any."""
         kept = list(self._kept.values())
         while True:
-            fit = product.model_copy(update={"warnings": tuple(kept)})
+            fit = output.model_copy(update={"warnings": tuple(kept)})
             size = len(fit.model_dump_json().encode())
-            if size <= MAX_PRODUCT_BYTES:
+            if size <= MAX_OUTPUT_BYTES:
                 break
             if not kept:
                 raise OverBudget(
-                    f"the child is over its budget of {MAX_PRODUCT_BYTES} bytes of facts and files: {size}"
+                    f"the worker is over its budget of {MAX_OUTPUT_BYTES} bytes of metadata and files: {size}"
                 )
             kept.pop()
             self._dropped += 1

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.topics import CANCEL_SEPARATOR, WORK_DAYS
-from shared.runtime.fetching import Fetching
+from shared.runtime.fetching import FetchStallDetector
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
 from shared.runtime.statistics import Statistics
 from shared.runtime.watched_thread import EndsService, WatchedThread
@@ -49,7 +49,7 @@ class Cancellations:
         """When each tenant's job of that id was cancelled; ids in the order of their last cancel."""
         self._positions: dict[int, int] = {}
         self._assign_again = False
-        self._fetching = Fetching()
+        self._fetch_stall = FetchStallDetector()
         self._stuck: str | None = None
         self._stop = threading.Event()
         self._thread = WatchedThread("cancellations", self._run, on_failure, self._stop)
@@ -69,7 +69,7 @@ class Cancellations:
 
     def statistics(self, text: str) -> None:
         """The consumer's statistics: a partition that the client does not fetch any more is seen here."""
-        self._stuck = self._fetching.stuck(Statistics.read(text).fetch_states) or self._stuck
+        self._stuck = self._fetch_stall.stuck(Statistics.read(text).fetch_states) or self._stuck
 
     def _run(self) -> None:
         try:

@@ -10,7 +10,7 @@ import shared
 from shared.messages.codes import Code
 from shared.messages.headers import DLQ
 from shared.messages.topics import DLQ as TOPIC
-from shared.runtime.outbox import DeliveryFailed, Outbox, RecordRefused
+from shared.runtime.producers import DeliveryFailed, Producers, RecordRefused
 from shared.runtime.record import Headers, Record
 from shared.telemetry.propagation import inject
 from shared.telemetry.redaction import scrubbed
@@ -22,18 +22,18 @@ MAX_MESSAGE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class Failure:
     """Why a record is given up."""
 
     code: Code
-    kind: str
+    failure_class: str
     """poison | crash_loop | failed"""
     message: str
     exception: str = ""
     stack: str = ""
 
 
-def letter_headers(record: Record, reason: Reason, *, stage: str, group: str, attempts: int) -> Headers:
+def dead_letter_headers(record: Record, reason: Failure, *, stage: str, group: str, attempts: int) -> Headers:
     """The original headers, all and in order, then ours: KIP-1191's six and more of the same family, UTF-8."""
     added = {
         "topic": record.topic,
@@ -42,7 +42,7 @@ def letter_headers(record: Record, reason: Reason, *, stage: str, group: str, at
         "group": group,
         "delivery.count": str(attempts),
         "message": scrubbed(reason.message)[:MAX_MESSAGE_BYTES],
-        "class": reason.kind,
+        "class": reason.failure_class,
         "code": reason.code.value,
         "exception.class": reason.exception,
         "exception.stacktrace": reason.stack.encode(errors="replace")[-MAX_STACK_BYTES:].decode(errors="ignore"),
@@ -59,10 +59,10 @@ def letter_headers(record: Record, reason: Reason, *, stage: str, group: str, at
     return [*record.headers, *ours, *((DLQ + name, value) for name, value in context.items())]
 
 
-def send_letter(
-    outbox: Outbox, prefix: str, record: Record, reason: Reason, *, stage: str, group: str, attempts: int
+def send_dead_letter(
+    producers: Producers, prefix: str, record: Record, reason: Failure, *, stage: str, group: str, attempts: int
 ) -> None:
-    """Have the letter on the broker when this returns; by the raw producer: an instrumented one would add a second
+    """Have the dead letter on the broker when this returns; by the raw producer: an instrumented one would add a second
     traceparent.
 
     A record that does not fit, as its topic takes larger ones than the dead letters' does, is sent without its value,
@@ -76,14 +76,14 @@ def send_letter(
         (replace(record, value=None, headers=(), key=None), "value, headers, key"),
     )
     for sent, omitted in forms:
-        headers = [*letter_headers(sent, reason, stage=stage, group=group, attempts=attempts)]
+        headers = [*dead_letter_headers(sent, reason, stage=stage, group=group, attempts=attempts)]
         if omitted:
             headers.append((f"{DLQ}omitted", omitted.encode()))
         try:
-            outbox.send(prefix + TOPIC, sent.key, sent.value, headers).wait()
+            producers.send(prefix + TOPIC, sent.key, sent.value, headers).wait()
         except RecordRefused as e:
             log.error("dead_letter_refused", error=str(e), omitted=omitted)
         else:
             return
     # Not one byte of the record was in the last: the topic takes nothing, which is an operator's to repair.
-    raise DeliveryFailed("the topic of dead letters takes no letter at all")
+    raise DeliveryFailed("the topic of dead letters takes no dead letter at all")

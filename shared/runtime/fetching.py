@@ -9,7 +9,7 @@ FETCHING = {"active", "none"}
 PATIENCE_S = 60.0
 
 
-class Fetching:
+class FetchStallDetector:
     """Watches fetch states as the statistics tell them. Thread: the one that polls."""
 
     def __init__(self, patience_s: float = PATIENCE_S, clock: Callable[[], float] = time.monotonic) -> None:

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from shared.messages import headers as message_headers
-from shared.messages.events import Done
+from shared.messages.events import Done, TerminalEvent
 from shared.messages.outcome import done, seconds, summary_attributes
 from shared.messages.pipeline import following
 from shared.messages.refs import ArtifactRef
-from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
-from shared.runtime.announcer import Announcer
-from shared.runtime.outbox import Outbox, TopicMissing
+from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask, StageOutput
+from shared.runtime.event_publisher import EventPublisher
+from shared.runtime.producers import Producers, TopicMissing
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.routing import RoundRobin
 from shared.runtime.settings import RuntimeSettings
@@ -34,36 +34,36 @@ LOOKS = 4
 LOOK_AGAIN_S = 1.0
 
 
-class EngineGone(Exception):
+class EngineUnavailable(Exception):
     """The request's engine has no topic here any more: no other job waits for it."""
 
 
 class Handoff:
-    """Hands a finished stage's product on. Idempotent: a redelivered record does all of it again to the same effect."""
+    """Hands a finished stage's output on. Idempotent: a redelivered record does all of it again to the same effect."""
 
     def __init__(
         self,
         spec: StageSpec,
         settings: RuntimeSettings,
         store: Store,
-        outbox: Outbox,
+        producers: Producers,
         tracing: Tracing,
         retry: RetryPolicy,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._store = store
-        self._outbox = outbox
+        self._producers = producers
         self._tracing = tracing
         self._retry = retry
         self._route = RoundRobin()
 
-    def completed(self, task: RenderTask) -> Product | None:
-        """The stage's product when some attempt has completed it."""
+    def completed(self, task: RenderTask) -> StageOutput | None:
+        """The stage's output when some attempt has completed it."""
         tenant, job = task.request.tenant, task.job_id
         return self._retry(lambda: markers.read_completion(self._store.documents, tenant, job, self._spec.name))
 
-    def ended(self, task: RenderTask) -> markers.Ending | None:
+    def ended(self, task: RenderTask) -> TerminalEvent | None:
         """How the job ended, when it has; None also when what is stored of it can't be read."""
         tenant, job = task.request.tenant, task.job_id
         try:
@@ -72,22 +72,22 @@ class Handoff:
             log.warning("end_unreadable", error=str(e))
             return None
 
-    def complete(self, task: RenderTask, product: Product) -> markers.Claim[Product]:
+    def complete(self, task: RenderTask, output: StageOutput) -> markers.Claim[StageOutput]:
         """Set the completion marker, or learn who did."""
         tenant, job = task.request.tenant, task.job_id
         return self._retry(
-            lambda: markers.claim_completion(self._store.documents, tenant, job, self._spec.name, product)
+            lambda: markers.claim_completion(self._store.documents, tenant, job, self._spec.name, output)
         )
 
-    def hand_on(self, task: RenderTask, announcer: Announcer) -> None:
+    def hand_on(self, task: RenderTask, publisher: EventPublisher) -> None:
         """The next stage's task is on the broker, or the job has ended, when this returns.
 
-        ``task`` holds this stage's product. Raises DeliveryFailed, RecordRefused, EngineGone, StoreUnavailable,
+        ``task`` holds this stage's output. Raises DeliveryFailed, RecordRefused, EngineUnavailable, StoreUnavailable,
         OutputRefused.
         """
         step = following(self._spec.name)
         if step is None:
-            self._end(task, announcer)
+            self._end(task, publisher)
             return
         topic = self._settings.topic(step.source.format(engine=task.request.engine))
         value = task.dump()
@@ -96,10 +96,12 @@ class Handoff:
         headers = message_headers.task_headers(task, step.name, time.time_ns() // 1_000_000)
         try:
             partition = self._route.choose(topic, self._partitions(topic))
-            self._outbox.send_task(topic, task.job_id, value, list(headers), partition).wait()
+            self._producers.send_task(topic, task.job_id, value, list(headers), partition).wait()
         except TopicMissing as e:
             if "{engine}" in step.source:
-                raise EngineGone(f"the topic of the engine {task.request.engine} can't be written to: {e}") from e
+                raise EngineUnavailable(
+                    f"the topic of the engine {task.request.engine} can't be written to: {e}"
+                ) from e
             raise  # A topic that every job needs: an operator's to repair, and no job's fault.
         settled()
 
@@ -110,20 +112,20 @@ class Handoff:
             stop=stop_after_attempt(LOOKS),
             wait=wait_fixed(LOOK_AGAIN_S),
             reraise=True,
-        )(lambda: self._outbox.partitions(topic))
+        )(lambda: self._producers.partitions(topic))
 
-    def _end(self, task: RenderTask, announcer: Announcer) -> None:
+    def _end(self, task: RenderTask, publisher: EventPublisher) -> None:
         files = self._delivered(task)
-        event = announcer.end(
+        event = publisher.end(
             done(
                 task,
                 files,
                 now_ms=time.time_ns() // 1_000_000,
-                attempt=announcer.attempt,
+                attempt=publisher.attempt,
                 trace_id=trace_id(),
             )
         )
-        announcer.settle()
+        publisher.settle()
         settled()
         if isinstance(event, Done):
             try:
@@ -134,7 +136,7 @@ class Handoff:
 
     def _delivered(self, task: RenderTask) -> Mapping[str, ArtifactRef]:
         """Video and poster where the user wants them; copied, so that the job's own stay as its record."""
-        own = task.products[self._spec.name].artifacts
+        own = task.outputs[self._spec.name].artifacts
         output = task.request.output
         if output is None:
             return own
@@ -171,11 +173,11 @@ class Handoff:
         """
         tenant, job = task.request.tenant, task.job_id
         for stage in {source.partition("/")[0] for source in self._spec.streams.values()}:
-            product = task.products.get(stage)
+            output = task.outputs.get(stage)
             try:
                 self._retry(lambda s=stage: self._store.artifacts.delete_prefix(keys.stage_prefix(tenant, job, s)))  # type: ignore[misc]
-                if product is not None:
+                if output is not None:
                     # Other attempts may still be writing; their entries are the janitor's.
-                    frames.forget(self._store.artifacts, tenant, job, stage, product.attempt)
+                    frames.forget(self._store.artifacts, tenant, job, stage, output.attempt)
             except (StorageError, ValueError) as e:  # ValueError: an attempt's id that is none.
                 log.warning("sweep_left_to_janitor", error=type(e).__name__)

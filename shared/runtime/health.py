@@ -33,7 +33,7 @@ class _Server(ThreadingHTTPServer):
 class HealthServer:
     """Serves ``/livez``, ``/readyz`` and ``/metrics``.
 
-    Alive means that the pump polls; ready, that the model is loaded and the group joined. A busy service is both.
+    Alive means that the consumer loop polls; ready: the model is loaded and the group joined. A busy service is both.
     """
 
     def __init__(

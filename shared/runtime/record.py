@@ -36,15 +36,15 @@ class Record:
 
 
 @dataclass(slots=True)
-class Lease:
+class PartitionAssignment:
     """This process's hold on a partition; revoked when the group gives the partition to another member.
 
     A task looks at it before it hands on: the new owner does that work too, and one of the two must not.
-    Written by the pump, read by slots; a bool needs no lock.
+    Written by the consumer loop, read by slots; a bool needs no lock.
     """
 
     topic: str
     partition: int
     held: bool = field(default=True)
-    wanted: bool = field(default=False)
+    revoking: bool = field(default=False)
     """The group is about to give it to another member, who waits for the tasks that run."""

@@ -1,4 +1,4 @@
-"""One stage as a service: wires the pieces, runs the pump in the main thread, ends cleanly."""
+"""One stage as a service: wires the pieces, runs the consumer loop in the main thread, ends cleanly."""
 
 import importlib
 import signal
@@ -13,33 +13,33 @@ from confluent_kafka import KafkaException
 
 import shared
 from shared.messages.pipeline import step
-from shared.messages.topics import CANCEL, MAX_LETTER_BYTES
+from shared.messages.topics import CANCEL, MAX_DEAD_LETTER_BYTES
 from shared.runtime.cancellations import Cancellations
-from shared.runtime.fetching import Fetching
+from shared.runtime.consumer_loop import ConsumerLoop
+from shared.runtime.fetching import FetchStallDetector
 from shared.runtime.flow import Flow
 from shared.runtime.health import LACKING, HealthServer
 from shared.runtime.janitor import Janitor
 from shared.runtime.kafka_config import consumer_config, group_protocol, producer_config, reader_config
-from shared.runtime.outbox import Outbox
-from shared.runtime.pump import Pump
+from shared.runtime.producers import Producers
 from shared.runtime.scratch import Scratch
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.slots import Slots
 from shared.runtime.statistics import Statistics
 from shared.runtime.store import Store
 from shared.runtime.watched_thread import WatchedThread
-from shared.slot.limits import hide_from_children, no_core_dumps
+from shared.slot.limits import hide_from_workers, no_core_dumps
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, logs, metrics, tracing
 
-PUMP_SILENT_S = 30.0
-"""A pump that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
+LOOP_SILENT_S = 30.0
+"""A loop that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
 BARRIER_SHARE = 0.5
 """Part of max.poll.interval that a revocation may wait for running tasks."""
 
 TASK_GRACE_S = 300.0
-"""What a task may take beside its child's work: fetching, storing, waiting for a store that is away."""
+"""What a task may take beside its worker's work: fetching, storing, waiting for a store that is away."""
 
 log = structlog.get_logger()
 
@@ -68,9 +68,9 @@ class Service:
         self._tracing = tracing.setup(stage, shared.__version__)
         store = Store.open(StorageSettings())
         produce = producer_config(settings, name)
-        letters = produce | {"message.max.bytes": MAX_LETTER_BYTES}
-        traced, raw = clients.traced_producer(self._tracing, produce), clients.raw_producer(letters)
-        self._outbox = Outbox(traced, raw, self._thread_died)
+        dead_letters = produce | {"message.max.bytes": MAX_DEAD_LETTER_BYTES}
+        traced, raw = clients.traced_producer(self._tracing, produce), clients.raw_producer(dead_letters)
+        self._producers = Producers(traced, raw, self._thread_died)
         reader = reader_config(settings, f"{name}-cancel", f"{group}.cancel")
         cancels = clients.raw_consumer(reader | {"stats_cb": lambda text: self._cancellations.statistics(text)})
         self._cancellations: Cancellations = Cancellations(cancels, settings.topic(CANCEL), self._thread_died)
@@ -80,7 +80,7 @@ class Service:
             group,
             settings,
             store,
-            self._outbox,
+            self._producers,
             self._tracing,
             self._cancellations,
             self._scratch.path,
@@ -89,7 +89,7 @@ class Service:
         slots = 1 if spec.one_slot else settings.slots
         self._slots = Slots(spec, settings.engine, slots, flow.settle, self.fail, fetch)
         consume = consumer_config(settings, name, group, group_protocol(settings))
-        self._pump = Pump(
+        self._loop = ConsumerLoop(
             clients.raw_consumer(consume | {"stats_cb": self._statistics}),
             [topic],
             slots,
@@ -98,11 +98,11 @@ class Service:
         )
         self._disk = flow.disk
         self._disk.on_wait = self._slots.extend
-        self._slots.on_done = self._pump.done
-        self._slots.on_abandoned = self._pump.abandoned
-        self._fetching = Fetching()
+        self._slots.on_done = self._loop.done
+        self._slots.on_abandoned = self._loop.abandoned
+        self._fetch_stall = FetchStallDetector()
         self._janitor = self._janitor_of(spec, store)
-        self._task_limit_s = settings.tries * spec.deadline_s + TASK_GRACE_S + settings.store_lost_after_s
+        self._task_limit_s = settings.max_attempts * spec.deadline_s + TASK_GRACE_S + settings.store_lost_after_s
         self._health = HealthServer(
             settings.health_host, settings.health_port, self.live, self.ready, metrics.exposition, self._thread_died
         )
@@ -111,7 +111,7 @@ class Service:
     def run(self) -> int:
         """Serve until SIGTERM, SIGINT or a failure that only a fresh process mends; the exit status."""
         no_core_dumps()
-        hide_from_children()
+        hide_from_workers()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         self._health.start()
@@ -124,15 +124,15 @@ class Service:
         try:
             while not self._slots.ready and not self._stop.is_set():
                 self._stop.wait(0.02)  # A member that can't work yet must not hold partitions.
-            self._pump.run(self._stop, drain)
+            self._loop.run(self._stop, drain)
         except KafkaException as e:
             self.fail(f"Kafka: {e.args[0]}")
         except Exception as e:
-            log.exception("pump_failed")
+            log.exception("consumer_loop_failed")
             self.fail(f"{type(e).__name__}: {e}")
         self._slots.close()
         self._cancellations.close()
-        self._outbox.close()
+        self._producers.close()
         self._tracing.shutdown()
         self._health.close()
         self._scratch.close()
@@ -160,9 +160,9 @@ class Service:
         """Why this process should be killed, if it should."""
         if self._dead:
             return self._dead
-        silent = time.monotonic() - self._pump.heartbeat
-        if self._slots.ready and silent > PUMP_SILENT_S:
-            return f"the pump has not polled for {silent:.0f} s"
+        silent = time.monotonic() - self._loop.heartbeat
+        if self._slots.ready and silent > LOOP_SILENT_S:
+            return f"the consumer loop has not polled for {silent:.0f} s"
         longest = self._slots.longest_s
         return f"a task has been in its slot for {longest:.0f} s" if longest > self._task_limit_s else None
 
@@ -175,7 +175,7 @@ class Service:
             return f"{LACKING}{lacking}" if lacking else "the handler is loading"
         if full := self._disk.reason:
             return f"{LACKING}disk space: {full}"
-        return None if self._pump.joined.is_set() else "the consumer group has not been joined"
+        return None if self._loop.joined.is_set() else "the consumer group has not been joined"
 
     def _on_signal(self, number: int, _: Any) -> None:
         if self._stop.is_set():
@@ -190,8 +190,8 @@ class Service:
             if partition.consumer_lag >= 0:
                 metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
         if found.cgrp.join_state == "steady":
-            self._pump.joined.set()  # With more replicas than partitions some have none, and are as ready.
-        if stuck := self._fetching.stuck(found.fetch_states):
+            self._loop.joined.set()  # With more replicas than partitions some have none, and are as ready.
+        if stuck := self._fetch_stall.stuck(found.fetch_states):
             self.fail(stuck)
 
 

@@ -32,7 +32,7 @@ class RuntimeSettings(BaseSettings):
     )
     engine: str = Field("puppet", description="The engine this infer service runs.")
     slots: int = Field(1, ge=1, le=64, description="Children that work at the same time; infer: 1 per GPU.")
-    tries: int = Field(3, ge=1, le=10, description="Attempts of a task whose child dies, in all.")
+    max_attempts: int = Field(3, ge=1, le=10, description="Attempts of a task whose worker dies, in all.")
     store_retry_timeout_s: float = Field(
         60.0, ge=0, description="How long a task retries an object store that does not answer, seconds."
     )

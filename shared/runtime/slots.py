@@ -1,4 +1,4 @@
-"""The slots of a service: a thread and a child each."""
+"""The slots of a service: a thread and a worker each."""
 
 import threading
 import time
@@ -8,28 +8,28 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
-from shared.runtime.record import Lease, Record
-from shared.runtime.reports import log_record
-from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
+from shared.runtime.record import PartitionAssignment, Record
 from shared.runtime.waiting import Abandoned
 from shared.runtime.watched_thread import EndsService, WatchedThread
+from shared.runtime.worker_process import HandlerUnavailable, WorkerDied, WorkerProcess
+from shared.runtime.worker_telemetry import log_record
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
 
 log = structlog.get_logger()
 
 IDLE_LOOK_S = 0.5
-"""How often an idle slot looks whether its child still lives."""
+"""How often an idle slot looks whether its worker still lives."""
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
 """Between two tries to load a handler whose needs are not met; each pause is twice the one before."""
 
-Settle = Callable[[Record, Lease, SlotProcess], None]
-Said = Callable[[Record, Lease], None]
+Settle = Callable[[Record, PartitionAssignment, WorkerProcess], None]
+Said = Callable[[Record, PartitionAssignment], None]
 
 
 class Slots:
-    """A fixed number of slots with one queue. The pump never feeds more records than there are slots."""
+    """A fixed number of slots with one queue. The consumer loop never feeds more records than there are slots."""
 
     def __init__(
         self,
@@ -40,40 +40,40 @@ class Slots:
         fatal: Callable[[str], None],
         fetch: Callable[[], None] | None = None,
     ) -> None:
-        """``fetch`` comes before every first load of a child; it may raise HandlerUnavailable.
+        """``fetch`` comes before every first load of a worker; it may raise HandlerUnavailable.
 
         ``fatal`` gets the reason when a slot has ended, which the service should do then, too.
         """
         self._spec = spec
         self._settle = settle
         self._fetch = fetch
-        self._fetching = threading.Lock()
+        self._fetch_stall = threading.Lock()
         self._closing = threading.Event()
-        self._queue: SimpleQueue[tuple[Record, Lease] | None] = SimpleQueue()
-        self._children = [SlotProcess(spec, engine, log_record) for _ in range(count)]
+        self._queue: SimpleQueue[tuple[Record, PartitionAssignment] | None] = SimpleQueue()
+        self._workers = [WorkerProcess(spec, engine, log_record) for _ in range(count)]
         self._ready = [threading.Event() for _ in range(count)]
         self._threads = [
-            WatchedThread(f"slot-{n}", partial(self._work, child, ready), fatal, self._closing)
-            for n, (child, ready) in enumerate(zip(self._children, self._ready, strict=True))
+            WatchedThread(f"slot-{n}", partial(self._work, worker, ready), fatal, self._closing)
+            for n, (worker, ready) in enumerate(zip(self._workers, self._ready, strict=True))
         ]
-        self.on_done: Said = lambda _record, _lease: None
-        self.on_abandoned: Said = lambda _record, _lease: None
+        self.on_done: Said = lambda _record, _assignment: None
+        self.on_abandoned: Said = lambda _record, _assignment: None
         self._since: dict[str, float] = {}
         self.unavailable: str | None = None
         """What the handler says it lacks, while it can't be loaded."""
 
     def start(self) -> None:
-        """Start every child; they load in parallel."""
+        """Start every worker; they load in parallel."""
         for thread in self._threads:
             thread.start()
 
-    def feed(self, record: Record, lease: Lease) -> None:
+    def feed(self, record: Record, assignment: PartitionAssignment) -> None:
         """Give a record to the next free slot."""
-        self._queue.put((record, lease))
+        self._queue.put((record, assignment))
 
     @property
     def ready(self) -> bool:
-        """Whether every child has loaded its handler."""
+        """Whether every worker has loaded its handler."""
         return all(event.is_set() for event in self._ready)
 
     @property
@@ -86,55 +86,55 @@ class Slots:
         self._since[threading.current_thread().name] += seconds
 
     def close(self) -> None:
-        """End the idle slots; one that still works is killed with its child."""
+        """End the idle slots; one that still works is killed with its worker."""
         self._closing.set()
         for _ in self._threads:
             self._queue.put(None)
-        for thread, child in zip(self._threads, self._children, strict=True):
+        for thread, worker in zip(self._threads, self._workers, strict=True):
             thread.join(timeout=3.0)
             if thread.is_alive():
-                child.kill()
+                worker.kill()
 
-    def _work(self, child: SlotProcess, ready: threading.Event) -> None:
-        """The slot's thread: it starts the child, for the kernel ends the child with the thread that started it."""
+    def _work(self, worker: WorkerProcess, ready: threading.Event) -> None:
+        """The slot's thread: it starts the worker, for the kernel ends the worker with the thread that started it."""
         slot = threading.current_thread().name
         try:
-            self._load_when_possible(child, ready)
-            while (item := self._next(child, ready)) is not None:
-                record, lease = item
+            self._load_when_possible(worker, ready)
+            while (item := self._next(worker, ready)) is not None:
+                record, assignment = item
                 metrics.SLOTS_BUSY.labels(self._spec.name).inc()
                 self._since[slot] = time.monotonic()
                 try:
-                    self._revive(child, ready)
-                    self._settle(record, lease, child)
+                    self._revive(worker, ready)
+                    self._settle(record, assignment, worker)
                 except Abandoned as e:
-                    self.on_abandoned(record, lease)
+                    self.on_abandoned(record, assignment)
                     log.info("task_abandoned", reason=str(e))
                     continue
                 except BaseException:
                     log.warning("record_not_settled", topic=record.topic, partition=record.partition, at=record.offset)
-                    self.on_abandoned(record, lease)
+                    self.on_abandoned(record, assignment)
                     raise
                 finally:
                     del self._since[slot]
                     metrics.SLOTS_BUSY.labels(self._spec.name).dec()
-                self.on_done(record, lease)
-            child.stop()
-        except (ChildDied, HandlerUnavailable) as e:
+                self.on_done(record, assignment)
+            worker.stop()
+        except (WorkerDied, HandlerUnavailable) as e:
             raise EndsService(f"the handler can't be loaded: {e}") from e
 
-    def _load_when_possible(self, child: SlotProcess, ready: threading.Event) -> None:
+    def _load_when_possible(self, worker: WorkerProcess, ready: threading.Event) -> None:
         """The first load. Until it succeeds the service takes no work, so nothing is lost by waiting.
 
-        A child that had loaded and then can't be replaced ends the service instead: it holds partitions.
+        A worker that had loaded and then can't be replaced ends the service instead: it holds partitions.
         """
         pause = FIRST_PAUSE_S
         while not self._closing.is_set():
             try:
                 if self._fetch is not None:
-                    with self._fetching:
+                    with self._fetch_stall:
                         self._fetch()
-                self._load(child, ready)
+                self._load(worker, ready)
             except HandlerUnavailable as e:
                 self.unavailable = str(e)
                 log.warning("handler_unavailable", reason=str(e), again_in_s=pause)
@@ -144,23 +144,23 @@ class Slots:
                 self.unavailable = None
                 return
 
-    def _load(self, child: SlotProcess, ready: threading.Event) -> None:
-        metrics.CHILD_STARTS.labels(self._spec.name).inc()
-        log.info("handler_loaded", seconds=round(child.start(), 3), pid=child.pid)
+    def _load(self, worker: WorkerProcess, ready: threading.Event) -> None:
+        metrics.WORKER_PROCESS_STARTS.labels(self._spec.name).inc()
+        log.info("handler_loaded", seconds=round(worker.start(), 3), pid=worker.pid)
         ready.set()
 
-    def _next(self, child: SlotProcess, ready: threading.Event) -> tuple[Record, Lease] | None:
-        """The next record, or None at the end; until then the child is kept alive."""
+    def _next(self, worker: WorkerProcess, ready: threading.Event) -> tuple[Record, PartitionAssignment] | None:
+        """The next record, or None at the end; until then the worker is kept alive."""
         while True:
             try:
                 return self._queue.get(timeout=IDLE_LOOK_S)
             except Empty:
                 if not self._closing.is_set():
-                    self._revive(child, ready)
+                    self._revive(worker, ready)
 
-    def _revive(self, child: SlotProcess, ready: threading.Event) -> None:
-        """Replace a child that died while idle, before a task has to wait for its model; no attempt is spent on it."""
-        if child.pid is None:
+    def _revive(self, worker: WorkerProcess, ready: threading.Event) -> None:
+        """Replace a worker that died while idle, before a task has to wait for its model; no attempt is spent on it."""
+        if worker.pid is None:
             ready.clear()
-            log.warning("idle_child_died")
-            self._load(child, ready)
+            log.warning("idle_worker_died")
+            self._load(worker, ready)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from shared.storage.artifacts import ArtifactStore
-from shared.storage.cache import ProductCache
+from shared.storage.cache import StageCache
 from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.inputs import InputStore
@@ -19,12 +19,12 @@ class Store:
     artifacts: ArtifactStore
     documents: DocumentStore
     inputs: InputStore
-    cache: ProductCache
+    cache: StageCache
 
     @classmethod
     def open(cls, settings: StorageSettings) -> Self:
         """Connect; no request is sent."""
         client = connect(settings)
         artifacts, documents = ArtifactStore(client, settings), DocumentStore(client, settings)
-        cache = ProductCache(artifacts, documents, settings)
+        cache = StageCache(artifacts, documents, settings)
         return cls(settings, artifacts, documents, InputStore(client, settings), cache)

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, get_current_span
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.messages.identity import salvage
+from shared.messages.identity import identify_best_effort
 from shared.runtime.record import Record
 from shared.telemetry.ids import derived_trace_id
 from shared.telemetry.propagation import extract, parent
@@ -48,7 +48,7 @@ def of_request(record: Record, *, trusted: bool) -> RecordTrace:
     ``trusted`` False leaves the sender's context at a link: a producer of somebody else's may not put the job into a
     trace of its choice, or have it left out by the sampled flag.
     """
-    found = salvage(record.value, record.key, record.topic, record.partition, record.offset)
+    found = identify_best_effort(record.value, record.key, record.topic, record.partition, record.offset)
     body = hashlib.sha256(record.value or b"").hexdigest()
     # With the body: another request under the job's id is refused, and is none of that job's story.
     root_id = derived_trace_id(found.tenant, found.identity.job_id, body)

@@ -3,22 +3,22 @@
 from collections import Counter
 from collections.abc import Hashable
 
-from shared.runtime.record import Lease
+from shared.runtime.record import PartitionAssignment
 
 REMEMBERED = 1000
 """So many records are known when they are delivered once more; an older one is worked on again, which is harmless."""
 
 
-class Tracker:
-    """One assigned partition. Used by the pump's thread only.
+class OffsetTracker:
+    """One assigned partition. Used by the consumer loop's thread only.
 
     With several slots the records of a partition end out of order; committing past one that still runs, or that was
     given back, would lose it in a crash. Every offset from the first one delivered to the position is running, dropped
     or done (finished, or no record at all): the commit is the lowest of the running, the dropped and the position.
     """
 
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
+    def __init__(self, assignment: PartitionAssignment) -> None:
+        self.assignment = assignment
         self._running = Counter[int]()
         self._dropped: set[int] = set()
         self._seen: dict[int, Hashable] = {}

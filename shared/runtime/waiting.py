@@ -12,7 +12,7 @@ import structlog
 from shared.messages.codes import Code
 
 if TYPE_CHECKING:
-    from shared.runtime.announcer import Subject
+    from shared.runtime.event_publisher import JobContext
 
 SHOWN_AFTER_S = 2.0
 """A wait that lasts so long is published: most retries succeed before, and nobody needs to read of those."""
@@ -39,7 +39,7 @@ class TaskWaits:
     def __init__(
         self,
         stage: str = "",
-        publish: "Callable[[Subject, Code, str], None]" = lambda *_: None,
+        publish: "Callable[[JobContext, Code, str], None]" = lambda *_: None,
         stopping: Callable[[], bool] = never,
         wanted: Callable[[], bool] = never,
     ) -> None:
@@ -48,7 +48,7 @@ class TaskWaits:
         In both cases the record is delivered again, perhaps to a machine that need not wait.
         """
         self.stage = stage
-        self.subject: Subject | None = None
+        self.job: JobContext | None = None
         self.stopping = stopping
         self.wanted = wanted
         self.cancelled: Callable[[], bool] = never
@@ -61,8 +61,8 @@ class TaskWaits:
         with self._lock:
             first = not self._shown
             self._shown.add(wait)
-        if first and self.subject is not None:
-            self._publish(self.subject, code, message)
+        if first and self.job is not None:
+            self._publish(self.job, code, message)
 
     def forget(self, wait: "Wait") -> None:
         """The wait is over; the next one is published again."""
@@ -142,12 +142,12 @@ def settled() -> None:
     """The current task's outcome is on the broker: what it still waits for, as tidying up, is no news of the job."""
     task = _TASK.get()
     if task is not None:
-        task.subject = None
+        task.job = None
 
 
-def concerns(subject: "Subject") -> None:
+def concerns(job: "JobContext") -> None:
     """The current task is this job's: from here on its log lines and its waits name it."""
     task = _TASK.get()
     if task is not None:
-        task.subject = subject
-    structlog.contextvars.bind_contextvars(job=subject.job_id)
+        task.job = job
+    structlog.contextvars.bind_contextvars(job=job.job_id)

@@ -1,4 +1,4 @@
-"""The folder a child works in, seen from the parent: takes from it only what a child may hand over."""
+"""The folder a worker works in, seen from the parent: takes from it only what a worker may hand over."""
 
 import os
 import stat
@@ -8,13 +8,13 @@ from pathlib import Path
 from threading import Lock
 
 from shared.runtime.budget import MAX_HANDED_BYTES
-from shared.runtime.slot_process import ChildDied
+from shared.runtime.worker_process import WorkerDied
 
 
 class WorkFolder:
     """One attempt's folder. Held by its descriptor, so that nothing else can be put in its place.
 
-    The child has opened hostile media and runs as the same user: a link would have us upload a file of our own, a FIFO
+    The worker has opened hostile media and runs as the same user: a link would have us upload a file of our own, a FIFO
     would never end.
     """
 
@@ -27,9 +27,9 @@ class WorkFolder:
 
     @contextmanager
     def opened(self, said: str) -> Iterator[Path]:
-        """A path by which the file that the child names can be read, while the block lasts.
+        """A path by which the file that the worker names can be read, while the block lasts.
 
-        Raises ChildDied for a child that is not to be trusted: unless it is a regular file directly in this folder, for
+        Raises WorkerDied for a worker that can't be trusted: unless it is a regular file directly in this folder, for
         one that hands over more than an attempt may, and when the file is changed while the block reads it.
         """
         try:
@@ -37,30 +37,30 @@ class WorkFolder:
                 self._name(said), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder
             )
         except OSError as e:
-            raise ChildDied("the child handed over a file that can't be opened") from e
+            raise WorkerDied("the worker handed over a file that can't be opened") from e
         try:
             found = os.fstat(file)
             if not stat.S_ISREG(found.st_mode):
-                raise ChildDied("the child handed over something that is no regular file")
+                raise WorkerDied("the worker handed over something that is no regular file")
             with self._lock:
                 self._handed_bytes += found.st_size
                 if self._handed_bytes > MAX_HANDED_BYTES:
-                    raise ChildDied(f"the child is over its budget of {MAX_HANDED_BYTES} bytes handed over")
+                    raise WorkerDied(f"the worker is over its budget of {MAX_HANDED_BYTES} bytes handed over")
             yield Path(f"/proc/self/fd/{file}")
         except OSError as e:
             # With a number it is this machine's. Without: storage found that the file is not what it was a moment ago.
             if e.errno is None:
-                raise ChildDied("the child changed a file that it had handed over") from e
+                raise WorkerDied("the worker changed a file that it had handed over") from e
             raise
         finally:
             os.close(file)
 
     def remove(self, said: str) -> None:
-        """Delete a file that was taken. Raises ChildDied when the child has put something else in its place."""
+        """Delete a file that was taken. Raises WorkerDied when the worker has put something else in its place."""
         try:
             os.unlink(self._name(said), dir_fd=self._folder)
         except (FileNotFoundError, IsADirectoryError, PermissionError) as e:
-            raise ChildDied("the child took back a file that it had handed over") from e
+            raise WorkerDied("the worker took back a file that it had handed over") from e
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -69,5 +69,5 @@ class WorkFolder:
     def _name(self, said: str) -> str:
         path = Path(said)
         if path.parent != self.path or path.name in ("", ".", ".."):
-            raise ChildDied("the child handed over a file from outside its folder")
+            raise WorkerDied("the worker handed over a file from outside its folder")
         return path.name

@@ -21,7 +21,7 @@ class Unavailable(Exception):
 
 
 class Cancelled(Exception):
-    """The job was cancelled; raised by ``Context.checkpoint`` and ``Context.progress``. Let it pass."""
+    """The job was cancelled; raised by ``Context.raise_if_cancelled`` and ``Context.progress``. Let it pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Task:
 class Result:
     """What the stage made."""
 
-    facts: BaseModel
-    """Typed facts (shared.messages.facts): small figures that travel in the message."""
+    metadata: BaseModel
+    """Typed metadata (shared.messages.metadata): small figures that travel in the message."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Artifacts by role, in the scratch folder."""
 
@@ -74,14 +74,14 @@ class Context(Protocol):
         """Where to write log lines."""
 
     @property
-    def saved(self) -> Path | None:
+    def checkpoint(self) -> Path | None:
         """State that an earlier attempt at this very task saved, read-only; None: begin at the start.
 
         It is what that attempt wrote, for the same request and inputs. Whether it fits this version, these weights and
         this device is the handler's to check.
         """
 
-    def save(self, path: Path, done: int) -> None:
+    def save_checkpoint(self, path: Path, done: int) -> None:
         """Give state away from which a later attempt can go on, should this one be killed.
 
         The parent stores and deletes the file while the work goes on; only the newest counts. ``done`` is for people:
@@ -91,7 +91,7 @@ class Context(Protocol):
     def progress(self, done: int, total: int) -> None:
         """Say how far the work is. Raises Cancelled."""
 
-    def checkpoint(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Call between pieces of work. Raises Cancelled."""
 
     def span(self, name: str, **attributes: Scalar) -> AbstractContextManager[SpanHandle]:
@@ -103,14 +103,14 @@ class Context(Protocol):
     def count(self, metric: str, amount: float = 1.0) -> None:
         """Raise a counter of the metric catalogue."""
 
-    def ship(self, role: str, path: Path, frames: int) -> None:
+    def upload_chunk(self, role: str, path: Path, frames: int) -> None:
         """Hand the next chunk of a sequence over; the parent uploads and deletes it.
 
         Blocks while more than four are under way. Raises Cancelled.
         """
 
     def chunks(self, role: str) -> Iterator[Path]:
-        """Iterate over a sequence that an earlier stage shipped; a file is gone once the next is asked for."""
+        """Iterate over a sequence that an earlier stage uploaded; a file is gone once the next is asked for."""
 
 
 Handler = Callable[[Context, Task], Result]

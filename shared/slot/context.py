@@ -14,7 +14,7 @@ from shared.slot import records
 from shared.slot.api import Cancelled, SpanHandle
 from shared.slot.records import Scalar
 
-MAX_SHIPPING = 4
+MAX_CHUNK_UPLOADS = 4
 """Chunks that may wait for their upload: 4 x 16 MiB bounds the scratch folder."""
 
 Send = Callable[[BaseModel], None]
@@ -61,15 +61,15 @@ class PipeContext:
     """One task's context. Single-threaded: handlers call it from the thread that runs ``handle``."""
 
     def __init__(
-        self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int], saved: Path | None = None
+        self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int], checkpoint: Path | None = None
     ) -> None:
         self._pipe = pipe
         self._scratch = scratch
-        self._saved = saved
+        self._checkpoint = checkpoint
         self._chunk_counts = chunk_counts
         self._log = PipeLogger(self.send)
         self._spans: list[PipeSpan] = []
-        self._shipping = 0
+        self._uploading = 0
         self._arrived: dict[tuple[str, int], Path] = {}
         self._cancelled = False
 
@@ -78,11 +78,11 @@ class PipeContext:
         return self._scratch
 
     @property
-    def saved(self) -> Path | None:
-        return self._saved
+    def checkpoint(self) -> Path | None:
+        return self._checkpoint
 
-    def save(self, path: Path, done: int) -> None:
-        self.send(records.Saved(path=str(path), done=done))
+    def save_checkpoint(self, path: Path, done: int) -> None:
+        self.send(records.Checkpoint(path=str(path), done=done))
 
     @property
     def log(self) -> PipeLogger:
@@ -94,12 +94,12 @@ class PipeContext:
 
     def progress(self, done: int, total: int) -> None:
         self.send(records.Progress(done=done, total=total))
-        self.checkpoint()
+        self.raise_if_cancelled()
 
-    def checkpoint(self) -> None:
+    def raise_if_cancelled(self) -> None:
         while self._pipe.poll():
             self._receive()
-        self._raise_if_cancelled()
+        self._raise_if_told()
 
     @contextmanager
     def span(self, name: str, **attributes: Scalar) -> Iterator[SpanHandle]:
@@ -133,36 +133,36 @@ class PipeContext:
     def count(self, metric: str, amount: float = 1.0) -> None:
         self.send(records.Metric(name=metric, amount=amount))
 
-    def ship(self, role: str, path: Path, frames: int) -> None:
-        while self._shipping >= MAX_SHIPPING:
+    def upload_chunk(self, role: str, path: Path, frames: int) -> None:
+        while self._uploading >= MAX_CHUNK_UPLOADS:
             self._receive()
-            self._raise_if_cancelled()
-        self._shipping += 1
+            self._raise_if_told()
+        self._uploading += 1
         self.send(records.FileReady(role=role, path=str(path), frames=frames))
 
     def chunks(self, role: str) -> Iterator[Path]:
         for index in range(self._chunk_counts[role]):
-            self.send(records.Want(role=role, index=index))
+            self.send(records.ChunkRequest(role=role, index=index))
             while (role, index) not in self._arrived:
                 self._receive()
-                self._raise_if_cancelled()
+                self._raise_if_told()
             path = self._arrived.pop((role, index))
             yield path
             path.unlink(missing_ok=True)
 
     def _receive(self) -> None:
         """Take one record of the parent; blocks. Raises EOFError when the parent is gone."""
-        record = records.TO_CHILD.validate_json(self._pipe.recv_bytes())
+        record = records.TO_WORKER.validate_json(self._pipe.recv_bytes())
         match record:
             case records.Cancel():
                 self._cancelled = True
-            case records.Shipped():
-                self._shipping -= 1
+            case records.ChunkUploaded():
+                self._uploading -= 1
             case records.ChunkReady(role=role, index=index, path=path):
                 self._arrived[role, index] = Path(path)
             case records.Work():
                 raise RuntimeError("a second task came while one is running")
 
-    def _raise_if_cancelled(self) -> None:
+    def _raise_if_told(self) -> None:
         if self._cancelled:
             raise Cancelled

@@ -14,7 +14,7 @@ def die_with_parent(parent: int) -> None:
 
     ``parent`` is the pid the caller expects as parent: when it has already gone, the process exits at once (the
     signal is only set for a future death). Linux only: prctl(2), PR_SET_PDEATHSIG. The signal is bound to the parent's
-    *thread* that started this process, so that thread must live as long as the child is wanted.
+    *thread* that started this process, so that thread must live as long as the worker is wanted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
@@ -42,10 +42,10 @@ def limit_files(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def hide_from_children() -> None:
+def hide_from_workers() -> None:
     """Keep other processes of the same user out of this one's memory and environment (PR_SET_DUMPABLE, prctl(2)).
 
-    A child that has opened hostile media runs as the same user; the credentials are here. Not kept from root.
+    A worker that has opened hostile media runs as the same user; the credentials are here. Not kept from root.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:

@@ -1,6 +1,6 @@
 """The pipe protocol: typed records as JSON, one per message.
 
-JSON and not pickle: the child has opened hostile media, and unpickling what it sends would run its code here.
+JSON and not pickle: the worker has opened hostile media, and unpickling what it sends would run its code here.
 """
 
 from typing import Annotated, Literal
@@ -13,8 +13,8 @@ from shared.messages.task import RenderTask
 Scalar = bool | int | float | str
 
 MAX_RECORD_BYTES = 1 << 20
-"""A record over this is not read: the child may be under another's control."""
-# Bounds for the same reason: what a child says ends in events, headers, spans and object keys.
+"""A record over this is not read: the worker may be under another's control."""
+# Bounds for the same reason: what a worker says ends in events, headers, spans and object keys.
 Text = Annotated[str, Field(max_length=4000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")]
 Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Time = Annotated[int, Field(ge=0, lt=1 << 63)]
 MAX_ATTRIBUTES = 128
 MAX_EVENTS = 128
-"""Of one span, and fields of one log line: OpenTelemetry's own limits. The child keeps to them by itself."""
+"""Of one span, and fields of one log line: OpenTelemetry's own limits. The worker keeps to them by itself."""
 MAX_AMOUNT = 1e9
 """By which a counter may rise at once: one that is infinite stays so."""
 Attributes = Annotated[dict[str, Scalar], Field(max_length=MAX_ATTRIBUTES)]
@@ -41,7 +41,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-# Child to parent.
+# Worker to parent.
 
 
 class Ready(_Record):
@@ -52,7 +52,7 @@ class Ready(_Record):
 
 
 class NotLoaded(_Record):
-    """The handler's needs are not met; the child ends after this."""
+    """The handler's needs are not met; the worker ends after this."""
 
     kind: Literal["not_loaded"] = "not_loaded"
     reason: Text
@@ -76,7 +76,7 @@ class SpanError(_Record):
 
 
 class Span(_Record):
-    """A finished span; ids as hex, the parent is another span of the child or None for the task's own."""
+    """A finished span; ids as hex, the parent is another span of the worker or None for the task's own."""
 
     kind: Literal["span"] = "span"
     name: Text
@@ -111,7 +111,7 @@ class Warned(_Record):
 
 
 class FileReady(_Record):
-    """The next chunk of a sequence lies at ``path``; the parent uploads and deletes it, then says Shipped."""
+    """The next chunk of a sequence lies at ``path``; the parent uploads and deletes it, then says ChunkUploaded."""
 
     kind: Literal["file_ready"] = "file_ready"
     role: Role
@@ -119,18 +119,18 @@ class FileReady(_Record):
     frames: int = Field(ge=1)
 
 
-class Saved(_Record):
+class Checkpoint(_Record):
     """State to go on from lies at ``path``; the parent stores and deletes it."""
 
-    kind: Literal["saved"] = "saved"
+    kind: Literal["checkpoint"] = "checkpoint"
     path: Text
     done: Count
 
 
-class Want(_Record):
-    """The child wants chunk ``index`` of a sequence; the answer is ChunkReady."""
+class ChunkRequest(_Record):
+    """The worker wants chunk ``index`` of a sequence; the answer is ChunkReady."""
 
-    kind: Literal["want"] = "want"
+    kind: Literal["chunk_request"] = "chunk_request"
     role: Role
     index: Count
 
@@ -138,7 +138,7 @@ class Want(_Record):
 class Finished(_Record):
     kind: Literal["finished"] = "finished"
     files: dict[Role, Text]
-    facts: dict[Name, JsonValue]
+    metadata: dict[Name, JsonValue]
 
 
 class Refused(_Record):
@@ -161,16 +161,16 @@ class DiskFull(_Record):
     kind: Literal["disk_full"] = "disk_full"
 
 
-class Broken(_Record):
+class HandlerFailed(_Record):
     """The handler raised something it should not have."""
 
-    kind: Literal["broken"] = "broken"
+    kind: Literal["handler_failed"] = "handler_failed"
     exception: Text
     message: Text
     stack: str = Field(max_length=16_000)
 
 
-# Parent to child.
+# Parent to worker.
 
 
 class Work(_Record):
@@ -181,13 +181,13 @@ class Work(_Record):
     inputs: dict[str, str]
     chunk_counts: dict[str, int] = Field(default_factory=dict)
     scratch: str
-    saved: str | None = None
+    checkpoint: str | None = None
 
 
-class Shipped(_Record):
+class ChunkUploaded(_Record):
     """One chunk of those announced has been uploaded."""
 
-    kind: Literal["shipped"] = "shipped"
+    kind: Literal["chunk_uploaded"] = "chunk_uploaded"
 
 
 class ChunkReady(_Record):
@@ -201,7 +201,7 @@ class Cancel(_Record):
     kind: Literal["cancel"] = "cancel"
 
 
-FromChild = Annotated[
+FromWorker = Annotated[
     Ready
     | NotLoaded
     | Progress
@@ -210,16 +210,16 @@ FromChild = Annotated[
     | Metric
     | Warned
     | FileReady
-    | Saved
-    | Want
+    | Checkpoint
+    | ChunkRequest
     | Finished
     | Refused
     | CancelledTask
     | DiskFull
-    | Broken,
+    | HandlerFailed,
     Field(discriminator="kind"),
 ]
-ToChild = Annotated[Work | Shipped | ChunkReady | Cancel, Field(discriminator="kind")]
-Ending = Finished | Refused | CancelledTask | DiskFull | Broken
-FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(FromChild)
-TO_CHILD: TypeAdapter[ToChild] = TypeAdapter(ToChild)
+ToWorker = Annotated[Work | ChunkUploaded | ChunkReady | Cancel, Field(discriminator="kind")]
+WorkResult = Finished | Refused | CancelledTask | DiskFull | HandlerFailed
+FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)

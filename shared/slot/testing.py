@@ -50,7 +50,7 @@ class RecordedLog:
 class StageHarness:
     """A context that records what the handler says.
 
-    ``sequences`` are the chunk files an earlier stage shipped, by role; ``cancel_after`` raises Cancelled at that many
+    ``sequences`` are the chunk files an earlier stage uploaded, by role; ``cancel_after`` raises Cancelled at that many
     checkpoints; ``saved`` is state of an earlier attempt.
     """
 
@@ -59,20 +59,20 @@ class StageHarness:
         scratch: Path,
         sequences: Mapping[str, Sequence[Path]] | None = None,
         cancel_after: int | None = None,
-        saved: Path | None = None,
+        checkpoint: Path | None = None,
     ) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
         self._scratch = scratch
         self._sequences = sequences or {}
         self._cancel_after = cancel_after
         self._checkpoints = 0
-        self._saved = saved
+        self._checkpoint = checkpoint
         self.log = RecordedLog()
         self.spans: list[RecordedSpan] = []
         self.warnings: list[tuple[Code, str]] = []
         self.counters: dict[str, float] = {}
         self.progressed: list[tuple[int, int]] = []
-        self.shipped: dict[str, list[tuple[Path, int]]] = {}
+        self.uploaded: dict[str, list[tuple[Path, int]]] = {}
         self.states: list[tuple[Path, int]] = []
 
     @property
@@ -80,17 +80,17 @@ class StageHarness:
         return self._scratch
 
     @property
-    def saved(self) -> Path | None:
-        return self._saved
+    def checkpoint(self) -> Path | None:
+        return self._checkpoint
 
-    def save(self, path: Path, done: int) -> None:
+    def save_checkpoint(self, path: Path, done: int) -> None:
         self.states.append((path, done))
 
     def progress(self, done: int, total: int) -> None:
         self.progressed.append((done, total))
-        self.checkpoint()
+        self.raise_if_cancelled()
 
-    def checkpoint(self) -> None:
+    def raise_if_cancelled(self) -> None:
         self._checkpoints += 1
         if self._cancel_after is not None and self._checkpoints > self._cancel_after:
             raise Cancelled
@@ -111,8 +111,8 @@ class StageHarness:
     def count(self, metric: str, amount: float = 1.0) -> None:
         self.counters[metric] = self.counters.get(metric, 0.0) + amount
 
-    def ship(self, role: str, path: Path, frames: int) -> None:
-        self.shipped.setdefault(role, []).append((path, frames))
+    def upload_chunk(self, role: str, path: Path, frames: int) -> None:
+        self.uploaded.setdefault(role, []).append((path, frames))
 
     def chunks(self, role: str) -> Iterator[Path]:
         yield from self._sequences[role]

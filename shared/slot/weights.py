@@ -1,4 +1,4 @@
-"""Shipped model weights: read only when they are the files that were committed."""
+"""ChunkUploaded model weights: read only when they are the files that were committed."""
 
 import hashlib
 import json

@@ -1,1 +1,1 @@
-"""S3 artifacts, inputs, completion markers, the product cache and chunk manifests."""
+"""S3 artifacts, inputs, completion markers, the output cache and chunk manifests."""

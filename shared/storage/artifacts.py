@@ -221,12 +221,12 @@ class ArtifactStore:
         return count + self._delete_batch(name, batch)
 
     def delete_prefix(self, prefix: str) -> int:
-        """Delete all artifacts under a prefix of at least a job's or cache product's depth; returns how many.
+        """Delete all artifacts under a prefix of at least a job's or cache output's depth; returns how many.
 
         Raises ValueError for a shorter prefix or one that does not end at a segment: a slip must not empty a bucket.
         """
         if prefix.count("/") < 3 or not prefix.endswith("/"):
-            raise ValueError(f"not the prefix of one job or product: {prefix!r}")
+            raise ValueError(f"not the prefix of one job or output: {prefix!r}")
         return self.delete([entry.key for entry in self.list_prefix(prefix)])
 
     def _open(self, ref: ArtifactRef) -> "GetObjectOutputTypeDef":

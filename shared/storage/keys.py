@@ -1,4 +1,4 @@
-"""Every object key the product writes; nothing else spells one out."""
+"""Every object key the output writes; nothing else spells one out."""
 
 import re
 
@@ -80,18 +80,18 @@ def frames_entry(tenant: str, job: str, stage: str, attempt: str) -> str:
     return f"{frames_prefix(tenant, job)}{_stage(stage)}/{_segment(attempt)}"
 
 
-def resume_prefix(tenant: str, job: str, stage: str) -> str:
+def checkpoint_prefix(tenant: str, job: str, stage: str) -> str:
     """Prefix of the state that a stage's next attempt can go on from, with a slash at its end."""
     return f"{job_prefix(tenant, job)}{_stage(stage)}/{RESUME}/"
 
 
-def resume_record(tenant: str, job: str, stage: str) -> str:
+def checkpoint_record(tenant: str, job: str, stage: str) -> str:
     """The document that names the newest such state."""
-    return f"{resume_prefix(tenant, job, stage)}state.json"
+    return f"{checkpoint_prefix(tenant, job, stage)}state.json"
 
 
 def within(prefix: str, name: str) -> str:
-    """An artifact under the prefix of an attempt or of a cached product; ``name`` is a file name, as ``image.npy``."""
+    """An artifact under the prefix of an attempt or of a cached output; ``name`` is a file name, as ``image.npy``."""
     return prefix + _segment(name)
 
 
@@ -101,17 +101,17 @@ def output(tenant: str, prefix: str, job: str, name: str) -> str:
 
 
 def cache_entry(tenant: str, stage: str, digest: str) -> str:
-    """The cache entry, which names the cached product."""
+    """The cache entry, which names the cached output."""
     return f"{_cached(tenant, stage, digest)}.json"
 
 
 def cache_prefix(tenant: str, stage: str, digest: str, attempt: str) -> str:
-    """Prefix of the artifacts of a cacheable product as one attempt wrote it, with a slash at its end."""
+    """Prefix of the artifacts of a cacheable output as one attempt wrote it, with a slash at its end."""
     return f"{_cached(tenant, stage, digest)}/{_segment(attempt)}/"
 
 
 def cache_entry_of(key: str) -> str | None:
-    """The entry of the cached product that this artifact belongs to; None for an artifact of no cached product."""
+    """The entry of the cached output that this artifact belongs to; None for an artifact of no cached output."""
     parts = key.split("/")
     return "/".join(parts[:4]) + ".json" if len(parts) == 6 and parts[0] == "cache" else None
 

@@ -6,9 +6,9 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from shared.messages.events import TERMINAL, Done, Failed, RejectedEvent
+from shared.messages.events import TERMINAL, TerminalEvent
 from shared.messages.refs import SHA256, InputRef
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.storage import keys
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered
@@ -17,7 +17,6 @@ CLAIMS = 3
 """A purge may delete the winner's document between the claim that lost and the look at it: then it is free again."""
 
 T = TypeVar("T", bound=BaseModel)
-Ending = Done | RejectedEvent | Failed
 
 
 class RequestRecord(BaseModel):
@@ -38,20 +37,22 @@ class Claim(Generic[T]):
     won: bool
 
 
-def read_completion(documents: DocumentStore, tenant: str, job: str, stage: str) -> Product | None:
-    """The product of a stage that has completed; None when it has not.
+def read_completion(documents: DocumentStore, tenant: str, job: str, stage: str) -> StageOutput | None:
+    """The output of a stage that has completed; None when it has not.
 
     Raises, as all below, ArtifactAltered, ArtifactRefused, StoreUnavailable.
     """
-    return _read(documents, keys.marker(tenant, job, stage), Product.model_validate)
+    return _read(documents, keys.marker(tenant, job, stage), StageOutput.model_validate)
 
 
-def claim_completion(documents: DocumentStore, tenant: str, job: str, stage: str, product: Product) -> Claim[Product]:
-    """Complete a stage with this product, unless another attempt has. Its artifacts must be stored before.
+def claim_completion(
+    documents: DocumentStore, tenant: str, job: str, stage: str, output: StageOutput
+) -> Claim[StageOutput]:
+    """Complete a stage with this output, unless another attempt has. Its artifacts must be stored before.
 
     The loser deletes its own artifacts and goes on with the winner's.
     """
-    return _claim(documents, keys.marker(tenant, job, stage), product, Product.model_validate)
+    return _claim(documents, keys.marker(tenant, job, stage), output, StageOutput.model_validate)
 
 
 def claim_request(documents: DocumentStore, tenant: str, job: str, record: RequestRecord) -> Claim[RequestRecord]:
@@ -64,12 +65,12 @@ def read_request(documents: DocumentStore, tenant: str, job: str) -> RequestReco
     return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
 
 
-def claim_end(documents: DocumentStore, tenant: str, job: str, ending: Ending) -> Claim[Ending]:
+def claim_end(documents: DocumentStore, tenant: str, job: str, ending: TerminalEvent) -> Claim[TerminalEvent]:
     """End a job with this outcome, unless it has ended."""
     return _claim(documents, keys.end(tenant, job), ending, TERMINAL.validate_python)
 
 
-def read_end(documents: DocumentStore, tenant: str, job: str) -> Ending | None:
+def read_end(documents: DocumentStore, tenant: str, job: str) -> TerminalEvent | None:
     """How a job ended; None while it has not."""
     return _read(documents, keys.end(tenant, job), TERMINAL.validate_python)
 

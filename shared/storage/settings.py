@@ -32,7 +32,7 @@ class StorageSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
 
-    bucket: Bucket = Field("lipstage", description="Artifact bucket: jobs, markers, cached products.")
+    bucket: Bucket = Field("lipstage", description="Artifact bucket: jobs, markers, cached outputs.")
     input_buckets: dict[Alias, Bucket] = Field(
         default_factory=lambda: {"inputs": "lipstage-inputs"},
         description="Buckets that requests may read, by alias: JSON; never the artifact bucket.",
@@ -49,8 +49,8 @@ class StorageSettings(BaseSettings):
         None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
     )
     retention_frames_days: int = Field(31, ge=1, description="Frames of jobs that did not end done, days.")
-    retention_jobs_days: int = Field(60, ge=1, description="Videos, markers and other products of a job, days.")
-    retention_cache_days: int = Field(90, ge=2, description="Audio and face products found again by content, days.")
+    retention_jobs_days: int = Field(60, ge=1, description="Videos, markers and other outputs of a job, days.")
+    retention_cache_days: int = Field(90, ge=2, description="Audio and face outputs found again by content, days.")
     retention_inputs_days: int = Field(60, ge=1, description="Portraits and speech in the input buckets, days.")
 
     @model_validator(mode="after")
@@ -75,7 +75,7 @@ class StorageSettings(BaseSettings):
         elif self.cache_key_file is not None:
             secret = self.cache_key_file.read_bytes().strip()
         else:
-            _log.warning("LIPSTAGE_CACHE_KEY is not set: cached products are found by this process only")
+            _log.warning("LIPSTAGE_CACHE_KEY is not set: cached outputs are found by this process only")
             return secrets.token_bytes(32)
         if len(secret) < MIN_SECRET_BYTES:
             raise ValueError(f"the cache secret needs at least {MIN_SECRET_BYTES} bytes")

@@ -9,15 +9,17 @@ TASKS = Counter("lipstage_tasks_total", "Tasks settled", ["stage", "outcome", "c
 TASK_SECONDS = Histogram("lipstage_stage_duration_seconds", "Wall time of a task", ["stage"], buckets=_SECONDS)
 QUEUE_SECONDS = Histogram("lipstage_task_queue_wait_seconds", "Record to start", ["stage"], buckets=_SECONDS)
 ARTIFACT_BYTES = Counter("lipstage_artifact_bytes_total", "Bytes moved to and from the store", ["stage", "direction"])
-CACHE = Counter("lipstage_cache_lookups_total", "Product cache", ["stage", "result"])
-CHILD_STARTS = Counter("lipstage_child_starts_total", "Children started, restarts included", ["stage"])
+CACHE = Counter("lipstage_cache_lookups_total", "StageOutput cache", ["stage", "result"])
+WORKER_PROCESS_STARTS = Counter(
+    "lipstage_worker_process_starts_total", "Children started, restarts included", ["stage"]
+)
 DEAD_LETTERS = Counter("lipstage_dead_letters_total", "Records dead-lettered", ["stage", "code"])
 SLOTS_BUSY = Gauge("lipstage_slots_busy", "Slots at work", ["stage"])
 CONSUMER_LAG = Gauge("lipstage_consumer_lag", "Records not yet committed", ["topic", "partition"])
 BUILD = Gauge("lipstage_build_info", "Version of this service", ["version", "stage"])
 SPANS = Counter("lipstage_telemetry_spans_total", "Spans handed to the collector", ["result"])
 ATTRIBUTES_DROPPED = Counter("lipstage_telemetry_attributes_dropped_total", "Span attributes not on the allow-list")
-FROM_CHILDREN = {
+FROM_WORKERS = {
     "face_detections_total": Counter("lipstage_face_detections_total", "Face searches run", ["stage"]),
 }
 """Counters a handler may raise by name."""

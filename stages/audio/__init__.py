@@ -29,7 +29,7 @@ STAGE = StageSpec(
     cache_version="3",
     cache_parameters=_cache_parameters,
     span="load_audio",
-    fact_attributes={
+    metadata_attributes={
         "audio.sample_rate": "sample_rate",
         "audio.duration_gap_ms": "duration_gap_ms",
         "audio.duration_asked_s": "duration_asked_s",

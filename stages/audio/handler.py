@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.messages.codes import Code
-from shared.messages.facts import AudioFacts
+from shared.messages.metadata import AudioMetadata
 from shared.slot.api import Context, Handler, Result, Task
 from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
 from stages.audio.decode import decode
@@ -48,7 +48,7 @@ def handle(context: Context, task: Task, max_s: float, activity: SpeechActivity)
     """
     params = task.job.request.params
     with context.span("load_audio") as span:
-        speech = decode(task.inputs["speech"], context.scratch / "sound.f32", max_s, context.checkpoint)
+        speech = decode(task.inputs["speech"], context.scratch / "sound.f32", max_s, context.raise_if_cancelled)
         span.event(
             "Audio decoded",
             {
@@ -81,13 +81,13 @@ def handle(context: Context, task: Task, max_s: float, activity: SpeechActivity)
         mel = log_mel(speech.pcm)
         context.progress(80, 100)
         f0, voicing = pitch_track(speech.pcm, level)
-        context.checkpoint()
+        context.raise_if_cancelled()
         files = {role: context.scratch / name for role, name in _FILES.items()}
         speech.pcm.astype("<f4").tofile(files["pcm"])
         np.save(files["mel"], mel)
         np.save(files["tracks"], np.stack([f0, voicing, level]))
 
-    facts = AudioFacts(
+    metadata = AudioMetadata(
         codec=speech.codec,
         sample_rate=speech.sample_rate,
         channels=speech.channels,
@@ -98,7 +98,7 @@ def handle(context: Context, task: Task, max_s: float, activity: SpeechActivity)
         speech=speaks,
         sound_channels=speech.sound_channels,
     )
-    return Result(facts=facts, files={"sound": speech.sound, **files})
+    return Result(metadata=metadata, files={"sound": speech.sound, **files})
 
 
 def _speaks(context: Context, probabilities: NDArray[np.float32], level: NDArray[np.float32]) -> bool:

@@ -1,6 +1,6 @@
 """Stage encode: frames and sound become the mp4 that the user gets."""
 
-from shared.messages.facts import AudioFacts
+from shared.messages.metadata import AudioMetadata
 from shared.messages.task import RenderTask
 from shared.slot.spec import StageSpec
 
@@ -11,7 +11,7 @@ _MP4_BYTES_PER_S = 1_000_000
 
 
 def _needs_bytes(job: RenderTask) -> int:
-    seconds = job.fact("audio", AudioFacts).duration_s
+    seconds = job.metadata("audio", AudioMetadata).duration_s
     return _CHUNKS_BYTES + int(seconds * (2 * _MP4_BYTES_PER_S + 48_000 * 2 * 4))
 
 

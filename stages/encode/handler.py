@@ -12,7 +12,7 @@ from pathlib import Path
 import av.logging
 import numpy as np
 
-from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts, InferFacts
+from shared.messages.metadata import AudioMetadata, EncodeMetadata, FaceMetadata, InferMetadata
 from shared.slot.api import Context, Handler, Result, Task
 from stages.encode.check import measure
 from stages.encode.judge.errors import Unjudgeable
@@ -53,8 +53,8 @@ def handle(context: Context, task: Task, encoder: Encoder) -> Result:
     not hold what was put in.
     """
     begun = time.monotonic()
-    audio = task.job.fact("audio", AudioFacts)
-    infer = task.job.fact("infer", InferFacts)
+    audio = task.job.metadata("audio", AudioMetadata)
+    infer = task.job.metadata("infer", InferMetadata)
     tags = labels(infer.engine)
     video, poster = context.scratch / "video.mp4", context.scratch / "poster.jpg"
     resolution = f"{infer.width}x{infer.height}"
@@ -75,10 +75,10 @@ def handle(context: Context, task: Task, encoder: Encoder) -> Result:
                 f"{infer.frames} frames at {infer.fps} fps were announced, {done} came, "
                 f"the file holds {measured.frames} at {measured.fps} fps"
             )
-        context.checkpoint()
-        spent = time.monotonic() - begun + sum(product.seconds for product in task.job.products.values())
+        context.raise_if_cancelled()
+        spent = time.monotonic() - begun + sum(product.seconds for product in task.job.outputs.values())
         look = _look(context, encoder, task, video, spent)
-        facts = EncodeFacts(
+        metadata = EncodeMetadata(
             duration_s=measured.duration_s,
             width=measured.width,
             height=measured.height,
@@ -89,17 +89,17 @@ def handle(context: Context, task: Task, encoder: Encoder) -> Result:
             quality=look.quality,
             bytes=measured.bytes,
         )
-        span.set("video.duration_s", facts.duration_s)
-        for name, value in facts.attributes.items():
+        span.set("video.duration_s", metadata.duration_s)
+        for name, value in metadata.attributes.items():
             span.set(name, value)
-    return Result(facts=facts, files={"video": video, "poster": poster})
+    return Result(metadata=metadata, files={"video": video, "poster": poster})
 
 
 def _look(context: Context, encoder: Encoder, task: Task, video: Path, spent: float) -> Look:
     """The judge's sample; no figures where nobody asked or it can't be judged: the video is none the worse for it."""
     if encoder.sampler is None:
         return Look(None, None)
-    speech, box = task.job.fact("audio", AudioFacts).speech, task.job.fact("face", FaceFacts).box
+    speech, box = task.job.metadata("audio", AudioMetadata).speech, task.job.metadata("face", FaceMetadata).box
     portrait = np.load(task.inputs["portrait"], mmap_mode="r", allow_pickle=False)
     try:
         return encoder.sampler.look(video, portrait, encoder.share * spent, speech=speech, box=box)

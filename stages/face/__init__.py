@@ -21,7 +21,7 @@ STAGE = StageSpec(
     cache_version="4",
     cache_parameters=_cache_parameters,
     span="preprocess_image",
-    fact_attributes={"face.roi_size": "roi_size"},
+    metadata_attributes={"face.roi_size": "roi_size"},
     # A 50 MP picture with alpha, EXIF turn and colour profile is the worst case that passes the limits.
     memory_mb=2048,
     deadline_s=60.0,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.messages.facts import FaceFacts
+from shared.messages.metadata import FaceMetadata
 from shared.slot.api import Context, Handler, Result, Task
 from stages.face.choose import choose_face
 from stages.face.decode import decode_portrait
@@ -34,11 +34,11 @@ def _handle(models: FaceModels, context: Context, task: Task) -> Result:
         image = decode_portrait(task.inputs["portrait"])
         height, width = image.shape[:2]
         span.event("Image decoded", {"image.width": width, "image.height": height})
-        context.checkpoint()
+        context.raise_if_cancelled()
         faces = models.search.find(image)
         context.count("face_detections_total")
         face = choose_face(faces, params.face, width, height)
-        context.checkpoint()
+        context.raise_if_cancelled()
         mesh = models.landmarks.locate(image, face)
         require_usable(mesh)
         undecided = len(faces) if params.face == "largest" else 1
@@ -61,7 +61,7 @@ def _handle(models: FaceModels, context: Context, task: Task) -> Result:
         }
         x0, y0 = points[:, :2].min(axis=0).tolist()
         x1, y1 = points[:, :2].max(axis=0).tolist()
-        facts = FaceFacts(
+        metadata = FaceMetadata(
             width=frame.width,
             height=frame.height,
             box=(x0, y0, x1, y1),
@@ -70,9 +70,9 @@ def _handle(models: FaceModels, context: Context, task: Task) -> Result:
             score=face.score,
             yaw=mesh.yaw,
         )
-        span.set("face.roi_size", facts.roi_size)
-        span.set("video.resolution", f"{facts.width}x{facts.height}")
-    return Result(files=files, facts=facts)
+        span.set("face.roi_size", metadata.roi_size)
+        span.set("video.resolution", f"{metadata.width}x{metadata.height}")
+    return Result(files=files, metadata=metadata)
 
 
 def _saved(path: Path, array: NDArray[np.uint8] | NDArray[np.float32]) -> Path:

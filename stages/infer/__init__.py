@@ -1,6 +1,6 @@
 """Stage `infer`: an engine animates the portrait; frames leave in chunks while the next are made."""
 
-from shared.messages.facts import AudioFacts, FaceFacts
+from shared.messages.metadata import AudioMetadata, FaceMetadata
 from shared.messages.task import RenderTask
 from shared.slot.spec import StageSpec
 from stages.infer.chunks import chunk_frames, frame_bytes
@@ -12,7 +12,7 @@ _STATES_ON_DISK = 4
 
 def _chunk_bytes(task: RenderTask) -> int:
     """Chunks leave as they are made: only those under way lie on disk."""
-    face = task.fact("face", FaceFacts)
+    face = task.metadata("face", FaceMetadata)
     return _CHUNKS_ON_DISK * chunk_frames(face.width, face.height) * frame_bytes(face.width, face.height)
 
 
@@ -22,7 +22,7 @@ def _bytes_with_state(task: RenderTask) -> int:
 
 def _state_bytes(task: RenderTask) -> int:
     """Latents of a clip: float32, 4 channels at an eighth of the size, 12.5 frames a second."""
-    face, audio = task.fact("face", FaceFacts), task.fact("audio", AudioFacts)
+    face, audio = task.metadata("face", FaceMetadata), task.metadata("audio", AudioMetadata)
     return round(audio.duration_s * 12.5) * 16 * (face.width // 8 + 8) * (face.height // 8 + 8)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.facts import AudioFacts, FaceFacts, InferFacts
+from shared.messages.metadata import AudioMetadata, FaceMetadata, InferMetadata
 from shared.slot.api import Context, Handler, Result, Task
 from stages.infer.chunks import chunk_frames
 from stages.infer.engine import FPS, Animation, Direction, Engine, Portrait, Speech
@@ -42,7 +42,7 @@ def _handle(engine: Engine, context: Context, task: Task) -> Result:
     if request.engine != engine.name:
         raise ValueError(f"a task for engine {request.engine} reached engine {engine.name}")
     params = request.params
-    face, audio = task.job.fact("face", FaceFacts), task.job.fact("audio", AudioFacts)
+    face, audio = task.job.metadata("face", FaceMetadata), task.job.metadata("audio", AudioMetadata)
     portrait, speech = _portrait(task, face), _speech(task, audio)
     with context.span("run_inference", engine=engine.name) as span:
         span.set("inference.steps", params.inference_steps)
@@ -62,7 +62,7 @@ def _handle(engine: Engine, context: Context, task: Task) -> Result:
         figures = animation.figures()
         for name, value in figures.items():
             span.set(name, value)
-    facts = InferFacts(
+    metadata = InferMetadata(
         engine=engine.name,
         width=face.width,
         height=face.height,
@@ -71,7 +71,7 @@ def _handle(engine: Engine, context: Context, task: Task) -> Result:
         steps=params.inference_steps,
         gpu_seconds=float(figures.get("gpu.seconds", 0.0)),
     )
-    return Result(facts=facts)
+    return Result(metadata=metadata)
 
 
 def _ship(context: Context, animation: Animation, width: int, height: int) -> None:
@@ -83,7 +83,7 @@ def _ship(context: Context, animation: Animation, width: int, height: int) -> No
         with path.open("wb") as file:
             for frame in animation.render(start, stop):
                 file.write(to_i420(frame).data)
-        context.ship(ROLE, path, stop - start)
+        context.upload_chunk(ROLE, path, stop - start)
         context.progress(animation.lead + stop, animation.lead + total)
 
 
@@ -96,7 +96,7 @@ def _read(path: Path, dtype: type[Scalar], shape: tuple[int | None, ...]) -> npt
     return np.asarray(array, dtype)
 
 
-def _portrait(task: Task, face: FaceFacts) -> Portrait:
+def _portrait(task: Task, face: FaceMetadata) -> Portrait:
     size = (face.height, face.width)
     return Portrait(
         image=_read(task.inputs["image"], np.uint8, (*size, 3)),
@@ -106,7 +106,7 @@ def _portrait(task: Task, face: FaceFacts) -> Portrait:
     )
 
 
-def _speech(task: Task, audio: AudioFacts) -> Speech:
+def _speech(task: Task, audio: AudioMetadata) -> Speech:
     mel = _read(task.inputs["mel"], np.float32, (80, None))
     return Speech(
         pcm=np.fromfile(task.inputs["pcm"], "<f4"),

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.messages.codes import Code
-from shared.messages.facts import AudioFacts
+from shared.messages.metadata import AudioMetadata
 from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
 from stages.audio.loudness import rms_dbfs
 from stages.encode.judge import sound
@@ -146,7 +146,7 @@ def test_warnings_of_the_stage(tmp_path: Path, decibels: float | None, codes: li
         codec="pcm_s16le",
         sample_format="s16",
     )
-    harness, _, facts = run(tmp_path, path)
-    assert isinstance(facts, AudioFacts)
+    harness, _, metadata = run(tmp_path, path)
+    assert isinstance(metadata, AudioMetadata)
     assert [code for code, _ in harness.warnings] == codes
-    assert facts.speech == (decibels is not None)
+    assert metadata.speech == (decibels is not None)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.messages.codes import Code, Rejected
-from shared.messages.facts import AudioFacts
+from shared.messages.metadata import AudioMetadata
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Cancelled, Result, Task
@@ -30,20 +30,25 @@ def task(speech: Path, **params: Any) -> Task:
     return Task(job=job, inputs={"speech": speech})
 
 
-def run(tmp_path: Path, speech: Path, **params: Any) -> tuple[StageHarness, Result, AudioFacts]:
+def run(tmp_path: Path, speech: Path, **params: Any) -> tuple[StageHarness, Result, AudioMetadata]:
     harness = StageHarness(tmp_path / "scratch")
     result = load()(harness, task(speech, **params))
-    assert isinstance(result.facts, AudioFacts)
-    return harness, result, result.facts
+    assert isinstance(result.metadata, AudioMetadata)
+    return harness, result, result.metadata
 
 
 def test_sample_speech(tmp_path: Path) -> None:
-    harness, result, facts = run(tmp_path, SPEECH)
+    harness, result, metadata = run(tmp_path, SPEECH)
     assert set(result.files) == {"pcm", "mel", "tracks", "sound"}
     assert all(path.parent == harness.scratch for path in result.files.values())
-    assert facts.duration_s == pytest.approx(10.09)
-    assert (facts.codec, facts.sample_rate, facts.channels, facts.sound_channels) == ("pcm_s16le", 16_000, 1, 1)
-    assert (facts.duration_asked_s, facts.duration_gap_ms, facts.silent) == (None, 0, False)
+    assert metadata.duration_s == pytest.approx(10.09)
+    assert (metadata.codec, metadata.sample_rate, metadata.channels, metadata.sound_channels) == (
+        "pcm_s16le",
+        16_000,
+        1,
+        1,
+    )
+    assert (metadata.duration_asked_s, metadata.duration_gap_ms, metadata.silent) == (None, 0, False)
     assert np.fromfile(result.files["pcm"], "<f4").shape == (161_440,)
     assert np.fromfile(result.files["sound"], "<f4").shape == (484_320,)
     mel = np.load(result.files["mel"])
@@ -74,19 +79,19 @@ def test_span_says_what_was_decoded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [5.0, 12.0])
 def test_wrong_duration_is_corrected_with_a_warning(tmp_path: Path, asked: float) -> None:
-    harness, _, facts = run(tmp_path, SPEECH, duration=asked)
+    harness, _, metadata = run(tmp_path, SPEECH, duration=asked)
     ((code, message),) = harness.warnings
     assert code is Code.DURATION_CORRECTED
     assert f"{asked:.3f} s" in message
     assert "10.090 s" in message
-    assert facts.duration_s == pytest.approx(10.09)
-    assert facts.duration_gap_ms == round((asked - 10.09) * 1000)
+    assert metadata.duration_s == pytest.approx(10.09)
+    assert metadata.duration_gap_ms == round((asked - 10.09) * 1000)
 
 
-def test_trim_cuts_every_product(tmp_path: Path) -> None:
-    harness, result, facts = run(tmp_path, SPEECH, duration=2.5, trim=True)
+def test_trim_cuts_every_output(tmp_path: Path) -> None:
+    harness, result, metadata = run(tmp_path, SPEECH, duration=2.5, trim=True)
     assert harness.warnings == []
-    assert facts.duration_s == 2.5
+    assert metadata.duration_s == 2.5
     assert np.fromfile(result.files["pcm"], "<f4").shape == (40_000,)
     assert np.fromfile(result.files["sound"], "<f4").shape == (120_000,)
     assert np.load(result.files["mel"]).shape == (80, 250)
@@ -97,9 +102,9 @@ def test_silence_is_a_warning(tmp_path: Path) -> None:
     path = record(
         tmp_path / "s", np.zeros((2, 48_000), np.float32), 48_000, container="flac", codec="flac", sample_format="s16"
     )
-    harness, _, facts = run(tmp_path, path)
-    assert facts.silent
-    assert not facts.speech
+    harness, _, metadata = run(tmp_path, path)
+    assert metadata.silent
+    assert not metadata.speech
     assert [code for code, _ in harness.warnings] == [Code.SILENT_AUDIO, Code.NO_SPEECH]
 
 
@@ -108,8 +113,8 @@ def test_antiphase_stereo_is_not_silent(tmp_path: Path) -> None:
     path = record(
         tmp_path / "s", np.stack([voice, -voice]), 16_000, container="wav", codec="pcm_s16le", sample_format="s16"
     )
-    harness, _, facts = run(tmp_path, path)
-    assert not facts.silent
+    harness, _, metadata = run(tmp_path, path)
+    assert not metadata.silent
     assert [code for code, _ in harness.warnings] == [Code.NO_SPEECH], "a tone is no voice"
 
 
@@ -135,7 +140,7 @@ def test_cancel_ends_the_work(tmp_path: Path) -> None:
     assert harness.spans[0].error == "Cancelled"
 
 
-def test_cache_depends_on_what_decides_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_depends_on_what_decides_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     assert STAGE.cache_parameters is not None
     plain = STAGE.cache_parameters(task(SPEECH).job)
     assert STAGE.cache_parameters(task(SPEECH, seed=5).job) == plain

@@ -30,7 +30,7 @@ def test_an_unreadable_port(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch,
     [
         ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS is no JSON"),
         ("LIPSTAGE_INPUT_BUCKETS", '{"inputs": "lipstage"}', "must not name the artifact bucket"),
-        ("LIPSTAGE_TRIES", "0", "LIPSTAGE_TRIES: Input should be greater"),
+        ("LIPSTAGE_MAX_ATTEMPTS", "0", "LIPSTAGE_MAX_ATTEMPTS: Input should be greater"),
         ("KAFKA_PROPERTIES_FILE", "/no/such", "KAFKA_PROPERTIES_FILE can't be read: No such file"),
     ],
 )

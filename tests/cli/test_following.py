@@ -110,7 +110,7 @@ def test_a_partition_that_the_client_has_lost_comes_back_with_a_new_client(
     assert read().type == "accepted"
     monkeypatch.setattr(event_reader, "STUCK_S", -1.0)
     before = reader._consumer
-    reader._fetching = event_reader.Fetching(-1.0)
+    reader._fetching = event_reader.FetchStallDetector(-1.0)
     lost = {"desired": True, "fetch_state": "validate-epoch-wait"}
     reader._look(json.dumps({"topics": {reader._topic: {"partitions": {"0": lost}}}}))
     monkeypatch.undo()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import stages.infer
-from shared.messages.facts import AudioFacts, EncodeFacts, FaceFacts, InferFacts
+from shared.messages.metadata import AudioMetadata, EncodeMetadata, FaceMetadata, InferMetadata
 from shared.messages.request import RenderRequest
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.slot.api import Cancelled, Task
 from shared.slot.testing import StageHarness
 from stages.encode import STAGE
@@ -25,15 +25,19 @@ SAMPLES = 48_000 * FRAMES // 25 + 500
 
 def job(frames: int = FRAMES, channels: int = 2) -> RenderTask:
     request = RenderRequest.model_validate({"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}})
-    audio = AudioFacts(
+    audio = AudioMetadata(
         codec="flac", sample_rate=44_100, channels=channels, duration_s=SAMPLES / 48_000, sound_channels=channels
     )
-    infer = InferFacts(engine="puppet", width=WIDTH, height=HEIGHT, frames=frames, steps=25)
+    infer = InferMetadata(engine="puppet", width=WIDTH, height=HEIGHT, frames=frames, steps=25)
     task = RenderTask(job_id="j", request_id=str(uuid.uuid4()), request=request, submitted_ms=0)
     box = (WIDTH * 0.2, HEIGHT * 0.2, WIDTH * 0.8, HEIGHT * 0.8)
-    face = FaceFacts(width=WIDTH, height=HEIGHT, box=box, face_count=1, roi_size=round(WIDTH * 0.6), score=0.9, yaw=0.0)
-    for stage, facts in (("audio", audio), ("face", face), ("infer", infer)):
-        task = task.with_product(stage, Product(attempt="a", facts=facts.model_dump(mode="json"), seconds=60.0))
+    face = FaceMetadata(
+        width=WIDTH, height=HEIGHT, box=box, face_count=1, roi_size=round(WIDTH * 0.6), score=0.9, yaw=0.0
+    )
+    for stage, metadata in (("audio", audio), ("face", face), ("infer", infer)):
+        task = task.with_output(
+            stage, StageOutput(attempt="a", metadata=metadata.model_dump(mode="json"), seconds=60.0)
+        )
     return task
 
 
@@ -69,12 +73,12 @@ def inputs(folder: Path, channels: int = 2) -> dict[str, Path]:
 def test_video_and_poster(tmp_path: Path, channels: int) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
     result = load()(harness, Task(job=job(channels=channels), inputs=inputs(tmp_path, channels)))
-    facts = result.facts
-    assert isinstance(facts, EncodeFacts)
-    assert (facts.width, facts.height, facts.fps, facts.frames) == (WIDTH, HEIGHT, 25, FRAMES)
-    assert facts.duration_s == pytest.approx(SAMPLES / 48_000, abs=1e-4)
-    assert facts.container_drift_ms == pytest.approx(500 / 48, abs=0.1)
-    assert facts.bytes == result.files["video"].stat().st_size
+    metadata = result.metadata
+    assert isinstance(metadata, EncodeMetadata)
+    assert (metadata.width, metadata.height, metadata.fps, metadata.frames) == (WIDTH, HEIGHT, 25, FRAMES)
+    assert metadata.duration_s == pytest.approx(SAMPLES / 48_000, abs=1e-4)
+    assert metadata.container_drift_ms == pytest.approx(500 / 48, abs=0.1)
+    assert metadata.bytes == result.files["video"].stat().st_size
     with av.open(str(result.files["video"])) as file:
         levels = [frame.to_ndarray(format="gray")[32, 48] for frame in file.decode(video=0)]
     assert len(levels) == FRAMES
@@ -90,11 +94,11 @@ def test_video_and_poster(tmp_path: Path, channels: int) -> None:
     assert span.attributes == {
         "video.resolution": "96x64",
         "video.format": "mp4",
-        "video.duration_s": facts.duration_s,
-        "container.drift_ms": facts.container_drift_ms,
+        "video.duration_s": metadata.duration_s,
+        "container.drift_ms": metadata.container_drift_ms,
         "audio.drift_ms": 10,
     }
-    assert (facts.lip_offset_ms, facts.quality) == (None, None), "there is no face in the portrait"
+    assert (metadata.lip_offset_ms, metadata.quality) == (None, None), "there is no face in the portrait"
 
 
 @pytest.mark.parametrize("how", ["switched off", "no time"])
@@ -105,9 +109,9 @@ def test_a_file_that_is_not_looked_at_has_no_figures(tmp_path: Path, monkeypatch
     else:
         monkeypatch.setenv("LIPSTAGE_LIP_CHECK", "1e-9")
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
-    facts = load()(harness, task).facts
-    assert isinstance(facts, EncodeFacts)
-    assert (facts.lip_offset_ms, facts.quality, facts.audio_drift_ms) == (None, None, 10)
+    metadata = load()(harness, task).metadata
+    assert isinstance(metadata, EncodeMetadata)
+    assert (metadata.lip_offset_ms, metadata.quality, metadata.audio_drift_ms) == (None, None, 10)
     assert not {"lip.offset_ms", "render.quality"} & set(harness.spans[0].attributes)
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from shared.messages.codes import Code, Rejected
-from shared.messages.facts import FaceFacts
+from shared.messages.metadata import FaceMetadata
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Cancelled, Result, Task
@@ -29,11 +29,11 @@ def render_task(**params: Any) -> RenderTask:
     return RenderTask(job_id="j", request_id=str(uuid.uuid4()), request=request, submitted_ms=0)
 
 
-def run(tmp_path: Path, picture: Path, **params: Any) -> tuple[StageHarness, Result, FaceFacts]:
+def run(tmp_path: Path, picture: Path, **params: Any) -> tuple[StageHarness, Result, FaceMetadata]:
     harness = StageHarness(tmp_path / "scratch")
     result = load()(harness, Task(job=render_task(**params), inputs={"portrait": picture}))
-    assert isinstance(result.facts, FaceFacts)
-    return harness, result, result.facts
+    assert isinstance(result.metadata, FaceMetadata)
+    return harness, result, result.metadata
 
 
 def saved(tmp_path: Path, image: Any) -> Path:
@@ -43,35 +43,35 @@ def saved(tmp_path: Path, image: Any) -> Path:
 
 
 def test_sample_portrait(tmp_path: Path) -> None:
-    harness, result, facts = run(tmp_path, PORTRAIT)
+    harness, result, metadata = run(tmp_path, PORTRAIT)
     assert set(result.files) == {"image", "landmarks", "mask"}
     assert all(path.parent == harness.scratch for path in result.files.values())
     image, landmarks, mask = (np.load(result.files[role]) for role in ("image", "landmarks", "mask"))
     assert np.array_equal(image, pixels())
     assert (landmarks.shape, landmarks.dtype) == ((478, 3), np.float32)
     assert (mask.shape, mask.dtype) == ((512, 512), np.uint8)
-    assert (facts.width, facts.height, facts.face_count) == (512, 512, 1)
-    x0, y0, x1, y1 = facts.box
-    assert facts.roi_size == round(max(x1 - x0, y1 - y0))
+    assert (metadata.width, metadata.height, metadata.face_count) == (512, 512, 1)
+    x0, y0, x1, y1 = metadata.box
+    assert metadata.roi_size == round(max(x1 - x0, y1 - y0))
     assert x0 <= landmarks[:, 0].min() + 0.01 and landmarks[:, 0].max() <= x1 + 0.01
-    assert facts.score > 0.8 and abs(facts.yaw) < 0.1
+    assert metadata.score > 0.8 and abs(metadata.yaw) < 0.1
     assert harness.warnings == []
     assert harness.counters == {"face_detections_total": 1}
 
 
 def test_span(tmp_path: Path) -> None:
-    harness, _, facts = run(tmp_path, PORTRAIT, min_resolution=256)
+    harness, _, metadata = run(tmp_path, PORTRAIT, min_resolution=256)
     (span,) = harness.spans
     assert (span.name, span.error) == ("preprocess_image", None)
-    assert span.attributes == {"expand.ratio": 0.18, "face.roi_size": facts.roi_size, "video.resolution": "256x256"}
+    assert span.attributes == {"expand.ratio": 0.18, "face.roi_size": metadata.roi_size, "video.resolution": "256x256"}
     assert span.events == [("Image decoded", {"image.width": 512, "image.height": 512})]
 
 
 def test_face_framing(tmp_path: Path) -> None:
-    _, result, facts = run(tmp_path, PORTRAIT, framing="face", expand_ratio=0.5, min_resolution=320)
+    _, result, metadata = run(tmp_path, PORTRAIT, framing="face", expand_ratio=0.5, min_resolution=320)
     assert np.load(result.files["image"]).shape == (320, 320, 3)
-    assert facts.roi_size == pytest.approx(320 / 2, abs=4)
-    x0, _, x1, _ = facts.box
+    assert metadata.roi_size == pytest.approx(320 / 2, abs=4)
+    x0, _, x1, _ = metadata.box
     assert (x0 + x1) / 2 == pytest.approx(160, abs=4)
 
 
@@ -83,13 +83,13 @@ def test_same_request_same_bytes(tmp_path: Path) -> None:
 
 def test_several_faces(tmp_path: Path) -> None:
     picture = saved(tmp_path, couple())
-    harness, _, facts = run(tmp_path, picture)
+    harness, _, metadata = run(tmp_path, picture)
     assert [code for code, _ in harness.warnings] == [Code.MULTIPLE_FACES]
-    assert facts.face_count == 2 and facts.box[0] > 450
-    harness, _, facts = run(tmp_path, picture, face=1)
-    assert harness.warnings == [] and facts.box[2] < 400
-    harness, _, facts = run(tmp_path, picture, face=(100.0, 60.0, 350.0, 300.0))
-    assert harness.warnings == [] and facts.box[2] < 400
+    assert metadata.face_count == 2 and metadata.box[0] > 450
+    harness, _, metadata = run(tmp_path, picture, face=1)
+    assert harness.warnings == [] and metadata.box[2] < 400
+    harness, _, metadata = run(tmp_path, picture, face=(100.0, 60.0, 350.0, 300.0))
+    assert harness.warnings == [] and metadata.box[2] < 400
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_face_cut_by_the_edge(tmp_path: Path, box: tuple[int, int, int, int], fr
 def test_face_that_the_video_would_shrink(tmp_path: Path) -> None:
     small = saved(tmp_path, on_canvas(3000, 2000, 320, 1200, 600))
     assert rejection(tmp_path, small) == (Code.FACE_TOO_SMALL, "portrait")
-    _, _, facts = run(tmp_path, small, framing="face")
-    assert facts.roi_size > 300
+    _, _, metadata = run(tmp_path, small, framing="face")
+    assert metadata.roi_size > 300
 
 
 def test_cancel(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_cancel(tmp_path: Path) -> None:
         load()(harness, Task(job=render_task(), inputs={"portrait": PORTRAIT}))
 
 
-def test_cache_key_holds_what_decides_the_product() -> None:
+def test_cache_key_holds_what_decides_the_output() -> None:
     assert STAGE.cache_parameters is not None
 
     def key(**params: Any) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _decode_under_limit(picture: Path, scratch: Path, outcome: Any) -> None:
     handler = load()
     limit_memory(STAGE.memory_mb)
     result = handler(StageHarness(scratch), Task(job=render_task(), inputs={"portrait": picture}))
-    outcome.send(result.facts.model_dump())
+    outcome.send(result.metadata.model_dump())
 
 
 def test_largest_picture_fits_the_memory_limit(tmp_path: Path) -> None:

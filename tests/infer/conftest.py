@@ -11,7 +11,7 @@ import stages.audio.handler
 import stages.face.handler
 from shared.messages.refs import InputRef
 from shared.messages.request import Params, RenderRequest
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.slot.api import Task
 from shared.slot.testing import StageHarness
 from stages.infer.engine import Portrait, Speech
@@ -29,15 +29,15 @@ def render_request(**fields: Any) -> RenderRequest:
     )
 
 
-def render_job(products: dict[str, Product] | None = None, **fields: Any) -> RenderTask:
+def render_job(outputs: dict[str, StageOutput] | None = None, **fields: Any) -> RenderTask:
     return RenderTask(
-        job_id="job", request_id="request", request=render_request(**fields), submitted_ms=0, products=products or {}
+        job_id="job", request_id="request", request=render_request(**fields), submitted_ms=0, outputs=outputs or {}
     )
 
 
 @pytest.fixture(scope="session")
 def make_task(tmp_path_factory: pytest.TempPathFactory) -> MakeTask:
-    """A task of the infer stage: request fields as keywords, facts of audio overridden by ``audio``."""
+    """A task of the infer stage: request fields as keywords, metadata of audio overridden by ``audio``."""
     scratch = tmp_path_factory.mktemp("earlier")
     asked = Params(duration=SECONDS, trim=True)
     face = stages.face.handler.load()(
@@ -48,12 +48,14 @@ def make_task(tmp_path_factory: pytest.TempPathFactory) -> MakeTask:
     )
     files = {**face.files, **audio.files}
 
-    def make(audio_facts: dict[str, Any] | None = None, **fields: Any) -> Task:
-        products = {
-            "face": Product(attempt="1", facts=face.facts.model_dump(mode="json")),
-            "audio": Product(attempt="1", facts={**audio.facts.model_dump(mode="json"), **(audio_facts or {})}),
+    def make(audio_metadata: dict[str, Any] | None = None, **fields: Any) -> Task:
+        outputs = {
+            "face": StageOutput(attempt="1", metadata=face.metadata.model_dump(mode="json")),
+            "audio": StageOutput(
+                attempt="1", metadata={**audio.metadata.model_dump(mode="json"), **(audio_metadata or {})}
+            ),
         }
-        return Task(render_job(products, **fields), files)
+        return Task(render_job(outputs, **fields), files)
 
     return make
 

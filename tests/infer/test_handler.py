@@ -1,11 +1,11 @@
-"""The infer stage as the runtime sees it: chunks, facts, spans, cancel."""
+"""The infer stage as the runtime sees it: chunks, metadata, spans, cancel."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shared.messages.facts import InferFacts
+from shared.messages.metadata import InferMetadata
 from shared.messages.request import Params
 from shared.slot.api import Cancelled, Handler, Unavailable
 from shared.slot.testing import StageHarness
@@ -24,20 +24,20 @@ def handle() -> Handler:
 
 
 def shipped_bytes(context: StageHarness) -> bytes:
-    return b"".join(path.read_bytes() for path, _ in context.shipped["frames"])
+    return b"".join(path.read_bytes() for path, _ in context.uploaded["frames"])
 
 
 def test_chunks_hold_all_frames_in_order(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
     context = StageHarness(tmp_path)
     result = handle(context, make_task(params=Params(inference_steps=30, dynamic_scale=1.2)))
-    facts = InferFacts.model_validate(result.facts.model_dump())
+    metadata = InferMetadata.model_validate(result.metadata.model_dump())
     total = frame_count(SECONDS)
-    assert (facts.engine, facts.frames, facts.fps, facts.steps) == ("puppet", total, 25, 30)
-    counts = [frames for _, frames in context.shipped["frames"]]
+    assert (metadata.engine, metadata.frames, metadata.fps, metadata.steps) == ("puppet", total, 25, 30)
+    counts = [frames for _, frames in context.uploaded["frames"]]
     assert counts == [25] * (total // 25) + [total % 25]
-    for path, frames in context.shipped["frames"]:
-        assert path.stat().st_size == frames * frame_bytes(facts.width, facts.height)
-    paths = [path for path, _ in context.shipped["frames"]]
+    for path, frames in context.uploaded["frames"]:
+        assert path.stat().st_size == frames * frame_bytes(metadata.width, metadata.height)
+    paths = [path for path, _ in context.uploaded["frames"]]
     assert paths == sorted(paths)
     assert context.progressed[0] == (0, total) and context.progressed[-1] == (total, total)
     (span,) = context.spans
@@ -46,7 +46,7 @@ def test_chunks_hold_all_frames_in_order(handle: Handler, make_task: MakeTask, t
         "engine": "puppet",
         "inference.steps": 30,
         "dynamic.scale": 1.2,
-        "video.resolution": f"{facts.width}x{facts.height}",
+        "video.resolution": f"{metadata.width}x{metadata.height}",
         "frames": total,
     }
 
@@ -65,7 +65,7 @@ def test_cancel_between_chunks_leaves_the_rest_undone(handle: Handler, make_task
     context = StageHarness(tmp_path, cancel_after=1)  # at the second: after the first chunk
     with pytest.raises(Cancelled):
         handle(context, make_task())
-    assert [frames for _, frames in context.shipped["frames"]] == [25]
+    assert [frames for _, frames in context.uploaded["frames"]] == [25]
     assert context.spans[0].error == "Cancelled"
 
 
@@ -104,7 +104,7 @@ def test_chunk_is_bounded(width: int, height: int) -> None:
 
 def test_disk_need_covers_what_waits_for_upload(make_task: MakeTask) -> None:
     job = make_task().job
-    face = job.products["face"].facts
+    face = job.outputs["face"].metadata
     chunk = 25 * frame_bytes(int(str(face["width"])), int(str(face["height"])))
     assert STAGE.needs_bytes(job) >= 5 * chunk
 

@@ -14,8 +14,8 @@ import stages.audio.handler
 import stages.encode.handler
 import stages.face.handler
 import stages.infer.handler
-from shared.messages.facts import EncodeFacts, InferFacts
-from shared.messages.task import Product
+from shared.messages.metadata import EncodeMetadata, InferMetadata
+from shared.messages.task import StageOutput
 from shared.slot.api import Result, Task
 from shared.slot.testing import StageHarness
 from stages.encode.judge import phones, sound
@@ -39,7 +39,7 @@ class Film:
     """[n, channels] at 48 kHz."""
     portrait: NDArray[np.uint8]
     """[height, width, 3] as it was animated."""
-    facts: EncodeFacts
+    metadata: EncodeMetadata
 
     def again(self, path: Path, frames: NDArray[np.uint8] | None = None, late_s: float = 0.0) -> Path:
         """Encode other frames, or the sound so much later (or earlier), as the encode stage does."""
@@ -70,32 +70,32 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
 
     def run(speech: Path = SPEECH, *, silent: bool = False, **fields: Any) -> Film:
         scratch = tmp_path_factory.mktemp("film")
-        products: dict[str, Product] = {}
+        outputs: dict[str, StageOutput] = {}
 
         def stage(name: str, inputs: dict[str, Path], **sequences: list[Path]) -> tuple[Result, StageHarness]:
             context = StageHarness(scratch / name, sequences)
-            result = handlers[name](context, Task(render_job(products, **fields), inputs))
+            result = handlers[name](context, Task(render_job(outputs, **fields), inputs))
             # Long enough that no file goes without its look on a busy machine.
-            products[name] = Product(attempt="1", facts=result.facts.model_dump(mode="json"), seconds=60.0)
+            outputs[name] = StageOutput(attempt="1", metadata=result.metadata.model_dump(mode="json"), seconds=60.0)
             return result, context
 
         audio, _ = stage("audio", {"speech": speech})
         if silent:
-            facts = {**products["audio"].facts, "silent": True}
-            products["audio"] = Product(attempt="1", facts=facts)
+            metadata = {**outputs["audio"].metadata, "silent": True}
+            outputs["audio"] = StageOutput(attempt="1", metadata=metadata)
         face, _ = stage("face", {"portrait": PORTRAIT})
         infer, context = stage("infer", {**audio.files, **face.files})
-        chunks = [path for path, _ in context.shipped["frames"]]
+        chunks = [path for path, _ in context.uploaded["frames"]]
         encode, _ = stage("encode", {"sound": audio.files["sound"], "portrait": face.files["image"]}, frames=chunks)
-        facts = InferFacts.model_validate(infer.facts.model_dump())
+        metadata = InferMetadata.model_validate(infer.metadata.model_dump())
         frames = np.concatenate([np.fromfile(path, np.uint8) for path in chunks])
-        channels = audio.facts.sound_channels  # type: ignore[attr-defined]
+        channels = audio.metadata.sound_channels  # type: ignore[attr-defined]
         return Film(
             encode.files["video"],
-            frames.reshape(-1, facts.height * 3 // 2, facts.width),
+            frames.reshape(-1, metadata.height * 3 // 2, metadata.width),
             np.fromfile(audio.files["sound"], "<f4").reshape(-1, channels),
             np.load(face.files["image"]),
-            EncodeFacts.model_validate(encode.facts.model_dump()),
+            EncodeMetadata.model_validate(encode.metadata.model_dump()),
         )
 
     return run

@@ -29,22 +29,22 @@ def look(sampler: Sampler, film: Film, path: Path, *, speech: bool = True) -> Lo
 
 
 def test_the_stage_tells_what_it_saw(sample: Film) -> None:
-    assert sample.facts.lip_offset_ms == pytest.approx(0, abs=40)
-    assert sample.facts.quality is not None and sample.facts.quality > 0.9
-    assert sample.facts.audio_drift_ms == round(max(abs(sample.facts.lip_offset_ms or 0), 10))
+    assert sample.metadata.lip_offset_ms == pytest.approx(0, abs=40)
+    assert sample.metadata.quality is not None and sample.metadata.quality > 0.9
+    assert sample.metadata.audio_drift_ms == round(max(abs(sample.metadata.lip_offset_ms or 0), 10))
 
 
 @pytest.mark.parametrize("late_ms", [-200, -80, 80, 200])
 def test_shifted_sound_is_told(sampler: Sampler, sample: Film, tmp_path: Path, late_ms: int) -> None:
     """Sound that comes later makes the video early."""
     found = look(sampler, sample, sample.again(tmp_path / "v.mp4", late_s=late_ms / 1000))
-    assert found.offset_ms is not None and sample.facts.lip_offset_ms is not None
-    assert found.offset_ms - sample.facts.lip_offset_ms == pytest.approx(-late_ms, abs=WITHIN_MS)
+    assert found.offset_ms is not None and sample.metadata.lip_offset_ms is not None
+    assert found.offset_ms - sample.metadata.lip_offset_ms == pytest.approx(-late_ms, abs=WITHIN_MS)
 
 
 def other_sound(film: Film, wave: NDArray[np.float64]) -> Film:
     """Another recording, [n] at 48 kHz, under the same frames."""
-    return Film(film.path, film.frames, wave.astype(np.float32)[:, None], film.portrait, film.facts)
+    return Film(film.path, film.frames, wave.astype(np.float32)[:, None], film.portrait, film.metadata)
 
 
 def music(seconds: float) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ def test_music_has_no_offset(sampler: Sampler, sample: Film, tmp_path: Path) -> 
 def test_silence_and_short_films_have_no_offset(sampler: Sampler, sample: Film, tmp_path: Path) -> None:
     silent = other_sound(sample, np.zeros(480_000))
     assert look(sampler, silent, silent.again(tmp_path / "silent.mp4")).offset_ms is None
-    short = Film(sample.path, sample.frames[:40], sample.sound[: 40 * 1920], sample.portrait, sample.facts)
+    short = Film(sample.path, sample.frames[:40], sample.sound[: 40 * 1920], sample.portrait, sample.metadata)
     assert look(sampler, short, short.again(tmp_path / "short.mp4")).offset_ms is None
 
 
@@ -141,14 +141,14 @@ def test_the_animated_face_is_judged_not_the_largest(sampler: Sampler, sample: F
         return canvas
 
     both = [to_i420(beside(np.asarray(cv2.cvtColor(f, cv2.COLOR_YUV2RGB_I420), np.uint8))) for f in sample.frames]
-    film = Film(sample.path, np.stack(both), sample.sound, beside(face), sample.facts)
+    film = Film(sample.path, np.stack(both), sample.sound, beside(face), sample.metadata)
     path = film.again(tmp_path / "v.mp4")
     square = Faces().find(face)
     assert square is not None
     x, y, half = square.x * small + width, square.y * small, square.side * small / 2
     box = (x - half, y - half, x + half, y + half)
     found = sampler.look(path, film.portrait, 1000.0, speech=True, box=box)
-    assert found.offset_ms == pytest.approx(sample.facts.lip_offset_ms, abs=WITHIN_MS)
+    assert found.offset_ms == pytest.approx(sample.metadata.lip_offset_ms, abs=WITHIN_MS)
     largest = sampler.look(path, film.portrait, 1000.0, speech=True)
     assert largest.offset_ms is None
 

@@ -111,13 +111,13 @@ def _phones(name: str, start: float, end: float) -> list[Phone]:
         return []
     if name in ARPABET:
         return [Phone(ARPABET[name], start, end)]
-    letters = [NEAREST[letter] for letter in name if letter in NEAREST]
-    if not any(letter in _VOWELS for letter in letters):
+    dead_letters = [NEAREST[letter] for letter in name if letter in NEAREST]
+    if not any(letter in _VOWELS for letter in dead_letters):
         # An affricate or an aspirated stop: its first letter is what the lips do, but ts and tɕ end as a hiss.
-        hisses = [letter for letter in letters if letter in ("S", "SH")]
-        letters = hisses[:1] or letters[:1]
-    length = (end - start) / max(len(letters), 1)
-    return [Phone(name, start + n * length, start + (n + 1) * length) for n, name in enumerate(letters)]
+        hisses = [letter for letter in dead_letters if letter in ("S", "SH")]
+        dead_letters = hisses[:1] or dead_letters[:1]
+    length = (end - start) / max(len(dead_letters), 1)
+    return [Phone(name, start + n * length, start + (n + 1) * length) for n, name in enumerate(dead_letters)]
 
 
 @cache

@@ -3,25 +3,25 @@
 import pytest
 
 from shared.messages import outcome
-from shared.messages.facts import AudioFacts, EncodeFacts
+from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 
 REF = ArtifactRef(bucket="artifacts", key="default/v.mp4", sha256="0" * 64, size=1)
 
 
 def task(**figures: float | None) -> RenderTask:
     request = RenderRequest.model_validate({"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}})
-    audio = AudioFacts(codec="flac", sample_rate=16_000, channels=1, duration_s=2.0, sound_channels=1)
-    encode = EncodeFacts.model_validate(
+    audio = AudioMetadata(codec="flac", sample_rate=16_000, channels=1, duration_s=2.0, sound_channels=1)
+    encode = EncodeMetadata.model_validate(
         {"duration_s": 2.0, "width": 8, "height": 8, "fps": 25, "frames": 50, "bytes": 1, **figures}
     )
-    products = {
-        name: Product(attempt="1", facts=facts.model_dump(mode="json"))
-        for name, facts in (("audio", audio), ("encode", encode))
+    outputs = {
+        name: StageOutput(attempt="1", metadata=metadata.model_dump(mode="json"))
+        for name, metadata in (("audio", audio), ("encode", encode))
     }
-    return RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, products=products)
+    return RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, outputs=outputs)
 
 
 @pytest.mark.parametrize(

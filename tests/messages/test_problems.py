@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
-from shared.messages.identity import salvage
+from shared.messages.identity import identify_best_effort
 from shared.messages.parsing import parse_request
 from shared.messages.task import RenderTask
 
@@ -131,7 +131,7 @@ PARAMS = ["inference_steps", "dynamic_scale", "min_resolution", "framing", "face
 )
 def test_any_change_of_a_request_is_read_or_refused(change: dict[str, Any], params: dict[str, Any]) -> None:
     value = json.dumps({**GOOD, "params": params, **change}).encode()
-    salvage(value, None, "t", 0, 0)
+    identify_best_effort(value, None, "t", 0, 0)
     try:
         request = parse_request(value)
         check_request(request, ["puppet"])
@@ -156,26 +156,26 @@ FINITE = st.recursive(
 @given(FINITE)
 def test_tasks_keep_what_they_do_not_know_at_every_depth(later: Any) -> None:
     ref = {"bucket": "artifacts", "key": "k", "sha256": "0" * 64, "size": 1, "later": later}
-    product = {"attempt": "a", "artifacts": {"pcm": ref}, "facts": {"later": later}, "later": later,
+    output = {"attempt": "a", "artifacts": {"pcm": ref}, "metadata": {"later": later}, "later": later,
                "warnings": [{"code": "SILENT_AUDIO", "message": "m", "later": later}]}  # fmt: skip
     request = {"portrait": {**GOOD["portrait"], "later": later}, "speech": GOOD["speech"], "later": later,
                "params": {"later": later}, "batch": {"id": "b", "index": 0, "total": 1, "later": later},
                "output": {"bucket": "o", "prefix": "default", "later": later}}  # fmt: skip
     task = {"job_id": "j", "request_id": "r", "submitted_ms": 1, "later": later, "request": request,
-            "products": {"audio": product}}  # fmt: skip
+            "outputs": {"audio": output}}  # fmt: skip
     read = json.loads(RenderTask.parse(json.dumps(task).encode()).dump())
-    made = read["products"]["audio"]
+    made = read["outputs"]["audio"]
     asked = read["request"]
     assert [
         read["later"], asked["later"], asked["portrait"]["later"], asked["params"]["later"], asked["batch"]["later"],
-        asked["output"]["later"], made["later"], made["facts"]["later"], made["artifacts"]["pcm"]["later"],
+        asked["output"]["later"], made["later"], made["metadata"]["later"], made["artifacts"]["pcm"]["later"],
         made["warnings"][0]["later"],
     ] == [later] * 10  # fmt: skip
 
 
 def test_a_refused_record_echoes_only_what_is_valid() -> None:
     body = {"tenant": "acme", "batch": {"id": "b", "index": 1, "total": 2, "ballast": "x" * 5000}, "labels": {"a": 1}}
-    saved = salvage(json.dumps(body).encode(), b"key-1", "t", 0, 0)
+    saved = identify_best_effort(json.dumps(body).encode(), b"key-1", "t", 0, 0)
     assert (saved.identity.job_id, saved.tenant, saved.labels) == ("key-1", "acme", {})
     assert saved.batch is not None
     assert saved.batch.model_dump() == {"id": "b", "index": 1, "total": 2}

@@ -11,7 +11,7 @@ from shared.messages.admission import advice, check_request
 from shared.messages.codes import Code, Rejected
 from shared.messages.events import Done, Failed, Started
 from shared.messages.headers import event_headers, last, task_headers
-from shared.messages.identity import identify, salvage
+from shared.messages.identity import identify, identify_best_effort
 from shared.messages.parsing import parse_request
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
@@ -71,7 +71,7 @@ def test_any_bytes_are_a_request_or_a_rejection(value: bytes) -> None:
         assert isinstance(parse_request(value), RenderRequest)
     except Rejected as error:
         assert error.code == Code.INVALID_REQUEST
-    salvage(value, value, *WHERE)
+    identify_best_effort(value, value, *WHERE)
 
 
 @given(
@@ -105,13 +105,15 @@ def test_another_record_at_the_same_coordinates_is_another_job() -> None:
     then, now = (identify(plain, None, *WHERE, value) for value in (b"last year", b"now"))
     assert then.job_id != now.job_id
     assert then.request_id != now.request_id
-    broken = [salvage(value, None, *WHERE).identity for value in (b"{", b"}", b"\xff", None)]
+    broken = [identify_best_effort(value, None, *WHERE).identity for value in (b"{", b"}", b"\xff", None)]
     assert len({one.job_id for one in broken}) == 4, "nor do unreadable ones meet"
-    assert salvage(None, None, *WHERE) == salvage(b"", None, *WHERE), "no value and an empty one say the same: nothing"
+    assert identify_best_effort(None, None, *WHERE) == identify_best_effort(b"", None, *WHERE), (
+        "no value and an empty one say the same: nothing"
+    )
 
 
 def test_a_refused_record_can_not_name_a_job_its_key_denies() -> None:
-    saved = salvage(json.dumps({"job_id": "victim"}).encode(), b"other", *WHERE)
+    saved = identify_best_effort(json.dumps({"job_id": "victim"}).encode(), b"other", *WHERE)
     assert saved.identity.job_id not in ("victim", "other")
 
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from shared.messages import schemas
 from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
-from shared.messages.identity import salvage
+from shared.messages.identity import identify_best_effort
 from shared.messages.parsing import parse_request
 from shared.messages.task import RenderTask
 from shared.messages.text import ALLOWED, PATTERN, hidden
@@ -74,7 +74,7 @@ def test_a_task_that_came_in_before_the_rule_is_read_and_written_as_it_is() -> N
 
 @given(st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=4))
 def test_a_refusal_repeats_no_label_that_could_steer(labels: dict[str, str]) -> None:
-    saved = salvage(json.dumps({"unknown": 1, "labels": labels}).encode(), None, "t", 0, 0)
+    saved = identify_best_effort(json.dumps({"unknown": 1, "labels": labels}).encode(), None, "t", 0, 0)
     texts = [text for pair in saved.labels.items() for text in pair]
     assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for text in texts for c in text)
 

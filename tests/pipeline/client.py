@@ -14,7 +14,7 @@ from botocore.config import Config
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shared.messages.events import ENDS
-from shared.runtime.fetching import Fetching
+from shared.runtime.fetching import FetchStallDetector
 
 INPUTS = "lipstage-inputs"
 ARTIFACTS = "lipstage"
@@ -57,7 +57,7 @@ class Reader:
         self._bootstrap, self._topic = bootstrap, topic
         self._stuck: str | None = None
         self._new: set[int] = set()
-        self._consumer, self._fetching = self._made(), Fetching(STUCK_S)
+        self._consumer, self._fetching = self._made(), FetchStallDetector(STUCK_S)
         known = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
         self._next = {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in known}
         self._assign()
@@ -66,7 +66,7 @@ class Reader:
         if self._stuck is not None:
             print(f"reader made anew: {self._stuck}")
             self._consumer.close()
-            self._consumer, self._fetching, self._stuck = self._made(), Fetching(STUCK_S), None
+            self._consumer, self._fetching, self._stuck = self._made(), FetchStallDetector(STUCK_S), None
             self._assign()
         elif self._new:
             self._next |= dict.fromkeys(self._new, 0)

@@ -65,7 +65,7 @@ def portrait(client: Client) -> str:
 
 
 def unseen_portrait() -> bytes:
-    """The bundled portrait with one pixel of its own: no stage finds its product in the cache."""
+    """The bundled portrait with one pixel of its own: no stage finds its output in the cache."""
     with av.open(str(ROOT / "samples" / "portrait.png")) as file:
         picture = next(file.decode(video=0)).to_image()
     picture.putpixel((0, 0), tuple(os.urandom(3)))

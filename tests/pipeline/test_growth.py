@@ -44,7 +44,7 @@ def test_a_task_on_a_new_partition_of_an_inner_topic_is_taken(
     grown: dict[str, int], pipeline: Pipeline, client: Client
 ) -> None:
     """Whatever its sender's partitioner is: every new partition of every stage has an owner, which gives it up."""
-    letters, waiting = Reader(pipeline.stack.bootstrap_servers, DLQ), set[bytes]()
+    dead_letters, waiting = Reader(pipeline.stack.bootstrap_servers, DLQ), set[bytes]()
     for name in ("render.face", "render.infer.puppet", "render.encode"):
         for partition in range(grown[name], grown[name] + MORE):
             key = uuid.uuid4().hex
@@ -52,10 +52,10 @@ def test_a_task_on_a_new_partition_of_an_inner_topic_is_taken(
             waiting.add(key.encode())
 
     def all_found() -> bool:
-        message = letters.poll(0.1)
+        message = dead_letters.poll(0.1)
         if message is not None:
             waiting.discard(message.key())
         return not waiting
 
     client.until(all_found, 150)
-    letters.close()
+    dead_letters.close()

@@ -32,7 +32,7 @@ def parent(pipeline: Pipeline, stage: str, engine: str = "") -> ProcessId:
 
 
 def children(pipeline: Pipeline, stage: str, engine: str = "") -> list[ProcessId]:
-    """The slots' processes: those of the stack that run shared.slot.child under this parent."""
+    """The slots' processes: those of the stack that run shared.slot.worker under this parent."""
     above = str(parent(pipeline, stage, engine).pid).encode()
     found = []
     for process in processes.of_stack(pipeline.stack.mark):
@@ -40,12 +40,12 @@ def children(pipeline: Pipeline, stage: str, engine: str = "") -> list[ProcessId
             line = (processes.PROC / str(process.pid) / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"shared.slot.child" in line and line[line.index(b"--parent") + 1] == above:
+        if b"shared.slot.worker" in line and line[line.index(b"--parent") + 1] == above:
             found.append(process)
     return found
 
 
-def child(pipeline: Pipeline, stage: str) -> ProcessId:
+def worker(pipeline: Pipeline, stage: str) -> ProcessId:
     (found,) = children(pipeline, stage)
     return found
 
@@ -70,7 +70,7 @@ def check(client: Client, job: str) -> None:
 
 @pytest.fixture
 def victim_job(client: Client, pipeline: Pipeline) -> Callable[[str], str]:
-    """Submits a job with a fresh portrait and speech, so that no stage finds its product in the cache."""
+    """Submits a job with a fresh portrait and speech, so that no stage finds its output in the cache."""
 
     def submit(stage: str) -> str:
         portrait, speech = client.upload(unseen_portrait()), client.upload(spoken(SECONDS, unseen_start()))
@@ -83,21 +83,21 @@ def victim_job(client: Client, pipeline: Pipeline) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_child(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str) -> None:
-    target = child(pipeline, stage)
+    target = worker(pipeline, stage)
     job = victim_job(stage)
     processes.kill(target)
     check(client, job)
     assert processes.wait_gone([target], 5)
-    # Where the work had ended before the kill the child is replaced with no task to ask for it.
+    # Where the work had ended before the kill the worker is replaced with no task to ask for it.
     client.until(lambda: target not in (found := children(pipeline, stage)) and len(found) == 1, 30)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_parent(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str) -> None:
-    target, below = parent(pipeline, stage), child(pipeline, stage)
+    target, below = parent(pipeline, stage), worker(pipeline, stage)
     job = victim_job(stage)
     processes.kill(target)
-    assert processes.wait_gone([target, below], 10), "the child goes with its parent"
+    assert processes.wait_gone([target, below], 10), "the worker goes with its parent"
     check(client, job)
 
 

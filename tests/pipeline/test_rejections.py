@@ -223,7 +223,7 @@ def test_silence_is_rendered_with_a_warning(client: Client, portrait: str) -> No
 
 
 @pytest.fixture
-def letters(pipeline: Pipeline) -> Iterator[Reader]:
+def dead_letters(pipeline: Pipeline) -> Iterator[Reader]:
     reader = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
     yield reader
     reader.close()
@@ -241,14 +241,14 @@ def task(client: Client, portrait: str) -> RenderTask:
     return RenderTask.model_validate(
         {"job_id": new, "request_id": str(uuid.uuid4()), "submitted_ms": 1,
          "request": {"portrait": {"key": portrait}, "speech": {"key": portrait}, "params": SMALL},
-         "products": markers},
+         "outputs": markers},
     )  # fmt: skip
 
 
-def check_letter(letters: Reader, key: bytes, value: bytes, headers: list[tuple[str, bytes]], code: str) -> None:
+def check_letter(dead_letters: Reader, key: bytes, value: bytes, headers: list[tuple[str, bytes]], code: str) -> None:
     found = None
     for _ in range(60):
-        found = letters.poll(0.5)
+        found = dead_letters.poll(0.5)
         if found is not None:
             break
     assert found is not None
@@ -262,13 +262,13 @@ def check_letter(letters: Reader, key: bytes, value: bytes, headers: list[tuple[
 
 
 def test_an_unreadable_task_becomes_a_dead_letter_and_the_partition_goes_on(
-    client: Client, portrait: str, letters: Reader
+    client: Client, portrait: str, dead_letters: Reader
 ) -> None:
     value, headers = b"\xff\xfe no task at all \x00", [("a", b"\x00\xff"), ("b", b""), ("a", b"again")]
     partition, offset = client.produce("render.face", value, b"\xffkey", headers, partition=3)
-    check_letter(letters, b"\xffkey", value, headers, "POISON")
+    check_letter(dead_letters, b"\xffkey", value, headers, "POISON")
     good = task(client, portrait)
-    good = good.model_copy(update={"products": {"audio": good.products["audio"]}})
+    good = good.model_copy(update={"outputs": {"audio": good.outputs["audio"]}})
     behind = client.produce("render.face", good.dump(), good.job_id, partition=partition)
     assert behind[0] == partition
     assert behind[1] > offset
@@ -277,19 +277,19 @@ def test_an_unreadable_task_becomes_a_dead_letter_and_the_partition_goes_on(
 
 @pytest.mark.parametrize(("change", "code"), [("altered", "ARTIFACT_ALTERED"), ("missing", "ARTIFACT_MISSING")])
 def test_a_task_whose_artifact_is_wrong_becomes_a_dead_letter(
-    client: Client, portrait: str, letters: Reader, change: str, code: str
+    client: Client, portrait: str, dead_letters: Reader, change: str, code: str
 ) -> None:
     order = task(client, portrait)
-    pcm = order.products["audio"].artifacts["pcm"]
+    pcm = order.outputs["audio"].artifacts["pcm"]
     key = f"jobs/default/{order.job_id}/audio/x/pcm"
     if change == "altered":
         client.s3.put_object(Bucket=ARTIFACTS, Key=key, Body=b"\x01" * pcm.size)
-    audio = order.products["audio"]
+    audio = order.outputs["audio"]
     audio = audio.model_copy(update={"artifacts": {**audio.artifacts, "pcm": pcm.model_copy(update={"key": key})}})
-    order = order.with_product("audio", audio)
+    order = order.with_output("audio", audio)
     headers = [("origin", b"test")]
     client.produce("render.infer.puppet", order.dump(), order.job_id, headers, partition=5)
-    check_letter(letters, order.job_id.encode(), order.dump(), headers, code)
+    check_letter(dead_letters, order.job_id.encode(), order.dump(), headers, code)
     (end,) = client.wait([order.job_id], 30)
     assert (end.type, end.body["code"]) == ("failed", code)
     good = task(client, portrait)

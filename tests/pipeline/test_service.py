@@ -14,7 +14,7 @@ from shared.local import processes
 from shared.messages.pipeline import STAGES
 from tests.pipeline.client import Client, Reader, body
 from tests.pipeline.conftest import Pipeline, spoken, unseen_portrait, unseen_start
-from tests.pipeline.test_kills import child, children, parent
+from tests.pipeline.test_kills import children, parent, worker
 
 
 def probe(port: int, path: str) -> tuple[int, dict[str, object]]:
@@ -25,7 +25,7 @@ def probe(port: int, path: str) -> tuple[int, dict[str, object]]:
         return error.code, json.load(error)
 
 
-def letter(reader: Reader, client: Client, key: bytes) -> dict[str, str]:
+def dead_letter(reader: Reader, client: Client, key: bytes) -> dict[str, str]:
     """Our headers of the dead letter under that key."""
     found: list[dict[str, str]] = []
 
@@ -57,10 +57,10 @@ def test_a_service_that_waits_is_alive_and_ready(pipeline: Pipeline, client: Cli
     assert probe(port, "/readyz") == (200, {"ok": True, "reason": None})
 
 
-def test_a_child_that_dies_idle_is_replaced_and_its_service_ready_again(pipeline: Pipeline, client: Client) -> None:
+def test_a_worker_that_dies_idle_is_replaced_and_its_service_ready_again(pipeline: Pipeline, client: Client) -> None:
     port = next(service.health_port for service in pipeline.stack.services if service.stage == "infer")
     client.until(lambda: probe(port, "/readyz")[0] == 200, 30)
-    first = child(pipeline, "infer")
+    first = worker(pipeline, "infer")
     processes.kill(first)
     client.until(lambda: first not in children(pipeline, "infer"), 10)
     client.until(lambda: probe(port, "/readyz")[0] == 200 and len(children(pipeline, "infer")) == 1, 30)
@@ -77,10 +77,10 @@ def test_sigterm_lets_the_task_end_and_gives_the_group_up(client: Client, pipeli
     client.done(again)
 
 
-def test_a_task_whose_child_dies_is_tried_three_times_then_dead_lettered(
+def test_a_task_whose_worker_dies_is_tried_three_times_then_dead_lettered(
     client: Client, pipeline: Pipeline, long_job: str
 ) -> None:
-    letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
+    dead_letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
     for attempt in (1, 2, 3):
         client.until(
             lambda n=attempt: any(  # type: ignore[misc]
@@ -89,13 +89,13 @@ def test_a_task_whose_child_dies_is_tried_three_times_then_dead_lettered(
             60,
         )
         client.until(lambda: len(children(pipeline, "infer")) == 1, 30)
-        processes.kill(child(pipeline, "infer"))
+        processes.kill(worker(pipeline, "infer"))
     (end,) = client.wait([long_job])
     assert (end.type, end.body["code"], end.body["attempt"]) == ("failed", "CRASH_LOOP", 3)
-    ours = letter(letters, client, long_job.encode())
+    ours = dead_letter(dead_letters, client, long_job.encode())
     assert (ours["__dlq.errors.code"], ours["__dlq.errors.delivery.count"]) == ("CRASH_LOOP", "3")
     assert client.keys(f"jobs/default/{long_job}/infer/") == []
-    letters.close()
+    dead_letters.close()
     good = client.submit(client.upload(unseen_portrait()), client.upload(spoken(0.4, unseen_start())))
     client.done(good)
 
@@ -104,17 +104,17 @@ def test_an_internal_record_with_an_odd_job_id_or_a_megabyte_is_a_dead_letter(
     client: Client, pipeline: Pipeline, portrait: str
 ) -> None:
     """Either would have ended the service, been delivered again, and ended it again."""
-    letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
+    dead_letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
     face = parent(pipeline, "face")
     request = json.loads(body(portrait, portrait))
-    odd = {"job_id": "../a", "request_id": "r", "request": request, "submitted_ms": 1, "products": {}}
+    odd = {"job_id": "../a", "request_id": "r", "request": request, "submitted_ms": 1, "outputs": {}}
     records = {b"odd": json.dumps(odd).encode(), b"large": b"x" * 990_000}
     for key, value in records.items():
         client.produce("render.face", value, key, partition=1)
-        ours = letter(letters, client, key)
+        ours = dead_letter(dead_letters, client, key)
         assert ours["__dlq.errors.code"] == "POISON"
         assert "../a" not in ours["__dlq.errors.message"]
-    letters.close()
+    dead_letters.close()
     assert parent(pipeline, "face") == face, "the same process goes on"
 
 

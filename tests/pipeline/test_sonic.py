@@ -143,12 +143,12 @@ def saved_steps(client: Client, job: str) -> int:
 def test_killed_twice_in_the_middle_it_goes_on_to_the_same_bytes(
     pipeline: Pipeline, both: Stack, client: Client, inputs: tuple[str, str], undisturbed: str
 ) -> None:
-    """First the child, then the service with its child: another process goes on from what the first one saved."""
+    """First the worker, then the service with its worker: another process goes on from what the first one saved."""
     client.done(undisturbed, 150)
     job = submit(client, inputs)
     client.until(lambda: saved_steps(client, job) >= 1, 90, [job])
-    (child,) = children(pipeline, "infer", engine="sonic")
-    processes.kill(child)
+    (worker,) = children(pipeline, "infer", engine="sonic")
+    processes.kill(worker)
     before = saved_steps(client, job)
     assert 1 <= before < STEPS
     client.until(lambda: saved_steps(client, job) > before, 90, [job])
@@ -158,7 +158,7 @@ def test_killed_twice_in_the_middle_it_goes_on_to_the_same_bytes(
     assert before < kept < STEPS
     client.done(job, 150)
     attempts = [e.body["attempt"] for e in client.events[job] if (e.type, e.stage) == ("started", "infer")]
-    assert attempts == [1, 2, 1], "the child's death is an attempt, the service's a redelivery"
+    assert attempts == [1, 2, 1], "the worker's death is an attempt, the service's a redelivery"
     assert pictures(client.video(job)) == pictures(client.video(undisturbed))
     spans = client.spans(job, "render", "run_inference", "sonic.denoise")
     assert attributes(spans, "run_inference")["inference.resumed_step"] >= kept
@@ -170,11 +170,11 @@ def test_a_cancel_stops_it_between_two_calls_of_the_network(
 ) -> None:
     job = submit(client, inputs)
     client.until(lambda: saved_steps(client, job) >= 1, 90, [job])
-    (child,) = children(pipeline, "infer", engine="sonic")
+    (worker,) = children(pipeline, "infer", engine="sonic")
     client.produce("render.cancel", b"{}", job)
     (end,) = client.wait([job])
     assert (end.type, end.body["code"]) == ("failed", "CANCELLED")
-    assert children(pipeline, "infer", engine="sonic") == [child], "the model stays loaded"
+    assert children(pipeline, "infer", engine="sonic") == [worker], "the model stays loaded"
     assert client.keys(f"jobs/default/{job}/infer/") == []
     steps = [e.body["done"] for e in client.events[job] if (e.type, e.stage) == ("progress", "infer")]
     assert not steps or max(steps) < STEPS * 64, "it did not go on to its end"

@@ -1,4 +1,4 @@
-"""Settles one record of the face stage, whose handler is the trial one: real broker, store and child."""
+"""Settles one record of the face stage, whose handler is the trial one: real broker, store and worker."""
 
 import threading
 import uuid
@@ -14,16 +14,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from shared.messages.events import EVENT, AnyEvent
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.runtime import topic_admin
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.flow import Flow
 from shared.runtime.kafka_config import producer_config
-from shared.runtime.outbox import Delivery, Outbox
-from shared.runtime.record import Headers, Lease, Record
+from shared.runtime.producers import Delivery, Producers
+from shared.runtime.record import Headers, PartitionAssignment, Record
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.slot_process import SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
@@ -31,7 +31,7 @@ from shared.telemetry import clients, tracing
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Heard(Outbox):
+class Heard(Producers):
     """The real one, of which the test sees what is sent."""
 
     def __init__(self, traced: Any, raw: Any) -> None:
@@ -63,14 +63,14 @@ class Cancelled:
 
 @dataclass
 class Settling:
-    """A stage of one slot; ``settle`` runs in the thread that owns the child, as a slot's does."""
+    """A stage of one slot; ``settle`` runs in the thread that owns the worker, as a slot's does."""
 
     prefix: str
     scratch: Path
     spec: StageSpec = field(default_factory=lambda: spec())
     reserve_mb: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
-    lease: Lease = field(default_factory=lambda: Lease("render.face", 0))
+    assignment: PartitionAssignment = field(default_factory=lambda: PartitionAssignment("render.face", 0))
     cancelled: Cancelled = field(default_factory=Cancelled)
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class Settling:
             self.scratch,
             self.stop,
         )
-        self.child = SlotProcess(self.spec, "puppet")
+        self.worker = WorkerProcess(self.spec, "puppet")
         self._thread = ThreadPoolExecutor(1)
 
     def settle(self, task: RenderTask) -> "Future[None]":
@@ -100,9 +100,9 @@ class Settling:
         record = Record("render.face", 0, 0, task.job_id.encode(), task.dump(), [], 1)
 
         def work() -> None:
-            if self.child.pid is None:
-                self.child.start()
-            self.flow.settle(record, self.lease, self.child)
+            if self.worker.pid is None:
+                self.worker.start()
+            self.flow.settle(record, self.assignment, self.worker)
 
         return self._thread.submit(work)
 
@@ -116,12 +116,12 @@ class Settling:
         """Types of the events so far, in order."""
         return [event.type for event in list(self.out.events.queue)]
 
-    def letters(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         return [topic for topic, _ in self.out.sent if topic.endswith("render.dlq")]
 
     def close(self) -> None:
         self.stop.set()
-        self._thread.submit(self.child.stop).result(30)
+        self._thread.submit(self.worker.stop).result(30)
         self._thread.shutdown()
         self.out.close()
         self._tracing.shutdown()
@@ -132,11 +132,11 @@ def spec(needs: Callable[[RenderTask], int] = lambda _: 0, **fields: Any) -> Sta
     return StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={}, needs_bytes=needs, **fields)
 
 
-def task(do: str, products: dict[str, Product] | None = None, **labels: str) -> RenderTask:
+def task(do: str, outputs: dict[str, StageOutput] | None = None, **labels: str) -> RenderTask:
     """A task of which the handler does what the labels say."""
     ref = InputRef(key="default/x")
     request = RenderRequest(portrait=ref, speech=ref, labels={"do": do, **labels})
-    return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1, products=products or {})
+    return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1, outputs=outputs or {})
 
 
 def artifact(store: Store, data: bytes) -> ArtifactRef:

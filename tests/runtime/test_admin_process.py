@@ -16,7 +16,7 @@ Broken = Callable[[str], None]
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Broken:
-    """Have every child run this code at its start; the client's own assertion can't be asked for."""
+    """Have every worker run this code at its start; the client's own assertion can't be asked for."""
 
     def make(code: str) -> None:
         python = tmp_path / "python"

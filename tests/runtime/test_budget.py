@@ -1,4 +1,4 @@
-"""What one attempt's child may send: floods cost the parent neither memory nor topic space, honest work nothing."""
+"""What one attempt's worker may send: floods cost the parent neither memory nor topic space, honest work nothing."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 from shared.messages.codes import Code
 from shared.messages.events import Failed
 from shared.messages.request import RenderRequest
-from shared.messages.task import MAX_ENVELOPE_BYTES, Product, RenderTask
+from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask, StageOutput
 from shared.runtime import budget
 from shared.runtime.budget import Budget, OverBudget, Warnings
-from shared.runtime.slot_process import ChildDied
 from shared.runtime.work_folder import WorkFolder
+from shared.runtime.worker_process import WorkerDied
 from shared.slot import records
 from tests.conftest import Infrastructure
 from tests.runtime import settled
@@ -36,7 +36,7 @@ def stage(
 def test_a_flood_is_published_in_a_few_events(stage: Settling, what: str) -> None:
     """30 000 records of each were 30 000 events, and a task of 121 MB."""
     stage.settle(settled.task("talk", what=what)).result(120)
-    assert stage.letters() == []
+    assert stage.dead_letters() == []
     events = [value for topic, value in stage.out.sent if topic.endswith("render.events")]
     assert len(events) < 100
     assert sum(map(len, events)) < 100_000
@@ -50,11 +50,11 @@ def test_a_flood_is_published_in_a_few_events(stage: Settling, what: str) -> Non
 def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: str) -> None:
     with capture_logs() as logged:
         stage.settle(settled.task("talk", what=what)).result(120)
-    assert stage.letters() == []
+    assert stage.dead_letters() == []
     assert len(logged) < budget.MAX_LOG_LINES + 100
     names = [span.name for span in stage.spans.get_finished_spans()]
     assert names.count("step") <= budget.MAX_SPANS
-    told = [line for line in logged if line["event"] == "child_reports_dropped"]
+    told = [line for line in logged if line["event"] == "worker_records_dropped"]
     dropped = {key: value for line in told for key, value in line.items() if key in ("log", "span")}
     expected = {"logs": {"log": 28_000}, "spans": {"span": 28_000}, "metrics": {}}
     assert dropped == expected[what]
@@ -68,19 +68,19 @@ def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: st
         ("chunks it has not waited for", "a chunk that its task does not have"),
     ],
 )
-def test_a_child_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
+def test_a_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
     with capture_logs() as logged:
         stage.settle(settled.task("talk", what=what)).result(120)
     end = stage.until("failed")
     assert isinstance(end, Failed)
     assert (end.code, end.attempt) == ("CRASH_LOOP", 3)
-    died = [str(line["reason"]) for line in logged if line["event"] == "child_died"]
+    died = [str(line["reason"]) for line in logged if line["event"] == "worker_died"]
     assert len(died) == 3
     assert all(budget_named in reason for reason in died)
 
 
 @pytest.mark.parametrize("do", ["find out much", "make many files"])
-def test_a_product_that_no_task_could_carry_is_the_childs_fault(stage: Settling, do: str) -> None:
+def test_a_output_that_no_task_could_carry_is_the_workers_fault(stage: Settling, do: str) -> None:
     stage.settle(settled.task(do)).result(60)
     end = stage.until("failed")
     assert isinstance(end, Failed)
@@ -135,15 +135,15 @@ def test_a_warning_counts_once_and_only_as_many_as_fit_are_kept() -> None:
     warnings = Warnings()
     for _ in range(1000):
         warnings.add(warned(1))
-    assert len(warnings.within(Product(attempt="1")).warnings) == 1
+    assert len(warnings.within(StageOutput(attempt="1")).warnings) == 1
     for number in range(1000):
         warnings.add(warned(number))
-    fit = warnings.within(Product(attempt="1", facts={"much": "x" * 6000}))
+    fit = warnings.within(StageOutput(attempt="1", metadata={"much": "x" * 6000}))
     assert 1 < len(fit.warnings) < budget.MAX_WARNINGS
     assert fit.warnings[0].message.startswith("1 "), "the first ones are kept"
 
 
-def test_four_full_products_and_the_largest_request_fit_one_record() -> None:
+def test_four_full_outputs_and_the_largest_request_fit_one_record() -> None:
     text = "\u0001" * 64
     request = RenderRequest.model_validate(
         {
@@ -158,18 +158,18 @@ def test_four_full_products_and_the_largest_request_fit_one_record() -> None:
     )
     task = RenderTask(job_id="j" * 64, request_id="r" * 64, request=request, submitted_ms=1)
     for stage in ("audio", "face", "infer", "encode"):
-        product = Product(attempt="a" * 32, facts={"much": "x" * (budget.MAX_PRODUCT_BYTES - 200)})
-        task = task.with_product(stage, Warnings().within(product))
+        output = StageOutput(attempt="a" * 32, metadata={"much": "x" * (budget.MAX_OUTPUT_BYTES - 200)})
+        task = task.with_output(stage, Warnings().within(output))
     assert len(task.dump()) <= MAX_ENVELOPE_BYTES
 
 
-def test_a_child_hands_over_no_more_bytes_than_an_attempt_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_hands_over_no_more_bytes_than_an_attempt_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.work_folder.MAX_HANDED_BYTES", 10)
     folder = WorkFolder(tmp_path / "work")
     for name in ("a", "b"):
         (folder.path / name).write_bytes(b"x" * 6)
     with folder.opened(str(folder.path / "a")):
         pass
-    with pytest.raises(ChildDied, match="handed over"), folder.opened(str(folder.path / "b")):
+    with pytest.raises(WorkerDied, match="handed over"), folder.opened(str(folder.path / "b")):
         pass
     folder.close()

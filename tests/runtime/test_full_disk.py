@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from shared.messages.events import Failed, Waiting
 from shared.messages.refs import ArtifactRef
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.runtime import disk_space, waiting
 from shared.runtime.disk_space import DiskFull, DiskSpace, Room, is_full
 from shared.runtime.waiting import Abandoned
@@ -88,7 +88,7 @@ def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
     settling.result(60)
     finished = one.until("finished")
     assert finished.attempt == 1, "no attempt was spent"
-    assert one.letters() == []
+    assert one.dead_letters() == []
     assert len(one.out.tasks) == 1
     assert one.flow.disk.reason is None
     assert list(one.scratch.iterdir()) == [], "what the attempts wrote is gone"
@@ -109,11 +109,11 @@ def test_an_input_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make
     spec = settled.StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"data": "audio/data"})
     one = stage(spec=spec)
     ref = settled.artifact(one.store, b"x" * 3 * MIB)
-    settling = one.settle(settled.task("nothing", {"audio": Product(attempt="1", artifacts={"data": ref})}))
+    settling = one.settle(settled.task("nothing", {"audio": StageOutput(attempt="1", artifacts={"data": ref})}))
     one.until("waiting")
     filler.unlink()
     settling.result(60)
-    assert (one.letters(), len(one.out.tasks)) == ([], 1)
+    assert (one.dead_letters(), len(one.out.tasks)) == ([], 1)
 
 
 def test_a_chunk_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make, filler: Path) -> None:
@@ -121,11 +121,11 @@ def test_a_chunk_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make,
         name="face", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "audio/frames"}
     )
     one = stage(spec=spec)
-    settling = one.settle(settled.task("read chunks", {"audio": Product(attempt="1", artifacts=chunked(one))}))
+    settling = one.settle(settled.task("read chunks", {"audio": StageOutput(attempt="1", artifacts=chunked(one))}))
     one.until("waiting")
     filler.unlink()
     settling.result(60)
-    assert (one.letters(), len(one.out.tasks)) == ([], 1)
+    assert (one.dead_letters(), len(one.out.tasks)) == ([], 1)
 
 
 def chunked(one: Settling) -> dict[str, ArtifactRef]:
@@ -146,7 +146,7 @@ def test_a_cancel_ends_the_wait(stage: Make, filler: Path) -> None:
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "CANCELLED"
-    assert one.letters() == []
+    assert one.dead_letters() == []
 
 
 @pytest.mark.parametrize("how", ["the service ends", "the partition is wanted"])
@@ -157,10 +157,10 @@ def test_a_record_that_waits_is_given_back(stage: Make, filler: Path, how: str) 
     if how == "the service ends":
         one.stop.set()
     else:
-        one.lease.wanted = True
+        one.assignment.revoking = True
     with pytest.raises(Abandoned):
         settling.result(60)
-    assert (one.told(), one.letters(), one.out.tasks) == ([], [], [])
+    assert (one.told(), one.dead_letters(), one.out.tasks) == ([], [], [])
 
 
 def test_a_task_that_no_room_would_be_enough_for_fails_alone(stage: Make) -> None:
@@ -168,7 +168,7 @@ def test_a_task_that_no_room_would_be_enough_for_fails_alone(stage: Make) -> Non
     one.settle(settled.task("much")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
-    assert (end.code, len(one.letters())) == ("NO_SPACE", 1)
+    assert (end.code, len(one.dead_letters())) == ("NO_SPACE", 1)
     one.settle(settled.task("nothing")).result(60)
     one.until("finished")
 
@@ -181,17 +181,17 @@ def test_a_disk_too_small_for_every_task_of_a_stage_gives_no_record_up(stage: Ma
     one.stop.set()
     with pytest.raises(Abandoned):
         settling.result(60)
-    assert one.letters() == []
+    assert one.dead_letters() == []
 
 
 @pytest.mark.parametrize("what", ["file", "array"])
-def test_a_file_over_the_childs_own_limit_is_the_tasks_fault(stage: Make, what: str) -> None:
+def test_a_file_over_the_workers_own_limit_is_the_tasks_fault(stage: Make, what: str) -> None:
     one = stage(spec=settled.spec(file_mb=1))
     one.settle(settled.task(f"write a large {what}")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "INTERNAL"
-    assert len(one.letters()) == 1
+    assert len(one.dead_letters()) == 1
 
 
 def test_a_full_disk_that_only_the_handler_sees_is_believed_but_not_for_ever(

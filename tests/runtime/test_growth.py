@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.kafka_config import METADATA_REFRESH_S, producer_config, reader_config
-from shared.runtime.outbox import Outbox
+from shared.runtime.producers import Producers
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
 
@@ -154,7 +154,7 @@ def test_a_partition_that_is_not_fetched_any_more_ends_the_service(
     reader = Reader(topic)
     topic.cancel("first", 0)
     reader.hears("first")
-    monkeypatch.setattr(reader.cancellations._fetching, "stuck", lambda states: f"{topic.name} is stuck in {states}")
+    monkeypatch.setattr(reader.cancellations._fetch_stall, "stuck", lambda states: f"{topic.name} is stuck in {states}")
     until(lambda: bool(reader.failures), "the service learns of it")
     assert reader.failures[0].startswith("cancels can't be read: ")
     assert f"('{topic.name}', '0'): 'active'" in reader.failures[0]
@@ -179,17 +179,17 @@ def test_a_dead_reader_is_told(topic: Topic) -> None:
 
 def test_tasks_reach_the_new_partitions_of_the_next_topic(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
     """The producer is asked for the partitions it is to send to: it refuses one that it does not know."""
-    monkeypatch.setattr("shared.runtime.outbox.METADATA_REFRESH_S", 0.0)
+    monkeypatch.setattr("shared.runtime.producers.METADATA_REFRESH_S", 0.0)
     topic.create(1)
     # As far apart as in a long-lived service: only the question itself makes the producer look.
     config = producer_config(topic.settings, "test") | {"topic.metadata.refresh.interval.ms": 3_600_000}
-    outbox = Outbox(Producer(config), Producer(config))
-    assert outbox.partitions(topic.name) == 1
-    outbox.send_task(topic.name, "job", b"value", [], 0).wait()
+    producers = Producers(Producer(config), Producer(config))
+    assert producers.partitions(topic.name) == 1
+    producers.send_task(topic.name, "job", b"value", [], 0).wait()
     topic.grow(3)
-    until(lambda: outbox.partitions(topic.name) == 3, "the new count is known")
-    outbox.send_task(topic.name, "job", b"value", [], 2).wait()
-    outbox.close()
+    until(lambda: producers.partitions(topic.name) == 3, "the new count is known")
+    producers.send_task(topic.name, "job", b"value", [], 2).wait()
+    producers.close()
 
 
 def test_every_client_looks_for_new_partitions_within_half_a_minute(topic: Topic) -> None:

@@ -13,18 +13,18 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import Product, RenderTask
-from shared.messages.topics import MAX_LETTER_BYTES
+from shared.messages.task import RenderTask, StageOutput
+from shared.messages.topics import MAX_DEAD_LETTER_BYTES
 from shared.runtime import topic_admin
 from shared.runtime.flow import Flow
 from shared.runtime.handoff import Handoff
 from shared.runtime.kafka_config import producer_config
-from shared.runtime.outbox import Outbox
-from shared.runtime.record import Lease, Record
+from shared.runtime.producers import Producers
+from shared.runtime.record import PartitionAssignment, Record
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.waiting import Abandoned
+from shared.runtime.worker_process import WorkerDied, WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage import keys
 from shared.storage.errors import StoreUnavailable
@@ -62,24 +62,24 @@ class Rig:
             topic_prefix=prefix, store_retry_timeout_s=1.0, store_lost_after_s=2.0, free_space_reserve_mb=0
         )
         self.tracing = tracing.setup("test", "0")
-        produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_LETTER_BYTES}
-        self.outbox = Outbox(clients.traced_producer(self.tracing, produce), clients.raw_producer(produce))
+        produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_DEAD_LETTER_BYTES}
+        self.producers = Producers(clients.traced_producer(self.tracing, produce), clients.raw_producer(produce))
         self.store = Store.open(StorageSettings())
         self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
-        self.letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
+        self.dead_letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
         self.cancels = Cancels()
         self.folder = folder
         self.prefix = prefix
         self.job = uuid.uuid4().hex
         self.stop = Event()
-        self.children = {spec.name: SlotProcess(spec, "puppet") for spec in (FRONT, INNER)}
+        self.children = {spec.name: WorkerProcess(spec, "puppet") for spec in (FRONT, INNER)}
 
     def close(self) -> None:
-        for child in self.children.values():
-            child.stop()
-        self.outbox.close()
+        for worker in self.children.values():
+            worker.stop()
+        self.producers.close()
         self.events.close()
-        self.letters.close()
+        self.dead_letters.close()
 
     def input(self) -> str:
         key = f"{TENANT}/{uuid.uuid4().hex}/input"
@@ -92,20 +92,20 @@ class Rig:
 
     def task(self, do: str = "", **fields: Any) -> RenderTask:
         image = self.store.artifacts.put_bytes(b"image", f"jobs/rich/{self.job}/audio/a1/image")
-        products = {"audio": Product(attempt="a1", artifacts={"image": image})}
+        outputs = {"audio": StageOutput(attempt="a1", artifacts={"image": image})}
         request = self.request(do, **fields)
-        return RenderTask(job_id=self.job, request_id="r", request=request, submitted_ms=1, products=products)
+        return RenderTask(job_id=self.job, request_id="r", request=request, submitted_ms=1, outputs=outputs)
 
     def settle(self, spec: StageSpec, value: bytes) -> None:
         """As a slot does it; raises what would end the service."""
         record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], 1)
-        child = self.children[spec.name]
-        if child.pid is None:
-            child.start()
+        worker = self.children[spec.name]
+        if worker.pid is None:
+            worker.start()
         flow = Flow(
-            spec, "group", self.settings, self.store, self.outbox, self.tracing, self.cancels, self.folder, self.stop  # type: ignore[arg-type]
+            spec, "group", self.settings, self.store, self.producers, self.tracing, self.cancels, self.folder, self.stop  # type: ignore[arg-type]
         )  # fmt: skip
-        flow.settle(record, Lease(record.topic, 0), child)
+        flow.settle(record, PartitionAssignment(record.topic, 0), worker)
 
     def front(self, request: RenderRequest) -> None:
         self.settle(FRONT, request.model_dump_json(exclude_none=True).encode())
@@ -120,8 +120,8 @@ class Rig:
         assert (found[0]["job_id"], found[0]["tenant"]) == (self.job, TENANT)
         return found[0]
 
-    def letter(self) -> Any:
-        (message,) = self.letters.rest()
+    def dead_letter(self) -> Any:
+        (message,) = self.dead_letters.rest()
         return message
 
     def refuse(self, part: str, *methods: str, status: int = 403, code: str = "AccessDenied") -> None:
@@ -198,7 +198,7 @@ def test_a_request_whose_claim_fails_ends_by_one_event_and_a_letter(
     rig.front(rig.request())
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", code)
-    assert dict(rig.letter().headers())["__dlq.errors.code"] == code.encode()
+    assert dict(rig.dead_letter().headers())["__dlq.errors.code"] == code.encode()
 
 
 def test_a_job_under_a_prefix_that_is_closed_altogether_still_ends_once(rig: Rig) -> None:
@@ -234,14 +234,14 @@ def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> No
     assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
 
 
-def test_a_cached_product_that_is_damaged_fails_one_job_and_is_made_anew(rig: Rig) -> None:
+def test_a_cached_output_that_is_damaged_fails_one_job_and_is_made_anew(rig: Rig) -> None:
     for tenant, found in ((TENANT, False), ("rich", True)):
         digest = uuid.uuid4().hex
         key = keys.within(keys.cache_prefix(tenant, "audio", digest, "a1"), "image")
-        product = Product(attempt="a1", artifacts={"image": rig.store.artifacts.put_bytes(b"image", key)})
-        rig.store.cache.store(tenant, "audio", digest, product)
+        output = StageOutput(attempt="a1", artifacts={"image": rig.store.artifacts.put_bytes(b"image", key)})
+        rig.store.cache.store(tenant, "audio", digest, output)
         rig.store.artifacts.put_bytes(b"imagX", key)
-        rig.inner(rig.task().with_product("audio", product))
+        rig.inner(rig.task().with_output("audio", output))
         assert rig.end()["code"] == "ARTIFACT_ALTERED"
         assert (rig.store.cache.lookup(tenant, "audio", digest) is not None) is found, "another tenant's stays"
         rig.job = uuid.uuid4().hex
@@ -275,8 +275,8 @@ def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, lo
     rig.front(request) if lost in ("input", "request.json") else rig.inner(task)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "STORE_UNAVAILABLE")
-    assert dict(rig.letter().headers())["__dlq.errors.code"] == b"STORE_UNAVAILABLE"
-    assert rig.letters.rest() == [], "one record, one dead-letter record"
+    assert dict(rig.dead_letter().headers())["__dlq.errors.code"] == b"STORE_UNAVAILABLE"
+    assert rig.dead_letters.rest() == [], "one record, one dead-dead letter record"
 
 
 def test_a_job_whose_end_the_store_has_lost_is_ended_all_the_same(rig: Rig) -> None:
@@ -290,7 +290,7 @@ def test_no_job_fails_for_a_store_that_is_away_however_long(rig: Rig) -> None:
     rig.refuse("/", status=503, code="ServiceUnavailable")
     with pytest.raises(StoreUnavailable):
         rig.front(request)
-    assert rig.letters.rest() == []
+    assert rig.dead_letters.rest() == []
 
 
 def test_a_service_that_stops_while_the_front_waits_ends_no_job(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +301,7 @@ def test_a_service_that_stops_while_the_front_waits_ends_no_job(rig: Rig, monkey
     with pytest.raises(Abandoned):
         rig.front(request)
     assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
-    assert rig.letters.rest() == []
+    assert rig.dead_letters.rest() == []
 
 
 def test_a_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
@@ -317,25 +317,25 @@ def test_a_missing_right_to_delete_does_not_stop_what_was_to_be_tidied(rig: Rig)
     assert [path for method, path in rig.faulty.asked if method == "POST" and "delete" in path] != []
 
 
-def test_a_record_after_which_no_child_loads_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_after_which_no_worker_loads_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     task = rig.task("die")
     rig.children["face"].start()
 
-    def broken(_: SlotProcess) -> float:
-        raise ChildDied("the device is gone")
+    def broken(_: WorkerProcess) -> float:
+        raise WorkerDied("the device is gone")
 
-    monkeypatch.setattr(SlotProcess, "start", broken)
+    monkeypatch.setattr(WorkerProcess, "start", broken)
     rig.inner(task)
     end = rig.end()
-    assert (end["code"], end["attempt"]) == ("CRASH_LOOP", rig.settings.tries)
+    assert (end["code"], end["attempt"]) == ("CRASH_LOOP", rig.settings.max_attempts)
 
 
 @pytest.mark.parametrize("size", [3 << 20, 10 << 20])
 def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size: int) -> None:
     rig.settle(INNER, b"x" * size)
-    letter = rig.letter()
-    headers = dict(letter.headers())
-    assert (letter.key(), letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
+    dead_letter = rig.dead_letter()
+    headers = dict(dead_letter.headers())
+    assert (dead_letter.key(), dead_letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
     assert headers["__dlq.errors.omitted"] == b"value"
     assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
 
@@ -348,11 +348,11 @@ def test_what_breaks_while_an_outcome_is_told_is_a_letter(rig: Rig, monkeypatch:
     rig.cancels.after = 0
     rig.inner(rig.task())
     assert rig.end()["code"] == "CANCELLED"
-    assert dict(rig.letter().headers())["__dlq.errors.code"] == b"INTERNAL"
+    assert dict(rig.dead_letter().headers())["__dlq.errors.code"] == b"INTERNAL"
 
 
 def test_an_artifact_under_an_alias_that_is_gone_is_poison(rig: Rig) -> None:
     task = rig.task()
     gone = ArtifactRef(bucket="elsewhere", key="jobs/rich/x", sha256="0" * 64, size=1)
-    rig.inner(task.with_product("audio", Product(attempt="a1", artifacts={"image": gone})))
+    rig.inner(task.with_output("audio", StageOutput(attempt="a1", artifacts={"image": gone})))
     assert rig.end()["code"] == "POISON"

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from shared.runtime.pump import Pump
-from shared.runtime.record import Lease, Record
-from tests.runtime.test_pump import PARTITIONS, WAIT_S, Bench, bench  # noqa: F401 - a fixture
+from shared.runtime.consumer_loop import ConsumerLoop
+from shared.runtime.record import PartitionAssignment, Record
+from tests.runtime.test_consumer_loop import PARTITIONS, WAIT_S, Bench, bench  # noqa: F401 - a fixture
 
 Outcome = Callable[[Producer], None]
 
@@ -171,27 +171,27 @@ def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
     consumer = FakeConsumer(
         Message(0), Message(0), Message(1), Message(0), Message(1), Message(2, end=True), Message(1), Message(4, True)
     )
-    fed: list[tuple[Record, Lease]] = []
-    pending: list[tuple[Record, Lease]] = []
+    fed: list[tuple[Record, PartitionAssignment]] = []
+    pending: list[tuple[Record, PartitionAssignment]] = []
 
-    def feed(record: Record, lease: Lease) -> None:
-        fed.append((record, lease))
+    def feed(record: Record, assignment: PartitionAssignment) -> None:
+        fed.append((record, assignment))
         if settled == "at once":
-            pump.done(record, lease)
+            loop.done(record, assignment)
         else:
-            pending.append((record, lease))
+            pending.append((record, assignment))
 
-    pump = Pump(consumer, ["t"], 4, feed, 0)
+    loop = ConsumerLoop(consumer, ["t"], 4, feed, 0)
     if settled == "later":
         stop = consumer.stop.set
 
         def done_then_stop() -> None:
             while pending:
-                pump.done(*pending.pop())
+                loop.done(*pending.pop())
             stop()
 
         consumer.stop.set = done_then_stop  # type: ignore[method-assign]
-    pump.run(consumer.stop, 5)
+    loop.run(consumer.stop, 5)
     assert [record.offset for record, _ in fed] == [0, 1]
     assert consumer.committed[-1] == 4
     assert consumer.committed == sorted(set(consumer.committed))
@@ -200,9 +200,9 @@ def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
 def test_an_abandoned_record_is_not_committed_when_later_ones_end() -> None:
     consumer = FakeConsumer(Message(0), Message(1), Message(2, end=True))
 
-    def feed(record: Record, lease: Lease) -> None:
-        (pump.done if record.offset else pump.abandoned)(record, lease)
+    def feed(record: Record, assignment: PartitionAssignment) -> None:
+        (loop.done if record.offset else loop.abandoned)(record, assignment)
 
-    pump = Pump(consumer, ["t"], 1, feed, 0)
-    pump.run(consumer.stop, 5)
+    loop = ConsumerLoop(consumer, ["t"], 1, feed, 0)
+    loop.run(consumer.stop, 5)
     assert [offset for offset in consumer.committed if offset > 0] == []

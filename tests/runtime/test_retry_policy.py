@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 
 from shared.messages.codes import Code
 from shared.runtime import waiting
-from shared.runtime.announcer import Subject
+from shared.runtime.event_publisher import JobContext
+from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.side_by_side import side_by_side
 from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, task_waits
 from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable
 
-JOB = Subject("job-7", "default", uuid.uuid4().hex)
+JOB = JobContext("job-7", "default", uuid.uuid4().hex)
 AWAY = "reading an artifact: the store answered 503 SlowDown"
 
 
@@ -48,8 +48,8 @@ def published() -> list[tuple[str, Code, str]]:
 def waits(published: list[tuple[str, Code, str]]) -> Iterator[TaskWaits]:
     """A task of which the job is known."""
 
-    def publish(subject: Subject, code: Code, message: str) -> None:
-        published.append((subject.job_id, code, message))
+    def publish(job: JobContext, code: Code, message: str) -> None:
+        published.append((job.job_id, code, message))
 
     with task_waits(TaskWaits("face", publish)) as found:
         concerns(JOB)
@@ -80,7 +80,7 @@ def test_the_retries_end_with_the_last_error() -> None:
 def test_every_retry_is_logged_with_its_job_in_whatever_thread(waits: TaskWaits, threads: int) -> None:
     operations = [Failing(StoreUnavailable(AWAY), StoreUnavailable(AWAY)) for _ in range(threads)]
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
-        side_by_side(RetryPolicy(30), operations)
+        map_concurrently(RetryPolicy(30), operations)
     assert [line["event"] for line in logged] == ["store_retry"] * 2 * threads
     for line in logged:
         assert (line["job"], line["stage"], line["reason"], line["log_level"]) == ("job-7", "face", AWAY, "warning")
@@ -100,7 +100,7 @@ def test_a_wait_is_published_once_for_all_threads_that_wait(waits: TaskWaits, pu
 
         return call
 
-    side_by_side(RetryPolicy(60), [operation(number) for number in failures])
+    map_concurrently(RetryPolicy(60), [operation(number) for number in failures])
     assert published == [("job-7", Code.STORE_UNAVAILABLE, AWAY)]
     RetryPolicy(60)(Failing(StoreUnavailable("again")))
     assert published[1:] == [("job-7", Code.STORE_UNAVAILABLE, "again")], "the next wait is news"

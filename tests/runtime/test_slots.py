@@ -1,4 +1,4 @@
-"""The slots of a service: a child that dies while nothing is to do."""
+"""The slots of a service: a worker that dies while nothing is to do."""
 
 import os
 import signal
@@ -8,26 +8,26 @@ from queue import Queue
 
 import pytest
 
-from shared.runtime.record import Lease, Record
-from shared.runtime.slot_process import ChildDied, HandlerUnavailable, SlotProcess
+from shared.runtime.record import PartitionAssignment, Record
 from shared.runtime.slots import Slots
 from shared.runtime.waiting import Abandoned
+from shared.runtime.worker_process import HandlerUnavailable, WorkerDied, WorkerProcess
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
 
 
-def test_an_idle_child_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    start = SlotProcess.start
+    start = WorkerProcess.start
     started: Queue[int | None] = Queue()
 
-    def noted(child: SlotProcess) -> float:
-        seconds = start(child)
-        started.put(child.pid)
+    def noted(worker: WorkerProcess) -> float:
+        seconds = start(worker)
+        started.put(worker.pid)
         return seconds
 
-    monkeypatch.setattr(SlotProcess, "start", noted)
+    monkeypatch.setattr(WorkerProcess, "start", noted)
     failures: list[str] = []
     slots = Slots(SPEC, "puppet", 1, lambda *_: None, failures.append)
     slots.start()
@@ -41,23 +41,23 @@ def test_an_idle_child_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeypa
         slots.close()
 
 
-def test_a_record_whose_child_can_not_be_started_again_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the service would wait its whole drain for a slot that has ended."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    start = SlotProcess.start
+    start = WorkerProcess.start
     started: Queue[int | None] = Queue()
 
     starts = iter([start])
 
-    def once(child: SlotProcess) -> float:
+    def once(worker: WorkerProcess) -> float:
         first = next(starts, None)
         if first is None:
-            raise ChildDied("no memory")
-        seconds = first(child)
-        started.put(child.pid)
+            raise WorkerDied("no memory")
+        seconds = first(worker)
+        started.put(worker.pid)
         return seconds
 
-    monkeypatch.setattr(SlotProcess, "start", once)
+    monkeypatch.setattr(WorkerProcess, "start", once)
     monkeypatch.setattr(Slots, "_next", lambda slots, *_: slots._queue.get())
     failures: list[str] = []
     given_up: Queue[Record] = Queue()
@@ -70,7 +70,7 @@ def test_a_record_whose_child_can_not_be_started_again_is_given_up_at_once(monke
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         record = Record("topic", 0, 7, None, None, [], 0)
-        slots.feed(record, Lease("topic", 0))
+        slots.feed(record, PartitionAssignment("topic", 0))
         assert given_up.get(timeout=30) is record
     finally:
         slots.close()
@@ -93,7 +93,7 @@ def test_a_record_that_is_given_back_ends_neither_slot_nor_service(monkeypatch: 
     slots.start()
     try:
         for offset in (7, 8):
-            slots.feed(Record("topic", 0, offset, None, None, [], 0), Lease("topic", 0))
+            slots.feed(Record("topic", 0, offset, None, None, [], 0), PartitionAssignment("topic", 0))
         assert [ends.get(timeout=30) for _ in range(2)] == [("given back", 7), ("settled", 8)]
         assert failures == []
     finally:
@@ -115,7 +115,7 @@ def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Slots, "_revive", lambda *_: None)
     slots.start()
     try:
-        slots.feed(Record("topic", 0, 7, None, None, [], 0), Lease("topic", 0))
+        slots.feed(Record("topic", 0, 7, None, None, [], 0), PartitionAssignment("topic", 0))
         assert seen.get(timeout=30) <= 10
     finally:
         monkeypatch.undo()
@@ -128,19 +128,19 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("TRIAL_NEEDS", str(needed))
     monkeypatch.setattr("shared.runtime.slots.FIRST_PAUSE_S", 0.01)
-    start = SlotProcess.start
+    start = WorkerProcess.start
     tried: Queue[str] = Queue()
 
-    def noted(child: SlotProcess) -> float:
+    def noted(worker: WorkerProcess) -> float:
         try:
-            seconds = start(child)
+            seconds = start(worker)
         except HandlerUnavailable as e:
             tried.put(str(e))
             raise
         tried.put("loaded")
         return seconds
 
-    monkeypatch.setattr(SlotProcess, "start", noted)
+    monkeypatch.setattr(WorkerProcess, "start", noted)
     failures: list[str] = []
     spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={})
     slots = Slots(spec, "puppet", 1, lambda *_: None, failures.append)

@@ -65,15 +65,15 @@ def test_a_job_whose_chunks_can_not_be_stored_waits_and_goes_on(stage: Settling,
     assert len(stage.out.tasks) == 1
 
 
-def test_a_cancel_ends_a_job_that_waits_for_its_store_and_leaves_its_child_alive(stage: Settling, gate: Gate) -> None:
+def test_a_cancel_ends_a_job_that_waits_for_its_store_and_leaves_its_worker_alive(stage: Settling, gate: Gate) -> None:
     task = settled.task("ship")
     settling = stage.settle(task)
     stage.until("waiting")
-    child = stage.child.pid
+    worker = stage.worker.pid
     stage.cancelled.jobs.add(task.job_id)
     settling.result(60)
     end = stage.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "CANCELLED"
-    assert stage.child.pid == child, "a model takes minutes to load"
-    assert stage.letters() == []
+    assert stage.worker.pid == worker, "a model takes minutes to load"
+    assert stage.dead_letters() == []

@@ -10,13 +10,13 @@ import pytest
 
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.flow import Flow
-from shared.runtime.record import Lease, Record
+from shared.runtime.record import PartitionAssignment, Record
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.slot_process import SlotProcess
 from shared.runtime.store import Store
+from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.storage.settings import StorageSettings
@@ -72,14 +72,14 @@ def settled(store: Store, job: str, scratch: Path) -> list[tuple[str, bytes]]:
         request_id="r",
         request=RenderRequest(portrait=ref, speech=ref),
         submitted_ms=1,
-        products={"infer": Product(attempt="a1", artifacts={"frames": gone})},
+        outputs={"infer": StageOutput(attempt="a1", artifacts={"frames": gone})},
     )
     topics = Topics()
     settings = RuntimeSettings(free_space_reserve_mb=0)
     traces = tracing.setup("t", "0")
     flow = Flow(SPEC, "g", settings, store, topics, traces, Nothing(), scratch, Event())  # type: ignore[arg-type]
     record = Record("render.encode", 0, 7, job.encode(), task.dump(), [], 1)
-    flow.settle(record, Lease("render.encode", 0), SlotProcess(SPEC, "puppet"))
+    flow.settle(record, PartitionAssignment("render.encode", 0), WorkerProcess(SPEC, "puppet"))
     return topics.records
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.record import Lease
-from shared.runtime.tracker import REMEMBERED, Tracker
+from shared.runtime.record import PartitionAssignment
+from shared.runtime.tracker import REMEMBERED, OffsetTracker
 
 
-def tracker() -> Tracker:
-    return Tracker(Lease("topic", 0))
+def tracker() -> OffsetTracker:
+    return OffsetTracker(PartitionAssignment("topic", 0))
 
 
 def test_nothing_taken_nothing_to_commit() -> None:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from shared.runtime.outbox import DeliveryFailed, Outbox
+from shared.runtime.producers import DeliveryFailed, Producers
 from shared.runtime.service import Service
 from shared.runtime.watched_thread import EndsService, WatchedThread
 
@@ -68,13 +68,13 @@ class Producer:
 def test_a_wait_for_a_report_ends_with_the_thread_that_serves_it() -> None:
     reasons: Queue[str] = Queue()
     traced, raw = Producer(), Producer()
-    outbox = Outbox(traced, raw, reasons.put)
-    delivery = outbox.send("topic", b"key", b"value", [])
+    producers = Producers(traced, raw, reasons.put)
+    delivery = producers.send("topic", b"key", b"value", [])
     with pytest.raises(DeliveryFailed, match="not served"):
         delivery.wait()
     assert reasons.get(timeout=30) == "the thread reports-raw failed: SystemError: a callback failed"
     traced.given.set()
-    outbox.close()
+    producers.close()
 
 
 def test_a_service_whose_thread_died_is_not_alive_and_ends_with_the_reason() -> None:

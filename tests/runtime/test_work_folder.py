@@ -1,4 +1,4 @@
-"""What a child may hand over: a regular file of its own folder, and nothing else."""
+"""What a worker may hand over: a regular file of its own folder, and nothing else."""
 
 import errno
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.runtime.slot_process import ChildDied
 from shared.runtime.work_folder import WorkFolder
+from shared.runtime.worker_process import WorkerDied
 from shared.storage.artifacts import FileChanged
 from shared.storage.streams import HashingReader
 
@@ -40,15 +40,15 @@ def link(path: Path) -> None:
 def test_a_link_a_fifo_a_folder_and_nothing_are_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
     said = folder.path / "frames"
     make(said)
-    with pytest.raises(ChildDied), folder.opened(str(said)):
+    with pytest.raises(WorkerDied), folder.opened(str(said)):
         pass
 
 
-def test_a_file_that_changes_while_it_is_read_is_the_childs_fault(folder: WorkFolder) -> None:
+def test_a_file_that_changes_while_it_is_read_is_the_workers_fault(folder: WorkFolder) -> None:
     """Taken for this machine's, it would end the service, come again, and end it again."""
     said = folder.path / "video.mp4"
     said.write_bytes(b"frames")
-    with pytest.raises(ChildDied, match="changed"), folder.opened(str(said)) as path, HashingReader(path) as reader:
+    with pytest.raises(WorkerDied, match="changed"), folder.opened(str(said)) as path, HashingReader(path) as reader:
         reader.read(3)
         reader.seek(5)
         reader.read()
@@ -66,25 +66,25 @@ def test_a_file_from_elsewhere_is_refused(folder: WorkFolder, name: str) -> None
     (folder.path.parent / "secret").write_bytes(b"secret")
     (folder.path / "inner").mkdir()
     (folder.path / "inner" / "file").write_bytes(b"x")
-    with pytest.raises(ChildDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a child says it
+    with pytest.raises(WorkerDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a worker says it
         pass
-    with pytest.raises(ChildDied):
+    with pytest.raises(WorkerDied):
         folder.remove(os.path.join(folder.path, name))  # noqa: PTH118
 
 
 @pytest.mark.parametrize("instead", [lambda p: None, lambda p: p.mkdir()], ids=["nothing", "a folder"])
-def test_a_file_that_the_child_takes_back_is_its_fault(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
+def test_a_file_that_the_worker_takes_back_is_its_fault(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
     with folder.opened(str(path)):
         path.unlink()
         instead(path)
-    with pytest.raises(ChildDied, match="took back"):
+    with pytest.raises(WorkerDied, match="took back"):
         folder.remove(str(path))
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_the_childs_fault(folder: WorkFolder) -> None:
+def test_a_file_that_changes_while_it_is_uploaded_is_the_workers_fault(folder: WorkFolder) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
-    with pytest.raises(ChildDied, match="changed a file"), folder.opened(str(path)):
+    with pytest.raises(WorkerDied, match="changed a file"), folder.opened(str(path)):
         raise FileChanged

@@ -23,7 +23,7 @@ MUCH = 3 * MIB
 """More than the tests' small disk has left."""
 
 
-class Facts(BaseModel):
+class Metadata(BaseModel):
     environment: list[str] = []
     pid: int = 0
     saved: str | None = None
@@ -78,9 +78,9 @@ def flood(context: Context, what: str) -> None:
             case "roles":
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
-                context.ship(f"frames_{number}", path, 1)
+                context.upload_chunk(f"frames_{number}", path, 1)
             case "chunks it has not waited for":
-                pipe(records.Want(role="frames", index=number))
+                pipe(records.ChunkRequest(role="frames", index=number))
 
 
 def load() -> Handler:
@@ -110,12 +110,12 @@ def handle(context: Context, task: Task) -> Result:
         case "write a large array":
             np.ones(2 * MIB, np.uint8).tofile(context.scratch / "large")
         case "find out much":
-            return Result(facts=Facts(much="x" * 900_000))
+            return Result(metadata=Metadata(much="x" * 900_000))
         case "make many files":
             files = {f"file_{number}": context.scratch / f"file-{number}" for number in range(1000)}
             for path in files.values():
                 path.touch()
-            return Result(facts=Facts(), files=files)
+            return Result(metadata=Metadata(), files=files)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":
@@ -127,7 +127,7 @@ def handle(context: Context, task: Task) -> Result:
                 context.progress(1, 2)
                 time.sleep(0.01)
         case "half":
-            # Half of a length prefix, and then silence: what a child under another's control could do.
+            # Half of a length prefix, and then silence: what a worker under another's control could do.
             pipe = next(a for at, a in enumerate(sys.argv) if sys.argv[at - 1] == "--pipe")
             os.write(int(pipe), b"\0\0")
             time.sleep(60)
@@ -139,25 +139,25 @@ def handle(context: Context, task: Task) -> Result:
             for number in range(6):
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
-                context.ship("frames", path, 1)
+                context.upload_chunk("frames", path, 1)
             if do == "ship and fail":
                 raise KeyError("a bug")
         case "go on":
-            if context.saved is not None:
-                return Result(facts=Facts(saved=context.saved.read_text()))
+            if context.checkpoint is not None:
+                return Result(metadata=Metadata(saved=context.checkpoint.read_text()))
             for number in range(3):
                 path = context.scratch / f"state-{number}"
                 path.write_text(f"{number}")
-                context.save(path, number)
+                context.save_checkpoint(path, number)
                 # As work would take its time: each is stored before the next comes.
                 while path.exists():
                     time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         case "hand over nothing":
-            context.save(context.scratch / "state", 1)
+            context.save_checkpoint(context.scratch / "state", 1)
         case "hand over a link":
             path = context.scratch / "state"
             path.symlink_to("/proc/self/environ")
-            context.save(path, 1)
+            context.save_checkpoint(path, 1)
     names = json.loads(json.dumps(sorted(os.environ)))
-    return Result(facts=Facts(environment=names, pid=os.getpid()))
+    return Result(metadata=Metadata(environment=names, pid=os.getpid()))

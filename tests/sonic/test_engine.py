@@ -71,7 +71,7 @@ def film(engine: SonicEngine, tmp_path_factory: pytest.TempPathFactory) -> Film:
     def shoot(
         samples: int = SAMPLES, seed: int = 7, saved: Path | None = None, **params: Any
     ) -> tuple[list[Frame], StageHarness, dict[str, Any]]:
-        context = StageHarness(tmp_path_factory.mktemp("scratch"), saved=saved)
+        context = StageHarness(tmp_path_factory.mktemp("scratch"), checkpoint=saved)
         fields = {"decode_overlap": 0, **params}
         made = engine.prepare(portrait(), speech(samples), Direction(STEPS, 1.0, seed), SonicParams(**fields), context)
         half = made.frames // 2
@@ -145,7 +145,7 @@ def test_from_saved_latents_the_same_bytes_come(film: Film, first: Any, step: in
 
 def test_latents_of_another_render_are_not_used(film: Film, first: Any) -> None:
     path, _ = first[1].states[0]
-    frames, context, figures = film(saved=path, seed=8)
+    frames, context, figures = film(checkpoint=path, seed=8)
     assert figures["inference.resumed_step"] == 0
     assert ("warning", "state_not_usable", {}) in context.log.lines
     assert all(np.array_equal(a, b) for a, b in zip(frames, film(seed=8)[0], strict=True))

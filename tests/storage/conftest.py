@@ -10,7 +10,7 @@ import pytest
 from shared.local import ports
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.bucket import ensure
-from shared.storage.cache import ProductCache
+from shared.storage.cache import StageCache
 from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.inputs import InputStore
@@ -55,8 +55,8 @@ def inputs(client: "S3Client", settings: StorageSettings) -> InputStore:
 
 
 @pytest.fixture
-def cache(artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings) -> ProductCache:
-    return ProductCache(artifacts, documents, settings)
+def cache(artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings) -> StageCache:
+    return StageCache(artifacts, documents, settings)
 
 
 @pytest.fixture

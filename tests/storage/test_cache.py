@@ -6,10 +6,10 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.storage import keys
 from shared.storage.artifacts import ArtifactStore
-from shared.storage.cache import ProductCache
+from shared.storage.cache import StageCache
 from shared.storage.documents import Document, DocumentStore
 from shared.storage.settings import StorageSettings
 
@@ -17,23 +17,23 @@ INPUTS = {"portrait": "a" * 64}
 
 
 @pytest.fixture
-def digest(cache: ProductCache) -> str:
+def digest(cache: StageCache) -> str:
     return cache.digest("default", "face", uuid4().hex, INPUTS, {"expand_ratio": 0.18})
 
 
 @pytest.fixture
-def product(artifacts: ArtifactStore, file: Path, digest: str) -> Product:
+def output(artifacts: ArtifactStore, file: Path, digest: str) -> StageOutput:
     ref = artifacts.put(file, keys.within(keys.cache_prefix("default", "face", digest, "a1"), "image.npy"))
-    return Product(attempt="a1", artifacts={"image": ref}, facts={"width": 512})
+    return StageOutput(attempt="a1", artifacts={"image": ref}, metadata={"width": 512})
 
 
-def test_hit_names_the_same_objects(cache: ProductCache, digest: str, product: Product) -> None:
+def test_hit_names_the_same_objects(cache: StageCache, digest: str, output: StageOutput) -> None:
     assert cache.lookup("default", "face", digest) is None
-    cache.store("default", "face", digest, product)
-    assert cache.lookup("default", "face", digest) == product.model_copy(update={"cached": True})
+    cache.store("default", "face", digest, output)
+    assert cache.lookup("default", "face", digest) == output.model_copy(update={"cached": True})
 
 
-def test_digest_depends_on_all_of_it(cache: ProductCache) -> None:
+def test_digest_depends_on_all_of_it(cache: StageCache) -> None:
     base = ("default", "face", "1", INPUTS, {"a": 1, "b": 2})
     others = [
         ("other", *base[1:]),
@@ -46,24 +46,24 @@ def test_digest_depends_on_all_of_it(cache: ProductCache) -> None:
     assert cache.digest(*base) == cache.digest(*base[:4], {"b": 2, "a": 1})
 
 
-def test_digest_is_keyed(cache: ProductCache, artifacts, documents) -> None:
-    other = ProductCache(artifacts, documents, StorageSettings(cache_key="another-secret-of-16"))
+def test_digest_is_keyed(cache: StageCache, artifacts, documents) -> None:
+    other = StageCache(artifacts, documents, StorageSettings(cache_key="another-secret-of-16"))
     subject = ("default", "face", "1", INPUTS, {})
     assert cache.digest(*subject) != other.digest(*subject)
 
 
 def test_entry_whose_objects_are_gone_is_a_miss(
-    cache: ProductCache, artifacts: ArtifactStore, digest: str, product: Product
+    cache: StageCache, artifacts: ArtifactStore, digest: str, output: StageOutput
 ) -> None:
-    cache.store("default", "face", digest, product)
-    artifacts.delete([product.artifacts["image"].key])
+    cache.store("default", "face", digest, output)
+    artifacts.delete([output.artifacts["image"].key])
     assert cache.lookup("default", "face", digest) is None
 
 
 def test_entry_in_the_second_half_of_its_life_is_a_miss(
-    cache: ProductCache, documents: DocumentStore, digest: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    cache: StageCache, documents: DocumentStore, digest: str, output: StageOutput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.store("default", "face", digest, product)
+    cache.store("default", "face", digest, output)
     value = documents.get(keys.cache_entry("default", "face", digest))
     for days, hit in ((44.9, True), (45.1, False)):
         document = Document(value, days * 86_400)
@@ -72,11 +72,11 @@ def test_entry_in_the_second_half_of_its_life_is_a_miss(
 
 
 def test_entry_of_another_form_is_a_miss_and_can_be_replaced(
-    cache: ProductCache, documents: DocumentStore, digest: str, product: Product
+    cache: StageCache, documents: DocumentStore, digest: str, output: StageOutput
 ) -> None:
     documents.put(keys.cache_entry("default", "face", digest), {"old": "form"})
     assert cache.lookup("default", "face", digest) is None
-    cache.store("default", "face", digest, product)
+    cache.store("default", "face", digest, output)
     assert cache.lookup("default", "face", digest) is not None
 
 

@@ -10,10 +10,10 @@ import pytest
 from shared.messages.codes import Code
 from shared.messages.events import Failed
 from shared.messages.refs import ArtifactRef
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.storage import keys, markers
 from shared.storage.artifacts import ArtifactStore
-from shared.storage.cache import ProductCache
+from shared.storage.cache import StageCache
 from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered, StoreUnavailable
@@ -125,13 +125,13 @@ def test_an_end_that_stays_altered_is_not_believed(
 def test_a_marker_and_a_request_that_come_altered_are_read_again(
     documents: DocumentStore, faulty: FaultyStore, job: str
 ) -> None:
-    product = Product(attempt="a1", facts={"width": 512})
+    output = StageOutput(attempt="a1", metadata={"width": 512})
     record = markers.RequestRecord(request_id="r1", body_sha256="a" * 64)
-    markers.claim_completion(documents, "default", job, "face", product)
+    markers.claim_completion(documents, "default", job, "face", output)
     markers.claim_request(documents, "default", job, record)
     faulty.damage(about("face.json", "GET"), _at_first(_as_json(attempt="a2")))
     faulty.damage(about("request.json", "GET"), _at_first(_as_json(request_id="r2")))
-    assert markers.read_completion(documents, "default", job, "face") == product
+    assert markers.read_completion(documents, "default", job, "face") == output
     assert markers.read_request(documents, "default", job) == record
 
 
@@ -139,10 +139,10 @@ def test_a_claim_that_is_ours_is_known_as_ours_through_damage(
     documents: DocumentStore, faulty: FaultyStore, job: str
 ) -> None:
     """Taken for another's, the attempt would delete what it has stored: the winner's artifacts."""
-    product = Product(attempt="a1")
-    assert markers.claim_completion(documents, "default", job, "face", product).won
+    output = StageOutput(attempt="a1")
+    assert markers.claim_completion(documents, "default", job, "face", output).won
     faulty.damage(about("face.json", "GET"), _at_first(_as_json(attempt="a2")))
-    assert markers.claim_completion(documents, "default", job, "face", product).won
+    assert markers.claim_completion(documents, "default", job, "face", output).won
 
 
 def test_a_document_of_an_earlier_version_has_no_checksum(documents: DocumentStore, client, job: str) -> None:
@@ -164,8 +164,8 @@ def test_a_document_damaged_on_its_way_to_the_store_is_not_stored(
 def test_a_cache_entry_that_stays_altered_is_a_miss(
     artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings, faulty: FaultyStore
 ) -> None:
-    cache = ProductCache(artifacts, documents, settings)
-    cache.store("default", "face", "d1", Product(attempt="a1"))
+    cache = StageCache(artifacts, documents, settings)
+    cache.store("default", "face", "d1", StageOutput(attempt="a1"))
     faulty.damage(about("d1.json", "GET"), _at_first(flip))
     assert cache.lookup("default", "face", "d1") is not None
     faulty.damage(about("d1.json", "GET"), lambda _, body: flip(body))

@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from shared.messages.codes import Code
 from shared.messages.events import Failed, RejectedEvent
 from shared.messages.refs import ArtifactRef
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.storage import keys, markers
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered, StoreUnavailable
@@ -72,10 +72,10 @@ def test_first_completion_wins_and_tells_the_loser(documents: DocumentStore) -> 
     job = uuid4().hex
     key = keys.within(keys.attempt_prefix("default", job, "face", "a1"), "image.npy")
     ref = ArtifactRef(key=key, sha256="1" * 64, size=5)
-    first = Product(attempt="a1", artifacts={"image": ref}, facts={"width": 512})
+    first = StageOutput(attempt="a1", artifacts={"image": ref}, metadata={"width": 512})
     assert markers.read_completion(documents, "default", job, "face") is None
     assert markers.claim_completion(documents, "default", job, "face", first).won
-    again = markers.claim_completion(documents, "default", job, "face", Product(attempt="a2"))
+    again = markers.claim_completion(documents, "default", job, "face", StageOutput(attempt="a2"))
     assert (again.won, again.winner) == (False, first)
     assert markers.read_completion(documents, "default", job, "face") == first
 

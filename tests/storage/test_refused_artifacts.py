@@ -8,11 +8,11 @@ import pytest
 
 from shared.messages.codes import Code
 from shared.messages.refs import ArtifactRef
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.storage import keys, markers
 from shared.storage.artifacts import ArtifactStore, FileChanged
 from shared.storage.bucket import ensure
-from shared.storage.cache import ProductCache
+from shared.storage.cache import StageCache
 from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactMissing, ArtifactRefused, OutputRefused, StoreUnavailable
@@ -29,7 +29,7 @@ class Storage:
     def __init__(self, settings: StorageSettings) -> None:
         client = connect(settings)
         self.artifacts, self.documents = ArtifactStore(client, settings), DocumentStore(client, settings)
-        self.cache = ProductCache(self.artifacts, self.documents, settings)
+        self.cache = StageCache(self.artifacts, self.documents, settings)
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ def test_a_missing_right_to_delete_is_no_outage(through: Storage, faulty: Faulty
         through.artifacts.delete(["jobs/rich/job/a"])
 
 
-def test_a_cached_product_that_is_refused_is_a_miss(through: Storage, faulty: FaultyStore, file: Path) -> None:
+def test_a_cached_output_that_is_refused_is_a_miss(through: Storage, faulty: FaultyStore, file: Path) -> None:
     ref = through.artifacts.put(file, keys.within(keys.cache_prefix("rich", "face", "d1", "a1"), "image.npy"))
-    through.cache.store("rich", "face", "d1", Product(attempt="a1", artifacts={"image": ref}))
+    through.cache.store("rich", "face", "d1", StageOutput(attempt="a1", artifacts={"image": ref}))
     assert through.cache.lookup("rich", "face", "d1") is not None
     faulty.refuse(about("image.npy", "HEAD", "GET"), 403, "AccessDenied")
     assert through.cache.lookup("rich", "face", "d1") is None

@@ -126,11 +126,11 @@ def test_exposition_is_prometheus_and_openmetrics_with_exemplars() -> None:
 
 def test_every_metric_of_the_catalogue_has_our_prefix() -> None:
     own = [value for value in vars(metrics).values() if hasattr(value, "_documentation")]
-    own += metrics.FROM_CHILDREN.values()
+    own += metrics.FROM_WORKERS.values()
     assert len(own) > 10
     assert all(metric._name.startswith("lipstage_") for metric in own)
     assert all(name.endswith("_total") and f"lipstage_{name}" in REGISTRY._names_to_collectors
-               for name in metrics.FROM_CHILDREN)  # fmt: skip
+               for name in metrics.FROM_WORKERS)  # fmt: skip
 
 
 def test_a_log_line_is_printable_ascii(monkeypatch: pytest.MonkeyPatch, lines) -> None:

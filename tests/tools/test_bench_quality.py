@@ -23,8 +23,8 @@ def test_quality_keeps_what_was_rendered(tmp_path: Path, monkeypatch: pytest.Mon
         jobs = json.loads(input)
         asked.append(jobs)
         for job in jobs:
-            Path(job["facts"]).parent.mkdir(parents=True, exist_ok=True)
-            Path(job["facts"]).write_text("{}")
+            Path(job["metadata"]).parent.mkdir(parents=True, exist_ok=True)
+            Path(job["metadata"]).write_text("{}")
 
     monkeypatch.setattr(subprocess, "run", render)
     voice = quality.Voice("v", ROOT / "samples" / "speech.wav", Reference("energy", np.zeros(9), (), None, ()), "none")
@@ -41,17 +41,17 @@ def test_quality_keeps_what_was_rendered(tmp_path: Path, monkeypatch: pytest.Mon
 def test_films_keep_refusals_and_no_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: str | None
 ) -> None:
-    facts = tmp_path / "a" / "facts.json"
+    metadata = tmp_path / "a" / "metadata.json"
 
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(films, "NAMES", ())
     monkeypatch.setattr(films, "render", fail)
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps([{"facts": str(facts)}])))
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps([{"metadata": str(metadata)}])))
     with nullcontext() if kept else pytest.raises(OSError, match="full"):
         films.main()
-    assert (json.loads(facts.read_text()) if facts.exists() else None) == (kept and {"refused": kept})
+    assert (json.loads(metadata.read_text()) if metadata.exists() else None) == (kept and {"refused": kept})
 
 
 def test_quality_table_sets_before_beside_after() -> None:

@@ -105,7 +105,7 @@ def purge(
 ) -> None:
     """Delete everything stored of a job.
 
-    Inputs that this command line uploaded are deleted too; cached products expire by themselves.
+    Inputs that this command line uploaded are deleted too; cached outputs expire by themselves.
     """
     from shared.cli import console
     from shared.cli.connection import connect

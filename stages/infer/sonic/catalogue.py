@@ -1,6 +1,6 @@
 """What is published of each official file: bytes, SHA-256, parameters, licence; free of torch.
 
-The facts stand in ``catalogue.json`` beside this module, which the command line reads as well.
+The metadata stand in ``catalogue.json`` beside this module, which the command line reads as well.
 """
 
 import json

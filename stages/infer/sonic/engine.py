@@ -114,7 +114,9 @@ class _Render:
         picture = prepare_picture(portrait.image, (x0, y0, x1 - x0, y1 - y0), short_side, plan.mask_area)
         wave = torch.from_numpy(speech.pcm)
         self._plan = plan = self._within_memory(plan, picture, counts(len(wave)).frames)
-        conditioning = condition(model.networks, picture, wave, plan.motion, checkpoint=self._context.checkpoint)
+        conditioning = condition(
+            model.networks, picture, wave, plan.motion, checkpoint=self._context.raise_if_cancelled
+        )
         height, width = picture.ref.shape[2:]
         noise = first_noise(self._seed, len(conditioning.speech), height, width, model.sizes.vae.latent_channels)
         portrait_latents = replace(conditioning, portrait=conditioning.portrait.cpu())
@@ -145,16 +147,16 @@ class _Render:
                     self._context.log.warning("waiting_for_memory", needed_mb=e.needed >> 20, free_mb=free >> 20)
                 told = True
             time.sleep(MEMORY_LOOK_S)
-            self._context.checkpoint()
+            self._context.raise_if_cancelled()
         if chosen != plan:
             self._context.log.info("rendered_in_smaller_pieces", rows=chosen.loop.rows, decode_chunk=chosen.chunk)
         return chosen
 
     def _resumed(self, like: Tensor) -> tuple[int, Tensor] | None:
         """Where an earlier attempt at this task was, when its state is of the same numbers."""
-        if self._context.saved is None:
+        if self._context.checkpoint is None:
             return None
-        found = resume.read(self._context.saved, like, self._plan.loop.schedule.steps, self._fingerprint)
+        found = resume.read(self._context.checkpoint, like, self._plan.loop.schedule.steps, self._fingerprint)
         if found is None:
             self._context.log.warning("state_not_usable")
         return found
@@ -196,7 +198,7 @@ class _Render:
     def _save(self, step: int, latents: Tensor) -> None:
         path = self._context.scratch / f"latents-{step:04d}.safetensors"
         resume.write(path, latents, step, self._fingerprint)
-        self._context.save(path, step)
+        self._context.save_checkpoint(path, step)
 
 
 def _fingerprint(model: Model, direction: Direction, params: SonicParams) -> str:

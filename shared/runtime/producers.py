@@ -63,7 +63,7 @@ class Delivery:
         self.served = served
 
     def reported(self, error: KafkaError | None, _: object) -> None:
-        """The producer's callback; runs in the outbox's thread, so it only notes."""
+        """The producer's callback; runs in the producers's thread, so it only notes."""
         if error is None:
             self._report.set_result(None)
         else:
@@ -83,7 +83,7 @@ class Delivery:
                     raise DeliveryFailed(NOT_SERVED) from None
 
 
-class Outbox:
+class Producers:
     """Two producers, one thread that serves their reports.
 
     ``traced`` is instrumented: a task's send is a span, and its context the parent of the next stage. ``raw`` sends

@@ -3,13 +3,13 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Facts(BaseModel):
+class _Metadata(BaseModel):
     """Fields of a later minor version are kept and handed on."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
 
-class AudioFacts(_Facts):
+class AudioMetadata(_Metadata):
     """The speech as decoded."""
 
     codec: str
@@ -23,7 +23,7 @@ class AudioFacts(_Facts):
     sound_channels: int = Field(description="Channels of the `sound` artifact (48 kHz float32): 1 or 2.")
 
 
-class FaceFacts(_Facts):
+class FaceMetadata(_Metadata):
     """The picture as it will be animated."""
 
     width: int
@@ -35,7 +35,7 @@ class FaceFacts(_Facts):
     yaw: float = Field(description="0 frontal .. 1 profile, signed.")
 
 
-class InferFacts(_Facts):
+class InferMetadata(_Metadata):
     """The animation."""
 
     engine: str
@@ -47,7 +47,7 @@ class InferFacts(_Facts):
     gpu_seconds: float = Field(0.0, description="Time an accelerator was held; 0 on a CPU.")
 
 
-class EncodeFacts(_Facts):
+class EncodeMetadata(_Metadata):
     """The finished file, measured after it was written."""
 
     duration_s: float

@@ -1,4 +1,4 @@
-"""The pump on the real broker: a revocation lets running work end, a lost lease brings the record again."""
+"""The consumer loop on the real broker: a revocation lets running work end, after a loss the record comes again."""
 
 import threading
 import uuid
@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from shared.runtime.consumer_loop import ConsumerLoop
 from shared.runtime.kafka_config import Protocol, consumer_config
-from shared.runtime.pump import Pump
-from shared.runtime.record import Lease, Record
+from shared.runtime.record import PartitionAssignment, Record
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
 
@@ -21,44 +21,44 @@ WAIT_S = 40
 
 @dataclass
 class Member:
-    """One pump in a thread of its own; its slot is the test, which ends records by `release`."""
+    """One loop in a thread of its own; its slot is the test, which ends records by `release`."""
 
     settings: RuntimeSettings
     topic: str
     group: str
     protocol: Protocol
     capacity: int
-    taken: list[tuple[Record, Lease]] = field(default_factory=list)
+    taken: list[tuple[Record, PartitionAssignment]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.news = threading.Condition()
         self.stop = threading.Event()
         self.revoking = threading.Event()
         config = consumer_config(self.settings, "test", self.group, self.protocol)
-        self.pump = Pump(Consumer(config), [self.topic], self.capacity, self._feed, 30)
-        barrier = self.pump._wait_for
+        self.loop = ConsumerLoop(Consumer(config), [self.topic], self.capacity, self._feed, 30)
+        barrier = self.loop._wait_for
 
         def noted(partitions: set[tuple[str, int]], seconds: float) -> None:
             self.revoking.set()
             barrier(partitions, seconds)
 
-        self.pump._wait_for = noted  # type: ignore[method-assign]
-        self.thread = threading.Thread(target=self.pump.run, args=(self.stop, 0.0), daemon=True)
+        self.loop._wait_for = noted  # type: ignore[method-assign]
+        self.thread = threading.Thread(target=self.loop.run, args=(self.stop, 0.0), daemon=True)
         self.thread.start()
 
-    def _feed(self, record: Record, lease: Lease) -> None:
+    def _feed(self, record: Record, assignment: PartitionAssignment) -> None:
         with self.news:
-            self.taken.append((record, lease))
+            self.taken.append((record, assignment))
             self.news.notify_all()
 
-    def wait(self, count: int) -> tuple[Record, Lease]:
+    def wait(self, count: int) -> tuple[Record, PartitionAssignment]:
         """The newest record once `count` have come."""
         with self.news:
             assert self.news.wait_for(lambda: len(self.taken) >= count, WAIT_S), f"{len(self.taken)} of {count} came"
             return self.taken[count - 1]
 
-    def release(self, record: Record, lease: Lease) -> None:
-        self.pump.done(record, lease)
+    def release(self, record: Record, assignment: PartitionAssignment) -> None:
+        self.loop.done(record, assignment)
 
     def close(self) -> None:
         self.stop.set()
@@ -95,7 +95,7 @@ class Bench:
 
 @pytest.fixture(params=["consumer", "classic"])
 def bench(stack: Infrastructure, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    topic = f"pump-{uuid.uuid4().hex[:8]}"
+    topic = f"loop-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
         future.result(30)
@@ -125,7 +125,7 @@ def test_two_slots_work_side_by_side_and_ends_out_of_order_lose_nothing(bench: B
     member.release(*second)
     third = member.wait(3)
     member.release(*third)
-    member.pump.abandoned(*first)
+    member.loop.abandoned(*first)
     member.close()
     assert bench.committed(0) in (-1001, first[0].offset), "not past the record that was given up"
 
@@ -137,11 +137,13 @@ def test_a_revocation_waits_for_the_running_records(bench: Bench) -> None:
     running = [old.wait(1), old.wait(2)]
     new = bench.member()
     assert old.revoking.wait(WAIT_S)
-    assert all(lease.held for _, lease in running)
-    assert any(lease.wanted for _, lease in running), "by this a task that only waits for the machine gives way"
+    assert all(assignment.held for _, assignment in running)
+    assert any(assignment.revoking for _, assignment in running), (
+        "by this a task that only waits for the machine gives way"
+    )
     assert new.taken == []
-    for record, lease in running:
-        old.release(record, lease)
+    for record, assignment in running:
+        old.release(record, assignment)
     # Either member may own a partition from here on; what comes next is the next record, once.
     bench.send(0, 1)
     for partition in (0, 1):
@@ -159,12 +161,12 @@ def test_a_revocation_waits_for_the_running_records(bench: Bench) -> None:
 
 
 def test_a_record_that_was_not_settled_comes_again(bench: Bench) -> None:
-    """A member that leaves with work unfinished has lost its lease, and the next member gets the record."""
+    """A member that leaves with work unfinished has lost its assignment, and the next member gets the record."""
     bench.send(1)
     old = bench.member()
-    record, lease = old.wait(1)
+    record, assignment = old.wait(1)
     old.close()
-    assert not lease.held
+    assert not assignment.held
     new = bench.member()
     again, new_lease = new.wait(1)
     assert (again.partition, again.offset) == (record.partition, record.offset)

@@ -1,4 +1,4 @@
-"""State from which the next attempt at a task goes on: stored while the child works, sealed, found again, forgotten."""
+"""Checkpoints: state from which the next attempt at a task resumes. Stored while the worker works, sealed, deleted."""
 
 import hmac
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
-from shared.runtime.reports import Reports
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.slot_process import ChildDied
 from shared.runtime.store import Store
 from shared.runtime.waiting import Abandoned, JobCancelled
 from shared.runtime.work_folder import WorkFolder
+from shared.runtime.worker_process import WorkerDied
+from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.storage import keys
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError
@@ -30,7 +30,7 @@ SEAL_VERSION = "resume-1"
 log = structlog.get_logger()
 
 
-class StateRecord(BaseModel):
+class CheckpointRecord(BaseModel):
     """The newest state: where it lies, how much work it holds, and the seal under which it was written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,14 +42,14 @@ class StateRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Handed:
-    """A state as the child handed it over: held open, so that nothing else can be put in its place."""
+    """A state as the worker handed it over: held open, so that nothing else can be put in its place."""
 
-    record: records.Saved
+    record: records.Checkpoint
     path: Path
     file: ExitStack
 
 
-class SavedStates:
+class CheckpointStore:
     """The states of one attempt. ``find`` before the work, ``add`` while it goes on, ``close`` after it.
 
     The seal is an HMAC over the task's request, the digests of its inputs and the state's own: a state that was
@@ -66,7 +66,7 @@ class SavedStates:
         digests: Mapping[str, str],
         attempt: str,
         folder: WorkFolder,
-        reports: Reports,
+        telemetry: WorkerTelemetry,
     ) -> None:
         self._store = store
         self._retry = retry
@@ -75,9 +75,9 @@ class SavedStates:
         self._digests = digests
         self._attempt = attempt
         self._folder = folder
-        self._reports = reports
-        self._prefix = keys.resume_prefix(task.request.tenant, task.job_id, stage)
-        self._record_key = keys.resume_record(task.request.tenant, task.job_id, stage)
+        self._telemetry = telemetry
+        self._prefix = keys.checkpoint_prefix(task.request.tenant, task.job_id, stage)
+        self._record_key = keys.checkpoint_record(task.request.tenant, task.job_id, stage)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
         self._lock = Lock()
         self._waiting: _Handed | None = None
@@ -91,25 +91,25 @@ class SavedStates:
             value = self._retry(lambda: self._store.documents.get(self._record_key))
             if value is None:
                 return None
-            found = StateRecord.model_validate(value)
+            found = CheckpointRecord.model_validate(value)
             if not hmac.compare_digest(found.seal, self._seal(found.ref, found.done)):
                 raise ArtifactAltered("it was not sealed for this task")
-            with self._reports.span("artifact.get", {"artifact.role": ROLE}) as span:
+            with self._telemetry.span("artifact.get", {"artifact.role": ROLE}) as span:
                 self._retry(lambda: self._store.artifacts.get(found.ref, path))
                 span.set_attribute("artifact.bytes", found.ref.size)
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused, ValidationError, KeyError) as e:
             log.warning("state_ignored", error=type(e).__name__)
             return None
         path.chmod(0o444)
-        self._reports.bytes("get", found.ref.size)
+        self._telemetry.bytes("get", found.ref.size)
         self._current = found.ref.key
         log.info("state_found", done=found.done)
         return path
 
-    def add(self, record: records.Saved) -> None:
-        """Store a state the child made, in a thread; one that still waits for its turn is passed over for it.
+    def add(self, record: records.Checkpoint) -> None:
+        """Store a state the worker made, in a thread; one that still waits for its turn is passed over for it.
 
-        Raises ChildDied for what is no file of its folder: such a child is not to be trusted.
+        Raises WorkerDied for what is no file of its folder: such a worker is not to be trusted.
         """
         file = ExitStack()
         handed = _Handed(record, file.enter_context(self._folder.opened(record.path)), file)
@@ -123,7 +123,7 @@ class SavedStates:
     def _drop(self, handed: _Handed) -> None:
         """Free its space, which may be what a next one needs."""
         handed.file.close()
-        with suppress(OSError, ChildDied):  # It may be gone; what stays goes with the folder.
+        with suppress(OSError, WorkerDied):  # It may be gone; what stays goes with the folder.
             self._folder.remove(handed.record.path)
 
     def _store_waiting(self) -> None:
@@ -135,7 +135,7 @@ class SavedStates:
                     return
             try:
                 self._put(handed)
-            except (StorageError, ChildDied, Abandoned, JobCancelled, OSError) as e:
+            except (StorageError, WorkerDied, Abandoned, JobCancelled, OSError) as e:
                 # The work is worth more than the way back to here.
                 log.warning("state_not_stored", error=type(e).__name__, done=handed.record.done)
             except Exception:
@@ -150,10 +150,10 @@ class SavedStates:
         finally:
             self._drop(handed)
         done = handed.record.done
-        document = StateRecord(ref=ref, done=done, seal=self._seal(ref, done))
+        document = CheckpointRecord(ref=ref, done=done, seal=self._seal(ref, done))
         # The object first, then the document that names it: a kill between the two leaves the state before.
         self._retry(lambda: self._store.documents.put(self._record_key, document.model_dump(mode="json")))
-        self._reports.bytes("put", ref.size)
+        self._telemetry.bytes("put", ref.size)
         before, self._current = self._current, key
         if before is not None:
             try:
@@ -175,13 +175,13 @@ class SavedStates:
         return self._store.cache.digest(task.request.tenant, self._stage, SEAL_VERSION, inputs, about)
 
     def close(self) -> None:
-        """Wait until what the child saved is stored: the next attempt may come at once."""
+        """Wait until what the worker saved is stored: the next attempt may come at once."""
         self._pool.shutdown(wait=True)
 
 
 def forget(store: Store, retry: RetryPolicy, task: RenderTask, stage: str) -> None:
     """Delete the saved states of a task that has ended; what can't be deleted now goes with the job's retention."""
     try:
-        retry(lambda: store.artifacts.delete_prefix(keys.resume_prefix(task.request.tenant, task.job_id, stage)))
+        retry(lambda: store.artifacts.delete_prefix(keys.checkpoint_prefix(task.request.tenant, task.job_id, stage)))
     except StorageError as e:
         log.info("states_left_to_lifecycle", error=str(e))

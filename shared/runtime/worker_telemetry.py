@@ -1,4 +1,4 @@
-"""What a child reports while it works, turned into the parent's spans, logs and metrics."""
+"""What a worker reports while it works, turned into the parent's spans, logs and metrics."""
 
 from contextlib import AbstractContextManager
 
@@ -8,7 +8,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from pydantic import JsonValue
 
-from shared.messages.task import Product
+from shared.messages.task import StageOutput
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
@@ -33,17 +33,17 @@ RESERVED = {
 
 
 def plain(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """A child's fields under names that can't be taken for the logger's own."""
+    """A worker's fields under names that can't be taken for the logger's own."""
     return {f"{name}_" if name in RESERVED else name: value for name, value in fields.items()}
 
 
 def log_record(record: records.Log) -> None:
-    """A child's log line as one of ours."""
+    """A worker's log line as one of ours."""
     getattr(log, record.level)(record.event, **plain(record.fields))
 
 
-class Reports:
-    """One attempt's reports; spans become children of the span that is current when this is made."""
+class WorkerTelemetry:
+    """One attempt's telemetry; spans become children of the span that is current when this is made."""
 
     def __init__(self, stage: str, tracer: Tracer) -> None:
         self._stage = stage
@@ -68,35 +68,35 @@ class Reports:
         metrics.ARTIFACT_BYTES.labels(self._stage, direction).inc(size)
 
     def cache(self, *, hit: bool) -> None:
-        """A look into the product cache."""
+        """A look into the output cache."""
         metrics.CACHE.labels(self._stage, "hit" if hit else "miss").inc()
 
-    def cached(self, spec: StageSpec, product: Product) -> None:
-        """The span of work that a cached product saved: same name, same figures, marked."""
+    def cached(self, spec: StageSpec, output: StageOutput) -> None:
+        """The span of work that a cached output saved: same name, same figures, marked."""
         if spec.span is None:
             return
-        facts = {name: product.facts.get(fact) for name, fact in spec.fact_attributes.items()}
-        figures = {name: value for name, value in facts.items() if isinstance(value, bool | int | float | str)}
+        metadata = {name: output.metadata.get(fact) for name, fact in spec.metadata_attributes.items()}
+        figures = {name: value for name, value in metadata.items() if isinstance(value, bool | int | float | str)}
         self._tracer.start_span(spec.span, attributes={**figures, "cached": True}).end()
 
-    def take(self, record: records.FromChild) -> None:
-        """A span, log line or counter of the child; anything else is not a report."""
+    def take(self, record: records.FromWorker) -> None:
+        """A span, log line or counter of the worker; anything else is not a report."""
         match record:
             case records.Span():
                 self._span(record)
             case records.Log():
                 log_record(record)
             case records.Metric():
-                counter = metrics.FROM_CHILDREN.get(record.name)
+                counter = metrics.FROM_WORKERS.get(record.name)
                 if counter is None:
-                    if not self._unknown_metric:  # Its name is the child's own: once is enough.
+                    if not self._unknown_metric:  # Its name is the worker's own: once is enough.
                         log.warning("unknown_metric", metric=record.name)
                     self._unknown_metric = True
                 else:
                     counter.labels(self._stage).inc(record.amount)
 
     def _span(self, record: records.Span) -> None:
-        """The child timed it; its id is kept, so that spans which arrive before their parent still fit."""
+        """The worker timed it; its id is kept, so that spans which arrive before their parent still fit."""
         with preset_span_id(int(record.span_id, 16)):
             span = self._tracer.start_span(
                 record.name,

@@ -1,4 +1,4 @@
-"""Chunked sequences while a child works: uploads what it ships, prefetches what it asks for."""
+"""Chunked sequences while a worker works: uploads what it uploads, prefetches what it asks for."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,49 +11,49 @@ from time import time_ns
 from pydantic import ValidationError
 
 from shared.messages.refs import ArtifactRef
-from shared.runtime.reports import Reports
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
+from shared.runtime.worker_process import WorkerDied, WorkerProcess
+from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
-from shared.slot.context import MAX_SHIPPING
+from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.storage import keys
 from shared.storage.manifest import MAX_CHUNK_BYTES, Chunk, ChunkManifest, write_manifest
 
 PREFETCH = 3
-"""Chunks on disk ahead of the child: one in use, one ready, one under way."""
+"""Chunks on disk ahead of the worker: one in use, one ready, one under way."""
 
 
 @contextmanager
 def misfit() -> Iterator[None]:
-    """Turn what a manifest does not take into ChildDied: the child shipped it."""
+    """Turn what a manifest does not take into WorkerDied: the worker uploaded it."""
     try:
         yield
     except ValidationError as e:
-        raise ChildDied(f"the child shipped chunks that fit no manifest: {e.errors()[0]['msg']}") from e
+        raise WorkerDied(f"the worker uploaded chunks that fit no manifest: {e.errors()[0]['msg']}") from e
 
 
-class Uploads:
-    """Sequences that the child ships: stored in order of their numbers while it makes the next."""
+class ChunkUploader:
+    """Sequences that the worker uploads: stored in order of their numbers while it makes the next."""
 
     def __init__(
         self,
         store: Store,
         retry: RetryPolicy,
-        child: SlotProcess,
+        worker: WorkerProcess,
         prefix: str,
         folder: WorkFolder,
-        reports: Reports,
+        telemetry: WorkerTelemetry,
         before_first: Callable[[], None],
     ) -> None:
         """``before_first`` is called before the first chunk is stored."""
         self._store = store
         self._folder = folder
         self._before_first = before_first
-        self._reports = reports
+        self._telemetry = telemetry
         self._retry = retry
-        self._child = child
+        self._worker = worker
         self._prefix = prefix
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="upload")
         self._chunks: dict[str, list[Future[Chunk]]] = {}
@@ -65,12 +65,12 @@ class Uploads:
     def add(self, record: records.FileReady) -> None:
         """Begin the upload of the next chunk.
 
-        Raises ChildDied for a child that does not wait for those under way, and what ``before_first`` raises.
+        Raises WorkerDied for a worker that does not wait for those under way, and what ``before_first`` raises.
         """
         with self._lock:
             self._under_way += 1
-            if self._under_way > MAX_SHIPPING:
-                raise ChildDied(f"the child shipped more than {MAX_SHIPPING} chunks at a time")
+            if self._under_way > MAX_CHUNK_UPLOADS:
+                raise WorkerDied(f"the worker uploaded more than {MAX_CHUNK_UPLOADS} chunks at a time")
         if not self._chunks:
             self._before_first()
         self._since.setdefault(record.role, time_ns())
@@ -83,14 +83,14 @@ class Uploads:
         try:
             with self._folder.opened(record.path) as path:
                 if path.stat().st_size > MAX_CHUNK_BYTES:
-                    raise ChildDied(f"the child shipped a chunk of more than {MAX_CHUNK_BYTES} bytes")
+                    raise WorkerDied(f"the worker uploaded a chunk of more than {MAX_CHUNK_BYTES} bytes")
                 ref = self._retry(lambda: self._store.artifacts.put(path, key, frames=True))
             self._folder.remove(record.path)
             with self._lock:
                 self._under_way -= 1
-            self._child.send(records.Shipped())
+            self._worker.send(records.ChunkUploaded())
         except BaseException as e:
-            self.failure = e  # The child may wait for room that never comes; the slot's thread sees this.
+            self.failure = e  # The worker may wait for room that never comes; the slot's thread sees this.
             raise
         with misfit():
             return Chunk(ref=ref, frames=record.frames)
@@ -104,7 +104,7 @@ class Uploads:
                 manifest = ChunkManifest(role=role, chunks=chunks, frames=sum(c.frames for c in chunks))
             key = keys.within(self._prefix, f"{role}.json")
             manifests[role] = self._retry(lambda k=key, m=manifest: write_manifest(self._store.artifacts, k, m))  # type: ignore[misc]
-            self._reports.moved("put", role, sum(c.ref.size for c in chunks), self._since[role])
+            self._telemetry.moved("put", role, sum(c.ref.size for c in chunks), self._since[role])
         return manifests
 
     def close(self) -> None:
@@ -112,23 +112,23 @@ class Uploads:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-class Downloads:
-    """Sequences that the child reads: fetched a few chunks ahead, verified, then announced."""
+class ChunkDownloader:
+    """Sequences that the worker reads: fetched a few chunks ahead, verified, then announced."""
 
     def __init__(
         self,
         store: Store,
         retry: RetryPolicy,
-        child: SlotProcess,
+        worker: WorkerProcess,
         manifests: dict[str, ChunkManifest],
         folder: Path,
-        reports: Reports,
+        telemetry: WorkerTelemetry,
     ) -> None:
-        self._reports = reports
+        self._telemetry = telemetry
         self._since: dict[str, int] = {}
         self._store = store
         self._retry = retry
-        self._child = child
+        self._worker = worker
         self._manifests = manifests
         self._folder = folder
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="download")
@@ -141,15 +141,15 @@ class Downloads:
         """Chunks by role."""
         return {role: len(manifest.chunks) for role, manifest in self._manifests.items()}
 
-    def want(self, record: records.Want) -> None:
-        """Fetch this chunk and the next few; the child learns of this one when it is there.
+    def want(self, record: records.ChunkRequest) -> None:
+        """Fetch this chunk and the next few; the worker learns of this one when it is there.
 
-        Raises ChildDied unless it asks for one after the other, each once: nothing else bounds what lies on disk.
+        Raises WorkerDied unless it asks for one after the other, each once: nothing else bounds what lies on disk.
         """
         if record.role not in self._manifests or record.index >= self.counts[record.role]:
-            raise ChildDied("the child asked for a chunk that its task does not have")
+            raise WorkerDied("the worker asked for a chunk that its task does not have")
         if record.index != self._asked.get(record.role, -1) + 1:
-            raise ChildDied("the child asked for a chunk out of turn")
+            raise WorkerDied("the worker asked for a chunk out of turn")
         self._asked[record.role] = record.index
         if record.index:
             self._drop(record.role, record.index - 1)
@@ -163,10 +163,10 @@ class Downloads:
         future.add_done_callback(lambda done: self._announce(record, done))
 
     def _drop(self, role: str, index: int) -> None:
-        """The child is through with a chunk, and has deleted it if it keeps to the rules."""
+        """The worker is through with a chunk, and has deleted it if it keeps to the rules."""
         before = self._futures[role, index]
         if not before.done():
-            raise ChildDied("the child asked for a chunk before it had the one before")
+            raise WorkerDied("the worker asked for a chunk before it had the one before")
         if before.exception() is None:
             before.result().unlink(missing_ok=True)
 
@@ -176,23 +176,23 @@ class Downloads:
         self._retry(lambda: self._store.artifacts.get(chunk.ref, path))
         return path
 
-    def _announce(self, record: records.Want, done: "Future[Path]") -> None:
+    def _announce(self, record: records.ChunkRequest, done: "Future[Path]") -> None:
         if done.cancelled():
             return
         error = done.exception()
         if error is not None:
-            # The child waits for a chunk that will not come; the slot's thread sees this and ends the attempt.
+            # The worker waits for a chunk that will not come; the slot's thread sees this and ends the attempt.
             self.failure = error
             return
         try:
-            self._child.send(records.ChunkReady(role=record.role, index=record.index, path=str(done.result())))
+            self._worker.send(records.ChunkReady(role=record.role, index=record.index, path=str(done.result())))
         except Exception as e:  # noqa: BLE001 - a future's callback swallows what it raises
             self.failure = e
 
     def finish(self) -> None:
         """Report the sequences that were read."""
         for role, since in self._since.items():
-            self._reports.moved("get", role, sum(c.ref.size for c in self._manifests[role].chunks), since)
+            self._telemetry.moved("get", role, sum(c.ref.size for c in self._manifests[role].chunks), since)
 
     def close(self) -> None:
         """Drop what has not begun; wait for what has."""

@@ -1,7 +1,7 @@
-"""The parent's side of a slot: one child process and one pipe.
+"""The parent's side of a slot: one worker process and one pipe.
 
-The child is started as a program of its own, not by ``multiprocessing``: that would import the service's main module
-in the child, and pass it an environment full of credentials.
+The worker is started as a program of its own, not by ``multiprocessing``: that would import the service's main module
+in the worker, and pass it an environment full of credentials.
 """
 
 import os
@@ -23,29 +23,29 @@ LOAD_TIMEOUT_S = 600.0
 POLL_S = 0.1
 """How soon a cancel is passed on."""
 SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY")
-"""Never in the child's environment: it opens hostile media and needs none of it."""
+"""Never in the worker's environment: it opens hostile media and needs none of it."""
 
-OnRecord = Callable[[records.FromChild], None]
+OnRecord = Callable[[records.FromWorker], None]
 
 
-class ChildDied(Exception):
-    """The child ended, hung past its deadline or spoke nonsense; the task may be tried again."""
+class WorkerDied(Exception):
+    """The worker ended, hung past its deadline or spoke nonsense; the task may be tried again."""
 
 
 class HandlerUnavailable(Exception):
-    """The child says why it can't work here: what its handler needs is missing. Another try may find it."""
+    """The worker says why it can't work here: what its handler needs is missing. Another try may find it."""
 
 
-def child_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
-    """The child's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
+def worker_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
+    """The worker's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
     of ONNX Runtime's, which writes a device's id under the home folder."""
     kept = {k: v for k, v in environment.items() if not k.startswith(SECRET_PREFIXES)}
     ours = {"LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return {**kept, **ours, "ORT_DISABLE_TELEMETRY": "true"}
 
 
-class SlotProcess:
-    """One child. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the child's life to it."""
+class WorkerProcess:
+    """One worker. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the worker's life to it."""
 
     def __init__(self, spec: StageSpec, engine: str, on_log: Callable[[records.Log], None] = lambda _: None) -> None:
         """``on_log`` gets what the handler logs while it loads."""
@@ -58,20 +58,20 @@ class SlotProcess:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id while it lives."""
+        """The worker's process id while it lives."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> float:
-        """Start the child and wait until its handler is loaded; seconds that loading took.
+        """Start the worker and wait until its handler is loaded; seconds that loading took.
 
-        Raises ChildDied, HandlerUnavailable.
+        Raises WorkerDied, HandlerUnavailable.
         """
         self.stop()
         self._pipe, theirs = Pipe(duplex=True)
-        command = [sys.executable, "-m", "shared.slot.child", "--pipe", str(theirs.fileno())]
+        command = [sys.executable, "-m", "shared.slot.worker", "--pipe", str(theirs.fileno())]
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
         command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
-        environment = child_environment(os.environ, self._engine)
+        environment = worker_environment(os.environ, self._engine)
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
         budget = Budget()
@@ -83,11 +83,11 @@ class SlotProcess:
             self.stop()
             raise HandlerUnavailable(message.reason)
         if not isinstance(message, records.Ready):
-            raise self._death("the child spoke before it was ready")
+            raise self._death("the worker spoke before it was ready")
         return message.load_seconds
 
-    def send(self, message: records.Shipped | records.ChunkReady | records.Cancel | records.Work) -> None:
-        """Tell the child something; any thread. A child that has died is noticed by ``run``."""
+    def send(self, message: records.ChunkUploaded | records.ChunkReady | records.Cancel | records.Work) -> None:
+        """Tell the worker something; any thread. A worker that has died is noticed by ``run``."""
         with self._writing:
             try:
                 self._pipe.send_bytes(message.model_dump_json().encode())
@@ -96,11 +96,11 @@ class SlotProcess:
 
     def run(
         self, work: records.Work, on_record: OnRecord, cancelled: Callable[[], bool], deadline_s: float
-    ) -> records.Ending:
-        """Have the child do one task. Raises ChildDied.
+    ) -> records.WorkResult:
+        """Have the worker do one task. Raises WorkerDied.
 
-        ``on_record`` gets everything but the ending, in this thread; when it raises, the child is killed and the
-        exception passes. Within the budget of an attempt: a child that sends more is ended, or not listened to.
+        ``on_record`` gets everything but the ending, in this thread; when it raises, the worker is killed and the
+        exception passes. Within the budget of an attempt: a worker that sends more is ended, or not listened to.
         """
         told, budget = False, Budget()
         try:
@@ -111,7 +111,7 @@ class SlotProcess:
                         told = True
                         self.send(records.Cancel())
                     message = self._receive(budget)
-                    if isinstance(message, records.Ending):
+                    if isinstance(message, records.WorkResult):
                         return message
                     if message is not None:
                         on_record(message)
@@ -123,8 +123,8 @@ class SlotProcess:
 
     @contextmanager
     def _deadline(self, seconds: float) -> Iterator[None]:
-        """Kill the child after that time, from another thread: a child that sends half a record, or reads none, blocks
-        this one."""
+        """Kill the worker after that time, from another thread: a worker that sends half a record, or reads none,
+        blocks this one."""
         self._overdue = False
 
         def end() -> None:
@@ -139,36 +139,36 @@ class SlotProcess:
         finally:
             timer.cancel()
 
-    def _receive(self, budget: Budget) -> records.FromChild | None:
-        """The next record, or None when none came for a moment, or one that is dropped. Raises ChildDied."""
+    def _receive(self, budget: Budget) -> records.FromWorker | None:
+        """The next record, or None when none came for a moment, or one that is dropped. Raises WorkerDied."""
         try:
             if not self._pipe.poll(POLL_S):
                 return None
             data = self._pipe.recv_bytes(records.MAX_RECORD_BYTES)
             budget.read(len(data))
-            record = records.FROM_CHILD.validate_json(data)
+            record = records.FROM_WORKER.validate_json(data)
             return record if budget.admits(record, len(data)) else None
         except OverBudget as e:
             raise self._death(str(e)) from e
         except (EOFError, OSError):
-            late = "the child did not answer before its deadline"
-            raise self._death(late if self._overdue else "the child died, or sent too much") from None
+            late = "the worker did not answer before its deadline"
+            raise self._death(late if self._overdue else "the worker died, or sent too much") from None
         except ValidationError as e:
-            raise self._death("the child sent a record that can't be read") from e
+            raise self._death("the worker sent a record that can't be read") from e
 
-    def _death(self, why: str) -> ChildDied:
+    def _death(self, why: str) -> WorkerDied:
         self.kill()
         code = self._process.returncode if self._process is not None else None
-        return ChildDied(f"{why} (exit status {code})")
+        return WorkerDied(f"{why} (exit status {code})")
 
     def kill(self) -> None:
-        """End the child now."""
+        """End the worker now."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """End the child: an idle one sees the pipe close and leaves; one that does not is killed."""
+        """End the worker: an idle one sees the pipe close and leaves; one that does not is killed."""
         if self._process is None:
             return
         self._pipe.close()

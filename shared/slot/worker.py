@@ -1,6 +1,6 @@
-"""The child process of a slot: loads the handler once, then runs one task at a time.
+"""The worker process of a slot: loads the handler once, then runs one task at a time.
 
-Started as ``python -m shared.slot.child`` with the pipe's descriptor; holds no credentials and needs no network.
+Started as ``python -m shared.slot.worker`` with the pipe's descriptor; holds no credentials and needs no network.
 """
 
 import argparse
@@ -28,9 +28,11 @@ from shared.slot.disk import at_file_limit, disk_full
 MAX_STACK_CHARACTERS = 8000
 
 
-def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.Ending:
+def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.WorkResult:
     """Run the handler on one task; whatever it raises becomes a record."""
-    context = PipeContext(pipe, Path(work.scratch), work.chunk_counts, Path(work.saved) if work.saved else None)
+    context = PipeContext(
+        pipe, Path(work.scratch), work.chunk_counts, Path(work.checkpoint) if work.checkpoint else None
+    )
     task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
     try:
         result = handler(context, task)
@@ -48,14 +50,14 @@ def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.
     except Exception as e:  # noqa: BLE001 - whatever a handler raises must reach the parent as a record
         return _broken(e, context.scratch)
     files = {role: str(path) for role, path in result.files.items()}
-    return records.Finished(files=files, facts=result.facts.model_dump(mode="json"))
+    return records.Finished(files=files, metadata=result.metadata.model_dump(mode="json"))
 
 
-def _broken(e: Exception, scratch: Path) -> records.Broken | records.DiskFull:
+def _broken(e: Exception, scratch: Path) -> records.HandlerFailed | records.DiskFull:
     if disk_full(e) and not at_file_limit(scratch):
         return records.DiskFull()
     stack = "".join(traceback.format_exception(e))[-MAX_STACK_CHARACTERS:]
-    return records.Broken(exception=type(e).__name__, message=str(e)[:1000], stack=stack)
+    return records.HandlerFailed(exception=type(e).__name__, message=str(e)[:1000], stack=stack)
 
 
 class _LoadLog(logging.Handler):
@@ -99,17 +101,17 @@ def serve(pipe: Connection, handler_module: str) -> None:
     send(records.Ready(load_seconds=time.monotonic() - start))
     while True:
         try:
-            message = records.TO_CHILD.validate_json(pipe.recv_bytes())
+            message = records.TO_WORKER.validate_json(pipe.recv_bytes())
         except EOFError:
             return
         if isinstance(message, records.Work):
             send(run_task(pipe, handler, message))
-        # Anything else answers a task that has ended already: a late Shipped, a late Cancel.
+        # Anything else answers a task that has ended already: a late ChunkUploaded, a late Cancel.
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point; arguments come from shared.runtime.slot_process."""
-    parser = argparse.ArgumentParser(prog="shared.slot.child")
+    """Entry point; arguments come from shared.runtime.worker_process."""
+    parser = argparse.ArgumentParser(prog="shared.slot.worker")
     parser.add_argument("--pipe", type=int, required=True, help="descriptor of the pipe")
     parser.add_argument("--parent", type=int, required=True, help="pid of the parent")
     parser.add_argument("--handler", required=True, help="module with load()")
@@ -121,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.memory_mb:
         limits.limit_memory(options.memory_mb)
     limits.limit_files(options.file_mb)
-    # Ctrl-C goes to the whole group; the parent decides when a child ends.
+    # Ctrl-C goes to the whole group; the parent decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

@@ -17,13 +17,14 @@ from shared.messages.events import (
     Progress,
     RejectedEvent,
     Started,
+    TerminalEvent,
     Waiting,
     WarningGiven,
 )
 from shared.messages.request import Batch
-from shared.messages.task import Product, RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.messages.topics import EVENTS
-from shared.runtime.outbox import Delivery, Outbox, RecordRefused
+from shared.runtime.producers import Delivery, Producers, RecordRefused
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.store import Store
 from shared.storage import markers
@@ -37,7 +38,7 @@ PROGRESS_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class JobContext:
     """The job that is spoken of."""
 
     job_id: str
@@ -47,19 +48,19 @@ class Subject:
     labels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: RenderTask) -> "Subject":
+    def of(cls, task: RenderTask) -> "JobContext":
         """The task's job."""
         request = task.request
         return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
 
 
-class Announcer:
+class EventPublisher:
     """One stage's voice. One per task: it counts attempts and spaces progress out."""
 
-    def __init__(self, stage: str, topic: str, outbox: Outbox, store: Store, retry: RetryPolicy) -> None:
+    def __init__(self, stage: str, topic: str, producers: Producers, store: Store, retry: RetryPolicy) -> None:
         self._stage = stage
         self._topic = topic + EVENTS
-        self._outbox = outbox
+        self._producers = producers
         self._store = store
         self._retry = retry
         self._pending: list[Delivery] = []
@@ -69,15 +70,15 @@ class Announcer:
         self.ended = False
         """Whether the job's end was said here."""
 
-    def accepted(self, subject: Subject, engine: str) -> None:
+    def accepted(self, job: JobContext, engine: str) -> None:
         """The request is valid."""
-        self._say(Accepted(**self._base(subject), engine=engine))
+        self._say(Accepted(**self._base(job), engine=engine))
 
-    def started(self, subject: Subject) -> None:
+    def started(self, job: JobContext) -> None:
         """An attempt of this stage begins."""
-        self._say(Started(**self._base(subject), stage=self._stage))
+        self._say(Started(**self._base(job), stage=self._stage))
 
-    def progress(self, subject: Subject, done: int, total: int) -> None:
+    def progress(self, job: JobContext, done: int, total: int) -> None:
         """How far the attempt is; the first and the last are always said, the last once."""
         now = time.monotonic()
         last = done >= total and self._last_of != self.attempt
@@ -87,40 +88,38 @@ class Announcer:
             self._last_of = self.attempt
         self._progress_at = now
         percent = round(100.0 * done / total, 1) if total else 0.0
-        self._say(Progress(**self._base(subject), stage=self._stage, percent=percent, done=done, total=total))
+        self._say(Progress(**self._base(job), stage=self._stage, percent=percent, done=done, total=total))
 
-    def waiting(self, subject: Subject, code: Code, message: str) -> None:
+    def waiting(self, job: JobContext, code: Code, message: str) -> None:
         """The stage waits for the store or for disk space; the job is not at fault."""
-        self._say(Waiting(**self._base(subject), stage=self._stage, code=code, message=message))
+        self._say(Waiting(**self._base(job), stage=self._stage, code=code, message=message))
 
-    def finished(self, subject: Subject, product: Product) -> None:
-        """The stage's product and its warnings."""
-        for warning in product.warnings:
-            self._say(
-                WarningGiven(**self._base(subject), stage=self._stage, code=warning.code, message=warning.message)
-            )
-        self._say(Finished(**self._base(subject), stage=self._stage, seconds=product.seconds, cached=product.cached))
+    def finished(self, job: JobContext, output: StageOutput) -> None:
+        """The stage's output and its warnings."""
+        for warning in output.warnings:
+            self._say(WarningGiven(**self._base(job), stage=self._stage, code=warning.code, message=warning.message))
+        self._say(Finished(**self._base(job), stage=self._stage, seconds=output.seconds, cached=output.cached))
 
-    def conflict(self, subject: Subject) -> None:
+    def conflict(self, job: JobContext) -> None:
         """The id is another request's; that job goes on untouched."""
         message = "Another request has this job id; send this one under an id of its own."
-        self._say(Conflict(**self._base(subject), message=message))
+        self._say(Conflict(**self._base(job), message=message))
 
     def rejected(
-        self, subject: Subject, code: Code, message: str, field: str | None = None, allowed: str | None = None
+        self, job: JobContext, code: Code, message: str, field: str | None = None, allowed: str | None = None
     ) -> None:
         """End the job: the input can't be rendered."""
         self.end(
             RejectedEvent(
-                **self._base(subject), stage=self._stage, code=code, message=message, field=field, allowed=allowed
+                **self._base(job), stage=self._stage, code=code, message=message, field=field, allowed=allowed
             )
         )
 
-    def failed(self, subject: Subject, code: Code, message: str) -> None:
+    def failed(self, job: JobContext, code: Code, message: str) -> None:
         """End the job: we could not render it, or it was cancelled."""
-        self.end(Failed(**self._base(subject), stage=self._stage, code=code, message=message))
+        self.end(Failed(**self._base(job), stage=self._stage, code=code, message=message))
 
-    def end(self, event: markers.Ending) -> markers.Ending | None:
+    def end(self, event: TerminalEvent) -> TerminalEvent | None:
         """End the job with this event, unless it has ended; what is said is what was stored first.
 
         None when what was stored can't be read: a later version wrote it, and has said it. Where the store refuses the
@@ -138,11 +137,11 @@ class Announcer:
         self._say_end(claim.winner)
         return claim.winner
 
-    def say_end_again(self, ending: markers.Ending) -> None:
+    def say_end_again(self, ending: TerminalEvent) -> None:
         """The job has ended before; its record came once more."""
         self._say_end(ending)
 
-    def _say_end(self, ending: markers.Ending) -> None:
+    def _say_end(self, ending: TerminalEvent) -> None:
         self._say(ending)
         self.ended = True
 
@@ -158,19 +157,19 @@ class Announcer:
                 log.error("event_refused", error=str(e))
         self._pending.clear()
 
-    def _base(self, subject: Subject) -> dict[str, Any]:
+    def _base(self, job: JobContext) -> dict[str, Any]:
         return {
-            "job_id": subject.job_id,
-            "tenant": subject.tenant,
-            "request_id": subject.request_id,
+            "job_id": job.job_id,
+            "tenant": job.tenant,
+            "request_id": job.request_id,
             "time_ms": time.time_ns() // 1_000_000,
             "attempt": self.attempt,
             "trace_id": trace_id(),
-            "batch": subject.batch,
-            "labels": subject.labels,
+            "batch": job.batch,
+            "labels": job.labels,
         }
 
     def _say(self, event: AnyEvent) -> None:
         value = event.model_dump_json(exclude_none=True).encode()
         found = [*message_headers.event_headers(event), *inject()]
-        self._pending.append(self._outbox.send(self._topic, event.job_id.encode(), value, found))
+        self._pending.append(self._producers.send(self._topic, event.job_id.encode(), value, found))

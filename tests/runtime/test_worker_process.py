@@ -1,4 +1,4 @@
-"""One child and its pipe: what it does to its parent, and what it may not know."""
+"""One worker and its pipe: what it does to its parent, and what it may not know."""
 
 import threading
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from pydantic import ValidationError
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
-from shared.runtime.slot_process import ChildDied, SlotProcess
+from shared.runtime.worker_process import WorkerDied, WorkerProcess
 from shared.slot import records
-from shared.slot.context import MAX_SHIPPING
+from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
 
 
-def ignore(_: records.FromChild) -> None:
-    """What the child says on the way is of no interest."""
+def ignore(_: records.FromWorker) -> None:
+    """What the worker says on the way is of no interest."""
 
 
 def never() -> bool:
@@ -34,7 +34,7 @@ def work(folder: Path, do: str) -> records.Work:
 
 
 @pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlotProcess]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
     for name in (
         "AWS_SECRET_ACCESS_KEY",
         "KAFKA_BOOTSTRAP_SERVERS",
@@ -43,16 +43,16 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlotProcess]:
     ):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    process = SlotProcess(SPEC, "puppet")
+    process = WorkerProcess(SPEC, "puppet")
     process.start()
     yield process
     process.stop()
 
 
-def test_a_task_is_done_without_credentials(child: SlotProcess, tmp_path: Path) -> None:
-    ending = child.run(work(tmp_path, "nothing"), ignore, never, 30)
+def test_a_task_is_done_without_credentials(worker: WorkerProcess, tmp_path: Path) -> None:
+    ending = worker.run(work(tmp_path, "nothing"), ignore, never, 30)
     assert isinstance(ending, records.Finished)
-    names = ending.facts["environment"]
+    names = ending.metadata["environment"]
     assert isinstance(names, list)
     assert "LIPSTAGE_ENGINE" in names
     assert [n for n in names if str(n).startswith(("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY"))] == []
@@ -62,38 +62,40 @@ def test_a_models_library_leaves_nothing_in_the_home_folder(tmp_path: Path, monk
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    process = SlotProcess(StageSpec(name="face", handler="stages.face.handler", inputs={}), "puppet")
+    process = WorkerProcess(StageSpec(name="face", handler="stages.face.handler", inputs={}), "puppet")
     process.start()
     process.stop()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_child_that_dies_is_told_and_can_be_started_again(child: SlotProcess, tmp_path: Path) -> None:
-    first = child.pid
-    with pytest.raises(ChildDied, match="-9"):
-        child.run(work(tmp_path, "die"), ignore, never, 30)
-    assert child.pid is None
-    child.start()
-    assert child.pid not in (None, first)
-    assert isinstance(child.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
+def test_a_worker_that_dies_is_told_and_can_be_started_again(worker: WorkerProcess, tmp_path: Path) -> None:
+    first = worker.pid
+    with pytest.raises(WorkerDied, match="-9"):
+        worker.run(work(tmp_path, "die"), ignore, never, 30)
+    assert worker.pid is None
+    worker.start()
+    assert worker.pid not in (None, first)
+    assert isinstance(worker.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
 
 
-def test_a_child_that_hangs_is_killed_at_its_deadline(child: SlotProcess, tmp_path: Path) -> None:
-    with pytest.raises(ChildDied, match="deadline"):
-        child.run(work(tmp_path, "hang"), ignore, never, 0.3)
-    assert child.pid is None
+def test_a_worker_that_hangs_is_killed_at_its_deadline(worker: WorkerProcess, tmp_path: Path) -> None:
+    with pytest.raises(WorkerDied, match="deadline"):
+        worker.run(work(tmp_path, "hang"), ignore, never, 0.3)
+    assert worker.pid is None
 
 
 @pytest.mark.parametrize("how", ["half", "flood"])
-def test_a_child_that_sends_half_a_record_or_a_huge_one_is_ended(child: SlotProcess, tmp_path: Path, how: str) -> None:
-    with pytest.raises(ChildDied):
-        child.run(work(tmp_path, how), ignore, never, 1.0)
-    assert child.pid is None
-    child.start()
-    assert isinstance(child.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
+def test_a_worker_that_sends_half_a_record_or_a_huge_one_is_ended(
+    worker: WorkerProcess, tmp_path: Path, how: str
+) -> None:
+    with pytest.raises(WorkerDied):
+        worker.run(work(tmp_path, how), ignore, never, 1.0)
+    assert worker.pid is None
+    worker.start()
+    assert isinstance(worker.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
 
 
-def test_what_a_child_says_is_bounded() -> None:
+def test_what_a_worker_says_is_bounded() -> None:
     """It ends in events, spans, metrics and object keys."""
     for said in (
         {"kind": "warned", "code": "LOW_RESOLUTION", "message": "x" * 10_000},
@@ -104,40 +106,40 @@ def test_what_a_child_says_is_bounded() -> None:
         {"kind": "progress", "done": -1, "total": 2},
     ):
         with pytest.raises(ValidationError):
-            records.FROM_CHILD.validate_python(said)
+            records.FROM_WORKER.validate_python(said)
 
 
-def test_a_handler_with_much_to_tell_is_cut_short_and_not_ended(child: SlotProcess, tmp_path: Path) -> None:
-    told: list[records.FromChild] = []
-    ending = child.run(work(tmp_path, "tell of every frame"), told.append, never, 30)
+def test_a_handler_with_much_to_tell_is_cut_short_and_not_ended(worker: WorkerProcess, tmp_path: Path) -> None:
+    told: list[records.FromWorker] = []
+    ending = worker.run(work(tmp_path, "tell of every frame"), told.append, never, 30)
     assert isinstance(ending, records.Finished)
     (span,) = told
     assert isinstance(span, records.Span)
     assert (len(span.events), len(span.attributes)) == (records.MAX_EVENTS, records.MAX_ATTRIBUTES)
 
 
-def test_a_bug_in_the_handler_leaves_the_child_alive(child: SlotProcess, tmp_path: Path) -> None:
-    ending = child.run(work(tmp_path, "fail"), ignore, never, 30)
-    assert isinstance(ending, records.Broken)
+def test_a_bug_in_the_handler_leaves_the_worker_alive(worker: WorkerProcess, tmp_path: Path) -> None:
+    ending = worker.run(work(tmp_path, "fail"), ignore, never, 30)
+    assert isinstance(ending, records.HandlerFailed)
     assert ending.exception == "KeyError"
     assert "trial_handler" in ending.stack
-    assert child.pid is not None
+    assert worker.pid is not None
 
 
-def test_a_cancel_ends_the_task_at_its_next_checkpoint(child: SlotProcess, tmp_path: Path) -> None:
+def test_a_cancel_ends_the_task_at_its_next_checkpoint(worker: WorkerProcess, tmp_path: Path) -> None:
     working = threading.Event()
-    ending = child.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
+    ending = worker.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
     assert isinstance(ending, records.CancelledTask)
-    assert child.pid is not None
+    assert worker.pid is not None
 
 
-def test_shipping_waits_for_the_uploads(child: SlotProcess, tmp_path: Path) -> None:
+def test_shipping_waits_for_the_uploads(worker: WorkerProcess, tmp_path: Path) -> None:
     """The fifth chunk comes only after a first one is confirmed: nothing else bounds the disk."""
     out: list[records.FileReady] = []
     confirmed = 0
     most = 0
 
-    def take(record: records.FromChild) -> None:
+    def take(record: records.FromWorker) -> None:
         nonlocal most
         if isinstance(record, records.FileReady):
             out.append(record)
@@ -145,20 +147,20 @@ def test_shipping_waits_for_the_uploads(child: SlotProcess, tmp_path: Path) -> N
 
     def confirm() -> bool:
         nonlocal confirmed
-        if len(out) - confirmed == MAX_SHIPPING or len(out) == 6:
+        if len(out) - confirmed == MAX_CHUNK_UPLOADS or len(out) == 6:
             confirmed += 1
-            child.send(records.Shipped())
+            worker.send(records.ChunkUploaded())
         return False
 
-    assert isinstance(child.run(work(tmp_path, "ship"), take, confirm, 30), records.Finished)
+    assert isinstance(worker.run(work(tmp_path, "ship"), take, confirm, 30), records.Finished)
     assert len(out) == 6
-    assert most == MAX_SHIPPING
+    assert most == MAX_CHUNK_UPLOADS
 
 
-def test_an_exception_of_the_parent_ends_the_child(child: SlotProcess, tmp_path: Path) -> None:
+def test_an_exception_of_the_parent_ends_the_child(worker: WorkerProcess, tmp_path: Path) -> None:
     def fail() -> bool:
         raise OSError("the upload failed")
 
     with pytest.raises(OSError, match="upload"):
-        child.run(work(tmp_path, "hang"), ignore, fail, 30)
-    assert child.pid is None
+        worker.run(work(tmp_path, "hang"), ignore, fail, 30)
+    assert worker.pid is None

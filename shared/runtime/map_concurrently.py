@@ -11,7 +11,7 @@ R = TypeVar("R")
 AT_ONCE = 4
 
 
-def side_by_side(call: Callable[[A], R], items: Iterable[A]) -> list[R]:
+def map_concurrently(call: Callable[[A], R], items: Iterable[A]) -> list[R]:
     """``call`` of every item, results in order, each in the caller's context (spans find their parent).
 
     Raises what the first failing call raised, once all that had begun have ended.

@@ -1,4 +1,4 @@
-"""The pump: the one thread that owns the consumer. Feeds slots, keeps the membership, commits what is done."""
+"""The consumer loop: the one thread that owns the consumer. Feeds slots, keeps the membership, commits what is done."""
 
 import math
 import time
@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, TopicPartition
 
-from shared.runtime.record import Lease, Record
-from shared.runtime.tracker import Tracker
+from shared.runtime.record import PartitionAssignment, Record
+from shared.runtime.tracker import OffsetTracker
 
 BUSY_POLL_S = 0.01
 """While a slot works its end must be seen at once; 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""
@@ -49,10 +49,10 @@ Partition = tuple[str, int]
 log = structlog.get_logger()
 
 
-class Pump:
+class ConsumerLoop:
     """Polls, feeds, settles.
 
-    ``feed`` gets a record and its lease and starts it in a free slot; the slot's thread calls ``done`` afterwards.
+    ``feed`` gets a record and its assignment and starts it in a free slot; the slot's thread calls ``done`` afterwards.
     Never more than ``capacity`` records are out; some more wait at hand, then the partitions are paused and polling
     goes on, so a task may take longer than ``max.poll.interval.ms``.
     """
@@ -62,7 +62,7 @@ class Pump:
         consumer: Any,
         topics: Sequence[str],
         capacity: int,
-        feed: Callable[[Record, Lease], None],
+        feed: Callable[[Record, PartitionAssignment], None],
         barrier_s: float,
     ) -> None:
         self._consumer = consumer
@@ -70,9 +70,9 @@ class Pump:
         self._capacity = capacity
         self._feed = feed
         self._barrier_s = barrier_s
-        self._trackers: dict[Partition, Tracker] = {}
+        self._trackers: dict[Partition, OffsetTracker] = {}
         self._waiting: deque[Record] = deque()
-        self._settled: deque[tuple[Record, Lease, bool]] = deque()
+        self._settled: deque[tuple[Record, PartitionAssignment, bool]] = deque()
         self._out = 0
         self._paused: set[Partition] = set()
         self._stop = Event()
@@ -82,13 +82,13 @@ class Pump:
         self.heartbeat = time.monotonic()
         self.joined = Event()
 
-    def done(self, record: Record, lease: Lease) -> None:
+    def done(self, record: Record, assignment: PartitionAssignment) -> None:
         """A slot's thread says that a record is settled (handed on, rejected or dead-lettered)."""
-        self._settled.append((record, lease, True))
+        self._settled.append((record, assignment, True))
 
-    def abandoned(self, record: Record, lease: Lease) -> None:
+    def abandoned(self, record: Record, assignment: PartitionAssignment) -> None:
         """A slot's thread says that it gave up on a record, which is neither settled nor at fault."""
-        self._settled.append((record, lease, False))
+        self._settled.append((record, assignment, False))
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Work until ``stop``; then let running tasks end within ``drain_s``, commit and leave the group.
@@ -132,15 +132,15 @@ class Pump:
         while self._waiting and self._out < self._capacity:
             record = self._waiting.popleft()
             self._out += 1
-            self._feed(record, self._trackers[record.topic, record.partition].lease)
+            self._feed(record, self._trackers[record.topic, record.partition].assignment)
 
     def _settle(self) -> None:
         news = False
         while self._settled:
-            record, lease, settled = self._settled.popleft()
+            record, assignment, settled = self._settled.popleft()
             self._out -= 1
             tracker = self._trackers.get((record.topic, record.partition))
-            if tracker is None or tracker.lease is not lease:
+            if tracker is None or tracker.assignment is not assignment:
                 continue
             if settled:
                 tracker.finish(record.offset)
@@ -202,7 +202,7 @@ class Pump:
         # pause() and resume() are silent no-ops before the assignment is applied.
         consumer.incremental_assign(partitions)
         for p in partitions:
-            self._trackers[p.topic, p.partition] = Tracker(Lease(p.topic, p.partition))
+            self._trackers[p.topic, p.partition] = OffsetTracker(PartitionAssignment(p.topic, p.partition))
             self._paused.discard((p.topic, p.partition))
         # A pause survives a revocation: say explicitly what is wanted.
         consumer.resume(partitions)
@@ -214,13 +214,13 @@ class Pump:
         revoked = {(p.topic, p.partition) for p in partitions}
         self._drop_waiting(revoked)
         for partition in revoked & set(self._trackers):
-            self._trackers[partition].lease.wanted = True
+            self._trackers[partition].assignment.revoking = True
         self._wait_for(revoked, self._barrier_s)
         self._commit(revoked)
         for partition in revoked:
             tracker = self._trackers.pop(partition, None)
             if tracker is not None:
-                tracker.lease.held = False
+                tracker.assignment.held = False
         self._paused -= revoked
         consumer.incremental_unassign(partitions)
         log.info("partitions_revoked", count=len(partitions))
@@ -232,7 +232,7 @@ class Pump:
         for partition in lost:
             tracker = self._trackers.pop(partition, None)
             if tracker is not None:
-                tracker.lease.held = False
+                tracker.assignment.held = False
         self._paused -= lost
         consumer.incremental_unassign(partitions)
         log.warning("partitions_lost", count=len(partitions))

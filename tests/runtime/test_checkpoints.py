@@ -13,17 +13,16 @@ from structlog.testing import capture_logs
 
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import Product, RenderTask
-from shared.runtime import resume
+from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.attempt import Attempt
-from shared.runtime.reports import Reports
-from shared.runtime.resume import SavedStates
+from shared.runtime.checkpoints import CheckpointStore, forget
+from shared.runtime.chunk_transfer import ChunkDownloader
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.sequences import Downloads
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.slot_process import ChildDied, SlotProcess
 from shared.runtime.store import Store
 from shared.runtime.work_folder import WorkFolder
+from shared.runtime.worker_process import WorkerDied, WorkerProcess
+from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys
@@ -34,7 +33,7 @@ from tests.conftest import Infrastructure
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={"image": "face/image"}, resumes=True)
 ROOT = Path(__file__).resolve().parents[2]
 
-Run = Callable[..., Product]
+Run = Callable[..., StageOutput]
 
 
 @pytest.fixture
@@ -52,12 +51,14 @@ def job() -> str:
 def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs one attempt at the job: with what differs from the others."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    child = SlotProcess(SPEC, "puppet")
+    worker = WorkerProcess(SPEC, "puppet")
     images = {name: store.artifacts.put_bytes(name.encode(), f"jobs/default/{job}/face/1/{name}") for name in "ab"}
 
-    def attempt(image: ArtifactRef = images["a"], spec: StageSpec = SPEC, do: str = "go on", **fields: Any) -> Product:
-        if child.pid is None:
-            child.start()
+    def attempt(
+        image: ArtifactRef = images["a"], spec: StageSpec = SPEC, do: str = "go on", **fields: Any
+    ) -> StageOutput:
+        if worker.pid is None:
+            worker.start()
         ref = InputRef(key="default/x")
         request = RenderRequest(portrait=ref, speech=ref, labels={"do": do}, **fields)
         task = RenderTask(
@@ -65,7 +66,7 @@ def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             request_id="r",
             request=request,
             submitted_ms=1,
-            products={"face": Product(attempt="1", artifacts={"image": image})},
+            outputs={"face": StageOutput(attempt="1", artifacts={"image": image})},
         )
         return Attempt(
             task=task,
@@ -73,32 +74,32 @@ def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             store=store,
             settings=RuntimeSettings(free_space_reserve_mb=0),
             retry=RetryPolicy(5.0),
-            child=child,
+            worker=worker,
             cancelled=lambda: False,
             progress=lambda done, total: None,
-            reports=Reports("trial", TracerProvider().get_tracer("test")),
+            telemetry=WorkerTelemetry("trial", TracerProvider().get_tracer("test")),
             scratch=tmp_path,
         ).run()
 
     attempt.images = images  # type: ignore[attr-defined]
     yield attempt
-    child.stop()
+    worker.stop()
 
 
 def begins_anew(run: Run, **differences: Any) -> None:
     """Without state the handler saves some and dies."""
-    with pytest.raises(ChildDied, match="-9"):
+    with pytest.raises(WorkerDied, match="-9"):
         run(**differences)
 
 
 def objects(store: Store, job: str) -> list[str]:
-    return [entry.key for entry in store.artifacts.list_prefix(keys.resume_prefix("default", job, "trial"))]
+    return [entry.key for entry in store.artifacts.list_prefix(keys.checkpoint_prefix("default", job, "trial"))]
 
 
 def test_a_killed_attempt_is_gone_on_from(run: Run, store: Store, job: str) -> None:
     begins_anew(run)
     assert len(objects(store, job)) == 2, "the newest state and the document that names it"
-    assert run().facts["saved"] == "2"
+    assert run().metadata["saved"] == "2"
 
 
 def test_state_of_another_request_or_other_inputs_is_not(run: Run) -> None:
@@ -110,7 +111,7 @@ def test_state_of_another_request_or_other_inputs_is_not(run: Run) -> None:
 @pytest.mark.parametrize("how", ["object", "gone", "document", "forged"])
 def test_touched_state_is_as_good_as_none(run: Run, store: Store, job: str, how: str) -> None:
     begins_anew(run)
-    record_key = keys.resume_record("default", job, "trial")
+    record_key = keys.checkpoint_record("default", job, "trial")
     (data_key,) = (key for key in objects(store, job) if key != record_key)
     match how:
         case "object":
@@ -131,34 +132,34 @@ def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: Store, 
     begins_anew(run)
     ref = InputRef(key="default/x")
     task = RenderTask(job_id=job, request_id="r", request=RenderRequest(portrait=ref, speech=ref), submitted_ms=1)
-    resume.forget(store, RetryPolicy(5.0), task, "trial")
+    forget(store, RetryPolicy(5.0), task, "trial")
     assert objects(store, job) == []
 
 
 @pytest.mark.parametrize("what", ["a link", "nothing"])
-def test_a_child_that_hands_over_no_file_is_not_trusted(run: Run, store: Store, job: str, what: str) -> None:
-    with pytest.raises(ChildDied, match="can't be opened"):
+def test_a_worker_that_hands_over_no_file_is_not_trusted(run: Run, store: Store, job: str, what: str) -> None:
+    with pytest.raises(WorkerDied, match="can't be opened"):
         run(do=f"hand over {what}")
     assert objects(store, job) == []
 
 
 class States:
-    """The states of one attempt without a child: its files are written here."""
+    """The states of one attempt without a worker: its files are written here."""
 
     def __init__(self, store: Store, job: str, folder: Path) -> None:
         ref = InputRef(key="default/x")
         request = RenderRequest(portrait=ref, speech=ref)
         task = RenderTask(job_id=job, request_id="r", request=request, submitted_ms=1)
         self.folder = WorkFolder(folder / "work")
-        reports = Reports("trial", TracerProvider().get_tracer("test"))
-        self.saved = SavedStates(store, RetryPolicy(0.0), task, "trial", {}, "1", self.folder, reports)
+        telemetry = WorkerTelemetry("trial", TracerProvider().get_tracer("test"))
+        self.saved = CheckpointStore(store, RetryPolicy(0.0), task, "trial", {}, "1", self.folder, telemetry)
 
     def file(self, number: int) -> Path:
         return self.folder.path / f"state-{number}"
 
     def add(self, number: int) -> None:
         self.file(number).write_text(f"{number}")
-        self.saved.add(records.Saved(path=str(self.file(number)), done=number))
+        self.saved.add(records.Checkpoint(path=str(self.file(number)), done=number))
 
     def left(self) -> list[str]:
         return sorted(path.name for path in self.folder.path.iterdir())
@@ -173,7 +174,7 @@ def states(store: Store, job: str, tmp_path: Path) -> Iterator[States]:
 
 
 def done(store: Store, job: str) -> object:
-    document = store.documents.get(keys.resume_record("default", job, "trial"))
+    document = store.documents.get(keys.checkpoint_record("default", job, "trial"))
     return document["done"] if isinstance(document, dict) else None
 
 
@@ -189,7 +190,7 @@ def test_a_state_that_can_not_be_stored_leaves_its_space(
     assert states.left() == []
 
 
-def test_a_state_that_the_child_takes_back_is_stored_as_it_was(
+def test_a_state_that_the_worker_takes_back_is_stored_as_it_was(
     states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = type(store.artifacts).put
@@ -266,19 +267,19 @@ def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
 
 
 def test_a_chunk_that_can_not_be_announced_ends_the_attempt() -> None:
-    class Child:
+    class Worker:
         def send(self, _: object) -> None:
             raise ValueError("the pipe is of another opinion")
 
     chunk: Future[Path] = Future()
-    downloads = Downloads(None, None, Child(), {}, Path("unused"), None)  # type: ignore[arg-type]
+    downloads = ChunkDownloader(None, None, Worker(), {}, Path("unused"), None)  # type: ignore[arg-type]
     chunk.set_result(Path("frames-00000"))
-    chunk.add_done_callback(lambda done: downloads._announce(records.Want(role="frames", index=0), done))
+    chunk.add_done_callback(lambda done: downloads._announce(records.ChunkRequest(role="frames", index=0), done))
     assert isinstance(downloads.failure, ValueError)
     downloads.close()
 
 
 def test_a_stage_that_does_not_resume_may_not_save(run: Run) -> None:
     spec = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
-    with pytest.raises(ChildDied, match="does not resume"):
+    with pytest.raises(WorkerDied, match="does not resume"):
         run(spec=spec)

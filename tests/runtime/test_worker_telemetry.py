@@ -1,0 +1,15 @@
+"""A worker's words can't break its parent."""
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from shared.runtime.worker_telemetry import WorkerTelemetry
+from shared.slot import records
+
+
+def test_fields_named_like_the_loggers_own_are_kept_apart() -> None:
+    telemetry = WorkerTelemetry("audio", TracerProvider().get_tracer("test"))
+    telemetry.take(records.Log(level="info", event="said", fields={"event": "x", "exc_info": True, "n": 1}))
+
+
+def test_an_unknown_metric_is_ignored() -> None:
+    WorkerTelemetry("audio", TracerProvider().get_tracer("test")).take(records.Metric(name="no_such_metric"))

@@ -5,8 +5,9 @@ import os
 
 from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.pipeline import STAGES
-from shared.runtime.service import Service
+from shared.runtime.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.stage_service import StageService
 from shared.slot.api import Context, Handler, Result, Task
 from shared.slot.spec import StageSpec
 
@@ -50,4 +51,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("stage", choices=STAGES)
     name = parser.parse_args().stage
-    raise SystemExit(Service(name, RuntimeSettings(), spec(name)).run())
+    host = ServiceHost(name, name, RuntimeSettings())
+    raise SystemExit(host.run(StageService(name, host, spec(name))))

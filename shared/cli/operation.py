@@ -36,7 +36,7 @@ def stage(name: str, engine: str | None) -> int:
         raise BadUse(f"this build has no engine {engine!r}", f"engines are {', '.join(ENGINE_PARAMS)}")
     locate()
     _in_the_environment_of(engine)
-    from shared.runtime.service import serve
+    from shared.runtime.stage_service import serve
 
     return serve(name, engine, _fetching_weights(engine) if engine else None)
 
@@ -69,7 +69,7 @@ def _fetching_weights(engine: str) -> Callable[[], None] | None:
     on the health port: it names neither the bucket nor a folder.
     """
     from shared.local import engine_weights
-    from shared.runtime.worker_process import HandlerUnavailable
+    from shared.runtime.failures import HandlerUnavailable
     from shared.storage.errors import StorageError
 
     if engine_weights.catalogue(engine) is None:

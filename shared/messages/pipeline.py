@@ -14,6 +14,11 @@ class Step:
     """Package with the stage's specification ``STAGE``, or ``stage_of(engine)`` where each engine has its own; imported
     only by the service that runs it."""
 
+    @property
+    def per_engine(self) -> bool:
+        """Whether each engine has a topic and a group of its own."""
+        return "{engine}" in self.source
+
 
 PIPELINE = (
     Step("audio", "render.requests", "stages.audio"),
@@ -23,6 +28,8 @@ PIPELINE = (
 )
 
 STAGES = tuple(step.name for step in PIPELINE)
+FIRST = STAGES[0]
+"""The front: it reads requests of users; every other stage reads tasks of ours."""
 
 
 def step(name: str) -> Step:

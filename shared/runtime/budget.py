@@ -5,6 +5,7 @@ from collections import Counter
 import structlog
 
 from shared.messages.task import StageOutput, Warned
+from shared.runtime.failures import OverBudget
 from shared.slot import records
 from shared.storage.manifest import MAX_CHUNKS
 
@@ -34,10 +35,6 @@ MAX_WARNINGS = 16
 MAX_WARNING_CHARACTERS = 500
 MAX_OUTPUT_BYTES = 10 << 10
 """Of a stage's output in the task. Four of them and the largest request fit the envelope of 64 KiB."""
-
-
-class OverBudget(Exception):
-    """The worker sent more than an attempt may; the message names the budget."""
 
 
 class Budget:

@@ -11,10 +11,10 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.topics import CANCEL_SEPARATOR, WORK_DAYS
-from shared.runtime.fetching import FetchStallDetector
+from shared.runtime.failures import EndsService
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
-from shared.runtime.statistics import Statistics
-from shared.runtime.watched_thread import EndsService, WatchedThread
+from shared.runtime.statistics import FetchStallDetector, Statistics
+from shared.runtime.watched_thread import WatchedThread
 
 HORIZON_S = 2 * WORK_DAYS * 24 * 3600
 """Whatever was cancelled before can't be delivered any more: a queue of renders of hours each may be days long."""

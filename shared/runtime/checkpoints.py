@@ -14,15 +14,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
-from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.store import Store
-from shared.runtime.waiting import Abandoned, JobCancelled
-from shared.runtime.work_folder import WorkFolder
-from shared.runtime.worker_process import WorkerDied
+from shared.runtime.failures import Abandoned, JobCancelled, WorkerDied
+from shared.runtime.retry_policy import best_effort
+from shared.runtime.scratch import WorkFolder
 from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.storage import keys
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError
+from shared.storage.protocols import Storage
 
 ROLE = "state"
 SEAL_VERSION = "resume-1"
@@ -59,8 +58,7 @@ class CheckpointStore:
 
     def __init__(
         self,
-        store: Store,
-        retry: RetryPolicy,
+        store: Storage,
         task: RenderTask,
         stage: str,
         digests: Mapping[str, str],
@@ -69,7 +67,6 @@ class CheckpointStore:
         telemetry: WorkerTelemetry,
     ) -> None:
         self._store = store
-        self._retry = retry
         self._task = task
         self._stage = stage
         self._digests = digests
@@ -88,14 +85,14 @@ class CheckpointStore:
     def find(self, path: Path) -> Path | None:
         """Download the newest state to ``path``; None when none can be trusted. Raises StoreUnavailable."""
         try:
-            value = self._retry(lambda: self._store.documents.get(self._record_key))
+            value = self._store.documents.get(self._record_key)
             if value is None:
                 return None
             found = CheckpointRecord.model_validate(value)
             if not hmac.compare_digest(found.seal, self._seal(found.ref, found.done)):
                 raise ArtifactAltered("it was not sealed for this task")
             with self._telemetry.span("artifact.get", {"artifact.role": ROLE}) as span:
-                self._retry(lambda: self._store.artifacts.get(found.ref, path))
+                self._store.artifacts.get(found.ref, path)
                 span.set_attribute("artifact.bytes", found.ref.size)
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused, ValidationError, KeyError) as e:
             log.warning("state_ignored", error=type(e).__name__)
@@ -146,20 +143,18 @@ class CheckpointStore:
         key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")
         self._count += 1
         try:
-            ref = self._retry(lambda: self._store.artifacts.put(handed.path, key))
+            ref = self._store.artifacts.put(handed.path, key)
         finally:
             self._drop(handed)
         done = handed.record.done
         document = CheckpointRecord(ref=ref, done=done, seal=self._seal(ref, done))
         # The object first, then the document that names it: a kill between the two leaves the state before.
-        self._retry(lambda: self._store.documents.put(self._record_key, document.model_dump(mode="json")))
+        self._store.documents.put(self._record_key, document.model_dump(mode="json"))
         self._telemetry.bytes("put", ref.size)
         before, self._current = self._current, key
         if before is not None:
-            try:
+            with best_effort():  # Stored is stored.
                 self._store.artifacts.delete([before])
-            except StorageError as e:
-                log.info("state_left_to_lifecycle", error=str(e))  # Stored is stored.
 
     def _seal(self, ref: ArtifactRef, done: int) -> str:
         task = self._task
@@ -177,11 +172,3 @@ class CheckpointStore:
     def close(self) -> None:
         """Wait until what the worker saved is stored: the next attempt may come at once."""
         self._pool.shutdown(wait=True)
-
-
-def forget(store: Store, retry: RetryPolicy, task: RenderTask, stage: str) -> None:
-    """Delete the saved states of a task that has ended; what can't be deleted now goes with the job's retention."""
-    try:
-        retry(lambda: store.artifacts.delete_prefix(keys.checkpoint_prefix(task.request.tenant, task.job_id, stage)))
-    except StorageError as e:
-        log.info("states_left_to_lifecycle", error=str(e))

@@ -11,15 +11,15 @@ from time import time_ns
 from pydantic import ValidationError
 
 from shared.messages.refs import ArtifactRef
-from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.store import Store
-from shared.runtime.work_folder import WorkFolder
-from shared.runtime.worker_process import WorkerDied, WorkerProcess
+from shared.runtime.failures import WorkerDied
+from shared.runtime.scratch import WorkFolder
+from shared.runtime.worker_process import Worker
 from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.storage import keys
 from shared.storage.manifest import MAX_CHUNK_BYTES, Chunk, ChunkManifest, write_manifest
+from shared.storage.protocols import Storage
 
 PREFETCH = 3
 """Chunks on disk ahead of the worker: one in use, one ready, one under way."""
@@ -39,9 +39,8 @@ class ChunkUploader:
 
     def __init__(
         self,
-        store: Store,
-        retry: RetryPolicy,
-        worker: WorkerProcess,
+        store: Storage,
+        worker: Worker,
         prefix: str,
         folder: WorkFolder,
         telemetry: WorkerTelemetry,
@@ -52,7 +51,6 @@ class ChunkUploader:
         self._folder = folder
         self._before_first = before_first
         self._telemetry = telemetry
-        self._retry = retry
         self._worker = worker
         self._prefix = prefix
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="upload")
@@ -84,7 +82,7 @@ class ChunkUploader:
             with self._folder.opened(record.path) as path:
                 if path.stat().st_size > MAX_CHUNK_BYTES:
                     raise WorkerDied(f"the worker uploaded a chunk of more than {MAX_CHUNK_BYTES} bytes")
-                ref = self._retry(lambda: self._store.artifacts.put(path, key, frames=True))
+                ref = self._store.artifacts.put(path, key, frames=True)
             self._folder.remove(record.path)
             with self._lock:
                 self._under_way -= 1
@@ -103,7 +101,7 @@ class ChunkUploader:
             with misfit():
                 manifest = ChunkManifest(role=role, chunks=chunks, frames=sum(c.frames for c in chunks))
             key = keys.within(self._prefix, f"{role}.json")
-            manifests[role] = self._retry(lambda k=key, m=manifest: write_manifest(self._store.artifacts, k, m))  # type: ignore[misc]
+            manifests[role] = write_manifest(self._store.artifacts, key, manifest)
             self._telemetry.moved("put", role, sum(c.ref.size for c in chunks), self._since[role])
         return manifests
 
@@ -117,9 +115,8 @@ class ChunkDownloader:
 
     def __init__(
         self,
-        store: Store,
-        retry: RetryPolicy,
-        worker: WorkerProcess,
+        store: Storage,
+        worker: Worker,
         manifests: dict[str, ChunkManifest],
         folder: Path,
         telemetry: WorkerTelemetry,
@@ -127,7 +124,6 @@ class ChunkDownloader:
         self._telemetry = telemetry
         self._since: dict[str, int] = {}
         self._store = store
-        self._retry = retry
         self._worker = worker
         self._manifests = manifests
         self._folder = folder
@@ -141,7 +137,7 @@ class ChunkDownloader:
         """Chunks by role."""
         return {role: len(manifest.chunks) for role, manifest in self._manifests.items()}
 
-    def want(self, record: records.ChunkRequest) -> None:
+    def request(self, record: records.ChunkRequest) -> None:
         """Fetch this chunk and the next few; the worker learns of this one when it is there.
 
         Raises WorkerDied unless it asks for one after the other, each once: nothing else bounds what lies on disk.
@@ -173,7 +169,7 @@ class ChunkDownloader:
     def _fetch(self, role: str, index: int) -> Path:
         path = self._folder / f"{role}-{index:05d}"
         chunk = self._manifests[role].chunks[index]
-        self._retry(lambda: self._store.artifacts.get(chunk.ref, path))
+        self._store.artifacts.get(chunk.ref, path)
         return path
 
     def _announce(self, record: records.ChunkRequest, done: "Future[Path]") -> None:

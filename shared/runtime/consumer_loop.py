@@ -4,14 +4,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from queue import Empty
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, TopicPartition
 
-from shared.runtime.record import PartitionAssignment, Record
-from shared.runtime.tracker import OffsetTracker
+from shared.runtime.assignment import OffsetTracker, PartitionAssignment, Record
+from shared.runtime.worker_slots import Completions
 
 BUSY_POLL_S = 0.01
 """While a slot works its end must be seen at once; 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""
@@ -49,30 +50,55 @@ Partition = tuple[str, int]
 log = structlog.get_logger()
 
 
-class ConsumerLoop:
-    """Polls, feeds, settles.
+class Consumer(Protocol):
+    """What the loop needs of a Kafka consumer; `confluent_kafka.Consumer` is one."""
 
-    ``feed`` gets a record and its assignment and starts it in a free slot; the slot's thread calls ``done`` afterwards.
-    Never more than ``capacity`` records are out; some more wait at hand, then the partitions are paused and polling
+    def subscribe(
+        self,
+        topics: list[str],
+        on_assign: "OnPartitions",
+        on_revoke: "OnPartitions",
+        on_lost: "OnPartitions",
+    ) -> None: ...
+    def poll(self, timeout: float) -> Any: ...
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]: ...
+    def pause(self, partitions: list[TopicPartition]) -> None: ...
+    def resume(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
+    def close(self) -> None: ...
+
+
+OnPartitions = Callable[[Any, list[TopicPartition]], None]
+
+
+class Slots(Protocol):
+    """Where records are processed; each submitted one comes back as a completion."""
+
+    @property
+    def count(self) -> int: ...
+    def submit(self, record: Record, assignment: PartitionAssignment) -> None: ...
+
+
+class ConsumerLoop:
+    """Polls, submits records to free slots, and commits what they have settled.
+
+    Never more than ``slots.count`` records are out; some more wait here, then the partitions are paused and polling
     goes on, so a task may take longer than ``max.poll.interval.ms``.
     """
 
     def __init__(
-        self,
-        consumer: Any,
-        topics: Sequence[str],
-        capacity: int,
-        feed: Callable[[Record, PartitionAssignment], None],
-        barrier_s: float,
+        self, consumer: Consumer, topics: Sequence[str], slots: Slots, completions: Completions, barrier_s: float
     ) -> None:
+        """``barrier_s`` is how long a revocation waits for the tasks that run."""
         self._consumer = consumer
         self._topics = list(topics)
-        self._capacity = capacity
-        self._feed = feed
+        self._slots = slots
+        self._completions = completions
+        self._capacity = slots.count
         self._barrier_s = barrier_s
         self._trackers: dict[Partition, OffsetTracker] = {}
         self._waiting: deque[Record] = deque()
-        self._settled: deque[tuple[Record, PartitionAssignment, bool]] = deque()
         self._out = 0
         self._paused: set[Partition] = set()
         self._stop = Event()
@@ -81,14 +107,6 @@ class ConsumerLoop:
         self._commit_at: float | None = None
         self.heartbeat = time.monotonic()
         self.joined = Event()
-
-    def done(self, record: Record, assignment: PartitionAssignment) -> None:
-        """A slot's thread says that a record is settled (handed on, rejected or dead-lettered)."""
-        self._settled.append((record, assignment, True))
-
-    def abandoned(self, record: Record, assignment: PartitionAssignment) -> None:
-        """A slot's thread says that it gave up on a record, which is neither settled nor at fault."""
-        self._settled.append((record, assignment, False))
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Work until ``stop``; then let running tasks end within ``drain_s``, commit and leave the group.
@@ -109,9 +127,9 @@ class ConsumerLoop:
 
     def _step(self, timeout: float) -> None:
         self.heartbeat = time.monotonic()
-        self._settle()
-        self._feed_waiting()
-        self._set_flow()
+        self._take_completions()
+        self._submit_waiting()
+        self._pause_or_resume()
         message = self._consumer.poll(timeout)
         if message is None:
             return
@@ -124,25 +142,29 @@ class ConsumerLoop:
             return
         if tracker.start(record.offset, (record.timestamp_ms, record.key, hash(record.value))):
             self._waiting.append(record)
-            self._feed_waiting()
+            self._submit_waiting()
         else:
             log.warning("record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset)
 
-    def _feed_waiting(self) -> None:
+    def _submit_waiting(self) -> None:
         while self._waiting and self._out < self._capacity:
             record = self._waiting.popleft()
             self._out += 1
-            self._feed(record, self._trackers[record.topic, record.partition].assignment)
+            self._slots.submit(record, self._trackers[record.topic, record.partition].assignment)
 
-    def _settle(self) -> None:
+    def _take_completions(self) -> None:
         news = False
-        while self._settled:
-            record, assignment, settled = self._settled.popleft()
+        while True:
+            try:
+                done = self._completions.get_nowait()
+            except Empty:
+                break
             self._out -= 1
+            record = done.record
             tracker = self._trackers.get((record.topic, record.partition))
-            if tracker is None or tracker.assignment is not assignment:
+            if tracker is None or tracker.assignment is not done.assignment:
                 continue
-            if settled:
+            if done.settled:
                 tracker.finish(record.offset)
                 news = True
             else:
@@ -150,7 +172,7 @@ class ConsumerLoop:
         if news or (self._commit_at is not None and time.monotonic() > self._commit_at):
             self._commit()
 
-    def _set_flow(self) -> None:
+    def _pause_or_resume(self) -> None:
         """Pause when enough records wait for a slot, resume when few do; on transitions only.
 
         Pausing drops what was fetched and restarts the fetch session, which costs up to hundreds of milliseconds at the
@@ -250,7 +272,7 @@ class ConsumerLoop:
         end = time.monotonic() + seconds
         while time.monotonic() < min(end, self._drain_end()):
             self.heartbeat = time.monotonic()
-            self._settle()
+            self._take_completions()
             if not any(self._trackers[p].running for p in partitions if p in self._trackers):
                 return
             time.sleep(BUSY_POLL_S)
@@ -267,7 +289,7 @@ class ConsumerLoop:
         self._capacity = 0
         while self._out and time.monotonic() < self._drain_end():
             self._step(BUSY_POLL_S)
-        self._settle()
+        self._take_completions()
         self._barrier_s = 0.0  # close() revokes; what still runs now has had its time.
 
     def _on_event(self, message: Any) -> None:

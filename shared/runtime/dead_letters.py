@@ -2,16 +2,17 @@
 
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 import shared
-from shared.messages.codes import Code
 from shared.messages.headers import DLQ
 from shared.messages.topics import DLQ as TOPIC
-from shared.runtime.producers import DeliveryFailed, Producers, RecordRefused
-from shared.runtime.record import Headers, Record
+from shared.runtime.assignment import Headers, Record
+from shared.runtime.disposition import DeadLetterReason
+from shared.runtime.failures import DeliveryFailed, RecordRefused
+from shared.runtime.producers import EventProducer
 from shared.telemetry.propagation import inject
 from shared.telemetry.redaction import scrubbed
 
@@ -21,19 +22,7 @@ MAX_STACK_BYTES = 8 * 1024
 MAX_MESSAGE_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a record is given up."""
-
-    code: Code
-    failure_class: str
-    """poison | crash_loop | failed"""
-    message: str
-    exception: str = ""
-    stack: str = ""
-
-
-def dead_letter_headers(record: Record, reason: Failure, *, stage: str, group: str, attempts: int) -> Headers:
+def dead_letter_headers(record: Record, reason: DeadLetterReason, *, stage: str, group: str, attempts: int) -> Headers:
     """The original headers, all and in order, then ours: KIP-1191's six and more of the same family, UTF-8."""
     added = {
         "topic": record.topic,
@@ -60,7 +49,14 @@ def dead_letter_headers(record: Record, reason: Failure, *, stage: str, group: s
 
 
 def send_dead_letter(
-    producers: Producers, prefix: str, record: Record, reason: Failure, *, stage: str, group: str, attempts: int
+    producers: EventProducer,
+    prefix: str,
+    record: Record,
+    reason: DeadLetterReason,
+    *,
+    stage: str,
+    group: str,
+    attempts: int,
 ) -> None:
     """Have the dead letter on the broker when this returns; by the raw producer: an instrumented one would add a second
     traceparent.

@@ -1,7 +1,8 @@
-"""Says what happens to a job on ``render.events``; a job's end is said once, whoever says it."""
+"""Events of jobs on ``render.events``; a job gets one terminal event, whoever publishes it."""
 
+import math
 import time
-from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import structlog
@@ -21,14 +22,14 @@ from shared.messages.events import (
     Waiting,
     WarningGiven,
 )
-from shared.messages.request import Batch
-from shared.messages.task import RenderTask, StageOutput
+from shared.messages.task import StageOutput
 from shared.messages.topics import EVENTS
-from shared.runtime.producers import Delivery, Producers, RecordRefused
-from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.store import Store
+from shared.runtime.disposition import JobContext
+from shared.runtime.failures import RecordRefused
+from shared.runtime.producers import Delivery, EventProducer
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
+from shared.storage.protocols import Documents
 from shared.telemetry.propagation import inject, trace_id
 
 log = structlog.get_logger()
@@ -37,125 +38,93 @@ PROGRESS_EVERY_S = 0.5
 """At most two progress events a second and job: a browser shows no more, and a day of renders must stay readable."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobContext:
-    """The job that is spoken of."""
-
-    job_id: str
-    tenant: str
-    request_id: str
-    batch: Batch | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, task: RenderTask) -> "JobContext":
-        """The task's job."""
-        request = task.request
-        return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
-
-
 class EventPublisher:
-    """One stage's voice. One per task: it counts attempts and spaces progress out."""
+    """The events of one stage. Thread-safe; shared by its slots."""
 
-    def __init__(self, stage: str, topic: str, producers: Producers, store: Store, retry: RetryPolicy) -> None:
+    def __init__(self, stage: str, topic_prefix: str, producers: EventProducer, documents: Documents) -> None:
         self._stage = stage
-        self._topic = topic + EVENTS
+        self._topic = topic_prefix + EVENTS
         self._producers = producers
-        self._store = store
-        self._retry = retry
-        self._pending: list[Delivery] = []
-        self._progress_at = 0.0
-        self._last_of = 0
-        self.attempt = 1
-        self.ended = False
-        """Whether the job's end was said here."""
+        self._documents = documents
+        self._pending: set[Delivery] = set()
+        self._lock = Lock()
 
     def accepted(self, job: JobContext, engine: str) -> None:
         """The request is valid."""
-        self._say(Accepted(**self._base(job), engine=engine))
+        self._send(Accepted(**self._base(job), engine=engine))
 
     def started(self, job: JobContext) -> None:
         """An attempt of this stage begins."""
-        self._say(Started(**self._base(job), stage=self._stage))
+        self._send(Started(**self._base(job), stage=self._stage))
 
     def progress(self, job: JobContext, done: int, total: int) -> None:
-        """How far the attempt is; the first and the last are always said, the last once."""
-        now = time.monotonic()
-        last = done >= total and self._last_of != self.attempt
-        if not last and now - self._progress_at < PROGRESS_EVERY_S:
-            return
-        if last:
-            self._last_of = self.attempt
-        self._progress_at = now
+        """How far the attempt is: ``done`` of ``total`` pieces of work."""
         percent = round(100.0 * done / total, 1) if total else 0.0
-        self._say(Progress(**self._base(job), stage=self._stage, percent=percent, done=done, total=total))
+        self._send(Progress(**self._base(job), stage=self._stage, percent=percent, done=done, total=total))
 
     def waiting(self, job: JobContext, code: Code, message: str) -> None:
-        """The stage waits for the store or for disk space; the job is not at fault."""
-        self._say(Waiting(**self._base(job), stage=self._stage, code=code, message=message))
+        """The stage waits for the object store or for disk space; the job is not at fault."""
+        self._send(Waiting(**self._base(job), stage=self._stage, code=code, message=message))
 
     def finished(self, job: JobContext, output: StageOutput) -> None:
         """The stage's output and its warnings."""
+        base = self._base(job)
         for warning in output.warnings:
-            self._say(WarningGiven(**self._base(job), stage=self._stage, code=warning.code, message=warning.message))
-        self._say(Finished(**self._base(job), stage=self._stage, seconds=output.seconds, cached=output.cached))
+            self._send(WarningGiven(**base, stage=self._stage, code=warning.code, message=warning.message))
+        self._send(Finished(**base, stage=self._stage, seconds=output.seconds, cached=output.cached))
 
     def conflict(self, job: JobContext) -> None:
-        """The id is another request's; that job goes on untouched."""
+        """The job id is another request's; that job continues untouched."""
         message = "Another request has this job id; send this one under an id of its own."
-        self._say(Conflict(**self._base(job), message=message))
+        self._send(Conflict(**self._base(job), message=message))
 
-    def rejected(
-        self, job: JobContext, code: Code, message: str, field: str | None = None, allowed: str | None = None
-    ) -> None:
-        """End the job: the input can't be rendered."""
-        self.end(
-            RejectedEvent(
-                **self._base(job), stage=self._stage, code=code, message=message, field=field, allowed=allowed
-            )
-        )
+    def rejected(self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None) -> None:
+        """End the job: the request or its input can't be rendered."""
+        base = self._base(job)
+        self.end(RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed))
 
     def failed(self, job: JobContext, code: Code, message: str) -> None:
-        """End the job: we could not render it, or it was cancelled."""
+        """End the job: it could not be rendered, or it was cancelled."""
         self.end(Failed(**self._base(job), stage=self._stage, code=code, message=message))
 
     def end(self, event: TerminalEvent) -> TerminalEvent | None:
-        """End the job with this event, unless it has ended; what is said is what was stored first.
+        """End the job with this event, unless it has ended; what is published is what was stored first.
 
-        None when what was stored can't be read: a later version wrote it, and has said it. Where the store refuses the
-        job's end it is said all the same: a redelivery may then say another, which is better than a job without one.
+        None when what was stored can't be read: a later version wrote it, and has published it. Where the store refuses
+        the document the event is published all the same: a redelivery may then publish another, which is better than a
+        job without one.
         """
         try:
-            claim = self._retry(lambda: markers.claim_end(self._store.documents, event.tenant, event.job_id, event))
+            claim = markers.claim_end(self._documents, event.tenant, event.job_id, event)
         except ArtifactAltered as e:
             log.warning("end_unreadable", error=str(e))
             return None
         except ArtifactRefused as e:
             log.error("end_not_stored", code=e.code.value)
-            self._say_end(event)
+            self._send(event)
             return event
-        self._say_end(claim.winner)
+        self._send(claim.winner)
         return claim.winner
 
-    def say_end_again(self, ending: TerminalEvent) -> None:
-        """The job has ended before; its record came once more."""
-        self._say_end(ending)
+    def repeat(self, event: TerminalEvent) -> None:
+        """Publish a stored terminal event again: the record of an ended job was delivered once more."""
+        self._send(event)
 
-    def _say_end(self, ending: TerminalEvent) -> None:
-        self._say(ending)
-        self.ended = True
+    def flush(self) -> None:
+        """Wait until everything published so far is on the broker. Raises DeliveryFailed.
 
-    def settle(self) -> None:
-        """Wait until everything said is on the broker. Raises DeliveryFailed.
-
-        An event that the broker will never take is logged and left out: the record would say it again each time.
+        An event that the broker will never accept is logged and left out: the record would publish it again each time.
         """
-        for delivery in self._pending:
+        with self._lock:
+            pending = tuple(self._pending)
+        # Those of other slots too: an event must not leave the list before whoever published it has waited for it.
+        for delivery in pending:
             try:
                 delivery.wait()
             except RecordRefused as e:
                 log.error("event_refused", error=str(e))
-        self._pending.clear()
+        with self._lock:
+            self._pending.difference_update(pending)
 
     def _base(self, job: JobContext) -> dict[str, Any]:
         return {
@@ -163,13 +132,35 @@ class EventPublisher:
             "tenant": job.tenant,
             "request_id": job.request_id,
             "time_ms": time.time_ns() // 1_000_000,
-            "attempt": self.attempt,
+            "attempt": job.attempt,
             "trace_id": trace_id(),
             "batch": job.batch,
             "labels": job.labels,
         }
 
-    def _say(self, event: AnyEvent) -> None:
+    def _send(self, event: AnyEvent) -> None:
         value = event.model_dump_json(exclude_none=True).encode()
-        found = [*message_headers.event_headers(event), *inject()]
-        self._pending.append(self._producers.send(self._topic, event.job_id.encode(), value, found))
+        headers = [*message_headers.event_headers(event), *inject()]
+        delivery = self._producers.send(self._topic, event.job_id.encode(), value, headers)
+        with self._lock:
+            self._pending.add(delivery)
+
+
+class ProgressReporter:
+    """Publishes the progress of one attempt, spaced out; the first and the last are always published, the last once."""
+
+    def __init__(self, events: EventPublisher, job: JobContext) -> None:
+        self._events = events
+        self._job = job
+        self._published_at = -math.inf
+        self._complete = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report ``done`` of ``total`` pieces of work."""
+        now = time.monotonic()
+        last = done >= total and not self._complete
+        if not last and now - self._published_at < PROGRESS_EVERY_S:
+            return
+        self._complete = self._complete or last
+        self._published_at = now
+        self._events.progress(self._job, done, total)

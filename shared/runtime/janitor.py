@@ -12,10 +12,10 @@ import structlog
 
 from shared.messages.codes import Code
 from shared.messages.events import Failed
-from shared.runtime.store import Store
 from shared.storage import frames, markers
 from shared.storage.errors import ArtifactRefused, StorageError
 from shared.storage.frames import FramesEntry
+from shared.storage.protocols import Storage
 
 EVERY_S = 600.0
 YOUNGEST_S = 900.0
@@ -30,7 +30,7 @@ class Janitor:
     Several replicas may do this at once: deleting twice is no harm.
     """
 
-    def __init__(self, store: Store, every_s: float = EVERY_S, youngest_s: float = YOUNGEST_S) -> None:
+    def __init__(self, store: Storage, every_s: float = EVERY_S, youngest_s: float = YOUNGEST_S) -> None:
         self._store = store
         self._every_s = every_s
         self._youngest_s = youngest_s

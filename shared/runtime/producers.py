@@ -1,16 +1,17 @@
-"""Everything a service produces goes through here, and is known to be on the broker before anything is committed."""
+"""Producers of a service: each record's delivery report is awaited before the record it results from is committed."""
 
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
+from shared.runtime.assignment import Headers
+from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
-from shared.runtime.record import Headers
 from shared.runtime.watched_thread import WatchedThread
 
 POLL_S = 0.1
@@ -18,18 +19,6 @@ FLUSH_S = 10.0
 NOT_SERVED = "delivery reports are not served any more"
 REPORT_S = 1.0
 """How often a wait for a report looks whether reports are still served."""
-
-
-class DeliveryFailed(Exception):
-    """The broker did not take a record within delivery.timeout.ms, or refused it."""
-
-
-class RecordRefused(DeliveryFailed):
-    """This very record can't be delivered, as it is too large: sent again it fails again, and others do not."""
-
-
-class TopicMissing(DeliveryFailed):
-    """The topic does not exist, or this service may not write to it."""
 
 
 REFUSALS = frozenset(
@@ -81,6 +70,23 @@ class Delivery:
             except TimeoutError:
                 if not self.served() and not self._report.done():
                     raise DeliveryFailed(NOT_SERVED) from None
+
+
+class EventProducer(Protocol):
+    """Sends records exactly as given: events and dead letters."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
+        """Send; the partition is that of the key (murmur2). Wait for the report before anything is committed."""
+
+
+class TaskProducer(Protocol):
+    """Sends tasks to the next stage."""
+
+    def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
+        """Send inside the current span, whose context becomes the next stage's parent."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has. Raises TopicMissing, DeliveryFailed."""
 
 
 class Producers:

@@ -1,7 +1,9 @@
-"""Retries while the object store does not answer: bounded, with jitter, around one idempotent operation."""
+"""The retry policy of tasks: while the object store does not answer, bounded, with jitter. Logged and published."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TypeVar
 
@@ -9,11 +11,27 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from shared.runtime.waiting import SHOWN_AFTER_S, Wait, never
-from shared.storage.errors import ObjectLost, StoreUnavailable
+from shared.storage.errors import ObjectLost, StorageError, StoreUnavailable
 
 T = TypeVar("T")
+_TRIES_ONCE: ContextVar[bool] = ContextVar("tries_once", default=False)
 
 log = structlog.get_logger()
+
+
+@contextmanager
+def best_effort() -> Iterator[None]:
+    """In the block, operations are tried once, and failures of the object store are logged and do not pass.
+
+    For cleaning up and for what only saves later work: neither is worth a wait, and the janitor finds what stays.
+    """
+    token = _TRIES_ONCE.set(True)
+    try:
+        yield
+    except StorageError as e:
+        log.info("best_effort_failed", error=type(e).__name__, text=str(e))
+    finally:
+        _TRIES_ONCE.reset(token)
 
 
 class _WorksSince:
@@ -48,7 +66,9 @@ class RetryPolicy:
         self._works = works
         self._lost_after_s = lost_after_s
 
-    def __call__(self, operation: Callable[[], T]) -> T:
+    def __call__(self, operation: Callable[[], T], /) -> T:
+        if _TRIES_ONCE.get():
+            return operation()
         with Wait() as wait:
             works = _WorksSince(self._works)
             try:
@@ -58,7 +78,7 @@ class RetryPolicy:
                     stop=lambda _: wait.seconds >= self._seconds and not 0 <= works.seconds() < self._lost_after_s,
                     before_sleep=partial(self._report, wait),
                     # A short hiccup must not cost a long render its work because the service is about to end.
-                    sleep=lambda s: wait.sleep(s, patient_s=SHOWN_AFTER_S, gives_way=wait.seconds >= self._seconds),
+                    sleep=lambda s: wait.sleep(s, patient_s=SHOWN_AFTER_S, yields=wait.seconds >= self._seconds),
                     reraise=True,
                 )(operation)
             except StoreUnavailable as e:

@@ -1,11 +1,17 @@
-"""librdkafka's statistics, as far as they are looked at. A report of another form counts as empty."""
+"""librdkafka's statistics, as far as they are read, and the fetch stalls that they show."""
+
+import time
+from collections.abc import Callable, Mapping
 
 import structlog
 from pydantic import BaseModel, Field, ValidationError
 
-from shared.runtime.fetching import Partition
-
 log = structlog.get_logger()
+
+Partition = tuple[str, str]
+FETCHING = {"active", "none"}
+"""Fetch states in librdkafka's statistics that are not a wait for something; a paused partition is active, too."""
+STALLED_AFTER_S = 60.0
 
 
 class PartitionStatistics(BaseModel):
@@ -55,3 +61,27 @@ class Statistics(BaseModel):
         except ValidationError as e:
             log.warning("statistics_unreadable", problems=e.error_count())
             return cls()
+
+
+class FetchStallDetector:
+    """Detects a partition that the client has stopped fetching: librdkafka can lose one for good when a broker returns.
+
+    Fed with the fetch states of the client's statistics. Thread: the one that polls.
+    """
+
+    def __init__(self, stalled_after_s: float = STALLED_AFTER_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stalled_after_s = stalled_after_s
+        self._clock = clock
+        self._since: dict[Partition, float] = {}
+
+    def stuck(self, states: Mapping[Partition, str]) -> str | None:
+        """Why, when an assigned partition was not fetched for that long; ``states`` are of all assigned ones.
+
+        Only a new client repairs that: the service should end and be started again.
+        """
+        now = self._clock()
+        self._since = {at: self._since.get(at, now) for at, state in states.items() if state not in FETCHING}
+        for (topic, number), since in self._since.items():
+            if now - since > self._stalled_after_s:
+                return f"{topic} partition {number} has been in state {states[topic, number]} for {now - since:.0f} s"
+        return None

@@ -7,14 +7,14 @@ twice, stay in one trace. W3C Trace Context; OpenTelemetry's messaging conventio
 import hashlib
 from dataclasses import dataclass
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, get_current_span
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.messages.identity import identify_best_effort
-from shared.runtime.record import Record
+from shared.runtime.assignment import Record
 from shared.telemetry.ids import derived_trace_id
-from shared.telemetry.propagation import extract, parent
+from shared.telemetry.propagation import extract, parent, traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,14 @@ def of_request(record: Record, *, trusted: bool) -> RecordTrace:
     span = get_current_span(sender).get_span_context()
     links = [Link(span)] if span.is_valid else []
     return RecordTrace(sender if trusted else Context(), links, root_id)
+
+
+def submit_traceparent(record: Record, *, trusted: bool) -> str | None:
+    """What the render's summary span belongs under: the sender's span, or, where it is not known or not trusted, the
+    current one, which is the root of the job's trace."""
+    sender = extract(record.headers)
+    known = trusted and get_current_span(sender).get_span_context().is_valid
+    return traceparent(sender if known else get_current())
 
 
 def of_task(record: Record) -> RecordTrace:

@@ -5,11 +5,9 @@ from collections.abc import Callable
 
 import structlog
 
+from shared.runtime.failures import EndsService
+
 log = structlog.get_logger()
-
-
-class EndsService(Exception):
-    """Raised by a thread's work when the service should end in order; the text is the whole reason."""
 
 
 class WatchedThread(threading.Thread):

@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import Pipe
+from typing import Protocol
 
 from pydantic import ValidationError
 
-from shared.runtime.budget import Budget, OverBudget
+from shared.runtime.budget import Budget
+from shared.runtime.failures import HandlerUnavailable, OverBudget, WorkerDied
 from shared.slot import records
 from shared.slot.spec import StageSpec
 
@@ -28,20 +30,31 @@ SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY")
 OnRecord = Callable[[records.FromWorker], None]
 
 
-class WorkerDied(Exception):
-    """The worker ended, hung past its deadline or spoke nonsense; the task may be tried again."""
-
-
-class HandlerUnavailable(Exception):
-    """The worker says why it can't work here: what its handler needs is missing. Another try may find it."""
-
-
 def worker_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
     """The worker's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
     of ONNX Runtime's, which writes a device's id under the home folder."""
     kept = {k: v for k, v in environment.items() if not k.startswith(SECRET_PREFIXES)}
     ours = {"LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return {**kept, **ours, "ORT_DISABLE_TELEMETRY": "true"}
+
+
+class Worker(Protocol):
+    """What processes tasks in a slot: a process of its own, which may die."""
+
+    @property
+    def pid(self) -> int | None:
+        """None once it has ended."""
+
+    def start(self) -> float:
+        """Start it and wait until its handler is loaded; seconds. Raises WorkerDied, HandlerUnavailable."""
+
+    def send(self, message: records.ToWorker) -> None:
+        """Send it a record; any thread."""
+
+    def run(
+        self, work: records.Work, on_record: OnRecord, cancelled: Callable[[], bool], deadline_s: float
+    ) -> records.WorkResult:
+        """Have it process one task. Raises WorkerDied."""
 
 
 class WorkerProcess:
@@ -86,7 +99,7 @@ class WorkerProcess:
             raise self._death("the worker spoke before it was ready")
         return message.load_seconds
 
-    def send(self, message: records.ChunkUploaded | records.ChunkReady | records.Cancel | records.Work) -> None:
+    def send(self, message: records.ToWorker) -> None:
         """Tell the worker something; any thread. A worker that has died is noticed by ``run``."""
         with self._writing:
             try:

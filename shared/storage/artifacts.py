@@ -26,6 +26,7 @@ from shared.storage.errors import (
 )
 from shared.storage.probe import BucketProbe
 from shared.storage.rereading import reread
+from shared.storage.retry import Retry, once, retried
 from shared.storage.settings import ARTIFACTS, StorageSettings
 from shared.storage.streams import HashingReader, save
 
@@ -70,10 +71,12 @@ def _unchanged(path: Path, length: int) -> Iterator[None]:
 class ArtifactStore:
     """Artifacts by reference. Thread-safe.
 
-    Every method raises StoreUnavailable when the store as a whole fails, ArtifactRefused when it refuses this object.
+    Every method raises StoreUnavailable when the store as a whole fails, ArtifactRefused when it refuses this object;
+    all but ``list_prefix`` run under ``retry``.
     """
 
-    def __init__(self, client: "S3Client", settings: StorageSettings) -> None:
+    def __init__(self, client: "S3Client", settings: StorageSettings, retry: Retry = once) -> None:
+        self.retry = retry
         self.client = client
         self.settings = settings
         self._probe = BucketProbe(client, settings.bucket)
@@ -86,6 +89,7 @@ class ArtifactStore:
         except StorageError:
             return False
 
+    @retried
     def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
         """Upload a file and return its reference, digested in the same pass.
 
@@ -114,6 +118,7 @@ class ArtifactStore:
             raise FileChanged(f"{path.name} changed while it was uploaded")
         return ArtifactRef(bucket=bucket, key=key, sha256=digest.sha256, size=digest.size)
 
+    @retried
     def put_bytes(self, data: bytes, key: str, *, bucket: str = ARTIFACTS) -> ArtifactRef:
         """Upload a small object from memory and return its reference."""
         name = self.settings.artifact_bucket(bucket)
@@ -122,6 +127,7 @@ class ArtifactStore:
             self.client.put_object(Bucket=name, Key=key, Body=data, ContentType=content_type)
         return ArtifactRef(bucket=bucket, key=key, sha256=sha256(data).hexdigest(), size=len(data))
 
+    @retried
     def get(self, ref: ArtifactRef, path: Path) -> None:
         """Download to ``path``; on an error no file is left there.
 
@@ -140,6 +146,7 @@ class ArtifactStore:
             path.unlink(missing_ok=True)
             raise
 
+    @retried
     def get_bytes(self, ref: ArtifactRef, max_bytes: int) -> bytes:
         """A small object's content. Raises as ``get``, and ArtifactAltered when it is said to exceed ``max_bytes``."""
         if ref.size > max_bytes:
@@ -153,8 +160,12 @@ class ArtifactStore:
 
         return reread(read, ArtifactAltered)
 
+    @retried
     def exists(self, ref: ArtifactRef) -> bool:
         """Whether an object of that size lies under the key; its content is not read."""
+        return self._exists(ref)
+
+    def _exists(self, ref: ArtifactRef) -> bool:
         with self._probe.refusals("looking for an artifact", ref.key, write=False):
             try:
                 head = self.client.head_object(Bucket=self.settings.artifact_bucket(ref.bucket), Key=ref.key)
@@ -172,6 +183,7 @@ class ArtifactStore:
                 for entry in page.get("Contents", []):
                     yield Listed(entry["Key"], entry["Size"], entry["LastModified"])
 
+    @retried
     def copy(self, ref: ArtifactRef, bucket: str, key: str) -> ArtifactRef:
         """Copy an artifact within the store to another bucket's alias and key; the reference of the copy.
 
@@ -199,7 +211,7 @@ class ArtifactStore:
         gone = status(error) == 500 and self._is_gone(bucket)
         if found is Answer.OUTAGE and not gone and not (is_full(error) and bucket != ARTIFACTS):
             return
-        if not self.exists(ref):
+        if not self._exists(ref):
             raise ArtifactMissing(f"{ref.key} is gone") from error
         raise OutputRefused(f"output bucket {bucket}: {status(error)} {reason(error)}") from error
 
@@ -210,8 +222,12 @@ class ArtifactStore:
             return meaning(error) in (Answer.MISSING, Answer.BUCKET)
         return False
 
+    @retried
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
         """Delete objects by key; those that do not exist count as deleted. Returns how many were asked for."""
+        return self._delete(keys, bucket)
+
+    def _delete(self, keys: Iterable[str], bucket: str = ARTIFACTS) -> int:
         name, batch, count = self.settings.artifact_bucket(bucket), list[str](), 0
         for key in keys:
             batch.append(key)
@@ -220,6 +236,7 @@ class ArtifactStore:
                 batch = []
         return count + self._delete_batch(name, batch)
 
+    @retried
     def delete_prefix(self, prefix: str) -> int:
         """Delete all artifacts under a prefix of at least a job's or cache output's depth; returns how many.
 
@@ -227,7 +244,7 @@ class ArtifactStore:
         """
         if prefix.count("/") < 3 or not prefix.endswith("/"):
             raise ValueError(f"not the prefix of one job or output: {prefix!r}")
-        return self.delete([entry.key for entry in self.list_prefix(prefix)])
+        return self._delete([entry.key for entry in self.list_prefix(prefix)])
 
     def _open(self, ref: ArtifactRef) -> "GetObjectOutputTypeDef":
         try:

@@ -17,6 +17,7 @@ from shared.storage.answers import status
 from shared.storage.errors import ArtifactAltered, is_conflict, is_missing
 from shared.storage.probe import BucketProbe
 from shared.storage.rereading import reread
+from shared.storage.retry import Retry, once, retried
 from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ class DocumentStore:
     Every method raises StoreUnavailable when the store as a whole fails, ArtifactRefused when it refuses this document.
     """
 
-    def __init__(self, client: "S3Client", settings: StorageSettings) -> None:
+    def __init__(self, client: "S3Client", settings: StorageSettings, retry: Retry = once) -> None:
+        self.retry = retry
         self._client = client
         self._bucket = settings.bucket
         self._probe = BucketProbe(client, settings.bucket)
 
+    @retried
     def put_once(self, key: str, value: JsonValue) -> bool:
         """Write unless there is one (``If-None-Match: *``); False when another was first.
 
@@ -81,9 +84,11 @@ class DocumentStore:
             except ClientError as error:
                 if status(error) != 412:
                     raise
-                return bool(self.get(key) == json.loads(body))
+                document = self._read(key)
+                return document is not None and bool(document.value == json.loads(body))
         return True
 
+    @retried
     def put(self, key: str, value: JsonValue) -> None:
         """Write, replacing what is there."""
         body = encode(value)
@@ -105,11 +110,15 @@ class DocumentStore:
         document = self.read(key)
         return None if document is None else document.value
 
+    @retried
     def read(self, key: str) -> Document | None:
         """The document with its age. Raises as ``get``."""
-        return reread(lambda: self._read(key), ArtifactAltered)
+        return self._read(key)
 
     def _read(self, key: str) -> Document | None:
+        return reread(lambda: self._read_once(key), ArtifactAltered)
+
+    def _read_once(self, key: str) -> Document | None:
         with self._probe.refusals("reading a document", key, write=False):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
@@ -122,8 +131,8 @@ class DocumentStore:
                 raise ArtifactAltered(f"{key} has {answer['ContentLength']} bytes, more than {MAX_DOCUMENT_BYTES}")
             data = answer["Body"].read()
         # Documents that earlier versions wrote have no checksum; stores differ in how they write the name.
-        told = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}.get(SUM)
-        if told is not None and told != sha256(data).hexdigest():
+        stored_sum = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}.get(SUM)
+        if stored_sum is not None and stored_sum != sha256(data).hexdigest():
             raise ArtifactAltered(f"{key} is not what was written: its SHA-256 differs")
         try:
             value = json.loads(data)

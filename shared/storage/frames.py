@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.storage import keys
-from shared.storage.artifacts import ArtifactStore
+from shared.storage.protocols import Artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,17 @@ class FramesEntry:
         return keys.frames_entry(self.tenant, self.job, self.stage, self.attempt)
 
 
-def note(store: ArtifactStore, tenant: str, job: str, stage: str, attempt: str) -> None:
+def note(store: Artifacts, tenant: str, job: str, stage: str, attempt: str) -> None:
     """Enter an attempt; before its first chunk is stored. Raises StoreUnavailable."""
     store.put_bytes(b"", keys.frames_entry(tenant, job, stage, attempt))
 
 
-def forget(store: ArtifactStore, tenant: str, job: str, stage: str, attempt: str) -> None:
+def forget(store: Artifacts, tenant: str, job: str, stage: str, attempt: str) -> None:
     """Delete the entry of an attempt that ended and whose chunks are gone. Raises StoreUnavailable."""
     store.delete([keys.frames_entry(tenant, job, stage, attempt)])
 
 
-def entries(store: ArtifactStore) -> Iterator[FramesEntry]:
+def entries(store: Artifacts) -> Iterator[FramesEntry]:
     """All entries, a job's together; other objects under the prefix are passed over. Raises StoreUnavailable."""
     for found in store.list_prefix(keys.FRAMES):
         match found.key.removeprefix(keys.FRAMES).split("/"):

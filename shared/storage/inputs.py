@@ -17,6 +17,7 @@ from shared.storage.errors import (
 )
 from shared.storage.keys import checked_for
 from shared.storage.rereading import reread
+from shared.storage.retry import Retry, once, retried
 from shared.storage.settings import StorageSettings
 from shared.storage.streams import Digest, save
 
@@ -42,10 +43,12 @@ class InputStore:
     What the store answers about one object ends the job that names it, so it is an InputError: no other job waits.
     """
 
-    def __init__(self, client: "S3Client", settings: StorageSettings) -> None:
+    def __init__(self, client: "S3Client", settings: StorageSettings, retry: Retry = once) -> None:
+        self.retry = retry
         self._client = client
         self._buckets = settings.input_buckets
 
+    @retried
     def head(self, ref: InputRef, tenant: str) -> InputHead:
         """Size and entity tag, without reading the object.
 
@@ -53,6 +56,9 @@ class InputStore:
         (also for a folder, and where the alias's bucket is missing), InputDigestMismatch when the reference gives
         another size.
         """
+        return self._head(ref, tenant)
+
+    def _head(self, ref: InputRef, tenant: str) -> InputHead:
         bucket = self._bucket(ref, tenant)
         with store_errors("looking at an input"):
             try:
@@ -69,13 +75,14 @@ class InputStore:
             raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request says {ref.size}")
         return InputHead(size, etag)
 
+    @retried
     def get(self, ref: InputRef, path: Path, max_bytes: int, *, tenant: str) -> Digest:
         """Download to ``path`` and return what came; on an error no file is left there.
 
         Raises as ``head``; InputTooLarge at the announced or the true length; InputDigestMismatch when the SHA-256
         differs from the reference's or the object was replaced while it was read.
         """
-        head = self.head(ref, tenant)
+        head = self._head(ref, tenant)
         if head.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has {head.size} bytes, the limit is {max_bytes}")
         bucket = self._bucket(ref, tenant)

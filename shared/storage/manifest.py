@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.messages.refs import ArtifactRef
-from shared.storage.artifacts import ArtifactStore
 from shared.storage.errors import ArtifactAltered
+from shared.storage.protocols import Artifacts
 
 MAX_CHUNK_FRAMES = 25
 MAX_CHUNK_BYTES = 16 << 20
@@ -49,13 +49,13 @@ class ChunkManifest(BaseModel):
         return self
 
 
-def write_manifest(store: ArtifactStore, key: str, manifest: ChunkManifest) -> ArtifactRef:
+def write_manifest(store: Artifacts, key: str, manifest: ChunkManifest) -> ArtifactRef:
     """Store the manifest; call it when every chunk is stored. Raises ValueError, StoreUnavailable."""
     _check_folder(key, manifest)
     return store.put_bytes(manifest.model_dump_json().encode(), key)
 
 
-def read_manifest(store: ArtifactStore, ref: ArtifactRef) -> ChunkManifest:
+def read_manifest(store: Artifacts, ref: ArtifactRef) -> ChunkManifest:
     """Read and check a manifest; the chunks are not read.
 
     Raises ArtifactMissing, StoreUnavailable, and ArtifactAltered when it is not a manifest or names objects outside

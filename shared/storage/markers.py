@@ -10,8 +10,8 @@ from shared.messages.events import TERMINAL, TerminalEvent
 from shared.messages.refs import SHA256, InputRef
 from shared.messages.task import StageOutput
 from shared.storage import keys
-from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered
+from shared.storage.protocols import Documents
 
 CLAIMS = 3
 """A purge may delete the winner's document between the claim that lost and the look at it: then it is free again."""
@@ -37,7 +37,7 @@ class Claim(Generic[T]):
     won: bool
 
 
-def read_completion(documents: DocumentStore, tenant: str, job: str, stage: str) -> StageOutput | None:
+def read_completion(documents: Documents, tenant: str, job: str, stage: str) -> StageOutput | None:
     """The output of a stage that has completed; None when it has not.
 
     Raises, as all below, ArtifactAltered, ArtifactRefused, StoreUnavailable.
@@ -46,7 +46,7 @@ def read_completion(documents: DocumentStore, tenant: str, job: str, stage: str)
 
 
 def claim_completion(
-    documents: DocumentStore, tenant: str, job: str, stage: str, output: StageOutput
+    documents: Documents, tenant: str, job: str, stage: str, output: StageOutput
 ) -> Claim[StageOutput]:
     """Complete a stage with this output, unless another attempt has. Its artifacts must be stored before.
 
@@ -55,27 +55,27 @@ def claim_completion(
     return _claim(documents, keys.marker(tenant, job, stage), output, StageOutput.model_validate)
 
 
-def claim_request(documents: DocumentStore, tenant: str, job: str, record: RequestRecord) -> Claim[RequestRecord]:
+def claim_request(documents: Documents, tenant: str, job: str, record: RequestRecord) -> Claim[RequestRecord]:
     """Claim a job id for a request."""
     return _claim(documents, keys.request(tenant, job), record, RequestRecord.model_validate)
 
 
-def read_request(documents: DocumentStore, tenant: str, job: str) -> RequestRecord | None:
+def read_request(documents: Documents, tenant: str, job: str) -> RequestRecord | None:
     """Who claimed a job id; None while nobody has."""
     return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
 
 
-def claim_end(documents: DocumentStore, tenant: str, job: str, ending: TerminalEvent) -> Claim[TerminalEvent]:
+def claim_end(documents: Documents, tenant: str, job: str, ending: TerminalEvent) -> Claim[TerminalEvent]:
     """End a job with this outcome, unless it has ended."""
     return _claim(documents, keys.end(tenant, job), ending, TERMINAL.validate_python)
 
 
-def read_end(documents: DocumentStore, tenant: str, job: str) -> TerminalEvent | None:
+def read_end(documents: Documents, tenant: str, job: str) -> TerminalEvent | None:
     """How a job ended; None while it has not."""
     return _read(documents, keys.end(tenant, job), TERMINAL.validate_python)
 
 
-def _read(documents: DocumentStore, key: str, parse: Callable[[JsonValue], T]) -> T | None:
+def _read(documents: Documents, key: str, parse: Callable[[JsonValue], T]) -> T | None:
     value = documents.get(key)
     if value is None:
         return None
@@ -85,7 +85,7 @@ def _read(documents: DocumentStore, key: str, parse: Callable[[JsonValue], T]) -
         raise ArtifactAltered(f"{key} has not the form of this document") from error
 
 
-def _claim(documents: DocumentStore, key: str, mine: T, parse: Callable[[JsonValue], T]) -> Claim[T]:
+def _claim(documents: Documents, key: str, mine: T, parse: Callable[[JsonValue], T]) -> Claim[T]:
     for _ in range(CLAIMS):
         if documents.put_once(key, mine.model_dump(mode="json")):
             return Claim(mine, won=True)

@@ -14,7 +14,7 @@ from botocore.config import Config
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shared.messages.events import ENDS
-from shared.runtime.fetching import FetchStallDetector
+from shared.runtime.statistics import FetchStallDetector
 
 INPUTS = "lipstage-inputs"
 ARTIFACTS = "lipstage"

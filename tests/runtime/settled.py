@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -16,15 +16,15 @@ from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime import topic_admin
-from shared.runtime.cancellations import Cancellations
-from shared.runtime.flow import Flow
+from shared.runtime.assignment import Headers, PartitionAssignment, Record
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Delivery, Producers
-from shared.runtime.record import Headers, PartitionAssignment, Record
+from shared.runtime.scratch import DiskSpace
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.store import Store
+from shared.runtime.stage_service import open_store, task_processor
 from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
+from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
 
@@ -80,17 +80,18 @@ class Settling:
         self._tracing = tracing.setup("face", "1", self.spans)
         produce = producer_config(settings, "face")
         self.out = Heard(clients.traced_producer(self._tracing, produce), clients.raw_producer(produce))
-        self.store = Store.open(StorageSettings())
-        self.flow = Flow(
+        self.store = ObjectStore.open(StorageSettings())
+        self.disk = DiskSpace(self.scratch, self.reserve_mb)
+        self.processor = task_processor(
             self.spec,
             "group",
             settings,
-            self.store,
+            open_store(settings),
             self.out,
             self._tracing,
-            cast("Cancellations", self.cancelled),
-            self.scratch,
-            self.stop,
+            self.cancelled.has,
+            self.disk,
+            self.stop.is_set,
         )
         self.worker = WorkerProcess(self.spec, "puppet")
         self._thread = ThreadPoolExecutor(1)
@@ -102,7 +103,7 @@ class Settling:
         def work() -> None:
             if self.worker.pid is None:
                 self.worker.start()
-            self.flow.settle(record, self.assignment, self.worker)
+            self.processor.handle(record, self.assignment, self.worker)
 
         return self._thread.submit(work)
 
@@ -139,6 +140,6 @@ def task(do: str, outputs: dict[str, StageOutput] | None = None, **labels: str) 
     return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1, outputs=outputs or {})
 
 
-def artifact(store: Store, data: bytes) -> ArtifactRef:
+def artifact(store: ObjectStore, data: bytes) -> ArtifactRef:
     """Something an earlier stage wrote."""
     return store.artifacts.put_bytes(data, f"jobs/default/{uuid.uuid4().hex}/audio/1/data")

@@ -15,18 +15,19 @@ from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.attempt import Attempt
-from shared.runtime.checkpoints import CheckpointStore, forget
+from shared.runtime.checkpoints import CheckpointStore
 from shared.runtime.chunk_transfer import ChunkDownloader
-from shared.runtime.retry_policy import RetryPolicy
+from shared.runtime.cleanup import Cleanup
+from shared.runtime.failures import WorkerDied
+from shared.runtime.scratch import WorkFolder
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.store import Store
-from shared.runtime.work_folder import WorkFolder
-from shared.runtime.worker_process import WorkerDied, WorkerProcess
+from shared.runtime.worker_process import WorkerProcess
 from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys
 from shared.storage.errors import StoreUnavailable
+from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from tests.conftest import Infrastructure
 
@@ -37,9 +38,9 @@ Run = Callable[..., StageOutput]
 
 
 @pytest.fixture
-def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
-    return Store.open(StorageSettings())
+    return ObjectStore.open(StorageSettings())
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def job() -> str:
 
 
 @pytest.fixture
-def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(store: ObjectStore, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs one attempt at the job: with what differs from the others."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     worker = WorkerProcess(SPEC, "puppet")
@@ -73,7 +74,6 @@ def run(store: Store, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             spec=spec,
             store=store,
             settings=RuntimeSettings(free_space_reserve_mb=0),
-            retry=RetryPolicy(5.0),
             worker=worker,
             cancelled=lambda: False,
             progress=lambda done, total: None,
@@ -92,11 +92,11 @@ def begins_anew(run: Run, **differences: Any) -> None:
         run(**differences)
 
 
-def objects(store: Store, job: str) -> list[str]:
+def objects(store: ObjectStore, job: str) -> list[str]:
     return [entry.key for entry in store.artifacts.list_prefix(keys.checkpoint_prefix("default", job, "trial"))]
 
 
-def test_a_killed_attempt_is_gone_on_from(run: Run, store: Store, job: str) -> None:
+def test_a_killed_attempt_is_gone_on_from(run: Run, store: ObjectStore, job: str) -> None:
     begins_anew(run)
     assert len(objects(store, job)) == 2, "the newest state and the document that names it"
     assert run().metadata["saved"] == "2"
@@ -109,7 +109,7 @@ def test_state_of_another_request_or_other_inputs_is_not(run: Run) -> None:
 
 
 @pytest.mark.parametrize("how", ["object", "gone", "document", "forged"])
-def test_touched_state_is_as_good_as_none(run: Run, store: Store, job: str, how: str) -> None:
+def test_touched_state_is_as_good_as_none(run: Run, store: ObjectStore, job: str, how: str) -> None:
     begins_anew(run)
     record_key = keys.checkpoint_record("default", job, "trial")
     (data_key,) = (key for key in objects(store, job) if key != record_key)
@@ -128,16 +128,16 @@ def test_touched_state_is_as_good_as_none(run: Run, store: Store, job: str, how:
     begins_anew(run)
 
 
-def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: Store, job: str) -> None:
+def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: ObjectStore, job: str) -> None:
     begins_anew(run)
     ref = InputRef(key="default/x")
     task = RenderTask(job_id=job, request_id="r", request=RenderRequest(portrait=ref, speech=ref), submitted_ms=1)
-    forget(store, RetryPolicy(5.0), task, "trial")
+    Cleanup(SPEC, store).after(task, job_ended=False)
     assert objects(store, job) == []
 
 
 @pytest.mark.parametrize("what", ["a link", "nothing"])
-def test_a_worker_that_hands_over_no_file_is_not_trusted(run: Run, store: Store, job: str, what: str) -> None:
+def test_a_worker_that_hands_over_no_file_is_not_trusted(run: Run, store: ObjectStore, job: str, what: str) -> None:
     with pytest.raises(WorkerDied, match="can't be opened"):
         run(do=f"hand over {what}")
     assert objects(store, job) == []
@@ -146,13 +146,13 @@ def test_a_worker_that_hands_over_no_file_is_not_trusted(run: Run, store: Store,
 class States:
     """The states of one attempt without a worker: its files are written here."""
 
-    def __init__(self, store: Store, job: str, folder: Path) -> None:
+    def __init__(self, store: ObjectStore, job: str, folder: Path) -> None:
         ref = InputRef(key="default/x")
         request = RenderRequest(portrait=ref, speech=ref)
         task = RenderTask(job_id=job, request_id="r", request=request, submitted_ms=1)
         self.folder = WorkFolder(folder / "work")
         telemetry = WorkerTelemetry("trial", TracerProvider().get_tracer("test"))
-        self.saved = CheckpointStore(store, RetryPolicy(0.0), task, "trial", {}, "1", self.folder, telemetry)
+        self.saved = CheckpointStore(store, task, "trial", {}, "1", self.folder, telemetry)
 
     def file(self, number: int) -> Path:
         return self.folder.path / f"state-{number}"
@@ -166,20 +166,20 @@ class States:
 
 
 @pytest.fixture
-def states(store: Store, job: str, tmp_path: Path) -> Iterator[States]:
+def states(store: ObjectStore, job: str, tmp_path: Path) -> Iterator[States]:
     found = States(store, job, tmp_path)
     yield found
     found.saved.close()
     found.folder.close()
 
 
-def done(store: Store, job: str) -> object:
+def done(store: ObjectStore, job: str) -> object:
     document = store.documents.get(keys.checkpoint_record("default", job, "trial"))
     return document["done"] if isinstance(document, dict) else None
 
 
 def test_a_state_that_can_not_be_stored_leaves_its_space(
-    states: States, store: Store, monkeypatch: pytest.MonkeyPatch
+    states: States, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreUnavailable("gone")
@@ -191,7 +191,7 @@ def test_a_state_that_can_not_be_stored_leaves_its_space(
 
 
 def test_a_state_that_the_worker_takes_back_is_stored_as_it_was(
-    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = type(store.artifacts).put
 
@@ -206,7 +206,7 @@ def test_a_state_that_the_worker_takes_back_is_stored_as_it_was(
 
 
 def test_a_state_that_is_passed_over_may_be_gone(
-    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, storing, go_on = type(store.artifacts).put, Event(), Event()
 
@@ -229,7 +229,7 @@ def test_a_state_that_is_passed_over_may_be_gone(
 
 
 def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
-    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreUnavailable("gone")
@@ -246,7 +246,7 @@ def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
 
 
 def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
-    states: States, store: Store, job: str, monkeypatch: pytest.MonkeyPatch
+    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asks the storing thread for its result."""
 

@@ -9,10 +9,11 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from shared.runtime.assignment import PartitionAssignment, Record
 from shared.runtime.consumer_loop import ConsumerLoop
 from shared.runtime.kafka_config import Protocol, consumer_config
-from shared.runtime.record import PartitionAssignment, Record
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.worker_slots import Completion, Completions
 from tests.conftest import Infrastructure
 
 PARTITIONS = 2
@@ -27,15 +28,16 @@ class Member:
     topic: str
     group: str
     protocol: Protocol
-    capacity: int
+    count: int
     taken: list[tuple[Record, PartitionAssignment]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.news = threading.Condition()
+        self.completions = Completions()
         self.stop = threading.Event()
         self.revoking = threading.Event()
         config = consumer_config(self.settings, "test", self.group, self.protocol)
-        self.loop = ConsumerLoop(Consumer(config), [self.topic], self.capacity, self._feed, 30)
+        self.loop = ConsumerLoop(Consumer(config), [self.topic], self, self.completions, 30)
         barrier = self.loop._wait_for
 
         def noted(partitions: set[tuple[str, int]], seconds: float) -> None:
@@ -46,7 +48,7 @@ class Member:
         self.thread = threading.Thread(target=self.loop.run, args=(self.stop, 0.0), daemon=True)
         self.thread.start()
 
-    def _feed(self, record: Record, assignment: PartitionAssignment) -> None:
+    def submit(self, record: Record, assignment: PartitionAssignment) -> None:
         with self.news:
             self.taken.append((record, assignment))
             self.news.notify_all()
@@ -58,7 +60,7 @@ class Member:
             return self.taken[count - 1]
 
     def release(self, record: Record, assignment: PartitionAssignment) -> None:
-        self.loop.done(record, assignment)
+        self.completions.put(Completion(record, assignment, settled=True))
 
     def close(self) -> None:
         self.stop.set()
@@ -125,7 +127,7 @@ def test_two_slots_work_side_by_side_and_ends_out_of_order_lose_nothing(bench: B
     member.release(*second)
     third = member.wait(3)
     member.release(*third)
-    member.loop.abandoned(*first)
+    member.completions.put(Completion(*first, settled=False))
     member.close()
     assert bench.committed(0) in (-1001, first[0].offset), "not past the record that was given up"
 

@@ -2,26 +2,27 @@
 
 from shared.messages.codes import Code
 from shared.messages.headers import DLQ
-from shared.runtime.dead_letters import MAX_MESSAGE_BYTES, MAX_STACK_BYTES, Failure, dead_letter_headers
-from shared.runtime.record import Record
+from shared.runtime.assignment import Record
+from shared.runtime.dead_letters import MAX_MESSAGE_BYTES, MAX_STACK_BYTES, dead_letter_headers
+from shared.runtime.disposition import DeadLetterReason
 
 ORIGINAL = [("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"), ("x", b"\xff\x00"), ("x", None)]
 
 
-def headers(reason: Failure) -> list[tuple[str, bytes | None]]:
+def headers(reason: DeadLetterReason) -> list[tuple[str, bytes | None]]:
     record = Record("render.face", 3, 41, b"key", b"value", ORIGINAL, 1234)
     return list(dead_letter_headers(record, reason, stage="face", group="lipstage.face", attempts=2))
 
 
 def test_the_original_headers_come_first_and_unchanged() -> None:
-    found = headers(Failure(Code.POISON, "poison", "unreadable"))
+    found = headers(DeadLetterReason(Code.POISON, "poison", "unreadable"))
     assert found[: len(ORIGINAL)] == ORIGINAL
     assert all(name.startswith(DLQ) for name, _ in found[len(ORIGINAL) :])
     assert [name for name, _ in found].count("traceparent") == 1
 
 
 def test_where_it_came_from_and_why() -> None:
-    ours = dict(headers(Failure(Code.INTERNAL, "failed", "a bug", "KeyError", "Traceback"))[len(ORIGINAL) :])
+    ours = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "a bug", "KeyError", "Traceback"))[len(ORIGINAL) :])
     expected = {
         "topic": b"render.face",
         "partition": b"3",
@@ -38,7 +39,7 @@ def test_where_it_came_from_and_why() -> None:
 
 
 def test_long_texts_are_cut_and_stay_text() -> None:
-    found = dict(headers(Failure(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
+    found = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
     message, stack = found[f"{DLQ}message"], found[f"{DLQ}exception.stacktrace"]
     assert message is not None
     assert stack is not None

@@ -1,6 +1,6 @@
 """A partition that is not fetched for a minute is told; one that comes back in time is not."""
 
-from shared.runtime.fetching import PATIENCE_S, FetchStallDetector
+from shared.runtime.statistics import STALLED_AFTER_S, FetchStallDetector
 
 AT = ("render.face", "3")
 
@@ -9,7 +9,7 @@ def test_a_partition_that_waits_too_long_is_named() -> None:
     now = [0.0]
     fetching = FetchStallDetector(clock=lambda: now[0])
     assert fetching.stuck({AT: "validate-epoch-wait"}) is None
-    now[0] = PATIENCE_S + 1
+    now[0] = STALLED_AFTER_S + 1
     told = fetching.stuck({AT: "validate-epoch-wait"})
     assert told is not None
     assert "render.face partition 3" in told
@@ -20,9 +20,9 @@ def test_one_that_came_back_or_went_to_another_member_is_not() -> None:
     now = [0.0]
     fetching = FetchStallDetector(clock=lambda: now[0])
     assert fetching.stuck({AT: "offset-query"}) is None
-    now[0] = PATIENCE_S - 1
+    now[0] = STALLED_AFTER_S - 1
     assert fetching.stuck({AT: "active"}) is None
-    now[0] = PATIENCE_S + 10
+    now[0] = STALLED_AFTER_S + 10
     assert fetching.stuck({AT: "offset-query"}) is None
-    now[0] += PATIENCE_S + 1
+    now[0] += STALLED_AFTER_S + 1
     assert fetching.stuck({}) is None

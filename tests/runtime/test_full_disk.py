@@ -19,9 +19,11 @@ from structlog.testing import capture_logs
 from shared.messages.events import Failed, Waiting
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import StageOutput
-from shared.runtime import disk_space, waiting
-from shared.runtime.disk_space import DiskFull, DiskSpace, Room, is_full
-from shared.runtime.waiting import Abandoned
+from shared.runtime import room as room_module
+from shared.runtime import waiting
+from shared.runtime.failures import Abandoned, DiskFull
+from shared.runtime.room import Room
+from shared.runtime.scratch import DiskSpace, is_full
 from shared.slot.disk import disk_full
 from shared.storage import manifest as manifests
 from tests.conftest import Infrastructure
@@ -82,7 +84,7 @@ def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
     waits = one.until("waiting")
     assert isinstance(waits, Waiting)
     assert (waits.job_id, waits.stage, waits.code) == (task.job_id, "face", "NO_SPACE")
-    assert "full" in (one.flow.disk.reason or "")
+    assert "full" in (one.disk.reason or "")
     assert not settling.done()
     filler.unlink()
     settling.result(60)
@@ -90,7 +92,7 @@ def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
     assert finished.attempt == 1, "no attempt was spent"
     assert one.dead_letters() == []
     assert len(one.out.tasks) == 1
-    assert one.flow.disk.reason is None
+    assert one.disk.reason is None
     assert list(one.scratch.iterdir()) == [], "what the attempts wrote is gone"
 
 
@@ -177,7 +179,7 @@ def test_a_disk_too_small_for_every_task_of_a_stage_gives_no_record_up(stage: Ma
     one = stage(spec=settled.spec(lambda _: 9 * MIB, needs_vary=False))
     settling = one.settle(settled.task("nothing"))
     one.until("waiting")
-    assert "9 MiB are needed" in (one.flow.disk.reason or "")
+    assert "9 MiB are needed" in (one.disk.reason or "")
     one.stop.set()
     with pytest.raises(Abandoned):
         settling.result(60)
@@ -207,7 +209,7 @@ def test_a_full_disk_that_only_the_handler_sees_is_believed_but_not_for_ever(
     settling.result(60)
     assert one.until("finished").attempt == 1
     full.touch()
-    monkeypatch.setattr(disk_space, "UNSEEN_S", 0.0)
+    monkeypatch.setattr(room_module, "UNSEEN_S", 0.0)
     one.settle(settled.task("say that the disk is full")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
@@ -277,7 +279,7 @@ def test_tasks_that_ran_out_of_room_together_go_on_one_after_the_other(
     """Two slots, each of whose tasks fits alone: both start, both fail, and would do so for ever."""
     usage = shutil._ntuple_diskusage(10 * MIB, 4 * MIB, 6 * MIB)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(disk_space, "LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(room_module, "LONGEST_PAUSE_S", 0.0)
     disk = DiskSpace(tmp_path, 0)
     news: Queue[str] = Queue()
     ends = {name: Event() for name in "ab"}

@@ -9,21 +9,21 @@ from shared.messages.codes import Code
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.refs import ArtifactRef
 from shared.runtime.janitor import Janitor
-from shared.runtime.store import Store
 from shared.storage import frames, keys, markers
 from shared.storage.errors import StoreUnavailable
+from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from tests.conftest import Infrastructure
 
 
 @pytest.fixture
-def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
-    return Store.open(StorageSettings())
+    return ObjectStore.open(StorageSettings())
 
 
 @pytest.fixture
-def job(store: Store) -> str:
+def job(store: ObjectStore) -> str:
     """A job of which two attempts of infer left a chunk each."""
     name = uuid.uuid4().hex
     for attempt in ("a1", "a2"):
@@ -49,14 +49,14 @@ def failed(job: str, code: Code) -> Failed:
     return Failed.model_validate(base(job) | {"stage": "infer", "code": code, "message": "m"})
 
 
-def left(store: Store, job: str) -> tuple[int, int]:
+def left(store: ObjectStore, job: str) -> tuple[int, int]:
     """Chunks and entries that are there."""
     chunks = list(store.artifacts.list_prefix(keys.stage_prefix("default", job, "infer")))
     entries = list(store.artifacts.list_prefix(keys.frames_prefix("default", job)))
     return len(chunks), len(entries)
 
 
-def test_what_killed_attempts_left_goes_when_the_job_has_ended(store: Store, job: str) -> None:
+def test_what_killed_attempts_left_goes_when_the_job_has_ended(store: ObjectStore, job: str) -> None:
     janitor = Janitor(store, youngest_s=-60.0)
     janitor.sweep(Event())
     assert left(store, job) == (2, 2), "the job goes on"
@@ -70,21 +70,23 @@ def test_what_killed_attempts_left_goes_when_the_job_has_ended(store: Store, job
 @pytest.mark.parametrize(
     ("code", "goes"), [(Code.CANCELLED, True), (Code.INTERNAL, False), (Code.CRASH_LOOP, False), ("rejected", True)]
 )
-def test_the_frames_of_a_dead_letter_stay_for_its_replay(store: Store, job: str, code: Code | str, goes: bool) -> None:
+def test_the_frames_of_a_dead_letter_stay_for_its_replay(
+    store: ObjectStore, job: str, code: Code | str, goes: bool
+) -> None:
     rejected = RejectedEvent.model_validate(base(job) | {"stage": "infer", "code": Code.OUT_OF_MEMORY, "message": "m"})
     markers.claim_end(store.documents, "default", job, failed(job, code) if isinstance(code, Code) else rejected)
     Janitor(store, youngest_s=-60.0).sweep(Event())
     assert left(store, job)[0] == (0 if goes else 2)
 
 
-def test_a_job_that_ended_just_now_is_left_to_the_stage_that_ended_it(store: Store, job: str) -> None:
+def test_a_job_that_ended_just_now_is_left_to_the_stage_that_ended_it(store: ObjectStore, job: str) -> None:
     markers.claim_end(store.documents, "default", job, done(job))
     Janitor(store).sweep(Event())
     assert left(store, job) == (2, 2)
 
 
 @pytest.mark.parametrize("key", ["frames/x", "frames/a/b/c/d/e", "frames/.x/j/infer/a1", "frames/default/j/request/a1"])
-def test_an_object_of_somebody_elses_under_the_prefix_stops_nothing(store: Store, job: str, key: str) -> None:
+def test_an_object_of_somebody_elses_under_the_prefix_stops_nothing(store: ObjectStore, job: str, key: str) -> None:
     store.artifacts.put_bytes(b"", key)
     markers.claim_end(store.documents, "default", job, done(job))
     Janitor(store, youngest_s=-60.0).sweep(Event())
@@ -92,7 +94,7 @@ def test_an_object_of_somebody_elses_under_the_prefix_stops_nothing(store: Store
     store.artifacts.delete([key])
 
 
-def test_a_pass_that_fails_is_tried_again_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_fails_is_tried_again_later(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, passes = Event(), list[int]()
 
     def sweep(_: Janitor, stop: Event) -> int:

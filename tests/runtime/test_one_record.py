@@ -16,18 +16,20 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.messages.topics import MAX_DEAD_LETTER_BYTES
 from shared.runtime import topic_admin
-from shared.runtime.flow import Flow
-from shared.runtime.handoff import Handoff
+from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.cleanup import Cleanup
+from shared.runtime.event_publisher import EventPublisher
+from shared.runtime.failures import Abandoned, WorkerDied
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Producers
-from shared.runtime.record import PartitionAssignment, Record
+from shared.runtime.scratch import DiskSpace
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.store import Store
-from shared.runtime.waiting import Abandoned
-from shared.runtime.worker_process import WorkerDied, WorkerProcess
+from shared.runtime.stage_service import open_store, task_processor
+from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage import keys
 from shared.storage.errors import StoreUnavailable
+from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
 from tests.conftest import ROOT, Infrastructure
@@ -54,7 +56,7 @@ class Cancels:
 
 
 class Rig:
-    """One stage's flow on the real broker and, through a proxy, the real store."""
+    """One stage's processor on the real broker and, through a proxy, the real store."""
 
     def __init__(self, stack: Infrastructure, faulty: FaultyStore, prefix: str, folder: Path) -> None:
         self.faulty = faulty
@@ -64,7 +66,7 @@ class Rig:
         self.tracing = tracing.setup("test", "0")
         produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_DEAD_LETTER_BYTES}
         self.producers = Producers(clients.traced_producer(self.tracing, produce), clients.raw_producer(produce))
-        self.store = Store.open(StorageSettings())
+        self.store = ObjectStore.open(StorageSettings())
         self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
         self.dead_letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
         self.cancels = Cancels()
@@ -98,14 +100,23 @@ class Rig:
 
     def settle(self, spec: StageSpec, value: bytes) -> None:
         """As a slot does it; raises what would end the service."""
-        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, [("a", b"b")], 1)
+        headers = [("a", b"b"), ("ce_id", f"{TENANT}/{self.job}:face".encode()), ("ce_subject", self.job.encode())]
+        record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, headers, 1)
         worker = self.children[spec.name]
         if worker.pid is None:
             worker.start()
-        flow = Flow(
-            spec, "group", self.settings, self.store, self.producers, self.tracing, self.cancels, self.folder, self.stop  # type: ignore[arg-type]
-        )  # fmt: skip
-        flow.settle(record, PartitionAssignment(record.topic, 0), worker)
+        processor = task_processor(
+            spec,
+            "group",
+            self.settings,
+            open_store(self.settings),
+            self.producers,
+            self.tracing,
+            self.cancels.has,
+            DiskSpace(self.folder, 0),
+            self.stop.is_set,
+        )
+        processor.handle(record, PartitionAssignment(record.topic, 0), worker)
 
     def front(self, request: RenderRequest) -> None:
         self.settle(FRONT, request.model_dump_json(exclude_none=True).encode())
@@ -276,7 +287,7 @@ def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, lo
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "STORE_UNAVAILABLE")
     assert dict(rig.dead_letter().headers())["__dlq.errors.code"] == b"STORE_UNAVAILABLE"
-    assert rig.dead_letters.rest() == [], "one record, one dead-dead letter record"
+    assert rig.dead_letters.rest() == [], "one record, one dead letter"
 
 
 def test_a_job_whose_end_the_store_has_lost_is_ended_all_the_same(rig: Rig) -> None:
@@ -333,6 +344,7 @@ def test_a_record_after_which_no_worker_loads_is_given_up(rig: Rig, monkeypatch:
 @pytest.mark.parametrize("size", [3 << 20, 10 << 20])
 def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size: int) -> None:
     rig.settle(INNER, b"x" * size)
+    rig.end()
     dead_letter = rig.dead_letter()
     headers = dict(dead_letter.headers())
     assert (dead_letter.key(), dead_letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
@@ -340,15 +352,24 @@ def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size
     assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
 
 
-def test_what_breaks_while_an_outcome_is_told_is_a_letter(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: Handoff, __: RenderTask) -> None:
-        raise KeyError("a bug")
+def test_record_whose_outcome_can_not_be_published_is_dead_lettered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Handoff, "sweep", broken)
+    monkeypatch.setattr(EventPublisher, "rejected", broken)
+    rig.inner(rig.task("reject"))
+    assert (rig.end()["type"], dict(rig.dead_letter().headers())["__dlq.errors.code"]) == ("failed", b"INTERNAL")
+
+
+def test_record_is_settled_even_when_its_clean_up_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Cleanup, "after", broken)
     rig.cancels.after = 0
     rig.inner(rig.task())
     assert rig.end()["code"] == "CANCELLED"
-    assert dict(rig.dead_letter().headers())["__dlq.errors.code"] == b"INTERNAL"
+    assert rig.dead_letters.rest() == []
 
 
 def test_an_artifact_under_an_alias_that_is_gone_is_poison(rig: Rig) -> None:

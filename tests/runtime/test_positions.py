@@ -3,14 +3,16 @@
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from shared.runtime.assignment import PartitionAssignment, Record
 from shared.runtime.consumer_loop import ConsumerLoop
-from shared.runtime.record import PartitionAssignment, Record
+from shared.runtime.worker_slots import Completion, Completions
 from tests.runtime.test_consumer_loop import PARTITIONS, WAIT_S, Bench, bench  # noqa: F401 - a fixture
 
 Outcome = Callable[[Producer], None]
@@ -166,6 +168,14 @@ class FakeConsumer:
     def close(self) -> None: ...
 
 
+@dataclass
+class FakeSlots:
+    """Slots whose work is a function of the test."""
+
+    count: int
+    submit: Callable[[Record, PartitionAssignment], None]
+
+
 @pytest.mark.parametrize("settled", ["at once", "later"])
 def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
     consumer = FakeConsumer(
@@ -174,20 +184,22 @@ def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
     fed: list[tuple[Record, PartitionAssignment]] = []
     pending: list[tuple[Record, PartitionAssignment]] = []
 
-    def feed(record: Record, assignment: PartitionAssignment) -> None:
+    completions = Completions()
+
+    def submit(record: Record, assignment: PartitionAssignment) -> None:
         fed.append((record, assignment))
         if settled == "at once":
-            loop.done(record, assignment)
+            completions.put(Completion(record, assignment, settled=True))
         else:
             pending.append((record, assignment))
 
-    loop = ConsumerLoop(consumer, ["t"], 4, feed, 0)
+    loop = ConsumerLoop(consumer, ["t"], FakeSlots(4, submit), completions, 0)
     if settled == "later":
         stop = consumer.stop.set
 
         def done_then_stop() -> None:
             while pending:
-                loop.done(*pending.pop())
+                completions.put(Completion(*pending.pop(), settled=True))
             stop()
 
         consumer.stop.set = done_then_stop  # type: ignore[method-assign]
@@ -200,9 +212,11 @@ def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
 def test_an_abandoned_record_is_not_committed_when_later_ones_end() -> None:
     consumer = FakeConsumer(Message(0), Message(1), Message(2, end=True))
 
-    def feed(record: Record, assignment: PartitionAssignment) -> None:
-        (loop.done if record.offset else loop.abandoned)(record, assignment)
+    completions = Completions()
 
-    loop = ConsumerLoop(consumer, ["t"], 1, feed, 0)
+    def submit(record: Record, assignment: PartitionAssignment) -> None:
+        completions.put(Completion(record, assignment, settled=record.offset > 0))
+
+    loop = ConsumerLoop(consumer, ["t"], FakeSlots(1, submit), completions, 0)
     loop.run(consumer.stop, 5)
     assert [offset for offset in consumer.committed if offset > 0] == []

@@ -10,10 +10,11 @@ from structlog.testing import capture_logs
 
 from shared.messages.codes import Code
 from shared.runtime import waiting
-from shared.runtime.event_publisher import JobContext
+from shared.runtime.disposition import JobContext
+from shared.runtime.failures import Abandoned, JobCancelled
 from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.waiting import Abandoned, JobCancelled, TaskWaits, cancellable, concerns, task_waits
+from shared.runtime.waiting import TaskWaits, cancellable, set_current_job, task_waits
 from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable
 
 JOB = JobContext("job-7", "default", uuid.uuid4().hex)
@@ -52,7 +53,7 @@ def waits(published: list[tuple[str, Code, str]]) -> Iterator[TaskWaits]:
         published.append((job.job_id, code, message))
 
     with task_waits(TaskWaits("face", publish)) as found:
-        concerns(JOB)
+        set_current_job(JOB)
         yield found
     structlog.contextvars.clear_contextvars()
 

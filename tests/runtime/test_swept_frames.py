@@ -4,21 +4,21 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 
 import pytest
 
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.cancellations import Cancellations
-from shared.runtime.flow import Flow
-from shared.runtime.record import PartitionAssignment, Record
+from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.scratch import DiskSpace
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.store import Store
+from shared.runtime.stage_service import task_processor
+from shared.runtime.waiting import never
 from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage import markers
+from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import tracing
 from tests.conftest import Infrastructure
@@ -44,18 +44,10 @@ class Topics:
         return Sent()
 
 
-class Nothing(Cancellations):
-    """No job is cancelled."""
-
-    def __init__(self) -> None: ...
-    def has(self, tenant: str, job_id: str) -> bool:
-        return False
-
-
 @pytest.fixture
-def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
-    return Store.open(StorageSettings())
+    return ObjectStore.open(StorageSettings())
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def job() -> str:
     return uuid.uuid4().hex
 
 
-def settled(store: Store, job: str, scratch: Path) -> list[tuple[str, bytes]]:
+def settled(store: ObjectStore, job: str, scratch: Path) -> list[tuple[str, bytes]]:
     """What is produced for a task of encode whose frames are not there."""
     gone = ArtifactRef(key=f"jobs/default/{job}/infer/a1/frames.json", sha256="0" * 64, size=9)
     ref = InputRef(key="default/x")
@@ -77,20 +69,21 @@ def settled(store: Store, job: str, scratch: Path) -> list[tuple[str, bytes]]:
     topics = Topics()
     settings = RuntimeSettings(free_space_reserve_mb=0)
     traces = tracing.setup("t", "0")
-    flow = Flow(SPEC, "g", settings, store, topics, traces, Nothing(), scratch, Event())  # type: ignore[arg-type]
+    disk = DiskSpace(scratch, 0)
+    processor = task_processor(SPEC, "g", settings, store, topics, traces, lambda *_: False, disk, never)  # type: ignore[arg-type]
     record = Record("render.encode", 0, 7, job.encode(), task.dump(), [], 1)
-    flow.settle(record, PartitionAssignment("render.encode", 0), WorkerProcess(SPEC, "puppet"))
+    processor.handle(record, PartitionAssignment("render.encode", 0), WorkerProcess(SPEC, "puppet"))
     return topics.records
 
 
-def test_a_task_of_a_job_that_has_ended_is_no_dead_letter(store: Store, job: str, tmp_path: Path) -> None:
+def test_a_task_of_a_job_that_has_ended_is_no_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:
     markers.claim_end(store.documents, "default", job, done(job))
     records = settled(store, job, tmp_path)
     assert [topic for topic, _ in records if topic.endswith("dlq")] == []
     assert b'"type":"done"' in records[-1][1]
 
 
-def test_a_task_of_a_job_under_way_is_one(store: Store, job: str, tmp_path: Path) -> None:
+def test_a_task_of_a_job_under_way_is_one(store: ObjectStore, job: str, tmp_path: Path) -> None:
     records = settled(store, job, tmp_path)
     assert [topic for topic, _ in records if topic.endswith("dlq")] == ["render.dlq"]
     assert b'"code":"ARTIFACT_MISSING"' in records[-1][1]

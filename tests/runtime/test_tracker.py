@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.record import PartitionAssignment
-from shared.runtime.tracker import REMEMBERED, OffsetTracker
+from shared.runtime.assignment import REMEMBERED, OffsetTracker, PartitionAssignment
 
 
 def tracker() -> OffsetTracker:

@@ -6,9 +6,11 @@ from typing import NoReturn
 
 import pytest
 
-from shared.runtime.producers import DeliveryFailed, Producers
-from shared.runtime.service import Service
-from shared.runtime.watched_thread import EndsService, WatchedThread
+from shared.runtime.failures import DeliveryFailed, EndsService
+from shared.runtime.producers import Producers
+from shared.runtime.service_host import ServiceHost
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.watched_thread import WatchedThread
 
 
 def reason_of(target: object, stopped: bool = False) -> str | None:
@@ -77,12 +79,26 @@ def test_a_wait_for_a_report_ends_with_the_thread_that_serves_it() -> None:
     producers.close()
 
 
+class Idle:
+    """A workload that has nothing to do."""
+
+    def run(self, stop: threading.Event, drain_s: float) -> None:
+        assert stop.is_set()
+
+    def close(self) -> None: ...
+
+    def live(self) -> str | None:
+        return None
+
+    def ready(self) -> str | None:
+        return None
+
+
 def test_a_service_whose_thread_died_is_not_alive_and_ends_with_the_reason() -> None:
-    service = Service.__new__(Service)
-    service._failure = service._dead = None
-    service._stop = threading.Event()
-    service._thread_died("the thread cancellations failed: SystemError: x")
-    service._thread_died("another one, because of the first")
-    assert service.live() == "the thread cancellations failed: SystemError: x"
-    assert service.ready() == service._failure == service.live()
-    assert service._stop.is_set()
+    host = ServiceHost("audio", "audio", RuntimeSettings())
+    host.thread_died("the thread cancellations failed: SystemError: x")
+    host.thread_died("another one, because of the first")
+    assert host.live(Idle()) == "the thread cancellations failed: SystemError: x"
+    assert host.ready(Idle()) == host.live(Idle())
+    assert host.stop.is_set()
+    assert host.run(Idle()) == 1

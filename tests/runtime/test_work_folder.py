@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.runtime.work_folder import WorkFolder
-from shared.runtime.worker_process import WorkerDied
+from shared.runtime.failures import WorkerDied
+from shared.runtime.scratch import WorkFolder
 from shared.storage.artifacts import FileChanged
 from shared.storage.streams import HashingReader
 

@@ -120,6 +120,8 @@ def handle(context: Context, task: Task) -> Result:
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":
             time.sleep(60)
+        case "reject":
+            raise Rejected(Code.NO_FACE, "The portrait shows no face.", field="portrait")
         case "fail":
             raise KeyError("a bug")
         case "wait":

@@ -14,7 +14,7 @@ import pytest
 
 from shared.cli import operation
 from shared.local import engine_weights
-from shared.runtime.worker_process import HandlerUnavailable
+from shared.runtime.failures import HandlerUnavailable
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace

@@ -1,17 +1,19 @@
-"""The slots of a service: a thread and a worker each."""
+"""The slots of a service: a thread and a worker process each."""
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 import structlog
 
-from shared.runtime.record import PartitionAssignment, Record
-from shared.runtime.waiting import Abandoned
-from shared.runtime.watched_thread import EndsService, WatchedThread
-from shared.runtime.worker_process import HandlerUnavailable, WorkerDied, WorkerProcess
+from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.failures import Abandoned, EndsService, HandlerUnavailable, WorkerDied
+from shared.runtime.watched_thread import WatchedThread
+from shared.runtime.worker_process import WorkerProcess
 from shared.runtime.worker_telemetry import log_record
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
@@ -24,30 +26,78 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
 """Between two tries to load a handler whose needs are not met; each pause is twice the one before."""
 
-Settle = Callable[[Record, PartitionAssignment, WorkerProcess], None]
-Said = Callable[[Record, PartitionAssignment], None]
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A slot is through with a record."""
+
+    record: Record
+    assignment: PartitionAssignment
+    settled: bool
+    """False: it was given up and is neither settled nor at fault; it must be delivered again."""
 
 
-class Slots:
-    """A fixed number of slots with one queue. The consumer loop never feeds more records than there are slots."""
+Completions = SimpleQueue[Completion]
+"""From the slots to the consumer loop, which commits what they hold."""
+
+
+class Handle(Protocol):
+    """Processes one record in a slot's thread; on return the record is settled."""
+
+    def __call__(self, record: Record, assignment: PartitionAssignment, worker: WorkerProcess, /) -> None: ...
+
+
+class SlotClock:
+    """For how long each slot has been busy with its task, the waits for the machine left out. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def start(self) -> None:
+        """The calling slot begins a task."""
+        self._since[threading.current_thread().name] = time.monotonic()
+
+    def stop(self) -> None:
+        """The calling slot is free."""
+        del self._since[threading.current_thread().name]
+
+    def extend(self, seconds: float) -> None:
+        """The calling slot's task has waited for the machine so long: that is not its own time."""
+        slot = threading.current_thread().name
+        if slot in self._since:
+            self._since[slot] += seconds
+
+    @property
+    def longest_s(self) -> float:
+        """How long the oldest of the running tasks has been in its slot, seconds; 0 when none runs."""
+        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
+
+
+class WorkerSlots:
+    """A fixed number of slots with one queue. The consumer loop never submits more records than there are slots."""
 
     def __init__(
         self,
         spec: StageSpec,
         engine: str,
         count: int,
-        settle: Settle,
+        handle: Handle,
+        completions: Completions,
+        clock: SlotClock,
         fatal: Callable[[str], None],
         fetch: Callable[[], None] | None = None,
     ) -> None:
         """``fetch`` comes before every first load of a worker; it may raise HandlerUnavailable.
 
-        ``fatal`` gets the reason when a slot has ended, which the service should do then, too.
+        ``fatal`` gets the reason when a slot has ended: the service should end then, too.
         """
+        self.count = count
         self._spec = spec
-        self._settle = settle
+        self._handle = handle
+        self._completions = completions
+        self._clock = clock
         self._fetch = fetch
-        self._fetch_stall = threading.Lock()
+        self._fetching = threading.Lock()
         self._closing = threading.Event()
         self._queue: SimpleQueue[tuple[Record, PartitionAssignment] | None] = SimpleQueue()
         self._workers = [WorkerProcess(spec, engine, log_record) for _ in range(count)]
@@ -56,34 +106,22 @@ class Slots:
             WatchedThread(f"slot-{n}", partial(self._work, worker, ready), fatal, self._closing)
             for n, (worker, ready) in enumerate(zip(self._workers, self._ready, strict=True))
         ]
-        self.on_done: Said = lambda _record, _assignment: None
-        self.on_abandoned: Said = lambda _record, _assignment: None
-        self._since: dict[str, float] = {}
         self.unavailable: str | None = None
-        """What the handler says it lacks, while it can't be loaded."""
+        """What the handler is missing, while it can't be loaded."""
 
     def start(self) -> None:
         """Start every worker; they load in parallel."""
         for thread in self._threads:
             thread.start()
 
-    def feed(self, record: Record, assignment: PartitionAssignment) -> None:
-        """Give a record to the next free slot."""
+    def submit(self, record: Record, assignment: PartitionAssignment) -> None:
+        """Give a record to the next free slot; its completion is put into the queue."""
         self._queue.put((record, assignment))
 
     @property
     def ready(self) -> bool:
         """Whether every worker has loaded its handler."""
         return all(event.is_set() for event in self._ready)
-
-    @property
-    def longest_s(self) -> float:
-        """How long the oldest of the running tasks has been in its slot, seconds; 0 when none runs."""
-        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
-
-    def extend(self, seconds: float) -> None:
-        """The calling slot's task has waited for the machine so long: that is not its own time."""
-        self._since[threading.current_thread().name] += seconds
 
     def close(self) -> None:
         """End the idle slots; one that still works is killed with its worker."""
@@ -97,34 +135,36 @@ class Slots:
 
     def _work(self, worker: WorkerProcess, ready: threading.Event) -> None:
         """The slot's thread: it starts the worker, for the kernel ends the worker with the thread that started it."""
-        slot = threading.current_thread().name
         try:
             self._load_when_possible(worker, ready)
             while (item := self._next(worker, ready)) is not None:
-                record, assignment = item
-                metrics.SLOTS_BUSY.labels(self._spec.name).inc()
-                self._since[slot] = time.monotonic()
-                try:
-                    self._revive(worker, ready)
-                    self._settle(record, assignment, worker)
-                except Abandoned as e:
-                    self.on_abandoned(record, assignment)
-                    log.info("task_abandoned", reason=str(e))
-                    continue
-                except BaseException:
-                    log.warning("record_not_settled", topic=record.topic, partition=record.partition, at=record.offset)
-                    self.on_abandoned(record, assignment)
-                    raise
-                finally:
-                    del self._since[slot]
-                    metrics.SLOTS_BUSY.labels(self._spec.name).dec()
-                self.on_done(record, assignment)
+                self._process(*item, worker, ready)
             worker.stop()
         except (WorkerDied, HandlerUnavailable) as e:
             raise EndsService(f"the handler can't be loaded: {e}") from e
 
+    def _process(
+        self, record: Record, assignment: PartitionAssignment, worker: WorkerProcess, ready: threading.Event
+    ) -> None:
+        settled = False
+        metrics.SLOTS_BUSY.labels(self._spec.name).inc()
+        self._clock.start()
+        try:
+            self._revive(worker, ready)
+            self._handle(record, assignment, worker)
+            settled = True
+        except Abandoned as e:
+            log.info("task_abandoned", reason=str(e))
+        except BaseException:
+            log.warning("record_not_settled", topic=record.topic, partition=record.partition, at=record.offset)
+            raise
+        finally:
+            self._clock.stop()
+            metrics.SLOTS_BUSY.labels(self._spec.name).dec()
+            self._completions.put(Completion(record, assignment, settled))
+
     def _load_when_possible(self, worker: WorkerProcess, ready: threading.Event) -> None:
-        """The first load. Until it succeeds the service takes no work, so nothing is lost by waiting.
+        """The first load. Until it succeeds the service takes no records, so nothing is lost by waiting.
 
         A worker that had loaded and then can't be replaced ends the service instead: it holds partitions.
         """
@@ -132,7 +172,7 @@ class Slots:
         while not self._closing.is_set():
             try:
                 if self._fetch is not None:
-                    with self._fetch_stall:
+                    with self._fetching:
                         self._fetch()
                 self._load(worker, ready)
             except HandlerUnavailable as e:

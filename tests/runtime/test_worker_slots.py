@@ -8,10 +8,10 @@ from queue import Queue
 
 import pytest
 
-from shared.runtime.record import PartitionAssignment, Record
-from shared.runtime.slots import Slots
-from shared.runtime.waiting import Abandoned
-from shared.runtime.worker_process import HandlerUnavailable, WorkerDied, WorkerProcess
+from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.failures import Abandoned, HandlerUnavailable, WorkerDied
+from shared.runtime.worker_process import WorkerProcess
+from shared.runtime.worker_slots import Completion, Completions, SlotClock, WorkerSlots
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
@@ -29,7 +29,7 @@ def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeyp
 
     monkeypatch.setattr(WorkerProcess, "start", noted)
     failures: list[str] = []
-    slots = Slots(SPEC, "puppet", 1, lambda *_: None, failures.append)
+    slots = WorkerSlots(SPEC, "puppet", 1, lambda *_: None, Completions(), SlotClock(), failures.append)
     slots.start()
     try:
         first = started.get(timeout=30)
@@ -58,11 +58,10 @@ def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monk
         return seconds
 
     monkeypatch.setattr(WorkerProcess, "start", once)
-    monkeypatch.setattr(Slots, "_next", lambda slots, *_: slots._queue.get())
+    monkeypatch.setattr(WorkerSlots, "_next", lambda slots, *_: slots._queue.get())
     failures: list[str] = []
-    given_up: Queue[Record] = Queue()
-    slots = Slots(SPEC, "puppet", 1, lambda *_: None, failures.append)
-    slots.on_abandoned = lambda record, _: given_up.put(record)
+    completions = Completions()
+    slots = WorkerSlots(SPEC, "puppet", 1, lambda *_: None, completions, SlotClock(), failures.append)
     slots.start()
     try:
         pid = started.get(timeout=30)
@@ -70,8 +69,9 @@ def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monk
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         record = Record("topic", 0, 7, None, None, [], 0)
-        slots.feed(record, PartitionAssignment("topic", 0))
-        assert given_up.get(timeout=30) is record
+        assignment = PartitionAssignment("topic", 0)
+        slots.submit(record, assignment)
+        assert completions.get(timeout=30) == Completion(record, assignment, settled=False)
     finally:
         slots.close()
     assert failures
@@ -86,15 +86,14 @@ def test_a_record_that_is_given_back_ends_neither_slot_nor_service(monkeypatch: 
             raise Abandoned
 
     failures: list[str] = []
-    ends: Queue[tuple[str, int]] = Queue()
-    slots = Slots(SPEC, "puppet", 1, settle, failures.append)
-    slots.on_abandoned = lambda record, _: ends.put(("given back", record.offset))
-    slots.on_done = lambda record, _: ends.put(("settled", record.offset))
+    completions = Completions()
+    slots = WorkerSlots(SPEC, "puppet", 1, settle, completions, SlotClock(), failures.append)
     slots.start()
     try:
         for offset in (7, 8):
-            slots.feed(Record("topic", 0, offset, None, None, [], 0), PartitionAssignment("topic", 0))
-        assert [ends.get(timeout=30) for _ in range(2)] == [("given back", 7), ("settled", 8)]
+            slots.submit(Record("topic", 0, offset, None, None, [], 0), PartitionAssignment("topic", 0))
+        done = [completions.get(timeout=30) for _ in range(2)]
+        assert [(one.record.offset, one.settled) for one in done] == [(7, False), (8, True)]
         assert failures == []
     finally:
         slots.close()
@@ -106,16 +105,17 @@ def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.Monkey
     seen: Queue[float] = Queue()
 
     def settle(*_: object) -> None:
-        monkeypatch.setattr("shared.runtime.slots.time.monotonic", lambda: began + 5000)
-        slots.extend(4990)
-        seen.put(slots.longest_s)
+        monkeypatch.setattr("shared.runtime.worker_slots.time.monotonic", lambda: began + 5000)
+        clock.extend(4990)
+        seen.put(clock.longest_s)
 
     began = time.monotonic()
-    slots = Slots(SPEC, "puppet", 1, settle, lambda _: None)
-    monkeypatch.setattr(Slots, "_revive", lambda *_: None)
+    clock = SlotClock()
+    slots = WorkerSlots(SPEC, "puppet", 1, settle, Completions(), clock, lambda _: None)
+    monkeypatch.setattr(WorkerSlots, "_revive", lambda *_: None)
     slots.start()
     try:
-        slots.feed(Record("topic", 0, 7, None, None, [], 0), PartitionAssignment("topic", 0))
+        slots.submit(Record("topic", 0, 7, None, None, [], 0), PartitionAssignment("topic", 0))
         assert seen.get(timeout=30) <= 10
     finally:
         monkeypatch.undo()
@@ -127,7 +127,7 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
     needed = tmp_path / "weights"
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("TRIAL_NEEDS", str(needed))
-    monkeypatch.setattr("shared.runtime.slots.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("shared.runtime.worker_slots.FIRST_PAUSE_S", 0.01)
     start = WorkerProcess.start
     tried: Queue[str] = Queue()
 
@@ -143,7 +143,7 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(WorkerProcess, "start", noted)
     failures: list[str] = []
     spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={})
-    slots = Slots(spec, "puppet", 1, lambda *_: None, failures.append)
+    slots = WorkerSlots(spec, "puppet", 1, lambda *_: None, Completions(), SlotClock(), failures.append)
     slots.start()
     try:
         assert tried.get(timeout=30) == "there are no weights; fetch them"
@@ -169,7 +169,7 @@ def test_a_service_that_ends_while_its_model_loads_has_not_failed(
     monkeypatch.setenv("TRIAL_LOADING", str(loading))
     failures: list[str] = []
     spec = StageSpec(name="trial", handler="tests.runtime.loading_handler", inputs={})
-    slots = Slots(spec, "puppet", 1, lambda *_: None, failures.append)
+    slots = WorkerSlots(spec, "puppet", 1, lambda *_: None, Completions(), SlotClock(), failures.append)
     slots.start()
     assert loading.read_text() == "loading"
     slots.close()

@@ -1,31 +1,25 @@
-"""A full scratch disk is the machine's fault: tasks wait for room, the service is not ready, no record is given up."""
+"""A task waits for free disk space: a full scratch disk is the machine's fault, no record is dead-lettered for it."""
 
 import math
-import os
 import shutil
-import tempfile
-import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
 from shared.messages.codes import Code
 from shared.messages.task import RenderTask
+from shared.runtime.failures import DiskFull
+from shared.runtime.scratch import DiskSpace, is_full
 from shared.runtime.waiting import Wait
-from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
 from shared.storage.errors import NoSpace
-from shared.storage.space import MIB, require_free
+from shared.storage.space import MIB
 
 LOOK_S = 0.5
 """How often a task that waits looks for room."""
 LOG_EVERY_S = 30.0
 LONGEST_PAUSE_S = 60.0
 """Between two attempts that failed for want of space; each pause is twice the one before, the first one second."""
-LEAST_BYTES = MIB
-"""A disk with less free counts as full: some libraries report a failed write without saying why."""
 UNSEEN_S = 900.0
 """How long attempts may find a disk full that is not full when this process looks.
 
@@ -34,72 +28,6 @@ disk by itself. The one passes, the other must not hold its partition for ever.
 """
 
 log = structlog.get_logger()
-
-
-class DiskFull(Exception):
-    """An attempt failed for want of disk space: this machine's fault, to be tried again when there is room."""
-
-
-class DiskSpace:
-    """The file system of the scratch folder, as all slots of a service see it."""
-
-    def __init__(self, folder: Path, reserve_mb: int) -> None:
-        self.folder = folder
-        self.reserve_mb = reserve_mb
-        self.on_wait: Callable[[float], None] = lambda _: None
-        """Gets the seconds that the slot of the calling thread has just waited."""
-        self.taking = threading.Lock()
-        """Held while a task looks for room and takes it."""
-        self._waiting: dict[int, str] = {}
-        self._taken: dict[int, int] = {}
-
-    @property
-    def reason(self) -> str | None:
-        """Why tasks wait for room; None when none does. Any thread."""
-        return next(iter(self._waiting.copy().values()), None)
-
-    def report(self, reason: str | None) -> None:
-        """The calling thread's task waits, or does so no longer."""
-        if reason is None:
-            self._waiting.pop(threading.get_ident(), None)
-        else:
-            self._waiting[threading.get_ident()] = reason
-
-    def take(self, needed: int) -> None:
-        """The calling thread's task begins, and may come to need so many bytes."""
-        self._taken[threading.get_ident()] = needed
-
-    def leave(self) -> None:
-        """The calling thread's task has removed what it wrote."""
-        self._taken.pop(threading.get_ident(), None)
-
-    @property
-    def taken(self) -> int:
-        """What the tasks that run may come to need, bytes."""
-        return sum(self._taken.copy().values())
-
-    def lacking(self, needed: int) -> str | None:
-        """What is missing for a task that needs so many bytes; None when there is room. Raises OSError."""
-        try:
-            require_free(self.folder, max(needed, LEAST_BYTES), self.reserve_mb)
-        except NoSpace as e:
-            return str(e)
-        return None
-
-
-def is_full(folder: Path) -> bool:
-    """Whether nothing can be written to the folder, by free space, quota or inodes."""
-    if shutil.disk_usage(folder).free < LEAST_BYTES:
-        return True
-    try:
-        # Written through, for some file systems find out only then; random, for zeros may be compressed away.
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(os.urandom(LEAST_BYTES // 16))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as e:
-        return disk_full(e)
-    return False
 
 
 class Room:
@@ -149,11 +77,11 @@ class Room:
                         )
                     self._disk.report(reason)
                     wait.show(Code.NO_SPACE, reason)
-                    begun = time.monotonic()
+                    started = time.monotonic()
                     try:
-                        wait.sleep(LOOK_S, gives_way=True)
+                        wait.sleep(LOOK_S, yields=True)
                     finally:
-                        self._disk.on_wait(time.monotonic() - begun)
+                        self._disk.on_wait(time.monotonic() - started)
             finally:
                 self._disk.report(None)
 

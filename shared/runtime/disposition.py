@@ -1,0 +1,138 @@
+"""What becomes of a record: one frozen value per outcome.
+
+`processor` returns one, `failures.classify` maps exceptions to them, `settlement` carries them out. A new outcome is a
+class here, a row in the table of `classify` and an arm in `Settlement.settle`.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from shared.messages.codes import Code
+from shared.messages.events import Done, TerminalEvent
+from shared.messages.request import Batch
+from shared.messages.task import RenderTask
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """The job that a record belongs to, and the attempt at its task that is being made."""
+
+    job_id: str
+    tenant: str
+    request_id: str
+    batch: Batch | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    attempt: int = 1
+    """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``."""
+
+    @classmethod
+    def of(cls, task: RenderTask) -> "JobContext":
+        """The task's job, at its first attempt."""
+        request = task.request
+        return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
+
+    def at_attempt(self, number: int) -> "JobContext":
+        """The same job at another attempt."""
+        return replace(self, attempt=number)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterReason:
+    """Why a record becomes a dead letter."""
+
+    code: Code
+    failure_class: str
+    """poison | crash_loop | failed"""
+    message: str
+    exception: str = ""
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What every outcome may know: whose record it is. Both are None for a record that names no job."""
+
+    label: ClassVar[str]
+    """Value of the label ``outcome`` of lipstage_tasks_total, and of the span attribute."""
+    job: JobContext | None = None
+    task: RenderTask | None = None
+    """Set once the record was decoded as a task of this stage."""
+
+    @property
+    def code(self) -> str:
+        """Value of the metric's label ``code``; empty where nothing failed."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed(Outcome):
+    """The stage is complete: the next one has its task, or, after the last stage, ``done`` ends the job."""
+
+    label = "done"
+    done: Done | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected(Outcome):
+    """The user's request or input can't be rendered: the job ends."""
+
+    label = "rejected"
+    error_code: Code
+    message: str
+    field: str | None = None
+    allowed: str | None = None
+
+    @property
+    def code(self) -> str:
+        """The public code."""
+        return self.error_code
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled(Outcome):
+    """The user cancelled the job: it ends."""
+
+    label = "cancelled"
+
+    @property
+    def code(self) -> str:
+        """The public code."""
+        return Code.CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict(Outcome):
+    """Another request has the job id: an event says so, and that job continues untouched."""
+
+    label = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate(Outcome):
+    """The job has ended before: its terminal event is published again."""
+
+    label = "duplicate"
+    terminal: TerminalEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLost(Outcome):
+    """Another member of the group owns the partition, and processes the record: nothing is published here."""
+
+    label = "partition_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Outcome):
+    """The record goes to the dead-letter topic, and its job, where it is known, fails."""
+
+    label = "dead_letter"
+    reason: DeadLetterReason
+
+    @property
+    def code(self) -> str:
+        """The public code."""
+        return self.reason.code
+
+
+Disposition = Completed | Rejected | Cancelled | Conflict | Duplicate | PartitionLost | DeadLetter

@@ -1,0 +1,85 @@
+"""After a stage's marker is set: the next stage's task on its topic, or the finished files where the user wants them.
+
+Idempotent: a redelivered record does all of it again, to the same effect.
+"""
+
+import time
+from collections.abc import Mapping
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from shared.messages import headers as message_headers
+from shared.messages.events import Done
+from shared.messages.outcome import done
+from shared.messages.pipeline import following
+from shared.messages.refs import ArtifactRef
+from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
+from shared.runtime.failures import EngineUnavailable, TopicMissing
+from shared.runtime.producers import TaskProducer
+from shared.runtime.routing import RoundRobin
+from shared.runtime.settings import RuntimeSettings
+from shared.storage import keys
+from shared.storage.protocols import Storage
+from shared.telemetry.propagation import trace_id
+
+LOOKS = 4
+LOOK_AGAIN_S = 1.0
+
+
+class Forwarder:
+    """Forwards the tasks of one stage; shared by its slots."""
+
+    def __init__(self, stage: str, settings: RuntimeSettings, store: Storage, producers: TaskProducer) -> None:
+        self._stage = stage
+        self._settings = settings
+        self._store = store
+        self._producers = producers
+        self._route = RoundRobin()
+
+    def forward(self, task: RenderTask, attempt: int) -> Done | None:
+        """Publish the task, which holds this stage's output, to the next stage: it is on the broker on return.
+
+        After the last stage, put the finished files where the user wants them and return the event that ends the job;
+        ``attempt`` is the number of the attempt that made them. Raises DeliveryFailed, RecordRefused,
+        EngineUnavailable, StoreUnavailable, OutputRefused, ArtifactMissing.
+        """
+        step = following(self._stage)
+        if step is None:
+            files = self._deliver(task)
+            return done(task, files, now_ms=time.time_ns() // 1_000_000, attempt=attempt, trace_id=trace_id())
+        topic = self._settings.topic(step.source.format(engine=task.request.engine))
+        value = task.dump()
+        if len(value) > MAX_ENVELOPE_BYTES:
+            raise ValueError(f"a task of {len(value)} bytes is over the limit of {MAX_ENVELOPE_BYTES}")
+        headers = message_headers.task_headers(task, step.name, time.time_ns() // 1_000_000)
+        try:
+            partition = self._route.choose(topic, self._partitions(topic))
+            self._producers.send_task(topic, task.job_id, value, list(headers), partition).wait()
+        except TopicMissing as e:
+            if step.per_engine:
+                raise EngineUnavailable(
+                    f"the topic of the engine {task.request.engine} can't be written to: {e}"
+                ) from e
+            raise  # A topic that every job needs: an operator's to repair, and no job's fault.
+        return None
+
+    def _partitions(self, topic: str) -> int:
+        """How many the topic has; asked again for one that seems missing: a broker may not know a new one yet."""
+        return Retrying(
+            retry=retry_if_exception_type(TopicMissing),
+            stop=stop_after_attempt(LOOKS),
+            wait=wait_fixed(LOOK_AGAIN_S),
+            reraise=True,
+        )(lambda: self._producers.partitions(topic))
+
+    def _deliver(self, task: RenderTask) -> Mapping[str, ArtifactRef]:
+        """Video and poster where the user wants them; copied, so that the job's own stay as its record."""
+        own = task.outputs[self._stage].artifacts
+        output = task.request.output
+        if output is None:
+            return own
+        copied: dict[str, ArtifactRef] = {}
+        for role, ref in own.items():
+            key = keys.output(task.request.tenant, output.prefix, task.job_id, ref.key.rpartition("/")[2])
+            copied[role] = self._store.artifacts.copy(ref, output.bucket, key)
+        return copied

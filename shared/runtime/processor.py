@@ -1,0 +1,278 @@
+"""One record from its arrival in a slot to the moment it may be committed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Tracer
+
+from shared.messages.codes import Rejected
+from shared.messages.events import TerminalEvent
+from shared.messages.task import RenderTask, StageOutput
+from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.attempt import Attempt
+from shared.runtime.decoding import Decoded, Decoder
+from shared.runtime.disposition import Completed, Conflict, Disposition, Duplicate, JobContext, PartitionLost
+from shared.runtime.event_publisher import EventPublisher, ProgressReporter
+from shared.runtime.failures import (
+    DiskFull,
+    HandlerFailed,
+    HandlerUnavailable,
+    JobCancelled,
+    PartitionRevoked,
+    WorkerDied,
+    WorkerNotRestarted,
+    classify,
+)
+from shared.runtime.forwarding import Forwarder
+from shared.runtime.room import Room
+from shared.runtime.scratch import DiskSpace
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settlement import Settlement
+from shared.runtime.waiting import TaskWaits, cancellable, current_job, set_current_job, task_waits
+from shared.runtime.worker_process import Worker
+from shared.runtime.worker_telemetry import WorkerTelemetry
+from shared.slot.spec import StageSpec
+from shared.storage import markers
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused
+from shared.storage.protocols import Storage
+from shared.telemetry import metrics
+from shared.telemetry.ids import preset_trace_id
+from shared.telemetry.propagation import trace_id
+
+log = structlog.get_logger()
+
+
+class TaskProcessor:
+    """Processes the records of one stage. Shared by its slots; runs in a slot's thread."""
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        group: str,
+        settings: RuntimeSettings,
+        decoder: Decoder,
+        store: Storage,
+        events: EventPublisher,
+        forwarder: Forwarder,
+        settlement: Settlement,
+        tracer: Tracer,
+        cancelled: Callable[[str, str], bool],
+        disk: DiskSpace,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """``cancelled`` tells by tenant and job id; ``stopping``: the service ends, and what waits is given back."""
+        self._spec = spec
+        self._group = group
+        self._settings = settings
+        self._decoder = decoder
+        self._store = store
+        self._events = events
+        self._forwarder = forwarder
+        self._settlement = settlement
+        self._tracer = tracer
+        self._cancelled = cancelled
+        self._disk = disk
+        self._stopping = stopping
+
+    def handle(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> None:
+        """Process the record and settle it, in its span; when this returns it may be committed.
+
+        Raises what `failures.classify` has no disposition for: nothing is settled, the service ends, and the record is
+        delivered again. Abandoned means so too, when the service ends anyway.
+        """
+        start = time.monotonic()
+        origin = self._decoder.trace(record)
+        structlog.contextvars.unbind_contextvars("job")
+        waits = TaskWaits(
+            self._spec.name,
+            self._events.waiting,
+            stopping=lambda: self._stopping() or not assignment.held,
+            revoking=lambda: assignment.revoking,
+        )
+        with (
+            task_waits(waits),
+            preset_trace_id(origin.root_id),
+            self._tracer.start_as_current_span(
+                f"process {record.topic}",
+                context=origin.parent,
+                kind=SpanKind.CONSUMER,
+                links=origin.links,
+                attributes=self._span_attributes(record),
+            ),
+        ):
+            disposition = self.process(record, assignment, worker)
+            try:
+                self._settlement.settle(record, disposition)
+            except Exception as e:  # noqa: BLE001 - `classify` knows every kind
+                self._settle_broken(record, disposition, e)
+            exemplar = metrics.exemplar(trace_id())
+        metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
+        structlog.contextvars.unbind_contextvars("job")
+
+    def process(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> Disposition:
+        """What becomes of the record. Raises only what concerns the service: broker, object store, machine."""
+        task: RenderTask | None = None
+        try:
+            decoded = self._decoder.decode(record)
+            if not isinstance(decoded, Decoded):
+                return decoded
+            task = decoded.task
+            job = JobContext.of(task)
+            trace.get_current_span().set_attributes(
+                {"render.job": task.job_id, "tenant": job.tenant, "engine": task.request.engine}
+            )
+            if self._is_cancelled(task):
+                raise JobCancelled("the job was cancelled before its task began")
+            attempt, output = None, self._completed(task)
+            if output is None:
+                attempt, made = self._attempt_until_done(task, assignment, worker)
+                made = made.model_copy(update={"warnings": (*decoded.warnings, *made.warnings)})
+                claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._spec.name, made)
+                output = claim.winner
+                if not claim.won:
+                    attempt.discard()
+                    attempt = None
+            job = current_job() or job
+            self._events.finished(job, output)
+            if not assignment.held:
+                raise PartitionRevoked("the partition was lost before the task was published")
+            task = task.with_output(self._spec.name, output)
+            done = self._forwarder.forward(task, job.attempt)
+            if attempt is not None:
+                attempt.remember(output)
+            return Completed(done, job=job, task=task)
+        except Exception as e:  # noqa: BLE001 - `classify` knows every kind
+            return self._disposition_of(e, task, assignment)
+
+    def _completed(self, task: RenderTask) -> StageOutput | None:
+        """The stage's output when some attempt has completed it: the record was delivered before."""
+        return markers.read_completion(self._store.documents, task.request.tenant, task.job_id, self._spec.name)
+
+    def _attempt_until_done(
+        self, task: RenderTask, assignment: PartitionAssignment, worker: Worker
+    ) -> tuple[Attempt, StageOutput]:
+        """Make attempts until the worker survives one, at most LIPSTAGE_MAX_ATTEMPTS; its output, whose artifacts are
+        stored. Raises what the last attempt raised, and WorkerNotRestarted.
+
+        An attempt that found the disk full does not count: the next one waits until there is room.
+        """
+        number, room = 1, Room(self._disk, self._spec, task)
+        with cancellable(lambda: self._is_cancelled(task)):
+            while True:
+                job = JobContext.of(task).at_attempt(number)
+                set_current_job(job)
+                room.wait()
+                try:
+                    if worker.pid is None and not self._restarted(worker):
+                        raise WorkerNotRestarted("the handler can't be loaded again")
+                    self._events.started(job)
+                    attempt = self._attempt(task, job, assignment, worker)
+                    try:
+                        return attempt, attempt.run()
+                    except WorkerDied as e:
+                        log.warning("worker_died", attempt=number, reason=str(e))
+                        attempt.discard()
+                        number += 1
+                        while assignment.held and number <= self._settings.max_attempts:
+                            set_current_job(job.at_attempt(number))
+                            if self._restarted(worker):
+                                break
+                            number += 1
+                        else:
+                            raise
+                    except DiskFull as e:
+                        attempt.discard()
+                        room.failed(e)
+                    except (Rejected, JobCancelled, HandlerFailed, ArtifactRefused):
+                        attempt.discard()
+                        raise
+                finally:
+                    room.leave()
+
+    def _settle_broken(self, record: Record, disposition: Disposition, error: Exception) -> None:
+        """Settle a record that broke us while its outcome was published: it would each time it is delivered. Raises the
+        error where broker, object store or machine are at fault."""
+        fallback = classify(error, 1)
+        if fallback is None:
+            raise error
+        # The job id of a conflict is another request's, whose job continues.
+        job = None if isinstance(disposition, Conflict) else disposition.job
+        try:
+            self._settlement.settle(record, replace(fallback, job=job))
+        except Exception as e:
+            if job is None or classify(e, 1) is None:
+                raise
+            self._settlement.settle(record, replace(fallback, job=None))
+
+    def _attempt(self, task: RenderTask, job: JobContext, assignment: PartitionAssignment, worker: Worker) -> Attempt:
+        return Attempt(
+            task=task,
+            spec=self._spec,
+            store=self._store,
+            settings=self._settings,
+            worker=worker,
+            cancelled=lambda: not assignment.held or self._is_cancelled(task),
+            progress=ProgressReporter(self._events, job),
+            telemetry=WorkerTelemetry(self._spec.name, self._tracer),
+            scratch=self._disk.folder,
+        )
+
+    def _restarted(self, worker: Worker) -> bool:
+        """Whether the handler is loaded again. A start that fails counts as an attempt: what the record did to the
+        first worker may have broken the device for the next, and here as at every other replica it would come again.
+        A machine that is at fault is seen when the slot starts the worker for the next record, which ends the service.
+        """
+        metrics.WORKER_PROCESS_STARTS.labels(self._spec.name).inc()
+        try:
+            worker.start()
+        except (WorkerDied, HandlerUnavailable) as e:
+            log.warning("handler_not_loaded_again", reason=str(e))
+            return False
+        return True
+
+    def _is_cancelled(self, task: RenderTask) -> bool:
+        return self._cancelled(task.request.tenant, task.job_id)
+
+    def _disposition_of(
+        self, error: Exception, task: RenderTask | None, assignment: PartitionAssignment
+    ) -> Disposition:
+        """What the exception means for the record. Raises it where it means nothing for this record alone."""
+        job = current_job()
+        if not assignment.held:  # Whatever went wrong: the new owner does this work.
+            return PartitionLost(job=job, task=task)
+        disposition = classify(error, job.attempt if job else 1)
+        if disposition is None:
+            raise error
+        if task is not None and isinstance(error, ArtifactMissing | ArtifactAltered):
+            terminal = self._terminal_event(task)
+            if terminal is not None:
+                # The record was delivered twice at once: the other one's end deleted what this one was reading.
+                return Duplicate(terminal, job=job, task=task)
+        return replace(disposition, job=job, task=task)
+
+    def _terminal_event(self, task: RenderTask) -> TerminalEvent | None:
+        """How the job ended, when it has; None also when what is stored of it can't be read."""
+        try:
+            return markers.read_end(self._store.documents, task.request.tenant, task.job_id)
+        except (ArtifactAltered, ArtifactRefused) as e:
+            log.warning("end_unreadable", error=str(e))
+            return None
+
+    def _span_attributes(self, record: Record) -> dict[str, str | int]:
+        """By OpenTelemetry's semantic conventions for messaging."""
+        now_ms = time.time_ns() // 1_000_000
+        wait_ms = now_ms - record.appended_ms(now_ms)
+        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
+        return {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "messaging.consumer.group.name": self._group,
+            "queue.wait_ms": wait_ms,
+        }

@@ -1,0 +1,118 @@
+"""What every service of lipstage needs around its work: telemetry, producers, probes, signals, an orderly shutdown."""
+
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from confluent_kafka import KafkaException
+
+import shared
+from shared.messages.topics import MAX_DEAD_LETTER_BYTES
+from shared.runtime.health import HealthServer
+from shared.runtime.kafka_config import producer_config
+from shared.runtime.producers import Producers
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.watched_thread import WatchedThread
+from shared.slot.limits import hide_from_workers, no_core_dumps
+from shared.telemetry import clients, metrics, tracing
+
+log = structlog.get_logger()
+
+
+class Workload(Protocol):
+    """The work of a service: consumes records and handles them. Runs in the host's main thread."""
+
+    def run(self, stop: threading.Event, drain_s: float) -> None:
+        """Work until ``stop``; then let what runs end within ``drain_s``. What it raises ends the service."""
+
+    def close(self) -> None:
+        """Release what it holds, after ``run``."""
+
+    def live(self) -> str | None:
+        """Why this process should be killed, if it should."""
+
+    def ready(self) -> str | None:
+        """Why this process should get no work, if it should not."""
+
+
+class ServiceHost:
+    """One process of a service. Make it, make the workload with its producers and tracing, then ``run``."""
+
+    def __init__(self, name: str, client: str, settings: RuntimeSettings) -> None:
+        """``name`` is the service's in traces and metrics, ``client`` begins the ids of its Kafka clients."""
+        self.settings = settings
+        self.stop = threading.Event()
+        """Set when the service ends."""
+        self._name = name
+        self._failure: str | None = None
+        self._dead: str | None = None
+        self.tracing = tracing.setup(name, shared.__version__)
+        config = producer_config(settings, client)
+        raw = clients.raw_producer(config | {"message.max.bytes": MAX_DEAD_LETTER_BYTES})
+        self.producers = Producers(clients.traced_producer(self.tracing, config), raw, self.thread_died)
+        metrics.BUILD.labels(shared.__version__, name).set(1)
+
+    def run(self, workload: Workload) -> int:
+        """Serve until SIGTERM, SIGINT or a failure that only a fresh process repairs; the exit status."""
+        no_core_dumps()
+        hide_from_workers()
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        settings = self.settings
+        health = HealthServer(
+            settings.health_host,
+            settings.health_port,
+            partial(self.live, workload),
+            partial(self.ready, workload),
+            metrics.exposition,
+            self.thread_died,
+        )
+        health.start()
+        log.info("service_started", stage=self._name, health_port=health.port)
+        try:
+            workload.run(self.stop, settings.drain_s)
+        except KafkaException as e:
+            self.fail(f"Kafka: {e.args[0]}")
+        except Exception as e:
+            log.exception("workload_failed")
+            self.fail(f"{type(e).__name__}: {e}")
+        workload.close()
+        self.producers.close()
+        self.tracing.shutdown()
+        health.close()
+        log.info("service_stopped", failure=self._failure)
+        return 1 if self._failure else 0
+
+    def start_thread(self, name: str, target: Callable[[threading.Event], None]) -> None:
+        """Run ``target(stop)`` in a background thread; should it end before the service does, the service ends too."""
+        WatchedThread(name, partial(target, self.stop), self.thread_died, self.stop).start()
+
+    def fail(self, reason: str) -> None:
+        """End the service: what is not settled will be delivered again. Any thread."""
+        self._failure = self._failure or reason
+        log.error("service_failed", reason=reason)
+        self.stop.set()
+
+    def thread_died(self, reason: str) -> None:
+        """A thread that the service can't do without has ended: it is not alive any more, and ends."""
+        self._dead = self._dead or reason
+        self.fail(reason)
+
+    def live(self, workload: Workload) -> str | None:
+        """Why this process should be killed, if it should."""
+        return self._dead or workload.live()
+
+    def ready(self, workload: Workload) -> str | None:
+        """Why this process should get no work, if it should not."""
+        if self._failure or self.stop.is_set():
+            return self._failure or "the service is ending"
+        return workload.ready()
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self.stop.is_set():
+            self._failure = self._failure or f"ended at once by a second signal {number}"
+            raise SystemExit(1)
+        self.stop.set()

@@ -1,0 +1,149 @@
+"""Carries out what became of a record: the only place that ends a job, writes a dead letter or counts an outcome."""
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from pydantic import ValidationError
+
+from shared.messages.codes import Code
+from shared.messages.events import Done
+from shared.messages.outcome import seconds, summary_attributes
+from shared.messages.task import RenderTask
+from shared.runtime.assignment import Record
+from shared.runtime.cleanup import Cleanup
+from shared.runtime.dead_letters import send_dead_letter
+from shared.runtime.disposition import (
+    Cancelled,
+    Completed,
+    Conflict,
+    DeadLetter,
+    Disposition,
+    Duplicate,
+    PartitionLost,
+    Rejected,
+)
+from shared.runtime.event_publisher import EventPublisher
+from shared.runtime.producers import EventProducer
+from shared.runtime.waiting import set_settled
+from shared.telemetry import metrics
+from shared.telemetry.ids import derived_span_id, preset_span_id
+from shared.telemetry.propagation import parent
+
+log = structlog.get_logger()
+
+
+class Settlement:
+    """Settles the records of one stage; shared by its slots. Called in the record's process span."""
+
+    def __init__(
+        self,
+        stage: str,
+        group: str,
+        topic_prefix: str,
+        producers: EventProducer,
+        events: EventPublisher,
+        cleanup: Cleanup,
+        tracer: Tracer,
+    ) -> None:
+        self._stage = stage
+        self._group = group
+        self._topic_prefix = topic_prefix
+        self._producers = producers
+        self._events = events
+        self._cleanup = cleanup
+        self._tracer = tracer
+
+    def settle(self, record: Record, disposition: Disposition) -> None:
+        """Publish the outcome and clean up; when this returns the record may be committed.
+
+        Raises what `failures.classify` has no disposition for, as DeliveryFailed: then nothing is settled.
+        """
+        job, task = disposition.job, disposition.task
+        match disposition:
+            case Completed(done=done):
+                if done is not None:
+                    self._complete_job(task, done)
+            case Rejected() as why if job:
+                self._events.rejected(job, why.error_code, why.message, why.field, why.allowed)
+            case Cancelled() if job:
+                self._events.failed(job, Code.CANCELLED, "The job was cancelled.")
+            case Conflict() if job:
+                self._events.conflict(job)
+            case Duplicate(terminal=terminal):
+                self._events.repeat(terminal)
+                task = None  # Whoever ended the job has cleaned up.
+            case DeadLetter():
+                self._dead_letter(record, disposition)
+            case PartitionLost():
+                task = None  # Its new owner needs what is there.
+        self._events.flush()
+        set_settled()
+        trace.get_current_span().set_attribute("outcome", disposition.label)
+        metrics.TASKS.labels(self._stage, disposition.label, disposition.code).inc()
+        if task is not None:
+            self._clean_up(task, job_ended=_ends_well(disposition))
+
+    def _clean_up(self, task: RenderTask, *, job_ended: bool) -> None:
+        """The outcome is on the broker: whatever goes wrong here is no reason to process the record again."""
+        try:
+            self._cleanup.after(task, job_ended=job_ended)
+        except Exception as e:  # noqa: BLE001 - see above
+            log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
+
+    def _dead_letter(self, record: Record, disposition: DeadLetter) -> None:
+        """Dead letter first, then the job's end: no job ends as failed whose record an operator can't find."""
+        reason, job = disposition.reason, disposition.job
+        log.error(
+            "dead_letter",
+            code=reason.code,
+            failure_class=reason.failure_class,
+            error=reason.exception,
+            origin=reason.stack,
+        )
+        span = trace.get_current_span()
+        span.set_status(Status(StatusCode.ERROR, reason.message))
+        span.set_attribute("error.type", reason.code.value)
+        send_dead_letter(
+            self._producers,
+            self._topic_prefix,
+            record,
+            reason,
+            stage=self._stage,
+            group=self._group,
+            attempts=job.attempt if job else 1,
+        )
+        metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
+        if job is not None:
+            self._events.failed(job, reason.code, "The render failed; the operator finds it in the dead letters.")
+
+    def _complete_job(self, task: RenderTask | None, done: Done) -> None:
+        event = self._events.end(done)
+        if task is None or not isinstance(event, Done):
+            return
+        self._events.flush()
+        try:
+            self._summarise(task, event)
+        except (KeyError, ValidationError) as e:  # Metadata is missing: the job is done all the same.
+            log.warning("render_not_summarised", error=type(e).__name__)
+
+    def _summarise(self, task: RenderTask, event: Done) -> None:
+        """The `render` span: whole render, every queried attribute; its id comes from the job, so it is one span."""
+        with preset_span_id(derived_span_id(task.job_id, task.request_id)):
+            span = self._tracer.start_span(
+                "render",
+                context=parent(task.submit_traceparent),
+                kind=SpanKind.INTERNAL,
+                attributes={
+                    **summary_attributes(task),
+                    **{f"seconds.{stage}": value for stage, value in seconds(task).items()},
+                    "outcome": "done",
+                },
+                # The broker's clock and this machine's may differ; a span of negative length is dropped on the way.
+                start_time=min(task.submitted_ms, event.time_ms) * 1_000_000,
+            )
+        span.end(event.time_ms * 1_000_000)
+
+
+def _ends_well(disposition: Disposition) -> bool:
+    """Whether the job has ended and nobody will need its frames: the replay of a dead letter would."""
+    return isinstance(disposition, Cancelled) or (isinstance(disposition, Completed) and disposition.done is not None)

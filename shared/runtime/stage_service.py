@@ -1,0 +1,217 @@
+"""One stage as a service: makes its parts and connects them, each once and in one place."""
+
+import importlib
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import cast
+
+from shared.messages.pipeline import FIRST, step
+from shared.messages.topics import CANCEL
+from shared.runtime.admission import RequestDecoder
+from shared.runtime.cancellations import Cancellations
+from shared.runtime.cleanup import Cleanup
+from shared.runtime.consumer_loop import ConsumerLoop
+from shared.runtime.decoding import Decoder, TaskDecoder
+from shared.runtime.event_publisher import EventPublisher
+from shared.runtime.forwarding import Forwarder
+from shared.runtime.health import LACKING
+from shared.runtime.janitor import Janitor
+from shared.runtime.kafka_config import consumer_config, group_protocol, reader_config
+from shared.runtime.processor import TaskProcessor
+from shared.runtime.producers import Producers
+from shared.runtime.retry_policy import RetryPolicy
+from shared.runtime.scratch import DiskSpace, Scratch
+from shared.runtime.service_host import ServiceHost
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settlement import Settlement
+from shared.runtime.statistics import FetchStallDetector, Statistics
+from shared.runtime.worker_slots import Completions, SlotClock, WorkerSlots
+from shared.slot.spec import StageSpec
+from shared.storage.object_store import ObjectStore
+from shared.storage.protocols import Storage
+from shared.storage.settings import StorageSettings
+from shared.telemetry import clients, logs, metrics
+from shared.telemetry.tracing import Tracing
+
+LOOP_SILENT_S = 30.0
+"""A consumer loop that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
+BARRIER_SHARE = 0.5
+"""Part of max.poll.interval that a revocation may wait for running tasks."""
+TASK_GRACE_S = 300.0
+"""What a task may take beside its worker's work: downloads, uploads, waits for an object store that is away."""
+READY_LOOK_S = 0.02
+
+
+def task_processor(
+    spec: StageSpec,
+    group: str,
+    settings: RuntimeSettings,
+    store: Storage,
+    producers: Producers,
+    tracing: Tracing,
+    cancelled: Callable[[str, str], bool],
+    disk: DiskSpace,
+    stopping: Callable[[], bool],
+) -> TaskProcessor:
+    """The processor of a stage's records, with everything it publishes by."""
+    events = EventPublisher(spec.name, settings.topic_prefix, producers, store.documents)
+    decoder: Decoder = TaskDecoder(store.documents)
+    if spec.name == FIRST:
+        decoder = RequestDecoder(settings, store, events, cancelled)
+    cleanup = Cleanup(spec, store)
+    settlement = Settlement(spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer)
+    forwarder = Forwarder(spec.name, settings, store, producers)
+    return TaskProcessor(
+        spec,
+        group,
+        settings,
+        decoder,
+        store,
+        events,
+        forwarder,
+        settlement,
+        tracing.tracer,
+        cancelled,
+        disk,
+        stopping,
+    )
+
+
+class StageService:
+    """The workload of a stage: consumer loop, slots, and the threads beside them."""
+
+    def __init__(
+        self,
+        stage: str,
+        host: ServiceHost,
+        spec: StageSpec | None = None,
+        fetch: Callable[[], None] | None = None,
+    ) -> None:
+        """``spec`` takes the place of the stage's own, for benchmarks; ``fetch`` brings what its handler needs from
+        elsewhere, before every first load, and may raise HandlerUnavailable."""
+        settings = host.settings
+        place = step(stage)
+        engine = settings.engine if place.per_engine else None
+        spec = spec or _spec(place.module, engine)
+        group = settings.group(stage, engine)
+        client = client_name(stage, settings)
+        self._host = host
+        self._scratch = Scratch(settings.scratch_dir)
+        self._clock = SlotClock()
+        self._disk = DiskSpace(self._scratch.path, settings.free_space_reserve_mb, self._clock.extend)
+        store = open_store(settings)
+        self._cancellations = _cancellations(host, client, group)
+        processor = task_processor(
+            spec,
+            group,
+            settings,
+            store,
+            host.producers,
+            host.tracing,
+            self._cancellations.has,
+            self._disk,
+            host.stop.is_set,
+        )
+        completions = Completions()
+        count = 1 if spec.one_slot else settings.slots
+        self._slots = WorkerSlots(
+            spec, settings.engine, count, processor.handle, completions, self._clock, host.fail, fetch
+        )
+        self._fetch_stall = FetchStallDetector()
+        consume = consumer_config(settings, client, group, group_protocol(settings))
+        self._loop = ConsumerLoop(
+            clients.raw_consumer(consume | {"stats_cb": self._on_statistics}),
+            [settings.topic(place.source.format(engine=settings.engine))],
+            self._slots,
+            completions,
+            BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
+        )
+        # The stage that reads frames also looks for those that nobody deleted. It does not retry: passes repeat.
+        self._janitor = Janitor(ObjectStore.open(StorageSettings())) if spec.streams else None
+        self._task_limit_s = settings.max_attempts * spec.deadline_s + TASK_GRACE_S + settings.store_lost_after_s
+
+    def run(self, stop: Event, drain_s: float) -> None:
+        """Load the handlers, then consume until ``stop``."""
+        self._cancellations.start()
+        if self._janitor is not None:
+            self._host.start_thread("janitor", self._janitor.run)
+        self._slots.start()
+        while not self._slots.ready and not stop.is_set():
+            stop.wait(READY_LOOK_S)  # A member that can't work yet must not hold partitions.
+        self._loop.run(stop, drain_s)
+
+    def close(self) -> None:
+        """End slots and threads, remove the scratch folder."""
+        self._slots.close()
+        self._cancellations.close()
+        self._scratch.close()
+
+    def live(self) -> str | None:
+        """Why this process should be killed, if it should."""
+        silent = time.monotonic() - self._loop.heartbeat
+        if self._slots.ready and silent > LOOP_SILENT_S:
+            return f"the consumer loop has not polled for {silent:.0f} s"
+        longest = self._clock.longest_s
+        return f"a task has been in its slot for {longest:.0f} s" if longest > self._task_limit_s else None
+
+    def ready(self) -> str | None:
+        """Why this process should get no work, if it should not."""
+        if not self._slots.ready:
+            missing = self._slots.unavailable
+            return f"{LACKING}{missing}" if missing else "the handler is loading"
+        if full := self._disk.reason:
+            return f"{LACKING}disk space: {full}"
+        return None if self._loop.joined.is_set() else "the consumer group has not been joined"
+
+    def _on_statistics(self, text: str) -> None:
+        statistics = Statistics.read(text)
+        metrics.CONSUMER_LAG.clear()  # Partitions that were given away are others' to report.
+        for (topic, number), partition in statistics.partitions.items():
+            if partition.consumer_lag >= 0:
+                metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
+        if statistics.cgrp.join_state == "steady":
+            self._loop.joined.set()  # With more replicas than partitions some have none, and are as ready.
+        if stalled := self._fetch_stall.stuck(statistics.fetch_states):
+            self._host.fail(stalled)
+
+
+def open_store(settings: RuntimeSettings) -> ObjectStore:
+    """The object store as tasks use it: its operations retry as the settings say."""
+    wait_s, lost_after_s = settings.store_retry_timeout_s, settings.store_lost_after_s
+    return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(wait_s, works, lost_after_s))
+
+
+def client_name(stage: str, settings: RuntimeSettings) -> str:
+    """How the Kafka clients of a stage's service name themselves."""
+    return f"{stage}-{settings.engine}" if step(stage).per_engine else stage
+
+
+def _cancellations(host: ServiceHost, client: str, group: str) -> Cancellations:
+    def on_statistics(text: str) -> None:
+        cancellations.statistics(text)
+
+    config = reader_config(host.settings, f"{client}-cancel", f"{group}.cancel")
+    consumer = clients.raw_consumer(config | {"stats_cb": on_statistics})
+    cancellations = Cancellations(consumer, host.settings.topic(CANCEL), host.thread_died)
+    return cancellations
+
+
+def _spec(module: str, engine: str | None) -> StageSpec:
+    """The stage's own, or as it runs with an engine. Raises ValueError for an engine that this build does not have."""
+    stage = importlib.import_module(module)
+    return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
+
+
+def serve(stage: str, engine: str | None = None, fetch: Callable[[], None] | None = None) -> int:
+    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status.
+
+    ``fetch`` brings what the handler needs from elsewhere, with this process's credentials; it may raise
+    HandlerUnavailable, and is called again before the next try to load.
+    """
+    settings = RuntimeSettings()
+    if engine is not None:
+        settings = settings.model_copy(update={"engine": engine})
+    logs.setup(stage)
+    host = ServiceHost(stage, client_name(stage, settings), settings)
+    return host.run(StageService(stage, host, fetch=fetch))

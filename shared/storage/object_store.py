@@ -1,0 +1,37 @@
+"""The object store as one value: artifacts, documents, inputs and the cache of stage outputs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from shared.storage.artifacts import ArtifactStore
+from shared.storage.cache import StageCache
+from shared.storage.client import connect
+from shared.storage.documents import DocumentStore
+from shared.storage.inputs import InputStore
+from shared.storage.retry import Retry, once
+from shared.storage.settings import StorageSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """Thread-safe; shared by all slots of a service."""
+
+    settings: StorageSettings
+    artifacts: ArtifactStore
+    documents: DocumentStore
+    inputs: InputStore
+    cache: StageCache
+
+    @classmethod
+    def open(cls, settings: StorageSettings, retry: Callable[[Callable[[], bool]], Retry] = lambda _: once) -> Self:
+        """Connect; no request is sent.
+
+        ``retry`` makes the policy of every operation. It gets a probe: whether the store works for other objects.
+        """
+        client = connect(settings)
+        policy = retry(ArtifactStore(client, settings).answers)
+        artifacts = ArtifactStore(client, settings, policy)
+        documents = DocumentStore(client, settings, policy)
+        cache = StageCache(artifacts, documents, settings)
+        return cls(settings, artifacts, documents, InputStore(client, settings, policy), cache)

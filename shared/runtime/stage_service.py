@@ -26,7 +26,9 @@ from shared.runtime.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settlement import Settlement
 from shared.runtime.statistics import FetchStallDetector, Statistics
+from shared.runtime.worker_process import WorkerProcess
 from shared.runtime.worker_slots import Completions, SlotClock, WorkerSlots
+from shared.runtime.worker_telemetry import log_record
 from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
 from shared.storage.protocols import Storage
@@ -114,10 +116,10 @@ class StageService:
             host.stop.is_set,
         )
         completions = Completions()
-        count = 1 if spec.one_slot else settings.slots
-        self._slots = WorkerSlots(
-            spec, settings.engine, count, processor.handle, completions, self._clock, host.fail, fetch
-        )
+        workers = [
+            WorkerProcess(spec, settings.engine, log_record) for _ in range(1 if spec.one_slot else settings.slots)
+        ]
+        self._slots = WorkerSlots(stage, workers, processor.handle, completions, self._clock, host.fail, fetch)
         self._fetch_stall = FetchStallDetector()
         consume = consumer_config(settings, client, group, group_protocol(settings))
         self._loop = ConsumerLoop(

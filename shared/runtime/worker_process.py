@@ -56,6 +56,12 @@ class Worker(Protocol):
     ) -> records.WorkResult:
         """Have it process one task. Raises WorkerDied."""
 
+    def stop(self) -> None:
+        """End it in order, when it is idle."""
+
+    def kill(self) -> None:
+        """End it now; any thread."""
+
 
 class WorkerProcess:
     """One worker. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the worker's life to it."""

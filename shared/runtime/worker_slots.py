@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -13,9 +13,7 @@ import structlog
 from shared.runtime.assignment import PartitionAssignment, Record
 from shared.runtime.failures import Abandoned, EndsService, HandlerUnavailable, WorkerDied
 from shared.runtime.watched_thread import WatchedThread
-from shared.runtime.worker_process import WorkerProcess
-from shared.runtime.worker_telemetry import log_record
-from shared.slot.spec import StageSpec
+from shared.runtime.worker_process import Worker
 from shared.telemetry import metrics
 
 log = structlog.get_logger()
@@ -44,7 +42,7 @@ Completions = SimpleQueue[Completion]
 class Handle(Protocol):
     """Processes one record in a slot's thread; on return the record is settled."""
 
-    def __call__(self, record: Record, assignment: PartitionAssignment, worker: WorkerProcess, /) -> None: ...
+    def __call__(self, record: Record, assignment: PartitionAssignment, worker: Worker, /) -> None: ...
 
 
 class SlotClock:
@@ -78,21 +76,20 @@ class WorkerSlots:
 
     def __init__(
         self,
-        spec: StageSpec,
-        engine: str,
-        count: int,
+        stage: str,
+        workers: Sequence[Worker],
         handle: Handle,
         completions: Completions,
         clock: SlotClock,
         fatal: Callable[[str], None],
         fetch: Callable[[], None] | None = None,
     ) -> None:
-        """``fetch`` comes before every first load of a worker; it may raise HandlerUnavailable.
+        """A slot for each of ``workers``. ``fetch`` comes before every first load; it may raise HandlerUnavailable.
 
         ``fatal`` gets the reason when a slot has ended: the service should end then, too.
         """
-        self.count = count
-        self._spec = spec
+        self.count = len(workers)
+        self._stage = stage
         self._handle = handle
         self._completions = completions
         self._clock = clock
@@ -100,11 +97,11 @@ class WorkerSlots:
         self._fetching = threading.Lock()
         self._closing = threading.Event()
         self._queue: SimpleQueue[tuple[Record, PartitionAssignment] | None] = SimpleQueue()
-        self._workers = [WorkerProcess(spec, engine, log_record) for _ in range(count)]
-        self._ready = [threading.Event() for _ in range(count)]
+        self._workers = workers
+        self._ready = [threading.Event() for _ in workers]
         self._threads = [
             WatchedThread(f"slot-{n}", partial(self._work, worker, ready), fatal, self._closing)
-            for n, (worker, ready) in enumerate(zip(self._workers, self._ready, strict=True))
+            for n, (worker, ready) in enumerate(zip(workers, self._ready, strict=True))
         ]
         self.unavailable: str | None = None
         """What the handler is missing, while it can't be loaded."""
@@ -133,7 +130,7 @@ class WorkerSlots:
             if thread.is_alive():
                 worker.kill()
 
-    def _work(self, worker: WorkerProcess, ready: threading.Event) -> None:
+    def _work(self, worker: Worker, ready: threading.Event) -> None:
         """The slot's thread: it starts the worker, for the kernel ends the worker with the thread that started it."""
         try:
             self._load_when_possible(worker, ready)
@@ -143,11 +140,9 @@ class WorkerSlots:
         except (WorkerDied, HandlerUnavailable) as e:
             raise EndsService(f"the handler can't be loaded: {e}") from e
 
-    def _process(
-        self, record: Record, assignment: PartitionAssignment, worker: WorkerProcess, ready: threading.Event
-    ) -> None:
+    def _process(self, record: Record, assignment: PartitionAssignment, worker: Worker, ready: threading.Event) -> None:
         settled = False
-        metrics.SLOTS_BUSY.labels(self._spec.name).inc()
+        metrics.SLOTS_BUSY.labels(self._stage).inc()
         self._clock.start()
         try:
             self._revive(worker, ready)
@@ -160,10 +155,10 @@ class WorkerSlots:
             raise
         finally:
             self._clock.stop()
-            metrics.SLOTS_BUSY.labels(self._spec.name).dec()
+            metrics.SLOTS_BUSY.labels(self._stage).dec()
             self._completions.put(Completion(record, assignment, settled))
 
-    def _load_when_possible(self, worker: WorkerProcess, ready: threading.Event) -> None:
+    def _load_when_possible(self, worker: Worker, ready: threading.Event) -> None:
         """The first load. Until it succeeds the service takes no records, so nothing is lost by waiting.
 
         A worker that had loaded and then can't be replaced ends the service instead: it holds partitions.
@@ -184,12 +179,12 @@ class WorkerSlots:
                 self.unavailable = None
                 return
 
-    def _load(self, worker: WorkerProcess, ready: threading.Event) -> None:
-        metrics.WORKER_PROCESS_STARTS.labels(self._spec.name).inc()
+    def _load(self, worker: Worker, ready: threading.Event) -> None:
+        metrics.WORKER_PROCESS_STARTS.labels(self._stage).inc()
         log.info("handler_loaded", seconds=round(worker.start(), 3), pid=worker.pid)
         ready.set()
 
-    def _next(self, worker: WorkerProcess, ready: threading.Event) -> tuple[Record, PartitionAssignment] | None:
+    def _next(self, worker: Worker, ready: threading.Event) -> tuple[Record, PartitionAssignment] | None:
         """The next record, or None at the end; until then the worker is kept alive."""
         while True:
             try:
@@ -198,7 +193,7 @@ class WorkerSlots:
                 if not self._closing.is_set():
                     self._revive(worker, ready)
 
-    def _revive(self, worker: WorkerProcess, ready: threading.Event) -> None:
+    def _revive(self, worker: Worker, ready: threading.Event) -> None:
         """Replace a worker that died while idle, before a task has to wait for its model; no attempt is spent on it."""
         if worker.pid is None:
             ready.clear()

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
 
@@ -17,6 +18,18 @@ from shared.slot.spec import StageSpec
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
 
 
+def made(
+    fatal: Callable[[str], None],
+    handle: Callable[..., None] = lambda *_: None,
+    completions: Completions | None = None,
+    clock: SlotClock | None = None,
+    spec: StageSpec = SPEC,
+) -> WorkerSlots:
+    """One slot."""
+    worker = WorkerProcess(spec, "puppet")
+    return WorkerSlots("trial", [worker], handle, completions or Completions(), clock or SlotClock(), fatal)
+
+
 def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     start = WorkerProcess.start
@@ -29,7 +42,9 @@ def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeyp
 
     monkeypatch.setattr(WorkerProcess, "start", noted)
     failures: list[str] = []
-    slots = WorkerSlots(SPEC, "puppet", 1, lambda *_: None, Completions(), SlotClock(), failures.append)
+    slots = WorkerSlots(
+        "trial", [WorkerProcess(SPEC, "puppet")], lambda *_: None, Completions(), SlotClock(), failures.append
+    )
     slots.start()
     try:
         first = started.get(timeout=30)
@@ -61,7 +76,9 @@ def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monk
     monkeypatch.setattr(WorkerSlots, "_next", lambda slots, *_: slots._queue.get())
     failures: list[str] = []
     completions = Completions()
-    slots = WorkerSlots(SPEC, "puppet", 1, lambda *_: None, completions, SlotClock(), failures.append)
+    slots = WorkerSlots(
+        "trial", [WorkerProcess(SPEC, "puppet")], lambda *_: None, completions, SlotClock(), failures.append
+    )
     slots.start()
     try:
         pid = started.get(timeout=30)
@@ -87,7 +104,7 @@ def test_a_record_that_is_given_back_ends_neither_slot_nor_service(monkeypatch: 
 
     failures: list[str] = []
     completions = Completions()
-    slots = WorkerSlots(SPEC, "puppet", 1, settle, completions, SlotClock(), failures.append)
+    slots = made(failures.append, settle, completions)
     slots.start()
     try:
         for offset in (7, 8):
@@ -111,7 +128,7 @@ def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.Monkey
 
     began = time.monotonic()
     clock = SlotClock()
-    slots = WorkerSlots(SPEC, "puppet", 1, settle, Completions(), clock, lambda _: None)
+    slots = made(lambda _: None, settle, clock=clock)
     monkeypatch.setattr(WorkerSlots, "_revive", lambda *_: None)
     slots.start()
     try:
@@ -143,7 +160,9 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(WorkerProcess, "start", noted)
     failures: list[str] = []
     spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={})
-    slots = WorkerSlots(spec, "puppet", 1, lambda *_: None, Completions(), SlotClock(), failures.append)
+    slots = WorkerSlots(
+        "trial", [WorkerProcess(spec, "puppet")], lambda *_: None, Completions(), SlotClock(), failures.append
+    )
     slots.start()
     try:
         assert tried.get(timeout=30) == "there are no weights; fetch them"
@@ -169,7 +188,9 @@ def test_a_service_that_ends_while_its_model_loads_has_not_failed(
     monkeypatch.setenv("TRIAL_LOADING", str(loading))
     failures: list[str] = []
     spec = StageSpec(name="trial", handler="tests.runtime.loading_handler", inputs={})
-    slots = WorkerSlots(spec, "puppet", 1, lambda *_: None, Completions(), SlotClock(), failures.append)
+    slots = WorkerSlots(
+        "trial", [WorkerProcess(spec, "puppet")], lambda *_: None, Completions(), SlotClock(), failures.append
+    )
     slots.start()
     assert loading.read_text() == "loading"
     slots.close()

@@ -1,0 +1,260 @@
+"""A deployment in memory for unit tests: what is stored, published and committed, in one journal, in order."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import TopicPartition
+from pydantic import JsonValue
+
+from shared.messages.events import EVENT, AnyEvent
+from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.task import RenderTask, StageOutput
+from shared.runtime.assignment import Headers
+from shared.slot import records
+from shared.storage.artifacts import Listed
+from shared.storage.errors import ArtifactMissing, OutputRefused
+from shared.storage.inputs import InputHead
+from shared.storage.settings import ARTIFACTS, StorageSettings
+from shared.storage.streams import Digest
+
+Journal = list[tuple[str, str]]
+"""What happened, and to what: ("claimed", key), ("sent", topic), ("delivered", topic), ("committed", offset)."""
+
+
+@dataclass
+class MemoryDocuments:
+    """Documents by key."""
+
+    journal: Journal
+    values: dict[str, JsonValue] = field(default_factory=dict)
+
+    def put_once(self, key: str, value: JsonValue) -> bool:
+        if key in self.values and self.values[key] != value:
+            return False
+        self.values[key] = value
+        self.journal.append(("claimed", key.rpartition("/")[2]))
+        return True
+
+    def put(self, key: str, value: JsonValue) -> None:
+        self.values[key] = value
+
+    def get(self, key: str) -> JsonValue | None:
+        return self.values.get(key)
+
+
+@dataclass
+class MemoryArtifacts:
+    """Objects by key; ``refused`` are aliases of output buckets that accept nothing."""
+
+    values: dict[str, bytes] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+
+    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
+        return self.put_bytes(path.read_bytes(), key, bucket=bucket)
+
+    def put_bytes(self, data: bytes, key: str, *, bucket: str = ARTIFACTS) -> ArtifactRef:
+        self.values[key] = data
+        return ArtifactRef(bucket=bucket, key=key, sha256=sha256(data).hexdigest(), size=len(data))
+
+    def get(self, ref: ArtifactRef, path: Path) -> None:
+        path.write_bytes(self.get_bytes(ref, ref.size))
+
+    def get_bytes(self, ref: ArtifactRef, max_bytes: int) -> bytes:
+        if ref.key not in self.values:
+            raise ArtifactMissing(f"{ref.key} is gone")
+        return self.values[ref.key][:max_bytes]
+
+    def exists(self, ref: ArtifactRef) -> bool:
+        return ref.key in self.values
+
+    def copy(self, ref: ArtifactRef, bucket: str, key: str) -> ArtifactRef:
+        if bucket in self.refused:
+            raise OutputRefused(f"output bucket {bucket}: 403 AccessDenied")
+        return ref.model_copy(update={"bucket": bucket, "key": key})
+
+    def list_prefix(self, prefix: str, *, bucket: str = ARTIFACTS) -> Iterator[Listed]:
+        raise NotImplementedError
+
+    def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
+        return sum(self.values.pop(key, None) is not None for key in keys)
+
+    def delete_prefix(self, prefix: str) -> int:
+        return self.delete([key for key in self.values if key.startswith(prefix)])
+
+
+class MemoryInputs:
+    """Every input is there, and holds one byte."""
+
+    def head(self, ref: InputRef, tenant: str) -> InputHead:
+        return InputHead(1, "etag")
+
+    def get(self, ref: InputRef, path: Path, max_bytes: int, *, tenant: str) -> Digest:
+        path.write_bytes(b"x")
+        return Digest(sha256(b"x").hexdigest(), 1)
+
+
+class NoCache:
+    """Nothing is ever found."""
+
+    def digest(
+        self, tenant: str, stage: str, version: str, inputs: Mapping[str, str], parameters: Mapping[str, JsonValue]
+    ) -> str:
+        return "digest"
+
+    def lookup(self, tenant: str, stage: str, digest: str) -> StageOutput | None:
+        return None
+
+    def forget(self, tenant: str, ref: ArtifactRef) -> None: ...
+    def store(self, tenant: str, stage: str, digest: str, output: StageOutput) -> None: ...
+
+
+class MemoryStorage:
+    """All of them."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.settings = StorageSettings(output_buckets={"films": "films"})
+        self.documents = MemoryDocuments(journal)
+        self.artifacts = MemoryArtifacts()
+        self.inputs = MemoryInputs()
+        self.cache = NoCache()
+
+
+@dataclass(eq=False)
+class MemoryDelivery:
+    """Delivered when it is waited for."""
+
+    journal: Journal
+    topic: str
+    error: Exception | None = None
+
+    def wait(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.journal.append(("delivered", self.topic))
+
+
+@dataclass
+class MemoryProducers:
+    """Records by topic; ``errors`` are what the broker answers for a topic."""
+
+    journal: Journal
+    records: list[tuple[str, bytes | None, Headers]] = field(default_factory=list)
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Any:
+        self.records.append((topic, value, headers))
+        self.journal.append(("sent", topic))
+        return MemoryDelivery(self.journal, topic, self.errors.get(topic))
+
+    def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Any:
+        return self.send(topic, key.encode(), value, headers)
+
+    def partitions(self, topic: str) -> int:
+        return 1
+
+    def events(self) -> list[AnyEvent]:
+        return [EVENT.validate_json(value or b"") for topic, value, _ in self.records if topic == "render.events"]
+
+    def tasks(self, topic: str) -> list[RenderTask]:
+        return [RenderTask.parse(value or b"") for sent, value, _ in self.records if sent == topic]
+
+    def dead_letters(self) -> list[dict[str, bytes | None]]:
+        return [dict(headers) for topic, _, headers in self.records if topic == "render.dlq"]
+
+
+class ScriptedWorker:
+    """Answers every task by ``answer``; an exception is raised. Starts as long as ``starts`` lasts."""
+
+    def __init__(self, answer: Callable[[records.Work], records.WorkResult], starts: int = 100) -> None:
+        self.answer = answer
+        self.starts = starts
+        self.runs = 0
+        self.pid: int | None = 1
+
+    def start(self) -> float:
+        self.starts -= 1
+        self.pid = 1
+        return 0.0
+
+    def send(self, message: records.ToWorker) -> None: ...
+
+    def run(self, work: records.Work, *_: object) -> records.WorkResult:
+        self.runs += 1
+        return self.answer(work)
+
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Message:
+    """A Kafka message of the topic "t"."""
+
+    def __init__(self, offset: int, value: bytes, key: bytes = b"job") -> None:
+        self._offset, self._value, self._key = offset, value, key
+
+    def topic(self) -> str:
+        return "t"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return self._key
+
+    def value(self) -> bytes:
+        return self._value
+
+    def headers(self) -> None: ...
+    def error(self) -> None: ...
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1
+
+
+class MemoryConsumer:
+    """Delivers the messages, then waits for the commit of all, then calls ``finished``."""
+
+    def __init__(self, journal: Journal, messages: Sequence[Message], finished: Callable[[], None]) -> None:
+        self.journal = journal
+        self._messages = list(messages)
+        self._last = messages[-1].offset() + 1
+        self._finished = finished
+
+    def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+        on_assign(self, [TopicPartition("t", 0)])
+
+    def poll(self, timeout: float) -> Message | None:
+        return self._messages.pop(0) if self._messages else None
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        for offset in offsets:
+            self.journal.append(("committed", str(offset.offset)))
+            if offset.offset == self._last:
+                self._finished()
+        return offsets
+
+    def pause(self, partitions: list[TopicPartition]) -> None: ...
+    def resume(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
+    def close(self) -> None: ...
+
+
+def finished(
+    metadata: Mapping[str, JsonValue] | None = None, **files: bytes
+) -> Callable[[records.Work], records.Finished]:
+    """A handler that writes these files."""
+
+    def answer(work: records.Work) -> records.Finished:
+        for name, data in files.items():
+            (Path(work.scratch) / name).write_bytes(data)
+        paths = {name: str(Path(work.scratch) / name) for name in files}
+        return records.Finished(files=paths, metadata=dict(metadata or {}))
+
+    return answer

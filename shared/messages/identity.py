@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid5
@@ -10,7 +11,8 @@ from uuid import UUID, uuid5
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.messages.codes import Code, Rejected
-from shared.messages.request import JOB_ID, NAME, Batch, Labels, RenderRequest
+from shared.messages.headers import read_headers
+from shared.messages.request import DEFAULT_TENANT, JOB_ID, NAME, Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.text import hidden
 from shared.messages.wording import PATTERNS
@@ -46,7 +48,7 @@ def identify(
     body both name a job and differ, INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
     """
     record = request_id(topic, partition, offset, value)
-    named = key.decode(errors="replace") if key else None
+    named = _text(key)
     if request.job_id is not None:
         if named is not None and named != request.job_id:
             raise Rejected(
@@ -70,10 +72,10 @@ def identify(
 
 @dataclass(frozen=True, slots=True)
 class BestEffortIdentity:
-    """What can be told of a request that is refused, so that its event reaches whoever waits for it."""
+    """The job of a record that can't be processed, so that the event that reports it reaches whoever waits for it."""
 
     identity: JobIdentity
-    tenant: str = "default"
+    tenant: str = DEFAULT_TENANT
     batch: Batch | None = None
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -81,28 +83,52 @@ class BestEffortIdentity:
 def identify_best_effort(
     value: bytes | None, key: bytes | None, topic: str, partition: int, offset: int
 ) -> BestEffortIdentity:
-    """Identity and echoed fields of a record that was rejected; never raises.
+    """Identity and echoed fields of a rejected record on ``render.requests``; never raises.
 
-    The job id is the one the sender will look for, when body and key leave no doubt of it; else the record's own id,
-    so that a refused record can't end another job by a key that differs from its body.
+    The job id is the one the sender waits for, when body and key agree on it; else the id of the record itself, so
+    that a rejected record can't end another job by a key that differs from its body.
     """
     record = request_id(topic, partition, offset, value)
     body = _object(value)
-    named = key.decode(errors="replace") if key else None
-    stated = body.get("job_id")
-    if stated is None:
-        job_id = named if named is not None and _is_job_id(named) else record
+    key_text = _text(key)
+    body_job_id = body.get("job_id")
+    if body_job_id is None:
+        job_id = key_text if key_text is not None and _is_job_id(key_text) else record
     else:
-        job_id = str(stated) if _is_job_id(stated) and named in (None, stated) else record
-    return BestEffortIdentity(
-        JobIdentity(job_id, record),
-        _valid(_TENANT, body.get("tenant")) or "default",
-        _valid(_BATCH, body.get("batch")),
-        _labels(body.get("labels")),
-    )
+        job_id = str(body_job_id) if _is_job_id(body_job_id) and key_text in (None, body_job_id) else record
+    return _with_echoed_fields(JobIdentity(job_id, record), _valid(_TENANT, body.get("tenant")), body)
+
+
+def identify_task_best_effort(
+    value: bytes | None, key: bytes | None, headers: Iterable[tuple[str, bytes | None]] | None
+) -> BestEffortIdentity | None:
+    """The job of a record on an internal topic that can't be read as a ``RenderTask``; never raises.
+
+    Job id and tenant come from the ``ce_*`` headers, the body and, for the job id, the record key. None when none of
+    them is a valid job id, or when two valid ones differ in job id or tenant: an altered record must not end another
+    job. The tenant is the default one when nothing names it. ``request_id`` is empty when the body does not name it;
+    the stored request of the job has it.
+    """
+    named = read_headers(headers)
+    body = _object(value)
+    request = body.get("request")
+    request = request if isinstance(request, dict) else {}
+    job_ids = {text for text in (named.job_id, body.get("job_id"), _text(key)) if _is_job_id(text)}
+    tenants = {text for text in (named.tenant, _valid(_TENANT, request.get("tenant"))) if text is not None}
+    if len(job_ids) != 1 or len(tenants) > 1:
+        return None
+    record = _valid(_REQUEST_ID, body.get("request_id")) or named.request_id or ""
+    identity = JobIdentity(str(job_ids.pop()), record)
+    return _with_echoed_fields(identity, tenants.pop() if tenants else None, request)
+
+
+def _with_echoed_fields(identity: JobIdentity, tenant: str | None, request: dict[str, Any]) -> BestEffortIdentity:
+    batch, labels = _valid(_BATCH, request.get("batch")), _labels(request.get("labels"))
+    return BestEffortIdentity(identity, tenant or DEFAULT_TENANT, batch, labels)
 
 
 _TENANT: TypeAdapter[str] = TypeAdapter(Annotated[str, Field(pattern=NAME)])
+_REQUEST_ID: TypeAdapter[str] = TypeAdapter(Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")])
 _BATCH: TypeAdapter[Batch] = TypeAdapter(Batch)
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 T = TypeVar("T")
@@ -129,6 +155,11 @@ def _object(value: bytes | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _text(key: bytes | None) -> str | None:
+    """A record key as text; an empty key counts as none."""
+    return key.decode(errors="replace") if key else None
 
 
 def _is_job_id(text: object) -> bool:

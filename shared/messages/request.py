@@ -10,6 +10,8 @@ from shared.messages.text import PATTERN
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
 OWNER = r"^[A-Za-z0-9@._+-]{1,128}$"
+DEFAULT_TENANT = "default"
+"""Of a request that names none."""
 OPTIMAL_STEPS = 20
 """Fewer inference steps than this draw the warning NON_OPTIMAL_STEPS."""
 MAX_SEED = 2**32 - 1
@@ -72,7 +74,7 @@ class RenderRequest(_Edge):
     """One portrait and one speech recording to become a talking-head mp4."""
 
     job_id: str | None = Field(None, pattern=JOB_ID, description="Else the record's key, else from place and SHA-256.")
-    tenant: str = Field("default", pattern=NAME)
+    tenant: str = Field(DEFAULT_TENANT, pattern=NAME)
     department: str | None = Field(None, pattern=NAME)
     owner: str | None = Field(None, pattern=OWNER, description="Never leaves the request in clear in telemetry.")
     batch: Batch | None = None

@@ -11,11 +11,10 @@ from pydantic import JsonValue
 
 from shared.cli import local_files
 from shared.cli.errors import BadUse
-from shared.messages.admission import check_engine_params, check_tenant
 from shared.messages.codes import Code, Rejected
-from shared.messages.parsing import parse_request
 from shared.messages.refs import InputRef
 from shared.messages.request import JOB_ID, NAME, RenderRequest
+from shared.messages.validation import check_engine_params, check_tenant, parse_request
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shared.cli.job_state import JobState
 from shared.cli.own_request import OwnRequest
 from shared.cli.progress import display
 from shared.cli.submit import Submitted
-from shared.messages.events import ENDS, AnyEvent, Conflict, Done, Failed, RejectedEvent
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, Conflict, Done, Failed, RejectedEvent
 
 Terminal = Done | RejectedEvent | Failed
 
@@ -35,7 +35,7 @@ def wait(
     def events() -> Iterator[AnyEvent]:
         for event in past:
             yield event
-            if event.type in ENDS:
+            if event.type in TERMINAL_TYPES:
                 return
         ours = OwnRequest(connection, own) if own is not None else None
         silence = None if past else _nobody_yet

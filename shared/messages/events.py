@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from shared.messages.codes import Code
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import Batch
-from shared.messages.task import Warned
+from shared.messages.task import JobWarning
 
 
 class _Event(BaseModel):
@@ -104,7 +104,7 @@ class Done(_Event):
     quality: float | None = Field(None, description="0..1; absent when the file was not looked at.")
     seconds: dict[str, float] = Field(description="Wall seconds per stage.")
     total_s: float = Field(description="From the request's time on the broker to now, seconds.")
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
 
 
 class RejectedEvent(_Event):
@@ -135,4 +135,4 @@ TerminalEvent = Done | RejectedEvent | Failed
 """Ends a job; each job has exactly one."""
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 TERMINAL: TypeAdapter[TerminalEvent] = TypeAdapter(Annotated[TerminalEvent, Field(discriminator="type")])
-ENDS = ("done", "rejected", "failed")
+TERMINAL_TYPES = ("done", "rejected", "failed")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.messages.events import ENDS, AnyEvent
+from shared.messages.events import TERMINAL_TYPES, AnyEvent
 from shared.messages.request import JOB_ID, NAME
 from shared.messages.task import RenderTask
 
@@ -67,7 +67,7 @@ def event_headers(event: AnyEvent) -> list[Header]:
     """
     stage = getattr(event, "stage", "")
     job = f"{event.tenant}/{event.job_id}"
-    if event.type in ENDS:
+    if event.type in TERMINAL_TYPES:
         event_id = f"{job}:end"
     elif event.type in ("accepted", "conflict"):
         event_id = f"{job}:{event.type}:{event.request_id}"

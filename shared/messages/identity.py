@@ -14,8 +14,8 @@ from shared.messages.codes import Code, Rejected
 from shared.messages.headers import read_headers
 from shared.messages.request import DEFAULT_TENANT, JOB_ID, NAME, Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
-from shared.messages.text import hidden
-from shared.messages.wording import PATTERNS
+from shared.messages.text import find_control_character
+from shared.messages.validation.wording import PATTERNS
 
 NAMESPACE = UUID("6f7e2c1a-5d0b-5c57-9a3e-2b8f4d1c7e90")
 """Of our UUIDv5 ids. Never changes: redelivered records would become new jobs."""
@@ -53,9 +53,9 @@ def identify(
         if named is not None and named != request.job_id:
             raise Rejected(
                 Code.KEY_MISMATCH,
-                "The record's key and the body's job_id name different jobs; give one of them, or both alike.",
+                "The record key and the job_id of the body name different jobs; send one of them, or the same in both.",
                 field="job_id",
-                allowed="the same id as the record's key",
+                allowed="the same id as the record key",
             )
         return JobIdentity(request.job_id, record)
     if named is None:
@@ -63,7 +63,7 @@ def identify(
     if not _is_job_id(named):
         raise Rejected(
             Code.INVALID_REQUEST,
-            "The record's key is taken as the job id, but is none: send a valid id, or no key.",
+            "The record key is used as the job id, and is not a valid one: send a valid id, or no key.",
             field="key",
             allowed=PATTERNS[JOB_ID],
         )
@@ -144,7 +144,7 @@ def _valid(adapter: TypeAdapter[T], value: object) -> T | None:
 def _labels(value: object) -> dict[str, str]:
     """Labels that may be repeated to whoever reads events."""
     labels = _valid(_LABELS, value) or {}
-    return {} if any(hidden(text) for pair in labels.items() for text in pair) else labels
+    return {} if any(find_control_character(text) for pair in labels.items() for text in pair) else labels
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared.messages.text import KEY
+from shared.messages.text import KEY_PATTERN
 
 ALIAS = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -35,7 +35,7 @@ Key = Annotated[
     Field(
         description="Object key, relative, at most 1024 bytes.",
         # What JSON Schema can say of the rule; `checked_key` is the rule.
-        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": KEY},
+        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": KEY_PATTERN},
     ),
     AfterValidator(checked_key),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.refs import InputRef, OutputRef
-from shared.messages.text import PATTERN
+from shared.messages.text import TEXT_PATTERN
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
@@ -17,10 +17,10 @@ OPTIMAL_STEPS = 20
 MAX_SEED = 2**32 - 1
 
 # The pattern is for the schema's readers. The rule is `parse_request`'s: a task that came in before it was one is read.
-Label = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": PATTERN})]
+Label = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": TEXT_PATTERN})]
 LabelName = Annotated[str, Field(max_length=64)]
 # Of a name with a pattern pydantic makes `patternProperties`, which forbid nothing else.
-Names = {"propertyNames": {"maxLength": 64, "pattern": PATTERN}}
+Names = {"propertyNames": {"maxLength": 64, "pattern": TEXT_PATTERN}}
 Labels = Annotated[dict[LabelName, Label], Field(max_length=16, json_schema_extra={**Names})]
 Pixel = Annotated[float, Field(ge=0, le=65535)]
 

@@ -15,7 +15,7 @@ MAX_ENVELOPE_BYTES = 64 * 1024
 FactsT = TypeVar("FactsT", bound=_Metadata)
 
 
-class Warned(BaseModel):
+class JobWarning(BaseModel):
     """A warning of the job: it goes on, the user should know."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -32,7 +32,7 @@ class StageOutput(BaseModel):
     attempt: str = Field(description="Id of the winning attempt.")
     artifacts: dict[str, ArtifactRef] = Field(default_factory=dict, description="By role.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
     seconds: float = Field(0.0, description="Wall time of the winning attempt.")
     cached: bool = False
 
@@ -72,6 +72,6 @@ class RenderTask(BaseModel):
         return self.model_copy(update={"outputs": {**self.outputs, stage: output}})
 
     @property
-    def warnings(self) -> tuple[Warned, ...]:
+    def warnings(self) -> tuple[JobWarning, ...]:
         """All warnings so far, in the order of the stages."""
         return tuple(w for output in self.outputs.values() for w in output.warnings)

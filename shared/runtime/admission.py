@@ -4,14 +4,13 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
 from shared.messages.events import TerminalEvent
 from shared.messages.identity import identify, identify_best_effort
-from shared.messages.parsing import parse_request
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
+from shared.messages.validation import check_request, parse_request
 from shared.runtime.event_publisher import JobContext
 from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.record import Record

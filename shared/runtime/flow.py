@@ -11,10 +11,10 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from pydantic import ValidationError
 
-from shared.messages.admission import advice
 from shared.messages.codes import Code, Rejected
 from shared.messages.pipeline import STAGES
 from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
+from shared.messages.validation import advice
 from shared.runtime import checkpoints, trace_context
 from shared.runtime.admission import CancelledAtFront, Conflicting, Ended, NotAdmitted, Refused, admit
 from shared.runtime.attempt import HandlerFailed

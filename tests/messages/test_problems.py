@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages.admission import check_request
 from shared.messages.codes import Code, Rejected
 from shared.messages.identity import identify_best_effort
-from shared.messages.parsing import parse_request
 from shared.messages.task import RenderTask
+from shared.messages.validation import check_request, parse_request
 
 GOOD: dict[str, Any] = {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}}
 FACES = "largest, a whole number from 0 to 63 or a list of 4 numbers, each 0 to 65535"

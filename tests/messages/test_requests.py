@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages.admission import advice, check_request
 from shared.messages.codes import Code, Rejected
 from shared.messages.events import Done, Failed, Started
 from shared.messages.headers import event_headers, task_headers
 from shared.messages.identity import identify, identify_best_effort
-from shared.messages.parsing import parse_request
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
+from shared.messages.validation import advice, check_request, parse_request
 
 GOOD: dict[str, Any] = {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}}
 WHERE = ("render.requests", 3, 7)

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from shared.messages import schemas
 from shared.messages.events import EVENT
 from shared.messages.headers import event_headers, task_headers
-from shared.messages.parsing import parse_request
 from shared.messages.task import RenderTask
+from shared.messages.validation import parse_request
 
 SAMPLES = Path(__file__).parent / "samples"
 KINDS = ("request", "task", "event")

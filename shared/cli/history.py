@@ -6,7 +6,7 @@ from shared.cli.connection import Connection
 from shared.cli.errors import CliError, Unreachable
 from shared.cli.events import Job, Offsets, offsets, scan
 from shared.cli.job_state import JobState
-from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
@@ -59,7 +59,7 @@ def looked_up(connection: Connection, job: Job, scan_records: int) -> JobState:
     return state
 
 
-def stored_end(connection: Connection, job: Job) -> Done | RejectedEvent | Failed | None:
+def stored_end(connection: Connection, job: Job) -> TerminalEvent | None:
     """The end as the store keeps it. Raises Unreachable."""
     try:
         return markers.read_end(connection.documents, job.tenant, job.job_id)

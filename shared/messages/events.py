@@ -127,12 +127,12 @@ class Failed(_Event):
     message: str
 
 
-AnyEvent = Annotated[
-    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | Done | RejectedEvent | Failed,
-    Field(discriminator="type"),
-]
 TerminalEvent = Done | RejectedEvent | Failed
 """Ends a job; each job has exactly one."""
+AnyEvent = Annotated[
+    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | TerminalEvent,
+    Field(discriminator="type"),
+]
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 TERMINAL: TypeAdapter[TerminalEvent] = TypeAdapter(Annotated[TerminalEvent, Field(discriminator="type")])
 TERMINAL_TYPES = ("done", "rejected", "failed")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.messages.events import TERMINAL_TYPES, AnyEvent
-from shared.messages.request import JOB_ID, NAME
+from shared.messages.names import JOB_ID, NAME
 from shared.messages.task import RenderTask
 
 Header = tuple[str, bytes]

@@ -12,7 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.headers import read_headers
-from shared.messages.request import DEFAULT_TENANT, JOB_ID, NAME, Batch, Labels, RenderRequest
+from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME
+from shared.messages.request import Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.text import find_control_character
 from shared.messages.validation.wording import PATTERNS

@@ -4,14 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME, OWNER
 from shared.messages.refs import InputRef, OutputRef
 from shared.messages.text import TEXT_PATTERN
 
-NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
-OWNER = r"^[A-Za-z0-9@._+-]{1,128}$"
-DEFAULT_TENANT = "default"
-"""Of a request that names none."""
 OPTIMAL_STEPS = 20
 """Fewer inference steps than this draw the warning NON_OPTIMAL_STEPS."""
 MAX_SEED = 2**32 - 1

@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.codes import Code
 from shared.messages.metadata import _Metadata
+from shared.messages.names import JOB_ID
 from shared.messages.refs import ArtifactRef
-from shared.messages.request import JOB_ID, RenderRequest
+from shared.messages.request import RenderRequest
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 """No record of ours is larger; payloads go through storage (claim check)."""

@@ -16,8 +16,6 @@ WORK_DAYS = 7
 7 days too unless the broker says otherwise: some tasks can be delivered for twice as long."""
 WORK_PARTITIONS = 16
 SIDE_PARTITIONS = 4
-CANCEL_SEPARATOR = "/"
-"""Between tenant and job id in the key of a cancel; neither may hold it."""
 MAX_DEAD_LETTER_BYTES = 2 << 20
 """A dead letter is the record with our headers beside it: whatever a broker takes by default must fit with room."""
 
@@ -35,14 +33,6 @@ class Topic:
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 """On every topic: by a producer's clock retention would delete a waiting request at once (timestamps in seconds), or
 never; and how long a record waited could not be told."""
-
-
-def cancel_key(tenant: str, job_id: str) -> str:
-    """Key of a record on ``render.cancel``.
-
-    With the tenant: the topic is compacted, and under the job id alone one tenant's cancel would replace another's.
-    """
-    return f"{tenant}{CANCEL_SEPARATOR}{job_id}"
 
 
 def _kept(days: int) -> dict[str, str]:

@@ -10,6 +10,7 @@ from time import time_ns
 
 from pydantic import ValidationError
 
+from shared.messages.chunks import MAX_CHUNK_BYTES
 from shared.messages.refs import ArtifactRef
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.store import Store
@@ -19,7 +20,7 @@ from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.storage import keys
-from shared.storage.manifest import MAX_CHUNK_BYTES, Chunk, ChunkManifest, write_manifest
+from shared.storage.manifest import Chunk, ChunkManifest, write_manifest
 
 PREFETCH = 3
 """Chunks on disk ahead of the worker: one in use, one ready, one under way."""

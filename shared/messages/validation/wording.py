@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shared.messages.names import JOB_ID, NAME, OWNER
 from shared.messages.refs import ALIAS, MAX_KEY_BYTES, SHA256
-from shared.messages.request import JOB_ID, NAME, OWNER
 from shared.messages.text import KEY_PATTERN, TEXT_PATTERN
 
 Node = Mapping[str, Any]

@@ -15,7 +15,7 @@ from shared.messages.task import RenderTask
 Header = tuple[str, bytes]
 
 DLQ = "__dlq.errors."
-"""Prefix of the headers that a dead letter adds: the six of KIP-1191, and ours in the same family."""
+"""Prefix of the headers that a dead letter adds: the six of KIP-1191, and more with the same prefix."""
 
 _TYPE = re.compile(r"lipstage\.((?:task|event)\.[a-z]{1,32})\.v[0-9]{1,3}")
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}")

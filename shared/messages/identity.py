@@ -73,7 +73,7 @@ def identify(
 
 @dataclass(frozen=True, slots=True)
 class BestEffortIdentity:
-    """The job of a record that can't be processed, so that the event that reports it reaches whoever waits for it."""
+    """The job of a record that can't be processed, and the fields that its event echoes."""
 
     identity: JobIdentity
     tenant: str = DEFAULT_TENANT

@@ -13,7 +13,7 @@ from shared.messages.topics import DLQ as TOPIC
 from shared.runtime.producers import DeliveryFailed, Producers, RecordRefused
 from shared.runtime.record import Headers, Record
 from shared.telemetry.propagation import inject
-from shared.telemetry.redaction import scrubbed
+from shared.telemetry.scrubbing import scrubbed
 
 log = structlog.get_logger()
 

@@ -51,6 +51,7 @@ def test_requests_are_read_completely(path: Path) -> None:
 @pytest.mark.parametrize("path", samples("task"), ids=lambda p: p.stem)
 def test_tasks_are_read_completely(path: Path) -> None:
     task = RenderTask.parse(path.read_bytes())
+    assert (bool(task.outputs), task.model_extra) == (True, {}), "every field of a sample is a known one"
     assert is_kept(json.loads(path.read_text()), json.loads(task.dump()))
     event_id = f"{task.request.tenant}/{task.job_id}:encode"
     assert dict(task_headers(task, "encode", task.submitted_ms))["ce_id"] == event_id.encode()

@@ -1,6 +1,6 @@
 """Record headers: CloudEvents 1.0 in Kafka's binary mode, written and read here.
 
-``shared.telemetry`` writes the trace headers, exactly one traceparent a record; they are read here with the others.
+``shared.telemetry`` writes the trace headers, exactly one traceparent per record; they are read here with the others.
 """
 
 import datetime

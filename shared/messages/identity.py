@@ -118,7 +118,7 @@ def identify_task_best_effort(
     tenants = {text for text in (header_values.tenant, _valid(_TENANT, request.get("tenant"))) if text is not None}
     if len(job_ids) != 1 or len(tenants) > 1:
         return None
-    record = _valid(_REQUEST_ID, body.get("request_id")) or header_values.request_id or ""
+    record = _valid(_REQUEST_ID, body.get("request_id")) or ""
     identity = JobIdentity(str(job_ids.pop()), record)
     return _with_echoed_fields(identity, tenants.pop() if tenants else None, request)
 

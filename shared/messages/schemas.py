@@ -58,7 +58,7 @@ def _messages() -> dict[str, Any]:
         return {"title": title, "contentType": "application/json", "payload": payload, "bindings": bindings, **more}
 
     description = "An object cancels the job that the key names; null revokes the command."
-    tenant = {"type": ["string", "null"], "description": f"Where the key names none; default {DEFAULT_TENANT}."}
+    tenant = {"type": ["string", "null"], "default": DEFAULT_TENANT, "description": "Where the key names no tenant."}
     cancel = {"type": ["object", "null"], "description": description, "properties": {"tenant": tenant}}
     return {
         "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),

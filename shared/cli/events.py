@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from shared.cli.connection import Connection
 from shared.cli.errors import Unreachable
 from shared.messages.events import EVENT, AnyEvent
+from shared.messages.names import DEFAULT_TENANT
 from shared.messages.topics import EVENTS
 
 ANSWER_S = 10.0
@@ -33,7 +34,7 @@ class Job(NamedTuple):
     @property
     def arguments(self) -> str:
         """As a command takes it, for hints."""
-        return self.job_id if self.tenant == "default" else f"{self.job_id} --tenant {self.tenant}"
+        return self.job_id if self.tenant == DEFAULT_TENANT else f"{self.job_id} --tenant {self.tenant}"
 
     def event(self, key: bytes | None, value: bytes | None) -> AnyEvent | None:
         """A record's event when it is of this job. The key tells most of the others apart before anything is parsed."""

@@ -9,7 +9,7 @@ from shared.cli.errors import BadUse, CliError
 from shared.cli.event_reader import EventReader
 from shared.cli.events import POLL_S, Job, Offsets
 from shared.cli.own_request import OwnRequest
-from shared.messages.events import ENDS, AnyEvent
+from shared.messages.events import TERMINAL_TYPES, AnyEvent
 
 SILENCE_S = 15.0
 ASK_S = 3.0
@@ -50,7 +50,7 @@ def follow(
             if event is not None and (own is None or own.concerns(event)):
                 asked, silent = now, False
                 yield event
-                if event.type in ENDS:
+                if event.type in TERMINAL_TYPES:
                     return
             if silent and on_silence is not None and now - begun > SILENCE_S:
                 silent = False

@@ -6,7 +6,7 @@ from shared.cli.connection import Connection
 from shared.cli.errors import CliError, Unreachable
 from shared.cli.events import Job, Offsets, offsets, scan
 from shared.cli.job_state import JobState
-from shared.messages.events import ENDS, AnyEvent, Done, Failed, RejectedEvent
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
@@ -36,7 +36,7 @@ def past(connection: Connection, job: Job, scan_records: int) -> tuple[list[AnyE
     at = offsets(connection, scan_records)
     found = [e for e in scan(connection, at, job.job_id) if e.tenant == job.tenant]
     # Those of one job may lie on two partitions, when the topic has grown between them.
-    return sorted(found, key=lambda e: (e.type in ENDS, e.time_ms)), at
+    return sorted(found, key=lambda e: (e.type in TERMINAL_TYPES, e.time_ms)), at
 
 
 def looked_up(connection: Connection, job: Job, scan_records: int) -> JobState:
@@ -59,7 +59,7 @@ def looked_up(connection: Connection, job: Job, scan_records: int) -> JobState:
     return state
 
 
-def stored_end(connection: Connection, job: Job) -> Done | RejectedEvent | Failed | None:
+def stored_end(connection: Connection, job: Job) -> TerminalEvent | None:
     """The end as the store keeps it. Raises Unreachable."""
     try:
         return markers.read_end(connection.documents, job.tenant, job.job_id)

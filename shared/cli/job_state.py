@@ -13,6 +13,7 @@ from shared.messages.events import (
     Progress,
     RejectedEvent,
     Started,
+    TerminalEvent,
     Waiting,
     WarningGiven,
 )
@@ -55,7 +56,7 @@ class JobState:
     """Request ids that were refused because the job id was in use."""
     waiting: Waiting | None = None
     """Why the job waits, until its next event."""
-    end: Done | RejectedEvent | Failed | None = None
+    end: TerminalEvent | None = None
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in."""
@@ -107,7 +108,7 @@ class JobState:
             case Done() | RejectedEvent() | Failed():
                 self._finish(event)
 
-    def _finish(self, event: Done | RejectedEvent | Failed) -> None:
+    def _finish(self, event: TerminalEvent) -> None:
         self.end = event
         self.status = event.type
         if isinstance(event, Failed) and event.code == "CANCELLED":

@@ -12,7 +12,7 @@ from shared.cli.local_files import writable_target
 from shared.cli.order import checked_job_id
 from shared.cli.printable import flat
 from shared.cli.waiting import wait
-from shared.messages.events import ENDS, AnyEvent, Done
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done
 
 
 def watch(job_id: str, tenant: str, timeout_s: float | None, scan: int, as_json: bool) -> ExitCode:
@@ -20,7 +20,7 @@ def watch(job_id: str, tenant: str, timeout_s: float | None, scan: int, as_json:
     job = Job(tenant, checked_job_id(job_id))
     to = connect()
     past, start = history.past(to, job, scan)
-    if not any(event.type in ENDS for event in past):
+    if not any(event.type in TERMINAL_TYPES for event in past):
         end = history.stored_end(to, job)
         if end is not None:
             # Its events have been deleted by now; the store still knows.

@@ -11,11 +11,11 @@ from pydantic import JsonValue
 
 from shared.cli import local_files
 from shared.cli.errors import BadUse
-from shared.messages.admission import check_engine_params, check_tenant
 from shared.messages.codes import Code, Rejected
-from shared.messages.parsing import parse_request
+from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME
 from shared.messages.refs import InputRef
-from shared.messages.request import JOB_ID, NAME, RenderRequest
+from shared.messages.request import RenderRequest
+from shared.messages.validation import check_engine_params, check_tenant, parse_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ def checked(
     """
     local_files.checked(portrait, "portrait", max_portrait_mb)
     local_files.checked(speech, "speech", max_speech_mb)
-    complete = {"tenant": "default", **fields}
+    complete = {"tenant": DEFAULT_TENANT, **fields}
     job_id = str(complete.setdefault("job_id", new_job_id()))
     # A tenant that can be none is not a key's to complain about: the request's own reader names the field.
     tenant = str(complete["tenant"])
-    pending = InputRef(key=f"{tenant if re.fullmatch(NAME, tenant) else 'default'}/pending")
+    pending = InputRef(key=f"{tenant if re.fullmatch(NAME, tenant) else DEFAULT_TENANT}/pending")
     try:
         request = _request(complete, pending, pending)
         check_tenant(request)

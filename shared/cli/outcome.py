@@ -10,7 +10,7 @@ from shared.cli.connection import Connection
 from shared.cli.errors import CliError, ExitCode, Unreachable, advice
 from shared.cli.events import Job
 from shared.messages.codes import Code
-from shared.messages.events import Done, Failed, RejectedEvent
+from shared.messages.events import Done, RejectedEvent, TerminalEvent
 from shared.messages.refs import ArtifactRef
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
 
@@ -57,7 +57,7 @@ def _umask() -> int:
     return mask
 
 
-def exit_code(event: Done | RejectedEvent | Failed) -> ExitCode:
+def exit_code(event: TerminalEvent) -> ExitCode:
     """Of a command that waited for this end."""
     match event:
         case Done():
@@ -68,13 +68,13 @@ def exit_code(event: Done | RejectedEvent | Failed) -> ExitCode:
             return ExitCode.FAILED
 
 
-def as_json(event: Done | RejectedEvent | Failed, target: Path | None = None) -> dict[str, Any]:
+def as_json(event: TerminalEvent, target: Path | None = None) -> dict[str, Any]:
     """The end event with the local file, for scripts."""
     found: dict[str, Any] = event.model_dump(mode="json", exclude_none=True)
     return found | ({"file": str(target)} if target else {})
 
 
-def report(event: Done | RejectedEvent | Failed, target: Path | None = None) -> None:
+def report(event: TerminalEvent, target: Path | None = None) -> None:
     """Print the summary of a done job, or the reason of one that was not."""
     if isinstance(event, Done):
         for line in summary(event, target):

@@ -1,7 +1,6 @@
 """Hand an order over: both files to the input bucket, then one record on ``render.requests``."""
 
 import hashlib
-import json
 import mimetypes
 import time
 import uuid
@@ -16,9 +15,10 @@ from shared.cli.connection import Connection
 from shared.cli.errors import BadUse, CliError, Unreachable
 from shared.cli.events import Job
 from shared.cli.order import Order
+from shared.messages.cancel import CancelCommand
 from shared.messages.identity import request_id
 from shared.messages.refs import InputRef
-from shared.messages.topics import CANCEL, REQUESTS, cancel_key
+from shared.messages.topics import CANCEL, REQUESTS
 from shared.storage.errors import StoreUnavailable, store_errors
 from shared.storage.streams import HashingReader
 
@@ -94,8 +94,8 @@ def submit(connection: Connection, order: Order) -> Submitted:
 
 def cancel(connection: Connection, job_id: str, tenant: str) -> None:
     """Ask every service to give the job up. Raises Unreachable."""
-    value = json.dumps({"job_id": job_id, "tenant": tenant, "at_ms": int(time.time() * 1000)}).encode()
-    send(connection, connection.settings.topic(CANCEL), cancel_key(tenant, job_id), value)
+    command, time_ms = CancelCommand(tenant, job_id), int(time.time() * 1000)
+    send(connection, connection.settings.topic(CANCEL), command.key().decode(), command.encode(time_ms))
 
 
 def send(connection: Connection, topic: str, key: str, value: bytes) -> tuple[int, int]:

@@ -10,9 +10,7 @@ from shared.cli.job_state import JobState
 from shared.cli.own_request import OwnRequest
 from shared.cli.progress import display
 from shared.cli.submit import Submitted
-from shared.messages.events import ENDS, AnyEvent, Conflict, Done, Failed, RejectedEvent
-
-Terminal = Done | RejectedEvent | Failed
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, Conflict, TerminalEvent
 
 
 def wait(
@@ -24,7 +22,7 @@ def wait(
     own: Submitted | None = None,
     timeout_s: float | None = None,
     each: Callable[[AnyEvent], None] | None = None,
-) -> Terminal:
+) -> TerminalEvent:
     """Follow the job to its end and return the event that ends it.
 
     ``past`` is what is known of it from before ``start``. ``own`` is our own request: what is said of another under
@@ -35,7 +33,7 @@ def wait(
     def events() -> Iterator[AnyEvent]:
         for event in past:
             yield event
-            if event.type in ENDS:
+            if event.type in TERMINAL_TYPES:
                 return
         ours = OwnRequest(connection, own) if own is not None else None
         silence = None if past else _nobody_yet

@@ -1,1 +1,1 @@
-"""What travels between services: requests, tasks, events, topics, headers and the public codes."""
+"""Messages between services: requests, tasks, events, cancel commands, topics, headers and the public codes."""

@@ -1,10 +1,10 @@
-"""Public codes: the stable vocabulary of rejections, failures and warnings."""
+"""Public codes of rejections, failures and warnings."""
 
 from enum import StrEnum
 
 
 class Code(StrEnum):
-    """A code never changes its meaning; users match on it, dashboards count it."""
+    """The meaning of a code never changes: clients match on it and dashboards count it."""
 
     # The request itself.
     INVALID_REQUEST = "INVALID_REQUEST"
@@ -13,7 +13,7 @@ class Code(StrEnum):
     ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
     EXPIRED = "EXPIRED"
     CANCELLED = "CANCELLED"
-    # The objects it names.
+    # The objects that the request references.
     INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
     INPUT_DIGEST_MISMATCH = "INPUT_DIGEST_MISMATCH"
     INPUT_TOO_LARGE = "INPUT_TOO_LARGE"
@@ -26,15 +26,15 @@ class Code(StrEnum):
     FACE_NOT_FOUND = "FACE_NOT_FOUND"
     FACE_TOO_SMALL = "FACE_TOO_SMALL"
     FACE_CUT_OFF = "FACE_CUT_OFF"
-    EXTREME_POSE = "EXTREME_POSE"  # in profile; as a warning: nearly so
+    EXTREME_POSE = "EXTREME_POSE"  # face in profile; as a warning: turned far to the side
     # The speech.
     AUDIO_UNREADABLE = "AUDIO_UNREADABLE"
     AUDIO_EMPTY = "AUDIO_EMPTY"
     AUDIO_TOO_SHORT = "AUDIO_TOO_SHORT"
     AUDIO_TOO_LONG = "AUDIO_TOO_LONG"
-    # The machine that would render it.
+    # The accelerator.
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    # Ours: dead letters.
+    # Internal failures: the record is dead-lettered.
     INTERNAL = "INTERNAL"
     CRASH_LOOP = "CRASH_LOOP"
     POISON = "POISON"
@@ -44,11 +44,11 @@ class Code(StrEnum):
     NO_SPACE = "NO_SPACE"
     OUTPUT_REFUSED = "OUTPUT_REFUSED"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
-    # Warnings: the job goes on.
+    # Warnings: the job continues.
     NON_OPTIMAL_STEPS = "NON_OPTIMAL_STEPS"
     MULTIPLE_FACES = "MULTIPLE_FACES"
     LOW_CONFIDENCE_FACE = "LOW_CONFIDENCE_FACE"
-    STRONG_POSE = "STRONG_POSE"  # no longer given: EXTREME_POSE says it; stored events have it
+    STRONG_POSE = "STRONG_POSE"  # replaced by the warning EXTREME_POSE; only in stored events
     OCCLUDED_MOUTH = "OCCLUDED_MOUTH"
     LOW_RESOLUTION = "LOW_RESOLUTION"
     SILENT_AUDIO = "SILENT_AUDIO"
@@ -58,9 +58,9 @@ class Code(StrEnum):
 
 
 class Rejected(Exception):
-    """The user's input can't be rendered: final, an event, never a dead letter.
+    """The input of the user can't be rendered: the job ends with a ``rejected`` event, without a dead letter.
 
-    ``field`` names the request field at fault, ``allowed`` the range or set that would be accepted.
+    ``field`` is the invalid field of the request, ``allowed`` the accepted range or set in words.
     """
 
     def __init__(self, code: Code, message: str, *, field: str | None = None, allowed: str | None = None) -> None:

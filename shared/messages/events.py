@@ -1,4 +1,4 @@
-"""Events on ``render.events``: everything a user may learn of a job. One of done, rejected, failed ends it."""
+"""Events on ``render.events``: the state of a job as users see it. One of done, rejected, failed ends a job."""
 
 from typing import Annotated, Literal
 
@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from shared.messages.codes import Code
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import Batch
-from shared.messages.task import Warned
+from shared.messages.task import JobWarning
 
 
 class _Event(BaseModel):
-    """What every event carries. Readers ignore fields they do not know."""
+    """Fields of every event. Readers ignore fields that they do not know."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -19,28 +19,28 @@ class _Event(BaseModel):
     tenant: str
     request_id: str
     time_ms: int = Field(description="Milliseconds since the epoch.")
-    attempt: int = Field(1, ge=1, description="Of the stage that speaks, from 1.")
+    attempt: int = Field(1, ge=1, description="Attempt of the stage that sends the event, from 1.")
     trace_id: str | None = Field(None, description="32 hex digits.")
     batch: Batch | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
 
 class Accepted(_Event):
-    """The request is valid; work begins."""
+    """The request is valid; the job starts."""
 
     type: Literal["accepted"] = "accepted"
     engine: str
 
 
 class Started(_Event):
-    """A stage began an attempt."""
+    """A stage started an attempt."""
 
     type: Literal["started"] = "started"
     stage: str
 
 
 class Progress(_Event):
-    """How far a stage is."""
+    """Progress of a stage."""
 
     type: Literal["progress"] = "progress"
     stage: str
@@ -50,7 +50,7 @@ class Progress(_Event):
 
 
 class Finished(_Event):
-    """A stage handed its output on."""
+    """A stage published its output."""
 
     type: Literal["finished"] = "finished"
     stage: str
@@ -59,7 +59,7 @@ class Finished(_Event):
 
 
 class WarningGiven(_Event):
-    """Something the user should know; the job goes on."""
+    """A warning for the user; the job continues."""
 
     type: Literal["warning"] = "warning"
     stage: str
@@ -68,7 +68,7 @@ class WarningGiven(_Event):
 
 
 class Waiting(_Event):
-    """A stage waits for the object store (STORE_UNAVAILABLE) or for disk space (NO_SPACE); the next event ends it."""
+    """A stage waits for the object store (STORE_UNAVAILABLE) or for disk space (NO_SPACE), until the next event."""
 
     type: Literal["waiting"] = "waiting"
     stage: str
@@ -77,7 +77,7 @@ class Waiting(_Event):
 
 
 class Conflict(_Event):
-    """Another request came under the id of a job that exists; ``request_id`` names the refused one."""
+    """Another request uses the id of an existing job; ``request_id`` is that of the refused request."""
 
     type: Literal["conflict"] = "conflict"
     message: str
@@ -98,17 +98,17 @@ class Done(_Event):
     duration_gap_ms: int = 0
     container_drift_ms: float
     lip_offset_ms: float | None = Field(
-        None, description="Mouth against sound, milliseconds, positive: video late; absent when it can't be told."
+        None, description="Mouth against sound, milliseconds, positive: video late; absent when it can't be measured."
     )
-    audio_drift_ms: int = Field(description="The largest known drift, of container and lips, milliseconds.")
-    quality: float | None = Field(None, description="0..1; absent when the file was not looked at.")
+    audio_drift_ms: int = Field(description="The larger drift of container and lips, milliseconds.")
+    quality: float | None = Field(None, description="0..1; absent when it was not measured.")
     seconds: dict[str, float] = Field(description="Wall seconds per stage.")
-    total_s: float = Field(description="From the request's time on the broker to now, seconds.")
-    warnings: tuple[Warned, ...] = ()
+    total_s: float = Field(description="From the broker's time of the request to this event, seconds.")
+    warnings: tuple[JobWarning, ...] = ()
 
 
 class RejectedEvent(_Event):
-    """The user's input can't be rendered."""
+    """The input of the user can't be rendered."""
 
     type: Literal["rejected"] = "rejected"
     stage: str
@@ -119,7 +119,7 @@ class RejectedEvent(_Event):
 
 
 class Failed(_Event):
-    """We could not render it, or it was cancelled; unless cancelled, the record lies on the dead-letter topic."""
+    """The render failed or was cancelled; unless cancelled, the record is on the dead-letter topic."""
 
     type: Literal["failed"] = "failed"
     stage: str
@@ -127,12 +127,13 @@ class Failed(_Event):
     message: str
 
 
+TerminalEvent = Done | RejectedEvent | Failed
+"""The event that ends a job; each job has exactly one."""
 AnyEvent = Annotated[
-    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | Done | RejectedEvent | Failed,
+    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | TerminalEvent,
     Field(discriminator="type"),
 ]
-TerminalEvent = Done | RejectedEvent | Failed
-"""Ends a job; each job has exactly one."""
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 TERMINAL: TypeAdapter[TerminalEvent] = TypeAdapter(Annotated[TerminalEvent, Field(discriminator="type")])
-ENDS = ("done", "rejected", "failed")
+TERMINAL_TYPES = ("done", "rejected", "failed")
+"""``type`` of each ``TerminalEvent``."""

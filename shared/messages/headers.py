@@ -1,6 +1,6 @@
 """Record headers: CloudEvents 1.0 in Kafka's binary mode, written and read here.
 
-``shared.telemetry`` writes the trace headers, exactly one traceparent a record; they are read here with the others.
+``shared.telemetry`` writes the trace headers, exactly one traceparent per record; they are read here with the others.
 """
 
 import datetime
@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.messages.events import ENDS, AnyEvent
-from shared.messages.request import JOB_ID, NAME
+from shared.messages.events import TERMINAL_TYPES, AnyEvent
+from shared.messages.names import JOB_ID, NAME
 from shared.messages.task import RenderTask
 
 Header = tuple[str, bytes]
 
 DLQ = "__dlq.errors."
-"""Prefix of the headers that a dead letter adds: the six of KIP-1191, and ours in the same family."""
+"""Prefix of the headers that a dead letter adds: the six of KIP-1191, and more with the same prefix."""
 
 _TYPE = re.compile(r"lipstage\.((?:task|event)\.[a-z]{1,32})\.v[0-9]{1,3}")
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -67,7 +67,7 @@ def event_headers(event: AnyEvent) -> list[Header]:
     """
     stage = getattr(event, "stage", "")
     job = f"{event.tenant}/{event.job_id}"
-    if event.type in ENDS:
+    if event.type in TERMINAL_TYPES:
         event_id = f"{job}:end"
     elif event.type in ("accepted", "conflict"):
         event_id = f"{job}:{event.type}:{event.request_id}"

@@ -1,4 +1,4 @@
-"""Which job a record on ``render.requests`` is, so that a redelivery is the same job."""
+"""Job id of a record, stable over redeliveries; best effort for a record that can't be read."""
 
 import hashlib
 import json
@@ -12,28 +12,29 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.headers import read_headers
-from shared.messages.request import DEFAULT_TENANT, JOB_ID, NAME, Batch, Labels, RenderRequest
+from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME
+from shared.messages.request import Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
-from shared.messages.text import hidden
-from shared.messages.wording import PATTERNS
+from shared.messages.text import find_control_character
+from shared.messages.validation.wording import PATTERNS
 
 NAMESPACE = UUID("6f7e2c1a-5d0b-5c57-9a3e-2b8f4d1c7e90")
-"""Of our UUIDv5 ids. Never changes: redelivered records would become new jobs."""
+"""Namespace of the UUIDv5 ids. It never changes: redelivered records would become new jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobIdentity:
-    """The job, and the very record that asked for it."""
+    """A job, and the record that requested it."""
 
     job_id: str
     request_id: str
-    """Of the record, see ``request_id``: two records under one job id differ in it."""
+    """Id of the record, see ``request_id()``: two records with one job id differ in it."""
 
 
 def request_id(topic: str, partition: int, offset: int, value: bytes | None) -> str:
-    """The id of a record: UUIDv5 of its coordinates and its value's SHA-256, the same on every redelivery.
+    """Id of a record: UUIDv5 of its coordinates and the SHA-256 of its value, the same on every redelivery.
 
-    Coordinates alone come again when a topic is made anew or a new broker meets an old bucket.
+    Coordinates alone repeat when a topic is created again or a new broker is used with an existing bucket.
     """
     digest = hashlib.sha256(value or b"").hexdigest()
     return str(uuid5(NAMESPACE, f"{topic}:{partition}:{offset}:{digest}"))
@@ -42,37 +43,37 @@ def request_id(topic: str, partition: int, offset: int, value: bytes | None) -> 
 def identify(
     request: RenderRequest, key: bytes | None, topic: str, partition: int, offset: int, value: bytes | None
 ) -> JobIdentity:
-    """Job id: the body's ``job_id``, else the record's key, else the record's own id.
+    """Job id: the ``job_id`` of the body, else the record key, else the id of the record itself.
 
     ``value`` is what ``request`` was read from. An empty key counts as none. Raises Rejected: KEY_MISMATCH when key and
-    body both name a job and differ, INVALID_REQUEST (field ``key``) when the key alone names it and is no valid job id.
+    body name different jobs, INVALID_REQUEST (field ``key``) when only the key names a job and it is no valid job id.
     """
     record = request_id(topic, partition, offset, value)
-    named = _text(key)
+    key_text = _text(key)
     if request.job_id is not None:
-        if named is not None and named != request.job_id:
+        if key_text is not None and key_text != request.job_id:
             raise Rejected(
                 Code.KEY_MISMATCH,
-                "The record's key and the body's job_id name different jobs; give one of them, or both alike.",
+                "The record key and the job_id of the body name different jobs; send one of them, or the same in both.",
                 field="job_id",
-                allowed="the same id as the record's key",
+                allowed="the same id as the record key",
             )
         return JobIdentity(request.job_id, record)
-    if named is None:
+    if key_text is None:
         return JobIdentity(record, record)
-    if not _is_job_id(named):
+    if not _is_job_id(key_text):
         raise Rejected(
             Code.INVALID_REQUEST,
-            "The record's key is taken as the job id, but is none: send a valid id, or no key.",
+            "The record key is used as the job id, and is not a valid one: send a valid id, or no key.",
             field="key",
             allowed=PATTERNS[JOB_ID],
         )
-    return JobIdentity(named, record)
+    return JobIdentity(key_text, record)
 
 
 @dataclass(frozen=True, slots=True)
 class BestEffortIdentity:
-    """The job of a record that can't be processed, so that the event that reports it reaches whoever waits for it."""
+    """The job of a record that can't be processed, and the fields that its event echoes."""
 
     identity: JobIdentity
     tenant: str = DEFAULT_TENANT
@@ -109,15 +110,15 @@ def identify_task_best_effort(
     job. The tenant is the default one when nothing names it. ``request_id`` is empty when the body does not name it;
     the stored request of the job has it.
     """
-    named = read_headers(headers)
+    header_values = read_headers(headers)
     body = _object(value)
     request = body.get("request")
     request = request if isinstance(request, dict) else {}
-    job_ids = {text for text in (named.job_id, body.get("job_id"), _text(key)) if _is_job_id(text)}
-    tenants = {text for text in (named.tenant, _valid(_TENANT, request.get("tenant"))) if text is not None}
+    job_ids = {text for text in (header_values.job_id, body.get("job_id"), _text(key)) if _is_job_id(text)}
+    tenants = {text for text in (header_values.tenant, _valid(_TENANT, request.get("tenant"))) if text is not None}
     if len(job_ids) != 1 or len(tenants) > 1:
         return None
-    record = _valid(_REQUEST_ID, body.get("request_id")) or named.request_id or ""
+    record = _valid(_REQUEST_ID, body.get("request_id")) or ""
     identity = JobIdentity(str(job_ids.pop()), record)
     return _with_echoed_fields(identity, tenants.pop() if tenants else None, request)
 
@@ -142,9 +143,9 @@ def _valid(adapter: TypeAdapter[T], value: object) -> T | None:
 
 
 def _labels(value: object) -> dict[str, str]:
-    """Labels that may be repeated to whoever reads events."""
+    """Valid labels without control characters: readers of events may show them."""
     labels = _valid(_LABELS, value) or {}
-    return {} if any(hidden(text) for pair in labels.items() for text in pair) else labels
+    return {} if any(find_control_character(text) for pair in labels.items() for text in pair) else labels
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

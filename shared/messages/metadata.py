@@ -1,30 +1,30 @@
-"""What each stage found out and later stages, events and spans need: small typed figures beside the artifacts."""
+"""Typed metadata of each stage, for later stages, events and spans: small values beside the artifacts."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Metadata(BaseModel):
-    """Fields of a later minor version are kept and handed on."""
+class StageMetadata(BaseModel):
+    """Fields of a later minor version are kept and forwarded."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
 
-class AudioMetadata(_Metadata):
-    """The speech as decoded."""
+class AudioMetadata(StageMetadata):
+    """The decoded speech."""
 
     codec: str
-    sample_rate: int = Field(description="Of the source, Hz.")
-    channels: int = Field(description="Of the source.")
-    duration_s: float = Field(description="True decoded length, after a wanted trim, seconds.")
+    sample_rate: int = Field(description="Sample rate of the source, Hz.")
+    channels: int = Field(description="Channels of the source.")
+    duration_s: float = Field(description="Decoded length after trimming, seconds.")
     duration_asked_s: float | None = None
-    duration_gap_ms: int = Field(0, description="Asked minus true, milliseconds; 0 when nothing was asked.")
-    silent: bool = Field(False, description="Nothing is audible.")
-    speech: bool = Field(True, description="Somebody speaks or sings; else the mouth stays closed.")
+    duration_gap_ms: int = Field(0, description="Requested minus decoded duration, milliseconds; 0 without a request.")
+    silent: bool = Field(False, description="The recording is silent.")
+    speech: bool = Field(True, description="Speech or singing was detected; else the mouth stays closed.")
     sound_channels: int = Field(description="Channels of the `sound` artifact (48 kHz float32): 1 or 2.")
 
 
-class FaceMetadata(_Metadata):
-    """The picture as it will be animated."""
+class FaceMetadata(StageMetadata):
+    """The picture that is animated."""
 
     width: int
     height: int
@@ -32,10 +32,10 @@ class FaceMetadata(_Metadata):
     face_count: int
     roi_size: int = Field(description="Longer side of the face box in picture pixels.")
     score: float
-    yaw: float = Field(description="0 frontal .. 1 profile, signed.")
+    yaw: float = Field(description="Signed: 0 frontal, 1 profile.")
 
 
-class InferMetadata(_Metadata):
+class InferMetadata(StageMetadata):
     """The animation."""
 
     engine: str
@@ -44,11 +44,11 @@ class InferMetadata(_Metadata):
     fps: int = 25
     frames: int
     steps: int
-    gpu_seconds: float = Field(0.0, description="Time an accelerator was held; 0 on a CPU.")
+    gpu_seconds: float = Field(0.0, description="Time on an accelerator, seconds; 0 on a CPU.")
 
 
-class EncodeMetadata(_Metadata):
-    """The finished file, measured after it was written."""
+class EncodeMetadata(StageMetadata):
+    """The finished file, measured after writing."""
 
     duration_s: float
     width: int
@@ -58,24 +58,24 @@ class EncodeMetadata(_Metadata):
     container_drift_ms: float = Field(description="Audio against video in the file: length and start, milliseconds.")
     lip_offset_ms: float | None = Field(
         None,
-        description="Mouth against the file's sound, milliseconds, positive: video late; none without enough speech or "
-        "visible mouth.",
+        description="Mouth against the sound of the file, milliseconds, positive: video late; null without enough "
+        "speech or without a visible mouth.",
     )
-    quality: float | None = Field(None, description="0..1, see docs/eval.md; none when nothing was looked at.")
+    quality: float | None = Field(None, description="0..1, see docs/eval.md; null when it was not measured.")
     bytes: int
 
     @property
     def audio_drift_ms(self) -> int:
-        """The largest drift that is known, milliseconds, without its sign."""
+        """The larger drift of container and lips, milliseconds, without its sign."""
         return round(max(abs(self.container_drift_ms), abs(self.lip_offset_ms or 0.0)))
 
     @property
     def attributes(self) -> dict[str, int | float]:
-        """Drifts and quality as spans carry them; what is not known is not there."""
-        found = {
+        """Span attributes of drifts and quality; without those that were not measured."""
+        attributes = {
             "container.drift_ms": self.container_drift_ms,
             "lip.offset_ms": self.lip_offset_ms,
             "audio.drift_ms": self.audio_drift_ms,
             "render.quality": self.quality,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in attributes.items() if value is not None}

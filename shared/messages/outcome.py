@@ -1,4 +1,4 @@
-"""What a finished job adds up to: the done event, and the attributes of the `render` summary span."""
+"""The result of a finished job: its ``done`` event, and the attributes of the ``render`` summary span."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,17 @@ from shared.messages.task import RenderTask
 
 
 def seconds(task: RenderTask) -> dict[str, float]:
-    """Wall seconds of each stage's winning attempt."""
+    """Wall time of the winning attempt of each stage, seconds."""
     return {stage: round(output.seconds, 3) for stage, output in task.outputs.items()}
 
 
 def done(
     task: RenderTask, files: Mapping[str, ArtifactRef], *, now_ms: int, attempt: int, trace_id: str | None
 ) -> Done:
-    """The done event of a task that went through every stage; ``files``: video and poster where the user has them."""
+    """The ``done`` event of a task that completed all stages.
+
+    ``files`` references video and poster where the user gets them. Raises KeyError for a stage that has not run.
+    """
     audio = task.metadata("audio", AudioMetadata)
     encode = task.metadata("encode", EncodeMetadata)
     return Done(
@@ -42,16 +45,16 @@ def done(
         audio_drift_ms=encode.audio_drift_ms,
         quality=encode.quality,
         seconds=seconds(task),
-        # The broker's clock and this machine's may differ.
+        # The clocks of broker and machine may differ.
         total_s=max(0.0, round((now_ms - task.submitted_ms) / 1000, 3)),
         warnings=task.warnings,
     )
 
 
 def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
-    """Everything a query over renders needs, on one span (a search over several spans is per stored block)."""
+    """All attributes that queries over renders use, on one span: a search over several spans is per stored block."""
     params = task.request.params
-    found: dict[str, int | float | str] = {
+    attributes: dict[str, int | float | str] = {
         "render.job": task.job_id,
         "tenant": task.request.tenant,
         "engine": task.request.engine,
@@ -61,21 +64,21 @@ def summary_attributes(task: RenderTask) -> dict[str, int | float | str]:
         "video.format": "mp4",
     }
     if task.request.department:
-        found["tenant.department"] = task.request.department
+        attributes["tenant.department"] = task.request.department
     if "audio" in task.outputs:
         audio = task.metadata("audio", AudioMetadata)
-        found["audio.duration_gap_ms"] = audio.duration_gap_ms
+        attributes["audio.duration_gap_ms"] = audio.duration_gap_ms
         if audio.duration_asked_s is not None:
-            found["audio.duration_asked_s"] = audio.duration_asked_s
+            attributes["audio.duration_asked_s"] = audio.duration_asked_s
     if "face" in task.outputs:
-        found["face.roi_size"] = task.metadata("face", FaceMetadata).roi_size
+        attributes["face.roi_size"] = task.metadata("face", FaceMetadata).roi_size
     if "infer" in task.outputs:
-        found["gpu.seconds"] = task.metadata("infer", InferMetadata).gpu_seconds
+        attributes["gpu.seconds"] = task.metadata("infer", InferMetadata).gpu_seconds
     if "encode" in task.outputs:
         encode = task.metadata("encode", EncodeMetadata)
-        found |= {
+        attributes |= {
             "video.resolution": f"{encode.width}x{encode.height}",
             "video.duration_s": encode.duration_s,
             **encode.attributes,
         }
-    return found
+    return attributes

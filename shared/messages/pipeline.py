@@ -1,18 +1,18 @@
-"""The stages of a render in order: one line each. To add one, add a folder under stages/ and a line here."""
+"""The stages of a render in order, one line each. A new stage is a folder under stages/ and a line here."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage's place in the pipeline."""
+    """The place of a stage in the pipeline."""
 
     name: str
     source: str
-    """Topic the stage consumes; ``{engine}`` stands for the request's engine."""
+    """Topic that the stage consumes; ``{engine}`` is the engine of the request."""
     module: str
-    """Package with the stage's specification ``STAGE``, or ``stage_of(engine)`` where each engine has its own; imported
-    only by the service that runs it."""
+    """Package with the specification ``STAGE``, or with ``stage_of(engine)`` where each engine has its own; only the
+    service of the stage imports it."""
 
     @property
     def per_engine(self) -> bool:
@@ -33,11 +33,11 @@ FIRST = STAGES[0]
 
 
 def step(name: str) -> Step:
-    """The step of that name. Raises KeyError for a name that is no stage."""
+    """The step with this name. Raises KeyError for an unknown name."""
     return {s.name: s for s in PIPELINE}[name]
 
 
 def following(name: str) -> Step | None:
     """The step after ``name``; None after the last."""
-    at = STAGES.index(name) + 1
-    return PIPELINE[at] if at < len(PIPELINE) else None
+    index = STAGES.index(name) + 1
+    return PIPELINE[index] if index < len(PIPELINE) else None

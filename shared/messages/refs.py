@@ -4,20 +4,20 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared.messages.text import KEY
+from shared.messages.text import KEY_PATTERN
 
 ALIAS = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
 MAX_KEY_BYTES = 1024
-"""S3's own limit on a key, in UTF-8 bytes."""
+"""The limit of S3, in UTF-8 bytes."""
 
 
 def checked_key(key: str) -> str:
-    """A key that names exactly one object on any store.
+    """The key, if it names exactly one object on any object store.
 
-    Raises ValueError for what some stores or clients would resolve elsewhere: ``..`` and ``.`` segments, a leading
-    or doubled slash, a URL, a backslash, ASCII's control characters, more than 1024 bytes. ``parse_request`` refuses
-    the other hidden characters: a key that came in before it did must stay readable in tasks.
+    Raises ValueError for what some object stores or clients resolve differently: ``..`` and ``.`` segments, a leading
+    or double slash, a URL, a backslash, ASCII control characters, more than 1024 bytes. Only ``parse_request`` refuses
+    the other control characters: tasks with older keys must stay readable.
     """
     if not key or len(key.encode()) > MAX_KEY_BYTES:
         raise ValueError(f"an object key has 1 to {MAX_KEY_BYTES} bytes")
@@ -34,16 +34,16 @@ Key = Annotated[
     str,
     Field(
         description="Object key, relative, at most 1024 bytes.",
-        # What JSON Schema can say of the rule; `checked_key` is the rule.
-        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": KEY},
+        # The part of the rule that JSON Schema can express; `checked_key` is the whole rule.
+        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": KEY_PATTERN},
     ),
     AfterValidator(checked_key),
 ]
-Alias = Annotated[str, Field(pattern=ALIAS, description="Alias of a configured bucket, never a bucket's own name.")]
+Alias = Annotated[str, Field(pattern=ALIAS, description="Alias of a configured bucket, never the name of a bucket.")]
 
 
 class InputRef(BaseModel):
-    """An object the user supplies; the key must begin with the tenant's prefix ``<tenant>/``."""
+    """An input object of the user; its key begins with the prefix of the tenant, ``<tenant>/``."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -54,7 +54,7 @@ class InputRef(BaseModel):
 
 
 class OutputRef(BaseModel):
-    """Where the finished files go: a configured bucket alias and a key prefix."""
+    """Destination of the finished files: a configured bucket alias and a key prefix."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -63,7 +63,7 @@ class OutputRef(BaseModel):
 
 
 class ArtifactRef(BaseModel):
-    """An object that a stage wrote; verified by size and SHA-256 on every read."""
+    """An object that a stage wrote; every read verifies size and SHA-256."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

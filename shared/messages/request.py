@@ -4,57 +4,52 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME, OWNER
 from shared.messages.refs import InputRef, OutputRef
-from shared.messages.text import PATTERN
+from shared.messages.text import TEXT_PATTERN
 
-NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
-OWNER = r"^[A-Za-z0-9@._+-]{1,128}$"
-DEFAULT_TENANT = "default"
-"""Of a request that names none."""
 OPTIMAL_STEPS = 20
-"""Fewer inference steps than this draw the warning NON_OPTIMAL_STEPS."""
+"""With fewer inference steps the job gets the warning NON_OPTIMAL_STEPS."""
 MAX_SEED = 2**32 - 1
 
-# The pattern is for the schema's readers. The rule is `parse_request`'s: a task that came in before it was one is read.
-Label = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": PATTERN})]
+# The pattern is for readers of the schema. `parse_request` enforces it; older tasks that violate it stay readable.
+Label = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": TEXT_PATTERN})]
 LabelName = Annotated[str, Field(max_length=64)]
-# Of a name with a pattern pydantic makes `patternProperties`, which forbid nothing else.
-Names = {"propertyNames": {"maxLength": 64, "pattern": PATTERN}}
-Labels = Annotated[dict[LabelName, Label], Field(max_length=16, json_schema_extra={**Names})]
+# For a name with a pattern pydantic generates `patternProperties`, which forbid no other names.
+_LABEL_NAMES = {"propertyNames": {"maxLength": 64, "pattern": TEXT_PATTERN}}
+Labels = Annotated[dict[LabelName, Label], Field(max_length=16, json_schema_extra={**_LABEL_NAMES})]
 Pixel = Annotated[float, Field(ge=0, le=65535)]
 
 
-def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _check_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     if box[0] >= box[2] or box[1] >= box[3]:
         raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
     return box
 
 
-FaceBox = Annotated[tuple[Pixel, Pixel, Pixel, Pixel], AfterValidator(_ordered)]
+FaceBox = Annotated[tuple[Pixel, Pixel, Pixel, Pixel], AfterValidator(_check_box)]
 
 
-class _Edge(BaseModel):
+class _StrictModel(BaseModel):
     """Strict types, finite numbers.
 
-    Unknown fields are refused where a request comes in (``parse_request``: a misspelt parameter must not be ignored)
-    and kept inside internal messages, where they come from a later minor version. A model that forbids them by itself
-    would lose them when it is written again; so they are allowed here and forbidden there.
+    Unknown fields are allowed here: in internal messages they come from a later minor version and must be forwarded.
+    ``parse_request`` refuses them in a request, because a misspelt parameter must not be ignored.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Batch(_Edge):
-    """Place of the job in a batch; echoed in every event."""
+class Batch(_StrictModel):
+    """Place of the job in a batch; copied into every event."""
 
     id: str = Field(pattern=JOB_ID)
     index: int = Field(ge=0, le=10_000_000)
     total: int = Field(ge=1, le=10_000_000)
 
 
-class Params(_Edge):
-    """What the picture and the motion should be."""
+class Params(_StrictModel):
+    """Parameters of picture and motion."""
 
     inference_steps: int = Field(25, ge=1, le=100, description="Denoising steps of a diffusion engine.")
     dynamic_scale: float = Field(1.0, ge=0.5, le=2.0, description="Motion amplitude.")
@@ -65,25 +60,25 @@ class Params(_Edge):
         "largest",
         description="Which face: the largest central one, an index by size, or a box [x0, y0, x1, y1] in pixels.",
     )
-    duration: float | None = Field(None, ge=0.2, le=3600, description="Seconds asked for; corrected to the true ones.")
-    trim: bool = Field(False, description="Cut the speech to `duration` on purpose.")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Same request, same machine: byte-identical frames.")
+    duration: float | None = Field(None, ge=0.2, le=3600, description="Seconds; corrected to the decoded duration.")
+    trim: bool = Field(False, description="Cut the speech to `duration`.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Same request and machine: byte-identical frames.")
 
 
-class RenderRequest(_Edge):
-    """One portrait and one speech recording to become a talking-head mp4."""
+class RenderRequest(_StrictModel):
+    """Render one portrait and one speech recording into a talking-head mp4."""
 
-    job_id: str | None = Field(None, pattern=JOB_ID, description="Else the record's key, else from place and SHA-256.")
+    job_id: str | None = Field(None, pattern=JOB_ID, description="Default: the record key, else derived.")
     tenant: str = Field(DEFAULT_TENANT, pattern=NAME)
     department: str | None = Field(None, pattern=NAME)
-    owner: str | None = Field(None, pattern=OWNER, description="Never leaves the request in clear in telemetry.")
+    owner: str | None = Field(None, pattern=OWNER, description="Telemetry contains it only as a hash.")
     batch: Batch | None = None
-    labels: Labels = Field(default_factory=dict, description="Echoed in every event.")
+    labels: Labels = Field(default_factory=dict, description="Copied into every event.")
     portrait: InputRef
     speech: InputRef
-    output: OutputRef | None = Field(None, description="Default: the artifact bucket, under the job's own prefix.")
+    output: OutputRef | None = Field(None, description="Default: the artifact bucket, under the prefix of the job.")
     engine: Literal["puppet", "sonic"] = "puppet"
     engine_params: dict[str, JsonValue] = Field(default_factory=dict, description="Typed by each engine.")
     params: Params = Params()
     lane: Literal["interactive", "bulk"] = "interactive"
-    deadline_s: float | None = Field(None, ge=1, le=604_800, description="Seconds after which the result is useless.")
+    deadline_s: float | None = Field(None, ge=1, le=604_800, description="Seconds after which the result has no use.")

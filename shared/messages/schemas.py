@@ -10,6 +10,7 @@ from typing import Any
 
 import shared
 from shared.messages.events import EVENT
+from shared.messages.names import DEFAULT_TENANT
 from shared.messages.pipeline import PIPELINE
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
@@ -22,23 +23,23 @@ ENGINES = ("puppet",)
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """The schema of every message by file name."""
-    made = {
-        "render-request": _closed(RenderRequest.model_json_schema()),
+    schemas = {
+        "render-request": _forbid_unknown(RenderRequest.model_json_schema()),
         "render-task": RenderTask.model_json_schema(),
         "render-event": EVENT.json_schema(),
     }
-    return {f"{name}.schema.json": {"$schema": DIALECT, **schema} for name, schema in made.items()}
+    return {f"{name}.schema.json": {"$schema": DIALECT, **schema} for name, schema in schemas.items()}
 
 
-def _closed(node: Any) -> Any:
-    """At the edge an unknown field is an error; in the models it is kept, for a request travels on in tasks."""
+def _forbid_unknown(node: Any) -> Any:
+    """``parse_request`` refuses unknown fields; the models keep them, because tasks contain the request."""
     if isinstance(node, dict):
-        return {k: False if k == "additionalProperties" and v is True else _closed(v) for k, v in node.items()}
-    return [_closed(item) for item in node] if isinstance(node, list) else node
+        return {k: False if k == "additionalProperties" and v is True else _forbid_unknown(v) for k, v in node.items()}
+    return [_forbid_unknown(item) for item in node] if isinstance(node, list) else node
 
 
 def _message_of(topic: str) -> str:
-    return {REQUESTS: "RenderRequest", EVENTS: "RenderEvent", CANCEL: "Cancel", DLQ: "DeadLetter"}.get(
+    return {REQUESTS: "RenderRequest", EVENTS: "RenderEvent", CANCEL: "CancelCommand", DLQ: "DeadLetter"}.get(
         topic, "RenderTask"
     )
 
@@ -51,27 +52,25 @@ def _messages() -> dict[str, Any]:
             for name in ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "traceparent")
         },
     }
-    key = {"kafka": {"key": {"type": "string", "description": "The job id."}, "bindingVersion": "0.5.0"}}
 
-    def message(title: str, payload: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {"title": title, "contentType": "application/json", "payload": payload, "bindings": key, **more}
+    def message(title: str, payload: dict[str, Any], key: str = "The job id.", **more: Any) -> dict[str, Any]:
+        bindings = {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}}
+        return {"title": title, "contentType": "application/json", "payload": payload, "bindings": bindings, **more}
 
-    told = (
-        "An object cancels the job that the key names, `<tenant>/<job id>`; null takes it back. Under the job id alone "
-        "the object's `tenant` says whose (default `default`)."
-    )
-    cancel = {"type": ["object", "null"], "description": told}
+    description = "An object cancels the job that the key names; null revokes the command."
+    tenant = {"type": ["string", "null"], "default": DEFAULT_TENANT, "description": "Where the key names no tenant."}
+    cancel = {"type": ["object", "null"], "description": description, "properties": {"tenant": tenant}}
     return {
         "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),
-        "RenderTask": message("A stage's task", {"$ref": "./render-task.schema.json"}, headers=headers),
+        "RenderTask": message("The task of a stage", {"$ref": "./render-task.schema.json"}, headers=headers),
         "RenderEvent": message("An event of a job", {"$ref": "./render-event.schema.json"}, headers=headers),
-        "Cancel": message("A wish to cancel a job", cancel),
-        "DeadLetter": message("A record as it came, with __dlq.errors.* headers", {}),
+        "CancelCommand": message("A command that cancels a job", cancel, "`<tenant>/<job id>`, or the job id alone."),
+        "DeadLetter": message("An unchanged record with additional headers __dlq.errors.*", {}),
     }
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI document of a deployment without a prefix and with the embedded engine."""
+    """The AsyncAPI document of a deployment without a topic prefix and with the embedded engine."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     consumed = {step.source.format(engine=engine): step.name for step in PIPELINE for engine in ENGINES}
@@ -80,7 +79,7 @@ def asyncapi() -> dict[str, Any]:
         name = topic.name.replace(".", "_")
         channels[name] = {
             "address": topic.name,
-            "description": topic.about,
+            "description": topic.description,
             "messages": {message: {"$ref": f"#/components/messages/{message}"}},
             "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}},
         }
@@ -113,18 +112,18 @@ def asyncapi() -> dict[str, Any]:
 
 
 def documents() -> dict[str, str]:
-    """Every document by file name, as committed."""
-    made: dict[str, dict[str, Any]] = {**json_schemas(), "asyncapi.json": asyncapi()}
-    return {name: json.dumps(document, indent=2, sort_keys=True) + "\n" for name, document in made.items()}
+    """The content of every document by file name."""
+    contents: dict[str, dict[str, Any]] = {**json_schemas(), "asyncapi.json": asyncapi()}
+    return {name: json.dumps(document, indent=2, sort_keys=True) + "\n" for name, document in contents.items()}
 
 
 def main() -> int:
-    """Write the documents, or compare them; 1 when one differs."""
-    wanted = documents()
+    """Write the documents, or with ``--check`` compare them; returns 1 when one differs."""
+    expected = documents()
     if "--check" in sys.argv[1:]:
-        return int(any(not (FOLDER / n).is_file() or (FOLDER / n).read_text() != text for n, text in wanted.items()))
+        return int(any(not (FOLDER / n).is_file() or (FOLDER / n).read_text() != text for n, text in expected.items()))
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, text in wanted.items():
+    for name, text in expected.items():
         (FOLDER / name).write_text(text)
     return 0
 

@@ -1,22 +1,23 @@
-"""The internal message that goes from stage to stage: the request, and what each stage has made of it."""
+"""The internal message between stages: the request, and the output of each completed stage."""
 
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.codes import Code
-from shared.messages.metadata import _Metadata
+from shared.messages.metadata import StageMetadata
+from shared.messages.names import JOB_ID
 from shared.messages.refs import ArtifactRef
-from shared.messages.request import JOB_ID, RenderRequest
+from shared.messages.request import RenderRequest
 
 MAX_ENVELOPE_BYTES = 64 * 1024
-"""No record of ours is larger; payloads go through storage (claim check)."""
+"""Largest value of a record; larger payloads are in the object store (claim check)."""
 
-FactsT = TypeVar("FactsT", bound=_Metadata)
+MetadataT = TypeVar("MetadataT", bound=StageMetadata)
 
 
-class Warned(BaseModel):
-    """A warning of the job: it goes on, the user should know."""
+class JobWarning(BaseModel):
+    """A warning for the user; the job continues."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -25,53 +26,53 @@ class Warned(BaseModel):
 
 
 class StageOutput(BaseModel):
-    """What one stage made: where it lies and what was found out."""
+    """The output of one stage: references to its artifacts, and metadata."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     attempt: str = Field(description="Id of the winning attempt.")
     artifacts: dict[str, ArtifactRef] = Field(default_factory=dict, description="By role.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
     seconds: float = Field(0.0, description="Wall time of the winning attempt.")
     cached: bool = False
 
 
 class RenderTask(BaseModel):
-    """One stage's order. Unknown fields of later minor versions are kept.
+    """The task of one stage. Unknown fields of later minor versions are kept.
 
-    What does not fit is told without its value: the error goes to logs, spans and headers.
+    Validation errors do not repeat the input: they go to logs, spans and headers.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     job_id: str = Field(pattern=JOB_ID)
     request_id: str = Field(
-        max_length=64, description="UUIDv5 of the request's topic, partition, offset and SHA-256: which record."
+        max_length=64, description="Id of the request's record: UUIDv5 of topic, partition, offset and SHA-256."
     )
     request: RenderRequest
     submitted_ms: int = Field(description="Broker's time of the request, milliseconds since the epoch.")
     submit_traceparent: str | None = Field(None, max_length=64, description="Parent of the `render` summary span.")
     outputs: dict[str, StageOutput] = Field(default_factory=dict, description="By stage.")
 
-    def metadata(self, stage: str, model: type[FactsT]) -> FactsT:
-        """Typed metadata of an earlier stage. Raises KeyError when it has not run, ValidationError on a misfit."""
+    def metadata(self, stage: str, model: type[MetadataT]) -> MetadataT:
+        """Typed metadata of an earlier stage. Raises KeyError when it has not run, ValidationError for another form."""
         return model.model_validate(self.outputs[stage].metadata)
 
     @classmethod
     def parse(cls, value: bytes) -> "RenderTask":
-        """Read a record's value; unknown fields are kept at every depth. Raises ValidationError."""
+        """Read the value of a record; unknown fields are kept at every depth. Raises ValidationError."""
         return cls.model_validate_json(value, extra="allow")
 
     def dump(self) -> bytes:
-        """The record's value: UTF-8 JSON, nulls included, so that nothing a later version wrote gets lost."""
+        """The value of a record: UTF-8 JSON with nulls, so that nothing from a later version is lost."""
         return self.model_dump_json().encode()
 
     def with_output(self, stage: str, output: StageOutput) -> "RenderTask":
-        """The same task with one more stage done."""
+        """The same task with the output of one more stage."""
         return self.model_copy(update={"outputs": {**self.outputs, stage: output}})
 
     @property
-    def warnings(self) -> tuple[Warned, ...]:
-        """All warnings so far, in the order of the stages."""
+    def warnings(self) -> tuple[JobWarning, ...]:
+        """The warnings of all completed stages, in order."""
         return tuple(w for output in self.outputs.values() for w in output.warnings)

@@ -4,14 +4,13 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from shared.messages.admission import advice, check_request
 from shared.messages.codes import Code
 from shared.messages.codes import Rejected as Refusal
 from shared.messages.identity import identify, identify_best_effort
-from shared.messages.parsing import parse_request
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
+from shared.messages.validation import advice, check_request, parse_request
 from shared.runtime import trace_context
 from shared.runtime.assignment import Record
 from shared.runtime.decoding import Decoded

@@ -4,7 +4,7 @@ from collections import Counter
 
 import structlog
 
-from shared.messages.task import StageOutput, Warned
+from shared.messages.task import JobWarning, StageOutput
 from shared.runtime.failures import OverBudget
 from shared.slot import records
 from shared.storage.manifest import MAX_CHUNKS
@@ -90,7 +90,7 @@ class Warnings:
     """The warnings of one attempt: each once, the first few of them."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], Warned] = {}
+        self._kept: dict[tuple[str, str], JobWarning] = {}
         self._dropped = 0
 
     def add(self, record: records.Warned) -> None:
@@ -101,7 +101,7 @@ class Warnings:
         if len(self._kept) >= MAX_WARNINGS:
             self._dropped += 1
             return
-        self._kept[record.code, message] = Warned(code=record.code, message=message)
+        self._kept[record.code, message] = JobWarning(code=record.code, message=message)
 
     def within(self, output: StageOutput) -> StageOutput:
         """The output with as many of the warnings as its budget has room for. Raises OverBudget without any."""

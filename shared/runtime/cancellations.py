@@ -1,6 +1,5 @@
 """Jobs that users want cancelled: read from ``render.cancel`` by every service, without a group."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +8,8 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-from shared.messages.task import MAX_ENVELOPE_BYTES
-from shared.messages.topics import CANCEL_SEPARATOR, WORK_DAYS
+from shared.messages.cancel import CancelCommand, CancelTombstone, decode_cancel
+from shared.messages.topics import WORK_DAYS
 from shared.runtime.failures import EndsService
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
 from shared.runtime.statistics import FetchStallDetector, Statistics
@@ -18,10 +17,7 @@ from shared.runtime.watched_thread import WatchedThread
 
 HORIZON_S = 2 * WORK_DAYS * 24 * 3600
 """Whatever was cancelled before can't be delivered any more: a queue of renders of hours each may be days long."""
-DEFAULT_TENANT = "default"
 POLL_S = 0.2
-MAX_NAME = 64
-"""No job id and no tenant is longer."""
 log = structlog.get_logger()
 
 
@@ -144,33 +140,22 @@ class Cancellations:
         return int(self._consumer.get_watermark_offsets(partition, timeout=METADATA_TIMEOUT_S)[1])
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
-        """One record: key = tenant and job id, or the job id alone; the value is an object, which names the tenant
-        where the key does not. A tombstone takes back what its key names: one job's cancel, or those of every tenant's
-        job of that id. What can't be read, or names two tenants, concerns nobody."""
+        """Apply one record; one that can't be read, or names two tenants, is ignored."""
         try:
-            self._note(key, value)
-        except Exception as e:  # noqa: BLE001 - whatever a parser makes of hostile bytes, the next record must be heard
+            self._apply(decode_cancel(key, value))
+        except Exception as e:  # noqa: BLE001 - whatever a parser makes of hostile bytes, the next record must be read
             log.warning("cancel_unreadable", error=type(e).__name__)
         oldest = time.time() - HORIZON_S
         while self._jobs and max(next(iter(self._jobs.values())).values()) <= oldest:
             del self._jobs[next(iter(self._jobs))]
 
-    def _note(self, key: bytes | None, value: bytes | None) -> None:
-        """Raises what decoding does."""
-        named, separator, job = (key or b"").decode().rpartition(CANCEL_SEPARATOR)
-        if value is None:
-            left = {of: at for of, at in self._jobs.pop(job, {}).items() if separator and of != named}
-            self._jobs |= {job: left} if left else {}
+    def _apply(self, record: CancelCommand | CancelTombstone) -> None:
+        cancelled_at = self._jobs.pop(record.job_id, {})
+        if isinstance(record, CancelCommand):
+            cancelled_at = {**cancelled_at, record.tenant: time.time()}
+        elif record.tenant is None:
             return
-        if len(value) > MAX_ENVELOPE_BYTES:
-            raise ValueError("too large")
-        body = json.loads(value)
-        if not isinstance(body, dict):
-            raise TypeError("not an object")
-        default = named if separator else DEFAULT_TENANT
-        tenant = default if body.get("tenant") is None else body["tenant"]
-        if not isinstance(tenant, str) or not job or max(len(tenant), len(job)) > MAX_NAME:
-            raise ValueError("no job of ours has such a name")
-        if separator and tenant != named:
-            raise ValueError("key and value name different tenants")
-        self._jobs[job] = {**self._jobs.pop(job, {}), tenant: time.time()}
+        else:
+            cancelled_at = {tenant: s for tenant, s in cancelled_at.items() if tenant != record.tenant}
+        if cancelled_at:
+            self._jobs[record.job_id] = cancelled_at

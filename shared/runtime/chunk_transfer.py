@@ -10,6 +10,7 @@ from time import time_ns
 
 from pydantic import ValidationError
 
+from shared.messages.chunks import MAX_CHUNK_BYTES
 from shared.messages.refs import ArtifactRef
 from shared.runtime.failures import WorkerDied
 from shared.runtime.scratch import WorkFolder
@@ -18,7 +19,7 @@ from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.storage import keys
-from shared.storage.manifest import MAX_CHUNK_BYTES, Chunk, ChunkManifest, write_manifest
+from shared.storage.manifest import Chunk, ChunkManifest, write_manifest
 from shared.storage.protocols import Storage
 
 PREFETCH = 3

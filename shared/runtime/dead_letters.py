@@ -14,7 +14,7 @@ from shared.runtime.disposition import DeadLetterReason
 from shared.runtime.failures import DeliveryFailed, RecordRefused
 from shared.runtime.producers import EventProducer
 from shared.telemetry.propagation import inject
-from shared.telemetry.redaction import scrubbed
+from shared.telemetry.scrubbing import scrubbed
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from shared.messages.identity import identify_task_best_effort
-from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask, Warned
+from shared.messages.task import MAX_ENVELOPE_BYTES, JobWarning, RenderTask
 from shared.runtime import trace_context
 from shared.runtime.assignment import Record
 from shared.runtime.disposition import Disposition, JobContext
@@ -26,7 +26,7 @@ class Decoded:
     """A task to work on, and warnings that belong to the stage's output."""
 
     task: RenderTask
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
 
 
 class Decoder(Protocol):

@@ -4,12 +4,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared.messages.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES
 from shared.messages.refs import ArtifactRef
 from shared.storage.errors import ArtifactAltered
 from shared.storage.protocols import Artifacts
 
-MAX_CHUNK_FRAMES = 25
-MAX_CHUNK_BYTES = 16 << 20
 MAX_CHUNKS = 100_000
 MAX_MANIFEST_BYTES = 32 << 20
 

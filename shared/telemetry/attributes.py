@@ -1,7 +1,7 @@
-"""Every attribute a span may leave the process with, and its one type.
+"""Allow-list of span attributes, each with its one type.
 
-What is not here is dropped: names of people's files, keys, URLs. The type matters to queries: TraceQL compares an int
-literal with int attributes only, so an attribute is the same type on every span, and milliseconds are ints.
+Other attributes, as file names, keys and URLs of users, are not exported. The type matters to queries: TraceQL compares
+an int literal with int attributes only, so an attribute has the same type on every span, and milliseconds are ints.
 """
 
 from enum import Enum
@@ -14,9 +14,9 @@ class Kind(Enum):
     FLOAT = "float"
     BOOL = "bool"
     NAME = "name"
-    """A short word of a closed or limited alphabet; anything else, as a path, is dropped."""
+    """A short word of a limited alphabet; other values, as paths, are dropped."""
     TEXT = "text"
-    """Free text: scrubbed and cut."""
+    """Free text, scrubbed and cut."""
 
 
 SPAN_ATTRIBUTES = {
@@ -85,7 +85,7 @@ SPAN_ATTRIBUTES = {
     "queue.wait_ms": Kind.INT,
     # Links.
     "link.kind": Kind.NAME,
-    # Errors. A stack trace quotes source lines with their values: it goes to the log only.
+    # Errors. A stack trace quotes source lines with their values: only the log has it.
     "error.type": Kind.NAME,
     "exception.type": Kind.NAME,
     "exception.message": Kind.TEXT,
@@ -108,7 +108,7 @@ RESOURCE_ATTRIBUTES = frozenset(
         "k8s.node.name",
     }
 )
-"""What a resource may say of this process; its command line and its user's name may not leave."""
+"""Allow-list of resource attributes: not the command line, nor the name of the user."""
 
 RENAMED = {
     "messaging.destination": "messaging.destination.name",
@@ -118,7 +118,7 @@ RENAMED = {
     "messaging.operation": "messaging.operation.type",
     "messaging.message_id": "messaging.message.id",
 }
-"""What the instrumentation calls them, and what semantic conventions 1.44 does."""
+"""Names of the instrumentation, each with that of the semantic conventions 1.44."""
 
 IGNORED = frozenset({"messaging.destination_kind", "exception.stacktrace"})
-"""What libraries are known to add and we do not want: dropped without being counted."""
+"""Attributes that libraries add and that are not exported: dropped without being counted."""

@@ -1,8 +1,8 @@
-"""Kafka clients: the prescribed instrumentation on the producer of tasks, raw clients everywhere else.
+"""Kafka clients: OpenTelemetry's instrumentation on the producer of tasks, raw clients everywhere else.
 
-The instrumented consumer starts a new trace per record and loses our span at the next keep-alive poll; the
-instrumented producer appends a second traceparent to headers that hold one. So: tasks by the instrumented producer
-with fresh headers, dead letters and events by a raw one, and ``cimpl.Consumer``, which is never patched.
+The instrumented consumer starts a new trace per record and ends the current span at the next keep-alive poll; the
+instrumented producer appends a second traceparent to headers that have one. So tasks are sent by the instrumented
+producer with fresh headers, dead letters and events by a raw one, and ``cimpl.Consumer`` is never patched.
 """
 
 import threading
@@ -21,8 +21,8 @@ _instrumented_for: Tracing | None = None
 def traced_producer(tracing: Tracing, config: dict[str, Any]) -> Any:
     """A producer whose every send is a span of the current trace.
 
-    Give it ``headers=`` by keyword, a list of the call's own without trace headers: it appends to that list, and
-    overlooks a positional one.
+    Pass ``headers=`` by keyword, as a new list without trace headers: the producer appends to that list, and ignores
+    a positional one.
     """
     global _instrumented_for
     with _lock:
@@ -31,10 +31,10 @@ def traced_producer(tracing: Tracing, config: dict[str, Any]) -> Any:
             if instrumentor.is_instrumented_by_opentelemetry:
                 instrumentor.uninstrument()
             instrumentor.instrument(tracer_provider=tracing.provider)
-            # It patches the consumer as well: undone, so that nothing in this process gets that one by accident.
+            # It also patches the consumer: undone, so that nothing in this process uses that one by accident.
             confluent_kafka.Consumer = cimpl.Consumer  # type: ignore[misc]
             _instrumented_for = tracing
-        # Fetched as an attribute of the module, after instrument(): a name imported before stays raw.
+        # An attribute of the module, read after instrument(): a name imported before stays raw.
         return confluent_kafka.Producer(config)
 
 
@@ -44,5 +44,5 @@ def raw_producer(config: dict[str, Any]) -> Any:
 
 
 def raw_consumer(config: dict[str, Any]) -> Any:
-    """A consumer that leaves the trace context alone."""
+    """A consumer that does not change the trace context."""
     return cimpl.Consumer(config)

@@ -1,4 +1,4 @@
-"""Ids that are known before the span: of spans that a child process timed, of the render's summary, of a redelivery."""
+"""Preset and derived ids: for spans that a worker process measured, the summary span of a render, a redelivery."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ _trace: ContextVar[int | None] = ContextVar("preset_trace_id", default=None)
 
 
 class PresetIdGenerator(IdGenerator):
-    """Random ids, but for the first span inside ``preset_span_id`` and the first trace inside ``preset_trace_id``."""
+    """Random ids, except for the first span in ``preset_span_id`` and the first trace in ``preset_trace_id``."""
 
     def __init__(self) -> None:
         self._random = RandomIdGenerator()
 
     def generate_span_id(self) -> int:
-        return _taken(_span) or self._random.generate_span_id()
+        return _take(_span) or self._random.generate_span_id()
 
     def generate_trace_id(self) -> int:
-        return _taken(_trace) or self._random.generate_trace_id()
+        return _take(_trace) or self._random.generate_trace_id()
 
 
-def _taken(preset: ContextVar[int | None]) -> int | None:
+def _take(preset: ContextVar[int | None]) -> int | None:
     value = preset.get()
     preset.set(None)
     return value
@@ -45,7 +45,7 @@ def _preset(variable: ContextVar[int | None], kind: str, value: int, bits: int) 
 
 @contextmanager
 def preset_span_id(span_id: int) -> Iterator[None]:
-    """Give this id to the first span that is started inside, in this context: 64 bits, not zero.
+    """Give the first span that is started inside, in this context, this id: 64 bits, not zero.
 
     Raises ValueError for an id that W3C Trace Context does not allow.
     """
@@ -55,18 +55,21 @@ def preset_span_id(span_id: int) -> Iterator[None]:
 
 @contextmanager
 def preset_trace_id(trace_id: int) -> Iterator[None]:
-    """Give this id to the first trace that is begun inside, in this context: 128 bits, not zero. Raises ValueError."""
+    """Give the first trace that is started inside, in this context, this id: 128 bits, not zero.
+
+    Raises ValueError for an id that W3C Trace Context does not allow.
+    """
     with _preset(_trace, "trace", trace_id, TRACE_BITS):
         yield
 
 
 def derived_span_id(*parts: str) -> int:
-    """The same id for the same parts, in every process and on every redelivery."""
+    """A span id that is the same for the same parts, in every process and on every redelivery."""
     return _derived(parts, SPAN_BITS)
 
 
 def derived_trace_id(*parts: str) -> int:
-    """The same id for the same parts, in every process and on every redelivery."""
+    """A trace id that is the same for the same parts, in every process and on every redelivery."""
     return _derived(parts, TRACE_BITS)
 
 

@@ -1,4 +1,4 @@
-"""JSON lines on stdout, each with service, trace and whatever is bound: job, stage, attempt. Users' paths stay out."""
+"""JSON lines on stdout with service, trace ids and bound fields (job, stage, attempt); paths of users are removed."""
 
 import io
 import json
@@ -15,26 +15,26 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from shared.telemetry.scrubbing import MARK, scrubbed
 
 SECRET_WORDS = ("password", "secret", "token", "credential", "authorization", "access_key", "owner")
-"""A field whose name holds one of these is never written."""
+"""A field whose name contains one of these is never written."""
 IDENTIFIERS = frozenset(
     {"trace_id", "span_id", "job", "job_id", "request_id", "attempt", "stage", "service", "level", "timestamp", "topic"}
 )
-"""Fields that are ours and look like what is scrubbed."""
+"""Fields that are never scrubbed, although their values can look like secrets."""
 MAX_TEXT = 2000
 MAX_DEPTH = 8
 
 
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    found = trace.get_current_span().get_span_context()
-    if found.is_valid:
-        # A caller that speaks for another thread's span has bound its ids.
-        event.setdefault("trace_id", format(found.trace_id, "032x"))
-        event.setdefault("span_id", format(found.span_id, "016x"))
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        # A caller that logs for the span of another thread has bound its ids.
+        event.setdefault("trace_id", format(context.trace_id, "032x"))
+        event.setdefault("span_id", format(context.span_id, "016x"))
     return event
 
 
-def _private(name: str, value: object, depth: int = 0) -> object:
-    """The value of a field as it may be written."""
+def _scrub_value(name: str, value: object, depth: int = 0) -> object:
+    """The value of a field without secrets, paths and personal data."""
     if any(word in name.lower() for word in SECRET_WORDS):
         return MARK
     if isinstance(value, str):
@@ -44,21 +44,21 @@ def _private(name: str, value: object, depth: int = 0) -> object:
     if depth >= MAX_DEPTH:
         return MARK
     if isinstance(value, dict):
-        return {str(key): _private(str(key), item, depth + 1) for key, item in value.items()}
+        return {str(key): _scrub_value(str(key), item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_private("", item, depth + 1) for item in value]
+        return [_scrub_value("", item, depth + 1) for item in value]
     return scrubbed(str(value), MAX_TEXT)
 
 
 def _scrub(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     rendered = isinstance(event.get("exception"), list)
-    return {n: value if n == "exception" and rendered else _private(n, value) for n, value in event.items()}
+    return {n: value if n == "exception" and rendered else _scrub_value(n, value) for n, value in event.items()}
 
 
 def _scrub_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Keep what a developer needs of an exception (class, file, line, function), and scrub what it says."""
-    found = event.get("exception")
-    for error in found if isinstance(found, list) else ():  # A line may have a field of that name: a text.
+    """Keep class, file, line and function of an exception, and scrub its message."""
+    rendered = event.get("exception")
+    for error in rendered if isinstance(rendered, list) else ():  # A line may have a text field of that name.
         error["exc_value"] = scrubbed(error["exc_value"])
         error["exc_notes"] = [scrubbed(note) for note in error.get("exc_notes", ())]
         for frame in error["frames"]:
@@ -67,12 +67,12 @@ def _scrub_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _one_line(event: EventDict, **options: Any) -> str:
-    """JSON in printable ASCII alone: what is logged reaches terminals, and of ASCII json leaves DEL as it is."""
+    """JSON in printable ASCII, because logs reach terminals; ``json`` escapes everything but DEL."""
     return json.dumps(event, **options).replace("\x7f", "\\u007f")
 
 
-def _named(service: str) -> Processor:
-    """Says whose line it is; not by a context variable, which another thread's lines would lack."""
+def _add_service(service: str) -> Processor:
+    """Add the service; not as a context variable, because lines of other threads would lack it."""
 
     def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["service"] = service
@@ -82,11 +82,11 @@ def _named(service: str) -> Processor:
 
 
 def _processors(service: str) -> list[Processor]:
-    # Without local variables: those of a stage are the user's media and its settings are secrets.
+    # Without local variables: they can hold media of users, and settings with secrets.
     exceptions = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     return [
         structlog.contextvars.merge_contextvars,
-        _named(service),
+        _add_service(service),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_trace,
@@ -97,7 +97,7 @@ def _processors(service: str) -> list[Processor]:
 
 
 class _Lossy(io.TextIOBase):
-    """A stream of which a line that can't be written is lost: on a full disk a log must not end what it reports on."""
+    """A stream that drops a line that can't be written: on a full disk, logging must not end the work."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class _Lossy(io.TextIOBase):
 
 
 def setup(service: str, level: str = "INFO") -> None:
-    """Configure structlog, and the standard library's loggers from WARNING, for this process.
+    """Configure structlog, and the loggers of the standard library from WARNING, for this process.
 
     Raises KeyError for a level that does not exist.
     """

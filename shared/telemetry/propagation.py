@@ -11,9 +11,9 @@ _w3c = TraceContextTextMapPropagator()
 
 
 def extract(headers: Iterable[tuple[str, bytes | None]] | None) -> Context:
-    """The sender's context; the last value of a name wins, what can't be decoded is ignored. Never raises.
+    """The context of the sender; the last value of a name is used, undecodable values are ignored. Never raises.
 
-    Baggage is not taken over: it is in clear for whoever reads the topic, and nothing of ours is in it.
+    Baggage is ignored: every reader of the topic can see it, and lipstage puts nothing into it.
     """
     carrier: dict[str, str] = {}
     for name, value in headers or ():
@@ -26,23 +26,23 @@ def extract(headers: Iterable[tuple[str, bytes | None]] | None) -> Context:
 
 
 def inject(context: Context | None = None) -> list[tuple[str, bytes]]:
-    """Headers that carry the context (default: the current one); none when there is no span."""
+    """Trace headers for the context (default: the current one); an empty list without a span."""
     carrier: dict[str, str] = {}
     _w3c.inject(carrier, context)
     return [(name, value.encode("ascii")) for name, value in carrier.items()]
 
 
 def trace_id(context: Context | None = None) -> str | None:
-    """The trace's id as 32 hex digits; None outside a trace."""
-    found = trace.get_current_span(context).get_span_context()
-    return format(found.trace_id, "032x") if found.is_valid else None
+    """The trace id as 32 hex digits; None outside a trace."""
+    span_context = trace.get_current_span(context).get_span_context()
+    return format(span_context.trace_id, "032x") if span_context.is_valid else None
 
 
 def traceparent(context: Context) -> str | None:
-    """The context as one header value, to be stored and parsed later."""
+    """The context as one header value, for storage."""
     return next((value.decode() for name, value in inject(context) if name == "traceparent"), None)
 
 
 def parent(value: str | None) -> Context:
-    """The context of a stored traceparent; an empty one when it can't be read."""
+    """The context of a stored traceparent; an empty context when it is absent or malformed."""
     return extract([("traceparent", value.encode("ascii", "ignore"))] if value else [])

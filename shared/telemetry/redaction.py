@@ -1,6 +1,6 @@
-"""The only way out for spans: an exporter that lets through what is on the allow-list, under one vocabulary.
+"""Redaction of spans: a wrapper around every exporter that keeps only allow-listed attributes, under standard names.
 
-In Python a span processor can't change an ended span, so this wraps the exporter; no exporter is built without it.
+In Python a span processor can't change an ended span; so the exporter is wrapped, and never used without this wrapper.
 """
 
 import math
@@ -17,16 +17,14 @@ from shared.telemetry import metrics
 from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Kind
 from shared.telemetry.scrubbing import scrubbed
 
-__all__ = ["RedactingExporter", "redacted", "scrubbed"]
-
 _NAME = re.compile(r"[\w.:@+\[\]-]{1,249}")
-"""As long as a topic may be."""
-_OF_TOPIC = re.compile(r"(?:send|process|submit) [A-Za-z0-9._-]{1,249}")
+"""249 is the longest name of a topic."""
+_TOPIC_SPAN = re.compile(r"(?:send|process|submit) [A-Za-z0-9._-]{1,249}")
 _INT64 = range(-(2**63), 2**63)
 
 
 def _number(value: object) -> float | int | None:
-    """A finite number. The SDK turns NumPy's scalars into strings, which no query would match: turned back here."""
+    """A finite number, else None. The SDK turns NumPy scalars into strings, which no query matches: parsed here."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -34,12 +32,12 @@ def _number(value: object) -> float | int | None:
             return None
     try:
         return value if isinstance(value, int | float) and math.isfinite(value) else None
-    except OverflowError:  # An int beyond any float; it must not take the other spans of its batch along.
+    except OverflowError:  # An int beyond any float; the other spans of the batch must not be lost.
         return None
 
 
 def typed(value: object, kind: Kind) -> AttributeValue | None:
-    """The value in its registered type; None for what can't be: NaN, an int beyond 64 bits, a path as a name."""
+    """The value in its registered type; None when it does not fit: NaN, an int beyond 64 bits, a path as a name."""
     match kind:
         case Kind.INT:
             number = _number(value)
@@ -57,7 +55,7 @@ def typed(value: object, kind: Kind) -> AttributeValue | None:
 
 
 def allowed(attributes: Mapping[str, object] | None) -> dict[str, AttributeValue]:
-    """The attributes that may leave, renamed and typed; others are counted."""
+    """The attributes on the allow-list, renamed and typed; the others are dropped and counted."""
     kept: dict[str, AttributeValue] = {}
     for original, value in (attributes or {}).items():
         if original in IGNORED:
@@ -73,14 +71,14 @@ def allowed(attributes: Mapping[str, object] | None) -> dict[str, AttributeValue
 
 
 def span_name(name: str) -> str:
-    """``<topic> send`` of the instrumentation becomes ``send <topic>``; paths and the like go."""
+    """The span name with ``<topic> send`` of the instrumentation as ``send <topic>``; other names are scrubbed."""
     topic, _, verb = name.rpartition(" ")
-    ours = f"send {topic}" if topic and verb == "send" else name
-    return ours if _OF_TOPIC.fullmatch(ours) else scrubbed(ours, 128)
+    standard = f"send {topic}" if topic and verb == "send" else name
+    return standard if _TOPIC_SPAN.fullmatch(standard) else scrubbed(standard, 128)
 
 
 def redacted(span: ReadableSpan) -> ReadableSpan:
-    """The span as it may leave the process."""
+    """The span as it is exported."""
     status = span.status
     if status.status_code is StatusCode.ERROR and status.description:
         status = Status(StatusCode.ERROR, scrubbed(status.description))
@@ -102,7 +100,7 @@ def redacted(span: ReadableSpan) -> ReadableSpan:
 
 
 class RedactingExporter(SpanExporter):
-    """Exports redacted copies through the exporter it wraps, and counts what got through."""
+    """Exports redacted copies of spans through the wrapped exporter, and counts them by result."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
@@ -112,7 +110,7 @@ class RedactingExporter(SpanExporter):
             result = self._inner.export([redacted(span) for span in spans])
         except Exception:
             metrics.SPANS.labels("failed").inc(len(spans))
-            raise  # The processor logs it; it never reaches the work.
+            raise  # The span processor logs it; it never reaches the caller.
         metrics.SPANS.labels("exported" if result is SpanExportResult.SUCCESS else "failed").inc(len(spans))
         return result
 

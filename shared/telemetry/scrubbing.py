@@ -1,20 +1,20 @@
-"""Free text without what belongs to users: paths, keys, URLs, addresses, credentials."""
+"""Free text without personal data: paths, keys, URLs, mail addresses, credentials."""
 
 import re
 
 MAX_TEXT = 300
 MAX_SEARCHED = 16 * 1024
-"""Characters that are looked at, whatever the limit: the text may be hostile and of any length."""
+"""Characters that are searched at most, whatever the limit: the text may be hostile and of any length."""
 MARK = "[..]"
 
-# The search must cost no more than the text is long. So an alternative that searches ahead begins only where a word
-# begins, and no two parts of one can take the same characters: a quoted path is read up to its first slash, then on to
-# its end, never back from there.
+# The search must be linear in the length of the text. So an alternative that searches ahead starts only at the start of
+# a word, and no two parts of one match the same characters: a quoted path is matched up to its first slash, then to its
+# end, without backtracking.
 _PRIVATE = re.compile(
     r"""
       '[^'\n/\\]*[/\\][^'\n]*' | "[^"\n/\\]*[/\\][^"\n]*"          # a quoted path, spaces included
     | (?<![^\s'"()<>,;])[^\s'"()<>,;/\\]*[/\\][^\s'"()<>,;]*       # any word with a slash or backslash
-    | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                      # an address
+    | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                      # a mail address
     | (?<![^\s'"()<>,;])[^\s'"()<>,;]+                             # a media file
       \.(?:png|jpe?g|webp|bmp|gif|wav|mp3|m4a|aac|ogg|opus|flac|mp4|mov|mkv|webm)\b
     | (?:password|passwd|secret|token|api_?key|authorization)\s*[=:]\s*(?:(?:bearer|basic)\s+)?\S+
@@ -26,14 +26,11 @@ _PRIVATE = re.compile(
 
 
 def scrubbed(text: str, limit: int | None = MAX_TEXT) -> str:
-    """The text with each such thing replaced by ``[..]``, cut to ``limit`` characters.
-
-    None: not cut but for what is beyond ``MAX_SEARCHED``.
-    """
-    # Cut generously before the search: hostile text must not cost more than its share.
+    """The text with personal data replaced by ``[..]``, cut to ``limit`` characters; None: only to ``MAX_SEARCHED``."""
+    # Cut before the search, to bound its cost for hostile text.
     most = MAX_SEARCHED if limit is None else min(8 * limit, MAX_SEARCHED)
     bounded = text[:most]
     if len(text) > most:
-        # What stood at the cut may be half of a key, which looks like nothing.
+        # The last word may be half of a key, which no alternative matches.
         bounded = bounded.rpartition(" ")[0] + f" {MARK}"
     return _PRIVATE.sub(MARK, bounded)[:limit]

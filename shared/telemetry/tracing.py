@@ -1,4 +1,4 @@
-"""Set-up of tracing: OTLP over HTTP when an endpoint is configured, always redacted, never in the way of the work."""
+"""Set-up of tracing: OTLP over HTTP when an endpoint is configured, always redacted, never blocking the work."""
 
 import logging
 import os
@@ -17,11 +17,11 @@ from shared.telemetry.ids import PresetIdGenerator
 from shared.telemetry.redaction import RedactingExporter
 
 SCHEDULE_MS = 1000
-"""Spans leave the process after at most this time; OTEL_BSP_SCHEDULE_DELAY overrides it."""
+"""Spans are exported after at most this time; OTEL_BSP_SCHEDULE_DELAY overrides it."""
 EXPORT_S = 2.0
-"""Longest time for one batch, retries included; OTEL_EXPORTER_OTLP_TIMEOUT overrides it."""
+"""Limit for one batch, retries included; OTEL_EXPORTER_OTLP_TIMEOUT overrides it."""
 SHUTDOWN_S = 3.0
-"""The SDK's own shutdown takes 30 s when the collector is away: a whole grace period."""
+"""The shutdown of the SDK takes 30 s without a collector: a whole grace period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +32,25 @@ class Tracing:
     provider: TracerProvider
 
     def shutdown(self) -> None:
-        """Export what is left, for 3 s at most."""
+        """Export the remaining spans, for 3 s at most."""
         thread = threading.Thread(target=self.provider.shutdown, name="telemetry-shutdown", daemon=True)
         thread.start()
         thread.join(SHUTDOWN_S)
 
 
 def setup(service: str, version: str, exporter: SpanExporter | None = None) -> Tracing:
-    """Make this process's tracing; call once, first thing.
+    """Set up tracing for this process; call it once, at the start.
 
-    ``exporter`` replaces OTLP in tests; it is wrapped like any other. Without it, and without an endpoint in the
-    environment (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and go nowhere.
+    ``exporter`` replaces OTLP in tests; it is redacted like any other. Without it, and without an endpoint in the
+    environment (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported.
     """
-    # The instrumentation injects by the global propagator, whose default also sends baggage, in clear.
+    # The instrumentation uses the global propagator, whose default also sends baggage in clear text.
     propagate.set_global_textmap(TraceContextTextMapPropagator())
     resource = Resource.create({"service.namespace": "lipstage", "service.name": service, "service.version": version})
     provider = TracerProvider(resource=resource, id_generator=PresetIdGenerator(), shutdown_on_exit=False)
     if exporter is None and _is_set("OTLP_ENDPOINT", "OTLP_TRACES_ENDPOINT"):
         exporter = OTLPSpanExporter(timeout=None if _is_set("OTLP_TIMEOUT", "OTLP_TRACES_TIMEOUT") else EXPORT_S)
-        # One line per failed batch, not one per try.
+        # One line per failed batch, not one per attempt.
         logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").setLevel(logging.ERROR)
     if exporter is not None:
         delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else SCHEDULE_MS

@@ -1,10 +1,11 @@
 """Stage encode: frames and sound become the mp4 that the user gets."""
 
+from shared.messages.chunks import MAX_CHUNK_BYTES
 from shared.messages.metadata import AudioMetadata
 from shared.messages.task import RenderTask
 from shared.slot.spec import StageSpec
 
-_CHUNKS_BYTES = 6 * 16 * 1024 * 1024
+_CHUNKS_BYTES = 6 * MAX_CHUNK_BYTES
 """Chunks fetched ahead and the one in work, at their largest."""
 _MP4_BYTES_PER_S = 1_000_000
 """Several times what 1080p at this quality came to; faststart writes the file twice."""

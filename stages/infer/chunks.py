@@ -1,7 +1,6 @@
 """How frames are cut into chunks; free of heavy imports, for the service's parent reads it too."""
 
-MAX_CHUNK_FRAMES = 25
-MAX_CHUNK_BYTES = 16 * 1024 * 1024
+from shared.messages.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES
 
 
 def frame_bytes(width: int, height: int) -> int:

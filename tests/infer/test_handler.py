@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.messages.chunks import MAX_CHUNK_BYTES
 from shared.messages.metadata import InferMetadata
 from shared.messages.request import Params
 from shared.slot.api import Cancelled, Handler, Unavailable
 from shared.slot.testing import StageHarness
 from stages.infer import STAGE, stage_of
-from stages.infer.chunks import MAX_CHUNK_BYTES, chunk_frames, frame_bytes
+from stages.infer.chunks import chunk_frames, frame_bytes
 from stages.infer.engine import frame_count
 from stages.infer.engines import ENVIRONMENT
 from stages.infer.handler import load

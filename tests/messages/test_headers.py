@@ -1,4 +1,4 @@
-"""What the headers of a record say when they are read back, and that no header can break the reader."""
+"""Headers of a record: what is written is read back, and no header breaks the reader."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages.events import EVENT
+from shared.messages.codes import Code
+from shared.messages.events import EVENT, Failed, RejectedEvent, Started
 from shared.messages.headers import RecordHeaders, event_headers, read_headers, task_headers
 from shared.messages.task import RenderTask
 
@@ -56,7 +57,7 @@ def test_absent_and_malformed_headers_name_nothing(given_headers: Any, expected:
     assert read_headers(given_headers) == expected
 
 
-def test_the_last_readable_value_of_a_header_counts() -> None:
+def test_last_readable_value_of_a_header_is_used() -> None:
     values = [("ce_subject", b"a"), ("CE_Subject", b"b"), ("ce_subject", b"\xff"), ("ce_subject", None)]
     assert read_headers(values).job_id == "b"
 
@@ -71,3 +72,20 @@ def test_the_last_readable_value_of_a_header_counts() -> None:
 def test_no_headers_break_the_reader(values: list[tuple[str, bytes | None]]) -> None:
     read = read_headers(values)
     assert all(text is None or text.isascii() for text in (read.type, read.job_id, read.tenant, read.request_id))
+
+
+def test_terminal_events_of_a_job_share_one_id() -> None:
+    base: dict[str, Any] = {"job_id": "j", "tenant": "t", "request_id": "r", "time_ms": 5}
+    failed = Failed(**base, stage="infer", code=Code.INTERNAL, message="m")
+    rejected = RejectedEvent(**base, stage="audio", code=Code.AUDIO_EMPTY, message="m")
+    started = [Started(**base, stage="infer", attempt=n) for n in (1, 2)]
+    assert [dict(event_headers(event))["ce_id"] for event in (failed, rejected)] == [b"t/j:end"] * 2
+    assert len({dict(event_headers(event))["ce_id"] for event in started}) == 2
+    assert not any(name == "traceparent" for name, _ in event_headers(failed))
+
+
+def test_tasks_of_two_tenants_have_different_ids() -> None:
+    task = RenderTask.parse((SAMPLES / "task-encode.json").read_bytes())
+    requests = [task.request.model_copy(update={"tenant": tenant}) for tenant in ("a", "b")]
+    tasks = [task.model_copy(update={"job_id": "j", "request": request}) for request in requests]
+    assert [dict(task_headers(task, "face", 5))["ce_id"] for task in tasks] == [b"a/j:face", b"b/j:face"]

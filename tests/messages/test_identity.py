@@ -1,4 +1,4 @@
-"""Which job a record is, also when it can't be read."""
+"""Job ids of records, and the best-effort identity of those that can't be read."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.messages.codes import Code, Rejected
 from shared.messages.headers import Header, task_headers
-from shared.messages.identity import BestEffortIdentity, identify_task_best_effort
+from shared.messages.identity import BestEffortIdentity, identify, identify_best_effort, identify_task_best_effort
 from shared.messages.task import RenderTask
+from shared.messages.validation import parse_request
 
 TASK = RenderTask.parse((Path(__file__).parent / "samples" / "task-encode.json").read_bytes())
 HEADERS = task_headers(TASK, "encode", 5)
 KEY = TASK.job_id.encode()
+GOOD: dict[str, Any] = {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}}
+COORDINATES = ("render.requests", 3, 7)
+
+
+def test_job_id_is_that_of_the_body_then_the_key_then_the_coordinates() -> None:
+    plain = parse_request(json.dumps(GOOD).encode())
+    with_id = parse_request(json.dumps({**GOOD, "job_id": "mine"}).encode())
+    assert identify(with_id, None, *COORDINATES, b"1").job_id == "mine"
+    assert identify(with_id, b"mine", *COORDINATES, b"1").job_id == "mine"
+    assert identify(plain, b"key", *COORDINATES, b"1").job_id == "key"
+    first = identify(plain, None, *COORDINATES, b"1")
+    assert first == identify(plain, None, *COORDINATES, b"1"), "a redelivery is the same job"
+    assert first.job_id != identify(plain, None, "render.requests", 3, 8, b"1").job_id
+    with pytest.raises(Rejected) as error:
+        identify(with_id, b"other", *COORDINATES, b"1")
+    assert error.value.code == Code.KEY_MISMATCH
+
+
+def test_another_value_at_the_same_coordinates_is_another_job() -> None:
+    """Coordinates repeat when a topic is created again or a new broker is used with an existing bucket."""
+    plain = parse_request(json.dumps(GOOD).encode())
+    first, second = (identify(plain, None, *COORDINATES, value) for value in (b"first", b"second"))
+    assert first.job_id != second.job_id
+    assert first.request_id != second.request_id
+    broken = [identify_best_effort(value, None, *COORDINATES).identity for value in (b"{", b"}", b"\xff", None)]
+    assert len({one.job_id for one in broken}) == 4, "unreadable records are different jobs too"
+    assert identify_best_effort(None, None, *COORDINATES) == identify_best_effort(b"", None, *COORDINATES), (
+        "a null value and an empty one are the same"
+    )
+
+
+def test_rejected_record_does_not_name_a_job_that_its_key_contradicts() -> None:
+    identified = identify_best_effort(json.dumps({"job_id": "victim"}).encode(), b"other", *COORDINATES)
+    assert identified.identity.job_id not in ("victim", "other")
+
+
+def test_rejected_record_echoes_only_valid_fields() -> None:
+    body = {"tenant": "acme", "batch": {"id": "b", "index": 1, "total": 2, "ballast": "x" * 5000}, "labels": {"a": 1}}
+    identified = identify_best_effort(json.dumps(body).encode(), b"key-1", "t", 0, 0)
+    assert (identified.identity.job_id, identified.tenant, identified.labels) == ("key-1", "acme", {})
+    assert identified.batch is not None
+    assert identified.batch.model_dump() == {"id": "b", "index": 1, "total": 2}
 
 
 def changed(**fields: Any) -> bytes:
@@ -23,8 +67,10 @@ def changed(**fields: Any) -> bytes:
     return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
 
 
-def summary(found: BestEffortIdentity | None) -> tuple[str, str, str] | None:
-    return (found.tenant, found.identity.job_id, found.identity.request_id) if found else None
+def summary(identified: BestEffortIdentity | None) -> tuple[str, str, str] | None:
+    if identified is None:
+        return None
+    return identified.tenant, identified.identity.job_id, identified.identity.request_id
 
 
 @pytest.mark.parametrize(
@@ -44,10 +90,10 @@ def test_an_unreadable_task_is_identified_by_its_headers(value: bytes, key: byte
 
 
 def test_a_task_of_another_form_is_identified_by_its_body() -> None:
-    found = identify_task_best_effort(changed(outputs=7), None, None)
-    assert summary(found) == (TASK.request.tenant, TASK.job_id, TASK.request_id)
-    assert found is not None
-    assert (found.batch, found.labels) == (TASK.request.batch, TASK.request.labels)
+    identified = identify_task_best_effort(changed(outputs=7), None, None)
+    assert summary(identified) == (TASK.request.tenant, TASK.job_id, TASK.request_id)
+    assert identified is not None
+    assert (identified.batch, identified.labels) == (TASK.request.batch, TASK.request.labels)
 
 
 def test_a_task_without_headers_and_body_is_identified_by_its_key() -> None:
@@ -104,3 +150,8 @@ def _request_id(value: bytes | None) -> object:
     except ValueError:
         return None
     return body.get("request_id") if isinstance(body, dict) else None
+
+
+@given(st.none() | st.binary(max_size=300) | BODIES.map(json.dumps).map(str.encode), st.none() | st.binary(max_size=10))
+def test_no_bytes_break_the_identification_of_a_request(value: bytes | None, key: bytes | None) -> None:
+    identify_best_effort(value, key, *COORDINATES)

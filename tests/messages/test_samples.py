@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from shared.messages import schemas
 from shared.messages.events import EVENT
 from shared.messages.headers import event_headers, task_headers
-from shared.messages.parsing import parse_request
 from shared.messages.task import RenderTask
+from shared.messages.validation import parse_request
 
 SAMPLES = Path(__file__).parent / "samples"
 KINDS = ("request", "task", "event")
@@ -21,12 +21,12 @@ def samples(kind: str) -> list[Path]:
     return sorted(SAMPLES.glob(f"{kind}-*.json"))
 
 
-def kept(before: Any, after: Any) -> bool:
-    """Whether everything of ``before`` stands in ``after``; defaults may have been added."""
+def is_kept(before: Any, after: Any) -> bool:
+    """Whether ``after`` contains everything of ``before``; it may have additional defaults."""
     if isinstance(before, dict):
-        return isinstance(after, dict) and all(k in after and kept(v, after[k]) for k, v in before.items())
+        return isinstance(after, dict) and all(k in after and is_kept(v, after[k]) for k, v in before.items())
     if isinstance(before, list):
-        return len(before) == len(after) and all(map(kept, before, after))
+        return len(before) == len(after) and all(map(is_kept, before, after))
     return bool(before == after)
 
 
@@ -44,14 +44,15 @@ def test_samples_validate(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", samples("request"), ids=lambda p: p.stem)
-def test_requests_are_read_whole(path: Path) -> None:
-    assert kept(json.loads(path.read_text()), json.loads(parse_request(path.read_bytes()).model_dump_json()))
+def test_requests_are_read_completely(path: Path) -> None:
+    assert is_kept(json.loads(path.read_text()), json.loads(parse_request(path.read_bytes()).model_dump_json()))
 
 
 @pytest.mark.parametrize("path", samples("task"), ids=lambda p: p.stem)
-def test_tasks_are_read_whole(path: Path) -> None:
+def test_tasks_are_read_completely(path: Path) -> None:
     task = RenderTask.parse(path.read_bytes())
-    assert kept(json.loads(path.read_text()), json.loads(task.dump()))
+    assert (bool(task.outputs), task.model_extra) == (True, {}), "every field of a sample is a known one"
+    assert is_kept(json.loads(path.read_text()), json.loads(task.dump()))
     event_id = f"{task.request.tenant}/{task.job_id}:encode"
     assert dict(task_headers(task, "encode", task.submitted_ms))["ce_id"] == event_id.encode()
 
@@ -59,9 +60,9 @@ def test_tasks_are_read_whole(path: Path) -> None:
 @pytest.mark.parametrize("path", samples("event"), ids=lambda p: p.stem)
 def test_events_are_cloud_events(path: Path) -> None:
     event = EVENT.validate_json(path.read_bytes())
-    assert kept(json.loads(path.read_text()), json.loads(event.model_dump_json()))
+    assert is_kept(json.loads(path.read_text()), json.loads(event.model_dump_json()))
     headers = event_headers(event)
-    assert headers == event_headers(EVENT.validate_json(path.read_bytes())), "a repeated event is the same CloudEvent"
+    assert headers == event_headers(EVENT.validate_json(path.read_bytes())), "a repeated event has the same headers"
     assert {n for n, _ in headers} == {
         "ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "content-type"
     }  # fmt: skip

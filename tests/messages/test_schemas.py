@@ -1,4 +1,4 @@
-"""The committed documents are those the models give, and they are valid."""
+"""The committed documents are current and valid."""
 
 import json
 from pathlib import Path
@@ -15,17 +15,17 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_committed_documents_are_current() -> None:
-    wanted = schemas.documents()
-    found = {path.name: path.read_text() for path in schemas.FOLDER.iterdir()}
-    assert found == wanted, "run python -m shared.messages.schemas"
+    expected = schemas.documents()
+    committed = {path.name: path.read_text() for path in schemas.FOLDER.iterdir()}
+    assert committed == expected, "run python -m shared.messages.schemas"
 
 
 @pytest.mark.parametrize("name", sorted(schemas.json_schemas()))
-def test_schemas_are_json_schema(name: str) -> None:
+def test_schemas_are_valid_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(schemas.json_schemas()[name])
 
 
-def test_the_schema_agrees_with_the_model() -> None:
+def test_request_schema_agrees_with_the_model() -> None:
     validator = Draft202012Validator(schemas.json_schemas()["render-request.schema.json"])
     good = {"portrait": {"key": "default/a.png"}, "speech": {"key": "default/b.wav"}}
     assert validator.is_valid(good)
@@ -46,7 +46,7 @@ def test_asyncapi_names_every_topic_once() -> None:
             assert message["$ref"].removeprefix("#/components/messages/") in document["components"]["messages"]
 
 
-def test_the_page_on_messages_knows_every_field_code_and_event() -> None:
+def test_messages_page_lists_every_field_code_and_event() -> None:
     page = (DOCS / "messages.md").read_text()
     fields = [*RenderRequest.model_fields, *(f"params.{name}" for name in Params.model_fields)]
     events = json.loads(json.dumps(EVENT.json_schema()))["discriminator"]["mapping"]

@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from shared.messages.events import ENDS
+from shared.messages.events import TERMINAL_TYPES
 from shared.runtime.statistics import FetchStallDetector
 
 INPUTS = "lipstage-inputs"
@@ -194,7 +194,7 @@ class Client:
         return len(self._producer.list_topics(topic, timeout=10).topics[topic].partitions)
 
     def ends(self, job: str) -> list[Event]:
-        return [event for event in self.events[job] if event.type in ENDS]
+        return [event for event in self.events[job] if event.type in TERMINAL_TYPES]
 
     def video(self, job: str) -> bytes:
         """The finished file."""

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from shared.messages.codes import Rejected
 from shared.messages.events import EVENT
-from shared.messages.parsing import parse_request
 from shared.messages.task import RenderTask
+from shared.messages.validation import parse_request
 from shared.runtime.cancellations import Cancellations
 from shared.runtime.statistics import Statistics
 

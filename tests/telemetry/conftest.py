@@ -1,4 +1,4 @@
-"""Tracing into memory, through the same redaction as everything else."""
+"""Tracing into memory, with the redaction of every exporter."""
 
 from collections.abc import Iterator
 
@@ -30,6 +30,6 @@ class Recorded:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     for name in ("OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES"):
         monkeypatch.delenv(name, raising=False)
-    made = Recorded()
-    yield made
-    made.tracing.shutdown()
+    recorder = Recorded()
+    yield recorder
+    recorder.tracing.shutdown()

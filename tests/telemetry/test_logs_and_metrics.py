@@ -1,4 +1,4 @@
-"""Log lines are JSON with the trace's ids and without users' things; metrics are one catalogue."""
+"""Log lines are JSON with trace ids and without personal data; metrics are defined in one place."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator:
     root.setLevel(level)
 
 
-def test_line_carries_trace_service_and_what_is_bound(lines, recorded) -> None:
+def test_line_has_trace_ids_service_and_bound_fields(lines, recorded) -> None:
     with (
         recorded.tracer.start_as_current_span("a") as span,
         structlog.contextvars.bound_contextvars(job="3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
@@ -59,17 +59,17 @@ def test_bound_ids_of_another_thread_are_kept(lines, recorded) -> None:
     assert lines()[0]["trace_id"] == "f" * 32
 
 
-def test_a_line_that_can_not_be_written_is_lost_and_ends_nothing() -> None:
-    """As when stdout is a file on a disk that is full."""
+def test_line_that_cannot_be_written_is_dropped() -> None:
+    """As with stdout in a file on a full disk."""
     program = "from shared.telemetry import logs; import os, structlog; logs.setup('audio')\n"
     program += "for _ in range(1000): structlog.get_logger().warning('disk_full', reason='x' * 100)\n"
     program += "os._exit(7)"
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (7, b"")
+        result = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
+    assert (result.returncode, result.stderr) == (7, b"")
 
 
-def test_secrets_and_users_paths_are_not_written(lines) -> None:
+def test_secrets_and_paths_are_not_written(lines) -> None:
     structlog.get_logger().warning(
         "read_failed",
         owner="canary@example.com",
@@ -83,7 +83,7 @@ def test_secrets_and_users_paths_are_not_written(lines) -> None:
     assert line["detail"] == "cannot open [..]"
 
 
-def test_exception_without_locals_or_paths(lines) -> None:
+def test_exception_is_logged_without_locals_and_paths(lines) -> None:
     def fail() -> None:
         secret = "canary-local"
         raise ValueError(f"bad /home/canary/file, {len(secret)}")
@@ -100,7 +100,7 @@ def test_exception_without_locals_or_paths(lines) -> None:
     assert error["frames"][-1]["filename"] == "test_logs_and_metrics.py"
 
 
-def test_library_warnings_are_lines_of_the_same_form(lines) -> None:
+def test_library_warnings_have_the_same_format(lines) -> None:
     logging.getLogger("botocore").warning('say "%s" of %s', "hello", "/home/canary/x")
     logging.getLogger("botocore").info("not this")
     (line,) = lines()
@@ -108,7 +108,7 @@ def test_library_warnings_are_lines_of_the_same_form(lines) -> None:
     assert line["service"] == "audio"
 
 
-def test_exposition_is_prometheus_and_openmetrics_with_exemplars() -> None:
+def test_exposition_is_prometheus_or_openmetrics_with_exemplars() -> None:
     metrics.TASK_SECONDS.labels("face").observe(0.3, metrics.exemplar("a" * 32))
     plain, plain_type = metrics.exposition("")
     assert plain_type.startswith("text/plain")
@@ -124,7 +124,7 @@ def test_exposition_is_prometheus_and_openmetrics_with_exemplars() -> None:
     assert "a" * 32 in exemplars
 
 
-def test_every_metric_of_the_catalogue_has_our_prefix() -> None:
+def test_every_metric_has_the_lipstage_prefix() -> None:
     own = [value for value in vars(metrics).values() if hasattr(value, "_documentation")]
     own += metrics.FROM_WORKERS.values()
     assert len(own) > 10
@@ -133,7 +133,7 @@ def test_every_metric_of_the_catalogue_has_our_prefix() -> None:
                for name in metrics.FROM_WORKERS)  # fmt: skip
 
 
-def test_a_log_line_is_printable_ascii(monkeypatch: pytest.MonkeyPatch, lines) -> None:
+def test_log_line_is_printable_ascii(monkeypatch: pytest.MonkeyPatch, lines) -> None:
     evil = "\x1b]0;x\x07\x9b2J\x7f\u202e\u2028\r\nname"
     structlog.get_logger().warning(evil, job=evil, **{evil: evil})
     logging.getLogger("library").error("%s", evil)

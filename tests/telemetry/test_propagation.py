@@ -1,4 +1,4 @@
-"""Trace context in Kafka headers: one traceparent, one trace, and nothing that a bad header can break."""
+"""Trace context in Kafka headers: one traceparent, one trace, and no failure from a malformed header."""
 
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ GOOD = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-03"
 STALE = b"00-" + b"c" * 32 + b"-" + b"d" * 16 + b"-01"
 
 
-def test_last_value_of_any_spelling_wins() -> None:
+def test_last_value_is_used_whatever_the_case_of_its_name() -> None:
     assert trace_id(extract([("traceparent", STALE), ("TraceParent", GOOD)])) == "a" * 32
 
 
@@ -34,20 +34,20 @@ def test_last_value_of_any_spelling_wins() -> None:
         [("tracestate", b"\xff")],
     ],
 )
-def test_no_header_can_break_extraction(headers) -> None:
+def test_malformed_headers_give_no_context(headers) -> None:
     assert trace_id(extract(headers)) is None
 
 
-def test_a_poisoned_header_beside_a_good_one() -> None:
+def test_malformed_header_does_not_affect_a_valid_one() -> None:
     assert trace_id(extract([("traceparent", GOOD), ("tracestate", b"\xff"), ("baggage", b"\xfe")])) == "a" * 32
 
 
-def test_extraction_ignores_whatever_is_current(recorded) -> None:
+def test_extraction_ignores_the_current_span(recorded) -> None:
     with recorded.tracer.start_as_current_span("ambient"):
         assert trace_id(extract([])) is None
 
 
-def test_inject_gives_one_traceparent_and_never_baggage(recorded) -> None:
+def test_injection_writes_one_traceparent_and_no_baggage(recorded) -> None:
     with recorded.tracer.start_as_current_span("a") as span:
         context = baggage.set_baggage("owner", "bob")
         headers = inject(context)
@@ -57,7 +57,7 @@ def test_inject_gives_one_traceparent_and_never_baggage(recorded) -> None:
     assert inject(extract([])) == []
 
 
-def test_stored_traceparent_round_trip(recorded) -> None:
+def test_stored_traceparent_is_read_back(recorded) -> None:
     with recorded.tracer.start_as_current_span("a"):
         stored = traceparent(trace.set_span_in_context(trace.get_current_span()))
         assert trace_id(parent(stored)) == trace_id()
@@ -88,7 +88,7 @@ def _receive(bootstrap: str, topic: str) -> cimpl.Message:
                 return message
     finally:
         consumer.close()
-    raise AssertionError("no record came")
+    raise AssertionError("no record arrived")
 
 
 def test_two_hops_are_one_trace(recorded, bootstrap: str, topic: str) -> None:
@@ -122,7 +122,7 @@ def test_only_the_producer_is_instrumented(recorded, bootstrap: str) -> None:
     assert type(raw_producer({"bootstrap.servers": bootstrap})) is cimpl.Producer
 
 
-def test_a_later_tracing_gets_the_spans(recorded, bootstrap: str, topic: str) -> None:
+def test_a_later_tracing_receives_the_spans(recorded, bootstrap: str, topic: str) -> None:
     traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
     later = type(recorded)()
     producer = traced_producer(later.tracing, {"bootstrap.servers": bootstrap})

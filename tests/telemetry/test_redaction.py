@@ -1,4 +1,4 @@
-"""What leaves the process: only what is on the allow-list, under one vocabulary, in one type each."""
+"""Exported spans have only allow-listed attributes, with standard names and one type each."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def _link(attributes: dict[str, str]) -> Link:
 
 
 @pytest.mark.parametrize("canary", CANARIES)
-def test_no_canary_in_any_carrier_reaches_the_wire(canary: str, recorded) -> None:
+def test_personal_data_is_exported_in_no_part_of_a_span(canary: str, recorded) -> None:
     tracer = recorded.tracer
     text = f"cannot read {canary} now"
     with pytest.raises(FileNotFoundError), tracer.start_as_current_span(f"load {canary}") as span:
@@ -48,19 +48,19 @@ def test_no_canary_in_any_carrier_reaches_the_wire(canary: str, recorded) -> Non
     assert b"canary" not in sent.lower()
 
 
-def test_resource_says_who_we_are_and_nothing_else(recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resource_has_only_allow_listed_attributes(recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "process.command_line=canary,deployment.environment.name=test")
-    made = type(recorded)()
-    made.tracer.start_span("a").end()
-    found = made.one().resource.attributes
-    assert (found["service.namespace"], found["service.name"], found["service.version"]) == (
+    recorder = type(recorded)()
+    recorder.tracer.start_span("a").end()
+    attributes = recorder.one().resource.attributes
+    assert (attributes["service.namespace"], attributes["service.name"], attributes["service.version"]) == (
         "lipstage",
         "audio",
         "1.2.3",
     )
-    assert found["deployment.environment.name"] == "test"
-    assert "process.command_line" not in found
-    made.tracing.shutdown()
+    assert attributes["deployment.environment.name"] == "test"
+    assert "process.command_line" not in attributes
+    recorder.tracing.shutdown()
 
 
 def test_values_have_their_registered_type(recorded) -> None:
@@ -74,8 +74,8 @@ def test_values_have_their_registered_type(recorded) -> None:
     }
     with recorded.tracer.start_as_current_span("a") as span:
         span.set_attributes(values)
-    found = recorded.one().attributes
-    assert found == {
+    attributes = recorded.one().attributes
+    assert attributes == {
         "inference.steps": 25,
         "audio.drift_ms": 130,
         "container.drift_ms": -1,
@@ -83,7 +83,7 @@ def test_values_have_their_registered_type(recorded) -> None:
         "video.resolution": "512x512",
         "cached": True,
     }
-    assert [type(value) for value in found.values()] == [int, int, int, float, str, bool]
+    assert [type(value) for value in attributes.values()] == [int, int, int, float, str, bool]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_values_have_their_registered_type(recorded) -> None:
         ("nonsense", 1),
     ],
 )
-def test_what_does_not_fit_is_dropped_and_counted(name: str, value: object, recorded) -> None:
+def test_value_of_another_type_is_dropped_and_counted(name: str, value: object, recorded) -> None:
     before = metrics.ATTRIBUTES_DROPPED._value.get()
     with recorded.tracer.start_as_current_span("a") as span:
         span.set_attribute(name, value)
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_dropped_and_counted(name: str, value: object, reco
     assert metrics.ATTRIBUTES_DROPPED._value.get() == before + 1
 
 
-def test_old_vocabulary_of_the_instrumentation_becomes_ours(recorded) -> None:
+def test_names_of_the_instrumentation_are_renamed(recorded) -> None:
     old = {
         "messaging.system": "kafka",
         "messaging.destination": "render.face",
@@ -123,7 +123,7 @@ def test_old_vocabulary_of_the_instrumentation_becomes_ours(recorded) -> None:
     }
 
 
-def test_error_text_keeps_what_helps() -> None:
+def test_error_text_keeps_what_is_not_personal() -> None:
     assert scrubbed("NoSuchKey: default/bob/p.png is gone after 3 tries") == "NoSuchKey: [..] is gone after 3 tries"
     assert scrubbed("the face is 40 px wide, at least 64 px are needed") == (
         "the face is 40 px wide, at least 64 px are needed"
@@ -132,7 +132,7 @@ def test_error_text_keeps_what_helps() -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 300, 2000, 10**9])
-def test_no_more_of_a_text_is_searched_than_its_share(limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_is_bounded_by_the_limit(limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
 
     class Recording:
@@ -146,16 +146,16 @@ def test_no_more_of_a_text_is_searched_than_its_share(limit: int | None, monkeyp
     assert len(text) <= min(8 * (limit or 10**9), scrubbing.MAX_SEARCHED) + len(f" {scrubbing.MARK}")
 
 
-def test_half_of_a_secret_at_the_cut_is_not_told() -> None:
+def test_half_of_a_secret_at_the_cut_is_removed() -> None:
     paths = "/a/b " * 3270
     for cut in range(30):
         text = paths + "x" * cut + " " + "canary" * 8
-        assert "canary" not in scrubbed(text, 4000), "paths shrink, so that what stood at the cut is in the result"
+        assert "canary" not in scrubbed(text, 4000), "paths shrink, so the word at the cut is in the result"
 
 
 def unbounded(pattern: object) -> Iterator[list[tuple[set[str], bool]]]:
-    """Of every alternative its parts in order: which of some telling characters each takes, and whether without end."""
-    telling = "a.@/\\'\"-+= \n:"
+    """The parts of every alternative in order: which of some characters each matches, and whether it is unbounded."""
+    characters = "a.@/\\'\"-+= \n:"
     parts: list[tuple[set[str], bool]] = []
     for operator, argument in pattern:  # type: ignore[attr-defined]
         name = str(operator)
@@ -166,14 +166,14 @@ def unbounded(pattern: object) -> Iterator[list[tuple[set[str], bool]]]:
             _, most, of = argument
             (single,) = of if len(of) == 1 else (None,)
             if single is not None and str(single[0]) in ("IN", "NOT_LITERAL", "LITERAL"):
-                takes = {c for c in telling if _takes(single, c)}
-                parts.append((takes, str(most) == "MAXREPEAT"))
+                matches = {c for c in characters if _matches(single, c)}
+                parts.append((matches, str(most) == "MAXREPEAT"))
         elif name in ("IN", "NOT_LITERAL", "LITERAL"):
-            parts.append(({c for c in telling if _takes((operator, argument), c)}, False))
+            parts.append(({c for c in characters if _matches((operator, argument), c)}, False))
     yield parts
 
 
-def _takes(part: object, character: str) -> bool:
+def _matches(part: object, character: str) -> bool:
     compiled = re._compiler.compile(_alone(part), re.IGNORECASE)  # type: ignore[attr-defined]
     return compiled.fullmatch(character) is not None
 
@@ -184,17 +184,17 @@ def _alone(part: object) -> object:
     return re._parser.SubPattern(state, [part])  # type: ignore[attr-defined]
 
 
-def test_no_alternative_can_divide_the_same_text_in_many_ways() -> None:
-    """What costs the square of a text: an endless part, something that it takes, and again an endless part."""
+def test_no_alternative_backtracks() -> None:
+    """Quadratic cost comes from an unbounded part, a character that it matches, and another unbounded part."""
     source, flags = scrubbing._PRIVATE.pattern, scrubbing._PRIVATE.flags
     alternatives = list(unbounded(re._parser.parse(source, flags)))  # type: ignore[attr-defined]
     assert len(alternatives) > 5
     for parts in alternatives:
-        for (first, endless), (between, _), (_, endless_too) in zip(parts, parts[1:], parts[2:], strict=False):
-            assert not (endless and endless_too and first & between), parts
+        for (first, repeats), (between, _), (_, repeats_again) in zip(parts, parts[1:], parts[2:], strict=False):
+            assert not (repeats and repeats_again and first & between), parts
 
 
-def test_every_span_processor_ends_in_redaction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_exporter_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     tracing = setup("audio", "1")
     processors = tracing.provider._active_span_processor._span_processors
@@ -202,7 +202,7 @@ def test_every_span_processor_ends_in_redaction(monkeypatch: pytest.MonkeyPatch)
     tracing.shutdown()
 
 
-def test_without_an_endpoint_nothing_is_exported_but_ids_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_endpoint_spans_have_ids_and_are_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     tracing = setup("audio", "1")
@@ -215,7 +215,7 @@ class _Failing(SpanExporter):
         raise RuntimeError("collector")
 
 
-def test_failed_exports_are_counted_and_never_reach_the_work() -> None:
+def test_failed_export_is_counted_and_does_not_raise() -> None:
     tracing = setup("audio", "1", _Failing())
     before = metrics.SPANS.labels("failed")._value.get()
     tracing.tracer.start_span("a").end()
@@ -224,7 +224,7 @@ def test_failed_exports_are_counted_and_never_reach_the_work() -> None:
     tracing.shutdown()
 
 
-def test_results_of_the_inner_exporter_pass() -> None:
+def test_result_of_the_wrapped_exporter_is_returned() -> None:
     class Refusing(SpanExporter):
         def export(self, spans):
             return SpanExportResult.FAILURE
@@ -232,7 +232,7 @@ def test_results_of_the_inner_exporter_pass() -> None:
     assert RedactingExporter(Refusing()).export([]) is SpanExportResult.FAILURE
 
 
-def test_status_keeps_its_code(recorded) -> None:
+def test_status_keeps_its_code_and_is_scrubbed(recorded) -> None:
     with recorded.tracer.start_as_current_span("a") as span:
         span.set_status(Status(StatusCode.ERROR, "lost /tmp/x/y"))
     status = recorded.one().status

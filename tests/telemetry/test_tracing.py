@@ -1,4 +1,4 @@
-"""Ids that are known before the span, and a shutdown that a dead collector can't hold up."""
+"""Preset ids, and a shutdown that a hanging collector does not delay."""
 
 import threading
 
@@ -10,7 +10,7 @@ from shared.telemetry.ids import derived_span_id, preset_span_id
 from shared.telemetry.tracing import setup
 
 
-def test_preset_id_is_taken_once_and_only_inside(recorded) -> None:
+def test_preset_id_is_used_once_and_only_inside(recorded) -> None:
     with preset_span_id(0xABCDEF):
         first, second = (recorded.tracer.start_span(name) for name in "ab")
     third = recorded.tracer.start_span("c")
@@ -19,11 +19,11 @@ def test_preset_id_is_taken_once_and_only_inside(recorded) -> None:
     assert len(set(ids)) == 3
 
 
-def test_preset_id_is_of_one_thread(recorded) -> None:
-    found: list[int] = []
+def test_preset_id_is_local_to_its_thread(recorded) -> None:
+    other_ids: list[int] = []
 
     def other() -> None:
-        found.append(recorded.tracer.start_span("b").get_span_context().span_id)
+        other_ids.append(recorded.tracer.start_span("b").get_span_context().span_id)
 
     with preset_span_id(7):
         thread = threading.Thread(target=other)
@@ -31,11 +31,11 @@ def test_preset_id_is_of_one_thread(recorded) -> None:
         thread.join()
         mine = recorded.tracer.start_span("a").get_span_context().span_id
     assert mine == 7
-    assert found != [7]
+    assert other_ids != [7]
 
 
 @pytest.mark.parametrize("span_id", [0, -1, 1 << 64])
-def test_ids_that_are_none(span_id: int) -> None:
+def test_invalid_preset_id_is_refused(span_id: int) -> None:
     with pytest.raises(ValueError, match="span id"), preset_span_id(span_id):
         pass
 
@@ -47,7 +47,7 @@ def test_derived_id_is_stable_and_separates_its_parts() -> None:
 
 
 class _Stuck(SpanExporter):
-    """A collector that accepts and never answers."""
+    """A collector that accepts requests and never responds."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -66,5 +66,5 @@ def test_shutdown_returns_while_the_collector_hangs(monkeypatch: pytest.MonkeyPa
     tracing.tracer.start_span("a").end()
     assert exporter.entered.wait(30)
     tracing.shutdown()
-    assert not exporter.release.is_set(), "it returned although the export still hangs"
+    assert not exporter.release.is_set(), "the export still hangs"
     exporter.release.set()

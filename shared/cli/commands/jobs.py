@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import JOBS, app
+from shared.messages.names import DEFAULT_TENANT
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -32,7 +33,7 @@ SCAN_ONE = 400_000
 @app.command(rich_help_panel=JOBS)
 def watch(
     job: Job,
-    tenant: Tenant = "default",
+    tenant: Tenant = DEFAULT_TENANT,
     timeout: Annotated[float | None, typer.Option(help="Watch at most so many seconds.")] = None,
     scan: Scan = SCAN_ONE,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
@@ -59,7 +60,7 @@ def jobs(
 
 
 @app.command(rich_help_panel=JOBS)
-def job(job: Job, tenant: Tenant = "default", scan: Scan = SCAN_ONE, as_json: Json = False) -> None:
+def job(job: Job, tenant: Tenant = DEFAULT_TENANT, scan: Scan = SCAN_ONE, as_json: Json = False) -> None:
     """Show what is known of one job."""
     from shared.cli import job_views
 
@@ -67,7 +68,7 @@ def job(job: Job, tenant: Tenant = "default", scan: Scan = SCAN_ONE, as_json: Js
 
 
 @app.command(rich_help_panel=JOBS)
-def cancel(job: Job, tenant: Tenant = "default") -> None:
+def cancel(job: Job, tenant: Tenant = DEFAULT_TENANT) -> None:
     """Cancel a job.
 
     It stops at the next stage boundary, in infer at the next chunk.
@@ -87,7 +88,7 @@ def fetch(
     job: Job,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     poster: Annotated[bool, typer.Option("--poster", help="Fetch the still picture instead of the video.")] = False,
-    tenant: Tenant = "default",
+    tenant: Tenant = DEFAULT_TENANT,
     scan: Scan = SCAN_ONE,
 ) -> None:
     """Download the video of a finished job."""
@@ -99,7 +100,7 @@ def fetch(
 @app.command(rich_help_panel=JOBS)
 def purge(
     job: Job,
-    tenant: Tenant = "default",
+    tenant: Tenant = DEFAULT_TENANT,
     force: Annotated[bool, typer.Option("--force", help="Also when the job has not ended.")] = False,
     as_json: Json = False,
 ) -> None:

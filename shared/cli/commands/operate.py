@@ -6,6 +6,7 @@ import typer
 
 from shared.cli.app import OPERATE, app, new_app
 from shared.cli.commands.jobs import Job, Tenant
+from shared.messages.names import DEFAULT_TENANT
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -43,7 +44,7 @@ def topics_diff(as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=OPERATE)
-def trace(job: Job, tenant: Tenant = "default", as_json: Json = False) -> None:
+def trace(job: Job, tenant: Tenant = DEFAULT_TENANT, as_json: Json = False) -> None:
     """Show the trace of a job as a tree."""
     from shared.cli import operation
 

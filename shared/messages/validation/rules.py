@@ -1,4 +1,4 @@
-"""What the front checks of a request before any work: engine, engine parameters, and the tenant's own keys."""
+"""What the models can't express: which engine runs here, the parameters of each engine, the tenant's own keys."""
 
 import json
 from collections.abc import Collection
@@ -7,26 +7,26 @@ from pydantic import BaseModel, ValidationError
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.problems import explain
 from shared.messages.request import OPTIMAL_STEPS, RenderRequest
-from shared.messages.task import Warned
-from shared.messages.wording import listed
+from shared.messages.task import JobWarning
+from shared.messages.validation.errors import explain
+from shared.messages.validation.wording import join_words
 
 
 def check_engine_enabled(request: RenderRequest, enabled: Collection[str]) -> None:
     """Raise Rejected(ENGINE_UNAVAILABLE) unless this build has the engine and the deployment enables it."""
     if request.engine not in ENGINE_PARAMS or request.engine not in enabled:
-        have = sorted(set(enabled) & set(ENGINE_PARAMS))
+        available = sorted(set(enabled) & set(ENGINE_PARAMS))
         raise Rejected(
             Code.ENGINE_UNAVAILABLE,
             f"The engine {request.engine} is not available here.",
             field="engine",
-            allowed=listed(have) if have else "none is enabled",
+            allowed=join_words(available) if available else "none is enabled",
         )
 
 
 def check_engine_params(request: RenderRequest) -> BaseModel:
-    """The engine's own parameters, typed by shared.messages.engines.
+    """The engine's own parameters, typed by ``shared.messages.engines``.
 
     Raises Rejected: ENGINE_UNAVAILABLE for an engine without parameters in this build, INVALID_REQUEST with a field
     such as ``engine_params.head_motion``.
@@ -34,7 +34,7 @@ def check_engine_params(request: RenderRequest) -> BaseModel:
     check_engine_enabled(request, ENGINE_PARAMS)
     model = ENGINE_PARAMS[request.engine]
     try:
-        # By way of JSON: strict models take a list for a tuple only there.
+        # Through JSON: only there do strict models take a list for a tuple.
         return model.model_validate_json(json.dumps(request.engine_params), extra="forbid")
     except ValidationError as error:
         problem = explain(error, model, within="engine_params")
@@ -42,17 +42,17 @@ def check_engine_params(request: RenderRequest) -> BaseModel:
 
 
 def check_tenant(request: RenderRequest) -> None:
-    """Raise Rejected(INPUT_FORBIDDEN) for a key or prefix outside the tenant's own: ``<tenant>/...``."""
+    """Raise Rejected(INPUT_FORBIDDEN) for a key or prefix outside the tenant's own prefix ``<tenant>/``."""
     own = f"{request.tenant}/"
-    places = [("portrait.key", request.portrait.key), ("speech.key", request.speech.key)]
+    keys = [("portrait.key", request.portrait.key), ("speech.key", request.speech.key)]
     if request.output is not None:
-        places.append(("output.prefix", request.output.prefix + "/"))
-    for place, key in places:
+        keys.append(("output.prefix", request.output.prefix + "/"))
+    for field, key in keys:
         if not key.startswith(own):
             raise Rejected(
                 Code.INPUT_FORBIDDEN,
-                f"{place} lies outside the tenant's own objects.",
-                field=place,
+                f"{field} is outside the tenant's prefix.",
+                field=field,
                 allowed=f"keys that start with {own}",
             )
 
@@ -64,10 +64,10 @@ def check_request(request: RenderRequest, enabled: Collection[str]) -> None:
     check_tenant(request)
 
 
-def advice(request: RenderRequest) -> tuple[Warned, ...]:
-    """Warnings on parameters that are valid, and rarely what is wanted."""
+def advice(request: RenderRequest) -> tuple[JobWarning, ...]:
+    """Warnings about parameters that are valid and rarely intended."""
     steps = request.params.inference_steps
     if steps >= OPTIMAL_STEPS:
         return ()
-    message = f"{steps} inference steps: fewer than {OPTIMAL_STEPS} usually cost quality."
-    return (Warned(code=Code.NON_OPTIMAL_STEPS, message=message),)
+    message = f"{steps} inference steps: fewer than {OPTIMAL_STEPS} usually reduce the quality."
+    return (JobWarning(code=Code.NON_OPTIMAL_STEPS, message=message),)

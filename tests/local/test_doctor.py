@@ -21,8 +21,8 @@ def test_a_package_that_is_not_as_pinned_fails(tmp_path: Path) -> None:
     pinned = ("boto3==0.1", "no-such-package==1.0", "colorama==9 ; sys_platform == 'win32'")
     pins.write_text("".join(f"{pin} \\\n    --hash=sha256:aa\n" for pin in pinned))
     check = machine.packages(pins)
-    assert (check.level, "boto3" in check.found, "1 more" in check.found) == ("fail", True, True)
-    assert "make setup" in check.mend
+    assert (check.level, "boto3" in check.result, "1 more" in check.result) == ("fail", True, True)
+    assert "make setup" in check.fix
     assert machine.packages().level == "ok"
 
 
@@ -35,8 +35,8 @@ def test_another_package_of_our_name_fails(tmp_path: Path, monkeypatch: pytest.M
     assert machine.names().level == "ok"
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     check = machine.names()
-    assert (check.level, str(tmp_path) in check.found) == ("fail", True)
-    assert check.mend.startswith("pip uninstall ")
+    assert (check.level, str(tmp_path) in check.result) == ("fail", True)
+    assert check.fix.startswith("pip uninstall ")
 
 
 class EveryoneWins:
@@ -54,4 +54,4 @@ class NobodyWins(EveryoneWins):
 @pytest.mark.parametrize("store", [EveryoneWins(), NobodyWins()])
 def test_a_store_without_conditional_puts_fails(store: object) -> None:
     check = conditional_put(store, "bucket", "there")  # type: ignore[arg-type]
-    assert (check.level, "If-None-Match" in check.mend) == ("fail", True)
+    assert (check.level, "If-None-Match" in check.fix) == ("fail", True)

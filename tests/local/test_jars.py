@@ -70,7 +70,7 @@ def test_no_network_and_no_folder_are_said_in_one_line(
         raise RuntimeError("no route")
 
     monkeypatch.setattr(jars, "_resolve", offline)
-    with pytest.raises(StackError, match="needed once, with network") as error:
+    with pytest.raises(StackError, match="the first start needs a network") as error:
         jars.ready(tmp_path / "jars", lambda _: None)
     assert error.value.code == StackCode.JARS_MISSING
     (tmp_path / "file").touch()

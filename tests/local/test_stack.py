@@ -96,7 +96,7 @@ def test_any_folder_will_do(own: LocalSettings, tmp_path: Path, folder: str) -> 
         assert [program.state for program in supervisor.programs()] in (["STARTING"], ["RUNNING"])
     finally:
         local.down(settings)
-    assert not processes.of_stack(stack.mark)
+    assert not processes.stack_processes(stack.mark)
     assert not stack.sockets.exists() or stack.sockets == supervisor.run
 
 
@@ -104,7 +104,7 @@ def test_down_leaves_no_process_port_or_socket(own: LocalSettings) -> None:
     started = local.up(own, services=False)
     taken = dict(started.ports)
     local.down(own)
-    assert not processes.of_stack(started.mark)
+    assert not processes.stack_processes(started.mark)
     assert [name for name, port in taken.items() if not ports.is_free(port)] == []
     assert list(own.state.rglob("*.sock")) == []
     assert status(own) == []

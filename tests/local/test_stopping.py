@@ -59,13 +59,13 @@ def test_a_program_at_work_is_waited_for(own: LocalSettings) -> None:
     down.join(30)
     assert not down.is_alive()
     assert (busy.folder / "ended").exists(), "it ended by itself and was not killed"
-    assert not processes.of_stack(busy.stack.mark)
+    assert not processes.stack_processes(busy.stack.mark)
 
 
 def test_a_program_that_does_not_end_is_killed_after_its_time(own: LocalSettings) -> None:
     deaf = running(own, DEAF, stop_seconds=1)
     local.down(own)
-    assert not processes.of_stack(deaf.stack.mark)
+    assert not processes.stack_processes(deaf.stack.mark)
 
 
 @pytest.mark.parametrize(("drain_s", "stop_seconds"), [(20.0, 25), (0.5, 6), (300.0, 305)])

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.local.trace_store import StoredSpan, TraceStore
-from shared.local.trace_tree import of_job, tree
-from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, handler, unpacked
+from shared.local.trace_tree import job_spans, tree
+from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, decompressed, handler
 
 TRACE = "ab" * 16
 
@@ -100,8 +100,8 @@ def test_jobs_that_share_a_trace_are_told_apart_by_what_is_above_their_spans() -
         span("batch"), span("a", "batch", **mine), span("a1", "a"), span("b", "batch", **theirs), span("b1", "b"),
         span("a2", "b1", **mine), span("a3", "a2"), span("x", "y"), span("y", "x"),
     ]  # fmt: skip
-    assert [s.span_id for s in of_job(spans, "acme", "j")] == ["batch", "a", "a1", "a2", "a3", "x", "y"]
-    assert of_job(spans, "acme", "k") == []
+    assert [s.span_id for s in job_spans(spans, "acme", "j")] == ["batch", "a", "a1", "a2", "a3", "x", "y"]
+    assert job_spans(spans, "acme", "k") == []
 
 
 def test_garbage_is_refused_and_harms_nothing(url: str) -> None:
@@ -157,7 +157,7 @@ def test_any_bytes_are_spans_or_refused(tail: bytes, head: bytes, nested: bool) 
     with contextlib.suppress(DecodeError, TooLarge):
         json.dumps([asdict(span) for span in decode(body)])
     with contextlib.suppress(zlib.error, TooLarge):
-        unpacked(body)
+        decompressed(body)
 
 
 def test_oldest_traces_go_first(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.local import credentials
 from shared.local.program import Program
-from shared.local.supervision import LEASHED
+from shared.local.supervision import LAUNCHER
 
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
 
@@ -22,7 +22,7 @@ def started(tmp_path: Path, env: dict[str, str], *, own_store: bool, **caller: s
     pidfile.write_text(str(os.getpid()))
     program = Program("p", (sys.executable, "-c", SHOW), env, with_credentials=not own_store, with_cache_key=True)
     file = program.write(tmp_path, cwd=tmp_path, secrets=tmp_path / credentials.FILE, supervisor=pidfile)
-    done = subprocess.run([sys.executable, LEASHED, file], env=caller, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, LAUNCHER, file], env=caller, capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found
 

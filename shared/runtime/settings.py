@@ -90,8 +90,8 @@ class RuntimeSettings(DeploymentSettings):
     )
     trust_trace_context: bool = Field(
         True,
-        description="Continue the trace of a request's sender. Set false if untrusted clients may produce requests: each"
-        " job then starts a trace linked to the sender's, independent of its sampled flag.",
+        description="Continue the trace of a request's sender. Set false if untrusted clients may produce requests:"
+        " each job then starts a trace linked to the sender's, independent of its sampled flag.",
     )
     max_portrait_mb: int = Field(64, ge=1, description="Largest portrait object, MiB.")
     max_speech_mb: int = Field(512, ge=1, description="Largest speech object, MiB.")

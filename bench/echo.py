@@ -5,9 +5,8 @@ import os
 
 from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.pipeline import STAGES
-from shared.runtime.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.stage_service import StageService
+from shared.runtime.stage_service import serve
 from shared.slot.api import Context, Handler, Result, Task
 from shared.slot.spec import StageSpec
 
@@ -51,5 +50,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("stage", choices=STAGES)
     name = parser.parse_args().stage
-    host = ServiceHost(name, name, RuntimeSettings())
-    raise SystemExit(host.run(StageService(name, host, spec(name))))
+    raise SystemExit(serve(name, RuntimeSettings(), spec(name)))

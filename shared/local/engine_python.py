@@ -1,4 +1,4 @@
-"""Which Python runs an engine: torch is 5 GB, so the engine that needs it has an environment of its own."""
+"""Chooses the Python that runs an engine: an engine that needs torch (5 GB) has an environment of its own."""
 
 import importlib.util
 import sys
@@ -24,7 +24,7 @@ def engine_python(engine: str, settings: LocalSettings | None = None) -> Path:
         if named.is_file():
             return named
         raise StackError(StackCode.TORCH_MISSING, f"LIPSTAGE_SONIC_PYTHON={named} is not a file: name an interpreter")
-    # As it stands: a resolved link would be the system's Python without the environment's packages.
+    # Not resolved: the target of the link is the system's Python, without the environment's packages.
     made = SONIC_ENVIRONMENT / "bin" / "python"
     if made.is_file():
         return made

@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Event
 from typing import cast
 
@@ -15,7 +15,7 @@ from shared.runtime.consumer_loop import ConsumerLoop
 from shared.runtime.decoding import Decoder, TaskDecoder
 from shared.runtime.event_publisher import EventPublisher
 from shared.runtime.forwarding import Forwarder
-from shared.runtime.health import LACKING
+from shared.runtime.health import NOT_READY
 from shared.runtime.janitor import Janitor
 from shared.runtime.kafka_config import consumer_config, group_protocol, reader_config
 from shared.runtime.processor import TaskProcessor
@@ -33,7 +33,7 @@ from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
 from shared.storage.protocols import Storage
 from shared.storage.settings import StorageSettings
-from shared.telemetry import clients, logs, metrics
+from shared.telemetry import clients, metrics
 from shared.telemetry.tracing import Tracing
 
 LOOP_SILENT_S = 30.0
@@ -88,10 +88,13 @@ class StageService:
         stage: str,
         host: ServiceHost,
         spec: StageSpec | None = None,
-        fetch: Callable[[], None] | None = None,
+        fetch: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """``spec`` takes the place of the stage's own, for benchmarks; ``fetch`` brings what its handler needs from
-        elsewhere, before every first load, and may raise HandlerUnavailable."""
+        """``spec`` takes the place of the stage's own, for benchmarks.
+
+        ``fetch`` downloads what the handler needs, with this process's credentials, and returns variables of the
+        workers' environment; it may raise HandlerUnavailable, and is called again before the next attempt to load.
+        """
         settings = host.settings
         place = step(stage)
         engine = settings.engine if place.per_engine else None
@@ -161,9 +164,9 @@ class StageService:
         """Why this process should get no work, if it should not."""
         if not self._slots.ready:
             missing = self._slots.unavailable
-            return f"{LACKING}{missing}" if missing else "the handler is loading"
+            return f"{NOT_READY}{missing}" if missing else "the handler is loading"
         if full := self._disk.reason:
-            return f"{LACKING}disk space: {full}"
+            return f"{NOT_READY}missing disk space: {full}"
         return None if self._loop.joined.is_set() else "the consumer group has not been joined"
 
     def _on_statistics(self, text: str) -> None:
@@ -205,15 +208,12 @@ def _spec(module: str, engine: str | None) -> StageSpec:
     return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
 
 
-def serve(stage: str, engine: str | None = None, fetch: Callable[[], None] | None = None) -> int:
-    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status.
-
-    ``fetch`` brings what the handler needs from elsewhere, with this process's credentials; it may raise
-    HandlerUnavailable, and is called again before the next try to load.
-    """
-    settings = RuntimeSettings()
-    if engine is not None:
-        settings = settings.model_copy(update={"engine": engine})
-    logs.setup(stage)
+def serve(
+    stage: str,
+    settings: RuntimeSettings,
+    spec: StageSpec | None = None,
+    fetch: Callable[[], Mapping[str, str]] | None = None,
+) -> int:
+    """Run a stage's service in the foreground until SIGTERM, SIGINT or a failure; the exit status. As StageService."""
     host = ServiceHost(stage, client_name(stage, settings), settings)
-    return host.run(StageService(stage, host, fetch=fetch))
+    return host.run(StageService(stage, host, spec, fetch))

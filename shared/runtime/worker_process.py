@@ -45,8 +45,12 @@ class Worker(Protocol):
     def pid(self) -> int | None:
         """None once it has ended."""
 
-    def start(self) -> float:
-        """Start it and wait until its handler is loaded; seconds. Raises WorkerDied, HandlerUnavailable."""
+    def start(self, variables: Mapping[str, str] | None = None) -> float:
+        """Start it and wait until its handler is loaded; seconds that took.
+
+        ``variables`` are added to its environment; None keeps those of the last start. Raises WorkerDied,
+        HandlerUnavailable.
+        """
 
     def send(self, message: records.ToWorker) -> None:
         """Send it a record; any thread."""
@@ -74,23 +78,27 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._writing = threading.Lock()
         self._overdue = False
+        self._variables: Mapping[str, str] = {}
 
     @property
     def pid(self) -> int | None:
         """The worker's process id while it lives."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def start(self) -> float:
+    def start(self, variables: Mapping[str, str] | None = None) -> float:
         """Start the worker and wait until its handler is loaded; seconds that loading took.
+
+        ``variables`` are added to the worker's environment; None keeps those of the last start.
 
         Raises WorkerDied, HandlerUnavailable.
         """
         self.stop()
+        self._variables = self._variables if variables is None else variables
         self._pipe, theirs = Pipe(duplex=True)
         command = [sys.executable, "-m", "shared.slot.worker", "--pipe", str(theirs.fileno())]
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
         command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
-        environment = worker_environment(os.environ, self._engine)
+        environment = worker_environment({**os.environ, **self._variables}, self._engine)
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
         budget = Budget()

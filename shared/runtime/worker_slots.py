@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -82,9 +82,12 @@ class WorkerSlots:
         completions: Completions,
         clock: SlotClock,
         fatal: Callable[[str], None],
-        fetch: Callable[[], None] | None = None,
+        fetch: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """A slot for each of ``workers``. ``fetch`` comes before every first load; it may raise HandlerUnavailable.
+        """A slot for each of ``workers``.
+
+        ``fetch`` is called before the first load of each worker and returns variables of its environment; it may raise
+        HandlerUnavailable, and is called again before the next attempt to load.
 
         ``fatal`` gets the reason when a slot has ended: the service should end then, too.
         """
@@ -166,10 +169,11 @@ class WorkerSlots:
         pause = FIRST_PAUSE_S
         while not self._closing.is_set():
             try:
+                variables = None
                 if self._fetch is not None:
                     with self._fetching:
-                        self._fetch()
-                self._load(worker, ready)
+                        variables = self._fetch()
+                self._load(worker, ready, variables)
             except HandlerUnavailable as e:
                 self.unavailable = str(e)
                 log.warning("handler_unavailable", reason=str(e), again_in_s=pause)
@@ -179,9 +183,9 @@ class WorkerSlots:
                 self.unavailable = None
                 return
 
-    def _load(self, worker: Worker, ready: threading.Event) -> None:
+    def _load(self, worker: Worker, ready: threading.Event, variables: Mapping[str, str] | None = None) -> None:
         metrics.WORKER_PROCESS_STARTS.labels(self._stage).inc()
-        log.info("handler_loaded", seconds=round(worker.start(), 3), pid=worker.pid)
+        log.info("handler_loaded", seconds=round(worker.start(variables), 3), pid=worker.pid)
         ready.set()
 
     def _next(self, worker: Worker, ready: threading.Event) -> tuple[Record, PartitionAssignment] | None:

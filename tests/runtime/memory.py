@@ -174,7 +174,7 @@ class ScriptedWorker:
         self.runs = 0
         self.pid: int | None = 1
 
-    def start(self) -> float:
+    def start(self, variables: Mapping[str, str] | None = None) -> float:
         self.starts -= 1
         self.pid = 1
         return 0.0

@@ -6,15 +6,14 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.cli import operation
-from shared.local import engine_weights
 from shared.runtime.failures import HandlerUnavailable
+from shared.runtime.weights import catalogue, worker_variables
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace
@@ -241,7 +240,7 @@ def test_prefixes() -> None:
 @pytest.fixture
 def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, bytes]]:
     """A tree with every file that the catalogue names, each of a few bytes."""
-    needed = engine_weights.catalogue("sonic")
+    needed = catalogue("sonic")
     assert needed is not None
     content = {one.path: one.path.encode() for one in needed.wanted()}
     bucket.put(content)
@@ -250,8 +249,8 @@ def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path
     yield content
 
 
-def sonic_fetch() -> Callable[[], None]:
-    fetch = operation._fetching_weights("sonic")
+def sonic_fetch() -> Callable[[], Mapping[str, str]]:
+    fetch = worker_variables("sonic")
     assert fetch is not None
     return fetch
 
@@ -259,9 +258,10 @@ def sonic_fetch() -> Callable[[], None]:
 def test_a_service_finds_them_in_a_folder(
     sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert operation._fetching_weights("puppet") is None
-    sonic_fetch()()
-    folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
+    assert worker_variables("puppet") is None
+    before = dict(os.environ)
+    folder = Path(sonic_fetch()()["LIPSTAGE_SONIC_WEIGHTS"])
+    assert dict(os.environ) == before
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
 
@@ -275,7 +275,6 @@ def test_ls_looks_in_the_cache_of_the_running_stacks_service(
 ) -> None:
     """Its terminal names no store: that is the stack's, as for the service."""
     sonic_fetch()()
-    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.stack.state_dir))
     for name in NAMED[:4]:
         monkeypatch.delenv(name, raising=False)
@@ -288,9 +287,9 @@ def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(
 ) -> None:
     fetch = sonic_fetch()
     fetch()
-    bucket.put({"RIFE/flownet.pkl": b"mended"})
-    fetch()
-    assert (Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"]) / "RIFE/flownet.pkl").read_bytes() == b"mended"
+    bucket.put({"RIFE/flownet.pkl": b"repaired"})
+    folder = Path(fetch()["LIPSTAGE_SONIC_WEIGHTS"])
+    assert (folder / "RIFE/flownet.pkl").read_bytes() == b"repaired"
 
 
 def test_what_keeps_a_service_waiting_names_no_place(

@@ -13,11 +13,11 @@ from shared.messages.metadata import AudioMetadata
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Cancelled, Result, Task
-from shared.slot.testing import StageHarness
 from stages.audio import STAGE
 from stages.audio.handler import load
 from stages.audio.settings import AudioSettings
 from tests.audio.tones import record, tone
+from tests.stage_harness import StageHarness
 
 SPEECH = Path(__file__).parents[2] / "samples" / "speech.wav"
 

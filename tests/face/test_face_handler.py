@@ -15,11 +15,11 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Cancelled, Result, Task
 from shared.slot.limits import limit_memory
-from shared.slot.testing import StageHarness
 from stages.face import STAGE
 from stages.face.decode import MAX_PIXELS
 from stages.face.handler import load
 from tests.face.pictures import PORTRAIT, couple, exif, in_profile, on_canvas, pixels, portrait
+from tests.stage_harness import StageHarness
 
 
 def render_task(**params: Any) -> RenderTask:

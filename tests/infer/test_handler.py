@@ -8,7 +8,6 @@ import pytest
 from shared.messages.metadata import InferMetadata
 from shared.messages.request import Params
 from shared.slot.api import Cancelled, Handler, Unavailable
-from shared.slot.testing import StageHarness
 from stages.infer import STAGE, stage_of
 from stages.infer.chunks import MAX_CHUNK_BYTES, chunk_frames, frame_bytes
 from stages.infer.engine import frame_count
@@ -16,6 +15,7 @@ from stages.infer.engines import ENVIRONMENT
 from stages.infer.handler import load
 from stages.infer.i420 import to_i420
 from tests.infer.conftest import SECONDS, MakeTask
+from tests.stage_harness import StageHarness
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from shared.slot.api import Cancelled, Task
 from stages.encode import STAGE
 from stages.encode.handler import load
 from tests.stage_harness import StageHarness
+from tests.stages.declared import assert_declared
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 60
 SAMPLES = 48_000 * FRAMES // 25 + 500
@@ -75,6 +76,7 @@ def test_video_and_poster(tmp_path: Path, channels: int) -> None:
     result = load()(harness, Task(job=job(channels=channels), inputs=inputs(tmp_path, channels)))
     metadata = result.metadata
     assert isinstance(metadata, EncodeMetadata)
+    assert_declared(STAGE, result.files, {})
     assert (metadata.width, metadata.height, metadata.fps, metadata.frames) == (WIDTH, HEIGHT, 25, FRAMES)
     assert metadata.duration_s == pytest.approx(SAMPLES / 48_000, abs=1e-4)
     assert metadata.container_drift_ms == pytest.approx(500 / 48, abs=0.1)

@@ -1,4 +1,4 @@
-"""The measurement sees what is wrong with a file; files are made wrong on purpose, without our writer."""
+"""Container metrics of files with deliberate faults, made without Mp4Writer."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -37,23 +37,23 @@ def plain(path: Path, frame_times: list[int], sound_s: float, sound_from_s: floa
 @pytest.mark.parametrize(
     ("sound_s", "start_s", "drift_ms"), [(2.0, 0.0, 0.0), (2.3, 0.0, 300.0), (1.5, 0.0, -500.0), (2.0, 0.12, 120.0)]
 )
-def test_drift(tmp_path: Path, sound_s: float, start_s: float, drift_ms: float) -> None:
+def test_drift_of_start_and_length_is_measured(tmp_path: Path, sound_s: float, start_s: float, drift_ms: float) -> None:
     measured = measure_container(plain(tmp_path / "v.mp4", list(range(50)), sound_s, start_s))
     assert measured.drift_ms == pytest.approx(drift_ms, abs=25 if start_s else 1)
     assert measured.frames == 50
 
 
-def test_uneven_frames_are_refused(tmp_path: Path) -> None:
+def test_uneven_frames_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="evenly"):
         measure_container(plain(tmp_path / "v.mp4", [0, 1, 2, 5, 6], 0.5))
 
 
-def test_a_missing_track_is_refused(tmp_path: Path) -> None:
+def test_missing_track_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no sound track"):
         measure_container(plain(tmp_path / "v.mp4", [0, 1, 2], 0, sound=False))
 
 
-def test_no_file_of_ours(tmp_path: Path) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
     path.write_bytes(b"nothing")
     with pytest.raises(av.error.FFmpegError):

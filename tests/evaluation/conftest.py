@@ -1,4 +1,4 @@
-"""Renders through the stages' own handlers, in this process: no broker, no store."""
+"""Renders through the stages' own handlers in this process, without broker and object store."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ PORTRAIT, SPEECH = SAMPLES / "portrait.png", SAMPLES / "speech.wav"
 
 @dataclass(frozen=True)
 class Film:
-    """A render: the file, and what it was encoded from."""
+    """A rendered file and its sources."""
 
     path: Path
     frames: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Film:
     metadata: EncodeMetadata
 
     def again(self, path: Path, frames: NDArray[np.uint8] | None = None, late_s: float = 0.0) -> Path:
-        """Encode other frames, or the sound so much later (or earlier), as the encode stage does."""
+        """Encode other frames, or the sound ``late_s`` seconds later, as the encode stage does."""
         late = round(late_s * 48_000)
         moved = np.pad(self.sound, ((late, 0), (0, 0))) if late > 0 else self.sound[-late:]
         frames = self.frames if frames is None else frames
@@ -75,7 +75,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
         def stage(name: str, inputs: dict[str, Path], **sequences: list[Path]) -> tuple[Result, StageHarness]:
             context = StageHarness(scratch / name, sequences)
             result = handlers[name](context, Task(render_job(outputs, **fields), inputs))
-            # Long enough that no file goes without its look on a busy machine.
+            # Long enough for the quality measurement on a busy machine.
             outputs[name] = StageOutput(attempt="1", metadata=result.metadata.model_dump(mode="json"), seconds=60.0)
             return result, context
 

@@ -1,4 +1,4 @@
-"""Forced alignment, where pocketsphinx is installed, and what is said where it is not."""
+"""Forced alignment with pocketsphinx, and the error without it."""
 
 import sys
 
@@ -13,7 +13,7 @@ from tests.infer.conftest import SAMPLES
 TRANSCRIPT = (SAMPLES / "speech.txt").read_text()
 
 
-def test_words() -> None:
+def test_words_of_a_transcript() -> None:
     assert alignment.words_of("He\u2019s an ill-disposed man, Mr. X!") == [
         "he's",
         "an",
@@ -25,18 +25,18 @@ def test_words() -> None:
     ]
 
 
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch, speech: Sound) -> None:
+def test_missing_package_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch, speech: Sound) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(EvaluationError, match="pocketsphinx, which is not installed") as raised:
         alignment.align(speech, TRANSCRIPT)
     assert "pip install pocketsphinx" in (raised.value.hint or "")
 
 
-def test_the_committed_alignment_is_what_it_gives(speech: Sound, aligned: list[Phone]) -> None:
+def test_alignment_equals_the_committed_one(speech: Sound, aligned: list[Phone]) -> None:
     pytest.importorskip("pocketsphinx")
-    found = alignment.align(speech, TRANSCRIPT)
-    assert [phone.name for phone in found] == [phone.name for phone in aligned]
-    assert all(abs(a.start - b.start) < 0.03 for a, b in zip(found, aligned, strict=True))
+    result = alignment.align(speech, TRANSCRIPT)
+    assert [phone.name for phone in result] == [phone.name for phone in aligned]
+    assert all(abs(a.start - b.start) < 0.03 for a, b in zip(result, aligned, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_the_committed_alignment_is_what_it_gives(speech: Sound, aligned: list[P
     [
         ("The cat sat on the mat.", "does not match"),
         ("And Mister John Dashwood had then leisure", "does not match"),
-        ("And Mr. John Dashwoodish had then leisure", "lacks dashwoodish"),
+        ("And Mr. John Dashwoodish had then leisure", "dictionary: dashwoodish"),
         ("1811?", "no words"),
     ],
 )
-def test_a_transcript_that_does_not_fit(speech: Sound, transcript: str, words: str) -> None:
+def test_transcript_that_does_not_fit_is_an_error(speech: Sound, transcript: str, words: str) -> None:
     pytest.importorskip("pocketsphinx")
     with pytest.raises(EvaluationError, match=words):
         alignment.align(speech, transcript)

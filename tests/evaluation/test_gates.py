@@ -1,4 +1,4 @@
-"""What a change of the engine must not lose: figures of the judge on three voices."""
+"""Minimum results of the puppet engine on three voices."""
 
 from pathlib import Path
 
@@ -24,22 +24,22 @@ VOICES = {
 
 
 def assert_gates(report: Report) -> None:
-    found = report.metrics()
-    assert found["faces_found"] == 1
-    assert found["sync_r"] >= 0.8
-    assert abs(found["av_offset_ms"]) <= 30
-    assert abs(found["heard_offset_ms"]) <= 30
-    assert abs(found["r_control"]) < 0.2
-    assert found["closure_lift"] >= 0.25
-    assert found["silence_closed"] >= 0.9
+    result = report.metrics()
+    assert result["faces_found"] == 1
+    assert result["sync_r"] >= 0.8
+    assert abs(result["av_offset_ms"]) <= 30
+    assert abs(result["heard_offset_ms"]) <= 30
+    assert abs(result["r_control"]) < 0.2
+    assert result["closure_lift"] >= 0.25
+    assert result["silence_closed"] >= 0.9
 
 
-def test_the_sample(evaluated: Report) -> None:
+def test_sample_passes_the_gates(evaluated: Report) -> None:
     assert_gates(evaluated)
 
 
 @pytest.mark.parametrize("voice", VOICES)
-def test_synthetic_voice(render: Render, tmp_path: Path, voice: str) -> None:
+def test_synthetic_voice_passes_the_gates(render: Render, tmp_path: Path, voice: str) -> None:
     spoken = say(VOICES[voice], voice, tmp_path / "speech.wav")
     reference = phones.expected(spoken.phones, spoken.seconds)
     assert_gates(evaluate(render(spoken.path).path, sound.load(spoken.path), reference))
@@ -54,13 +54,13 @@ def test_nothing_moves_outside_the_face(render: Render, evaluated: Report) -> No
     )
     for frame in film.frames:
         meter.add(np.asarray(cv2.cvtColor(frame, cv2.COLOR_YUV2RGB_I420), np.uint8))
-    found = meter.result()
-    assert found is not None
-    assert (found.max_difference, found.psnr_db) == (0, None)
+    result = meter.result()
+    assert result is not None
+    assert (result.max_difference, result.psnr_db) == (0, None)
     assert any((frame != film.frames[0]).any() for frame in film.frames), "inside something does"
 
 
-def test_same_seed_same_bytes(render: Render) -> None:
+def test_equal_seeds_give_equal_bytes(render: Render) -> None:
     """Of the whole file, encoded."""
     params = Params(duration=1.4, trim=True, seed=7)
     first, second = (render(params=params).path.read_bytes() for _ in range(2))

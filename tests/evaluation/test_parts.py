@@ -1,4 +1,4 @@
-"""The judge's parts on made-up material whose answer is known."""
+"""The parts of the evaluation on synthetic input with known results."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -25,13 +25,13 @@ def ramp(width: int = 64, height: int = 48) -> np.ndarray:  # type: ignore[type-
     return np.stack([2 * x, 2 * y, np.zeros_like(x)], axis=2).astype(np.uint8)
 
 
-def test_cut_samples_pixel_centres() -> None:
+def test_crop_samples_pixel_centres() -> None:
     crop = crop_square(ramp(), Square(20, 16, 8), 8)
     assert crop[..., 0] == pytest.approx(np.tile(2 * np.arange(16, 24), (8, 1)))
     assert crop[..., 1] == pytest.approx(np.tile(2 * np.arange(12, 20), (8, 1)).T)
 
 
-def test_cut_shrinks_by_means_and_turns() -> None:
+def test_crop_reduces_by_means_and_rotates() -> None:
     crop = crop_square(ramp(), Square(24, 24, 32), 8)
     assert crop[0, :, 0] == pytest.approx(2 * (8 + 4 * np.arange(8) + 1.5))
     turned = crop_square(ramp(), Square(24, 24, 8, np.pi / 2), 8)
@@ -39,19 +39,19 @@ def test_cut_shrinks_by_means_and_turns() -> None:
     assert turned[0, :, 1] == pytest.approx(2 * np.arange(20, 28), abs=0.01)
 
 
-def test_cut_is_black_outside_the_picture() -> None:
+def test_crop_is_black_outside_the_picture() -> None:
     white = np.full((20, 20, 3), 255, np.uint8)
     crop = crop_square(white, Square(0, 10, 20), 20)
     assert crop[:, :9].max() == 0 and crop[:, 11:].min() == pytest.approx(255)
     assert crop_square(white, Square(500, 500, 10), 5).max() == 0
 
 
-def test_square_and_its_points() -> None:
+def test_square_maps_unit_points() -> None:
     square = Square(10, 20, 4)
     assert square.points(np.array([[0, 0], [1, 1], [0.5, 0.5]])).tolist() == [[8, 18], [12, 22], [10, 20]]
 
 
-def test_nearest_face_wins_over_the_largest() -> None:
+def test_nearest_face_is_preferred_to_the_largest() -> None:
     head = np.asarray(crop_square(next(frames(SAMPLES / "portrait.png")).picture, Square(225, 130, 160), 160), np.uint8)
     picture = np.full((260, 420, 3), 127, np.uint8)
     picture[20:180, 20:180] = head
@@ -64,13 +64,13 @@ def test_nearest_face_wins_over_the_largest() -> None:
     assert faces.detect(np.full((100, 100, 3), 127, np.uint8)) is None
 
 
-def test_no_face_in_the_film() -> None:
+def test_video_without_a_face_is_an_error() -> None:
     film = [Frame(i / 25, np.full((64, 64, 3), 90, np.uint8)) for i in range(7)]
     with pytest.raises(EvaluationError, match="no face"):
         FaceDetector().track(film)
 
 
-def test_opening_is_in_distances_of_the_eyes() -> None:
+def test_opening_is_in_eye_distances() -> None:
     points = np.zeros((1, 68, 2))
     points[0, 45] = (50, 0)
     for upper, lower, gap in ((61, 67, 5), (62, 66, 10), (63, 65, 15)):
@@ -90,26 +90,26 @@ def talk(seconds: float, late: float = 0.0, speed: float = 1.0, fps: float = 25.
 
 @pytest.mark.parametrize("late", [-0.31, -0.045, 0.0, 0.013, 0.2])
 @pytest.mark.parametrize("fps", [24.0, 25.0, 59.94])
-def test_offset_at_any_frame_rate(late: float, fps: float) -> None:
-    found = sync.measure(*talk(12, late, fps=fps))
-    assert found.offset_ms == pytest.approx(late * 1000, abs=4)
-    assert found.r is not None and found.r > 0.97
-    assert found.drift_ms_per_10s is None, "one window is no drift"
+def test_offset_is_measured_at_any_frame_rate(late: float, fps: float) -> None:
+    result = sync.measure(*talk(12, late, fps=fps))
+    assert result.offset_ms == pytest.approx(late * 1000, abs=4)
+    assert result.r is not None and result.r > 0.97
+    assert result.drift_ms_per_10s is None, "one window has no drift"
 
 
-def test_drift() -> None:
-    found = sync.measure(*talk(40, speed=1 - 0.004))
+def test_drift_is_measured() -> None:
+    result = sync.measure(*talk(40, speed=1 - 0.004))
     # Four milliseconds a second.
-    assert found.drift_ms_per_10s == pytest.approx(40, abs=5)
+    assert result.drift_ms_per_10s == pytest.approx(40, abs=5)
     assert sync.measure(*talk(40)).drift_ms_per_10s == pytest.approx(0, abs=1)
 
 
-def test_curve_has_its_top_at_the_offset() -> None:
+def test_curve_peaks_at_the_offset() -> None:
     shifts, values = sync.curve(*talk(12, 0.1))
     assert shifts[values.argmax()] == pytest.approx(0.1)
 
 
-def test_moments_of_the_mouth() -> None:
+def test_mouth_metrics_of_known_readings() -> None:
     """Two closures, of which the mouth makes one; a pause in which it stays open half of the time."""
     times = (np.arange(100) + 0.5) / 25
     readings = np.tile([0.2, 0.3], 50)
@@ -122,46 +122,46 @@ def test_moments_of_the_mouth() -> None:
         (Interval(0.42, 0.5), Interval(1.2, 1.28)),
         (Interval(1.52, 1.6),),
     )
-    found = mouth.measure(Readings(times, np.zeros((100, 68, 2)), readings), reference)
-    assert (found.closures, found.closure_rate) == (2, 0.5)
+    result = mouth.measure(Readings(times, np.zeros((100, 68, 2)), readings), reference)
+    assert (result.closures, result.closure_rate) == (2, 0.5)
     # Frames from which a stretch of 80 ms with 40 ms around it reaches frames 10..12, outside the pause.
-    assert found.closure_chance == pytest.approx(7 / 86, abs=0.05)
-    assert found.closure_lift == pytest.approx(0.5 - 7 / 86, abs=0.05)
-    assert found.silence_closed == 1.0
-    assert found.vowel_ratio == pytest.approx(0.25 / 0.24, abs=0.05)
-    assert found.opening_range == pytest.approx(0.3)
+    assert result.closure_chance == pytest.approx(7 / 86, abs=0.05)
+    assert result.closure_lift == pytest.approx(0.5 - 7 / 86, abs=0.05)
+    assert result.silence_closed == 1.0
+    assert result.vowel_ratio == pytest.approx(0.25 / 0.24, abs=0.05)
+    assert result.opening_range == pytest.approx(0.3)
 
 
-def test_spans() -> None:
+def test_intervals_of_a_mask() -> None:
     mask = np.array([1, 1, 0, 1, 1, 1, 0], bool)
     assert runs(mask, 10, 0.25) == (Interval(0.3, 0.6),)
     assert within(np.array([0.29, 0.31, 0.45]), [Interval(0.3, 0.6)], 0.1).tolist() == [False, False, True]
 
 
-def test_phones_to_openings() -> None:
+def test_phones_give_the_expected_opening() -> None:
     spoken = [Phone("SIL", 0, 0.5), Phone("M", 0.5, 0.6), Phone("AA", 0.6, 0.9), Phone("AY", 0.9, 1.3)]
-    found = phones.expected(spoken, 2.0)
-    assert found.silences == (Interval(0, 0.5), Interval(1.3, 2.0))
-    assert found.closures == (Interval(0.5, 0.6),)
-    assert found.vowels == (Interval(0.6, 0.9), Interval(0.9, 1.3))
-    assert found.opening[55] < 0.15 < 0.9 < found.opening[75]
-    assert found.opening[95] > 0.8 and found.opening[122] < 0.4, "a diphthong closes"
-    assert found.opening[20] == pytest.approx(0) == found.opening[180]
-    assert found.speech_s == pytest.approx(0.8)
+    result = phones.expected(spoken, 2.0)
+    assert result.silences == (Interval(0, 0.5), Interval(1.3, 2.0))
+    assert result.closures == (Interval(0.5, 0.6),)
+    assert result.vowels == (Interval(0.6, 0.9), Interval(0.9, 1.3))
+    assert result.opening[55] < 0.15 < 0.9 < result.opening[75]
+    assert result.opening[95] > 0.8 and result.opening[122] < 0.4, "a diphthong closes"
+    assert result.opening[20] == pytest.approx(0) == result.opening[180]
+    assert result.speech_s == pytest.approx(0.8)
 
 
 def test_energy_follows_the_first_formant() -> None:
     t = np.arange(sound.RATE) / sound.RATE
     vowel, hiss = 0.3 * np.sin(2 * np.pi * 700 * t), 0.3 * np.sin(2 * np.pi * 6000 * t)
-    found = energy.expected(np.concatenate([vowel, hiss, 0 * t]).astype(np.float32))
-    assert found.kind == "energy" and found.closures is None
-    assert found.opening[50] > 0.95 and found.opening[150] < 0.05 and found.opening[250] == pytest.approx(0)
-    (pause,) = found.silences
+    result = energy.expected(np.concatenate([vowel, hiss, 0 * t]).astype(np.float32))
+    assert result.kind == "energy" and result.closures is None
+    assert result.opening[50] > 0.95 and result.opening[150] < 0.05 and result.opening[250] == pytest.approx(0)
+    (pause,) = result.silences
     assert (pause.start, pause.end) == (pytest.approx(2.0, abs=0.05), 3.0), "hiss is no pause"
-    assert found.vowels[0].length == pytest.approx(1.0, abs=0.05)
+    assert result.vowels[0].length == pytest.approx(1.0, abs=0.05)
 
 
-def test_noise_without_pauses_has_none() -> None:
+def test_noise_without_pauses_has_no_silences() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 2 * sound.RATE).astype(np.float32)
     assert energy.expected(noise).silences == ()
     with pytest.raises(EvaluationError, match="empty"):
@@ -169,7 +169,7 @@ def test_noise_without_pauses_has_none() -> None:
 
 
 @pytest.mark.parametrize("late", [-1600, 0, 331])
-def test_lateness(late: int) -> None:
+def test_delay_of_a_sound_is_measured(late: int) -> None:
     speech = np.random.default_rng(0).normal(0, 0.1, 3 * sound.RATE).astype(np.float32)
     track = np.pad(speech, (max(late, 0), 0))[max(-late, 0) :] * 0.5
     assert sound.delay_ms(track, speech) == pytest.approx(late * 1000 / sound.RATE, abs=0.1)
@@ -178,7 +178,7 @@ def test_lateness(late: int) -> None:
     assert sound.delay_ms(0 * speech, speech) is None
 
 
-def test_a_track_that_begins_late_keeps_its_place(tmp_path: Path) -> None:
+def test_track_that_starts_late_keeps_its_position(tmp_path: Path) -> None:
     """Half a second of pictures before the sound; 30 frames a second, in Matroska, without priming marks."""
     path = tmp_path / "v.mkv"
     with av.open(str(path), "w") as file:
@@ -202,7 +202,7 @@ def test_a_track_that_begins_late_keeps_its_place(tmp_path: Path) -> None:
     assert times[0] == pytest.approx(0.5 / 30, abs=0.001) and times[44] == pytest.approx(44.5 / 30, abs=0.001)
 
 
-def test_identity_counts_only_what_lies_outside() -> None:
+def test_identity_counts_only_the_part_outside_the_face() -> None:
     portrait = np.full((100, 100, 3), 100, np.uint8)
     points = np.tile(np.array([[40.0, 40.0], [60.0, 60.0]]), (1, 34, 1))
     meter = IdentityMeter(portrait, points)
@@ -210,17 +210,17 @@ def test_identity_counts_only_what_lies_outside() -> None:
     changed = portrait.copy()
     changed[30:70, 30:70] = 0
     meter.add(changed)
-    found = meter.result()
-    assert found is not None and (found.max_difference, found.psnr_db) == (0, None)
+    result = meter.result()
+    assert result is not None and (result.max_difference, result.psnr_db) == (0, None)
     changed[0, 0, 1] = 90
     meter.add(changed)
-    found = meter.result()
-    assert found is not None and found.max_difference == 10
+    result = meter.result()
+    assert result is not None and result.max_difference == 10
     outside = 2 * 3 * (100 * 100 - 44 * 44)
-    assert found.psnr_db == pytest.approx(10 * np.log10(255**2 * outside / 100))
+    assert result.psnr_db == pytest.approx(10 * np.log10(255**2 * outside / 100))
 
 
-def test_portrait_of_another_shape() -> None:
+def test_portrait_of_another_aspect_ratio_is_an_error() -> None:
     assert load_portrait(SAMPLES / "portrait.png", 256, 256).shape == (256, 256, 3)
     with pytest.raises(EvaluationError, match="512 x 512 pixels, the video 640 x 512"):
         load_portrait(SAMPLES / "portrait.png", 640, 512)

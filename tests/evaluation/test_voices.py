@@ -16,9 +16,9 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("voice", TEXTS)
-def test_any_language_becomes_phones(voice: str, tmp_path: Path) -> None:
+def test_other_languages_give_phones(voice: str, tmp_path: Path) -> None:
     spoken = say(TEXTS[voice], voice, tmp_path / "speech.wav")
     assert len(spoken.phones) > 8
-    found = phones.expected(spoken.phones, spoken.seconds)
-    assert found.closures and found.vowels
-    assert found.speech_s > 0.7 * spoken.seconds
+    result = phones.expected(spoken.phones, spoken.seconds)
+    assert result.closures and result.vowels
+    assert result.speech_s > 0.7 * spoken.seconds

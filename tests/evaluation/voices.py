@@ -1,4 +1,4 @@
-"""Synthetic voices with known times of their sounds: espeak-ng speaks and says when each phone begins."""
+"""Synthetic voices with known phone times, by espeak-ng."""
 
 import ctypes
 import wave

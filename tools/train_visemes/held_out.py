@@ -1,4 +1,4 @@
-"""Speech for the scores: languages and voices that are not in the training, and real English where it can be had."""
+"""Speech for the scores: languages and voices outside the training, and recorded English where it is available."""
 
 import re
 import subprocess
@@ -34,11 +34,11 @@ _SENTENCES = {
 _LIBRIVOX = "pocketsphinx-testdata"
 _CLIPS = "usr/share/pocketsphinx/test/data/librivox"
 
-Spoken = tuple[str, Signal, list[Phone]]
+Recording = tuple[str, Signal, list[Phone]]
 
 
-def synthetic(flite: Flite) -> Iterator[Spoken]:
-    """Name, signal and phones; the synthesisers tell the times."""
+def synthetic(flite: Flite) -> Iterator[Recording]:
+    """Name, signal and phones, with the times from the synthesisers."""
     for language, text in _SENTENCES.items():
         for variant in _VARIANTS:
             voice = Voice(language, variant)
@@ -48,8 +48,8 @@ def synthetic(flite: Flite) -> Iterator[Spoken]:
     yield f"flite {HELD_OUT_FLITE}", signal, arpabet_phones(sounds)
 
 
-def librivox(downloads: Path) -> Iterator[Spoken]:
-    """Five clips of one reader out of a Debian package, aligned by pocketsphinx; it is only listened to.
+def librivox(downloads: Path) -> Iterator[Recording]:
+    """Five clips of one reader from a Debian package, aligned by pocketsphinx; used for scores only.
 
     Raises stages.encode.evaluation.errors.EvaluationError without pocketsphinx.
     """
@@ -59,7 +59,7 @@ def librivox(downloads: Path) -> Iterator[Spoken]:
     subprocess.run(["dpkg-deb", "-x", str(package), str(downloads / "root")], check=True)
     clips = downloads / "root" / _CLIPS
     for line in (clips / "transcription").read_text().splitlines():
-        found = re.fullmatch(r"<s>(.*)</s> \((.*)\)", line.strip())
-        if found:
-            speech = sound.load(clips / f"{found[2]}.wav")
-            yield f"LibriVox {found[2][-4:]}", speech, alignment.align(speech, found[1])
+        match = re.fullmatch(r"<s>(.*)</s> \((.*)\)", line.strip())
+        if match:
+            speech = sound.load(clips / f"{match[2]}.wav")
+            yield f"LibriVox {match[2][-4:]}", speech, alignment.align(speech, match[1])

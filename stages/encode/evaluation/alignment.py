@@ -29,7 +29,7 @@ def align(speech: Sound, transcript: str) -> list[Phone]:
     """Align the speech with its transcript; returns the phones in order and without gaps.
 
     Two passes: words, then the phones of their best pronunciation. Raises EvaluationError when pocketsphinx is not
-    installed, when its dictionary lacks a word, and when the transcript does not fit the speech.
+    installed, when a word is missing in its dictionary, and when the transcript does not fit the speech.
     """
     words = words_of(transcript)
     if not words:
@@ -38,7 +38,8 @@ def align(speech: Sound, transcript: str) -> list[Phone]:
     unknown = sorted({word for word in words if decoder.lookup_word(word) is None})
     if unknown:
         raise EvaluationError(
-            f"the aligner's dictionary lacks {', '.join(unknown)}", "write them as words that sound the same"
+            f"words missing in the aligner's dictionary: {', '.join(unknown)}",
+            "write them as words that sound the same",
         )
     samples = (np.clip(speech, -1, 1) * 32767).astype("<i2").tobytes()
     decoder.set_align_text(" ".join(words))

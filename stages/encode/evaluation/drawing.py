@@ -74,8 +74,8 @@ def _row(draw: ImageDraw.ImageDraw, report: Report, start: float, top: int) -> N
     floor, height = top + _ROW_HEIGHT - 28, _ROW_HEIGHT - 40
 
     def line(times: NDArray[np.float64], values: NDArray[np.float64]) -> list[tuple[float, float]]:
-        here = (times >= start) & (times < start + _ROW_S)
-        x, y = _LEFT + (times[here] - start) * scale, floor - np.clip(values[here], -0.2, 1.2) * height
+        row = (times >= start) & (times < start + _ROW_S)
+        x, y = _LEFT + (times[row] - start) * scale, floor - np.clip(values[row], -0.2, 1.2) * height
         return list(zip(x.tolist(), y.tolist(), strict=True))
 
     def bar(first: float, last: float) -> tuple[float, float] | None:

@@ -62,7 +62,7 @@ class Readings:
 
 
 class LipReader:
-    """The network over `landmarks_68.onnx`."""
+    """The network over ``landmarks_68.onnx``."""
 
     def __init__(self) -> None:
         self._network = session(WEIGHTS, "landmarks_68.onnx")

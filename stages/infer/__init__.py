@@ -2,6 +2,7 @@
 
 from shared.messages.metadata import AudioMetadata, FaceMetadata
 from shared.messages.task import RenderTask
+from shared.slot.artifacts import ArrayArtifact
 from shared.slot.spec import StageSpec
 from stages.infer.chunks import chunk_frames, frame_bytes
 from stages.infer.engines import DEFAULT_ENGINE, entry
@@ -39,6 +40,15 @@ def stage_of(engine: str) -> StageSpec:
             "pcm": "audio/pcm",
             "mel": "audio/mel",
             "tracks": "audio/tracks",
+        },
+        outputs={
+            "frames": ArrayArtifact(
+                "uint8",
+                ("frames", "height * 3 / 2", "width"),
+                "I420 (planes Y, U, V), BT.601, limited range; 25 frames/s, up to 25 frames and 16 MiB a chunk",
+                format="raw",
+                chunked=True,
+            )
         },
         resumes=of.resumes,
         one_slot=of.gpu,

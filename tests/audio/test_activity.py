@@ -1,4 +1,4 @@
-"""Speech is told from what is none, and clean from noisy."""
+"""Voice activity and signal-to-noise ratio."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from shared.messages.codes import Code
 from shared.messages.metadata import AudioMetadata
 from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
 from stages.audio.loudness import rms_dbfs
-from stages.encode.judge import sound
+from stages.encode.evaluation import sound
 from tests.audio.test_handler import SPEECH, run
 from tests.audio.tones import record
-from tests.judge.voices import say
+from tests.evaluation.voices import say
 
 RATE = 16_000
 Wave = NDArray[np.float32]
@@ -54,7 +54,7 @@ NO_SPEECH = {
 
 
 @pytest.mark.parametrize("name", NO_SPEECH)
-def test_no_speech(activity: SpeechActivity, name: str) -> None:
+def test_other_sounds_are_no_speech(activity: SpeechActivity, name: str) -> None:
     assert not has_speech(activity.probabilities(NO_SPEECH[name].astype(np.float32)))
 
 
@@ -96,7 +96,7 @@ def test_noise_around_a_word_is_measured(activity: SpeechActivity, tmp_path: Pat
     assert ratio(activity, mixed(spoken, 5)) < NOISY_DB
 
 
-def test_whispers_and_words(activity: SpeechActivity) -> None:
+def test_quiet_and_short_speech_is_speech(activity: SpeechActivity) -> None:
     """The same speech 34 dB quieter, and six tenths of a second of it."""
     speech = sound.load(SPEECH)
     assert has_speech(activity.probabilities(speech * 0.02))
@@ -110,23 +110,23 @@ def stretches(wave: NDArray[np.floating[Any]], seconds: float) -> list[Wave]:
 
 
 @pytest.mark.parametrize(("seconds", "lost"), [(0.2, 0.1), (0.4, 0.02)])
-def test_the_shortest_speech_keeps_its_mouth(activity: SpeechActivity, seconds: float, lost: float) -> None:
+def test_shortest_speech_is_speech(activity: SpeechActivity, seconds: float, lost: float) -> None:
     """0.2 s is the shortest recording that is accepted."""
     parts = stretches(sound.load(SPEECH), seconds)
     power = np.array([np.mean(np.square(part)) for part in parts])
     loud = [part for part, p in zip(parts, power, strict=True) if p > power.max() * 10**-1.5]
-    heard = [has_speech(activity.probabilities(part)) for part in loud]
-    assert heard.count(False) <= lost * len(heard)
+    detected = [has_speech(activity.probabilities(part)) for part in loud]
+    assert detected.count(False) <= lost * len(detected)
 
 
 @pytest.mark.parametrize("name", sorted(NO_SPEECH.keys() - {"chords"}))
-def test_the_shortest_noise_is_no_speech(activity: SpeechActivity, name: str) -> None:
+def test_shortest_noise_is_no_speech(activity: SpeechActivity, name: str) -> None:
     for part in stretches(NO_SPEECH[name], 0.2):
         assert not has_speech(activity.probabilities(part))
 
 
-def test_long_recordings_are_one(activity: SpeechActivity) -> None:
-    """The state goes over the 32 s that are looked at in one go."""
+def test_state_is_kept_between_batches(activity: SpeechActivity) -> None:
+    """The network's state continues after the batch of 32 s."""
     speech = np.tile(sound.load(SPEECH), 4)
     whole = activity.probabilities(speech)
     assert len(whole) == -(-len(speech) // 512)
@@ -136,7 +136,7 @@ def test_long_recordings_are_one(activity: SpeechActivity) -> None:
 @pytest.mark.parametrize(
     ("decibels", "codes"), [(20, []), (5, [Code.NOISY_AUDIO]), (None, [Code.NO_SPEECH])], ids=["clean", "noisy", "none"]
 )
-def test_warnings_of_the_stage(tmp_path: Path, decibels: float | None, codes: list[Code]) -> None:
+def test_stage_warns_of_noise_and_missing_speech(tmp_path: Path, decibels: float | None, codes: list[Code]) -> None:
     wave = NO_SPEECH["hiss"] if decibels is None else mixed(sound.load(SPEECH), decibels)
     path = record(
         tmp_path / "s",

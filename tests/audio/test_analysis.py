@@ -42,7 +42,7 @@ def slow_log_mel(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(201, 2000), st.integers(0, 2**31), st.floats(1e-4, 1.0))
-def test_log_mel_is_whispers(samples: int, seed: int, level: float) -> None:
+def test_log_mel_equals_whispers(samples: int, seed: int, level: float) -> None:
     rng = np.random.default_rng(seed)
     x = level * rng.uniform(-1, 1, samples) * np.hanning(samples)
     got = log_mel(x.astype(np.float32))
@@ -58,7 +58,7 @@ def test_filters_have_unit_area() -> None:
     np.testing.assert_allclose(bank[60:].sum(axis=1) * 40, 1.0, atol=0.05)
 
 
-def test_long_recordings_join_without_a_seam() -> None:
+def test_blocks_of_long_recordings_join_seamlessly() -> None:
     x = np.random.default_rng(1).normal(0, 0.1, 65 * RATE).astype(np.float32)
     whole = log_mel(x)
     part = log_mel(x[29 * RATE : 31 * RATE])
@@ -73,7 +73,7 @@ def test_log_mel_of_silence_is_flat() -> None:
 
 @pytest.mark.parametrize("hz", [62.0, 80.0, 100.0, 123.4, 180.0, 220.0, 300.0, 440.0, 495.0])
 @pytest.mark.parametrize("shape", ["sine", "pulses"])
-def test_f0_of_steady_tones(hz: float, shape: str) -> None:
+def test_f0_of_steady_tones_is_exact(hz: float, shape: str) -> None:
     t = np.arange(2 * RATE) / RATE
     partials = range(1, 2) if shape == "sine" else range(1, int(4000 / hz))
     x = np.sum([np.cos(2 * np.pi * hz * k * t) / k for k in partials], axis=0)
@@ -106,7 +106,7 @@ def test_noise_and_silence_are_unvoiced() -> None:
     assert not voicing.any()
 
 
-def test_voice_between_pauses() -> None:
+def test_voice_between_pauses_is_voiced() -> None:
     t = np.arange(RATE // 2) / RATE
     voice = 0.3 * sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 12))
     x = np.concatenate([np.zeros(RATE // 2), voice, np.zeros(RATE // 2)]).astype(np.float32)
@@ -116,7 +116,7 @@ def test_voice_between_pauses() -> None:
     np.testing.assert_allclose(f0[54:96], 120, rtol=0.01)
 
 
-def test_level_of_a_sine() -> None:
+def test_level_of_a_sine_is_3_db_below_its_peak() -> None:
     x = (0.1 * np.sin(2 * np.pi * 200 * np.arange(RATE) / RATE)).astype(np.float32)
     np.testing.assert_allclose(rms_dbfs(x), -20 - 3.01, atol=0.3)
 
@@ -125,7 +125,7 @@ def test_level_has_a_floor() -> None:
     assert set(rms_dbfs(np.zeros(RATE, np.float32)).tolist()) == {-100.0}
 
 
-def test_what_is_silent() -> None:
+def test_silence_threshold() -> None:
     hiss = np.random.default_rng(3).normal(0, 1, RATE).astype(np.float32)
     assert is_silent(rms_dbfs(np.zeros(RATE, np.float32)))
     assert is_silent(rms_dbfs(hiss * 10 ** (-70 / 20)))

@@ -1,4 +1,4 @@
-"""Files that are no speech, or lie about it: each gets its public code."""
+"""Invalid and inconsistent files: each is rejected with its public code."""
 
 import struct
 from pathlib import Path
@@ -50,38 +50,38 @@ PCM_1S = (tone(RATE, 1.0)[0] * 32767).astype("<i2").tobytes()
         wav_bytes(b"")[:30],
     ],
 )
-def test_not_audio(tmp_path: Path, data: bytes) -> None:
+def test_other_content_is_unreadable(tmp_path: Path, data: bytes) -> None:
     assert code_of(write(tmp_path, data))[0] is Code.AUDIO_UNREADABLE
 
 
-def test_empty_file(tmp_path: Path) -> None:
+def test_empty_file_is_rejected(tmp_path: Path) -> None:
     assert code_of(write(tmp_path, b""))[0] is Code.AUDIO_EMPTY
 
 
-def test_no_samples(tmp_path: Path) -> None:
+def test_file_without_samples_is_rejected(tmp_path: Path) -> None:
     assert code_of(write(tmp_path, wav_bytes(b"")))[0] is Code.AUDIO_EMPTY
 
 
 @pytest.mark.parametrize("seconds", [1 / RATE, 0.19])
-def test_too_short(tmp_path: Path, seconds: float) -> None:
+def test_too_short_speech_is_rejected(tmp_path: Path, seconds: float) -> None:
     path = write(tmp_path, wav_bytes(PCM_1S[: 2 * round(seconds * RATE)]))
     code, message = code_of(path)
     assert code is Code.AUDIO_TOO_SHORT
     assert f"{seconds:.3f} s" in message
 
 
-def test_shortest_accepted(tmp_path: Path) -> None:
+def test_shortest_speech_is_accepted(tmp_path: Path) -> None:
     path = write(tmp_path, wav_bytes(PCM_1S[: 2 * round(0.2 * RATE)]))
     assert decode(path, tmp_path / "sound.f32", 600, lambda: None).duration_s == pytest.approx(0.2)
 
 
-def test_limit_is_exact(tmp_path: Path) -> None:
+def test_length_limit_is_exact(tmp_path: Path) -> None:
     path = write(tmp_path, wav_bytes(PCM_1S))
     assert decode(path, tmp_path / "sound.f32", 1.0, lambda: None).duration_s == 1.0
     assert code_of(path, max_s=0.999)[0] is Code.AUDIO_TOO_LONG
 
 
-def test_truncated_wav(tmp_path: Path) -> None:
+def test_truncated_wav_is_unreadable(tmp_path: Path) -> None:
     code, message = code_of(write(tmp_path, wav_bytes(PCM_1S, claimed=len(PCM_1S) * 3)))
     assert code is Code.AUDIO_UNREADABLE
     assert "truncated" in message
@@ -100,7 +100,7 @@ def test_truncated_wav(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("kept", [0.5, 0.8])
-def test_truncated(
+def test_truncated_file_is_unreadable(
     tmp_path: Path, container: str, codec: str, sample_format: str, options: dict[str, str] | None, kept: float
 ) -> None:
     whole = record(
@@ -131,7 +131,7 @@ def faststart(path: Path, to: Path) -> Path:
     return to
 
 
-def test_damage_inside_a_flac_is_told(tmp_path: Path) -> None:
+def test_damaged_flac_is_unreadable(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3 * RATE)).astype(np.float32)
     path = record(tmp_path / "x", noise, RATE, container="flac", codec="flac", sample_format="s16")
     data = bytearray(path.read_bytes())
@@ -139,7 +139,7 @@ def test_damage_inside_a_flac_is_told(tmp_path: Path) -> None:
     assert code_of(write(tmp_path, bytes(data)))[0] is Code.AUDIO_UNREADABLE
 
 
-def test_values_that_are_no_numbers(tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_are_unreadable(tmp_path: Path) -> None:
     samples = tone(RATE, 1.0)
     samples[0, 500] = np.nan
     path = record(tmp_path / "x", samples, RATE, container="wav", codec="pcm_f32le", sample_format="flt")
@@ -148,7 +148,7 @@ def test_values_that_are_no_numbers(tmp_path: Path) -> None:
     assert "not numbers" in message
 
 
-def test_loud_float_samples_are_held_to_full_scale(tmp_path: Path) -> None:
+def test_loud_float_samples_are_clipped_to_full_scale(tmp_path: Path) -> None:
     samples = tone(RATE, 1.0, level=30.0)
     path = record(tmp_path / "x", samples, RATE, container="wav", codec="pcm_f32le", sample_format="flt")
     speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
@@ -156,13 +156,13 @@ def test_loud_float_samples_are_held_to_full_scale(tmp_path: Path) -> None:
     assert np.abs(np.fromfile(tmp_path / "sound.f32", "<f4")).max() <= 1.0
 
 
-def test_tags_in_another_encoding_are_no_matter(tmp_path: Path) -> None:
+def test_tags_in_another_encoding_are_ignored(tmp_path: Path) -> None:
     info = b"INFOINAM" + struct.pack("<I", 8) + b"caf\xe9 \xf7\xff\x00"
     data = wav_bytes(PCM_1S) + b"LIST" + struct.pack("<I", len(info)) + info
     assert decode(write(tmp_path, data), tmp_path / "sound.f32", 600, lambda: None).duration_s == 1.0
 
 
-def test_video_without_sound(tmp_path: Path) -> None:
+def test_video_without_sound_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "silent.mp4"
     with av.open(str(path), "w", format="mp4") as file:
         video = file.add_stream("libx264", rate=25)
@@ -176,7 +176,7 @@ def test_video_without_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16be", "adpcm_ima_wav"])
-def test_decoder_outside_the_list(tmp_path: Path, codec: str) -> None:
+def test_decoder_outside_the_allow_list_is_unreadable(tmp_path: Path, codec: str) -> None:
     container = "mp4" if codec == "pcm_s16be" else "wav"
     sample_format = "s16" if codec == "pcm_s16be" else "s16p"
     path = record(tmp_path / "x", tone(RATE, 1.0), RATE, container=container, codec=codec, sample_format=sample_format)
@@ -185,12 +185,12 @@ def test_decoder_outside_the_list(tmp_path: Path, codec: str) -> None:
     assert codec in message
 
 
-def test_absurd_channels_and_rates(tmp_path: Path) -> None:
+def test_channel_and_rate_limits_are_enforced(tmp_path: Path) -> None:
     assert code_of(write(tmp_path, wav_bytes(PCM_1S, channels=200)))[0] is Code.AUDIO_UNREADABLE
     assert code_of(write(tmp_path, wav_bytes(PCM_1S, rate=1)))[0] is Code.AUDIO_UNREADABLE
 
 
-def test_cancel_passes_through(tmp_path: Path) -> None:
+def test_cancel_propagates(tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 

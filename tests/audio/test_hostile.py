@@ -1,4 +1,4 @@
-"""Files that want to hurt: a bomb, and thousands of small injuries."""
+"""Hostile files: a decompression bomb and thousands of mutations."""
 
 import random
 import subprocess
@@ -48,7 +48,7 @@ def test_ten_hours_of_zeros_in_a_small_flac_stop_at_the_limit(tmp_path: Path) ->
     assert (tmp_path / "sound.f32").stat().st_size <= 600 * 48_000 * 4
 
 
-def test_mutated_files_end_in_a_code_or_in_sound(tmp_path: Path) -> None:
+def test_mutated_files_are_rejected_or_decoded(tmp_path: Path) -> None:
     """Flipped bytes and cuts in every format: nothing but Rejected ever escapes."""
     rng = random.Random(7)
     recordings = [

@@ -1,4 +1,4 @@
-"""The content decides, not the name."""
+"""Container detection by content."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.audio.tones import record, tone
         ("ogg", "libopus", "flt", "ogg", False),
     ],
 )
-def test_container_by_content(
+def test_container_is_detected_by_content(
     tmp_path: Path, container: str, codec: str, sample_format: str, demuxer: str, states_length: bool
 ) -> None:
     path = record(
@@ -33,12 +33,12 @@ def test_container_by_content(
         codec=codec,
         sample_format=sample_format,
     )
-    found = sniff(path)
-    assert (found.demuxer, found.missing) == (demuxer, 0.0)
-    assert (found.states_length or found.stated_s is not None) == states_length
+    result = sniff(path)
+    assert (result.demuxer, result.missing) == (demuxer, 0.0)
+    assert (result.states_length or result.stated_s is not None) == states_length
 
 
-def test_mp3_behind_tags_and_filler(tmp_path: Path) -> None:
+def test_mp3_after_tags_and_filler_is_detected(tmp_path: Path) -> None:
     path = record(
         tmp_path / "x",
         tone(44_100, 1.0),
@@ -55,12 +55,12 @@ def test_mp3_behind_tags_and_filler(tmp_path: Path) -> None:
     assert sniff(path).demuxer == "mp3"
 
 
-def test_one_chance_sync_word_is_no_mp3() -> None:
+def test_single_sync_word_is_not_an_mp3() -> None:
     assert mp3_frame(b"\xff\xfb\x90\x00") is not None
     assert first_mp3(b"\xff\xfb\x90\x00" + bytes(2000)) is None
 
 
-def test_mp3_header_fields() -> None:
+def test_mp3_header_fields_are_read() -> None:
     frame = mp3_frame(b"\xff\xfb\x90\xc0")  # MPEG-1 layer III, 128 kbit/s, 44.1 kHz, mono
     assert frame is not None
     assert (frame.rate, frame.samples, frame.length, frame.side_info) == (44_100, 1152, 417, 21)
@@ -69,12 +69,12 @@ def test_mp3_header_fields() -> None:
     assert (frame.rate, frame.samples, frame.length, frame.side_info) == (22_050, 576, 104, 13)
 
 
-def test_mp3_states_its_length(tmp_path: Path) -> None:
+def test_mp3_length_is_read_from_its_tag(tmp_path: Path) -> None:
     path = record(tmp_path / "x", tone(44_100, 5.0), 44_100, container="mp3", codec="libmp3lame", sample_format="fltp")
     assert sniff(path).stated_s == pytest.approx(5.0, abs=0.06)
 
 
-def test_allowed_formats_are_named(tmp_path: Path) -> None:
+def test_rejection_lists_the_allowed_formats(tmp_path: Path) -> None:
     path = tmp_path / "speech.wav"
     path.write_bytes(b"plain words")
     with pytest.raises(Rejected) as caught:

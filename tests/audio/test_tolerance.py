@@ -1,4 +1,4 @@
-"""Sound files as programs and people leave them: sound and whole in spite of what stands around the samples."""
+"""Files with unusual data around the samples, as programs and people produce them."""
 
 import struct
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from shared.messages.codes import Code, Rejected
 from stages.audio.decode import decode
 from stages.audio.mpeg_frames import first_mp3, mp3_frame, stated_seconds
-from stages.audio.products import Speech
+from stages.audio.sample_streams import Speech
 from tests.audio.tones import record, tone, wav_bytes
 
 RATE = 44_100
@@ -54,20 +54,20 @@ def mp3(tmp_path: Path, *, rate: int = RATE, seconds: float = SECONDS, counted: 
     [b"\0", bytes(1000), bytes(50_000), JUNK[:3000], JUNK, LYRICS3, LYRICS3 + ID3V1],
     ids=["byte", "zeros", "many-zeros", "junk", "much-junk", "lyrics", "lyrics-id3v1"],
 )
-def test_what_follows_an_mp3_is_no_damage(tmp_path: Path, rate: int, counted: bool, tail: bytes) -> None:
+def test_data_after_an_mp3_is_ignored(tmp_path: Path, rate: int, counted: bool, tail: bytes) -> None:
     speech = decoded(tmp_path, mp3(tmp_path, rate=rate, counted=counted) + tail)
     assert speech.duration_s == pytest.approx(SECONDS, abs=3 * 576 / rate + 0.02)
 
 
 @pytest.mark.parametrize("inside", [JUNK[:200], b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)])
-def test_what_stands_inside_an_mp3_is_passed_over_when_its_length_is_known(tmp_path: Path, inside: bytes) -> None:
+def test_data_inside_an_mp3_of_known_length_is_skipped(tmp_path: Path, inside: bytes) -> None:
     data = mp3(tmp_path)
     middle = len(data) // 2
     speech = decoded(tmp_path, data[:middle] + inside + data[middle:])
     assert speech.duration_s == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_a_hole_in_an_mp3_is_damage_when_its_length_is_known(tmp_path: Path) -> None:
+def test_missing_frames_of_an_mp3_of_known_length_are_damage(tmp_path: Path) -> None:
     data = bytearray(mp3(tmp_path))
     middle = len(data) // 2
     data[middle : middle + len(data) // 10] = bytes(len(data) // 10)
@@ -76,14 +76,14 @@ def test_a_hole_in_an_mp3_is_damage_when_its_length_is_known(tmp_path: Path) -> 
     assert "truncated or damaged" in message
 
 
-def test_a_gap_in_an_mp3_of_unknown_length_is_damage(tmp_path: Path) -> None:
+def test_data_inside_an_mp3_of_unknown_length_is_damage(tmp_path: Path) -> None:
     data = mp3(tmp_path, counted=False)
     code, message = refused(tmp_path, data + b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + data)
     assert code is Code.AUDIO_UNREADABLE
     assert "after 3.0 s" in message
 
 
-def test_joined_mp3s_are_one_speech(tmp_path: Path) -> None:
+def test_concatenated_mp3s_are_one_speech(tmp_path: Path) -> None:
     """The first one's tag counts only its own frames."""
     data = mp3(tmp_path)
     assert decoded(tmp_path, data + data).duration_s == pytest.approx(2 * SECONDS, abs=0.1)
@@ -91,7 +91,7 @@ def test_joined_mp3s_are_one_speech(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("lacking_s", "whole"), [(0.4, True), (0.7, False), (1.9, False)])
 @pytest.mark.parametrize("kind", ["wav", "mp3"])
-def test_the_end_of_a_long_file_may_lack_half_a_second(
+def test_half_a_second_may_be_missing_at_the_end_of_a_long_file(
     tmp_path: Path, kind: str, lacking_s: float, whole: bool
 ) -> None:
     samples = tone(16_000, 100.0)
@@ -107,7 +107,7 @@ def test_the_end_of_a_long_file_may_lack_half_a_second(
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFF_F000, 0x7FFF_FFDA, 0x8000_0000, 0xFFFF_FFDB, 0xFFFF_FFFE, 0xFFFF_FFFF])
-def test_wav_out_of_a_pipe(tmp_path: Path, size: int) -> None:
+def test_wav_written_into_a_pipe_is_accepted(tmp_path: Path, size: int) -> None:
     """Every program leaves its own size when it can't go back to write it: the samples decide."""
     pcm = (tone(16_000, 1.0)[0] * 32767).astype("<i2").tobytes()
     assert decoded(tmp_path, wav_bytes(pcm, claimed=size)).duration_s == pytest.approx(1.0)
@@ -116,7 +116,7 @@ def test_wav_out_of_a_pipe(tmp_path: Path, size: int) -> None:
 @pytest.mark.parametrize(
     ("container", "codec"), [("ipod", "aac"), ("adts", "aac"), ("mp3", "libmp3lame"), ("flac", "flac")]
 )
-def test_a_codecs_padding_does_not_pass_the_limit(tmp_path: Path, container: str, codec: str) -> None:
+def test_codec_padding_does_not_exceed_the_limit(tmp_path: Path, container: str, codec: str) -> None:
     """A recording of exactly the limit is accepted, and comes out no longer than that."""
     form = "s16" if codec == "flac" else "fltp"
     data = record(
@@ -129,14 +129,14 @@ def test_a_codecs_padding_does_not_pass_the_limit(tmp_path: Path, container: str
     assert refused(tmp_path, data, max_s=SECONDS - 0.1)[0] is Code.AUDIO_TOO_LONG
 
 
-def test_hostile_chunks_are_not_walked_for_ever(tmp_path: Path) -> None:
+def test_number_of_skipped_chunks_is_limited(tmp_path: Path) -> None:
     code, message = refused(tmp_path, b"RIFF\xff\xff\xff\x7fWAVE" + b"junk\0\0\0\0" * 5000)
     assert (code, "chunks" in message) == (Code.AUDIO_UNREADABLE, True)
     tags = b"ID3\x04\0\0\0\0\0\0" * 20_000 + mp3(tmp_path)
     assert refused(tmp_path, tags)[0] is Code.AUDIO_UNREADABLE
 
 
-def test_a_dozen_chunks_are_usual(tmp_path: Path) -> None:
+def test_a_dozen_chunks_are_accepted(tmp_path: Path) -> None:
     pcm = (tone(16_000, 1.0)[0] * 32767).astype("<i2").tobytes()
     whole = wav_bytes(pcm)
     chunks = b"".join(b"note" + struct.pack("<I", 3) + b"abc\0" for _ in range(12))

@@ -1,4 +1,4 @@
-"""The stage as the slot runs it."""
+"""The encode stage's handler."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,9 +15,10 @@ from shared.messages.metadata import AudioMetadata, EncodeMetadata, FaceMetadata
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.slot.api import Cancelled, Task
-from shared.slot.testing import StageHarness
 from stages.encode import STAGE
 from stages.encode.handler import load
+from tests.stage_harness import StageHarness
+from tests.stages.declared import assert_declared
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 60
 SAMPLES = 48_000 * FRAMES // 25 + 500
@@ -70,11 +71,12 @@ def inputs(folder: Path, channels: int = 2) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_video_and_poster(tmp_path: Path, channels: int) -> None:
+def test_video_and_poster_are_written(tmp_path: Path, channels: int) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
     result = load()(harness, Task(job=job(channels=channels), inputs=inputs(tmp_path, channels)))
     metadata = result.metadata
     assert isinstance(metadata, EncodeMetadata)
+    assert_declared(STAGE, result.files, {})
     assert (metadata.width, metadata.height, metadata.fps, metadata.frames) == (WIDTH, HEIGHT, 25, FRAMES)
     assert metadata.duration_s == pytest.approx(SAMPLES / 48_000, abs=1e-4)
     assert metadata.container_drift_ms == pytest.approx(500 / 48, abs=0.1)
@@ -102,7 +104,7 @@ def test_video_and_poster(tmp_path: Path, channels: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["switched off", "no time"])
-def test_a_file_that_is_not_looked_at_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_quality_is_absent_when_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     task = Task(job=job(), inputs=inputs(tmp_path))
     if how == "switched off":
         monkeypatch.setenv("LIPSTAGE_LIP_CHECK", "0")
@@ -115,21 +117,21 @@ def test_a_file_that_is_not_looked_at_has_no_figures(tmp_path: Path, monkeypatch
     assert not {"lip.offset_ms", "render.quality"} & set(harness.spans[0].attributes)
 
 
-def test_a_missing_chunk_is_found(tmp_path: Path) -> None:
+def test_missing_chunk_is_an_error(tmp_path: Path) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")[:-1]})
-    with pytest.raises(ValueError, match=r"60 frames .* were announced, 50 came"):
+    with pytest.raises(ValueError, match=r"60 frames .* the chunks have 50"):
         load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
 
 
-def test_a_cut_chunk_is_found(tmp_path: Path) -> None:
+def test_truncated_chunk_is_an_error(tmp_path: Path) -> None:
     paths = chunks(tmp_path / "chunks")
     paths[1].write_bytes(paths[1].read_bytes()[:-7])
     harness = StageHarness(tmp_path / "scratch", {"frames": paths})
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="not a multiple"):
         load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
 
 
-def test_chunks_are_asked_for_one_by_one(tmp_path: Path) -> None:
+def test_chunks_are_requested_one_by_one(tmp_path: Path) -> None:
     """A chunk is encoded before the next is fetched: no more than one is held."""
     paths = chunks(tmp_path / "chunks")
 
@@ -145,14 +147,14 @@ def test_chunks_are_asked_for_one_by_one(tmp_path: Path) -> None:
     assert len(harness.progressed) == 3
 
 
-def test_cancel(tmp_path: Path) -> None:
+def test_cancel_stops_the_work(tmp_path: Path) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")}, cancel_after=1)
     with pytest.raises(Cancelled):
         load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
     assert harness.progressed[-1] == (50, 60)
 
 
-def test_settings_reach_x264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_passed_to_x264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSTAGE_X264_THREADS", "1")
     monkeypatch.setenv("LIPSTAGE_X264_PRESET", "ultrafast")
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")})
@@ -162,10 +164,10 @@ def test_settings_reach_x264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert b" cabac=0 " in data
 
 
-def test_space_is_asked_for_by_length() -> None:
+def test_needed_disk_space_depends_on_the_length() -> None:
     assert 96 * 1024 * 1024 < STAGE.needs_bytes(job()) < 256 * 1024 * 1024
 
 
-def test_the_longest_render_fits_the_deadline() -> None:
+def test_deadline_covers_the_longest_render() -> None:
     """A render that infer may finish must not be killed in the next stage."""
     assert STAGE.deadline_s >= stages.infer.STAGE.deadline_s

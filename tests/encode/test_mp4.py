@@ -1,4 +1,4 @@
-"""The mp4 opened again: codecs, lengths, colours, tags, and the same bytes for the same input."""
+"""The written mp4: codecs, lengths, colours, tags, and equal bytes for equal input."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.encode.check import measure
+from stages.encode.container import measure_container
 from stages.encode.labels import labels
 from stages.encode.mp4 import Coding, Mp4Writer
 from stages.encode.poster import write_poster
@@ -53,7 +53,7 @@ def atoms(path: Path) -> list[str]:
     return names
 
 
-def test_codecs_and_layout(tmp_path: Path) -> None:
+def test_codecs_and_layout_are_as_documented(tmp_path: Path) -> None:
     path = make(tmp_path / "v.mp4", moving(60), hum(115_200, 2))
     names = atoms(path)
     assert names.index("moov") < names.index("mdat")
@@ -83,7 +83,7 @@ def test_sound_gets_its_bit_rate(tmp_path: Path, channels: int) -> None:
 )
 def test_both_tracks_end_within_a_frame(tmp_path: Path, frames: int, samples: int) -> None:
     path = make(tmp_path / "v.mp4", i420((90, 90, 90), frames), hum(samples))
-    measured = measure(path)
+    measured = measure_container(path)
     assert (measured.frames, int(measured.fps)) == (frames, 25)
     assert (measured.width, measured.height, measured.bytes) == (WIDTH, HEIGHT, path.stat().st_size)
     end = max(samples / 48_000, frames / 25)
@@ -91,7 +91,7 @@ def test_both_tracks_end_within_a_frame(tmp_path: Path, frames: int, samples: in
     assert measured.drift_ms == pytest.approx(1000 * (end - frames / 25), abs=0.1)
 
 
-def test_sound_is_kept_whole_and_in_time(tmp_path: Path) -> None:
+def test_sound_is_complete_and_in_time(tmp_path: Path) -> None:
     """A click at 1.000 s is decoded at 1.000 s: the encoder's delay is taken off by the edit list."""
     sound = np.zeros((96_000, 1), np.float32)
     sound[48_000:48_004] = 0.9
@@ -104,7 +104,7 @@ def test_sound_is_kept_whole_and_in_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rgb", [(255, 255, 255), (0, 0, 0), (230, 30, 40), (40, 200, 60), (30, 50, 220), (198, 134, 110)]
 )
-def test_colours_come_out_as_they_went_in(tmp_path: Path, rgb: tuple[int, int, int]) -> None:
+def test_colours_are_preserved(tmp_path: Path, rgb: tuple[int, int, int]) -> None:
     """Decoded with what the file itself says about matrix and range."""
     path = make(tmp_path / "v.mp4", i420(rgb, 5), hum(9600))
     with av.open(str(path)) as file:
@@ -116,7 +116,7 @@ def test_colours_come_out_as_they_went_in(tmp_path: Path, rgb: tuple[int, int, i
     assert np.abs(pixel.astype(int) - np.array(rgb)).max() <= 3
 
 
-def test_quality(tmp_path: Path) -> None:
+def test_picture_quality(tmp_path: Path) -> None:
     frames = moving(25)
     path = make(tmp_path / "v.mp4", frames, hum(48_000))
     with av.open(str(path)) as file:
@@ -125,7 +125,7 @@ def test_quality(tmp_path: Path) -> None:
     assert 10 * np.log10(255**2 / error) > 38
 
 
-def test_it_says_that_it_is_synthetic(tmp_path: Path) -> None:
+def test_tags_declare_the_video_synthetic(tmp_path: Path) -> None:
     path = make(tmp_path / "v.mp4", i420((90, 90, 90), 2), hum(9600))
     with av.open(str(path)) as file:
         tags = file.metadata
@@ -134,13 +134,13 @@ def test_it_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert tags["description"].startswith("synthetic=true; engine=puppet; digitalsourcetype=")
 
 
-def test_same_input_same_bytes(tmp_path: Path) -> None:
+def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     frames, sound = moving(60), hum(115_200)
     first, *others = (make(tmp_path / f"{i}.mp4", frames, sound).read_bytes() for i in range(6))
     assert all(other == first for other in others)
 
 
-def test_threads_are_as_asked(tmp_path: Path) -> None:
+def test_number_of_threads_is_as_set(tmp_path: Path) -> None:
     """x264 writes its settings into the stream: the pinned number of threads, and that they share each picture."""
     path = make(tmp_path / "v.mp4", moving(5), hum(9600), Coding("ultrafast", 3))
     data = path.read_bytes()
@@ -149,7 +149,7 @@ def test_threads_are_as_asked(tmp_path: Path) -> None:
     assert b" crf=18.0 " in data
 
 
-def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
+def test_frames_of_another_size_are_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="do not fit"),
         Mp4Writer(tmp_path / "v.mp4", WIDTH, HEIGHT, hum(9600), {}, Coding()) as writer,
@@ -165,7 +165,7 @@ def test_no_frames_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_poster(tmp_path: Path) -> None:
+def test_poster_is_the_first_frame(tmp_path: Path) -> None:
     path = tmp_path / "p.jpg"
     write_poster(path, i420((198, 134, 110), 1)[0], "Synthetic: ünïcode")
     picture = cv2.imread(str(path))

@@ -1,4 +1,4 @@
-"""Which face speaks, whether it may, and how the frame is cut."""
+"""Choice of the face, its quality checks, and the crop of the frame."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from stages.face.detector import DetectedFace
 from stages.face.frame import MAX_LONG_SIDE, MAX_PIXELS, plan_frame
 from stages.face.landmarks import LEFT_CHEEK, LEFT_EYE, NOSE_TIP, RIGHT_CHEEK, RIGHT_EYE, FaceMesh
 from stages.face.mask import face_mask
-from stages.face.quality import require_frame, require_usable, weaknesses
+from stages.face.quality import quality_warnings, require_frame, require_usable
 
 
 def face(x0: float, y0: float, side: float, score: float = 0.9) -> DetectedFace:
@@ -25,7 +25,7 @@ def choose(choice: object) -> DetectedFace:
     return choose_face(FACES, choice, 1000, 1000)  # type: ignore[arg-type]
 
 
-def test_choice() -> None:
+def test_chosen_face() -> None:
     assert choose("largest") is CENTRAL
     assert [choose(i) for i in range(3)] == [CORNER, CENTRAL, TINY]
     assert choose((600.0, 50.0, 800.0, 200.0)) is TINY
@@ -41,14 +41,14 @@ def test_choice() -> None:
         ((0.0, 0.0, 2000.0, 100.0), Code.INVALID_REQUEST),
     ],
 )
-def test_choice_that_names_no_face(choice: object, code: Code) -> None:
+def test_choice_without_a_face_is_rejected(choice: object, code: Code) -> None:
     with pytest.raises(Rejected) as caught:
         choose(choice)
     assert (caught.value.code, caught.value.field) == (code, "params.face")
 
 
 @pytest.mark.parametrize("choice", ["largest", 0, (0.0, 0.0, 5.0, 5.0)])
-def test_no_face_at_all(choice: object) -> None:
+def test_picture_without_a_face_is_rejected(choice: object) -> None:
     with pytest.raises(Rejected) as caught:
         choose_face([], choice, 100, 100)  # type: ignore[arg-type]
     assert caught.value.code == Code.NO_FACE
@@ -72,7 +72,7 @@ def test_yaw_does_not_depend_on_roll(roll: float, yaw: float) -> None:
     assert mesh(yaw=yaw, roll=roll).yaw == pytest.approx(yaw)
 
 
-def test_refused_faces() -> None:
+def test_unusable_faces_are_rejected() -> None:
     for bad, code in ((mesh(width=31), Code.FACE_TOO_SMALL), (mesh(yaw=0.95), Code.EXTREME_POSE)):
         with pytest.raises(Rejected) as caught:
             require_usable(bad)
@@ -84,7 +84,7 @@ def test_refused_faces() -> None:
     require_frame(mesh(width=33).points, 1000, 1000)
 
 
-def test_face_at_the_edge() -> None:
+def test_face_cut_by_the_edge_is_rejected() -> None:
     """Ears, hair and chin may be cut; an eye or a corner of the mouth may not."""
     eye, mouth = 33, 61
     for landmark, place in ((eye, (-0.1, 5)), (eye, (5, 999.1)), (mouth, (999.1, 5)), (mouth, (5, -0.1))):
@@ -109,8 +109,8 @@ def test_face_at_the_edge() -> None:
         (mesh(score=0.2), 0.9, 1, [Code.LOW_CONFIDENCE_FACE]),
     ],
 )
-def test_warnings(face_mesh: FaceMesh, score: float, count: int, codes: list[Code]) -> None:
-    assert [code for code, _ in weaknesses(face_mesh, score, count)] == codes
+def test_weak_faces_warn(face_mesh: FaceMesh, score: float, count: int, codes: list[Code]) -> None:
+    assert [code for code, _ in quality_warnings(face_mesh, score, count)] == codes
 
 
 BOX = (100.0, 100.0, 200.0, 240.0)
@@ -122,7 +122,7 @@ def size(width: int, height: int, min_resolution: int = 512) -> tuple[int, int]:
     return plan.width, plan.height
 
 
-def test_original_frame_has_the_short_side_asked_for() -> None:
+def test_original_frame_has_the_requested_short_side() -> None:
     assert size(512, 512) == (512, 512)
     assert size(4000, 3000) == (682, 512)
     assert size(300, 451, 768) == (768, 1154)
@@ -140,13 +140,13 @@ def test_frame_is_even_and_bounded(width: int, height: int, min_resolution: int)
 
 
 @pytest.mark.parametrize(("ratio", "left", "top", "side"), [(0.0, 80, 100, 140), (0.2, 52, 72, 196), (1.0, 0, 0, 400)])
-def test_face_square(ratio: float, left: int, top: int, side: int) -> None:
+def test_face_square_has_the_requested_margin(ratio: float, left: int, top: int, side: int) -> None:
     plan = plan_frame(600, 400, BOX, framing="face", expand_ratio=ratio, min_resolution=256)
     assert (plan.left, plan.top, plan.crop_width, plan.crop_height) == (left, top, side, side)
     assert (plan.width, plan.height) == (256, 256)
 
 
-def test_landmarks_follow_the_picture() -> None:
+def test_landmarks_are_mapped_with_the_picture() -> None:
     image: NDArray[np.uint8] = np.zeros((400, 600, 3), np.uint8)
     image[150:154, 130:134] = 255  # centre at (131.5, 151.5)
     for framing in ("original", "face"):

@@ -1,4 +1,4 @@
-"""Formats, conversions and refusals of the picture decoder."""
+"""Formats, conversions and rejections of the picture decoder."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -52,13 +52,13 @@ def grey() -> NDArray[np.uint8]:
     ],
     ids=["jpeg", "progressive", "cmyk", "png", "bmp", "webp", "lossless-webp", "palette-png", "palette-bmp"],
 )
-def test_colour_formats(decode: Decode, data: Callable[[], bytes], tolerance: float) -> None:
+def test_colour_formats_are_decoded(decode: Decode, data: Callable[[], bytes], tolerance: float) -> None:
     image = decode(data())
     assert (image.shape, image.dtype, image.flags.c_contiguous) == ((512, 512, 3), np.uint8, True)
     assert difference(image, pixels()) <= tolerance
 
 
-def test_grey_formats(decode: Decode) -> None:
+def test_grey_formats_are_decoded(decode: Decode) -> None:
     assert difference(decode(encoded(portrait().convert("L"), "PNG")), grey()) == 0
     assert difference(decode(encoded(portrait().convert("L"), "JPEG", quality=95)), grey()) < 2
     deep = Image.fromarray(np.asarray(portrait().convert("L")).astype(np.uint16) * 257)
@@ -67,7 +67,7 @@ def test_grey_formats(decode: Decode) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_undone(decode: Decode, orientation: int) -> None:
+def test_exif_orientation_is_applied(decode: Decode, orientation: int) -> None:
     turn_into = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -83,7 +83,7 @@ def test_exif_orientation_is_undone(decode: Decode, orientation: int) -> None:
     assert difference(decode(data), np.asarray(upright)) < 3
 
 
-def test_transparency_lies_on_neutral_grey(decode: Decode) -> None:
+def test_transparency_is_put_on_neutral_grey(decode: Decode) -> None:
     image = portrait().convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize((512, 512)).point(lambda v: 255 if v > 127 else 0))
     for file_format in ("PNG", "WEBP"):
@@ -99,19 +99,19 @@ def test_transparency_lies_on_neutral_grey(decode: Decode) -> None:
     assert np.array_equal(keyed[50, 5], [156] * 3)
 
 
-def test_half_transparency_is_mixed(decode: Decode) -> None:
+def test_half_transparency_is_blended(decode: Decode) -> None:
     mixed = decode(encoded(Image.new("LA", (64, 64), (0, 128)), "PNG"))
     assert abs(int(mixed[0, 0, 0]) - BACKGROUND[0] // 2) <= 1
 
 
-def test_first_frame_of_an_animation(decode: Decode) -> None:
+def test_first_frame_of_an_animation_is_decoded(decode: Decode) -> None:
     black = Image.new("RGB", (512, 512))
     for file_format in ("WEBP", "PNG"):
         data = encoded(portrait(), file_format, save_all=True, append_images=[black, black], lossless=True)
         assert difference(decode(data), pixels()) == 0
 
 
-def test_colour_profile_becomes_srgb(decode: Decode) -> None:
+def test_colour_profile_is_converted_to_srgb(decode: Decode) -> None:
     lab_like = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert difference(decode(encoded(portrait(), "PNG", icc_profile=lab_like)), pixels()) < 1
     assert difference(decode(encoded(portrait(), "PNG", icc_profile=b"not a profile" * 20)), pixels()) == 0
@@ -130,7 +130,9 @@ def refused(decode: Decode, data: bytes) -> Rejected:
     ("file_format", "options"), [("JPEG", {}), ("PNG", {}), ("WEBP", {}), ("WEBP", {"lossless": True}), ("BMP", {})]
 )
 @pytest.mark.parametrize("kept", [0.9, 0.5, 0.1])
-def test_truncated(decode: Decode, file_format: str, options: dict[str, bool], kept: float) -> None:
+def test_truncated_picture_is_unreadable(
+    decode: Decode, file_format: str, options: dict[str, bool], kept: float
+) -> None:
     data = encoded(portrait(), file_format, **options)
     assert refused(decode, data[: int(len(data) * kept)]).code == Code.IMAGE_UNREADABLE
 
@@ -140,36 +142,36 @@ def test_truncated(decode: Decode, file_format: str, options: dict[str, bool], k
     [b"", b"\xff\xd8", b"portrait", b"\x89PNG\r\n\x1a\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>", bytes(5000)],
     ids=["empty", "marker", "text", "signature", "svg", "zeros"],
 )
-def test_not_a_picture(decode: Decode, data: bytes) -> None:
+def test_other_content_is_unreadable(decode: Decode, data: bytes) -> None:
     assert refused(decode, data).code == Code.IMAGE_UNREADABLE
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "TIFF", "PPM", "ICO"])
-def test_other_formats_are_not_opened(decode: Decode, file_format: str) -> None:
+def test_other_formats_are_unreadable(decode: Decode, file_format: str) -> None:
     rejected = refused(decode, encoded(portrait().resize((64, 64)), file_format))
     assert (rejected.code, rejected.allowed) == (Code.IMAGE_UNREADABLE, "JPEG, PNG, WebP or BMP")
 
 
 @pytest.mark.parametrize(("width", "height"), [(7072, 7072), (12_000, 12_000), (60_000, 60_000)])
-def test_pixel_bomb_is_refused_by_its_header(decode: Decode, width: int, height: int) -> None:
+def test_pixel_bomb_is_rejected_by_its_header(decode: Decode, width: int, height: int) -> None:
     rejected = refused(decode, png_bomb(width, height))
     assert (rejected.code, rejected.allowed) == (Code.IMAGE_TOO_LARGE, "50 megapixels")
 
 
-def test_largest_size_is_not_a_bomb(decode: Decode) -> None:
+def test_largest_size_is_accepted(decode: Decode) -> None:
     # Within the limit, so it is decoded, and then found to be empty.
     assert refused(decode, png_bomb(7071, 7071)).code == Code.IMAGE_UNREADABLE
 
 
 @pytest.mark.parametrize("multi_picture", [False, True])
-def test_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded(decode: Decode, multi_picture: bool) -> None:
+def test_jpeg_of_a_thousand_scans_is_rejected_before_decoding(decode: Decode, multi_picture: bool) -> None:
     """46 megapixels to walk over for every 75 bytes."""
     rejected = refused(decode, many_scans(7040, 6592, 1000, multi_picture=multi_picture))
     assert rejected.code == Code.IMAGE_UNREADABLE
     assert "200 scans" in rejected.message
 
 
-def test_scans_are_those_of_the_picture(tmp_path: Path) -> None:
+def test_scans_of_previews_do_not_count(tmp_path: Path) -> None:
     """A preview in a segment and what follows the picture hold marker bytes of their own."""
     path = tmp_path / "portrait"
     preview = encoded(portrait(), "JPEG", progressive=True)[:60_000]
@@ -185,12 +187,12 @@ def test_scans_are_those_of_the_picture(tmp_path: Path) -> None:
     assert count_scans(path) == 0
 
 
-def test_too_small(decode: Decode) -> None:
+def test_too_small_picture_is_rejected(decode: Decode) -> None:
     assert refused(decode, encoded(portrait().resize((31, 400)), "PNG")).code == Code.IMAGE_TOO_SMALL
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP"])
-def test_damaged_bytes_never_escape_as_another_error(decode: Decode, file_format: str) -> None:
+def test_damaged_bytes_raise_only_rejected(decode: Decode, file_format: str) -> None:
     small = portrait().resize((48, 48)).convert("RGB")
     good = encoded(small, file_format, **({"exif": exif(6)} if file_format != "BMP" else {}))
     random = np.random.default_rng(0)

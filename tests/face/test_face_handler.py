@@ -1,4 +1,4 @@
-"""The stage as the slot runs it."""
+"""The face stage's handler."""
 
 import multiprocessing
 import uuid
@@ -15,11 +15,12 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Cancelled, Result, Task
 from shared.slot.limits import limit_memory
-from shared.slot.testing import StageHarness
 from stages.face import STAGE
 from stages.face.decode import MAX_PIXELS
 from stages.face.handler import load
 from tests.face.pictures import PORTRAIT, couple, exif, in_profile, on_canvas, pixels, portrait
+from tests.stage_harness import StageHarness
+from tests.stages.declared import assert_declared
 
 
 def render_task(**params: Any) -> RenderTask:
@@ -42,14 +43,12 @@ def saved(tmp_path: Path, image: Any) -> Path:
     return path
 
 
-def test_sample_portrait(tmp_path: Path) -> None:
+def test_sample_portrait_gives_the_declared_outputs(tmp_path: Path) -> None:
     harness, result, metadata = run(tmp_path, PORTRAIT)
-    assert set(result.files) == {"image", "landmarks", "mask"}
+    assert_declared(STAGE, result.files, {"height": 512, "width": 512})
     assert all(path.parent == harness.scratch for path in result.files.values())
-    image, landmarks, mask = (np.load(result.files[role]) for role in ("image", "landmarks", "mask"))
+    image, landmarks = (np.load(result.files[role]) for role in ("image", "landmarks"))
     assert np.array_equal(image, pixels())
-    assert (landmarks.shape, landmarks.dtype) == ((478, 3), np.float32)
-    assert (mask.shape, mask.dtype) == ((512, 512), np.uint8)
     assert (metadata.width, metadata.height, metadata.face_count) == (512, 512, 1)
     x0, y0, x1, y1 = metadata.box
     assert metadata.roi_size == round(max(x1 - x0, y1 - y0))
@@ -59,7 +58,7 @@ def test_sample_portrait(tmp_path: Path) -> None:
     assert harness.counters == {"face_detections_total": 1}
 
 
-def test_span(tmp_path: Path) -> None:
+def test_span_describes_the_picture(tmp_path: Path) -> None:
     harness, _, metadata = run(tmp_path, PORTRAIT, min_resolution=256)
     (span,) = harness.spans
     assert (span.name, span.error) == ("preprocess_image", None)
@@ -67,7 +66,7 @@ def test_span(tmp_path: Path) -> None:
     assert span.events == [("Image decoded", {"image.width": 512, "image.height": 512})]
 
 
-def test_face_framing(tmp_path: Path) -> None:
+def test_face_framing_crops_around_the_face(tmp_path: Path) -> None:
     _, result, metadata = run(tmp_path, PORTRAIT, framing="face", expand_ratio=0.5, min_resolution=320)
     assert np.load(result.files["image"]).shape == (320, 320, 3)
     assert metadata.roi_size == pytest.approx(320 / 2, abs=4)
@@ -75,13 +74,13 @@ def test_face_framing(tmp_path: Path) -> None:
     assert (x0 + x1) / 2 == pytest.approx(160, abs=4)
 
 
-def test_same_request_same_bytes(tmp_path: Path) -> None:
+def test_equal_requests_give_equal_bytes(tmp_path: Path) -> None:
     first, second = (run(tmp_path / name, PORTRAIT, framing="face") for name in "ab")
     for role, path in first[1].files.items():
         assert path.read_bytes() == second[1].files[role].read_bytes()
 
 
-def test_several_faces(tmp_path: Path) -> None:
+def test_several_faces_warn_unless_one_is_chosen(tmp_path: Path) -> None:
     picture = saved(tmp_path, couple())
     harness, _, metadata = run(tmp_path, picture)
     assert [code for code, _ in harness.warnings] == [Code.MULTIPLE_FACES]
@@ -95,7 +94,7 @@ def test_several_faces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("side", "width", "codes"), [(300, 700, [Code.LOW_RESOLUTION]), (512, 900, []), (260, 640, [Code.LOW_RESOLUTION])]
 )
-def test_low_resolution(tmp_path: Path, side: int, width: int, codes: list[Code]) -> None:
+def test_small_faces_warn(tmp_path: Path, side: int, width: int, codes: list[Code]) -> None:
     harness, _, _ = run(tmp_path, saved(tmp_path, on_canvas(width, width, side, 50, 50)))
     assert [code for code, _ in harness.warnings] == codes
 
@@ -106,7 +105,7 @@ def rejection(tmp_path: Path, picture: Path, **params: Any) -> tuple[Code, str |
     return caught.value.code, caught.value.field
 
 
-def test_rejections(tmp_path: Path) -> None:
+def test_unusable_portraits_are_rejected(tmp_path: Path) -> None:
     nobody = saved(tmp_path, np.full((300, 300, 3), 90, np.uint8))
     assert rejection(tmp_path, nobody) == (Code.NO_FACE, "portrait")
     assert rejection(tmp_path, PORTRAIT, face=1) == (Code.FACE_NOT_FOUND, "params.face")
@@ -118,25 +117,25 @@ def test_rejections(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 512, 120), (220, 0, 512, 512), (0, 0, 230, 512)])
 @pytest.mark.parametrize("framing", ["original", "face"])
-def test_face_cut_by_the_edge(tmp_path: Path, box: tuple[int, int, int, int], framing: str) -> None:
+def test_face_cut_by_the_edge_is_rejected(tmp_path: Path, box: tuple[int, int, int, int], framing: str) -> None:
     cut = saved(tmp_path, np.asarray(portrait().crop(box)))
     assert rejection(tmp_path, cut, framing=framing) == (Code.FACE_CUT_OFF, "portrait")
 
 
-def test_face_that_the_video_would_shrink(tmp_path: Path) -> None:
+def test_face_too_small_in_the_video_is_rejected(tmp_path: Path) -> None:
     small = saved(tmp_path, on_canvas(3000, 2000, 320, 1200, 600))
     assert rejection(tmp_path, small) == (Code.FACE_TOO_SMALL, "portrait")
     _, _, metadata = run(tmp_path, small, framing="face")
     assert metadata.roi_size > 300
 
 
-def test_cancel(tmp_path: Path) -> None:
+def test_cancel_stops_the_work(tmp_path: Path) -> None:
     harness = StageHarness(tmp_path / "scratch", cancel_after=0)
     with pytest.raises(Cancelled):
         load()(harness, Task(job=render_task(), inputs={"portrait": PORTRAIT}))
 
 
-def test_cache_key_holds_what_decides_the_output() -> None:
+def test_cache_key_depends_on_the_parameters_of_the_output() -> None:
     assert STAGE.cache_parameters is not None
 
     def key(**params: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Drawn before the sample's mouth: a hand, a microphone, masks; and the same face in other lights, free."""
+"""Portraits with a hand, a microphone or a mask in front of the mouth, and with a visible mouth in other light."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +98,7 @@ OCCLUDERS = {
 
 
 @pytest.mark.parametrize("name", OCCLUDERS)
-def test_what_stands_before_the_mouth_is_seen(models: FaceModels, name: str) -> None:
+def test_occluded_mouth_is_detected(models: FaceModels, name: str) -> None:
     picture = OCCLUDERS[name](pixels(), mesh_of(models, pixels()))
     assert mouth_is_occluded(picture, mesh_of(models, picture))
 
@@ -128,12 +128,12 @@ FREE: dict[str, Callable[[Picture, FaceModels], Picture]] = {
 
 
 @pytest.mark.parametrize("name", FREE)
-def test_a_free_mouth_gives_no_alarm(models: FaceModels, name: str) -> None:
+def test_visible_mouth_is_not_occluded(models: FaceModels, name: str) -> None:
     picture = FREE[name](pixels(), models)
     assert not mouth_is_occluded(picture, mesh_of(models, picture))
 
 
-def test_the_stage_warns(tmp_path: Path, models: FaceModels) -> None:
+def test_stage_warns_of_an_occluded_mouth(tmp_path: Path, models: FaceModels) -> None:
     picture = microphone(pixels(), mesh_of(models, pixels()))
     harness, _, _ = run(tmp_path, saved(tmp_path, picture))
     assert [code for code, _ in harness.warnings] == [Code.OCCLUDED_MOUTH]

@@ -14,7 +14,6 @@ import torch
 from shared.messages.codes import Code, Rejected
 from shared.messages.engines import SonicParams
 from shared.slot.api import Cancelled, Unavailable
-from shared.slot.testing import StageHarness
 from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
 from stages.infer.sonic import engine as engine_module
 from stages.infer.sonic import model as model_module
@@ -25,6 +24,7 @@ from stages.infer.sonic.presets import PRESETS, plan
 from stages.infer.sonic.settings import SonicSettings
 from stages.infer.sonic.sizes import SonicSizes
 from tests.sonic.public import GOLDEN
+from tests.stage_harness import StageHarness
 
 SAMPLES = 4000
 STEPS = 3
@@ -136,7 +136,7 @@ def test_the_official_preset_truncates(film: Film, first: Any) -> None:
 @pytest.mark.parametrize("step", [1, STEPS])
 def test_from_saved_latents_the_same_bytes_come(film: Film, first: Any, step: int) -> None:
     frames, context, _ = first
-    states = {done: path for path, done in context.states}
+    states = {done: path for path, done in context.checkpoints}
     again, resumed, figures = film(saved=states[step])
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
     assert figures["inference.resumed_step"] == step
@@ -144,7 +144,7 @@ def test_from_saved_latents_the_same_bytes_come(film: Film, first: Any, step: in
 
 
 def test_latents_of_another_render_are_not_used(film: Film, first: Any) -> None:
-    path, _ = first[1].states[0]
+    path, _ = first[1].checkpoints[0]
     frames, context, figures = film(checkpoint=path, seed=8)
     assert figures["inference.resumed_step"] == 0
     assert ("warning", "state_not_usable", {}) in context.log.lines

@@ -20,11 +20,11 @@ ROOT = Path(__file__).parents[2]
 AUDIO = ROOT / "stages/audio/weights"
 FACE = ROOT / "stages/face/weights"
 VISEMES = ROOT / "stages/infer/puppet/weights"
-JUDGE = ROOT / "stages/encode/judge/weights"
+EVALUATION = ROOT / "stages/encode/evaluation/weights"
 MODELS = [
     *(FACE / f"face_{kind}.onnx" for kind in ("short", "full", "landmarks")),
     VISEMES / "visemes.onnx",
-    JUDGE / "landmarks_68.onnx",
+    EVALUATION / "landmarks_68.onnx",
 ]
 ACTIVITY = AUDIO / "speech_activity.onnx"
 
@@ -93,8 +93,9 @@ def test_models_see_the_face() -> None:
 
 
 def test_landmarks_lie_on_the_face() -> None:
-    (points,) = run(JUDGE / "landmarks_68.onnx", INPUTS["landmarks_68.onnx"]())["landmarks"] * (110, 120) + (170, 65)
-    # Outer corners of the eyes, tip of the nose, corners of the mouth, read off an enlarged picture by eye.
+    result = run(EVALUATION / "landmarks_68.onnx", INPUTS["landmarks_68.onnx"]())
+    (points,) = result["landmarks"] * (110, 120) + (170, 65)
+    # Outer corners of the eyes, tip of the nose, corners of the mouth, measured by hand on an enlarged picture.
     for index, (x, y) in {36: (192, 102), 45: (258, 106), 30: (224, 126), 48: (203, 140), 54: (243, 141)}.items():
         assert np.hypot(*(points[index] - (x, y))) < 6.6, "a tenth of the distance between the eyes"
 
@@ -128,7 +129,7 @@ def test_notice_names_every_source(source: Source) -> None:
     assert source.sha256 in notice
 
 
-@pytest.mark.parametrize("folder", [AUDIO, FACE, VISEMES, JUDGE], ids=["audio", "face", "visemes", "judge"])
+@pytest.mark.parametrize("folder", [AUDIO, FACE, VISEMES, EVALUATION], ids=["audio", "face", "visemes", "evaluation"])
 def test_manifest_names_every_file(folder: Path) -> None:
     manifest = json.loads((folder / "weights.json").read_text())
     assert set(manifest) == {path.name for path in folder.glob("*.onnx")}

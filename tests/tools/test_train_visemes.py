@@ -11,7 +11,7 @@ from shared.slot.weights import read_weights
 from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, WEIGHTS
 from tools.train_visemes import network, training
 from tools.train_visemes.__main__ import save
-from tools.train_visemes.augment import changed
+from tools.train_visemes.augment import augment
 from tools.train_visemes.corpus import HELD_OUT_LANGUAGES, HELD_OUT_VARIANTS, NAMES, VARIANTS, WORDS, Texts, Utterance
 from tools.train_visemes.espeak import Voice, speak
 from tools.train_visemes.features import Encoder, Example, examples
@@ -56,7 +56,7 @@ def test_nothing_to_train_on() -> None:
 def test_gradients_are_those_of_the_loss() -> None:
     """Against differences, in double precision."""
     rng = np.random.default_rng(0)
-    p = {name: value.astype(np.float64) for name, value in network.fresh(24, rng).items()}
+    p = {name: value.astype(np.float64) for name, value in network.initialise(24, rng).items()}
     x = rng.standard_normal((2, 12, 24))
     classes, opening = rng.integers(0, len(CLASSES), (2, 12)).astype(np.int8), rng.random((2, 12))
     valid = np.ones((2, 12))
@@ -136,7 +136,7 @@ def test_change_keeps_labels_in_step() -> None:
     signal[SAMPLES : SAMPLES * 3 // 2] = np.sin(np.arange(SAMPLES // 2) / 5) / 2
     known = labels([Sound("a", 1.0, 1.5)], 2.0)
     for seed in range(8):
-        after = changed(Utterance(signal, known), np.random.default_rng(seed))
+        after = augment(Utterance(signal, known), np.random.default_rng(seed))
         loud = np.abs(after.signal[: len(after.labels.classes) * 320]).reshape(-1, 320).max(axis=1)
         assert len(loud) == len(after.labels.classes) == len(after.labels.opening)
         assert np.corrcoef(loud, after.labels.classes != SILENCE)[0, 1] > 0.7, seed

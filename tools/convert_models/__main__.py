@@ -1,4 +1,4 @@
-"""`python -m tools.convert_models`: download, check, convert, and write each folder's `weights.json`."""
+"""``python -m tools.convert_models``: download, check, convert, and write each folder's ``weights.json``."""
 
 import argparse
 import hashlib
@@ -19,16 +19,16 @@ from tools.convert_models.viseme_model import Parameters, convert_visemes
 _REPOSITORY = Path(__file__).parents[2]
 _AUDIO_WEIGHTS = Path("stages/audio/weights")
 _FACE_WEIGHTS = Path("stages/face/weights")
-_JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
+_EVALUATION_WEIGHTS = Path("stages/encode/evaluation/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
 _HEAD = Path(__file__).with_name("viseme_head.npz")
 _HEAD_SHA256 = "ae127de644675b58aac7fdacc699a658653cc7910537765b2e05887acb875dd9"
 
 
 def convert_all(downloads: Path, root: Path) -> list[Path]:
-    """Convert every model below `root`; returns the folders written."""
+    """Convert every model into folders below ``root``; returns these folders."""
     (root / _AUDIO_WEIGHTS).mkdir(parents=True, exist_ok=True)
-    # As it was published: nothing to convert.
+    # Published as ONNX: no conversion.
     (root / _AUDIO_WEIGHTS / "speech_activity.onnx").write_bytes(fetch(sources.SPEECH_ACTIVITY, downloads))
     for source, convert, name in (
         (sources.FACE_SHORT, convert_detector, "face_short.onnx"),
@@ -42,20 +42,20 @@ def convert_all(downloads: Path, root: Path) -> list[Path]:
     source = sources.LANDMARKS_68
     manifest = fetch(sources.LANDMARKS_68_MANIFEST, downloads)
     convert_landmarks(
-        manifest, fetch(source, downloads), root / _JUDGE_WEIGHTS / "landmarks_68.onnx", **_metadata(source)
+        manifest, fetch(source, downloads), root / _EVALUATION_WEIGHTS / "landmarks_68.onnx", **_metadata(source)
     )
-    return [root / _AUDIO_WEIGHTS, root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS, root / _JUDGE_WEIGHTS]
+    return [root / _AUDIO_WEIGHTS, root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS, root / _EVALUATION_WEIGHTS]
 
 
 def viseme_head() -> Parameters:
-    """The trained head that is committed beside this file (see README.md there)."""
+    """Read the trained head that is committed in this folder. Raises DigestMismatch."""
     verified(_HEAD.read_bytes(), _HEAD_SHA256, _HEAD.name)
     with np.load(_HEAD) as archive:
         return dict(archive)
 
 
 def write_manifest(folder: Path) -> str:
-    """Write `weights.json`: size in bytes and SHA-256 of every model in `folder`; services check both at load."""
+    """Write ``weights.json``: size in bytes and SHA-256 of every model in ``folder``; services check both at load."""
     entries = {path.name: _entry(path.read_bytes()) for path in sorted(folder.glob("*.onnx"))}
     text = json.dumps(entries, indent=2) + "\n"
     (folder / "weights.json").write_text(text)

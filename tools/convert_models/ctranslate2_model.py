@@ -1,4 +1,4 @@
-"""Reads the parameters of a CTranslate2 `model.bin` (binary format version 6)."""
+"""Reads the parameters of a CTranslate2 ``model.bin`` (binary format version 6)."""
 
 import struct
 from typing import Any
@@ -10,7 +10,7 @@ _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
 def read_parameters(data: bytes) -> dict[str, NDArray[Any]]:
-    """Arrays by name, in the dtype of the file (float16 for the Whisper model used here); views of `data`."""
+    """Arrays by name, in the dtype of the file (float16 for the Whisper model used here); views of ``data``."""
     cursor = _Cursor(data)
     cursor.number("I")  # version of the container
     cursor.text()  # name of the model specification

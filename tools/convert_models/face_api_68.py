@@ -23,7 +23,7 @@ Parameters = dict[str, NDArray[np.float32]]
 def convert_landmarks(manifest: bytes, data: bytes, path: Path, **metadata: str) -> None:
     """Write the net as ONNX.
 
-    Input `image` [N, 112, 112, 3] float32 RGB 0..255, a crop of a face. Output `landmarks` [N, 68, 2] (x, y) in the
+    Input ``image`` [N, 112, 112, 3] float32 RGB 0..255, a crop of a face. Output ``landmarks`` [N, 68, 2] (x, y) in the
     unit square of the crop, in the order of iBUG 300-W.
     """
     graph = GraphWriter()

@@ -19,9 +19,9 @@ _SIZE_ROW = 1
 def convert_detector(tflite: bytes, path: Path, **metadata: str) -> None:
     """Write a detector as ONNX.
 
-    Input `image` [N, S, S, 3] float32 in -1..1, S = 128 (short range) or 192 (full range). Outputs:
-    `boxes` [N, A, 8, 2] in the unit square, rows centre, size, right eye, left eye, nose tip, mouth, right and left
-    tragion; `scores` [N, A] in 0..1.
+    Input ``image`` [N, S, S, 3] float32 in -1..1, S = 128 (short range) or 192 (full range). Outputs:
+    ``boxes`` [N, A, 8, 2] in the unit square, rows centre, size, right eye, left eye, nose tip, mouth, right and left
+    tragion; ``scores`` [N, A] in 0..1.
     """
     model, graph = TfliteModel(tflite), GraphWriter()
     outputs = TfliteGraph(model, graph).emit("image")

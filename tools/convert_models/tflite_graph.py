@@ -16,7 +16,7 @@ _TO_CHANNELS_LAST = [0, 2, 3, 1]
 
 
 class UnsupportedOperator(Exception):
-    """The model holds an operator, or a use of one, that none of the known models has."""
+    """The model has an operator, or a use of one, that this translation does not support."""
 
 
 def same_padding(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> list[int]:
@@ -26,9 +26,9 @@ def same_padding(size: Sequence[int], kernel: Sequence[int], stride: Sequence[in
 
 
 class TfliteGraph:
-    """Emits the whole model into `graph`; images live as NCHW, everything else as in the file.
+    """Emits the whole model into ``graph``; images are NCHW, other tensors as in the file.
 
-    `custom` holds emitters for custom operators by name: (operator, values of its inputs) -> value.
+    ``custom`` holds emitters for custom operators by name: (operator, values of its inputs) -> value.
     """
 
     def __init__(self, model: TfliteModel, graph: GraphWriter) -> None:
@@ -53,10 +53,10 @@ class TfliteGraph:
         }
 
     def emit(self, image: str) -> dict[str, str]:
-        """Emit every operator; `image` is the NHWC input's name. Returns value names by output name."""
+        """Emit every operator; ``image`` is the NHWC input's name. Returns value names by output name."""
         self._values[self.model.input] = self.graph.op("Transpose", image, perm=_TO_CHANNELS_FIRST)
         for op in self.model.operators():
-            if op.name == "DEQUANTIZE":  # float16 weights: widened here, stored as float16 again by the writer
+            if op.name == "DEQUANTIZE":  # float16 weights: converted here, stored as float16 again by the writer
                 self._constants[op.output] = self._constants[op.inputs[0]].astype(np.float32)
                 continue
             value = self._emit_one(op)
@@ -104,7 +104,7 @@ class TfliteGraph:
     def _multiply(self, op: Operator) -> str:
         factor = self._constants[op.inputs[1]]
         if factor.shape == (1, 4, 4):
-            # Scales a crop matrix, which we hold as [N, 3, 2]: x and y of the two axes and the shift.
+            # Scales a crop matrix [N, 3, 2]: x and y of both axes and of the shift.
             factor = factor[:, :2][:, :, [0, 1, 3]].transpose(0, 2, 1)
         return self.graph.op("Mul", self._value(op.inputs[0]), self.graph.exact(factor))
 

@@ -28,7 +28,7 @@ _OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: `options` is its flatbuffer table, for a custom operator the dictionary of its parameters."""
+    """One operator: ``options`` is its flatbuffer table, for a custom operator the dictionary of its parameters."""
 
     name: str
     inputs: list[int]
@@ -61,7 +61,7 @@ class TfliteModel:
         for position in range(self._graph.OperatorsLength()):
             table = self._graph.Operators(position)
             code = self._model.OperatorCodes(table.OpcodeIndex())
-            # Codes below 127 stand in the older of the two fields.
+            # Codes below 127 are in the older of the two fields.
             builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             custom = builtin == tflite.BuiltinOperator.CUSTOM
             name = code.CustomCode().decode() if custom else _BUILTIN_NAMES[builtin]

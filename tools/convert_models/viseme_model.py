@@ -23,8 +23,8 @@ Parameters = dict[str, NDArray[Any]]
 def convert_visemes(encoder: Parameters, head: Parameters, path: Path, **metadata: str) -> None:
     """Write encoder and head as ONNX with int8 weights.
 
-    Input `mel` [N, 80, T] float32: Whisper's log-mel, 100 frames a second, T even. Outputs, 50 a second: `features`
-    [N, T/2, 384]; `visemes` [N, T/2, 15], probabilities that sum to 1; `opening` [N, T/2, 1] of the mouth, 0 to 1.
+    Input ``mel`` [N, 80, T] float32: Whisper's log-mel, 100 frames a second, T even. Outputs, 50 a second: ``features``
+    [N, T/2, 384]; ``visemes`` [N, T/2, 15], probabilities that sum to 1; ``opening`` [N, T/2, 1] of the mouth, 0 to 1.
     """
     graph = GraphWriter("int8")
     builder = _Encoder(encoder, graph)
@@ -105,7 +105,7 @@ class _Encoder:
 
 
 def _emit_head(head: Parameters, graph: GraphWriter, features: str) -> None:
-    """Outputs `visemes` and `opening`: a linear probe plus a narrow branch that sees its neighbours on either side."""
+    """Outputs ``visemes`` and ``opening``: a linear probe plus a narrow branch with a context on both sides."""
     x = _norm(graph, features, head["n.weight"], head["n.bias"])
     narrow = graph.op("Gelu", _linear(graph, x, head["a.weight"], head["a.bias"]), approximate="tanh")
     # Trained as one matrix over joined frames, which is a convolution over time.

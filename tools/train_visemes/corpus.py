@@ -1,4 +1,4 @@
-"""Which speech is made: languages, voices and texts, drawn by one seed; and what is held out of training."""
+"""The synthetic corpus: languages, voices and texts, drawn with one seed; and what is held out of training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tools.train_visemes.flite import Flite
 from tools.train_visemes.signal import RATE, Generator, Signal, vibrato
 from tools.train_visemes.sounds import Labels, labels
 
-# espeak-ng's voice -> the locale of Faker whose words, or whose names of people, it speaks.
+# espeak-ng's voice -> the locale of Faker whose words, or names of people, it speaks.
 WORDS = {
     "ar": "ar_AA", "az": "az_AZ", "bn": "bn_BD", "cs": "cs_CZ", "da": "da_DK", "de": "de_DE", "el": "el_GR",
     "en-us": "en_US", "en-gb-scotland": "en_US", "en-gb-x-rp": "en_US", "en-029": "en_US",
@@ -50,7 +50,7 @@ class Utterance:
 
 
 def synthetic(per_language: int, rng: Generator) -> Iterator[Utterance]:
-    """So many sentences in each language by espeak-ng, three times as many in English; each in a voice of its own."""
+    """``per_language`` sentences in each language by espeak-ng, three times as many in English, in random voices."""
     for language, locale in (WORDS | NAMES).items():
         texts = Texts(locale, rng, names=language in NAMES)
         for _ in range(per_language * (_ENGLISH_TIMES if language == "en-us" else 1)):
@@ -67,7 +67,7 @@ def synthetic(per_language: int, rng: Generator) -> Iterator[Utterance]:
 
 
 def recorded_voices(flite: Flite, per_voice: int, rng: Generator) -> Iterator[Utterance]:
-    """So many English sentences by each of flite's voices that is not held out."""
+    """``per_voice`` English sentences by each of flite's voices that is not held out."""
     texts = Texts("en_US", rng)
     for voice in (voice for voice in FLITE_VOICES if voice != HELD_OUT_FLITE):
         for _ in range(per_voice):
@@ -76,7 +76,7 @@ def recorded_voices(flite: Flite, per_voice: int, rng: Generator) -> Iterator[Ut
 
 
 class Texts:
-    """Sentences of Faker's words in one locale, or of names: not language, but its sounds in its spelling."""
+    """Sentences of Faker's words or names in one locale: meaningless, with the language's sounds and spelling."""
 
     def __init__(self, locale: str, rng: Generator, names: bool = False) -> None:
         self._faker = Faker(locale)
@@ -84,11 +84,11 @@ class Texts:
         self._rng, self._names = rng, names
 
     def sentence(self) -> str:
-        """3 to 13 words, with a comma now and then."""
+        """3 to 13 words, with occasional commas."""
         count = int(self._rng.integers(*_WORDS))
         words = self._faker.words(count) if not self._names else [self._name() for _ in range(count)]
-        marked = [word + ("," if self._rng.random() < _COMMAS else "") for word in words[:-1]]
-        return " ".join([*marked, words[-1]]) + ".?!"[int(self._rng.integers(3))]
+        punctuated = [word + ("," if self._rng.random() < _COMMAS else "") for word in words[:-1]]
+        return " ".join([*punctuated, words[-1]]) + ".?!"[int(self._rng.integers(3))]
 
     def _name(self) -> str:
         return str(self._faker.first_name() if self._rng.random() < 0.5 else self._faker.last_name())

@@ -1,4 +1,4 @@
-"""espeak-ng by the library in the package `espeakng-loader`: speech with the times of its sounds."""
+"""Synthesises speech with the times of its sounds, by espeak-ng of the package ``espeakng-loader``."""
 
 import ctypes
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _WORDS_A_MINUTE, _PITCH, _RANGE = 1, 3, 4
 
 _SEED = 1
 _QUIET = 0.01
-"""Share of the peak below which the closure of a stop lies."""
+"""Level of a stop's closure, as a share of the peak."""
 _LONGEST_CLOSURE_S = 0.09
 _SHORTEST_CLOSURE_S = 0.012
 _KEEP_S = 0.02
 _MARK_LATE_S = 0.015
-"""How much of the burst may lie before its mark."""
+"""Longest part of the burst before its mark."""
 _SHORTEST_PAUSE_S = 0.05
 _ENVELOPE_S = 0.005
 _STOPS = frozenset("pbmtdkɡgqcʃsʈɖ")
@@ -55,7 +55,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Voice:
-    """A language, a variant of its timbre ("" for the plain one), speed in words a minute, pitch and range 0..99."""
+    """A language, a timbre variant ("" for the default), speed in words per minute, pitch and range 0..99."""
 
     language: str
     variant: str = ""
@@ -65,15 +65,15 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """As espeak-ng takes it."""
+        """The name for espeak-ng."""
         return f"{self.language}+{self.variant}" if self.variant else self.language
 
 
 def speak(text: str, voice: Voice) -> tuple[Signal, list[Sound]]:
-    """The speech at 16 kHz and its sounds in order. Raises ValueError for a voice that is not there.
+    """The speech at 16 kHz and its sounds in order. Raises ValueError for an unknown voice.
 
-    The same sentences in the same order give the same bytes in every process, but for the variant caleb; what was said
-    before changes the breath.
+    Equal sentences in equal order give equal bytes in every process, except with the variant caleb; earlier sentences
+    change the breath noise.
     """
     library, rate = _library()
     samples, events = bytearray(), []
@@ -98,9 +98,9 @@ def speak(text: str, voice: Voice) -> tuple[Signal, list[Sound]]:
     library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
     library.espeak_Synchronize()
     signal = from_pcm(bytes(samples))
-    # A name in brackets says that the language changes.
-    spoken = [event for event in events if not event[1].startswith("(")]
-    ends = [*spoken, (len(signal) / rate, "")]
+    # A name in brackets marks a change of the language.
+    phones = [event for event in events if not event[1].startswith("(")]
+    ends = [*phones, (len(signal) / rate, "")]
     sounds: list[Sound] = []
     for (start, name), (end, _) in pairwise(ends):
         symbol = name.strip("ˈˌ")
@@ -114,7 +114,7 @@ def speak(text: str, voice: Voice) -> tuple[Signal, list[Sound]]:
 
 
 def _move_to_closures(sounds: list[Sound], signal: Signal) -> None:
-    """espeak-ng marks a stop at its burst: give it the silence before, which it calls the end of the sound before."""
+    """Move the start of stops to their closures: espeak-ng marks a stop at its burst."""
     width = int(_ENVELOPE_S * RATE)
     envelope = np.sqrt(np.convolve(signal.astype(np.float64) ** 2, np.ones(width) / width, "same"))
     quiet = envelope < _QUIET * np.abs(signal).max()
@@ -127,9 +127,9 @@ def _move_to_closures(sounds: list[Sound], signal: Signal) -> None:
         if not len(silent) or burst - first - silent[-1] > _MARK_LATE_S * RATE:
             continue
         loud = np.flatnonzero(~quiet[first : first + silent[-1]])
-        begin = (first + int(loud[-1]) + 1 if len(loud) else first) / RATE
-        if stop.start - begin > _SHORTEST_CLOSURE_S:
-            before.end = stop.start = begin
+        closure = (first + int(loud[-1]) + 1 if len(loud) else first) / RATE
+        if stop.start - closure > _SHORTEST_CLOSURE_S:
+            before.end = stop.start = closure
 
 
 @cache
@@ -137,5 +137,5 @@ def _library() -> tuple[ctypes.CDLL, int]:
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     folder = str(espeakng_loader.get_data_path()).encode()
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, folder, _PHONEME_EVENTS_IN_IPA)
-    library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))  # of a voice's breath; it would be the time
+    library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))  # of the breath noise; its default is the time
     return library, rate

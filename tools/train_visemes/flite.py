@@ -1,4 +1,4 @@
-"""Flite's voices, made from recordings of people (CMU Arctic, permissively licensed), out of Debian packages."""
+"""Synthesises speech by flite's voices, made from recordings of people (CMU Arctic), from Debian packages."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ _IPA = {
 
 
 class Flite:
-    """The program, unpacked under ``folder``. Raises SystemExit without Debian's tools or with other packages."""
+    """The program, unpacked into ``folder``. Raises SystemExit without Debian's tools or with other packages."""
 
     def __init__(self, folder: Path) -> None:
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
@@ -35,27 +35,27 @@ class Flite:
         folder.mkdir(parents=True, exist_ok=True)
         for package, digest in PACKAGES.items():
             name, version = package.split("=")
-            if not (found := list(folder.glob(f"{name}_{version}_*.deb"))):
+            if not (files := list(folder.glob(f"{name}_{version}_*.deb"))):
                 subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
-                found = list(folder.glob(f"{name}_{version}_*.deb"))
-            if hashlib.sha256(found[0].read_bytes()).hexdigest() != digest:
-                raise SystemExit(f"{found[0].name} is not the package that this was written for")
-            subprocess.run(["dpkg-deb", "-x", str(found[0]), str(folder / "root")], check=True)
+                files = list(folder.glob(f"{name}_{version}_*.deb"))
+            if hashlib.sha256(files[0].read_bytes()).hexdigest() != digest:
+                raise SystemExit(f"{files[0].name} is not the expected package")
+            subprocess.run(["dpkg-deb", "-x", str(files[0]), str(folder / "root")], check=True)
         self._program = folder / "root/usr/bin/flite"
         (library,) = (folder / "root/usr/lib").glob("*/libflite.so.1")
         self._environment = {**os.environ, "LD_LIBRARY_PATH": str(library.parent)}
 
     def speak(self, text: str, voice: str, stretch: float) -> tuple[Signal, list[Sound]]:
-        """The speech at 16 kHz and its sounds. stretch: of all durations, 1 natural."""
+        """The speech at 16 kHz and its sounds; stretch: factor of all durations, 1 is natural."""
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
             options = ["-voice", voice, "-psdur", "--setf", f"duration_stretch={stretch:.2f}"]
             command = [str(self._program), *options, "-t", text, "-o", file.name]
-            told = subprocess.run(command, capture_output=True, text=True, check=True, env=self._environment).stdout
-            with wave.open(file.name) as spoken:
-                rate = spoken.getframerate()
-                signal = from_pcm(spoken.readframes(spoken.getnframes()))
+            output = subprocess.run(command, capture_output=True, text=True, check=True, env=self._environment).stdout
+            with wave.open(file.name) as recording:
+                rate = recording.getframerate()
+                signal = from_pcm(recording.readframes(recording.getnframes()))
         sounds, start = [], 0.0
-        for name, end in (entry.rsplit(":", 1) for entry in told.split()):
+        for name, end in (entry.rsplit(":", 1) for entry in output.split()):
             sounds.append(Sound(_IPA[name], start, float(end)))
             start = float(end)
         return resample(signal, rate, RATE), sounds

@@ -1,17 +1,17 @@
-"""Speech for the scores: languages and voices that are not in the training, and real English where it can be had."""
+"""Speech for the scores: languages and voices outside the training, and recorded English where it is available."""
 
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.encode.judge import alignment, sound
-from stages.encode.judge.phones import Phone
+from stages.encode.evaluation import alignment, sound
+from stages.encode.evaluation.phones import Phone
 from tools.train_visemes import espeak
 from tools.train_visemes.corpus import HELD_OUT_FLITE
 from tools.train_visemes.espeak import Voice
 from tools.train_visemes.flite import Flite
-from tools.train_visemes.scores import judged_phones
+from tools.train_visemes.scores import arpabet_phones
 from tools.train_visemes.signal import Signal
 
 _VARIANTS = ("f2", "m7")
@@ -34,24 +34,24 @@ _SENTENCES = {
 _LIBRIVOX = "pocketsphinx-testdata"
 _CLIPS = "usr/share/pocketsphinx/test/data/librivox"
 
-Spoken = tuple[str, Signal, list[Phone]]
+Recording = tuple[str, Signal, list[Phone]]
 
 
-def synthetic(flite: Flite) -> Iterator[Spoken]:
-    """Name, signal and phones; the synthesisers tell the times."""
+def synthetic(flite: Flite) -> Iterator[Recording]:
+    """Name, signal and phones, with the times from the synthesisers."""
     for language, text in _SENTENCES.items():
         for variant in _VARIANTS:
             voice = Voice(language, variant)
             signal, sounds = espeak.speak(text, voice)
-            yield voice.name, signal, judged_phones(sounds)
+            yield voice.name, signal, arpabet_phones(sounds)
     signal, sounds = flite.speak(_ENGLISH, HELD_OUT_FLITE, 1.0)
-    yield f"flite {HELD_OUT_FLITE}", signal, judged_phones(sounds)
+    yield f"flite {HELD_OUT_FLITE}", signal, arpabet_phones(sounds)
 
 
-def librivox(downloads: Path) -> Iterator[Spoken]:
-    """Five clips of one reader out of a Debian package, aligned by pocketsphinx; it is only listened to.
+def librivox(downloads: Path) -> Iterator[Recording]:
+    """Five clips of one reader from a Debian package, aligned by pocketsphinx; used for scores only.
 
-    Raises stages.encode.judge.errors.Unjudgeable without pocketsphinx.
+    Raises stages.encode.evaluation.errors.EvaluationError without pocketsphinx.
     """
     if not list(downloads.glob(f"{_LIBRIVOX}_*.deb")):
         subprocess.run(["apt-get", "download", _LIBRIVOX], cwd=downloads, check=True)
@@ -59,7 +59,7 @@ def librivox(downloads: Path) -> Iterator[Spoken]:
     subprocess.run(["dpkg-deb", "-x", str(package), str(downloads / "root")], check=True)
     clips = downloads / "root" / _CLIPS
     for line in (clips / "transcription").read_text().splitlines():
-        found = re.fullmatch(r"<s>(.*)</s> \((.*)\)", line.strip())
-        if found:
-            speech = sound.load(clips / f"{found[2]}.wav")
-            yield f"LibriVox {found[2][-4:]}", speech, alignment.align(speech, found[1])
+        match = re.fullmatch(r"<s>(.*)</s> \((.*)\)", line.strip())
+        if match:
+            speech = sound.load(clips / f"{match[2]}.wav")
+            yield f"LibriVox {match[2][-4:]}", speech, alignment.align(speech, match[1])

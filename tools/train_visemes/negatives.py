@@ -1,4 +1,4 @@
-"""What is not speech and leaves the mouth closed: silence, noise, a crowd, music."""
+"""Negative examples, with a closed mouth: silence, noise, a crowd, music."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ _MAJOR, _MINOR = (0, 4, 7, 12), (0, 3, 7, 10)
 
 
 def negatives(count: int, speech: Sequence[Signal], rng: Generator) -> Iterator[tuple[str, Signal]]:
-    """So many stretches of 2 to 6 s, kind by kind; a crowd is many of the recordings in ``speech`` at once."""
+    """``count`` signals of 2 to 6 s, of each kind in turn; a crowd is many of the recordings in ``speech`` at once."""
     for index in range(count):
         kind, samples = KINDS[index % len(KINDS)], int(rng.uniform(2, 6) * RATE)
         if kind == "silence":

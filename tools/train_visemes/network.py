@@ -1,7 +1,7 @@
-"""The head, forward and backward, in numpy: features of one frame and its neighbours to a mouth shape and an opening.
+"""The head, forward and backward, in NumPy: features of a frame and its neighbours to a mouth shape and an opening.
 
-Layer normalisation (Ba et al. 2016), then a linear probe beside a narrow branch with a view of `REACH` frames to either
-side; GELU in its tanh form (Hendrycks and Gimpel 2016), dropout (Srivastava et al. 2014).
+Layer normalisation (Ba et al. 2016), then a linear probe and, in parallel, a narrow branch with a context of ``REACH``
+frames on both sides; GELU in its tanh form (Hendrycks and Gimpel 2016), dropout (Srivastava et al. 2014).
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ _SLOPE = np.float32(np.sqrt(2 / np.pi))
 _CUBIC = np.float32(0.044715)
 
 
-def fresh(width: int, rng: np.random.Generator) -> Parameters:
-    """Random parameters for features of this width; matrices are [outputs, inputs]."""
+def initialise(width: int, rng: np.random.Generator) -> Parameters:
+    """Random parameters for features of the given width; matrices are [outputs, inputs]."""
 
     def layer(outputs: int, inputs: int) -> Array:
         bound = inputs**-0.5
@@ -48,7 +48,7 @@ def fresh(width: int, rng: np.random.Generator) -> Parameters:
 
 @dataclass(frozen=True)
 class Pass:
-    """What the way back needs of the way forward."""
+    """The result of a forward pass, with the values that the backward pass needs."""
 
     outputs: Array
     """[B, T, OUTPUTS] logits."""
@@ -56,7 +56,7 @@ class Pass:
 
 
 def forward(p: Parameters, x: Array, rng: np.random.Generator | None = None) -> Pass:
-    """Features [B, T, width] to logits; with a generator, drops values as training does."""
+    """Map features [B, T, width] to logits; with a generator, dropout is applied as in training."""
     centred = x - x.mean(axis=-1, keepdims=True)
     scale = 1 / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + np.float32(_EPSILON))
     normal = centred * scale
@@ -76,15 +76,15 @@ def forward(p: Parameters, x: Array, rng: np.random.Generator | None = None) -> 
     return Pass(outputs, kept)
 
 
-def backward(p: Parameters, done: Pass, slope: Array) -> Parameters:
-    """Gradients of all parameters from that of the outputs, [B, T, OUTPUTS]."""
-    k = done.kept
+def backward(p: Parameters, result: Pass, slope: Array) -> Parameters:
+    """Gradients of all parameters from the gradient of the outputs, ``slope`` [B, T, OUTPUTS]."""
+    k = result.kept
     grads: Parameters = {}
     _linear(grads, "c", k["hidden"], slope)
     _linear(grads, "l", k["y"], slope)
     to_b = (slope @ p["c.weight"]) * k["drop_h"] * k["hidden_slope"]
     _linear(grads, "b", k["joined"], to_b)
-    to_a = _part(to_b @ p["b.weight"]) * k["narrow_slope"]
+    to_a = _join_backward(to_b @ p["b.weight"]) * k["narrow_slope"]
     _linear(grads, "a", k["y"], to_a)
     to_y = (to_a @ p["a.weight"] + slope @ p["l.weight"]) * k["drop_y"]
     grads["n.weight"] = (to_y * k["normal"]).sum(axis=(0, 1))
@@ -93,7 +93,7 @@ def backward(p: Parameters, done: Pass, slope: Array) -> Parameters:
 
 
 def predict(p: Parameters, features: NDArray[np.floating]) -> tuple[Array, Array]:
-    """One recording's features [T, width] to probabilities [T, classes] and openings [T]."""
+    """Map one recording's features [T, width] to probabilities [T, classes] and openings [T]."""
     outputs = forward(p, np.asarray(features, np.float32)[None]).outputs[0]
     return softmax(outputs[:, :-1]), sigmoid(outputs[:, -1])
 
@@ -116,7 +116,7 @@ def _mask(shape: tuple[int, ...], share: float, rng: np.random.Generator | None)
 
 
 def _gelu(x: Array) -> tuple[Array, Array]:
-    """Values and slopes."""
+    """Values and derivatives."""
     inner = np.tanh(_SLOPE * (x + _CUBIC * x * x * x))
     half = np.float32(0.5) * (1 + inner)
     slope = half + np.float32(0.5) * x * (1 - inner * inner) * _SLOPE * (1 + 3 * _CUBIC * x * x)
@@ -124,13 +124,13 @@ def _gelu(x: Array) -> tuple[Array, Array]:
 
 
 def _join(narrow: Array) -> Array:
-    """[B, T, n] to [B, T, (2 REACH + 1) n]: every frame with its neighbours, earliest first; none beyond the ends."""
+    """[B, T, n] to [B, T, (2 REACH + 1) n]: every frame with its neighbours, earliest first; zeros beyond the ends."""
     padded = np.pad(narrow, ((0, 0), (REACH, REACH), (0, 0)))
     return np.concatenate([padded[:, i : i + narrow.shape[1]] for i in range(2 * REACH + 1)], axis=-1)
 
 
-def _part(joined: Array) -> Array:
-    """The way back of _join."""
+def _join_backward(joined: Array) -> Array:
+    """The gradient of _join."""
     batch, count, width = joined.shape
     narrow = width // (2 * REACH + 1)
     padded = np.zeros((batch, count + 2 * REACH, narrow), np.float32)

@@ -1,7 +1,7 @@
-"""How good a head is on speech that it was not trained on, by the judge's own figures, without drawing a face.
+"""Scores a head on speech outside its training, by the metrics of stages.encode.evaluation, without drawing a face.
 
-The opening that the engine would command takes the place of what the judge reads off a film: the renderer and the
-reading cost some hundredths of the correlation.
+The opening that the engine commands replaces the one measured on a video: renderer and measurement lower the
+correlation by some hundredths.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from stages.audio.loudness import rms_dbfs
 from stages.audio.melspec import log_mel
-from stages.encode.judge import mouth, phones, sync
-from stages.encode.judge.lips import Readings
-from stages.encode.judge.phones import Phone
+from stages.encode.evaluation import mouth, phones, sync
+from stages.encode.evaluation.lips import Readings
+from stages.encode.evaluation.phones import Phone
 from stages.infer.engine import FPS, frame_count
 from stages.infer.puppet.articulation import Track, mouth_track
 from stages.infer.puppet.renderer import MouthPose
@@ -24,7 +24,7 @@ from tools.train_visemes.network import Parameters, predict
 from tools.train_visemes.signal import RATE, Signal
 from tools.train_visemes.sounds import Sound, spans
 
-# The judge's names for the symbols of the IPA that are nearest to them.
+# ARPAbet name of each IPA symbol, or of the nearest English sound.
 _ARPABET = {
     symbol: name
     for name, symbols in {
@@ -38,7 +38,7 @@ _ARPABET = {
 
 
 class TrainedModel(VisemeModel):
-    """The engine's model with a head that is not yet part of it."""
+    """The engine's model with another head."""
 
     def __init__(self, encoder: Encoder, head: Parameters) -> None:
         self._encoder, self._head = encoder, head
@@ -51,7 +51,7 @@ class TrainedModel(VisemeModel):
 
 @dataclass(frozen=True)
 class Score:
-    """Figures as in docs/eval.md; None where there is nothing to measure."""
+    """Metrics as in docs/eval.md; None where there is nothing to measure."""
 
     name: str
     sync_r: float | None
@@ -61,33 +61,33 @@ class Score:
     silence_closed: float | None
 
     def __str__(self) -> str:
-        figures = (self.sync_r, self.offset_ms, self.closure_rate, self.closure_lift, self.silence_closed)
+        metrics = (self.sync_r, self.offset_ms, self.closure_rate, self.closure_lift, self.silence_closed)
         formats = (".3f", "+.0f", ".2f", ".2f", ".2f")
-        cells = ("-" if figure is None else format(figure, f) for figure, f in zip(figures, formats, strict=True))
+        cells = ("-" if metric is None else format(metric, f) for metric, f in zip(metrics, formats, strict=True))
         return f"{self.name:<28}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 HEADER = f"{'speech':<28}" + "".join(f"{name:>9}" for name in ("sync_r", "offset", "closure", "lift", "pauses"))
 
 
-def judged_phones(sounds: Iterable[Sound]) -> list[Phone]:
-    """A synthesiser's sounds by the names that the judge knows."""
+def arpabet_phones(sounds: Iterable[Sound]) -> list[Phone]:
+    """The sounds of a synthesiser as ARPAbet phones."""
     return [Phone(_ARPABET[symbol], start, end) for sound in sounds for symbol, start, end in spans(sound)]
 
 
-def score(name: str, signal: Signal, spoken: Sequence[Phone], model: VisemeModel) -> Score:
-    """Of one recording whose sounds are known."""
+def score(name: str, signal: Signal, sounds: Sequence[Phone], model: VisemeModel) -> Score:
+    """Score one recording with known phones."""
     duration = len(signal) / RATE
     commanded = openings(signal, model)
-    # A mouth that stands perfectly still in a pause would make quantiles meaningless.
-    read = commanded + np.random.default_rng(0).normal(0, 1e-4, len(commanded))
-    readings = Readings((np.arange(len(read)) + 0.5) / FPS, np.zeros((len(read), 68, 2)), read)
-    reference = phones.expected(spoken, duration)
-    found, lips = sync.measure(readings, reference), mouth.measure(readings, reference)
-    return Score(name, found.r, found.offset_ms, lips.closure_rate, lips.closure_lift, lips.silence_closed)
+    # Noise, because a mouth that is exactly still in pauses makes quantiles meaningless.
+    opening = commanded + np.random.default_rng(0).normal(0, 1e-4, len(commanded))
+    readings = Readings((np.arange(len(opening)) + 0.5) / FPS, np.zeros((len(opening), 68, 2)), opening)
+    reference = phones.expected(sounds, duration)
+    timing, lips = sync.measure(readings, reference), mouth.measure(readings, reference)
+    return Score(name, timing.r, timing.offset_ms, lips.closure_rate, lips.closure_lift, lips.silence_closed)
 
 
 def openings(signal: Signal, model: VisemeModel) -> Track:
-    """What the engine would command, 25 times a second."""
+    """The openings that the engine commands, 25 per second."""
     track = mouth_track(model(log_mel(signal)), rms_dbfs(signal), frame_count(len(signal) / RATE), 1.0)
     return np.array([MouthPose(*row.tolist()).aperture() for row in track], np.float32)

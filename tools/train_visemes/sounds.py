@@ -1,7 +1,7 @@
-"""What the mouth does for each sound: symbols of the IPA to viseme classes and to an opening over time.
+"""The mouth of each sound: maps IPA symbols to viseme classes and to an opening over time.
 
 Openings follow the height of vowels in the IPA chart and the place of consonants. Sounds overlap by dominance (Cohen
-and Massaro 1993): those whose lips matter outweigh those whose tongue does the work.
+and Massaro 1993): sounds made with the lips outweigh those made with the tongue.
 """
 
 import unicodedata
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE
 
 FINE = 4
-"""Steps inside one frame at which the opening is drawn before it is spread."""
+"""Steps per frame at which the opening is drawn before it is smoothed."""
 SPREAD_S = 0.035
-_TURNS = {0: (), 1: (0.0, 1.0), 2: (0.0, 0.55, 1.0), 3: (0.0, 0.3, 0.7, 1.0)}
-"""Where in a diphthong or triphthong the mouth is on its way to the next vowel."""
+_BOUNDARIES = {0: (), 1: (0.0, 1.0), 2: (0.0, 0.55, 1.0), 3: (0.0, 0.3, 0.7, 1.0)}
+"""Boundaries of the vowels in a diphthong or triphthong, as shares of its duration."""
 
 #           class, dominance, opening, symbols
 _TABLE = (
@@ -39,7 +39,7 @@ _VOWELS = (
     ("I", 0.35, "ɪᵻ"), ("W", 0.30, "ʊᵿʏ"), ("R", 0.30, "ɚɝ"),
     ("I", 0.25, "iɨ"), ("W", 0.25, "ɯ"), ("W", 0.15, "uyʉ"),
 )  # fmt: skip
-_RESTING = (SILENCE, 0.6, 0.0)
+_REST = (SILENCE, 0.6, 0.0)
 _SHAPES = {s: (CLASSES.index(c), d, o) for c, d, o, symbols in _TABLE for s in symbols}
 _SHAPES |= {s: (CLASSES.index(c), 1.0, o) for c, o, symbols in _VOWELS for s in symbols}
 _VOWEL_SYMBOLS = frozenset(s for _, _, symbols in _VOWELS for s in symbols)
@@ -50,7 +50,7 @@ _LIPS = frozenset(CLASSES.index(name) for name in ("PBM", "FV"))
 
 @dataclass
 class Sound:
-    """One sound as it was spoken: a symbol of the IPA, "" for a pause; seconds."""
+    """One spoken sound: an IPA symbol, "" for a pause; start and end in seconds."""
 
     symbol: str
     start: float
@@ -59,14 +59,14 @@ class Sound:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the mouth does, RATE times a second: ``classes`` [T] int8 index CLASSES, ``opening`` [T] float32 0..1."""
+    """The mouth, RATE values per second: ``classes`` [T] int8, indices of CLASSES; ``opening`` [T] float32 0..1."""
 
     classes: NDArray[np.int8]
     opening: NDArray[np.float32]
 
 
 def parts(symbol: str) -> list[str]:
-    """Symbols of the table in what a synthesiser calls one sound: several for a vowel that glides, none if unknown."""
+    """The table's symbols in one sound of a synthesiser: several for a diphthong, none if unknown."""
     for spelling, stands_for in _AFFRICATES.items():
         if symbol.startswith(spelling):
             return [stands_for]
@@ -77,27 +77,27 @@ def parts(symbol: str) -> list[str]:
 
 def spans(sound: Sound) -> list[tuple[str, float, float]]:
     """The symbols of one sound with their starts and ends; none for a pause."""
-    found = parts(sound.symbol)
-    turns = [sound.start + share * (sound.end - sound.start) for share in _TURNS[len(found)]]
-    return list(zip(found, turns, turns[1:], strict=False))
+    symbols = parts(sound.symbol)
+    edges = [sound.start + share * (sound.end - sound.start) for share in _BOUNDARIES[len(symbols)]]
+    return list(zip(symbols, edges, edges[1:], strict=False))
 
 
 def labels(sounds: Sequence[Sound], duration: float) -> Labels:
-    """Draw the sounds of a recording of so many seconds; what none covers is silence."""
+    """Label a recording of ``duration`` seconds; time without a sound is silence."""
     count = int(duration * RATE)
     classes = np.full(count, SILENCE, np.int8)
     fine = RATE * FINE
-    dominance = np.full(count * FINE, _RESTING[1])
-    opening = np.full(count * FINE, _RESTING[2])
+    dominance = np.full(count * FINE, _REST[1])
+    opening = np.full(count * FINE, _REST[2])
     for sound in sounds:
         for symbol, start, end in spans(sound):
             shape = _SHAPES[symbol]
             first, last = round(start * RATE), round(end * RATE)
-            if shape[0] in _LIPS:  # however short, the lips have met
+            if shape[0] in _LIPS:  # even a short one closes the lips
                 last = max(last, first + 1)
             classes[first:last] = shape[0]
-            stretch = slice(round(start * fine), round(end * fine))
-            dominance[stretch], opening[stretch] = shape[1], shape[2]
+            part = slice(round(start * fine), round(end * fine))
+            dominance[part], opening[part] = shape[1], shape[2]
     spread = _gaussian(SPREAD_S * fine)
     curve = _convolve(dominance * opening, spread) / _convolve(dominance, spread)
     return Labels(classes, curve.reshape(count, FINE).mean(axis=1).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Fits the head to examples: AdamW (Loshchilov and Hutter 2019) under a cosine, one seed, one order of sums.
+"""Trains the head: AdamW (Loshchilov and Hutter 2019) with a cosine schedule, one seed, one order of sums.
 
 The loss is the cross-entropy of the class, smoothed and weighted against frequent classes, plus the squared error of
 the opening. Two runs on one machine with one BLAS thread and equal examples give equal bytes.
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from stages.infer.puppet.visemes import CLASSES
 from tools.train_visemes.features import Example
-from tools.train_visemes.network import Array, Parameters, backward, forward, fresh, sigmoid, softmax
+from tools.train_visemes.network import Array, Parameters, backward, forward, initialise, sigmoid, softmax
 
 _BATCH, _FRAMES = 16, 200
 _RATE, _LAST_RATE, _DECAY = 2e-3, 1e-5, 0.05
 _MOMENTS, _EPSILON = (0.9, 0.999), 1e-8
 _SMOOTHING = 0.05
 _RARITY = 0.35
-"""Power of a class's rarity that weighs it."""
+"""Exponent of a class's inverse frequency in its weight."""
 _OPENING_WEIGHT = 12.0
 
 
@@ -32,28 +32,28 @@ class Trained:
 
 
 def train(examples: Sequence[Example], steps: int, seed: int) -> Trained:
-    """So many steps of 16 x 4 s. Raises ValueError without examples."""
+    """Train for ``steps`` batches of 16 x 4 s. Raises ValueError without examples."""
     if not examples:
         raise ValueError("nothing to train on")
     rng = np.random.default_rng(seed)
-    parameters = fresh(examples[0].features.shape[1], rng)
+    parameters = initialise(examples[0].features.shape[1], rng)
     weights = class_weights(examples)
     optimizer = _AdamW(parameters)
     losses = []
     chances = np.array([len(example.classes) for example in examples], np.float64)
     chances /= chances.sum()
     for step in range(steps):
-        batch = _Batch.drawn(examples, chances, rng)
-        done = forward(parameters, batch.features, rng)
-        value, slope = loss(done.outputs, batch.classes, batch.opening, batch.valid, weights)
+        batch = _Batch.draw(examples, chances, rng)
+        result = forward(parameters, batch.features, rng)
+        value, slope = loss(result.outputs, batch.classes, batch.opening, batch.valid, weights)
         rate = _LAST_RATE + 0.5 * _RATE * (1 + np.cos(np.pi * step / steps))
-        optimizer.step(parameters, backward(parameters, done, slope), rate)
+        optimizer.step(parameters, backward(parameters, result, slope), rate)
         losses.append(value)
     return Trained(parameters, losses)
 
 
 def class_weights(examples: Sequence[Example]) -> Array:
-    """[classes] mean 1: rare classes weigh more."""
+    """Weights [classes] with mean 1; rare classes weigh more."""
     counts = sum(np.bincount(example.classes, minlength=len(CLASSES)) for example in examples) + 1
     weights = (np.sum(counts) / counts) ** _RARITY
     return np.asarray(weights / weights.mean(), np.float32)
@@ -62,18 +62,18 @@ def class_weights(examples: Sequence[Example]) -> Array:
 def loss(
     outputs: Array, classes: NDArray[np.int8], opening: Array, valid: Array, weights: Array
 ) -> tuple[float, Array]:
-    """Of logits [B, T, OUTPUTS] and its gradient; ``valid`` [B, T] is 0 where a stretch is over."""
+    """Loss of logits [B, T, OUTPUTS] and its gradient; ``valid`` [B, T] is 0 after the end of an example."""
     probabilities = softmax(outputs[..., :-1])
-    wanted = np.eye(len(CLASSES), dtype=np.float32)[classes] * (1 - _SMOOTHING) + _SMOOTHING / len(CLASSES)
+    target = np.eye(len(CLASSES), dtype=np.float32)[classes] * (1 - _SMOOTHING) + _SMOOTHING / len(CLASSES)
     weight = weights[classes] * valid
     weight /= weight.sum()
-    cross = -float((np.log(probabilities + 1e-9) * wanted).sum(axis=-1).ravel() @ weight.ravel())
-    found = sigmoid(outputs[..., -1])
+    cross = -float((np.log(probabilities + 1e-9) * target).sum(axis=-1).ravel() @ weight.ravel())
+    predicted = sigmoid(outputs[..., -1])
     share = valid * np.float32(_OPENING_WEIGHT) / valid.sum()
-    error = found - opening
+    error = predicted - opening
     slope = np.empty(outputs.shape, np.float32)
-    slope[..., :-1] = (probabilities - wanted) * weight[..., None]
-    slope[..., -1] = 2 * error * share * found * (1 - found)
+    slope[..., :-1] = (probabilities - target) * weight[..., None]
+    slope[..., -1] = 2 * error * share * predicted * (1 - predicted)
     return cross + float((error * error * share).sum()), slope
 
 
@@ -85,8 +85,8 @@ class _Batch:
     valid: Array
 
     @classmethod
-    def drawn(cls, examples: Sequence[Example], chances: NDArray[np.float64], rng: np.random.Generator) -> "_Batch":
-        """Stretches of random examples, longer ones more often."""
+    def draw(cls, examples: Sequence[Example], chances: NDArray[np.float64], rng: np.random.Generator) -> "_Batch":
+        """Draw parts of random examples, longer ones more often."""
         width = examples[0].features.shape[1]
         batch = cls(
             np.zeros((_BATCH, _FRAMES, width), np.float32),
@@ -97,11 +97,11 @@ class _Batch:
         for row, pick in enumerate(rng.choice(len(examples), _BATCH, p=chances)):
             example = examples[pick]
             start = int(rng.integers(max(1, len(example.classes) - _FRAMES + 1)))
-            stretch = slice(start, start + _FRAMES)
-            count = len(example.classes[stretch])
-            batch.features[row, :count] = example.features[stretch]
-            batch.classes[row, :count] = example.classes[stretch]
-            batch.opening[row, :count] = example.opening[stretch]
+            part = slice(start, start + _FRAMES)
+            count = len(example.classes[part])
+            batch.features[row, :count] = example.features[part]
+            batch.classes[row, :count] = example.classes[part]
+            batch.opening[row, :count] = example.opening[part]
             batch.valid[row, :count] = 1
         return batch
 

@@ -1,4 +1,4 @@
-"""eval."""
+"""The command ``eval``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,27 +10,28 @@ from shared.cli.app import OPERATE, app
 
 @app.command("eval", rich_help_panel=OPERATE)
 def evaluate(
-    video: Annotated[Path, typer.Argument(help="Talking head to judge; any engine's, or none's.")],
-    speech: Annotated[Path, typer.Argument(help="Recording that it should say.")],
+    video: Annotated[Path, typer.Argument(help="Talking-head video, of any engine or none.")],
+    speech: Annotated[Path, typer.Argument(help="Recording of its speech.")],
     reference: Annotated[
-        Path | None, typer.Option("--reference", help="Portrait: is the picture around the face still the same?")
+        Path | None, typer.Option("--reference", help="Portrait to compare the picture around the face with.")
     ] = None,
     transcript: Annotated[
         Path | None,
         typer.Option("--transcript", help="English text of the speech, for a sharper reference; needs pocketsphinx."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw mouth and speech, as x.png.")] = None,
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw faces at telling moments, as x.jpg.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write a plot of mouth and speech (png).")] = None,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Write a sheet of faces (jpg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Measure a video: is the mouth in sync, closed and open when it should be?
+    """Measure a video's lip sync and picture quality.
 
-    Judged by a network that no engine uses. Needs no stack.
+    Uses a network that no engine uses. Needs no stack.
     """
-    from shared.cli import console, evaluation
+    from shared.cli import console
+    from shared.cli import evaluate as implementation
 
-    figures = evaluation.evaluate(video, speech, reference, transcript, plot, sheet)
+    metrics = implementation.evaluate(video, speech, reference, transcript, plot, sheet)
     if as_json:
-        console.emit_json(figures)
+        console.emit_json(metrics)
     else:
-        evaluation.report(figures)
+        implementation.print_metrics(metrics)

@@ -5,8 +5,8 @@ import os
 
 from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.pipeline import STAGES
+from shared.runtime.host.stage_service import serve
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.stage_service import serve
 from shared.slot.api import Context, Handler, Result, Task
 from shared.slot.spec import StageSpec
 

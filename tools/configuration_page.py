@@ -7,9 +7,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from shared.local.settings import LocalSettings
+from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.settings import DeploymentSettings, RuntimeSettings, StateSettings
 from shared.runtime.settings_variables import variable
-from shared.runtime.weights import WeightsSettings
 from shared.storage.settings import StorageSettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings

@@ -11,9 +11,9 @@ from shared.cli import console, environment
 from shared.cli.errors import Unreachable
 from shared.local.settings import LocalSettings
 from shared.local.variables import PASSED_ON, SECRET
+from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import variable
-from shared.runtime.weights import WeightsSettings
 from shared.storage.settings import StorageSettings
 
 HIDDEN = "(hidden)"

@@ -35,8 +35,8 @@ def faults(error: ValueError) -> list[str]:
 
 def _models() -> "tuple[type[BaseSettings], ...]":
     from shared.local.settings import LocalSettings
+    from shared.runtime.host.weights import WeightsSettings
     from shared.runtime.settings import RuntimeSettings
-    from shared.runtime.weights import WeightsSettings
     from shared.storage.settings import StorageSettings
 
     return LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings

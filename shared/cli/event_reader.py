@@ -8,7 +8,7 @@ from confluent_kafka import Message, TopicPartition
 
 from shared.cli.connection import Connection
 from shared.messages.topics import EVENTS
-from shared.runtime.statistics import FetchStallDetector
+from shared.runtime.consume.statistics import FetchStallDetector
 
 LOOK_MS = 1000
 """How often the client asks how large the topic is, and tells its state."""

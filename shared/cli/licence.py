@@ -11,7 +11,7 @@ from shared.cli import console
 from shared.cli.errors import BadUse
 
 if TYPE_CHECKING:
-    from shared.runtime.weights import Catalogue
+    from shared.runtime.host.weights import Catalogue
 
 FILE = "licences.json"
 CODE = "LICENCE_NOT_ACCEPTED"

@@ -10,7 +10,7 @@ from shared.cli.errors import BadUse, CliError
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackError
 from shared.local.settings import CHECKOUT
-from shared.runtime.stage_settings import UnknownService, stage_settings
+from shared.runtime.host.stage_settings import UnknownService, stage_settings
 
 
 def run(name: str, engine: str | None) -> NoReturn:

@@ -14,7 +14,7 @@ from shared.local import weights_inventory, weights_program
 from shared.local.errors import StackError
 from shared.local.shipped_weights import shipped
 from shared.local.weights_program import ProgramFailed, WeightsRefused
-from shared.runtime.weights import WeightsSettings, catalogue, external_engines, local_folder, variable
+from shared.runtime.host.weights import WeightsSettings, catalogue, external_engines, local_folder, variable
 from shared.storage.errors import StorageError, StoreUnavailable
 
 DTYPES = ("float16", "bfloat16", "float32")

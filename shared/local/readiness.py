@@ -11,7 +11,7 @@ from pathlib import Path
 from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
 from shared.local.supervision import FAULTS, Supervisor
-from shared.runtime.health import NOT_READY
+from shared.runtime.host.health import NOT_READY
 
 POLL_S = 0.1
 MAX_STARTS = 3

@@ -15,7 +15,7 @@ from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import PIPELINE, STAGES
-from shared.runtime.weights import WeightsSettings, external_engines
+from shared.runtime.host.weights import WeightsSettings, external_engines
 
 MAX_REPLICAS = 64
 AFTER_DRAIN_S = 5

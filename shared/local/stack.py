@@ -25,7 +25,7 @@ from shared.local.errors import StackCode, StackError
 from shared.local.infrastructure import credentials_of
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
-from shared.runtime.worker_process import LOAD_TIMEOUT_S
+from shared.runtime.execute.worker_process import LOAD_TIMEOUT_S
 
 __all__ = ["credentials_of", "down", "log_file", "not_ready", "running", "up", "with_engines"]
 DOWN_S = 8.0

@@ -12,7 +12,7 @@ from shared.local.credentials import Credentials
 from shared.local.deployment import find_environment
 from shared.local.settings import LocalSettings
 from shared.local.shipped_weights import MANIFEST, shipped
-from shared.runtime.weights import (
+from shared.runtime.host.weights import (
     Catalogue,
     ObjectStore,
     WeightsSettings,

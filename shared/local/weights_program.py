@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.local.engine_python import engine_python
 from shared.local.settings import CHECKOUT
-from shared.runtime.worker_process import worker_environment
+from shared.runtime.execute.worker_process import worker_environment
 
 REFUSED = 2
 """Exit status of a program that refuses its input."""

@@ -8,11 +8,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from shared.runtime.host.stage_service import serve
+from shared.runtime.host.stage_settings import UnknownService, stage_settings
+from shared.runtime.host.weights import WeightsSettings, worker_variables
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import faults
-from shared.runtime.stage_service import serve
-from shared.runtime.stage_settings import UnknownService, stage_settings
-from shared.runtime.weights import WeightsSettings, worker_variables
 from shared.storage.settings import StorageSettings
 from shared.telemetry import logs
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
-from shared.runtime.assignment import Headers
+from shared.runtime.consume.assignment import Headers
 from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
 from shared.runtime.watched_thread import WatchedThread

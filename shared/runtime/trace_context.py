@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, get_current_span
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.messages.identity import identify_best_effort
-from shared.runtime.assignment import Record
+from shared.runtime.consume.assignment import Record
 from shared.telemetry.ids import derived_trace_id
 from shared.telemetry.propagation import extract, parent, traceparent
 

@@ -110,7 +110,7 @@ def serve(pipe: Connection, handler_module: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point; shared.runtime.worker_process passes the arguments."""
+    """Entry point; shared.runtime.execute.worker_process passes the arguments."""
     parser = argparse.ArgumentParser(prog="shared.slot.worker")
     parser.add_argument("--pipe", type=int, required=True, help="descriptor of the pipe")
     parser.add_argument("--parent", type=int, required=True, help="pid of the parent")

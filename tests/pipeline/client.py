@@ -14,7 +14,7 @@ from botocore.config import Config
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shared.messages.events import TERMINAL_TYPES
-from shared.runtime.statistics import FetchStallDetector
+from shared.runtime.consume.statistics import FetchStallDetector
 
 INPUTS = "lipstage-inputs"
 ARTIFACTS = "lipstage"

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from shared.messages.events import EVENT, AnyEvent
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.assignment import Headers
+from shared.runtime.consume.assignment import Headers
 from shared.slot import records
 from shared.storage.artifacts import Listed
 from shared.storage.errors import ArtifactMissing, OutputRefused

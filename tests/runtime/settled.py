@@ -16,13 +16,13 @@ from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime import topic_admin
-from shared.runtime.assignment import Headers, PartitionAssignment, Record
+from shared.runtime.consume.assignment import Headers, PartitionAssignment, Record
+from shared.runtime.execute.scratch import DiskSpace
+from shared.runtime.execute.worker_process import WorkerProcess
+from shared.runtime.host.stage_service import open_store, task_processor
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Delivery, Producers
-from shared.runtime.scratch import DiskSpace
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.stage_service import open_store, task_processor
-from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings

@@ -10,10 +10,10 @@ from shared.messages.codes import Code
 from shared.messages.events import Failed
 from shared.messages.request import RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask, StageOutput
-from shared.runtime import budget
-from shared.runtime.budget import Budget, Warnings
+from shared.runtime.execute import budget
+from shared.runtime.execute.budget import Budget, Warnings
+from shared.runtime.execute.scratch import WorkFolder
 from shared.runtime.failures import OverBudget, WorkerDied
-from shared.runtime.scratch import WorkFolder
 from shared.slot import records
 from tests.conftest import Infrastructure
 from tests.runtime import settled
@@ -164,7 +164,7 @@ def test_four_full_outputs_and_the_largest_request_fit_one_record() -> None:
 
 
 def test_a_worker_hands_over_no_more_bytes_than_an_attempt_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.runtime.scratch.MAX_HANDED_BYTES", 10)
+    monkeypatch.setattr("shared.runtime.execute.scratch.MAX_HANDED_BYTES", 10)
     folder = WorkFolder(tmp_path / "work")
     for name in ("a", "b"):
         (folder.path / name).write_bytes(b"x" * 6)

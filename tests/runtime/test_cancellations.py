@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from shared.messages.topics import topics
-from shared.runtime.cancellations import Cancellations
+from shared.runtime.consume.cancellations import Cancellations
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -21,7 +21,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = time.time()
-        monkeypatch.setattr("shared.runtime.cancellations.time.time", lambda: self.now)
+        monkeypatch.setattr("shared.runtime.consume.cancellations.time.time", lambda: self.now)
 
 
 @pytest.fixture

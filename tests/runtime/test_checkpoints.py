@@ -14,15 +14,15 @@ from structlog.testing import capture_logs
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.attempt import Attempt
-from shared.runtime.checkpoints import CheckpointStore
-from shared.runtime.chunk_transfer import ChunkDownloader
-from shared.runtime.cleanup import Cleanup
+from shared.runtime.execute.attempt import Attempt
+from shared.runtime.execute.checkpoints import CheckpointStore
+from shared.runtime.execute.chunk_transfer import ChunkDownloader
+from shared.runtime.execute.scratch import WorkFolder
+from shared.runtime.execute.worker_process import WorkerProcess
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import WorkerDied
-from shared.runtime.scratch import WorkFolder
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.worker_process import WorkerProcess
-from shared.runtime.worker_telemetry import WorkerTelemetry
+from shared.runtime.settle.cleanup import Cleanup
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys

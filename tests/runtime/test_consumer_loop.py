@@ -9,11 +9,10 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from shared.runtime.assignment import PartitionAssignment, Record
-from shared.runtime.consumer_loop import ConsumerLoop
+from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
+from shared.runtime.consume.consumer_loop import ConsumerLoop
 from shared.runtime.kafka_config import Protocol, consumer_config
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.worker_slots import Completion, Completions
 from tests.conftest import Infrastructure
 
 PARTITIONS = 2

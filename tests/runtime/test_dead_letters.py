@@ -2,9 +2,9 @@
 
 from shared.messages.codes import Code
 from shared.messages.headers import DLQ
-from shared.runtime.assignment import Record
-from shared.runtime.dead_letters import MAX_MESSAGE_BYTES, MAX_STACK_BYTES, dead_letter_headers
+from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import DeadLetterReason
+from shared.runtime.settle.dead_letters import MAX_MESSAGE_BYTES, MAX_STACK_BYTES, dead_letter_headers
 
 ORIGINAL = [("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"), ("x", b"\xff\x00"), ("x", None)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.runtime import __main__ as entry_point
+from shared.runtime.host.weights import worker_variables
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.weights import worker_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,6 @@
 """A partition that is not fetched for a minute is told; one that comes back in time is not."""
 
-from shared.runtime.statistics import STALLED_AFTER_S, FetchStallDetector
+from shared.runtime.consume.statistics import STALLED_AFTER_S, FetchStallDetector
 
 AT = ("render.face", "3")
 

@@ -19,11 +19,11 @@ from structlog.testing import capture_logs
 from shared.messages.events import Failed, Waiting
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import StageOutput
-from shared.runtime import room as room_module
 from shared.runtime import waiting
+from shared.runtime.execute import room as room_module
+from shared.runtime.execute.room import Room
+from shared.runtime.execute.scratch import DiskSpace, is_full
 from shared.runtime.failures import Abandoned, DiskFull
-from shared.runtime.room import Room
-from shared.runtime.scratch import DiskSpace, is_full
 from shared.slot.disk import disk_full
 from shared.storage import manifest as manifests
 from tests.conftest import Infrastructure

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from shared.runtime.cancellations import Cancellations
+from shared.runtime.consume.cancellations import Cancellations
 from shared.runtime.kafka_config import METADATA_REFRESH_S, producer_config, reader_config
 from shared.runtime.producers import Producers
 from shared.runtime.settings import RuntimeSettings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.runtime.health import HealthServer
+from shared.runtime.host.health import HealthServer
 
 
 @dataclass

@@ -11,8 +11,8 @@ from shared.messages.codes import Rejected
 from shared.messages.events import EVENT
 from shared.messages.task import RenderTask
 from shared.messages.validation import parse_request
-from shared.runtime.cancellations import Cancellations
-from shared.runtime.statistics import Statistics
+from shared.runtime.consume.cancellations import Cancellations
+from shared.runtime.consume.statistics import Statistics
 
 TASK = {
     "job_id": "j",

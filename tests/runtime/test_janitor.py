@@ -8,7 +8,7 @@ import pytest
 from shared.messages.codes import Code
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.refs import ArtifactRef
-from shared.runtime.janitor import Janitor
+from shared.runtime.settle.janitor import Janitor
 from shared.storage import frames, keys, markers
 from shared.storage.errors import StoreUnavailable
 from shared.storage.object_store import ObjectStore

@@ -16,16 +16,16 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.messages.topics import MAX_DEAD_LETTER_BYTES
 from shared.runtime import topic_admin
-from shared.runtime.assignment import PartitionAssignment, Record
-from shared.runtime.cleanup import Cleanup
-from shared.runtime.event_publisher import EventPublisher
+from shared.runtime.consume.assignment import PartitionAssignment, Record
+from shared.runtime.execute.scratch import DiskSpace
+from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.failures import Abandoned, WorkerDied
+from shared.runtime.host.stage_service import open_store, task_processor
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Producers
-from shared.runtime.scratch import DiskSpace
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.stage_service import open_store, task_processor
-from shared.runtime.worker_process import WorkerProcess
+from shared.runtime.settle.cleanup import Cleanup
+from shared.runtime.settle.event_publisher import EventPublisher
 from shared.slot.spec import StageSpec
 from shared.storage import keys
 from shared.storage.errors import StoreUnavailable

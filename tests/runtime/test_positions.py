@@ -10,9 +10,8 @@ import pytest
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from shared.runtime.assignment import PartitionAssignment, Record
-from shared.runtime.consumer_loop import ConsumerLoop
-from shared.runtime.worker_slots import Completion, Completions
+from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
+from shared.runtime.consume.consumer_loop import ConsumerLoop
 from tests.runtime.test_consumer_loop import PARTITIONS, WAIT_S, Bench, bench  # noqa: F401 - a fixture
 
 Outcome = Callable[[Producer], None]

@@ -14,13 +14,13 @@ from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.assignment import PartitionAssignment, Record
-from shared.runtime.consumer_loop import ConsumerLoop
+from shared.runtime.consume.assignment import Completions, PartitionAssignment, Record
+from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.execute.scratch import DiskSpace
+from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
 from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing, WorkerDied
-from shared.runtime.scratch import DiskSpace
+from shared.runtime.host.stage_service import task_processor
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.stage_service import task_processor
-from shared.runtime.worker_slots import Completions, SlotClock, WorkerSlots
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys, markers

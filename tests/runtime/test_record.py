@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
-from shared.runtime import consumer_loop
-from shared.runtime.assignment import OLDEST_MS, Record
+from shared.runtime.consume import consumer_loop
+from shared.runtime.consume.assignment import OLDEST_MS, Record
 
 NOW_MS = 1_800_000_000_000
 

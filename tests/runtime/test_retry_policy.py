@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from shared.messages.codes import Code
 from shared.runtime import waiting
 from shared.runtime.disposition import JobContext
+from shared.runtime.execute.map_concurrently import map_concurrently
 from shared.runtime.failures import Abandoned, JobCancelled
-from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.waiting import TaskWaits, cancellable, set_current_job, task_waits
 from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.routing import RoundRobin, stride
+from shared.runtime.process.routing import RoundRobin, stride
 
 
 @given(st.integers(1, 300))

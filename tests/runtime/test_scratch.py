@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shared.runtime.scratch import Scratch
+from shared.runtime.execute.scratch import Scratch
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from shared.runtime.scratch import Scratch
+from shared.runtime.execute.scratch import Scratch
 scratch = Scratch(Path(sys.argv[1]))
 (scratch.path / "portrait").write_bytes(b"media")
 print(scratch.path, flush=True)

@@ -10,12 +10,12 @@ import pytest
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.assignment import PartitionAssignment, Record
-from shared.runtime.scratch import DiskSpace
+from shared.runtime.consume.assignment import PartitionAssignment, Record
+from shared.runtime.execute.scratch import DiskSpace
+from shared.runtime.execute.worker_process import WorkerProcess
+from shared.runtime.host.stage_service import task_processor
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.stage_service import task_processor
 from shared.runtime.waiting import never
-from shared.runtime.worker_process import WorkerProcess
 from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.storage.object_store import ObjectStore

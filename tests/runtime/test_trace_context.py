@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.trace import get_current_span
 
 from shared.runtime import trace_context
-from shared.runtime.assignment import Headers, Record
+from shared.runtime.consume.assignment import Headers, Record
 
 TRACE, SPAN = "a" * 32, "b" * 16
 REQUEST = {"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.assignment import REMEMBERED, OffsetTracker, PartitionAssignment
+from shared.runtime.consume.assignment import REMEMBERED, OffsetTracker, PartitionAssignment
 
 
 def tracker() -> OffsetTracker:

@@ -7,8 +7,8 @@ from typing import NoReturn
 import pytest
 
 from shared.runtime.failures import DeliveryFailed, EndsService
+from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.producers import Producers
-from shared.runtime.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.watched_thread import WatchedThread
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.runtime.execute.scratch import WorkFolder
 from shared.runtime.failures import WorkerDied
-from shared.runtime.scratch import WorkFolder
 from shared.storage.artifacts import FileChanged
 from shared.storage.streams import HashingReader
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
+from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.failures import WorkerDied
-from shared.runtime.worker_process import WorkerProcess
 from shared.slot import records
 from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.slot.spec import StageSpec

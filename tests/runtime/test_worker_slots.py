@@ -9,10 +9,10 @@ from queue import Queue
 
 import pytest
 
-from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
+from shared.runtime.execute.worker_process import WorkerProcess
+from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
 from shared.runtime.failures import Abandoned, HandlerUnavailable, WorkerDied
-from shared.runtime.worker_process import WorkerProcess
-from shared.runtime.worker_slots import Completion, Completions, SlotClock, WorkerSlots
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
@@ -122,7 +122,7 @@ def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.Monkey
     seen: Queue[float] = Queue()
 
     def settle(*_: object) -> None:
-        monkeypatch.setattr("shared.runtime.worker_slots.time.monotonic", lambda: began + 5000)
+        monkeypatch.setattr("shared.runtime.execute.worker_slots.time.monotonic", lambda: began + 5000)
         clock.extend(4990)
         seen.put(clock.longest_s)
 
@@ -144,7 +144,7 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
     needed = tmp_path / "weights"
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("TRIAL_NEEDS", str(needed))
-    monkeypatch.setattr("shared.runtime.worker_slots.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("shared.runtime.execute.worker_slots.FIRST_PAUSE_S", 0.01)
     start = WorkerProcess.start
     tried: Queue[str] = Queue()
 

@@ -2,7 +2,7 @@
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from shared.runtime.worker_telemetry import WorkerTelemetry
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 
 

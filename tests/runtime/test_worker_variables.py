@@ -7,8 +7,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from shared.runtime.worker_process import WorkerProcess
-from shared.runtime.worker_slots import Completions, SlotClock, WorkerSlots
+from shared.runtime.consume.assignment import Completions
+from shared.runtime.execute.worker_process import WorkerProcess
+from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="face", handler="tests.runtime.needing_handler", inputs={}, deadline_s=30, memory_mb=1024)

@@ -9,7 +9,7 @@ import pytest
 
 from shared.cli import licence
 from shared.local import engine_python
-from shared.runtime import weights
+from shared.runtime.host import weights
 from tests.cli.conftest import Lipstage
 from tests.weights.conftest import Program
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.runtime.failures import HandlerUnavailable
-from shared.runtime.weights import catalogue, worker_variables
+from shared.runtime.host.weights import catalogue, worker_variables
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, NoSpace

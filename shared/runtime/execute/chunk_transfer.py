@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from shared.messages.chunks import MAX_CHUNK_BYTES
 from shared.messages.refs import ArtifactRef
+from shared.runtime.execute.scratch import WorkFolder
+from shared.runtime.execute.worker_process import Worker
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import WorkerDied
-from shared.runtime.scratch import WorkFolder
-from shared.runtime.worker_process import Worker
-from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.context import MAX_CHUNK_UPLOADS
 from shared.storage import keys

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.runtime.budget import MAX_HANDED_BYTES
+from shared.runtime.execute.budget import MAX_HANDED_BYTES
 from shared.runtime.failures import WorkerDied
 from shared.slot.disk import disk_full
 from shared.storage.errors import NoSpace

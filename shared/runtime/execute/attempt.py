@@ -13,18 +13,18 @@ import structlog
 from shared.messages.codes import Rejected
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.budget import Warnings
-from shared.runtime.checkpoints import ROLE, CheckpointStore
-from shared.runtime.chunk_transfer import ChunkDownloader, ChunkUploader
+from shared.runtime.execute.budget import Warnings
+from shared.runtime.execute.checkpoints import ROLE, CheckpointStore
+from shared.runtime.execute.chunk_transfer import ChunkDownloader, ChunkUploader
+from shared.runtime.execute.map_concurrently import map_concurrently
+from shared.runtime.execute.scratch import WorkFolder, is_full
+from shared.runtime.execute.task_inputs import TaskInputs, artifact
+from shared.runtime.execute.worker_process import Worker
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import DiskFull, HandlerFailed, JobCancelled, WorkerDied
-from shared.runtime.map_concurrently import map_concurrently
 from shared.runtime.retry_policy import best_effort
-from shared.runtime.scratch import WorkFolder, is_full
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.task_inputs import TaskInputs, artifact
 from shared.runtime.waiting import cancellable, never
-from shared.runtime.worker_process import Worker
-from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec

@@ -12,14 +12,14 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.messages.validation import advice, check_request, parse_request
 from shared.runtime import trace_context
-from shared.runtime.assignment import Record
-from shared.runtime.decoding import Decoded
+from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import Conflict, Disposition, Duplicate, JobContext
-from shared.runtime.event_publisher import EventPublisher
+from shared.runtime.execute.map_concurrently import map_concurrently
+from shared.runtime.execute.task_inputs import input_limit, refusal
 from shared.runtime.failures import JobCancelled
-from shared.runtime.map_concurrently import map_concurrently
+from shared.runtime.process.decoding import Decoded
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.task_inputs import input_limit, refusal
+from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.trace_context import RecordTrace
 from shared.runtime.waiting import cancellable, set_current_job
 from shared.storage import keys, markers

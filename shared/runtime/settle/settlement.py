@@ -9,9 +9,7 @@ from shared.messages.codes import Code
 from shared.messages.events import Done
 from shared.messages.outcome import seconds, summary_attributes
 from shared.messages.task import RenderTask
-from shared.runtime.assignment import Record
-from shared.runtime.cleanup import Cleanup
-from shared.runtime.dead_letters import send_dead_letter
+from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import (
     Cancelled,
     Completed,
@@ -22,8 +20,10 @@ from shared.runtime.disposition import (
     PartitionLost,
     Rejected,
 )
-from shared.runtime.event_publisher import EventPublisher
 from shared.runtime.producers import EventProducer
+from shared.runtime.settle.cleanup import Cleanup
+from shared.runtime.settle.dead_letters import send_dead_letter
+from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.waiting import set_settled
 from shared.telemetry import metrics
 from shared.telemetry.ids import derived_span_id, preset_span_id

@@ -8,27 +8,28 @@ from typing import cast
 
 from shared.messages.pipeline import FIRST, step
 from shared.messages.topics import CANCEL
-from shared.runtime.admission import RequestDecoder
-from shared.runtime.cancellations import Cancellations
-from shared.runtime.cleanup import Cleanup
-from shared.runtime.consumer_loop import ConsumerLoop
-from shared.runtime.decoding import Decoder, TaskDecoder
-from shared.runtime.event_publisher import EventPublisher
-from shared.runtime.forwarding import Forwarder
-from shared.runtime.health import NOT_READY
-from shared.runtime.janitor import Janitor
+from shared.runtime.consume.assignment import Completions
+from shared.runtime.consume.cancellations import Cancellations
+from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.consume.statistics import FetchStallDetector, Statistics
+from shared.runtime.execute.scratch import DiskSpace, Scratch
+from shared.runtime.execute.worker_process import WorkerProcess
+from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
+from shared.runtime.execute.worker_telemetry import log_record
+from shared.runtime.host.health import NOT_READY
+from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.kafka_config import consumer_config, group_protocol, reader_config
-from shared.runtime.processor import TaskProcessor
+from shared.runtime.process.admission import RequestDecoder
+from shared.runtime.process.decoding import Decoder, TaskDecoder
+from shared.runtime.process.forwarding import Forwarder
+from shared.runtime.process.processor import TaskProcessor
 from shared.runtime.producers import Producers
 from shared.runtime.retry_policy import RetryPolicy
-from shared.runtime.scratch import DiskSpace, Scratch
-from shared.runtime.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.settlement import Settlement
-from shared.runtime.statistics import FetchStallDetector, Statistics
-from shared.runtime.worker_process import WorkerProcess
-from shared.runtime.worker_slots import Completions, SlotClock, WorkerSlots
-from shared.runtime.worker_telemetry import log_record
+from shared.runtime.settle.cleanup import Cleanup
+from shared.runtime.settle.event_publisher import EventPublisher
+from shared.runtime.settle.janitor import Janitor
+from shared.runtime.settle.settlement import Settlement
 from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
 from shared.storage.protocols import Storage

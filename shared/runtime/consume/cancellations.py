@@ -10,9 +10,9 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from shared.messages.cancel import CancelCommand, CancelTombstone, decode_cancel
 from shared.messages.topics import WORK_DAYS
+from shared.runtime.consume.statistics import FetchStallDetector, Statistics
 from shared.runtime.failures import EndsService
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
-from shared.runtime.statistics import FetchStallDetector, Statistics
 from shared.runtime.watched_thread import WatchedThread
 
 HORIZON_S = 2 * WORK_DAYS * 24 * 3600

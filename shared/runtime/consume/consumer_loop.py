@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, TopicPartition
 
-from shared.runtime.assignment import OffsetTracker, PartitionAssignment, Record
-from shared.runtime.worker_slots import Completions
+from shared.runtime.consume.assignment import Completions, OffsetTracker, PartitionAssignment, Record
 
 BUSY_POLL_S = 0.01
 """While a slot works its end must be seen at once; 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""

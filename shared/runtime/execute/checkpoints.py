@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask
+from shared.runtime.execute.scratch import WorkFolder
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import Abandoned, JobCancelled, WorkerDied
 from shared.runtime.retry_policy import best_effort
-from shared.runtime.scratch import WorkFolder
-from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 from shared.storage import keys
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError

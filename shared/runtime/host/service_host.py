@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 import shared
 from shared.messages.topics import MAX_DEAD_LETTER_BYTES
-from shared.runtime.health import HealthServer
+from shared.runtime.host.health import HealthServer
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Producers
 from shared.runtime.settings import RuntimeSettings

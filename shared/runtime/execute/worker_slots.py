@@ -3,17 +3,16 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import structlog
 
-from shared.runtime.assignment import PartitionAssignment, Record
+from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
+from shared.runtime.execute.worker_process import Worker
 from shared.runtime.failures import Abandoned, EndsService, HandlerUnavailable, WorkerDied
 from shared.runtime.watched_thread import WatchedThread
-from shared.runtime.worker_process import Worker
 from shared.telemetry import metrics
 
 log = structlog.get_logger()
@@ -23,20 +22,6 @@ IDLE_LOOK_S = 0.5
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
 """Between two tries to load a handler whose needs are not met; each pause is twice the one before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A slot is through with a record."""
-
-    record: Record
-    assignment: PartitionAssignment
-    settled: bool
-    """False: it was given up and is neither settled nor at fault; it must be delivered again."""
-
-
-Completions = SimpleQueue[Completion]
-"""From the slots to the consumer loop, which commits what they hold."""
 
 
 class Handle(Protocol):

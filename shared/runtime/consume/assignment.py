@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from shared.messages.topics import DAY_MS, WORK_DAYS
 
@@ -51,6 +52,20 @@ class PartitionAssignment:
     """False: the partition is another member's, which does this work too; nothing may be published here any more."""
     revoking: bool = field(default=False)
     """The group is about to give the partition to another member, which waits for the tasks that run here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A slot is through with a record."""
+
+    record: Record
+    assignment: PartitionAssignment
+    settled: bool
+    """False: it is neither settled nor at fault, and must be delivered again."""
+
+
+Completions = SimpleQueue[Completion]
+"""From the slots to the consumer loop, which commits what they hold."""
 
 
 class OffsetTracker:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from shared.runtime.budget import Budget
+from shared.runtime.execute.budget import Budget
 from shared.runtime.failures import HandlerUnavailable, OverBudget, WorkerDied
 from shared.slot import records
 from shared.slot.spec import StageSpec

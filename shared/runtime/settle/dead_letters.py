@@ -9,7 +9,7 @@ import structlog
 import shared
 from shared.messages.headers import DLQ
 from shared.messages.topics import DLQ as TOPIC
-from shared.runtime.assignment import Headers, Record
+from shared.runtime.consume.assignment import Headers, Record
 from shared.runtime.disposition import DeadLetterReason
 from shared.runtime.failures import DeliveryFailed, RecordRefused
 from shared.runtime.producers import EventProducer

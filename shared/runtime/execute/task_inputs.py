@@ -8,10 +8,10 @@ import structlog
 from shared.messages.codes import Rejected
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import RenderTask
-from shared.runtime.map_concurrently import map_concurrently
+from shared.runtime.execute.map_concurrently import map_concurrently
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.retry_policy import best_effort
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, InputError, InputTooLarge
 from shared.storage.protocols import Storage
 

@@ -8,8 +8,8 @@ import structlog
 
 from shared.messages.codes import Code
 from shared.messages.task import RenderTask
+from shared.runtime.execute.scratch import DiskSpace, is_full
 from shared.runtime.failures import DiskFull
-from shared.runtime.scratch import DiskSpace, is_full
 from shared.runtime.waiting import Wait
 from shared.slot.spec import StageSpec
 from shared.storage.errors import NoSpace

@@ -15,8 +15,8 @@ from shared.messages.pipeline import following
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
 from shared.runtime.failures import EngineUnavailable, TopicMissing
+from shared.runtime.process.routing import RoundRobin
 from shared.runtime.producers import TaskProducer
-from shared.runtime.routing import RoundRobin
 from shared.runtime.settings import RuntimeSettings
 from shared.storage import keys
 from shared.storage.protocols import Storage

@@ -11,11 +11,13 @@ from opentelemetry.trace import SpanKind, Tracer
 from shared.messages.codes import Rejected
 from shared.messages.events import TerminalEvent
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.assignment import PartitionAssignment, Record
-from shared.runtime.attempt import Attempt
-from shared.runtime.decoding import Decoded, Decoder
+from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.disposition import Completed, Conflict, Disposition, Duplicate, JobContext, PartitionLost
-from shared.runtime.event_publisher import EventPublisher, ProgressReporter
+from shared.runtime.execute.attempt import Attempt
+from shared.runtime.execute.room import Room
+from shared.runtime.execute.scratch import DiskSpace
+from shared.runtime.execute.worker_process import Worker
+from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import (
     DiskFull,
     HandlerFailed,
@@ -26,14 +28,12 @@ from shared.runtime.failures import (
     WorkerNotRestarted,
     classify,
 )
-from shared.runtime.forwarding import Forwarder
-from shared.runtime.room import Room
-from shared.runtime.scratch import DiskSpace
+from shared.runtime.process.decoding import Decoded, Decoder
+from shared.runtime.process.forwarding import Forwarder
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.settlement import Settlement
+from shared.runtime.settle.event_publisher import EventPublisher, ProgressReporter
+from shared.runtime.settle.settlement import Settlement
 from shared.runtime.waiting import TaskWaits, cancellable, current_job, set_current_job, task_waits
-from shared.runtime.worker_process import Worker
-from shared.runtime.worker_telemetry import WorkerTelemetry
 from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused

@@ -9,7 +9,7 @@ import structlog
 from shared.messages.identity import identify_task_best_effort
 from shared.messages.task import MAX_ENVELOPE_BYTES, JobWarning, RenderTask
 from shared.runtime import trace_context
-from shared.runtime.assignment import Record
+from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import Disposition, JobContext
 from shared.runtime.failures import InvalidRecord
 from shared.runtime.trace_context import RecordTrace

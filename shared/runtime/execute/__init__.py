@@ -1,0 +1,1 @@
+"""One attempt at a task: its worker process, its files, its transfers."""

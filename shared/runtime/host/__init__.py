@@ -1,0 +1,1 @@
+"""A service around its work: start, probes, signals, shutdown."""

@@ -1,0 +1,1 @@
+"""One record: decoded, processed, forwarded."""

@@ -1,0 +1,1 @@
+"""What becomes of a record: outcomes, failures, events, dead letters, cleaning up."""

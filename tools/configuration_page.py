@@ -1,18 +1,19 @@
 """docs/configuration.md from the settings models: ``python -m tools.configuration_page [--check]``."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from shared.local.engine_settings import engine_specs, settings_model
 from shared.local.engine_weights import WeightsSettings
 from shared.local.settings import LocalSettings
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.settings import StorageSettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
-from stages.infer.sonic.settings import SonicSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 PARTS: dict[str, type[BaseSettings]] = {
@@ -21,7 +22,6 @@ PARTS: dict[str, type[BaseSettings]] = {
     "Audio stage": AudioSettings,
     "Encode stage": EncodeSettings,
     "Weights that are not shipped": WeightsSettings,
-    "Engine sonic": SonicSettings,
     "Local stack": LocalSettings,
 }
 HEAD = """# Configuration
@@ -51,18 +51,33 @@ def default(field: FieldInfo) -> str:
 def page() -> str:
     """The whole page."""
     lines = [HEAD]
-    for title, model in PARTS.items():
+    for title, models in {**{title: [model] for title, model in PARTS.items()}, **_engines()}.items():
         lines += [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
-        prefix = model.model_config.get("env_prefix", "")
-        for name, field in model.model_fields.items():
-            if field.exclude:
-                continue  # Another model's to tell.
-            shown = f"`{default(field)}`" if default(field) else ""
-            lines.append(
-                f"| `{variable(name, field, prefix)}` | {shown} | {field.description or name.replace('_', ' ')} |"
-            )
+        lines += [row for model in models for row in _rows(model)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _engines() -> dict[str, list[type[BaseSettings]]]:
+    """The settings models of every engine that has settings, by title."""
+    parts = {}
+    for name, spec in engine_specs().items():
+        if spec.settings is not None:
+            module, _, attribute = spec.settings.partition(":")
+            parts[f"Engine {name}"] = [settings_model(name), getattr(import_module(module), attribute)]
+    return parts
+
+
+def _rows(model: type[BaseSettings]) -> list[str]:
+    """One table row per variable; a field that is excluded is another model's."""
+    prefix = model.model_config.get("env_prefix", "")
+    rows = []
+    for name, field in model.model_fields.items():
+        if not field.exclude:
+            shown = f"`{default(field)}`" if default(field) else ""
+            meaning = field.description or name.replace("_", " ")
+            rows.append(f"| `{variable(name, field, prefix)}` | {shown} | {meaning} |")
+    return rows
 
 
 def main() -> int:

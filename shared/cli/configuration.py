@@ -12,6 +12,7 @@ HIDDEN = "(hidden)"
 
 def in_force() -> tuple[dict[str, object], dict[str, str]]:
     """Settings by name as the services read them, and the environment variables they come from; secrets hidden."""
+    from shared.local.engine_settings import engine_settings, engine_specs
     from shared.local.engine_weights import WeightsSettings
     from shared.local.settings import LocalSettings
     from shared.storage.settings import StorageSettings
@@ -21,6 +22,10 @@ def in_force() -> tuple[dict[str, object], dict[str, str]]:
         for name, value in settings.model_dump(mode="json").items():
             if value is not None:
                 found.setdefault(name, HIDDEN if SECRET.search(name) else value)
+    for engine, spec in engine_specs().items():
+        if spec.settings is not None:
+            values = engine_settings(engine).model_dump(mode="json").items()
+            found.update({f"{engine}_{name}": value for name, value in values if value is not None})
     variables = {
         name: HIDDEN if SECRET.search(name) else value
         for name, value in sorted(os.environ.items())

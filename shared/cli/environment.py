@@ -28,14 +28,19 @@ def faults(error: ValueError) -> list[str]:
 
 
 def _models() -> "dict[str, type[BaseSettings]]":
+    from shared.local.engine_settings import settings_model
     from shared.local.engine_weights import WeightsSettings
     from shared.local.settings import LocalSettings
+    from shared.messages.engines import ENGINES
     from shared.runtime.settings import RuntimeSettings
     from shared.storage.settings import StorageSettings
 
-    return {model.__name__: model for model in (LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings)}
+    models: list[type[BaseSettings]] = [LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings]
+    models += map(settings_model, ENGINES)
+    return {model.model_config.get("title") or model.__name__: model for model in models}
 
 
 def _variable(model: "type[BaseSettings]", name: str = "", *_: str) -> str:
     """The variable behind the place of an error: its own name, a field's, or none when the whole does not fit."""
-    return f"LIPSTAGE_{name.upper()}" if name in model.model_fields else name
+    prefix = model.model_config.get("env_prefix") or ""
+    return f"{prefix}{name.upper()}" if name in model.model_fields else name

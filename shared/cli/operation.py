@@ -69,16 +69,18 @@ def _fetching_weights(engine: str) -> Callable[[], None] | None:
     on the health port: it names neither the bucket nor a folder.
     """
     from shared.local import engine_weights
+    from shared.local.engine_settings import engine_settings
     from shared.runtime.worker_process import HandlerUnavailable
     from shared.storage.errors import StorageError
 
     if engine_weights.catalogue(engine) is None:
         return None
     settings = engine_weights.WeightsSettings()
+    source = engine_settings(engine).weights
 
     def fetch() -> None:
         try:
-            engine_weights.prepare(engine, settings.sonic_weights, settings)
+            engine_weights.prepare(engine, source, settings)
         except StorageError as e:
             raise HandlerUnavailable(f"weights: {e.code}: {e}") from e
         except OSError as e:

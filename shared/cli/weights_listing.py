@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from shared.local.engine_weights import Catalogue
 
 SHIPPED = "see NOTICE"
-_ENGINES = ("sonic",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +34,32 @@ class Row:
 def rows() -> list[Row]:
     """Everything, the shipped files first."""
     from shared.local.engine_weights import catalogue
+    from shared.messages.engines import ENGINES
 
     found = [
         Row(file.owner, file.name, file.size, file.sha256, SHIPPED, file.fault() or "ok", str(file.path.parent))
         for file in shipped()
     ]
-    for engine in _ENGINES:
+    for engine in ENGINES:
         if (needed := catalogue(engine)) is not None:
-            found += _engine(needed, *_place())
+            found += _engine(needed, *_place(engine))
     return found
 
 
-def _place() -> tuple[str, Path | None]:
-    """What the setting says, and the folder that is looked at: the service's own."""
+def _place(engine: str) -> tuple[str, Path | None]:
+    """The setting's value, and the folder that the service reads."""
     from shared.cli.connection import locate_store
+    from shared.local.engine_settings import engine_settings
     from shared.local.engine_weights import WeightsSettings, cached
     from shared.storage.weights import is_url
 
-    settings = WeightsSettings()
-    source = settings.sonic_weights
+    source = engine_settings(engine).weights
     if not source:
         return "", None
     if not is_url(source):
         return source, Path(source)
     locate_store()
-    return source, cached(source, settings)
+    return source, cached(source, WeightsSettings())
 
 
 def _engine(needed: "Catalogue", source: str, folder: Path | None) -> list[Row]:
@@ -116,15 +116,18 @@ def _bytes(size: int | None) -> str:
 
 def _notes() -> list[str]:
     from shared.cli.licence import lines
-    from shared.local.engine_weights import VARIABLE, catalogue
+    from shared.local.engine_settings import variable
+    from shared.local.engine_weights import catalogue
+    from shared.messages.engines import ENGINES
 
     told: list[str] = []
-    source, folder = _place()
-    for engine in _ENGINES:
+    for engine in ENGINES:
         needed = catalogue(engine)
         if needed is None:
             continue
-        looks = f"looks in {source}" if source else f"looks where {VARIABLE} says: a folder or s3://BUCKET/PREFIX"
+        source, folder = _place(engine)
+        setting = variable(engine, "weights")
+        looks = f"looks in {source}" if source else f"looks where {setting} says: a folder or s3://BUCKET/PREFIX"
         if folder is not None and str(folder) != source:
             looks += f" ({folder})"
         told += ["", f"{engine} {looks}"]

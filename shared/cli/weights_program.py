@@ -13,7 +13,6 @@ from shared.cli.errors import CliError
 from shared.cli.printable import clean
 from shared.runtime.worker_process import worker_environment
 
-PROGRAM = "stages.infer.sonic.weights"
 REFUSED = 2
 WORTH_A_LINE = 32 << 20
 """Bytes; off a terminal nothing is said of smaller files."""
@@ -27,17 +26,25 @@ class Refused(Exception):
         self.told = told
 
 
-def run(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run it; its report. Raises Refused, CliError when there is no torch or the program breaks down."""
+def run(engine: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Run an engine's weights program; its report.
+
+    Raises Refused, CliError when the engine's environment is missing or the program breaks down.
+    """
     from shared.local.engine_python import engine_python
     from shared.local.errors import StackError
     from shared.local.settings import CHECKOUT
+    from shared.slot.engines import engine_spec
+
+    spec = engine_spec(engine)
+    if spec.weights is None:
+        raise CliError(f"the weights of the engine {engine} are shipped")
 
     try:
-        python = engine_python("sonic")
+        python = engine_python(engine)
     except StackError as e:
-        raise CliError(f"{e.code}: {e.message}", "make setup-sonic") from None
-    command = [str(python), "-m", PROGRAM, "--parent", str(os.getpid()), *arguments]
+        raise CliError(f"{e.code}: {e.message}", spec.environment.setup if spec.environment else None) from None
+    command = [str(python), "-m", spec.weights.program, "--parent", str(os.getpid()), *arguments]
     path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = worker_environment(os.environ, "") | {"PYTHONPATH": path}
     del environment["LIPSTAGE_ENGINE"]  # It runs none.

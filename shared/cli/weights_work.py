@@ -27,11 +27,12 @@ def check_shipped(as_json: bool) -> ExitCode:
     return ExitCode.REJECTED if not faults or any(fault for _, fault in faults) else ExitCode.DONE
 
 
-def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
+def check(engine: str | None, source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
     """Check a folder of weights and print the table. Raises BadUse, CliError."""
-    folder = _begun(source, accept)[0]
+    engine = _chosen(engine)
+    folder = _begun(engine, source, accept)[0]
     try:
-        report = weights_program.run(["check", str(folder), *(["--quick"] if quick else [])])
+        report = weights_program.run(engine, ["check", str(folder), *(["--quick"] if quick else [])])
     except Refused as refused:
         _refuse(refused, as_json)
     if as_json:
@@ -41,15 +42,16 @@ def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
     return ExitCode.REJECTED if report["faults"] else ExitCode.DONE
 
 
-def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> None:
+def convert(engine: str | None, source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> None:
     """Convert a folder of weights and print what was made. Raises BadUse, CliError."""
     if dtype not in DTYPES:
         raise BadUse(f"there is no dtype {dtype!r} here", f"dtypes are {', '.join(DTYPES)}")
-    folder, given = _begun(source, accept)
+    engine = _chosen(engine)
+    folder, given = _begun(engine, source, accept)
     target = out.expanduser().absolute()
     try:
         report = weights_program.run(
-            ["convert", str(folder), str(target), "--dtype", dtype, "--licence", json.dumps(given)]
+            engine, ["convert", str(folder), str(target), "--dtype", dtype, "--licence", json.dumps(given)]
         )
     except Refused as refused:
         _refuse(refused, as_json)
@@ -68,7 +70,20 @@ def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> 
     console.say(f"{total / 1e9:.2f} GB in {out}, {console.seconds(report['seconds'])}")
 
 
-def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
+def _chosen(engine: str | None) -> str:
+    """The named engine, else the only one whose weights are not shipped. Raises BadUse."""
+    from shared.local.engine_settings import engine_specs
+
+    external = [name for name, spec in engine_specs().items() if spec.weights is not None]
+    if engine in external:
+        return engine
+    if engine is None and len(external) == 1:
+        return external[0]
+    message = "--engine is needed" if engine is None else f"there are no weights of the engine {engine!r} to get"
+    raise BadUse(message, f"engines with weights of their own are {', '.join(external)}")
+
+
+def _begun(engine: str, source: str, accept: bool) -> tuple[Path, dict[str, str]]:
     """The folder to work on, fetched first where it is in a store, and what was accepted.
 
     Raises BadUse, CliError, Unreachable.
@@ -77,9 +92,8 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
     from shared.storage.errors import StorageError, StoreUnavailable
     from shared.storage.weights import is_url
 
-    needed = engine_weights.catalogue("sonic")
-    if needed is None:
-        raise CliError("this installation lacks the catalogue of the engine sonic")
+    needed = engine_weights.catalogue(engine)
+    assert needed is not None, "only engines with external weights are chosen"
     given = licence.accepted(needed, accept)
     if is_url(source):
         locate_store()
@@ -87,7 +101,7 @@ def _begun(source: str, accept: bool) -> tuple[Path, dict[str, str]]:
     try:
         with Progress() as progress:
             folder = engine_weights.local_folder(
-                "sonic", source, settings, lambda name, done, of: progress.show(name, "fetch", done, of)
+                engine, source, settings, lambda name, done, of: progress.show(name, "fetch", done, of)
             )
     except ValueError as e:
         raise BadUse(str(e)) from None

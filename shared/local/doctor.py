@@ -123,7 +123,10 @@ def conditional_put(client: "S3Client", bucket: str, where: str) -> Check:
 
 def _engines(at: Stack) -> list[Check]:
     """Engines whose services lack something, as weights."""
-    return [Check(name, "fail", f"waits: {lacks}", "docs/sonic.md") for name, lacks in stack.waiting(at).items()]
+    engines = {record.name: record.engine for record in at.services}
+    return [
+        Check(name, "fail", f"waits: {lacks}", f"docs/{engines[name]}.md") for name, lacks in stack.waiting(at).items()
+    ]
 
 
 def _traces(at: Stack) -> list[Check]:

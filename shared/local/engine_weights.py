@@ -13,14 +13,14 @@ import structlog
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.engine_settings import absolute, engine_settings, variable
+from shared.local.settings import LocalSettings
+from shared.slot.engines import engine_spec
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.settings import StorageSettings
 from shared.storage.weights import WeightsFile
 
-CATALOGUES = CHECKOUT / "stages" / "infer"
-VARIABLE = "LIPSTAGE_SONIC_WEIGHTS"
 CACHE_VARIABLE = "LIPSTAGE_WEIGHTS_CACHE"
 _SAY_EVERY_S = 10.0
 
@@ -32,49 +32,34 @@ class WeightsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
 
-    sonic_weights: str = Field(
-        "", description="Weights of the engine sonic: a folder, as a mounted volume, or s3://BUCKET/PREFIX."
-    )
     weights_cache: Path | None = Field(
         None,
         description="Folder for weights named by s3://, about 9 GB; default: weights of the state folder.",
     )
 
-    @field_validator("sonic_weights")
-    @classmethod
-    def _place(cls, value: str) -> str:
-        if weights.is_url(value := value.strip()):
-            weights.parse(value)
-            return value
-        return str(_absolute(value)) if value else ""
-
     @field_validator("weights_cache", mode="before")
     @classmethod
     def _folder(cls, value: str | Path | None) -> Path | None:
-        return _absolute(value) if value else None
+        return absolute(value) if value else None
 
     @property
     def cache(self) -> Path:
         """Folder that weights are fetched into, absolute: of services and commands with the same state folder one."""
         return self.weights_cache or LocalSettings().state / "weights"
 
-    def environment(self) -> dict[str, str]:
-        """Variables with which a process in another folder reads the same."""
-        found = {VARIABLE: self.sonic_weights, CACHE_VARIABLE: str(self.weights_cache or "")}
-        return {name: value for name, value in found.items() if value}
 
-
-def _absolute(folder: str | Path) -> Path:
-    """With its links: a mounted volume may be one that is replaced. Raises ValueError for nobody's home."""
-    try:
-        return Path(folder).expanduser().absolute()
-    except RuntimeError as error:
-        raise ValueError(f"{str(folder)!r}: {error}") from error
+def environment(engine: str) -> dict[str, str]:
+    """Variables with which a process in another folder finds the same weights; none for shipped ones."""
+    if engine_spec(engine).weights is None:
+        return {}
+    cache = WeightsSettings().weights_cache
+    values = {variable(engine, "weights"): engine_settings(engine).weights, CACHE_VARIABLE: str(cache or "")}
+    return {name: value for name, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What an engine needs, as its ``catalogue.json`` says."""
+    """The files that an engine needs, from its catalogue file."""
 
     engine: str
     files: tuple[Mapping[str, Any], ...]
@@ -90,13 +75,13 @@ class Catalogue:
 
 
 def catalogue(engine: str) -> Catalogue | None:
-    """An engine's; None for one whose weights are shipped."""
-    path = CATALOGUES / engine / "catalogue.json"
-    if not path.is_file():
+    """An engine's catalogue; None for one whose weights are shipped."""
+    external = engine_spec(engine).weights
+    if external is None:
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(external.catalogue.read_text(encoding="utf-8"))
     return Catalogue(
-        found["engine"],
+        engine,
         tuple(found["files"]),
         tuple(found["configs"]),
         found["sources"],
@@ -118,7 +103,7 @@ def local_folder(engine: str, source: str, settings: WeightsSettings, tell: weig
     """
     needed = catalogue(engine)
     if not weights.is_url(source) or needed is None:
-        return _absolute(source)
+        return absolute(source)
     folder = cached(source, settings)
     weights.fetch(connect(StorageSettings()), source, needed.wanted(), folder, tell)
     return folder
@@ -134,13 +119,13 @@ def prepare(engine: str, source: str, settings: WeightsSettings) -> None:
     if not source:
         return
     if not weights.is_url(source):
-        os.environ[VARIABLE] = source
+        os.environ[variable(engine, "weights")] = source
         return
     log.info("weights are fetched", source=source)
     begun = time.monotonic()
     folder = local_folder(engine, source, settings, _Log())
     log.info("weights are here", folder=str(folder), seconds=round(time.monotonic() - begun, 1))
-    os.environ[VARIABLE] = str(folder)
+    os.environ[variable(engine, "weights")] = str(folder)
 
 
 class _Log:

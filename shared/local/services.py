@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.local import ports
 from shared.local.engine_python import engine_python
-from shared.local.engine_weights import WeightsSettings
+from shared.local.engine_weights import environment as weights_environment
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import CHECKOUT, LocalSettings
@@ -37,7 +37,7 @@ def check_engines(settings: LocalSettings) -> None:
         if engine not in ENGINE_PARAMS:
             known = ", ".join(ENGINE_PARAMS)
             raise StackError(StackCode.BAD_ENGINE, f"this build has no engine {engine!r}; engines are {known}")
-        engine_python(engine, settings)
+        engine_python(engine)
 
 
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
@@ -78,7 +78,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
     environment = {
         **{name: value for name, value in os.environ.items() if passed_on(name) and _concerns(record, name)},
         # A service runs in another folder than its caller.
-        **(WeightsSettings().environment() if record.engine == "sonic" else {}),
+        **(weights_environment(record.engine) if record.engine else {}),
         **stack.environment(None),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
@@ -88,7 +88,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(stack.scratch),
     }
-    python = engine_python(record.engine, settings) if record.engine else Path(sys.executable)
+    python = engine_python(record.engine) if record.engine else Path(sys.executable)
     argv = (str(python), "-m", "shared.cli.main", "stage", record.stage, *engine)
     return Program(
         record.name,

@@ -37,10 +37,6 @@ class LocalSettings(BaseSettings):
     engines: Annotated[tuple[str, ...], NoDecode] = Field(
         ("puppet",), description="Engines that `up` starts an infer service for, comma-separated."
     )
-    sonic_python: Path | None = Field(
-        None,
-        description="Python with torch for the engine sonic; default: .venv-sonic of the checkout, else `up`'s own.",
-    )
     drain_s: float = Field(
         20.0, ge=0, le=3600, description="How long `down` and scaling down let a running task go on; bounds `down`."
     )
@@ -73,12 +69,6 @@ class LocalSettings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
-
-    @field_validator("sonic_python", mode="before")
-    @classmethod
-    def _unresolved(cls, value: str | Path | None) -> Path | None:
-        """Absolute, but with its links: an environment's Python is one."""
-        return Path(value).expanduser().absolute() if value else None
 
     @field_validator("engines", mode="before")
     @classmethod

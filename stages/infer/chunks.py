@@ -1,4 +1,4 @@
-"""How frames are cut into chunks; free of heavy imports, for the service's parent reads it too."""
+"""Sizes of frame chunks; free of heavy imports, because the service's parent reads it too."""
 
 MAX_CHUNK_FRAMES = 25
 MAX_CHUNK_BYTES = 16 * 1024 * 1024

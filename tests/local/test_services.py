@@ -1,5 +1,6 @@
 """What the programs of the services are made of: interpreter and environment, by engine."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSettings:
     monkeypatch.delenv("LIPSTAGE_ENGINES", raising=False)
     python = tmp_path / "python"
     python.touch()
-    return LocalSettings(state_dir=tmp_path, sonic_python=python, engines=("puppet", "sonic"))
+    monkeypatch.setenv("LIPSTAGE_SONIC_PYTHON", str(python))
+    return LocalSettings(state_dir=tmp_path, engines=("puppet", "sonic"))
 
 
 def programs(settings: LocalSettings) -> dict[str, Program]:
@@ -31,7 +33,7 @@ def programs(settings: LocalSettings) -> dict[str, Program]:
 def test_an_engine_with_an_environment_of_its_own_runs_there_and_nothing_else_does(settings: LocalSettings) -> None:
     found = programs(settings)
     pythons = {name: program.argv[0] for name, program in found.items()}
-    assert pythons.pop("infer-sonic-0") == str(settings.sonic_python)
+    assert pythons.pop("infer-sonic-0") == os.environ["LIPSTAGE_SONIC_PYTHON"]
     assert set(pythons.values()) == {sys.executable}
     assert found["infer-sonic-0"].argv[-2:] == ("--engine", "sonic")
 
@@ -70,10 +72,13 @@ def test_the_choice_of_devices_reaches_the_services(settings: LocalSettings, mon
     assert environment["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
 
 
-def test_an_unknown_engine_and_one_without_its_environment_are_named(settings: LocalSettings, tmp_path: Path) -> None:
+def test_an_unknown_engine_and_one_without_its_environment_are_named(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with pytest.raises(StackError, match="engines are puppet, sonic") as caught:
         services.check_engines(settings.model_copy(update={"engines": ("nobody",)}))
     assert caught.value.code == StackCode.BAD_ENGINE
+    monkeypatch.setenv("LIPSTAGE_SONIC_PYTHON", str(tmp_path / "absent"))
     with pytest.raises(StackError) as caught:
-        services.check_engines(settings.model_copy(update={"sonic_python": tmp_path / "absent"}))
+        services.check_engines(settings)
     assert caught.value.code == StackCode.TORCH_MISSING

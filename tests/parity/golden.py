@@ -73,7 +73,7 @@ class Golden:
         for key in (name, name.partition(".")[2]):
             while key:
                 if key in self.tolerances:
-                    found: dict[str, Any] = self.tolerances[key]
-                    return found
+                    tolerance: dict[str, Any] = self.tolerances[key]
+                    return tolerance
                 key = key.rpartition(".")[0]
         raise KeyError(f"no tolerance is given for {name}")

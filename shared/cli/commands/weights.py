@@ -12,6 +12,10 @@ Accept = Annotated[
     bool, typer.Option("--accept-licence", help="Accept the licences of the weights instead of being asked.")
 ]
 
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="Engine of the weights; default: the only one that needs them.")
+]
+
 weights_app = new_app("Model weights: those shipped, and those of the engines that need more.")
 app.add_typer(weights_app, name="weights", rich_help_panel=OPERATE)
 
@@ -28,10 +32,9 @@ def weights_ls(as_json: Json = False) -> None:
 def weights_check(
     folder: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[DIR]", help="Folder or s3://BUCKET/PREFIX with the weights of sonic; none: the shipped ones."
-        ),
+        typer.Argument(metavar="[DIR]", help="Folder or s3://BUCKET/PREFIX with weights; none: the shipped ones."),
     ] = None,
+    engine: Engine = None,
     quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and shapes only: read no contents.")] = False,
     accept: Accept = False,
     as_json: Json = False,
@@ -40,16 +43,17 @@ def weights_check(
     from shared.cli import weights_work
 
     raise typer.Exit(
-        weights_work.check_shipped(as_json) if folder is None else weights_work.check(folder, quick, accept, as_json)
+        weights_work.check_shipped(as_json)
+        if folder is None
+        else weights_work.check(engine, folder, quick, accept, as_json)
     )
 
 
 @weights_app.command("convert")
 def weights_convert(
-    folder: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder or s3://BUCKET/PREFIX with the official files of sonic.")
-    ],
-    out: Annotated[Path, typer.Argument(help="Folder to make; one that was interrupted is gone on with.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder or s3://BUCKET/PREFIX with the official files.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; an interrupted conversion is resumed.")],
+    engine: Engine = None,
     dtype: Annotated[
         str, typer.Option("--dtype", help="Of UNet, autoencoder and image encoder: float16, bfloat16 or float32.")
     ] = "float16",
@@ -59,4 +63,4 @@ def weights_convert(
     """Make safetensors of the official files, once: half the size, nothing in them to run."""
     from shared.cli import weights_work
 
-    weights_work.convert(folder, out, dtype, accept, as_json)
+    weights_work.convert(engine, folder, out, dtype, accept, as_json)

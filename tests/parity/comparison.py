@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. worst: largest |difference| / tolerance, at most 1 where it holds; inf where it can't be made."""
+    """One comparison. worst: largest |difference| / tolerance, at most 1 if it holds; inf if it can't be made."""
 
     array: str
     precision: str

@@ -77,9 +77,9 @@ def inputs(stages: Stages, case: Case) -> Iterator[tuple[str, Tensor]]:
 
 def schedule(case: Case) -> Iterator[tuple[str, Tensor]]:
     """All noise levels, also those that a shortened run leaves out."""
-    whole = karras(case.settings["steps"])
-    yield "sigmas", whole.sigmas
-    yield "timesteps", whole.times
+    levels = karras(case.settings["steps"])
+    yield "sigmas", levels.sigmas
+    yield "timesteps", levels.times
 
 
 def loop(stages: Stages, case: Case, variant: Variant) -> Iterator[tuple[str, Tensor]]:
@@ -134,7 +134,7 @@ def long(stages: Stages) -> Iterator[tuple[str, Tensor]]:
 
 
 def chain(stages: Stages, case: Case, variant: Variant) -> Iterator[tuple[str, Tensor]]:
-    """The whole run from picture, sound, box and noise."""
+    """The whole run from picture, audio, face box and noise."""
     given = encode_conditioning(stages.networks, portrait(case), sound(case), case.settings["dynamic_scale"])
     yield "clip_embed", given.image
     yield "image_latents", given.portrait

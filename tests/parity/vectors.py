@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.infer.sonic.picture import mask_rectangle, output_size
 from stages.infer.sonic.schedule import karras
-from stages.infer.sonic.speech import counts
+from stages.infer.sonic.speech import count_frames
 from stages.infer.sonic.windows import Windows
 from tests.parity import detector
 from tests.parity.comparison import Row
@@ -39,7 +39,7 @@ def _windows(v: Vector) -> bool:
 
 
 def _frames(v: Vector) -> bool:
-    ours = counts(v["samples"])
+    ours = count_frames(v["samples"])
     actual = (ours.audio_frames, ours.frames, ours.chunks, ours.interpolated)
     return actual == (v["N"], v["T"], v["mel_chunks"], v["interpolated_frames"])
 
@@ -70,7 +70,7 @@ CHECKS: dict[str, Callable[[Vector], bool]] = {
 
 
 def compare(vectors: dict[str, list[Vector]]) -> Iterator[Row]:
-    """One row a kind of vector; a kind that is not known counts as missing."""
+    """One row per kind of vector; an unknown kind counts as missing."""
     for kind, entries in vectors.items():
         if kind not in CHECKS:
             yield Row(f"vectors.{kind}", "exact", "rule", "-", float("inf"), "not computed")

@@ -25,13 +25,13 @@ def wave_of(samples: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("vector", VECTORS["frames"], ids=lambda v: str(v["samples"]))
 def test_counts_match_the_stored_vectors(vector: dict[str, int]) -> None:
-    expected = speech.Counts(vector["N"], vector["T"], vector["mel_chunks"], vector["interpolated_frames"])
-    assert speech.counts(vector["samples"]) == expected
+    expected = speech.FrameCounts(vector["N"], vector["T"], vector["mel_chunks"], vector["interpolated_frames"])
+    assert speech.count_frames(vector["samples"]) == expected
 
 
 @given(st.integers(1280, 50_000_000))
 def test_counts_are_consistent_at_any_length(samples: int) -> None:
-    counts = speech.counts(samples)
+    counts = speech.count_frames(samples)
     assert 2 <= counts.audio_frames <= 10_000 and counts.audio_frames * 640 <= samples
     assert counts.frames * 2 <= counts.audio_frames <= counts.frames * 2 + 1
     assert counts.interpolated == counts.frames * 2 - 1
@@ -41,7 +41,7 @@ def test_counts_are_consistent_at_any_length(samples: int) -> None:
 @pytest.mark.parametrize("samples", [0, 639, 1279])
 def test_too_short_audio_is_refused(samples: int) -> None:
     with pytest.raises(ValueError, match="at least 1280"):
-        speech.counts(samples)
+        speech.count_frames(samples)
 
 
 def test_log_mel_matches_the_stored_one() -> None:
@@ -59,7 +59,7 @@ def test_states_and_windows_match_the_stored_ones(dtype: torch.dtype) -> None:
 
 def test_thirty_seconds_are_encoded_independently() -> None:
     wave = wave_of(synthetic_wave(CONFIG["seed"] + 9, 766 * 640 + 77))
-    count = speech.counts(len(wave))
+    count = speech.count_frames(len(wave))
     mel = speech.log_mel(wave)
     assert mel.shape == (1, 80, 6000) and count.chunks == 2
     assert_close(mel[0, :, 2990:3064], "long.mel_slice")

@@ -180,3 +180,10 @@ def test_unknown_dtype_is_bad_use(lipstage: Lipstage, program: Program, tmp_path
     program.says()
     ran = lipstage("weights", "convert", tmp_path, tmp_path / "out", "--dtype", "int4")
     assert (ran.code, "float16, bfloat16, float32" in ran.err) == (2, True)
+
+
+def test_engine_with_shipped_weights_has_nothing_to_check(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says(report())
+    ran = lipstage("weights", "check", tmp_path, "--engine", "puppet", "--accept-licence")
+    assert (ran.code, "engines with weights of their own are sonic" in ran.err) == (2, True)
+    assert lipstage("weights", "check", tmp_path, "--engine", "sonic", "--accept-licence").code == 0

@@ -8,7 +8,7 @@ from torch import Tensor
 from stages.infer.sonic.denoise import Conditioning
 from stages.infer.sonic.networks import Networks
 from stages.infer.sonic.picture import Picture
-from stages.infer.sonic.speech import bucket_windows, counts, encode_audio, log_mel, token_windows
+from stages.infer.sonic.speech import bucket_windows, count_frames, encode_audio, log_mel, token_windows
 
 BUCKET_CENTRE = 16.0
 """Motion buckets are ``16 + 16 x`` of audio2bucket's output (Sonic, section 3.3)."""
@@ -48,7 +48,7 @@ def encode_conditioning(
     ``raise_if_cancelled`` is called between encoders.
     """
     device, dtype = networks.device, networks.dtype
-    audio_frames = counts(len(wave)).audio_frames
+    audio_frames = count_frames(len(wave)).audio_frames
     small = networks.audio2token.norm.weight.dtype
     image = networks.image_encoder(picture.clip_pixels.to(device))
     raise_if_cancelled()

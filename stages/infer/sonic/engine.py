@@ -26,7 +26,7 @@ from stages.infer.sonic.model import Model, load
 from stages.infer.sonic.picture import Picture, prepare_picture
 from stages.infer.sonic.presets import Plan, make_plan
 from stages.infer.sonic.settings import SonicSettings
-from stages.infer.sonic.speech import AUDIO_FRAME, MAX_AUDIO_FRAMES, RATE, counts
+from stages.infer.sonic.speech import AUDIO_FRAME, MAX_AUDIO_FRAMES, RATE, count_frames
 
 FRAMES_PER_CALL = 64
 """Cost of a UNet call (100 TFLOP at 512 x 512) in frames of the video (1.5 TFLOP to decode), for progress."""
@@ -112,7 +112,7 @@ class _Render:
         short_side = min(portrait.image.shape[:2])
         picture = prepare_picture(portrait.image, (x0, y0, x1 - x0, y1 - y0), short_side, self._plan.mask_area)
         wave = torch.from_numpy(speech.pcm)
-        self._plan = plan = self._fit_memory(self._plan, picture, counts(len(wave)).frames)
+        self._plan = plan = self._fit_memory(self._plan, picture, count_frames(len(wave)).frames)
         conditioning = encode_conditioning(
             model.networks,
             picture,

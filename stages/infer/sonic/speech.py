@@ -28,7 +28,7 @@ _STATES_PER_FRAME = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class FrameCounts:
     """Frame counts of an audio clip."""
 
     audio_frames: int
@@ -41,7 +41,7 @@ class Counts:
     """2 T - 1, at 25 a second, with interpolated midpoints."""
 
 
-def counts(samples: int) -> Counts:
+def count_frames(samples: int) -> FrameCounts:
     """Count the frames of an audio clip, up to ``MAX_AUDIO_FRAMES``.
 
     Raises ValueError below 1280 samples (80 ms), which give no frame.
@@ -50,7 +50,7 @@ def counts(samples: int) -> Counts:
     frames = audio_frames // 2
     if frames < 1:
         raise ValueError(f"samples: {samples}, at least {2 * AUDIO_FRAME} make a frame")
-    return Counts(audio_frames, frames, math.ceil(samples / CHUNK), 2 * frames - 1)
+    return FrameCounts(audio_frames, frames, math.ceil(samples / CHUNK), 2 * frames - 1)
 
 
 @cache

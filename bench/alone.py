@@ -116,7 +116,7 @@ def _serve() -> None:
     from shared.messages.request import Params, RenderRequest
     from shared.messages.task import RenderTask, StageOutput
     from shared.slot.api import Result, Task
-    from shared.slot.testing import StageHarness
+    from tests.stage_harness import StageHarness
 
     samples, ref = root / "samples", InputRef(bucket="inputs", key="default/x")
     audio, face, infer = (s.handler.load() for s in (stages.audio, stages.face, stages.infer))

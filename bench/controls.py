@@ -10,11 +10,11 @@ import av
 import cv2
 import numpy as np
 
-from stages.encode.judge import energy, sound
-from stages.encode.judge.footage import frames
-from stages.encode.judge.identity import load_portrait
-from stages.encode.judge.report import judge
-from stages.encode.judge.sample import Sampler
+from stages.encode.evaluation import energy, sound
+from stages.encode.evaluation.identity import load_portrait
+from stages.encode.evaluation.media import frames
+from stages.encode.evaluation.report import evaluate
+from stages.encode.evaluation.sample import Sampler
 from stages.encode.mp4 import SOUND_HZ, Coding, Frames, Mp4Writer, Sound
 
 SHIFTS_MS = (-200, -80, 80, 200)
@@ -64,12 +64,12 @@ def controls(film: Path, portrait: Path, render_s: float) -> Proof:
             path = Path(folder) / "control.mp4"
             _write(path, shown, sounds)
             own = sound.load(path)
-            figures = judge(path, own, energy.expected(own), portrait).figures()
+            figures = evaluate(path, own, energy.expected(own), portrait).metrics()
             picture = load_portrait(portrait, size[1], size[0])
-            look = sampler.look(path, picture, 1e3, speech=True)
+            look = sampler.measure(path, picture, 1e3, speech=True)
             if name == "none":  # once more, as the stage does it: warm, and within its budget
                 begun = time.monotonic()
-                sampler.look(path, picture, SHARE * render_s, speech=True)
+                sampler.measure(path, picture, SHARE * render_s, speech=True)
                 look_s = time.monotonic() - begun
                 cost = {
                     "look_s": round(look_s, 3),

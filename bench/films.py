@@ -22,7 +22,7 @@ def render(handlers: dict[str, Any], job: dict[str, str], scratch: Path) -> None
     from shared.messages.request import RenderRequest
     from shared.messages.task import RenderTask, StageOutput
     from shared.slot.api import Task
-    from shared.slot.testing import StageHarness
+    from tests.stage_harness import StageHarness
 
     request = RenderRequest.model_validate({"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}})
     outputs: dict[str, StageOutput] = {}

@@ -31,7 +31,7 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.messages.topics import REQUESTS
 from shared.slot.api import Task
-from shared.slot.testing import StageHarness
+from tests.stage_harness import StageHarness
 
 SIZES = {"1 KiB": (1024, 15.0), "1 MiB": (1 << 20, 40.0)}
 PORTRAIT = {"key": "default/bench-portrait"}

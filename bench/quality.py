@@ -23,16 +23,16 @@ from PIL import Image
 
 from bench.controls import controls
 from bench.record import emit
-from stages.encode.judge import energy, phones, quality, sound
-from stages.encode.judge.errors import Unjudgeable
-from stages.encode.judge.phones import Phone
-from stages.encode.judge.reference import Reference
-from stages.encode.judge.report import judge
-from tests.judge.voices import say
+from stages.encode.evaluation import energy, phones, quality, sound
+from stages.encode.evaluation.errors import EvaluationError
+from stages.encode.evaluation.phones import Phone
+from stages.encode.evaluation.reference import Reference
+from stages.encode.evaluation.report import evaluate
+from tests.evaluation.voices import say
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
-ALIGNMENT = ROOT / "tests" / "judge" / "speech.phones.json"
+ALIGNMENT = ROOT / "tests" / "evaluation" / "speech.phones.json"
 VOICES = {
     "en-us+f2": "When the train left the station, a tall man opened his paper and read the news. Outside, the hills "
     "were green and quiet.",
@@ -128,8 +128,8 @@ def judged(metadata: Path, voice: Voice, face: Path) -> dict[str, Any]:
         figures: dict[str, Any] = json.loads(kept.read_text())
         return figures
     try:
-        figures = judge(metadata.with_suffix(".mp4"), sound.load(voice.path), voice.reference, face).figures()
-    except Unjudgeable as e:
+        figures = evaluate(metadata.with_suffix(".mp4"), sound.load(voice.path), voice.reference, face).metrics()
+    except EvaluationError as e:
         figures = {"refused": str(e)}
     figures.pop("per_frame", None)
     figures["stage"] = {"seconds": told["seconds"], **told["encode"], "warnings": told["warnings"]}

@@ -21,10 +21,10 @@ from shared.messages.refs import InputRef
 from shared.messages.request import Params, RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Handler, Task
-from shared.slot.testing import StageHarness
 from stages.infer.puppet.head import MOTIONS, PITCH, ROLL, SHIFT_Y, YAW
 from stages.infer.puppet.landmarks import CORNER_LEFT, CORNER_RIGHT
 from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
+from tests.stage_harness import StageHarness
 
 Picture = npt.NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from shared.cli.errors import BadUse, CliError
 from shared.cli.local_files import checked, writable_target
 from shared.runtime.worker_process import worker_environment
 
-JUDGE = "stages.encode.judge"
+JUDGE = "stages.encode.evaluation"
 _UNJUDGEABLE = 2
 _MAX_MB = 16 * 1024
 

@@ -1,1 +1,1 @@
-"""The worker's side of a slot: the pipe protocol, the context a handler sees, its limits."""
+"""The worker process of a slot: the pipe protocol, the context of a handler, its limits."""

@@ -1,4 +1,4 @@
-"""What a stage author sees: one function over local files, ``handle(context, task) -> result``."""
+"""The interface of a stage's handler: one function over local files, ``handle(context, task) -> result``."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -16,17 +16,20 @@ __all__ = ["Cancelled", "Context", "Handler", "Logger", "Rejected", "Result", "S
 
 
 class Unavailable(Exception):
-    """What the handler needs is not here: weights, a device. Raised by ``load()``; the message says what is missing and
-    how to mend it. The service then stays up without taking work, and tries again."""
+    """A requirement of the handler is missing: weights, a device.
+
+    Raised by ``load()``; the message names what is missing and the fix. The service is then not ready, takes no work,
+    and tries again.
+    """
 
 
 class Cancelled(Exception):
-    """The job was cancelled; raised by ``Context.raise_if_cancelled`` and ``Context.progress``. Let it pass."""
+    """The job was cancelled; raised by methods of Context. Handlers let it propagate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One stage's order."""
+    """One stage's part of a job."""
 
     job: RenderTask
     inputs: Mapping[str, Path]
@@ -35,26 +38,26 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the stage made."""
+    """The output of a stage."""
 
     metadata: BaseModel
-    """Typed metadata (shared.messages.metadata): small figures that travel in the message."""
+    """A model of shared.messages.metadata: small values that are part of the message."""
     files: Mapping[str, Path] = field(default_factory=dict)
-    """Artifacts by role, in the scratch folder."""
+    """Artifacts by role, in the scratch folder; roles and contents as in the stage's StageSpec."""
 
 
 class SpanHandle(Protocol):
     """An open span."""
 
     def set(self, name: str, value: Scalar) -> None:
-        """Set an attribute: a native bool, int, float or str."""
+        """Set an attribute to a bool, int, float or str."""
 
     def event(self, name: str, attributes: Mapping[str, Scalar] | None = None) -> None:
-        """Add a point in time."""
+        """Add an event at the current time."""
 
 
 class Logger(Protocol):
-    """Structured log lines; the parent adds job, stage and trace."""
+    """Structured log lines; the parent process adds job, stage and trace."""
 
     def debug(self, event: str, **fields: JsonValue) -> None: ...
     def info(self, event: str, **fields: JsonValue) -> None: ...
@@ -63,54 +66,57 @@ class Logger(Protocol):
 
 
 class Context(Protocol):
-    """The handler's only door to the outside."""
+    """The handler's access to its task's files, telemetry and cancellation. Call it from the thread of ``handle``."""
 
     @property
     def scratch(self) -> Path:
-        """Empty folder of this task; all output goes here; deleted afterwards."""
+        """Empty folder for all output of this task; deleted afterwards."""
 
     @property
     def log(self) -> Logger:
-        """Where to write log lines."""
+        """The logger."""
 
     @property
     def checkpoint(self) -> Path | None:
-        """State that an earlier attempt at this very task saved, read-only; None: begin at the start.
+        """The newest checkpoint of an earlier attempt at this task, read-only; None: start from the beginning.
 
-        It is what that attempt wrote, for the same request and inputs. Whether it fits this version, these weights and
-        this device is the handler's to check.
+        It belongs to the same request and inputs. The handler checks that it fits this version, these weights and this
+        device.
         """
 
     def save_checkpoint(self, path: Path, done: int) -> None:
-        """Give state away from which a later attempt can go on, should this one be killed.
+        """Save state from which a later attempt can continue if this one is killed.
 
-        The parent stores and deletes the file while the work goes on; only the newest counts. ``done`` is for people:
-        how much of the work it holds. Only for a stage that declares ``resumes``.
+        The parent process stores and deletes the file in the background; only the newest checkpoint counts. ``done`` is
+        the finished part of the work, for log lines. Only for a stage that declares ``resumes``.
         """
 
     def progress(self, done: int, total: int) -> None:
-        """Say how far the work is. Raises Cancelled."""
+        """Report ``done`` of ``total`` units of work. Raises Cancelled."""
 
     def raise_if_cancelled(self) -> None:
-        """Call between pieces of work. Raises Cancelled."""
+        """Raise Cancelled when the job was cancelled; call it between pieces of work."""
 
     def span(self, name: str, **attributes: Scalar) -> AbstractContextManager[SpanHandle]:
-        """Time a piece of work; an exception that passes marks the span as failed."""
+        """Record a span around a piece of work; an exception that propagates marks it as failed."""
 
     def warn(self, code: Code, message: str) -> None:
-        """Give the user a warning; the job goes on."""
+        """Warn the user; the job continues."""
 
     def count(self, metric: str, amount: float = 1.0) -> None:
-        """Raise a counter of the metric catalogue."""
+        """Increase a counter of the metric catalogue."""
 
     def upload_chunk(self, role: str, path: Path, frames: int) -> None:
-        """Hand the next chunk of a sequence over; the parent uploads and deletes it.
+        """Pass on the next chunk of a sequence; the parent process uploads and deletes it.
 
-        Blocks while more than four are under way. Raises Cancelled.
+        Blocks while four chunks wait for their upload. Raises Cancelled.
         """
 
     def chunks(self, role: str) -> Iterator[Path]:
-        """Iterate over a sequence that an earlier stage uploaded; a file is gone once the next is asked for."""
+        """Iterate over a sequence of an earlier stage; a file is deleted when the next one is requested.
+
+        Raises Cancelled.
+        """
 
 
 Handler = Callable[[Context, Task], Result]

@@ -1,4 +1,4 @@
-"""The real context: what a handler says becomes records on the pipe, what the parent says becomes its answers."""
+"""The context in a worker process: a handler's calls become records on the pipe to the parent process."""
 
 import os
 import time
@@ -15,13 +15,13 @@ from shared.slot.api import Cancelled, SpanHandle
 from shared.slot.records import Scalar
 
 MAX_CHUNK_UPLOADS = 4
-"""Chunks that may wait for their upload: 4 x 16 MiB bounds the scratch folder."""
+"""Chunks that may wait for their upload: bounds the scratch folder to 4 x 16 MiB."""
 
 Send = Callable[[BaseModel], None]
 
 
 class PipeSpan:
-    """Collects one span; sent when it ends."""
+    """Collects one span, which is sent when it ends."""
 
     def __init__(self, attributes: Mapping[str, Scalar]) -> None:
         self.id = os.urandom(8).hex()
@@ -34,12 +34,12 @@ class PipeSpan:
 
     def event(self, name: str, attributes: Mapping[str, Scalar] | None = None) -> None:
         if len(self.events) == records.MAX_EVENTS:
-            return  # One for every frame, say: the first ones tell as much.
+            return  # The first events of a handler that adds one per frame are enough.
         self.events.append(records.SpanEvent(name=name, time_ns=time.time_ns(), attributes=dict(attributes or {})))
 
 
 class PipeLogger:
-    """Log lines over the pipe."""
+    """Sends log lines over the pipe."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -58,7 +58,7 @@ class PipeLogger:
 
 
 class PipeContext:
-    """One task's context. Single-threaded: handlers call it from the thread that runs ``handle``."""
+    """The context of one task. Not thread-safe: only the thread that runs ``handle`` may call it."""
 
     def __init__(
         self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int], checkpoint: Path | None = None
@@ -70,7 +70,7 @@ class PipeContext:
         self._log = PipeLogger(self.send)
         self._spans: list[PipeSpan] = []
         self._uploading = 0
-        self._arrived: dict[tuple[str, int], Path] = {}
+        self._ready_chunks: dict[tuple[str, int], Path] = {}
         self._cancelled = False
 
     @property
@@ -89,7 +89,7 @@ class PipeContext:
         return self._log
 
     def send(self, record: BaseModel) -> None:
-        """Write one record. Raises OSError when the parent is gone."""
+        """Write one record. Raises OSError when the parent process has ended."""
         self._pipe.send_bytes(record.model_dump_json().encode())
 
     def progress(self, done: int, total: int) -> None:
@@ -99,7 +99,7 @@ class PipeContext:
     def raise_if_cancelled(self) -> None:
         while self._pipe.poll():
             self._receive()
-        self._raise_if_told()
+        self._raise_cancelled()
 
     @contextmanager
     def span(self, name: str, **attributes: Scalar) -> Iterator[SpanHandle]:
@@ -136,22 +136,22 @@ class PipeContext:
     def upload_chunk(self, role: str, path: Path, frames: int) -> None:
         while self._uploading >= MAX_CHUNK_UPLOADS:
             self._receive()
-            self._raise_if_told()
+            self._raise_cancelled()
         self._uploading += 1
         self.send(records.FileReady(role=role, path=str(path), frames=frames))
 
     def chunks(self, role: str) -> Iterator[Path]:
         for index in range(self._chunk_counts[role]):
             self.send(records.ChunkRequest(role=role, index=index))
-            while (role, index) not in self._arrived:
+            while (role, index) not in self._ready_chunks:
                 self._receive()
-                self._raise_if_told()
-            path = self._arrived.pop((role, index))
+                self._raise_cancelled()
+            path = self._ready_chunks.pop((role, index))
             yield path
             path.unlink(missing_ok=True)
 
     def _receive(self) -> None:
-        """Take one record of the parent; blocks. Raises EOFError when the parent is gone."""
+        """Wait for one record of the parent process. Raises EOFError when that has ended."""
         record = records.TO_WORKER.validate_json(self._pipe.recv_bytes())
         match record:
             case records.Cancel():
@@ -159,10 +159,10 @@ class PipeContext:
             case records.ChunkUploaded():
                 self._uploading -= 1
             case records.ChunkReady(role=role, index=index, path=path):
-                self._arrived[role, index] = Path(path)
+                self._ready_chunks[role, index] = Path(path)
             case records.Work():
-                raise RuntimeError("a second task came while one is running")
+                raise RuntimeError("a second task arrived while one is running")
 
-    def _raise_if_told(self) -> None:
+    def _raise_cancelled(self) -> None:
         if self._cancelled:
             raise Cancelled

@@ -1,4 +1,4 @@
-"""Telling a full disk from a fault of the task: it is the machine's, and passes."""
+"""Distinguishes a full disk, which is a temporary fault of the machine, from a fault of the task."""
 
 import errno
 import re
@@ -6,38 +6,36 @@ import resource
 from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""No space, no inode, or the quota is used up. Not EFBIG: that is the task's own limit (RLIMIT_FSIZE)."""
-
-
+"""No space, no inode, or no quota left. Not EFBIG: that is the task's own limit (RLIMIT_FSIZE)."""
 _SHORT_WRITE = re.compile(r"\d{1,20} requested and \d{1,20} written")
-"""How NumPy reports a write that came to its end early; it does not say why."""
+"""NumPy's message for an incomplete write; it does not contain the cause."""
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether the error, or one that led to it, says that the disk is full.
+    """Whether the error, or one of its causes, means that the disk is full.
 
-    Looks at ``errno`` whatever the class, for FFmpeg's errors have it too; and takes a write that NumPy could not
-    finish for one that found no room: see ``at_file_limit`` for the other cause.
+    It checks ``errno`` of every class, because FFmpeg's errors have it too. An incomplete write of NumPy counts as a
+    full disk; ``at_file_limit`` checks for the other cause.
     """
     seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        found = waiting.pop()
-        if found is None or id(found) in seen:
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop()
+        if cause is None or id(cause) in seen:
             continue
-        seen.add(id(found))
-        if getattr(found, "errno", None) in FULL:
+        seen.add(id(cause))
+        if getattr(cause, "errno", None) in FULL:
             return True
-        if isinstance(found, OSError) and found.errno is None and _SHORT_WRITE.fullmatch(str(found)):
+        if isinstance(cause, OSError) and cause.errno is None and _SHORT_WRITE.fullmatch(str(cause)):
             return True
-        waiting += [found.__cause__, found.__context__]
-        if isinstance(found, BaseExceptionGroup):
-            waiting += found.exceptions
+        pending += [cause.__cause__, cause.__context__]
+        if isinstance(cause, BaseExceptionGroup):
+            pending += cause.exceptions
     return False
 
 
 def at_file_limit(folder: Path) -> bool:
-    """Whether a file in the folder has reached RLIMIT_FSIZE: a write that ended there is the task's fault."""
+    """Whether a file in the folder has reached RLIMIT_FSIZE: an incomplete write is then the task's fault."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit == resource.RLIM_INFINITY:
         return False

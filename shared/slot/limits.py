@@ -1,4 +1,4 @@
-"""Limits of a process that opens user media: it dies with its parent and can't eat the machine."""
+"""Limits of a process that opens user media: lifetime, memory, file size, access to other processes."""
 
 import ctypes
 import os
@@ -10,11 +10,11 @@ PR_SET_DUMPABLE = 4
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel send SIGKILL when the parent ends, however it ends.
+    """Have the kernel send SIGKILL to this process when its parent ends for any reason.
 
-    ``parent`` is the pid the caller expects as parent: when it has already gone, the process exits at once (the
-    signal is only set for a future death). Linux only: prctl(2), PR_SET_PDEATHSIG. The signal is bound to the parent's
-    *thread* that started this process, so that thread must live as long as the worker is wanted.
+    ``parent`` is the expected pid of the parent: when that has already ended, this process exits at once, because the
+    signal is sent for a future end only. Linux only: prctl(2), PR_SET_PDEATHSIG. The signal is bound to the *thread* of
+    the parent that started this process, so that thread must live as long as this process is needed. Raises OSError.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
@@ -24,7 +24,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def limit_memory(megabytes: int) -> None:
-    """Bound the address space (RLIMIT_AS); an allocation beyond it raises MemoryError instead of swapping the host.
+    """Limit the address space (RLIMIT_AS); an allocation beyond it raises MemoryError instead of swapping the host.
 
     Not for CUDA processes: they map far more than they use.
     """
@@ -33,9 +33,9 @@ def limit_memory(megabytes: int) -> None:
 
 
 def limit_files(megabytes: int) -> None:
-    """Bound the size of a file (RLIMIT_FSIZE); a write beyond it raises OSError EFBIG instead of filling the disk.
+    """Limit the size of a file (RLIMIT_FSIZE); a write beyond it raises OSError EFBIG instead of filling the disk.
 
-    The signal that comes with it is ignored: it would end the process without a word.
+    The accompanying signal is ignored: it would end the process without a message.
     """
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     size = megabytes * 1024 * 1024
@@ -43,9 +43,10 @@ def limit_files(megabytes: int) -> None:
 
 
 def hide_from_workers() -> None:
-    """Keep other processes of the same user out of this one's memory and environment (PR_SET_DUMPABLE, prctl(2)).
+    """Deny other processes of the same user access to this one's memory and environment (PR_SET_DUMPABLE, prctl(2)).
 
-    A worker that has opened hostile media runs as the same user; the credentials are here. Not kept from root.
+    A worker process that has opened hostile media runs as the same user, and this process holds the credentials. Root
+    keeps its access. Raises OSError.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
@@ -53,5 +54,5 @@ def hide_from_workers() -> None:
 
 
 def no_core_dumps() -> None:
-    """A crash must not write user media to disk."""
+    """Disable core dumps: a crash must not write user media to disk."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

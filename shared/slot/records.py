@@ -1,6 +1,6 @@
 """The pipe protocol: typed records as JSON, one per message.
 
-JSON and not pickle: the worker has opened hostile media, and unpickling what it sends would run its code here.
+JSON, not pickle: the worker process has opened hostile media, and unpickling its records would run its code.
 """
 
 from typing import Annotated, Literal
@@ -13,8 +13,8 @@ from shared.messages.task import RenderTask
 Scalar = bool | int | float | str
 
 MAX_RECORD_BYTES = 1 << 20
-"""A record over this is not read: the worker may be under another's control."""
-# Bounds for the same reason: what a worker says ends in events, headers, spans and object keys.
+"""Longer records are not read: an attacker may control the worker process."""
+# Limits for the same reason: a worker's values become events, headers, spans and object keys.
 Text = Annotated[str, Field(max_length=4000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")]
 Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -22,9 +22,9 @@ Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Time = Annotated[int, Field(ge=0, lt=1 << 63)]
 MAX_ATTRIBUTES = 128
 MAX_EVENTS = 128
-"""Of one span, and fields of one log line: OpenTelemetry's own limits. The worker keeps to them by itself."""
+"""Limits of one span and of the fields of one log line, as OpenTelemetry's; the worker observes them itself."""
 MAX_AMOUNT = 1e9
-"""By which a counter may rise at once: one that is infinite stays so."""
+"""Largest increase of a counter; an infinite counter would stay infinite."""
 Attributes = Annotated[dict[str, Scalar], Field(max_length=MAX_ATTRIBUTES)]
 
 
@@ -45,14 +45,14 @@ class _Record(BaseModel):
 
 
 class Ready(_Record):
-    """The handler is loaded; tasks may come."""
+    """The handler is loaded and can run tasks."""
 
     kind: Literal["ready"] = "ready"
     load_seconds: float
 
 
 class NotLoaded(_Record):
-    """The handler's needs are not met; the worker ends after this."""
+    """A requirement of the handler is missing; the worker process ends after this."""
 
     kind: Literal["not_loaded"] = "not_loaded"
     reason: Text
@@ -76,7 +76,7 @@ class SpanError(_Record):
 
 
 class Span(_Record):
-    """A finished span; ids as hex, the parent is another span of the worker or None for the task's own."""
+    """A finished span; ids as hex, the parent is another span of the worker or None for the task's span."""
 
     kind: Literal["span"] = "span"
     name: Text
@@ -97,7 +97,7 @@ class Log(_Record):
 
 
 class Metric(_Record):
-    """A counter of the catalogue goes up."""
+    """Increases a counter of the metric catalogue."""
 
     kind: Literal["metric"] = "metric"
     name: Name
@@ -111,7 +111,7 @@ class Warned(_Record):
 
 
 class FileReady(_Record):
-    """The next chunk of a sequence lies at ``path``; the parent uploads and deletes it, then says ChunkUploaded."""
+    """The next chunk of a sequence is at ``path``; the parent uploads and deletes it, then sends ChunkUploaded."""
 
     kind: Literal["file_ready"] = "file_ready"
     role: Role
@@ -120,7 +120,7 @@ class FileReady(_Record):
 
 
 class Checkpoint(_Record):
-    """State to go on from lies at ``path``; the parent stores and deletes it."""
+    """A checkpoint is at ``path``; the parent stores and deletes it."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     path: Text
@@ -128,7 +128,7 @@ class Checkpoint(_Record):
 
 
 class ChunkRequest(_Record):
-    """The worker wants chunk ``index`` of a sequence; the answer is ChunkReady."""
+    """Requests chunk ``index`` of a sequence; the answer is ChunkReady."""
 
     kind: Literal["chunk_request"] = "chunk_request"
     role: Role
@@ -142,7 +142,7 @@ class Finished(_Record):
 
 
 class Refused(_Record):
-    """The user's input can't be rendered."""
+    """The handler raised Rejected: the user's input can't be rendered."""
 
     kind: Literal["refused"] = "refused"
     code: Code
@@ -156,13 +156,13 @@ class CancelledTask(_Record):
 
 
 class DiskFull(_Record):
-    """The handler could not write for want of disk space: the machine's fault."""
+    """The disk is full: a fault of the machine, not of the task."""
 
     kind: Literal["disk_full"] = "disk_full"
 
 
 class HandlerFailed(_Record):
-    """The handler raised something it should not have."""
+    """The handler raised an unexpected exception."""
 
     kind: Literal["handler_failed"] = "handler_failed"
     exception: Text
@@ -185,7 +185,7 @@ class Work(_Record):
 
 
 class ChunkUploaded(_Record):
-    """One chunk of those announced has been uploaded."""
+    """One of the announced chunks has been uploaded."""
 
     kind: Literal["chunk_uploaded"] = "chunk_uploaded"
 

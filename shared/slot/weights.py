@@ -1,4 +1,4 @@
-"""ChunkUploaded model weights: read only when they are the files that were committed."""
+"""Reads the model weights in the repository and verifies that they are the committed files."""
 
 import hashlib
 import json
@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 class WeightsAltered(Exception):
-    """A weights file is not the one its folder's ``weights.json`` names: a damaged or partial installation."""
+    """A weights file differs from its entry in the folder's ``weights.json``: a damaged or partial installation."""
 
 
 def read_weights(folder: Path, name: str) -> bytes:
-    """The bytes of ``folder / name``, checked against size and SHA-256 in ``folder / "weights.json"``.
+    """Read ``folder / name`` and check its size and SHA-256 against ``folder / "weights.json"``.
 
-    Raises WeightsAltered when they differ or the manifest does not know the name, FileNotFoundError when absent.
+    Raises WeightsAltered when they differ or the manifest has no such name, FileNotFoundError when the file is missing.
     """
     manifest = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
     if name not in manifest:
         raise WeightsAltered(f"{name} is not listed in {folder / 'weights.json'}")
     data = (folder / name).read_bytes()
-    found = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    if found != manifest[name]:
-        raise WeightsAltered(f"{folder / name} has {found}, expected {manifest[name]}")
+    actual = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    if actual != manifest[name]:
+        raise WeightsAltered(f"{folder / name} has {actual}, expected {manifest[name]}")
     return data

@@ -29,7 +29,7 @@ MAX_STACK_CHARACTERS = 8000
 
 
 def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.WorkResult:
-    """Run the handler on one task; whatever it raises becomes a record."""
+    """Run the handler on one task; its result or exception becomes a record."""
     context = PipeContext(
         pipe, Path(work.scratch), work.chunk_counts, Path(work.checkpoint) if work.checkpoint else None
     )
@@ -39,29 +39,29 @@ def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.
     except Cancelled:
         return records.CancelledTask()
     except Rejected as e:
-        # A handler may take what it could not write for what it could not read.
+        # A handler may mistake a failed write of its own for an unreadable input.
         if disk_full(e) and not at_file_limit(context.scratch):
             return records.DiskFull()
         return records.Refused(code=e.code, message=e.message, field=e.field, allowed=e.allowed)
     except (OSError, EOFError) as e:
         if pipe.closed or isinstance(e, EOFError | BrokenPipeError):
             raise
-        return _broken(e, context.scratch)
-    except Exception as e:  # noqa: BLE001 - whatever a handler raises must reach the parent as a record
-        return _broken(e, context.scratch)
+        return _failure(e, context.scratch)
+    except Exception as e:  # noqa: BLE001 - every exception of a handler must reach the parent process as a record
+        return _failure(e, context.scratch)
     files = {role: str(path) for role, path in result.files.items()}
     return records.Finished(files=files, metadata=result.metadata.model_dump(mode="json"))
 
 
-def _broken(e: Exception, scratch: Path) -> records.HandlerFailed | records.DiskFull:
+def _failure(e: Exception, scratch: Path) -> records.HandlerFailed | records.DiskFull:
     if disk_full(e) and not at_file_limit(scratch):
         return records.DiskFull()
     stack = "".join(traceback.format_exception(e))[-MAX_STACK_CHARACTERS:]
     return records.HandlerFailed(exception=type(e).__name__, message=str(e)[:1000], stack=stack)
 
 
-class _LoadLog(logging.Handler):
-    """What a handler logs while it loads, on the pipe. Only then: later other threads may write to the pipe too."""
+class _LoadLogHandler(logging.Handler):
+    """Sends log lines over the pipe while a handler loads; later, another thread could write to the pipe as well."""
 
     def __init__(self, send: Callable[[BaseModel], None]) -> None:
         super().__init__(logging.INFO)
@@ -75,25 +75,25 @@ class _LoadLog(logging.Handler):
 
 
 @contextmanager
-def _logged(send: Callable[[BaseModel], None]) -> Iterator[None]:
-    ours, handler = logging.getLogger("stages"), _LoadLog(send)
-    ours.setLevel(logging.INFO)
-    ours.addHandler(handler)
+def _forward_logs(send: Callable[[BaseModel], None]) -> Iterator[None]:
+    logger, handler = logging.getLogger("stages"), _LoadLogHandler(send)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        ours.removeHandler(handler)
+        logger.removeHandler(handler)
 
 
 def serve(pipe: Connection, handler_module: str) -> None:
-    """Load the handler, say Ready, work until the parent closes the pipe."""
+    """Load the handler, send Ready, run tasks until the parent process closes the pipe."""
 
     def send(record: BaseModel) -> None:
         pipe.send_bytes(record.model_dump_json().encode())
 
     start = time.monotonic()
     try:
-        with _logged(send):
+        with _forward_logs(send):
             handler: Handler = importlib.import_module(handler_module).load()
     except Unavailable as e:
         send(records.NotLoaded(reason=str(e)[:4000]))
@@ -106,11 +106,11 @@ def serve(pipe: Connection, handler_module: str) -> None:
             return
         if isinstance(message, records.Work):
             send(run_task(pipe, handler, message))
-        # Anything else answers a task that has ended already: a late ChunkUploaded, a late Cancel.
+        # Other records belong to a task that has already ended: a late ChunkUploaded, a late Cancel.
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point; arguments come from shared.runtime.worker_process."""
+    """Entry point; shared.runtime.worker_process passes the arguments."""
     parser = argparse.ArgumentParser(prog="shared.slot.worker")
     parser.add_argument("--pipe", type=int, required=True, help="descriptor of the pipe")
     parser.add_argument("--parent", type=int, required=True, help="pid of the parent")
@@ -123,13 +123,13 @@ def main(arguments: list[str] | None = None) -> None:
     if options.memory_mb:
         limits.limit_memory(options.memory_mb)
     limits.limit_files(options.file_mb)
-    # Ctrl-C goes to the whole group; the parent decides when a worker ends.
+    # Ctrl-C reaches the whole process group; the parent decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         serve(Connection(options.pipe), options.handler)
     except (BrokenPipeError, EOFError, ConnectionResetError):
-        os._exit(1)  # The parent has gone; nothing is left to tell.
+        os._exit(1)  # The parent process has ended.
     sys.exit(0)
 
 

@@ -1,10 +1,11 @@
-"""Stage audio: the user's speech file becomes what the animation and the mp4 need."""
+"""Stage audio: the user's speech file becomes the sound track and the signals that engines animate from."""
 
 from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from shared.messages.task import RenderTask
+from shared.slot.artifacts import ArrayArtifact
 from shared.slot.spec import StageSpec
 from stages.audio.settings import AudioSettings
 
@@ -18,7 +19,7 @@ def _cache_parameters(job: RenderTask) -> Mapping[str, JsonValue]:
 
 
 def _needs_bytes(_: RenderTask) -> int:
-    """The length is unknown before decoding: room for the longest speech allowed."""
+    """Space for the longest speech allowed: the length is unknown before decoding."""
     return int(AudioSettings().max_speech_s * (_SOUND_BYTES_PER_S + _ANALYSIS_BYTES_PER_S))
 
 
@@ -26,6 +27,12 @@ STAGE = StageSpec(
     name="audio",
     handler="stages.audio.handler",
     inputs={"speech": "request.speech"},
+    outputs={
+        "sound": ArrayArtifact("float32", ("samples at 48 kHz", "channels"), "amplitude, -1..1", format="raw"),
+        "pcm": ArrayArtifact("float32", ("samples at 16 kHz",), "amplitude of one channel, -1..1", format="raw"),
+        "mel": ArrayArtifact("float32", (80, "T"), "Whisper's log-mel, about -1.5..1.5; T: 10 ms steps"),
+        "tracks": ArrayArtifact("float32", (3, "T"), "rows: F0 in Hz (0: unvoiced), voicing 0..1, level in dBFS"),
+    },
     cache_version="3",
     cache_parameters=_cache_parameters,
     span="load_audio",

@@ -1,4 +1,4 @@
-"""Decoded samples in blocks of about a second, under limits."""
+"""Decodes samples in blocks of about a second, under limits."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from stages.audio.refusals import too_long, unreadable
+from stages.audio.rejections import too_long, unreadable
 from stages.audio.resample import Samples
 
 _RATES_HZ = range(1000, 384_001)
@@ -19,7 +19,7 @@ Block = tuple[Samples, int, tuple[str, ...]]
 
 
 def padding_s(stream: av.AudioStream, rate: int) -> float:
-    """How much of the decoded end may be no sound: an encoder fills its last frame and may add one."""
+    """The part of the decoded end that may be padding, seconds: an encoder fills its last frame and may add one."""
     codec = stream.codec_context
     return _PADDING_FRAMES * (codec.frame_size or 0) / rate if codec.codec.name in _PADDED else 0.0
 
@@ -27,56 +27,56 @@ def padding_s(stream: av.AudioStream, rate: int) -> float:
 def blocks(file: InputContainer, stream: av.AudioStream, max_s: float, *, length_is_known: bool) -> Iterator[Block]:
     """Decode a stream.
 
-    ``length_is_known``: the caller can tell what an MP3 lacks, so damaged parts of one are passed over. Raises
+    ``length_is_known``: the caller can detect missing samples of an MP3, so its damaged parts are skipped. Raises
     Rejected: AUDIO_TOO_LONG as soon as more than ``max_s`` and the codec's padding is decoded, AUDIO_UNREADABLE when a
-    packet can't be decoded, the format changes on the way or a value is no number.
+    packet can't be decoded, the format changes or a value is not finite.
     """
-    gather: av.AudioResampler | None = None
-    rate, seen = 0, 0
+    regroup: av.AudioResampler | None = None
+    rate, decoded = 0, 0
     layout: tuple[str, ...] = ()
     limit = 0.0
     try:
         for frame in _frames(file, stream, length_is_known=length_is_known):
-            if gather is None:
+            if regroup is None:
                 rate, layout = frame.sample_rate, tuple(channel.name for channel in frame.layout.channels)
                 if rate not in _RATES_HZ or not 1 <= len(layout) <= _MAX_CHANNELS:
                     raise unreadable(f"The speech file has {len(layout)} channels at {rate} Hz.")
                 limit = (max_s + padding_s(stream, rate)) * rate
                 # Packed: PyAV reads past the planes of a frame of eight planar channels.
-                gather = av.AudioResampler("flt", frame.layout, rate, frame_size=rate)
-            seen += frame.samples
-            if seen > limit:
+                regroup = av.AudioResampler("flt", frame.layout, rate, frame_size=rate)
+            decoded += frame.samples
+            if decoded > limit:
                 raise too_long(max_s)
             frame.pts = None
-            for block in gather.resample(frame):
+            for block in regroup.resample(frame):
                 yield _samples(block, len(layout)), rate, layout
-        for block in gather.resample(None) if gather is not None else ():
+        for block in regroup.resample(None) if regroup is not None else ():
             yield _samples(block, len(layout)), rate, layout
     except av.error.FFmpegError as e:
-        raise unreadable(f"The speech file is damaged or truncated after {seen / max(rate, 1):.1f} s.") from e
-    except ValueError as e:  # What the resampler says to a frame unlike the first.
-        raise unreadable("The speech file changes its sample rate or channels on the way.") from e
+        raise unreadable(f"The speech file is damaged or truncated after {decoded / max(rate, 1):.1f} s.") from e
+    except ValueError as e:  # Raised by the resampler for a frame of another format than the first.
+        raise unreadable("The speech file changes its sample rate or channels.") from e
 
 
 def _frames(file: InputContainer, stream: av.AudioStream, *, length_is_known: bool) -> Iterator[av.AudioFrame]:
-    """Frames as they are decoded.
+    """Decode frame by frame.
 
-    MP3 is a bare sequence of frames: filler, lyrics and tags of many kinds stand before, behind and between them, and
-    every player passes over what is no frame. So does this, unless sound follows and nobody can tell how much is lost.
+    MP3 is a bare sequence of frames, with filler, lyrics and tags of many kinds before, after and between them. Like
+    every player this skips what is no frame, unless sound follows and the missing length can't be detected.
     """
     is_mp3 = stream.codec_context.codec.name in ("mp3", "mp3float")
-    any_yet, gap = False, None
+    has_frames, gap = False, None
     for packet in file.demux(stream):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError as e:
             if not is_mp3:
                 raise
-            gap = e if any_yet else None
+            gap = e if has_frames else None
             continue
         if frames and gap is not None and not length_is_known:
             raise gap
-        any_yet = any_yet or bool(frames)
+        has_frames = has_frames or bool(frames)
         yield from frames
 
 

@@ -1,4 +1,4 @@
-"""Channel layouts to what a talking head needs: one channel or two."""
+"""Mixes channel layouts down to one or two channels."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 _CENTRE = 0.5**0.5
 _LOST = 0.1
-"""A mean of less than this share of the louder channel's energy has lost the voice; one silent channel leaves 0.25."""
+"""Below this share of the louder channel's energy the mean has cancelled the voice; one silent channel leaves 0.25."""
 
 
 def downmix_matrix(names: Sequence[str]) -> NDArray[np.float32]:
     """Weights [1 or 2, channels] for libav channel names ("FL", "FC", "LFE", ...).
 
-    Mono and stereo stay as they are. More channels become stereo by the weights of ITU-R BS.775 (centres at -3 dB on
-    both sides, effects channel left out), scaled so that full level on all channels does not clip.
+    Mono and stereo stay unchanged. More channels are mixed to stereo by the weights of ITU-R BS.775 (centres at -3 dB
+    on both sides, without the effects channel), scaled so that full level on all channels does not clip.
     """
     if len(names) <= 2:
         return np.eye(len(names), dtype=np.float32)
@@ -30,11 +30,11 @@ def downmix_matrix(names: Sequence[str]) -> NDArray[np.float32]:
     return rows / max(float(rows.sum(axis=1).max()), 1.0)
 
 
-def one_voice(channels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 [1 or 2, n] to the one signal [n] that is analysed.
+def mix_to_mono(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mix float32 [1 or 2, n] to the signal [n] for analysis.
 
-    The mean of both, or the louder one where they cancel each other: a plug or a preamplifier with swapped poles
-    records a voice that every listener hears and whose mean is silent.
+    The mean of both channels, or the louder one where they cancel each other: with one channel in opposite phase the
+    voice is audible and its mean is silent.
     """
     mean: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
     energy = [float(np.dot(channel, channel)) for channel in channels]

@@ -1,31 +1,31 @@
-"""Asked duration against true duration.
+"""The duration of a render: the requested one against the true one.
 
-Recorders, browsers and people state lengths that are not those of the samples; a video made to a wrong length drifts.
-The decoded samples decide. Shorter on purpose is a wish of its own and needs ``trim``.
+Recorders, browsers and people state durations that differ from the samples; a video made to a wrong duration drifts. So
+the decoded samples decide. A shorter duration on purpose needs ``trim``.
 """
 
 from dataclasses import dataclass
 
 FRAME_S = 0.04
-"""One video frame at 25 fps: smaller differences can't be seen or heard."""
+"""One video frame at 25 fps: smaller differences are neither visible nor audible."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """The length that the render will have."""
+class Duration:
+    """The duration of the render."""
 
-    duration_s: float
+    seconds: float
     gap_ms: int
-    """Asked minus true, milliseconds; 0 when nothing was asked."""
+    """Requested minus true, milliseconds; 0 when none was requested."""
     corrected: bool
-    """The user asked for a length that he does not get."""
+    """It differs from the requested duration by more than a frame."""
 
 
-def settle(true_s: float, asked_s: float | None, *, trim: bool) -> Settled:
-    """Decide the length from the decoded one, the asked one and whether shorter is on purpose."""
-    if asked_s is None:
-        return Settled(true_s, 0, corrected=False)
-    gap_ms = round((asked_s - true_s) * 1000)
-    if trim and asked_s < true_s:
-        return Settled(asked_s, gap_ms, corrected=False)
-    return Settled(true_s, gap_ms, corrected=abs(asked_s - true_s) > FRAME_S)
+def resolve_duration(true_s: float, requested_s: float | None, *, trim: bool) -> Duration:
+    """Resolve the duration from the decoded one, the requested one, and whether a shorter one is on purpose."""
+    if requested_s is None:
+        return Duration(true_s, 0, corrected=False)
+    gap_ms = round((requested_s - true_s) * 1000)
+    if trim and requested_s < true_s:
+        return Duration(requested_s, gap_ms, corrected=False)
+    return Duration(true_s, gap_ms, corrected=abs(requested_s - true_s) > FRAME_S)

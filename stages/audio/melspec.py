@@ -14,7 +14,7 @@ HOP = 160
 WINDOW = 400
 BANDS = 80
 _CHUNK_FRAMES = 3000
-"""30 s at a time: 600 s then need some 30 MB beside the result."""
+"""30 s per block: 600 s then need about 30 MB besides the result."""
 
 Array = NDArray[np.float32]
 
@@ -35,10 +35,9 @@ def mel_filters() -> Array:
 
 
 def log_mel(pcm: Array) -> Array:
-    """Log-mel spectrogram of 16 kHz mono samples.
+    """Log-mel spectrogram of float32 [n], 16 kHz mono, -1..1, n > 200 (half a window is reflected at both ends).
 
-    :param pcm: float32 [n], -1..1, n > 200 (a reflected half window is put before and after).
-    :returns: float32 [80, n // 160], about -1.5..1.5; column t is centred on sample 160 t.
+    Returns float32 [80, n // 160], about -1.5..1.5; column t is centred on sample 160 t.
     """
     padded = np.pad(pcm.astype(np.float32, copy=False), WINDOW // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][: len(pcm) // HOP]

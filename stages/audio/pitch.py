@@ -25,9 +25,8 @@ Array = NDArray[np.float32]
 def pitch_track(pcm: Array, level_dbfs: Array) -> tuple[Array, Array]:
     """F0 and voicing every 10 ms.
 
-    :param pcm: float32 [n] at 16 kHz mono.
-    :param level_dbfs: float32 [n // 160]; frames under -55 dBFS count as unvoiced.
-    :returns: F0 in Hz (60..500; 0 where unvoiced) and voicing 0..1 (1 = perfectly periodic), float32 [n // 160] each.
+    pcm: float32 [n] at 16 kHz mono; level_dbfs: float32 [n // 160], frames below -55 dBFS count as unvoiced. Returns
+    F0 in Hz (60..500; 0 where unvoiced) and voicing 0..1 (1: perfectly periodic), float32 [n // 160] each.
     """
     count = len(pcm) // HOP
     before = (_INTEGRATION + _LONGEST) // 2
@@ -43,7 +42,7 @@ def pitch_track(pcm: Array, level_dbfs: Array) -> tuple[Array, Array]:
     voicing[level_dbfs < _QUIET_DBFS] = 0
     voicing = _median5(voicing)
     f0[voicing < _VOICED] = 0
-    return _without_jumps(f0), voicing
+    return _remove_octave_errors(f0), voicing
 
 
 def _normalised_difference(frames: Array) -> Array:
@@ -63,7 +62,7 @@ def _normalised_difference(frames: Array) -> Array:
 
 
 def _periods(normalised: Array) -> tuple[Array, Array]:
-    """Period in samples (with a parabola through the dip) and the dip's depth, [frames] each."""
+    """Period in samples (refined by a parabola through the dip) and the dip's depth, [frames] each."""
     inner = normalised[:, _SHORTEST : _LONGEST + 1]
     falls = normalised[:, _SHORTEST - 1 : _LONGEST] >= inner
     rises = normalised[:, _SHORTEST + 1 : _LONGEST + 2] > inner
@@ -78,7 +77,7 @@ def _periods(normalised: Array) -> tuple[Array, Array]:
 
 
 def _neighbours(track: Array) -> Array:
-    """Each value with two neighbours on both sides, [n, 5]; the ends are repeated."""
+    """Each value with two neighbours on both sides, [n, 5]; the end values are repeated."""
     return np.lib.stride_tricks.sliding_window_view(np.pad(track, 2, mode="edge"), 5)
 
 
@@ -86,11 +85,11 @@ def _median5(track: Array) -> Array:
     return np.median(_neighbours(track), axis=1).astype(np.float32)
 
 
-def _without_jumps(f0: Array) -> Array:
-    """Replace single octave errors: a voiced value far from the median of its voiced neighbours becomes that median."""
-    around = np.where(_neighbours(f0) > 0, _neighbours(f0), np.nan)
+def _remove_octave_errors(f0: Array) -> Array:
+    """Replace a voiced value that is far from the median of its voiced neighbours by that median."""
+    neighbours = np.where(_neighbours(f0) > 0, _neighbours(f0), np.nan)
     voiced = f0 > 0
-    middle = np.zeros_like(f0)
-    middle[voiced] = np.nanmedian(around[voiced], axis=1)
-    jump = voiced & (np.abs(np.log2(np.maximum(f0, 1) / np.maximum(middle, 1))) > 0.4)
-    return np.where(jump, middle, f0).astype(np.float32)
+    median = np.zeros_like(f0)
+    median[voiced] = np.nanmedian(neighbours[voiced], axis=1)
+    jump = voiced & (np.abs(np.log2(np.maximum(f0, 1) / np.maximum(median, 1))) > 0.4)
+    return np.where(jump, median, f0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What an operator may change about the audio stage."""
+"""Settings of the audio stage."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,5 +9,5 @@ class AudioSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore")
 
-    # The analysis of half an hour fits the worker's memory, its animation the time that infer has for a task.
+    # Half an hour fits the worker process's memory here and the deadline of infer.
     max_speech_s: float = Field(600.0, gt=0.2, le=1800, description="Longest speech accepted, decoded seconds.")

@@ -1,13 +1,14 @@
-"""Stage encode: frames and sound become the mp4 that the user gets."""
+"""Stage encode: frames and sound become the user's mp4."""
 
 from shared.messages.metadata import AudioMetadata
 from shared.messages.task import RenderTask
+from shared.slot.artifacts import FileArtifact
 from shared.slot.spec import StageSpec
 
 _CHUNKS_BYTES = 6 * 16 * 1024 * 1024
 """Chunks fetched ahead and the one in work, at their largest."""
 _MP4_BYTES_PER_S = 1_000_000
-"""Several times what 1080p at this quality came to; faststart writes the file twice."""
+"""Several times what 1080p has at this quality; faststart writes the file twice."""
 
 
 def _needs_bytes(job: RenderTask) -> int:
@@ -20,9 +21,13 @@ STAGE = StageSpec(
     handler="stages.encode.handler",
     inputs={"sound": "audio/sound", "portrait": "face/image"},
     streams={"frames": "infer/frames"},
+    outputs={
+        "video": FileArtifact("video/mp4", "H.264 High 4:2:0 at 25 frames/s and AAC-LC at 48 kHz, index first"),
+        "poster": FileArtifact("image/jpeg", "the first frame"),
+    },
     memory_mb=2048,
-    # As long as infer may take, whose frames are the work: two megapixels are encoded at 70 frames a second on two idle
-    # cores, a slow preset or a busy core takes several times as long.
+    # As long as infer may take: two megapixels are encoded at 70 frames a second on two idle cores, a slow preset or a
+    # busy core takes several times as long.
     deadline_s=3600.0,
     needs_bytes=_needs_bytes,
 )

@@ -1,4 +1,4 @@
-"""What the file says about itself: that it is synthetic, and what made it."""
+"""Metadata tags of the mp4: the video is synthetic, and which engine made it."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeSynthetic
 
 
 def labels(engine: str) -> Mapping[str, str]:
-    """Container tags by libav's names; MP4 keeps these three (iTunes atoms), so players and ``ffprobe`` show them."""
+    """Container tags by libav's names; MP4 stores these three (iTunes atoms), so players and ``ffprobe`` show them."""
     return {
         "title": "Synthetic talking head",
         "comment": f"Synthetic video: a portrait animated to a speech recording by lipstage, engine {engine}. "

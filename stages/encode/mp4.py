@@ -1,7 +1,7 @@
-"""H.264 and AAC in an mp4 that plays while it loads.
+"""Writes H.264 and AAC into an mp4 that plays while it downloads.
 
-Colours: frames come as I420 by ITU-R BT.601 coefficients in limited range (what OpenCV's RGB to I420 conversion
-computes), from sRGB pixels. The stream says so; a player that guessed BT.709 from the size would shift skin tones.
+Colours: frames are I420 with ITU-R BT.601 coefficients in limited range (as OpenCV's RGB to I420 conversion), from sRGB
+pixels. The stream is tagged accordingly; a player that guessed BT.709 from the size would shift skin tones.
 """
 
 from collections.abc import Mapping
@@ -34,18 +34,18 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How x264 works; the same coding and the same input give the same bytes."""
+    """Settings of x264; equal settings and equal input give equal bytes."""
 
     preset: str = "veryfast"
     threads: int = 2
 
 
 class Mp4Writer:
-    """Write one mp4: 25 fps constant, H.264 High 4:2:0 crf 18, AAC-LC at 48 kHz, index first.
+    """Writes one mp4: constant 25 fps, H.264 High 4:2:0 crf 18, AAC-LC at 48 kHz, index first.
 
-    ``sound`` is float32 [n, 1 or 2], -1..1, a memory map for instance; it is encoded in step with the frames, kept
-    whole, and filled with silence up to the end of the last frame. Use as a context manager; an exception inside
-    leaves an incomplete file.
+    sound: float32 [n, 1 or 2], -1..1, for example a memory map; it is encoded in step with the frames, as a whole, and
+    padded with silence up to the end of the last frame. Use as a context manager; an exception inside leaves an
+    incomplete file.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Mp4Writer:
         self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
         self._video.time_base = self._video.codec_context.time_base = Fraction(1, FPS)
         self._video.codec_context.thread_count = coding.threads
-        # Slices, not frame threads: with two frame threads x264 165 gave other bytes in 124 of 317 runs of one input,
-        # with slices in none of 555. They cost 1 % of the size.
+        # Slices, not frame threads: with two frame threads x264 165 writes different bytes in 124 of 317 runs of one
+        # input, with slices in none of 555. They cost 1 % of the size.
         self._video.codec_context.thread_type = "SLICE"
         self._video.codec_context.colorspace = _MATRIX_BT601
         self._video.codec_context.color_primaries = _PRIMARIES_SRGB
@@ -76,7 +76,7 @@ class Mp4Writer:
         )
 
     def write(self, frames: Frames) -> None:
-        """Encode frames uint8 [n, height * 3 / 2, width] (I420) and the sound that belongs to them."""
+        """Encode frames uint8 [n, height * 3 / 2, width] (I420) and their sound. Raises ValueError for other shapes."""
         if frames.shape[1:] != self._shape:
             raise ValueError(f"frames of {frames.shape[1:]} do not fit a video of {self._shape}")
         for picture in frames:

@@ -1,10 +1,11 @@
-"""Stage `face`: a portrait becomes the picture to animate, its landmarks and a mask of the face."""
+"""Stage face: a portrait becomes the picture to animate, its landmarks and a mask of the face."""
 
 from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from shared.messages.task import RenderTask
+from shared.slot.artifacts import ArrayArtifact
 from shared.slot.spec import StageSpec
 
 
@@ -18,11 +19,18 @@ STAGE = StageSpec(
     name="face",
     handler="stages.face.handler",
     inputs={"portrait": "request.portrait"},
+    outputs={
+        "image": ArrayArtifact("uint8", ("height", "width", 3), "sRGB, 0..255"),
+        "landmarks": ArrayArtifact(
+            "float32", (478, 3), "x, y in pixels of `image`, z in the same unit, smaller is nearer; MediaPipe's order"
+        ),
+        "mask": ArrayArtifact("uint8", ("height", "width"), "soft mask of the face: 255 inside, 0 outside"),
+    },
     cache_version="4",
     cache_parameters=_cache_parameters,
     span="preprocess_image",
     metadata_attributes={"face.roi_size": "roi_size"},
-    # A 50 MP picture with alpha, EXIF turn and colour profile is the worst case that passes the limits.
+    # A 50 MP picture with alpha, EXIF rotation and colour profile is the largest input that passes the limits.
     memory_mb=2048,
     deadline_s=60.0,
 )

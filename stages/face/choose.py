@@ -1,4 +1,4 @@
-"""Which of the faces found is animated."""
+"""Chooses the detected face to animate."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,11 +13,11 @@ FIELD = "params.face"
 
 
 def choose_face(faces: Sequence[DetectedFace], choice: FaceChoice, width: int, height: int) -> DetectedFace:
-    """The face that `choice` names, in a picture of `width` x `height` pixels.
+    """Choose a face in a picture of ``width`` x ``height`` pixels.
 
     "largest": the largest central one. A number: position in the order of size, 0 the largest. A box (x0, y0, x1, y1)
-    in pixels of the upright picture: the face that overlaps it most, its centre inside. Raises Rejected: NO_FACE when
-    there is no face, FACE_NOT_FOUND when none answers to the choice, INVALID_REQUEST for a box without area or outside
+    in pixels of the upright picture: the face that overlaps it most and has its centre inside. Raises Rejected: NO_FACE
+    when there is no face, FACE_NOT_FOUND when none matches the choice, INVALID_REQUEST for an empty box or one outside
     the picture.
     """
     if not faces:
@@ -31,8 +31,8 @@ def choose_face(faces: Sequence[DetectedFace], choice: FaceChoice, width: int, h
 
 def prominence(face: DetectedFace, width: int, height: int) -> float:
     """Area x score x centrality; centrality falls from 1 in the middle of the picture to 0.5 in its corners."""
-    away = float(np.linalg.norm((face.centre / (width, height) - 0.5) / np.sqrt(0.5)))
-    return face.area * face.score * (1 - 0.5 * min(away, 1.0))
+    distance = float(np.linalg.norm((face.centre / (width, height) - 0.5) / np.sqrt(0.5)))
+    return face.area * face.score * (1 - 0.5 * min(distance, 1.0))
 
 
 def _by_index(faces: Sequence[DetectedFace], index: int) -> DetectedFace:
@@ -49,11 +49,11 @@ def _by_box(
     if not (x0 < x1 <= width and y0 < y1 <= height):
         message = "The face box must be x0 < x1, y0 < y1, inside the picture."
         raise Rejected(Code.INVALID_REQUEST, message, field=FIELD, allowed=f"x to {width}, y to {height}")
-    wanted = np.array(box, np.float64)
-    inside = [face for face in faces if np.all(wanted[:2] <= face.centre) and np.all(face.centre <= wanted[2:])]
+    requested = np.array(box, np.float64)
+    inside = [face for face in faces if np.all(requested[:2] <= face.centre) and np.all(face.centre <= requested[2:])]
     if not inside:
         boxes = ", ".join(str([round(v) for v in face.box.tolist()]) for face in faces[:8])
-        message = f"No face has its centre in the box asked for; faces found: {boxes}."
+        message = f"No face has its centre in the requested box; faces found: {boxes}."
         raise Rejected(Code.FACE_NOT_FOUND, message, field=FIELD)
-    overlaps = intersection_over_union(wanted, np.stack([face.box for face in inside]))
+    overlaps = intersection_over_union(requested, np.stack([face.box for face in inside]))
     return inside[int(np.argmax(overlaps))]

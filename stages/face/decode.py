@@ -1,4 +1,4 @@
-"""Opens the user's picture: one of four formats, bounded before anything is decoded, always 8-bit RGB afterwards."""
+"""Decodes the user's picture: four formats, limits checked before decoding, 8-bit RGB as the result."""
 
 import io
 import struct
@@ -15,27 +15,27 @@ from stages.face.jpeg_scans import MAX_SCANS, count_scans
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_PIXELS = 50_000_000
-"""Refused from the header, so a decompression bomb is never unpacked."""
+"""Checked in the header, so a decompression bomb is never decoded."""
 MIN_SIDE = 32
 """A picture narrower than the narrowest face that can be animated."""
 BACKGROUND = (192, 192, 192)
 """Neutral light grey behind transparent pixels."""
 
-# What Pillow's parsers raise on damaged files, beside their own UnidentifiedImageError (an OSError).
+# Exceptions of Pillow's parsers on damaged files, besides their own UnidentifiedImageError (an OSError).
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError)
 _DAMAGED_BINARY = (*_DAMAGED, struct.error, zlib.error)
 
 
 def decode_portrait(path: Path) -> NDArray[np.uint8]:
-    """Decode the picture at `path` to [H, W, 3] uint8 sRGB, upright (EXIF orientation applied).
+    """Decode the picture at ``path`` to [H, W, 3] uint8 sRGB, upright (EXIF orientation applied).
 
-    The first frame of an animation counts; transparency lies on neutral grey; CMYK, grey, palette and 16-bit pictures
-    are converted, embedded ICC profiles too. Raises Rejected: IMAGE_UNREADABLE (no such picture, truncated, damaged,
-    a JPEG of more than 200 scans), IMAGE_TOO_LARGE (more than 50 megapixels by its header), IMAGE_TOO_SMALL (a side
-    below 32 pixels).
+    Takes the first frame of an animation, puts transparency on neutral grey, converts CMYK, grey, palette and 16-bit
+    pictures and embedded ICC profiles. Raises Rejected: IMAGE_UNREADABLE (another format, truncated, damaged, a JPEG of
+    more than 200 scans), IMAGE_TOO_LARGE (more than 50 megapixels in its header), IMAGE_TOO_SMALL (a side below 32
+    pixels).
     """
     try:
-        # Pillow's own bomb check warns from half of what it refuses; ours is stricter than both.
+        # Pillow's own check warns from half of its limit; the limit here is stricter than both.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
@@ -71,25 +71,25 @@ def _too_large() -> Rejected:
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     profile = image.info.get("icc_profile")
-    upright = _upright(image)
+    upright = _rotate_upright(image)
     if upright.mode.startswith("I"):
-        upright = _eight_bit(upright)
+        upright = _to_eight_bit(upright)
     if upright.has_transparency_data:
-        upright = _flattened(upright)
+        upright = _flatten(upright)
     if profile:
-        upright = _in_srgb(upright, profile)
+        upright = _to_srgb(upright, profile)
     return np.ascontiguousarray(upright.convert("RGB"), dtype=np.uint8)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _rotate_upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except _DAMAGED_BINARY:
-        return image  # damaged EXIF data must not cost the picture
+        return image  # a picture with damaged EXIF data is still usable
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey: Pillow's own conversion clips instead of scaling, and forgets what is transparent."""
+def _to_eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey to 8-bit grey: Pillow's own conversion clips instead of scaling, and drops transparency."""
     values = np.asarray(image).astype(np.uint32)
     grey = Image.fromarray(((values + 128) // 257).clip(0, 255).astype(np.uint8))
     transparent = image.info.get("transparency")
@@ -98,19 +98,19 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _flattened(image: Image.Image) -> Image.Image:
+def _flatten(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
     flat = Image.new("RGB", rgba.size, BACKGROUND)
     flat.paste(rgba, mask=rgba.getchannel("A"))
     return flat
 
 
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode not in ("RGB", "CMYK", "L"):
         image = image.convert("RGB")
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, *_DAMAGED_BINARY):
-        return image  # a damaged profile, or one of another colour space than the picture's
+        return image  # the profile is damaged, or of another colour space than the picture's
     return image if converted is None else converted

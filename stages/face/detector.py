@@ -1,4 +1,4 @@
-"""One BlazeFace network over one view of a picture."""
+"""Detects faces with one BlazeFace network in one view of a picture."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 MIN_SCORE = 0.5
 MIN_OVERLAP = 0.3
-"""Intersection over union from which two detections are of the same face."""
+"""Intersection over union from which two detections belong to the same face."""
 
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """A face as a detector sees it, in pixels of the picture.
+    """A detected face, in pixels of the picture.
 
-    `box` [4] float64 (x0, y0, x1, y1), forehead to chin, may reach beyond the picture; `keypoints` [6, 2]: the
-    subject's right eye, left eye, nose tip, mouth, right and left ear; `score` 0..1.
+    box: [4] float64 (x0, y0, x1, y1), forehead to chin, may extend beyond the picture; keypoints: [6, 2], the subject's
+    right eye, left eye, nose tip, mouth, right and left ear; score: 0..1.
     """
 
     box: NDArray[np.float64]
@@ -37,21 +37,21 @@ class DetectedFace:
     def area(self) -> float:
         return float(np.prod(self.size))
 
-    def moved(self, offset: tuple[float, float]) -> "DetectedFace":
-        """The same face in a picture that begins `offset` (x, y) further left and up."""
+    def shifted(self, offset: tuple[float, float]) -> "DetectedFace":
+        """The same face in a picture that starts ``offset`` (x, y) pixels further left and up."""
         shift = np.asarray(offset, np.float64)
         return DetectedFace(self.box + np.tile(shift, 2), self.keypoints + shift, self.score)
 
 
 class BlazeFace:
-    """Detector over `face_short.onnx` (128 pixels) or `face_full.onnx` (192 pixels)."""
+    """The network of ``face_short.onnx`` (128 pixels) or ``face_full.onnx`` (192 pixels)."""
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
         self._side = int(session.get_inputs()[0].shape[1])
 
     def detect(self, image: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Faces of `image` [H, W, 3] RGB, best score first; the picture is fitted into the network's square."""
+        """Detect the faces of ``image`` [H, W, 3] RGB, best score first; it is fitted into the network's square."""
         height, width = image.shape[:2]
         scale = self._side / max(height, width)
         fitted = max(1, round(width * scale)), max(1, round(height * scale))
@@ -60,7 +60,7 @@ class BlazeFace:
         resized = cv2.resize(image, fitted, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         square = np.zeros((1, self._side, self._side, 3), np.float32)
         square[0, top : top + fitted[1], left : left + fitted[0]] = resized
-        # Bars are black pixels, that is -1.
+        # The padding is black, -1 in the network's range.
         boxes, scores = self._session.run(["boxes", "scores"], {"image": square / 127.5 - 1})
         keep = scores[0] > MIN_SCORE
         rows = boxes[0][keep].astype(np.float64) * self._side
@@ -75,24 +75,24 @@ def blend_overlapping(
 ) -> list[DetectedFace]:
     """Weighted non-maximum suppression of "BlazeFace" (Bazarevsky et al., 2019).
 
-    Detections that overlap the best one are averaged by score instead of dropped. boxes [K, 4], keypoints [K, 6, 2],
-    scores [K]; result best first.
+    Detections that overlap the best one are averaged by score instead of dropped. boxes: [K, 4]; keypoints: [K, 6, 2];
+    scores: [K]. Returns the best first.
     """
     faces = []
-    left = np.argsort(-scores, kind="stable")
-    while len(left):
-        same = intersection_over_union(boxes[left[0]], boxes[left]) >= MIN_OVERLAP
+    remaining = np.argsort(-scores, kind="stable")
+    while len(remaining):
+        same = intersection_over_union(boxes[remaining[0]], boxes[remaining]) >= MIN_OVERLAP
         same[0] = True  # a degenerate box overlaps nothing, not even itself
-        group = left[same]
+        group = remaining[same]
         weights = scores[group] / scores[group].sum()
         box, points = np.tensordot(weights, boxes[group], 1), np.tensordot(weights, keypoints[group], 1)
-        faces.append(DetectedFace(box, points, float(scores[left[0]])))
-        left = left[~same]
+        faces.append(DetectedFace(box, points, float(scores[remaining[0]])))
+        remaining = remaining[~same]
     return faces
 
 
 def intersection_over_union(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Overlap [K] of `box` [4] with each of `boxes` [K, 4], 0..1."""
+    """Overlap [K] of ``box`` [4] with each of ``boxes`` [K, 4], 0..1."""
     common = _areas(np.concatenate([np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])], axis=1))
     return common / np.maximum(_areas(box[None]) + _areas(boxes) - common, 1e-9)
 

@@ -1,4 +1,4 @@
-"""The picture that is animated: crop and size of the video frame."""
+"""Crop and size of the video frame."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.face.landmarks import rescaled
+from stages.face.landmarks import rescale
 
 MAX_LONG_SIDE = 1920
 MAX_PIXELS = 2_100_000
@@ -26,7 +26,7 @@ class Frame:
     height: int
 
     def picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """[height, width, 3]: `image` [H, W, 3] cut and resized, by areas down, by Lanczos windows up."""
+        """Crop and resize ``image`` [H, W, 3] to [height, width, 3], by areas down, by Lanczos windows up."""
         crop = image[self.top : self.top + self.crop_height, self.left : self.left + self.crop_width]
         if crop.shape[:2] == (self.height, self.width):
             return np.ascontiguousarray(crop)
@@ -35,9 +35,9 @@ class Frame:
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=method), np.uint8)
 
     def points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Landmarks [N, 3] of the source in pixels of the picture."""
-        moved = points - (self.left, self.top, 0)
-        return rescaled(moved, self.width / self.crop_width, self.height / self.crop_height)
+        """Map landmarks [N, 3] of the source to pixels of the picture."""
+        shifted = points - (self.left, self.top, 0)
+        return rescale(shifted, self.width / self.crop_width, self.height / self.crop_height)
 
 
 def plan_frame(
@@ -49,12 +49,12 @@ def plan_frame(
     expand_ratio: float,
     min_resolution: int,
 ) -> Frame:
-    """Where to cut a picture of `width` x `height` pixels and how large to make it.
+    """Plan crop and size for a picture of ``width`` x ``height`` pixels.
 
-    "original" keeps the whole picture. "face" cuts a square around `face_box` (x0, y0, x1, y1) with a margin of
-    `expand_ratio` box sizes on each side, moved inside the picture and no larger than its short side. The short side of
-    the video is `min_resolution` pixels, less only where the long side would pass 1920 pixels or the area 2.1
-    megapixels; smaller sources are enlarged, larger ones reduced.
+    "original" keeps the whole picture. "face" crops a square around ``face_box`` (x0, y0, x1, y1) with a margin of
+    ``expand_ratio`` box sizes on each side, moved inside the picture and at most as large as its short side. The short
+    side of the video has ``min_resolution`` pixels, fewer only where the long side would exceed 1920 pixels or the area
+    2.1 megapixels; smaller sources are enlarged, larger ones reduced.
     """
     left, top, crop_width, crop_height = 0, 0, width, height
     if framing == "face":

@@ -1,4 +1,4 @@
-"""478 face landmarks by MediaPipe's attention mesh, in two passes."""
+"""Locates 478 face landmarks by MediaPipe's attention mesh, in two passes."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from stages.face.detector import DetectedFace
 CROP_SIDE = 192
 CROP_MARGIN = 1.5
 """Side of the crop in sizes of the face."""
-# Above this the picture is reduced first: the crop samples bilinearly, which would alias.
+# Above this ratio the picture is reduced first: bilinear sampling of the crop would alias.
 _LARGEST_STEP = 2.0
-# Outer corners of the subject's right and left eye: the line between them is the face's horizontal.
+# Outer corners of the subject's right and left eye: the line between them defines the face's horizontal.
 RIGHT_EYE, LEFT_EYE = 33, 263
 # Ends of the face's contour beside the subject's right and left ear, and the tip of the nose.
 RIGHT_CHEEK, LEFT_CHEEK, NOSE_TIP = 234, 454, 1
@@ -22,8 +22,11 @@ RIGHT_CHEEK, LEFT_CHEEK, NOSE_TIP = 234, 454, 1
 
 @dataclass(frozen=True)
 class FaceMesh:
-    """`points` [478, 3] float64: x, y in pixels of the picture (integers are pixel centres), z in the same unit,
-    smaller is nearer; 468 mesh points, then 5 of the right and 5 of the left iris. `score`: 0..1, is it a face."""
+    """The landmarks of one face.
+
+    points: [478, 3] float64, x, y in pixels of the picture (integers are pixel centres), z in the same unit, smaller is
+    nearer; 468 mesh points, then 5 of the right and 5 of the left iris; score: 0..1, probability of a face.
+    """
 
     points: NDArray[np.float64]
     score: float
@@ -36,7 +39,7 @@ class FaceMesh:
 
     @property
     def yaw(self) -> float:
-        """-1..1: 0 frontal, 1 profile towards the picture's right, as the nose stands between the cheeks."""
+        """-1..1: 0 frontal, 1 profile towards the picture's right; from the position of the nose between the cheeks."""
         xy = self.points[:, :2]
         axis = xy[LEFT_EYE] - xy[RIGHT_EYE]
         axis = axis / max(float(np.linalg.norm(axis)), 1e-9)
@@ -46,7 +49,7 @@ class FaceMesh:
 
 @dataclass(frozen=True)
 class _Region:
-    """A turned square of the picture: centre and side in pixels, angle in radians."""
+    """A rotated square of the picture: centre and side in pixels, angle in radians."""
 
     centre: NDArray[np.float64]
     side: float
@@ -55,23 +58,23 @@ class _Region:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """[2, 3] from pixels of the crop to pixels of the picture."""
-        turn = _rotation(self.angle) * (self.side / CROP_SIDE)
+        rotation = _rotation(self.angle) * (self.side / CROP_SIDE)
         middle = np.full(2, CROP_SIDE / 2)
-        return np.column_stack([turn, self.centre - turn @ middle])
+        return np.column_stack([rotation, self.centre - rotation @ middle])
 
 
 class LandmarkModel:
-    """The mesh over `face_landmarks.onnx`."""
+    """The network of ``face_landmarks.onnx``."""
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
 
     def locate(self, image: NDArray[np.uint8], face: DetectedFace) -> FaceMesh:
-        """Landmarks of `face` in `image` [H, W, 3] RGB; the second pass crops by the first one's result."""
-        reduced, scale = _reduced(image, float(max(face.size)) * CROP_MARGIN)
+        """Locate the landmarks of ``face`` in ``image`` [H, W, 3] RGB; the second pass crops by the first's result."""
+        reduced, scale = _reduce(image, float(max(face.size)) * CROP_MARGIN)
         first = self._run(reduced, _region_of_detection(face, scale))
         mesh = self._run(reduced, _region_of_mesh(first))
-        return FaceMesh(rescaled(mesh.points, 1 / scale[0], 1 / scale[1]), mesh.score)
+        return FaceMesh(rescale(mesh.points, 1 / scale[0], 1 / scale[1]), mesh.score)
 
     def _run(self, image: NDArray[np.uint8], region: _Region) -> FaceMesh:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -84,14 +87,14 @@ class LandmarkModel:
         return FaceMesh(np.column_stack([xy, points[:, 2] * (region.side / CROP_SIDE)]), float(score[0, 0]))
 
 
-def rescaled(points: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
-    """Points [N, 3] after their picture was resized by the factors `x` and `y`; z follows x."""
+def rescale(points: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
+    """Points [N, 3] after their picture is resized by the factors ``x`` and ``y``; z scales with x."""
     half = np.array((0.5, 0.5, 0.0))
     return np.asarray((points + half) * np.array((x, y, x)) - half, np.float64)
 
 
-def _reduced(image: NDArray[np.uint8], side: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """The picture, shrunk when a region of `side` pixels is much larger than the crop, and the factors of x and y."""
+def _reduce(image: NDArray[np.uint8], side: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Reduce the picture when a region of ``side`` pixels is much larger than the crop; returns it and both factors."""
     step = side / CROP_SIDE
     if step <= _LARGEST_STEP:
         return image, (1.0, 1.0)
@@ -111,10 +114,10 @@ def _region_of_detection(face: DetectedFace, scale: tuple[float, float]) -> _Reg
 def _region_of_mesh(mesh: FaceMesh) -> _Region:
     xy = mesh.points[:, :2]
     angle = _angle(xy[LEFT_EYE] - xy[RIGHT_EYE])
-    turn = _rotation(angle)
-    level = xy @ turn
+    rotation = _rotation(angle)
+    level = xy @ rotation
     low, high = level.min(axis=0), level.max(axis=0)
-    return _Region(turn @ ((low + high) / 2), float(max(high - low)) * CROP_MARGIN, angle)
+    return _Region(rotation @ ((low + high) / 2), float(max(high - low)) * CROP_MARGIN, angle)
 
 
 def _angle(direction: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Where the face is: a soft oval."""
+"""The soft mask of the face."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ FEATHER = 0.04
 
 
 def face_mask(points: NDArray[np.float64], width: int, height: int) -> NDArray[np.uint8]:
-    """[height, width] uint8, 255 on the face, falling softly to 0 across the hull of the landmarks [N, >= 2]."""
+    """Mask [height, width] uint8: 255 inside the convex hull of the landmarks [N, >= 2], a soft edge, 0 outside."""
     hull = cv2.convexHull(points[:, :2].astype(np.float32))
     mask = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(mask, np.rint(hull).astype(np.int32), 255)

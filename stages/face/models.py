@@ -18,7 +18,7 @@ _MIN_MESH_SCORE = 0.9
 
 @dataclass(frozen=True)
 class FaceModels:
-    """What finds faces and what measures one."""
+    """The detectors and the landmark network."""
 
     search: FaceSearch
     landmarks: LandmarkModel
@@ -37,6 +37,6 @@ def load_models() -> FaceModels:
 
 def _session(name: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    # One thread each: replicas and slots use the other cores, and sums keep one order.
+    # One thread each: replicas and slots use the other cores, and sums keep their order.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return ort.InferenceSession(read_weights(WEIGHTS, name), options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Whether a face can be animated, and what the user should know about it."""
+"""Rejections and warnings about the quality of the chosen face."""
 
 from collections.abc import Iterator
 
@@ -10,18 +10,18 @@ from stages.face.landmarks import FaceMesh
 from stages.face.occlusion import mouth_is_occluded
 
 MIN_WIDTH = 32
-"""Pixels of face width in the source: less does not hold a mouth."""
+"""Pixels of face width in the source: a mouth needs as many."""
 LOW_WIDTH = 64
 MAX_YAW = 0.9
 STRONG_YAW = 0.6
-# Corners of the eyes, then corners and middle of the mouth.
-_MOVED = [33, 133, 362, 263, 61, 291, 13, 14]
+# Corners of the eyes, then corners and middle of the mouth: the points that the animation moves.
+_ANIMATED = [33, 133, 362, 263, 61, 291, 13, 14]
 LOW_SCORE = 0.6
 LOW_MESH_SCORE = 0.5
 
 
 def require_usable(mesh: FaceMesh) -> None:
-    """Raises Rejected: FACE_TOO_SMALL, EXTREME_POSE."""
+    """Check the face in the source. Raises Rejected: FACE_TOO_SMALL, EXTREME_POSE."""
     width = face_width(mesh)
     if width < MIN_WIDTH:
         message = f"The face is only {width:.0f} pixels wide."
@@ -32,13 +32,13 @@ def require_usable(mesh: FaceMesh) -> None:
 
 
 def require_frame(points: NDArray[np.float64], width: int, height: int) -> None:
-    """Landmarks [478, 3] in the pixels of a video frame of that size.
+    """Check landmarks [478, 3] in pixels of a video frame of ``width`` x ``height``.
 
-    Raises Rejected: FACE_TOO_SMALL (a large picture of a small face shrinks it further), FACE_CUT_OFF (the model draws
-    the rest of a cut face outside the picture, where no eye or mouth can be moved).
+    Raises Rejected: FACE_TOO_SMALL (a large picture with a small face is reduced further), FACE_CUT_OFF (the network
+    predicts the missing part of a face outside the picture, where no eye or mouth can be animated).
     """
-    moved = points[_MOVED, :2]
-    if moved.min() < 0 or (moved > (width - 1, height - 1)).any():
+    animated = points[_ANIMATED, :2]
+    if animated.min() < 0 or (animated > (width - 1, height - 1)).any():
         message = "The edge of the picture cuts the face off: both eyes and the whole mouth must be in it."
         raise Rejected(Code.FACE_CUT_OFF, message, field="portrait", allowed="eyes and mouth inside the picture")
     face = float(np.ptp(points[:, :2], axis=0).min())
@@ -47,8 +47,11 @@ def require_frame(points: NDArray[np.float64], width: int, height: int) -> None:
         raise Rejected(Code.FACE_TOO_SMALL, message, field="portrait", allowed=f"at least {MIN_WIDTH} pixels")
 
 
-def weaknesses(mesh: FaceMesh, detection_score: float, face_count: int) -> Iterator[tuple[Code, str]]:
-    """Warnings: the job goes on. `face_count` counts faces nobody has chosen between: 1 when the request names one."""
+def quality_warnings(mesh: FaceMesh, detection_score: float, face_count: int) -> Iterator[tuple[Code, str]]:
+    """Warnings about a weak face; the job continues.
+
+    mesh: in the source; detection_score: 0..1; face_count: faces to choose from, 1 when the request names one.
+    """
     if face_count > 1:
         yield Code.MULTIPLE_FACES, f"{face_count} faces found; the largest central one speaks. Choose with params.face."
     width = face_width(mesh)
@@ -60,14 +63,14 @@ def weaknesses(mesh: FaceMesh, detection_score: float, face_count: int) -> Itera
         yield Code.LOW_CONFIDENCE_FACE, "The face was found with little confidence; check the result."
 
 
-def occlusion(image: NDArray[np.uint8], mesh: FaceMesh) -> Iterator[tuple[Code, str]]:
-    """A warning where the mouth of `image` [H, W, 3] RGB can't be seen."""
+def occlusion_warnings(image: NDArray[np.uint8], mesh: FaceMesh) -> Iterator[tuple[Code, str]]:
+    """A warning when the mouth in ``image`` [H, W, 3] RGB is occluded."""
     if mouth_is_occluded(image, mesh):
-        message = "Something seems to stand before the mouth; the engine would move what it sees there."
+        message = "Something seems to cover the mouth; the engine would animate what covers it."
         yield Code.OCCLUDED_MOUTH, message
 
 
 def face_width(mesh: FaceMesh) -> float:
-    """Pixels: the shorter side of the upright box, so a face that lies on its side is not measured by its length."""
+    """The shorter side of the upright box in pixels, so that a face on its side is not measured by its length."""
     x0, y0, x1, y1 = mesh.box
     return min(x1 - x0, y1 - y0)

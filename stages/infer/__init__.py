@@ -5,6 +5,7 @@ from functools import partial
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.metadata import FaceMetadata
 from shared.messages.task import RenderTask
+from shared.slot.artifacts import ArrayArtifact
 from shared.slot.engines import EngineSpec, engine_spec
 from shared.slot.spec import StageSpec
 from stages.infer.chunks import chunk_frames, frame_bytes
@@ -35,6 +36,15 @@ def stage_of(engine: str) -> StageSpec:
             "pcm": "audio/pcm",
             "mel": "audio/mel",
             "tracks": "audio/tracks",
+        },
+        outputs={
+            "frames": ArrayArtifact(
+                "uint8",
+                ("frames", "height * 3 / 2", "width"),
+                "I420 (planes Y, U, V), BT.601, limited range; 25 frames/s, up to 25 frames and 16 MiB a chunk",
+                format="raw",
+                chunked=True,
+            )
         },
         resumes=spec.checkpoint_bytes is not None,
         one_slot=spec.gpu,

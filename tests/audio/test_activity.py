@@ -11,10 +11,10 @@ from shared.messages.codes import Code
 from shared.messages.metadata import AudioMetadata
 from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
 from stages.audio.loudness import rms_dbfs
-from stages.encode.judge import sound
+from stages.encode.evaluation import sound
 from tests.audio.test_handler import SPEECH, run
 from tests.audio.tones import record
-from tests.judge.voices import say
+from tests.evaluation.voices import say
 
 RATE = 16_000
 Wave = NDArray[np.float32]

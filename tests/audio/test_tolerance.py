@@ -9,7 +9,7 @@ import pytest
 from shared.messages.codes import Code, Rejected
 from stages.audio.decode import decode
 from stages.audio.mpeg_frames import first_mp3, mp3_frame, stated_seconds
-from stages.audio.products import Speech
+from stages.audio.sample_streams import Speech
 from tests.audio.tones import record, tone, wav_bytes
 
 RATE = 44_100

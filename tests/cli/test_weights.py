@@ -12,7 +12,7 @@ def test_shipped_weights_are_as_committed(lipstage: Lipstage) -> None:
     assert ran.code == 0
     assert {(entry["owner"], entry["fault"]) for entry in ran.json} == {
         ("audio", None),
-        ("encode/judge", None),
+        ("encode/evaluation", None),
         ("face", None),
         ("infer/puppet", None),
     }

@@ -15,9 +15,10 @@ from shared.messages.metadata import AudioMetadata, EncodeMetadata, FaceMetadata
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.slot.api import Cancelled, Task
-from shared.slot.testing import StageHarness
 from stages.encode import STAGE
 from stages.encode.handler import load
+from tests.stage_harness import StageHarness
+from tests.stages.declared import assert_declared
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 60
 SAMPLES = 48_000 * FRAMES // 25 + 500
@@ -75,6 +76,7 @@ def test_video_and_poster(tmp_path: Path, channels: int) -> None:
     result = load()(harness, Task(job=job(channels=channels), inputs=inputs(tmp_path, channels)))
     metadata = result.metadata
     assert isinstance(metadata, EncodeMetadata)
+    assert_declared(STAGE, result.files, {})
     assert (metadata.width, metadata.height, metadata.fps, metadata.frames) == (WIDTH, HEIGHT, 25, FRAMES)
     assert metadata.duration_s == pytest.approx(SAMPLES / 48_000, abs=1e-4)
     assert metadata.container_drift_ms == pytest.approx(500 / 48, abs=0.1)
@@ -117,7 +119,7 @@ def test_a_file_that_is_not_looked_at_has_no_figures(tmp_path: Path, monkeypatch
 
 def test_a_missing_chunk_is_found(tmp_path: Path) -> None:
     harness = StageHarness(tmp_path / "scratch", {"frames": chunks(tmp_path / "chunks")[:-1]})
-    with pytest.raises(ValueError, match=r"60 frames .* were announced, 50 came"):
+    with pytest.raises(ValueError, match=r"60 frames .* the chunks have 50"):
         load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
 
 
@@ -125,7 +127,7 @@ def test_a_cut_chunk_is_found(tmp_path: Path) -> None:
     paths = chunks(tmp_path / "chunks")
     paths[1].write_bytes(paths[1].read_bytes()[:-7])
     harness = StageHarness(tmp_path / "scratch", {"frames": paths})
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="not a multiple"):
         load()(harness, Task(job=job(), inputs=inputs(tmp_path)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.encode.check import measure
+from stages.encode.container import measure_container
 from stages.encode.labels import labels
 from stages.encode.mp4 import Coding, Mp4Writer
 from stages.encode.poster import write_poster
@@ -83,7 +83,7 @@ def test_sound_gets_its_bit_rate(tmp_path: Path, channels: int) -> None:
 )
 def test_both_tracks_end_within_a_frame(tmp_path: Path, frames: int, samples: int) -> None:
     path = make(tmp_path / "v.mp4", i420((90, 90, 90), frames), hum(samples))
-    measured = measure(path)
+    measured = measure_container(path)
     assert (measured.frames, int(measured.fps)) == (frames, 25)
     assert (measured.width, measured.height, measured.bytes) == (WIDTH, HEIGHT, path.stat().st_size)
     end = max(samples / 48_000, frames / 25)

@@ -10,7 +10,7 @@ from stages.face.detector import DetectedFace
 from stages.face.frame import MAX_LONG_SIDE, MAX_PIXELS, plan_frame
 from stages.face.landmarks import LEFT_CHEEK, LEFT_EYE, NOSE_TIP, RIGHT_CHEEK, RIGHT_EYE, FaceMesh
 from stages.face.mask import face_mask
-from stages.face.quality import require_frame, require_usable, weaknesses
+from stages.face.quality import quality_warnings, require_frame, require_usable
 
 
 def face(x0: float, y0: float, side: float, score: float = 0.9) -> DetectedFace:
@@ -110,7 +110,7 @@ def test_face_at_the_edge() -> None:
     ],
 )
 def test_warnings(face_mesh: FaceMesh, score: float, count: int, codes: list[Code]) -> None:
-    assert [code for code, _ in weaknesses(face_mesh, score, count)] == codes
+    assert [code for code, _ in quality_warnings(face_mesh, score, count)] == codes
 
 
 BOX = (100.0, 100.0, 200.0, 240.0)

@@ -15,11 +15,12 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.slot.api import Cancelled, Result, Task
 from shared.slot.limits import limit_memory
-from shared.slot.testing import StageHarness
 from stages.face import STAGE
 from stages.face.decode import MAX_PIXELS
 from stages.face.handler import load
 from tests.face.pictures import PORTRAIT, couple, exif, in_profile, on_canvas, pixels, portrait
+from tests.stage_harness import StageHarness
+from tests.stages.declared import assert_declared
 
 
 def render_task(**params: Any) -> RenderTask:
@@ -44,12 +45,10 @@ def saved(tmp_path: Path, image: Any) -> Path:
 
 def test_sample_portrait(tmp_path: Path) -> None:
     harness, result, metadata = run(tmp_path, PORTRAIT)
-    assert set(result.files) == {"image", "landmarks", "mask"}
+    assert_declared(STAGE, result.files, {"height": 512, "width": 512})
     assert all(path.parent == harness.scratch for path in result.files.values())
-    image, landmarks, mask = (np.load(result.files[role]) for role in ("image", "landmarks", "mask"))
+    image, landmarks = (np.load(result.files[role]) for role in ("image", "landmarks"))
     assert np.array_equal(image, pixels())
-    assert (landmarks.shape, landmarks.dtype) == ((478, 3), np.float32)
-    assert (mask.shape, mask.dtype) == ((512, 512), np.uint8)
     assert (metadata.width, metadata.height, metadata.face_count) == (512, 512, 1)
     x0, y0, x1, y1 = metadata.box
     assert metadata.roi_size == round(max(x1 - x0, y1 - y0))

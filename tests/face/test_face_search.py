@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.face.detector import DetectedFace, blend_overlapping, intersection_over_union
-from stages.face.landmarks import LEFT_EYE, RIGHT_EYE, FaceMesh, rescaled
+from stages.face.landmarks import LEFT_EYE, RIGHT_EYE, FaceMesh, rescale
 from stages.face.models import FaceModels
-from stages.face.search import tiles, turned_back, without_parts
+from stages.face.search import remove_parts, rotate_back, tiles
 from tests.face.pictures import couple, on_canvas, pixels
 
 # Measured by eye in the sample portrait: outer corners of the eyes and of the mouth, tip of the nose.
@@ -73,7 +73,7 @@ def test_small_face_in_a_large_picture(models: FaceModels, width: int, side: int
 def test_large_picture_agrees_with_the_small_one(models: FaceModels) -> None:
     small = located(models, pixels())
     large = located(models, np.asarray(cv2.resize(pixels(), (3072, 3072), interpolation=cv2.INTER_CUBIC), np.uint8))
-    assert np.abs(rescaled(large.points, 1 / 6, 1 / 6)[:, :2] - small.points[:, :2]).mean() < 0.5
+    assert np.abs(rescale(large.points, 1 / 6, 1 / 6)[:, :2] - small.points[:, :2]).mean() < 0.5
 
 
 @pytest.mark.parametrize("change", ["grey", "dark", "mirrored"])
@@ -137,7 +137,7 @@ def test_tiles_cover_the_picture() -> None:
 
 def test_parts_of_a_face_are_dropped() -> None:
     whole, half, other = face(0, 0, 10, 10, score=0.7), face(0, 0, 10, 5), face(8, 0, 18, 10, score=0.8)
-    assert without_parts([half, other, whole]) == [other, whole]
+    assert remove_parts([half, other, whole]) == [other, whole]
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
@@ -146,4 +146,4 @@ def test_turned_back_is_the_inverse_of_rot90(quarter_turns: int) -> None:
     image[5:15, 20:50] = 1
     rows, columns = np.nonzero(np.rot90(image, quarter_turns))
     found = face(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    assert turned_back(found, quarter_turns, image.shape).box.tolist() == [20, 5, 50, 15]
+    assert rotate_back(found, quarter_turns, image.shape).box.tolist() == [20, 5, 50, 15]

@@ -13,8 +13,8 @@ from shared.messages.refs import InputRef
 from shared.messages.request import Params, RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.slot.api import Task
-from shared.slot.testing import StageHarness
 from stages.infer.engine import Portrait, Speech
+from tests.stage_harness import StageHarness
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SECONDS = 2.6

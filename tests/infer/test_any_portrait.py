@@ -12,12 +12,12 @@ import stages.face.handler
 from shared.messages.codes import Code, Rejected
 from shared.messages.request import Params
 from shared.slot.api import Handler, Task
-from shared.slot.testing import StageHarness
 from stages.infer.engine import Portrait
 from stages.infer.puppet.geometry import FaceGeometry
 from stages.infer.puppet.palette import palette_of
 from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
 from tests.infer.conftest import SAMPLES, render_job
+from tests.stage_harness import StageHarness
 
 Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 REFUSALS = {Code.NO_FACE, Code.FACE_TOO_SMALL, Code.FACE_CUT_OFF, Code.EXTREME_POSE}

@@ -8,13 +8,14 @@ import pytest
 from shared.messages.metadata import InferMetadata
 from shared.messages.request import Params
 from shared.slot.api import Cancelled, Handler, Unavailable
-from shared.slot.testing import StageHarness
 from stages.infer import STAGE, stage_of
 from stages.infer.chunks import MAX_CHUNK_BYTES, chunk_frames, frame_bytes
 from stages.infer.engine import frame_count
 from stages.infer.handler import ENVIRONMENT, load
 from stages.infer.i420 import to_i420
 from tests.infer.conftest import SECONDS, MakeTask
+from tests.stage_harness import StageHarness
+from tests.stages.declared import assert_declared
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def test_chunks_hold_all_frames_in_order(handle: Handler, make_task: MakeTask, t
     assert (metadata.engine, metadata.frames, metadata.fps, metadata.steps) == ("puppet", total, 25, 30)
     counts = [frames for _, frames in context.uploaded["frames"]]
     assert counts == [25] * (total // 25) + [total % 25]
-    for path, frames in context.uploaded["frames"]:
-        assert path.stat().st_size == frames * frame_bytes(metadata.width, metadata.height)
+    sizes = {"height * 3 / 2": metadata.height * 3 // 2, "width": metadata.width}
+    assert_declared(STAGE, result.files, sizes, context)
     paths = [path for path, _ in context.uploaded["frames"]]
     assert paths == sorted(paths)
     assert context.progressed[0] == (0, total) and context.progressed[-1] == (total, total)

@@ -14,7 +14,6 @@ import torch
 from shared.messages.codes import Code, Rejected
 from shared.messages.engines import SonicParams
 from shared.slot.api import Cancelled, Unavailable
-from shared.slot.testing import StageHarness
 from stages.infer.engine import Frame, Portrait, RenderParams, Speech, frame_count
 from stages.infer.sonic import engine as engine_module
 from stages.infer.sonic import model as model_module
@@ -25,6 +24,7 @@ from stages.infer.sonic.nets.unet.optimization import OptimizationFlags
 from stages.infer.sonic.presets import PRESETS, make_plan
 from stages.infer.sonic.settings import SonicSettings
 from tests.sonic.public import GOLDEN
+from tests.stage_harness import StageHarness
 
 SAMPLES = 4000
 STEPS = 3
@@ -138,7 +138,7 @@ def test_official_preset_truncates_pixels(film: Film, first: Any) -> None:
 @pytest.mark.parametrize("step", [1, STEPS])
 def test_resumed_render_gives_the_same_bytes(film: Film, first: Any, step: int) -> None:
     frames, context, _ = first
-    checkpoints = {done: path for path, done in context.states}
+    checkpoints = {done: path for path, done in context.checkpoints}
     again, resumed, metrics = film(checkpoint=checkpoints[step])
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
     assert metrics["inference.resumed_step"] == step
@@ -146,7 +146,7 @@ def test_resumed_render_gives_the_same_bytes(film: Film, first: Any, step: int) 
 
 
 def test_checkpoint_of_another_render_is_ignored(film: Film, first: Any) -> None:
-    path, _ = first[1].states[0]
+    path, _ = first[1].checkpoints[0]
     frames, context, metrics = film(checkpoint=path, seed=8)
     assert metrics["inference.resumed_step"] == 0
     assert ("warning", "checkpoint_not_usable", {}) in context.log.lines

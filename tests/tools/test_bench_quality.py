@@ -11,7 +11,7 @@ import pytest
 
 from bench import films, quality
 from shared.messages.codes import Code, Rejected
-from stages.encode.judge.reference import Reference
+from stages.encode.evaluation.reference import Reference
 from tests.conftest import ROOT
 
 

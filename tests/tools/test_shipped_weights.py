@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 AUDIO = ROOT / "stages/audio/weights"
 FACE = ROOT / "stages/face/weights"
 VISEMES = ROOT / "stages/infer/puppet/weights"
-JUDGE = ROOT / "stages/encode/judge/weights"
+JUDGE = ROOT / "stages/encode/evaluation/weights"
 MODELS = [
     *(FACE / f"face_{kind}.onnx" for kind in ("short", "full", "landmarks")),
     VISEMES / "visemes.onnx",

@@ -19,7 +19,7 @@ from tools.convert_models.viseme_model import Parameters, convert_visemes
 _REPOSITORY = Path(__file__).parents[2]
 _AUDIO_WEIGHTS = Path("stages/audio/weights")
 _FACE_WEIGHTS = Path("stages/face/weights")
-_JUDGE_WEIGHTS = Path("stages/encode/judge/weights")
+_JUDGE_WEIGHTS = Path("stages/encode/evaluation/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
 _HEAD = Path(__file__).with_name("viseme_head.npz")
 _HEAD_SHA256 = "ae127de644675b58aac7fdacc699a658653cc7910537765b2e05887acb875dd9"

@@ -13,7 +13,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 from shared.slot.weights import read_weights
-from stages.encode.judge.errors import Unjudgeable
+from stages.encode.evaluation.errors import EvaluationError
 from stages.infer.puppet.visemes import WEIGHTS, VisemeModel
 from tools.train_visemes import corpus, held_out
 from tools.train_visemes.augment import changed, level
@@ -78,7 +78,7 @@ def print_scores(flite: Flite, downloads: Path, *models: VisemeModel) -> None:
     recordings = list(held_out.synthetic(flite))
     try:
         recordings += held_out.librivox(downloads)
-    except Unjudgeable as error:
+    except EvaluationError as error:
         print(f"without LibriVox: {error}")
     for name, signal, spoken in recordings:
         for model in models:

@@ -5,13 +5,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.encode.judge import alignment, sound
-from stages.encode.judge.phones import Phone
+from stages.encode.evaluation import alignment, sound
+from stages.encode.evaluation.phones import Phone
 from tools.train_visemes import espeak
 from tools.train_visemes.corpus import HELD_OUT_FLITE
 from tools.train_visemes.espeak import Voice
 from tools.train_visemes.flite import Flite
-from tools.train_visemes.scores import judged_phones
+from tools.train_visemes.scores import arpabet_phones
 from tools.train_visemes.signal import Signal
 
 _VARIANTS = ("f2", "m7")
@@ -43,15 +43,15 @@ def synthetic(flite: Flite) -> Iterator[Spoken]:
         for variant in _VARIANTS:
             voice = Voice(language, variant)
             signal, sounds = espeak.speak(text, voice)
-            yield voice.name, signal, judged_phones(sounds)
+            yield voice.name, signal, arpabet_phones(sounds)
     signal, sounds = flite.speak(_ENGLISH, HELD_OUT_FLITE, 1.0)
-    yield f"flite {HELD_OUT_FLITE}", signal, judged_phones(sounds)
+    yield f"flite {HELD_OUT_FLITE}", signal, arpabet_phones(sounds)
 
 
 def librivox(downloads: Path) -> Iterator[Spoken]:
     """Five clips of one reader out of a Debian package, aligned by pocketsphinx; it is only listened to.
 
-    Raises stages.encode.judge.errors.Unjudgeable without pocketsphinx.
+    Raises stages.encode.evaluation.errors.EvaluationError without pocketsphinx.
     """
     if not list(downloads.glob(f"{_LIBRIVOX}_*.deb")):
         subprocess.run(["apt-get", "download", _LIBRIVOX], cwd=downloads, check=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from stages.audio.loudness import rms_dbfs
 from stages.audio.melspec import log_mel
-from stages.encode.judge import mouth, phones, sync
-from stages.encode.judge.lips import Readings
-from stages.encode.judge.phones import Phone
+from stages.encode.evaluation import mouth, phones, sync
+from stages.encode.evaluation.lips import Readings
+from stages.encode.evaluation.phones import Phone
 from stages.infer.engine import FPS, frame_count
 from stages.infer.puppet.articulation import Track, mouth_track
 from stages.infer.puppet.renderer import MouthPose
@@ -70,7 +70,7 @@ class Score:
 HEADER = f"{'speech':<28}" + "".join(f"{name:>9}" for name in ("sync_r", "offset", "closure", "lift", "pauses"))
 
 
-def judged_phones(sounds: Iterable[Sound]) -> list[Phone]:
+def arpabet_phones(sounds: Iterable[Sound]) -> list[Phone]:
     """A synthesiser's sounds by the names that the judge knows."""
     return [Phone(_ARPABET[symbol], start, end) for sound in sounds for symbol, start, end in spans(sound)]
 

@@ -1,4 +1,4 @@
-"""The mouth's movement as dense linear bases: one displacement field per parameter and lip."""
+"""Dense linear bases of the mouth's movement: one displacement field per parameter and lip."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ Field = npt.NDArray[np.float32]
 
 GRID = 96
 """Nodes along the longer side of the moving box."""
-_SCOUT = 40
+_COARSE_GRID = 40
 _STILL = 0.004
-"""A field below this, in mouth widths, counts as still."""
+"""A displacement below this, in mouth widths, counts as still."""
 _SMOOTHING = 1e-3
 _BORDER = 0.06
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Nodes spread evenly over a box, placed like the pixels of a smaller picture of it (half-pixel centres)."""
+    """Nodes evenly spaced over a box, at the pixel centres of a smaller picture of it (half-pixel centres)."""
 
     box: Box
     columns: int
@@ -35,13 +35,13 @@ class Grid:
         return cls(box, max(4, round(box.width / step)), max(4, round(box.height / step)))
 
     def nodes(self) -> Points:
-        """[rows, columns, 2] positions in picture pixels."""
+        """Positions [rows, columns, 2] in picture pixels."""
         x = (np.arange(self.columns) + 0.5) * self.box.width / self.columns - 0.5 + self.box.x0
         y = (np.arange(self.rows) + 0.5) * self.box.height / self.rows - 0.5 + self.box.y0
         return np.stack(np.meshgrid(x, y), axis=2)
 
     def index_of(self, points: Field) -> Field:
-        """Picture pixels [..., 2] as fractional (column, row), for sampling a field on this grid."""
+        """Picture pixels [..., 2] as fractional (column, row) of this grid, for sampling a field."""
         scale = np.array(self.density, np.float32)
         offset = (0.5 - np.array([self.box.x0, self.box.y0], np.float32)) * scale - np.float32(0.5)
         return points * scale + offset
@@ -52,7 +52,7 @@ class Grid:
         return self.columns / self.box.width, self.rows / self.box.height
 
     def border_fade(self, fraction: float) -> Points:
-        """[rows, columns] 0 at the border to 1 at that fraction of the box inside."""
+        """[rows, columns] from 0 at the border to 1 at the given fraction of the box inside it."""
         x, y = (np.arange(self.columns) + 0.5) / self.columns, (np.arange(self.rows) + 0.5) / self.rows
         edge = np.minimum(np.minimum(x, 1 - x)[None, :], np.minimum(y, 1 - y)[:, None])
         return np.clip(edge / fraction, 0, 1)
@@ -62,7 +62,7 @@ class Grid:
 class MouthBases:
     """Forward displacement of picture points for each parameter, in pixels.
 
-    upper, lower: [len(PARAMETERS), rows, columns, 2]; ``upper`` holds above the lip line and ignores the lower lip.
+    upper, lower: [len(PARAMETERS), rows, columns, 2]; ``upper`` applies above the lip line and ignores the lower lip.
     """
 
     grid: Grid
@@ -71,7 +71,7 @@ class MouthBases:
 
 
 def _control_points(face: FaceGeometry, moves: Displacements, ignored: set[int]) -> tuple[Points, Points]:
-    """Positions [n, 2] and values [n, parameters * 2] of what pins the field, without doubles."""
+    """Positions [n, 2] and values [n, parameters * 2] of the field's control points, without duplicates."""
     box, indices = face.region, [i for i in moves if i not in ignored]
     x, y = np.linspace(box.x0, box.x1, 9), np.linspace(box.y0, box.y1, 9)
     border = [(a, b) for a in x for b in (box.y0, box.y1)] + [(a, b) for a in (box.x0, box.x1) for b in y[1:-1]]
@@ -84,7 +84,7 @@ def _control_points(face: FaceGeometry, moves: Displacements, ignored: set[int])
 
 
 def mouth_bases(face: FaceGeometry, moves: Displacements) -> MouthBases:
-    """Spread the landmarks' displacements over the part of the face that moves."""
+    """Interpolate the landmarks' displacements over the moving part of the face."""
     corners = {lm.CORNER_LEFT, lm.CORNER_RIGHT, lm.INNER_CORNER_LEFT, lm.INNER_CORNER_RIGHT}
     upper_only = {i for ring in lm.UPPER_LIP for i in ring} - corners
     lower_only = {i for ring in lm.LOWER_LIP for i in ring[1:-1]}
@@ -93,18 +93,18 @@ def mouth_bases(face: FaceGeometry, moves: Displacements) -> MouthBases:
         points, values = _control_points(face, moves, ignored)
         fields.append(RadialBasis(points / face.eye_distance, values, smoothing=_SMOOTHING))
 
-    def spread(basis: RadialBasis, grid: Grid) -> Field:
+    def interpolate(basis: RadialBasis, grid: Grid) -> Field:
         nodes = grid.nodes().reshape(-1, 2)
         field = basis(nodes / face.eye_distance).reshape(grid.rows, grid.columns, len(PARAMETERS), 2)
         field *= grid.border_fade(_BORDER)[:, :, None, None]
         return np.ascontiguousarray(field.transpose(2, 0, 1, 3), dtype=np.float32)
 
-    scout = Grid.over(face.region, _SCOUT)
-    moving = np.zeros((scout.rows, scout.columns), bool)
+    coarse = Grid.over(face.region, _COARSE_GRID)
+    moving = np.zeros((coarse.rows, coarse.columns), bool)
     for basis in fields:
-        moving |= np.abs(spread(basis, scout)).max(axis=(0, 3)) > _STILL * face.mouth_width
+        moving |= np.abs(interpolate(basis, coarse)).max(axis=(0, 3)) > _STILL * face.mouth_width
     ys, xs = (np.flatnonzero(moving.any(axis=axis)) for axis in (1, 0))
-    cell_x, cell_y = face.region.width / scout.columns, face.region.height / scout.rows
+    cell_x, cell_y = face.region.width / coarse.columns, face.region.height / coarse.rows
     box = Box(
         face.region.x0 + int(xs[0] * cell_x),
         face.region.y0 + int(ys[0] * cell_y),
@@ -112,4 +112,4 @@ def mouth_bases(face: FaceGeometry, moves: Displacements) -> MouthBases:
         face.region.y0 + int(np.ceil((ys[-1] + 1) * cell_y)),
     )
     grid = Grid.over(box.grown(2, face.region), GRID)
-    return MouthBases(grid, spread(fields[0], grid), spread(fields[1], grid))
+    return MouthBases(grid, interpolate(fields[0], grid), interpolate(fields[1], grid))

@@ -1,7 +1,7 @@
-"""How far each landmark moves for each mouth parameter, in pixels of the portrait.
+"""Displacement of each landmark for each mouth parameter, in pixels of the portrait.
 
-Parameters, in the order of ``PARAMETERS``: `rest` closes the aperture the photo shows (always 1), `open` drops the jaw,
-`wide` spreads the corners, `round` purses the lips, `tuck` lifts the lower lip to the upper teeth (f, v).
+Parameters, in the order of ``PARAMETERS``: ``rest`` closes the portrait's own aperture (always 1), ``open`` drops the
+jaw, ``wide`` spreads the corners, ``round`` purses the lips, ``tuck`` lifts the lower lip to the upper teeth (f, v).
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ REST, OPEN, WIDE, ROUND, TUCK = range(len(PARAMETERS))
 MAX_APERTURE = 0.42
 """Height of the fully open mouth in mouth widths."""
 UPPER_SHARE = 0.20
-"""Share of an opening that the upper lip takes; the rest is the lower lip's."""
+"""The upper lip's share of an opening; the rest is the lower lip's."""
 CLOSING_UPPER_SHARE = 0.40
 CORNERS_INWARD = 0.055
-"""Way of each corner towards the middle when the jaw drops, in mouth widths."""
+"""Movement of each corner towards the middle when the jaw drops, in mouth widths."""
 ROUNDING = 0.18
 """The same for pursed lips."""
 INSET = 0.016
-"""Lips that the photo shows apart close this far beyond touching (mouth widths): their rims hide what is between."""
+"""Overlap of closed lips that are apart in the portrait, in mouth widths: their rims hide what is between."""
 
-# Per ring from the outer edge to the inner: how much of the inner lip's movement it follows.
+# Per ring from the outer edge to the inner: its share of the inner lip's movement.
 _CLOSING_UPPER, _CLOSING_LOWER = (0.45, 0.60, 0.85, 1.0), (0.62, 0.78, 0.92, 1.0)
 _OPENING_UPPER, _OPENING_LOWER = (0.75, 0.85, 0.95, 1.0), (0.90, 0.93, 0.97, 1.0)
 _TUCK_UPPER, _TUCK_LOWER = (0.040, 0.045, 0.050, 0.055), (0.045, 0.058, 0.066, 0.070)
@@ -33,7 +33,7 @@ Displacements = dict[int, Points]
 
 
 def landmark_displacements(face: FaceGeometry) -> Displacements:
-    """All landmarks that control the mouth's movement; those held still stand in it with zeros."""
+    """Displacements of all landmarks that control the mouth's movement; zeros for those that stay still."""
     out: Displacements = {}
     _lips(face, out)
     _chin_and_cheeks(face, out)
@@ -47,21 +47,21 @@ def _add(out: Displacements, index: int, parameter: int, vector: Points) -> None
 
 
 def _smile(face: FaceGeometry) -> float:
-    """How far the corners stand above the middle of the lips, in pixels: rounding has to bring them down."""
+    """Height of the corners above the middle of the lips, in pixels: rounding has to lower them."""
     seal = 0.6 * face.points[lm.UPPER_INNER[5]] + 0.4 * face.points[lm.LOWER_INNER[5]]
     corners = (face.points[lm.CORNER_LEFT] + face.points[lm.CORNER_RIGHT]) / 2
     return max(0.0, float((seal - corners) @ face.down))
 
 
-def _rounding_room(face: FaceGeometry) -> float:
-    """1 for lips at rest, less for a smile: cheeks that it has pushed up fold over when its corners come in."""
+def _rounding_limit(face: FaceGeometry) -> float:
+    """1 for lips at rest, less for a smile: its raised cheeks fold over when the corners move inward."""
     return 1 - 0.40 * min(1.0, _smile(face) / (0.12 * face.mouth_width))
 
 
 def _lips(face: FaceGeometry, out: Displacements) -> None:
     across, down, width = face.across, face.down, face.mouth_width
     gap, smile = face.lip_gap(), _smile(face)
-    pull = ROUNDING * _rounding_room(face)
+    pull = ROUNDING * _rounding_limit(face)
     for i, u in enumerate(lm.ALONG):
         arch = (1 - u**2) ** 0.75
         side = u * face.foreshortening(u)
@@ -96,7 +96,7 @@ def _lips(face: FaceGeometry, out: Displacements) -> None:
 
 def _chin_and_cheeks(face: FaceGeometry, out: Displacements) -> None:
     across, down, width = face.across, face.down, face.mouth_width
-    drop, smile, room = down * MAX_APERTURE * width, _smile(face), _rounding_room(face)
+    drop, smile, rounding = down * MAX_APERTURE * width, _smile(face), _rounding_limit(face)
     corners = face.points[[lm.CORNER_LEFT, lm.CORNER_RIGHT]]
     closing = float(face.lip_gap()[5]) * (1 - CLOSING_UPPER_SHARE)
     for index in lm.CHIN:
@@ -104,7 +104,7 @@ def _chin_and_cheeks(face: FaceGeometry, out: Displacements) -> None:
         below = float(np.clip(offset @ down / face.mouth_to_chin, 0, 1))
         beside = float(np.exp(-((offset @ across / (0.55 * width)) ** 2)))
         _add(out, index, OPEN, drop * 0.62 * min(1.0, 1.25 * below))
-        # The jaw closes an open mouth, and lifts a little for f and v: without it the skin below the lip stretches.
+        # The jaw closes an open mouth and lifts slightly for f and v; otherwise the skin below the lip stretches.
         _add(out, index, REST, -down * closing * (0.60 - 0.25 * below) * beside)
         _add(out, index, TUCK, -down * width * 0.040 * (1 - 0.8 * below) * beside)
     for index in lm.JAW_SIDES:
@@ -117,7 +117,7 @@ def _chin_and_cheeks(face: FaceGeometry, out: Displacements) -> None:
         outward = across * np.sign(u) * face.foreshortening(u) * width
         _add(out, index, OPEN, drop * 0.22 * near * float(np.clip(0.5 + v, 0, 1)) - 0.03 * near * outward)
         _add(out, index, WIDE, 0.03 * near * outward)
-        # Skin beside a corner goes with it, or the corner's dimple folds over.
+        # Skin beside a corner follows it; otherwise the corner's dimple folds over.
         beside = float(np.exp(-((np.linalg.norm(corners - face.points[index], axis=1).min() / (0.34 * width)) ** 2)))
-        follow = down * smile * 0.6 - 0.12 * room * outward
-        _add(out, index, ROUND, follow * beside - 0.04 * room * near * outward)
+        follow = down * smile * 0.6 - 0.12 * rounding * outward
+        _add(out, index, ROUND, follow * beside - 0.04 * rounding * near * outward)

@@ -1,4 +1,4 @@
-"""The puppet as an engine: loads the viseme network, turns speech into poses and poses into frames."""
+"""The puppet engine: loads the viseme network, plans poses from the speech and draws them as frames."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
 from stages.infer.puppet.visemes import VisemeModel
 
 _MAX_THREADS = 2
-"""Frames side by side; more replicas, not more threads, use a larger machine."""
+"""Frames drawn in parallel; a larger machine is used by more replicas, not by more threads."""
 
 
 class PuppetAnimation:

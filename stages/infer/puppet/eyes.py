@@ -1,7 +1,7 @@
-"""Eyes: lids that shut over a still eyeball, lashes, and a gaze that wanders a little.
+"""Eyes: lids that close over a still eyeball, lashes, and a moving gaze.
 
-The photo does not show the lid that a blink unfolds: skin stretched down from above would draw lashes and brows out
-into stripes. It is painted instead, in the colours of the skin around the eye.
+The portrait does not show the lid that unfolds in a blink, and skin stretched down from above would smear lashes and
+brows into stripes. So the lid is painted, in the colours of the skin around the eye.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ _CLOSURE = 0.98
 _LASH_LINE, _LASH_LENGTH, _LASH_PITCH = 0.030, 0.055, 0.050
 """Thickness of the lid's dark rim, length of the lashes and distance between them, in eye widths."""
 _COVER = 0.28
-"""How far above the open lid's edge the painted skin reaches, in eye widths: over the lashes that point up."""
-_GAZE_FREE = 0.30
-"""Beside the corners the eyeball moves less and less: over this share of the eye's width."""
+"""Height of the painted skin above the open lid's edge, in eye widths: it covers the lashes that point up."""
+_GAZE_FADE = 0.30
+"""Share of the eye's width at each corner over which the eyeball's movement fades out."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,34 @@ class Eye:
     """One eye. Arrays are [box height, box width]; distances in pixels along the eye's own axes, down positive."""
 
     box: Box
-    at: Field
-    """Where each pixel lies downward."""
+    depth: Field
+    """Downward position of each pixel."""
     edge: Field
-    """Where the open lid's edge lies."""
+    """Downward position of the open lid's edge."""
     gap: Field
-    """How far the edge travels to close; tapers to 0 beyond the corners."""
+    """Travel of the edge until the eye is closed; fades to 0 beyond the corners."""
     width: float
     skin: Field
     """[box height, box width, 3] RGB 0..255 of the unfolded lid, without its shading."""
     lashes: Field
-    """1 where a lash grows .. 0 between two."""
+    """1 on a lash .. 0 between two."""
     within: Field
-    """1 between the corners, falling to 0 at them."""
+    """1 between the corners, fading to 0 at them."""
     ball: Field
-    """[box height, box width, 2] pixels that the eyeball moves for a gaze of one eye width to the picture's right."""
+    """[box height, box width, 2] displacement in pixels for a gaze of one eye width to the picture's right."""
 
     def lid(self, closure: float) -> tuple[Field, Field]:
-        """The moving lid: RGB 0..255 [box height, box width, 3] and opacity [box height, box width].
+        """Draw the lid: RGB 0..255 [box height, box width, 3] and opacity [box height, box width].
 
-        closure: 0 open .. 1 shut. Below the lid's edge and its lashes the opacity is 0: the eyeball does not move.
+        closure: 0 open .. 1 closed. The opacity is 0 below the lid's edge and its lashes: the eyeball does not move.
         """
         travel = self.gap * np.float32(closure * _CLOSURE)
-        below = self.at - self.edge - travel  # of the moving edge
+        below = self.depth - self.edge - travel  # below the moving edge
         unfolded = np.clip(-below / np.maximum(travel, 1), 0, 1)
-        from_fold = (self.at - self.edge) / self.width
-        # A lid is a part of a ball: light on its middle, darker at the rim and at the crease where it unfolds.
+        from_fold = (self.depth - self.edge) / self.width
+        # A lid is part of a sphere: bright in its middle, darker at the rim and at the crease.
         light = 0.95 + 0.08 * np.sin(np.pi * unfolded) - 0.13 * np.exp(-(((from_fold + 0.03) / 0.045) ** 2))
-        top = np.clip((from_fold + _COVER) / (_COVER - 0.10), 0, 1)  # where the open eye's lashes were
+        top = np.clip((from_fold + _COVER) / (_COVER - 0.10), 0, 1)  # fades out above the open eye's lashes
         skin = np.clip(0.5 - below, 0, 1) * top * top * (3 - 2 * top) * self.within
         rim = np.exp(-((below / max(0.8, _LASH_LINE * self.width)) ** 2))
         lash = self.lashes * np.exp(-np.maximum(below, 0) / (_LASH_LENGTH * self.width)) * (below > 0)
@@ -93,12 +93,12 @@ def _eye(image: npt.NDArray[np.uint8], face: FaceGeometry, upper: lm.Contour, lo
     edge = np.interp(u, (top - origin) @ across, (top - origin) @ down) - 0.02 * width
     floor = np.interp(u, (bottom - origin) @ across, (bottom - origin) @ down)
     beyond = np.maximum(0, np.maximum(-u, u - width))
-    inside = np.clip(np.minimum(u, width - u) / (_GAZE_FREE * width), 0, 1)
+    inside = np.clip(np.minimum(u, width - u) / (_GAZE_FADE * width), 0, 1)
     opening = np.clip(np.minimum(v - edge, floor - v), 0, 1)
     ball = (inside * inside * (3 - 2 * inside) * opening * width)[..., None] * across
     return Eye(
         box=box,
-        at=v.astype(np.float32),
+        depth=v.astype(np.float32),
         edge=edge.astype(np.float32),
         gap=(np.maximum(floor - edge, 0) * np.clip(1 - beyond / (0.12 * width), 0, 1)).astype(np.float32),
         width=width,
@@ -110,9 +110,9 @@ def _eye(image: npt.NDArray[np.uint8], face: FaceGeometry, upper: lm.Contour, lo
 
 
 def _lashes(along: npt.NDArray[np.float64], width: float) -> Field:
-    """Stripes where the eye is large enough to show them, else an even shade."""
-    shown = np.clip((_LASH_PITCH * width - 2.0) / 2.0, 0, 1)
-    stripes = 0.5 + 0.5 * shown * np.cos(2 * np.pi * along / (_LASH_PITCH * width))
+    """Stripes where the eye is large enough to resolve them, else an even shade."""
+    contrast = np.clip((_LASH_PITCH * width - 2.0) / 2.0, 0, 1)
+    stripes = 0.5 + 0.5 * contrast * np.cos(2 * np.pi * along / (_LASH_PITCH * width))
     return np.asarray(stripes, np.float32)
 
 
@@ -123,10 +123,10 @@ def _lid_skin(
     below_floor: npt.NDArray[np.float64],
     width: float,
 ) -> Field:
-    """[h, w, 3] the skin around the eye, its lashes and the brow left out, smoothly carried on over the eye.
+    """[h, w, 3] the skin around the eye, without lashes and brow, smoothly extended over the eye.
 
-    between: between the corners; above_edge: pixels below the upper lid's edge (negative above); below_floor: of the
-    lower lid's. width: of the eye.
+    between: mask of the part between the corners; above_edge: pixels below the upper lid's edge (negative above);
+    below_floor: pixels below the lower lid's edge; width: of the eye, pixels.
     """
     colours = patch.astype(np.float32)
     light = colours.mean(axis=2)
@@ -136,7 +136,7 @@ def _lid_skin(
     known = np.where(~eye, np.clip((light - 0.55 * ordinary) / (0.2 * ordinary + 1), 0.02, 1), 0).astype(np.float32)
     out = np.zeros_like(colours)
     total = np.full(light.shape, 1e-6, np.float32)
-    # From what is near where there is some, else from further away.
+    # Nearby skin has the largest weight; distant skin counts where there is no other.
     for reach, share in ((0.08, 1.0), (0.16, 0.1), (0.40, 0.01)):
         sigma = max(0.8, reach * width)
         out += share * np.asarray(cv2.GaussianBlur(colours * known[..., None], (0, 0), sigma), np.float32)

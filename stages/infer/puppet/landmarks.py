@@ -18,7 +18,7 @@ UPPER_LIP = (UPPER_OUTER, UPPER_MIDDLE_OUTER, UPPER_MIDDLE_INNER, UPPER_INNER)
 LOWER_LIP = (LOWER_OUTER, LOWER_MIDDLE_OUTER, LOWER_MIDDLE_INNER, LOWER_INNER)
 
 ALONG = (-1.0, -0.85, -0.70, -0.51, -0.28, 0.0, 0.28, 0.51, 0.70, 0.85, 1.0)
-"""Where the eleven points of a ring lie between the corners of a mouth seen from the front."""
+"""Positions of a ring's eleven points between the corners of a mouth seen from the front."""
 LIPS_MIDDLE = (13, 14)
 """Inner edges of the upper and the lower lip on the face's midline."""
 

@@ -1,4 +1,4 @@
-"""Colours of what the photo does not show, taken from what it shows, so that its colour cast stays."""
+"""Colours of what the portrait does not show, derived from its visible colours, so that its colour cast is kept."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from stages.infer.puppet.geometry import FaceGeometry, Points
 Colour = npt.NDArray[np.float32]
 
 TEETH_GAP = 0.06
-"""Lips further apart than this, in mouth widths, may show teeth."""
+"""Gap between the lips from which teeth may be visible, in mouth widths."""
 _SUBPIXEL_BITS = 3
 
 
@@ -25,13 +25,13 @@ class Palette:
     cavity: Colour
     tongue: Colour
     warmth: float
-    """0 in a grey picture .. 1 where the skin has a colour."""
+    """0 for a grey picture .. 1 for coloured skin."""
     shows_teeth: bool
-    """The photo itself shows teeth: its own pixels are better than any drawn ones."""
+    """The portrait shows teeth: its own pixels are better than painted ones."""
 
 
 def lab_to_rgb(lab: Field) -> Field:
-    """8-bit Lab [h, w, 3] to RGB 0..255, same shape."""
+    """Convert 8-bit Lab [h, w, 3] to RGB 0..255, same shape."""
     return np.asarray(cv2.cvtColor(np.clip(lab, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.float32)
 
 
@@ -44,7 +44,7 @@ def filled(shape: tuple[int, int], polygon: Points) -> npt.NDArray[np.uint8]:
 
 
 def _inside(lab: Field, face: FaceGeometry, upper: lm.Contour, lower: lm.Contour) -> Field:
-    """[n, 3] pixels between two contours, without their rims."""
+    """Pixels [n, 3] between two contours, without their rims."""
     polygon = np.vstack([face.contour(upper), face.contour(lower)[::-1]]) - (face.region.x0, face.region.y0)
     mask = cv2.erode(filled(lab.shape[:2], polygon), np.ones((3, 3), np.uint8))
     result: Field = lab[mask > 200]
@@ -52,11 +52,11 @@ def _inside(lab: Field, face: FaceGeometry, upper: lm.Contour, lower: lm.Contour
 
 
 def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
-    """Read the portrait's colours. image: RGB [H, W, 3]."""
+    """Measure the portrait's colours; image: RGB [H, W, 3]."""
     lab = np.asarray(cv2.cvtColor(np.ascontiguousarray(image[face.region.slices]), cv2.COLOR_RGB2LAB), np.float32)
-    spots = face.contour(lm.SKIN_SAMPLES) - (face.region.x0, face.region.y0)
-    columns = np.clip(spots[:, 0].astype(int), 0, lab.shape[1] - 1)
-    rows = np.clip(spots[:, 1].astype(int), 0, lab.shape[0] - 1)
+    samples = face.contour(lm.SKIN_SAMPLES) - (face.region.x0, face.region.y0)
+    columns = np.clip(samples[:, 0].astype(int), 0, lab.shape[1] - 1)
+    rows = np.clip(samples[:, 1].astype(int), 0, lab.shape[0] - 1)
     skin = np.median(lab[rows, columns], axis=0)
 
     whites = []
@@ -70,16 +70,16 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
 
     opening = _inside(lab, face, lm.UPPER_INNER, lm.LOWER_INNER)
     gap = float(face.lip_gap()[5]) / face.mouth_width
-    shows = gap > TEETH_GAP and len(opening) > 20 and bool(np.percentile(opening[:, 0], 75) > 0.75 * skin[0])
-    if shows:
+    shows_teeth = gap > TEETH_GAP and len(opening) > 20 and bool(np.percentile(opening[:, 0], 75) > 0.75 * skin[0])
+    if shows_teeth:
         teeth = np.median(opening[opening[:, 0] >= np.percentile(opening[:, 0], 60)], axis=0)
     else:  # between skin and eye white, less red than skin
-        # Eyes in shadow or behind glasses are darker and redder than the light on the teeth.
+        # Eyes in shadow or behind glasses are darker and redder than the teeth's light.
         light = float(np.clip(0.55 * skin[0] + 0.45 * max(white[0], skin[0]) + 10, 60, 230))
-        of_skin, of_white = skin[1:] - 128, white[1:] - 128
-        of_white = of_white * min(1.0, 0.7 * float(np.hypot(*of_skin)) / max(float(np.hypot(*of_white)), 1e-6))
-        # In proportion, so that a grey picture keeps grey teeth.
-        cast = 128 + (0.4 * of_skin + 0.6 * of_white) * (0.70, 0.80)
+        skin_ab, white_ab = skin[1:] - 128, white[1:] - 128
+        white_ab = white_ab * min(1.0, 0.7 * float(np.hypot(*skin_ab)) / max(float(np.hypot(*white_ab)), 1e-6))
+        # Proportional, so that a grey picture keeps grey teeth.
+        cast = 128 + (0.4 * skin_ab + 0.6 * white_ab) * (0.70, 0.80)
         teeth = np.array([light, *cast])
     a, b = lip_colour[1] - 128, lip_colour[2] - 128
     return Palette(
@@ -87,5 +87,5 @@ def palette_of(image: npt.NDArray[np.uint8], face: FaceGeometry) -> Palette:
         cavity=np.array([0.20 * lip_colour[0], 128 + 0.55 * a, 128 + 0.5 * b], np.float32),
         tongue=np.array([0.72 * lip_colour[0], 128 + 1.05 * a, 128 + 0.8 * b], np.float32),
         warmth=float(np.clip(np.hypot(skin[1] - 128, skin[2] - 128) / 20, 0, 1)),
-        shows_teeth=shows,
+        shows_teeth=shows_teeth,
     )

@@ -1,4 +1,4 @@
-"""Scattered values spread over the plane by radial basis functions with a constant term."""
+"""Interpolates scattered values in the plane by radial basis functions with a constant term."""
 
 from typing import Literal
 
@@ -38,9 +38,9 @@ class RadialBasis:
         self._centres, self._kernel, self._scale = centres, kernel, scale
 
     def __call__(self, points: Array) -> Array:
-        """[m, c] values at [m, 2] points; works in blocks to bound memory."""
+        """Values [m, c] at points [m, 2]; works in blocks to limit memory."""
         out = np.empty((len(points), self._weights.shape[1]))
-        for at in range(0, len(points), _ROWS):
-            block = _kernel(_distance(points[at : at + _ROWS], self._centres), self._kernel, self._scale)
-            out[at : at + _ROWS] = block @ self._weights[:-1] + self._weights[-1]
+        for start in range(0, len(points), _ROWS):
+            block = _kernel(_distance(points[start : start + _ROWS], self._centres), self._kernel, self._scale)
+            out[start : start + _ROWS] = block @ self._weights[:-1] + self._weights[-1]
         return out

@@ -1,4 +1,4 @@
-"""One frame of the puppet: local and head maps joined, one interpolation of the portrait, the mouth's inside on top."""
+"""Renders frames: combines local and head maps, samples the portrait once, paints the mouth's inside on top."""
 
 import math
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from stages.infer.puppet.warp import LipLayers, MouthWarp
 
 Frame = npt.NDArray[np.uint8]
 
-_FREE_OPENING, _WIDEST_OPENING = 0.75, 1.2
+_LINEAR_OPENING, _MAX_OPENING = 0.75, 1.2
 
 
 @dataclass(frozen=True)
 class MouthPose:
-    """Targets of the mouth, each about 0..1; `wide` from -1 (narrow) to 1."""
+    """Targets of the mouth, each about 0..1; ``wide`` from -1 (narrow) to 1."""
 
     open: float = 0.0
     wide: float = 0.0
@@ -35,7 +35,7 @@ class MouthPose:
     tongue: float = 0.0
 
     def amounts(self) -> npt.NDArray[np.float32]:
-        """[len(PARAMETERS)] amounts of the displacement bases: closing and tucking win over opening."""
+        """Amounts [len(PARAMETERS)] of the displacement bases: closing and tucking override opening."""
         rounding = min(1.0, max(0.0, self.round))
         out = np.zeros(len(PARAMETERS), np.float32)
         out[REST] = 1.0
@@ -46,27 +46,27 @@ class MouthPose:
         return out
 
     def aperture(self) -> float:
-        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude; nears 1.2 however loud the speech."""
+        """Commanded opening: 0 closed, 1 the widest vowel at normal amplitude; saturates at 1.2."""
         opening = max(0.0, self.open)
-        if opening > _FREE_OPENING:
-            room = _WIDEST_OPENING - _FREE_OPENING
-            opening = _FREE_OPENING + room * math.tanh((opening - _FREE_OPENING) / room)
+        if opening > _LINEAR_OPENING:
+            headroom = _MAX_OPENING - _LINEAR_OPENING
+            opening = _LINEAR_OPENING + headroom * math.tanh((opening - _LINEAR_OPENING) / headroom)
         return opening * (1 - min(1.0, max(0.0, self.close))) * (1 - 0.85 * min(1.0, max(0.0, self.tuck)))
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Everything that changes from frame to frame; head None: pixels away from mouth and eyes stay untouched."""
+    """The parameters of one frame; head None: pixels away from mouth and eyes stay unchanged."""
 
     mouth: MouthPose = MouthPose()
     blink: float = 0.0
     gaze: float = 0.0
-    """How far the eyes look to the picture's right, in eye widths."""
+    """Gaze to the picture's right, in eye widths."""
     head: npt.NDArray[np.float32] | None = None
 
 
 class Renderer:
-    """Frames of one portrait. ``frame`` keeps no state and may be called from several threads."""
+    """Renders frames of one portrait. ``frame`` keeps no state: several threads may call it."""
 
     def __init__(self, image: Frame, landmarks: npt.NDArray[np.float32]) -> None:
         """image: RGB [H, W, 3]; landmarks: [478, 3] in its pixels."""
@@ -80,29 +80,29 @@ class Renderer:
         self._shading = Shading(face)
         self._interior = MouthInterior(image, face)
         self._head = HeadWarp(face)
-        local = self._mouth.box.joined(self._shading.box)
+        local = self._mouth.box.union(self._shading.box)
         for eye in self._eyes:
-            local = local.joined(eye.box)
+            local = local.union(eye.box)
         self.local_box = local
-        """Where mouth and eyes move."""
-        self._area = self._head.box.joined(local)
+        """The part of the picture in which mouth and eyes move."""
+        self._area = self._head.box.union(local)
         self._pixel = np.empty((self._area.height, self._area.width, 2), np.float32)
         self._pixel[..., 0] = np.arange(self._area.x0, self._area.x1, dtype=np.float32)
         self._pixel[..., 1] = np.arange(self._area.y0, self._area.y1, dtype=np.float32)[:, None]
 
     def frame(self, pose: Pose) -> Frame:
-        """RGB [H, W, 3]. Where mouth and eyes move the portrait is sampled by cubics, elsewhere linearly."""
+        """Render a pose to RGB [H, W, 3]; sampling is cubic where mouth and eyes move, else linear."""
         out = self._image.copy()
         reach, forward = 0, None
         if pose.head is None:
             area = self.local_box
-            still = self._pixel[_within(area, self._area)].copy()  # where each pixel was before the head moved
+            still = self._pixel[_within(area, self._area)].copy()  # positions of the pixels before the head moves
         else:
             area = self._area
             forward = self._head.forward(pose.head)
             still = self._pixel.copy() if self._head.box != area else np.empty_like(self._pixel)
-            turned = _within(self._head.box, area)
-            cv2.add(self._pixel[turned], self._head.backward(forward), dst=still[turned])
+            head = _within(self._head.box, area)
+            cv2.add(self._pixel[head], self._head.backward(forward), dst=still[head])
             reach = int(np.abs(forward).max()) + 2
             self._draw(still, cv2.INTER_LINEAR, out[area.slices])
 
@@ -110,12 +110,12 @@ class Renderer:
         curves = self._curves(amounts)
         moved = curves
         if forward is not None:
-            moved = self._head.moved(forward, curves[0]), self._head.moved(forward, curves[1])
+            moved = self._head.displace(forward, curves[0]), self._head.displace(forward, curves[1])
         lips = self._mouth(amounts, *curves)
         local = self.local_box.grown(reach, area)
         source = still[_within(local, area)].copy()
         near = self._mouth.box.grown(reach, area)
-        source[_within(near, local)] += _sample(lips.joined(), self._mouth.box, still, near, area)
+        source[_within(near, local)] += _sample(lips.combined(), self._mouth.box, still, near, area)
         if pose.gaze:
             for eye in self._eyes:
                 near = eye.box.grown(reach, area)
@@ -135,17 +135,17 @@ class Renderer:
         return out
 
     def _blend_lips(self, out: Frame, lips: LipLayers, still: Field, area: Box, moved: tuple[Points, Points]) -> None:
-        """Redraw the lips from two maps mixed by colour: a mix of positions would show what lies between open lips."""
-        around = np.vstack(moved)
-        x0, y0 = np.floor(around.min(axis=0)).astype(int) - 2
-        x1, y1 = np.ceil(around.max(axis=0)).astype(int) + 3
+        """Redraw the lips from two maps, blended by colour: blended positions would sample the gap between them."""
+        contour = np.vstack(moved)
+        x0, y0 = np.floor(contour.min(axis=0)).astype(int) - 2
+        x1, y1 = np.ceil(contour.max(axis=0)).astype(int) + 3
         box = Box(int(x0), int(y0), int(x1), int(y1)).grown(0, area)
-        start, place = still[_within(box, area)], self._mouth.box
+        start, mouth = still[_within(box, area)], self._mouth.box
         patch = out[box.slices]
         lower = np.empty_like(patch)
-        self._draw(start + _sample(lips.upper, place, still, box, area), cv2.INTER_CUBIC, patch)
-        self._draw(start + _sample(lips.lower, place, still, box, area), cv2.INTER_CUBIC, lower)
-        _blend(patch, lower, _sample(lips.share, place, still, box, area))
+        self._draw(start + _sample(lips.upper, mouth, still, box, area), cv2.INTER_CUBIC, patch)
+        self._draw(start + _sample(lips.lower, mouth, still, box, area), cv2.INTER_CUBIC, lower)
+        _blend(patch, lower, _sample(lips.share, mouth, still, box, area))
 
     def _draw(self, source: Field, method: int, target: Frame) -> None:
         """Fill the target, uint8 [h, w, 3], with the portrait at positions [h, w, 2]."""
@@ -153,14 +153,14 @@ class Renderer:
 
 
 def _sample(field: Field, box: Box, still: Field, near: Box, area: Box) -> Field:
-    """A field given over ``box`` at the still positions of the pixels of ``near``; 0 outside its box."""
-    at = cv2.subtract(still[_within(near, area)], (box.x0, box.y0, 0.0, 0.0))  # type: ignore[call-overload]
-    sampled = cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+    """Sample a field over ``box`` at the still positions of the pixels of ``near``; 0 outside the box."""
+    positions = cv2.subtract(still[_within(near, area)], (box.x0, box.y0, 0.0, 0.0))  # type: ignore[call-overload]
+    sampled = cv2.remap(field, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
     return np.asarray(sampled, np.float32)
 
 
 def _blend(under: Frame, over: Frame | Field, opacity: Field) -> None:
-    """Lay one patch over another, in place."""
+    """Blend one patch over another, in place."""
     weight = opacity[..., None]
     under[:] = under * (1 - weight) + over * weight + np.float32(0.5)
 

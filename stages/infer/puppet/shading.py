@@ -1,7 +1,7 @@
-"""Light and shade that the mouth's movement draws on the skin: warped pixels keep the light of the photo's own pose.
+"""Shades the skin around the moving mouth: warped pixels keep the light of the portrait's own pose.
 
 Opening and spreading deepen the fold from the nose to the mouth's corner, an open jaw hollows the cheeks, and a raised
-or pursed lower lip shades the skin under it.
+or pursed lower lip shades the skin below it.
 """
 
 from itertools import pairwise
@@ -17,25 +17,25 @@ from stages.infer.puppet.geometry import Box, FaceGeometry, Points
 
 _FOLD, _CHEEK, _UNDER_LIP = 0.07, 0.05, 0.07
 """Share of the light that is lost in the middle of each shade at full movement."""
-_SPAN = 1.1
+_HALF_SIDE = 1.1
 """Half the side of the shaded box in mouth widths."""
-_COARSE = 96
+_GRID = 96
 _BORDER = 0.08
 
 
 class Shading:
-    """Shades of one face, as one map for each mouth parameter."""
+    """The shades of one face: one map per mouth parameter."""
 
     def __init__(self, face: FaceGeometry) -> None:
-        centre, reach = face.mouth_centre, _SPAN * face.mouth_width
+        centre, reach = face.mouth_centre, _HALF_SIDE * face.mouth_width
         self.box = Box(*(int(v) for v in (*(centre - reach), *(centre + reach + 1)))).grown(0, face.picture)
-        grid = Grid.over(self.box, _COARSE)
+        grid = Grid.over(self.box, _GRID)
         nodes = grid.nodes()
         fold, cheek = np.zeros(nodes.shape[:2]), np.zeros(nodes.shape[:2])
         for side, (line, hollow) in enumerate(zip(lm.NASOLABIAL, lm.CHEEK_HOLLOW, strict=True)):
-            seen = min(1.0, face.half_widths[side] / 0.46)  # the far side of a turned head shows less of its cheek
-            fold += seen * _near(nodes, face.contour(line), 0.085 * face.mouth_width)
-            cheek += seen * _near(nodes, face.contour(hollow), 0.26 * face.mouth_width)
+            visible = min(1.0, face.half_widths[side] / 0.46)  # the far side of a turned head shows less of its cheek
+            fold += visible * _near(nodes, face.contour(line), 0.085 * face.mouth_width)
+            cheek += visible * _near(nodes, face.contour(hollow), 0.26 * face.mouth_width)
         under = _near(nodes, face.contour(lm.UNDER_LIP), 0.095 * face.mouth_width)
         maps = np.zeros((len(PARAMETERS), *nodes.shape[:2]))
         maps[OPEN] = _FOLD * fold + _CHEEK * cheek
@@ -45,9 +45,9 @@ class Shading:
         self._maps = (maps * (grid.border_fade(_BORDER) * _on_face(face, grid))).astype(np.float32)
 
     def paint(self, frame: npt.NDArray[np.uint8], amounts: npt.NDArray[np.float32], shift: tuple[int, int]) -> None:
-        """Shade a frame in place. amounts: mouth parameters; shift: pixels by which the head has moved the mouth."""
-        lost = np.tensordot(amounts, self._maps, 1)
-        light = cv2.resize(1 - np.clip(lost, -0.1, 0.3), (self.box.width, self.box.height))
+        """Shade a frame in place; amounts: mouth parameters; shift: displacement of the mouth by the head, pixels."""
+        loss = np.tensordot(amounts, self._maps, 1)
+        light = cv2.resize(1 - np.clip(loss, -0.1, 0.3), (self.box.width, self.box.height))
         rows, columns = frame.shape[:2]
         x0, y0 = self.box.x0 + shift[0], self.box.y0 + shift[1]
         x, y = max(0, x0), max(0, y0)
@@ -60,7 +60,7 @@ class Shading:
 
 
 def _on_face(face: FaceGeometry, grid: Grid) -> npt.NDArray[np.float64]:
-    """[rows, columns] 1 on the face, softly 0 towards its outline: what is behind it keeps its light."""
+    """[rows, columns] 1 on the face, fading to 0 at its outline: the background keeps its light."""
     step = max(grid.box.width, grid.box.height) / max(grid.columns, grid.rows)
     nodes = (face.points[:468] - (grid.box.x0, grid.box.y0) + 0.5) / step - 0.5
     mask = np.zeros((grid.rows, grid.columns), np.uint8)
@@ -70,11 +70,11 @@ def _on_face(face: FaceGeometry, grid: Grid) -> npt.NDArray[np.float64]:
 
 
 def _near(nodes: Points, line: Points, spread: float) -> npt.NDArray[np.float64]:
-    """[rows, columns] 1 on a polyline [n, 2], falling as a Gaussian of that standard deviation beside it."""
+    """[rows, columns] 1 on a polyline [n, 2], a Gaussian of standard deviation ``spread`` beside it."""
     distance = np.full(nodes.shape[:2], np.inf)
     for a, b in pairwise(line):
-        along = b - a
-        t = np.clip((nodes - a) @ along / max(float(along @ along), 1e-9), 0, 1)
-        distance = np.minimum(distance, np.linalg.norm(nodes - a - t[..., None] * along, axis=2))
+        segment = b - a
+        t = np.clip((nodes - a) @ segment / max(float(segment @ segment), 1e-9), 0, 1)
+        distance = np.minimum(distance, np.linalg.norm(nodes - a - t[..., None] * segment, axis=2))
     result: npt.NDArray[np.float64] = np.exp(-0.5 * (distance / spread) ** 2)
     return result

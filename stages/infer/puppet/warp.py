@@ -1,4 +1,4 @@
-"""The mouth's backward map: for each output pixel, where in the portrait its colour comes from."""
+"""The mouth's backward map: for each output pixel its source position in the portrait."""
 
 from dataclasses import dataclass
 
@@ -13,34 +13,34 @@ _ITERATIONS = 3
 
 
 def invert(forward: Field, grid: Grid, nodes: Field, iterations: int = _ITERATIONS) -> Field:
-    """Backward displacement of a forward one by the fixed point q = p - D(q).
+    """Invert a forward displacement by the fixed point q = p - D(q).
 
-    forward: [rows, columns, 2] pixels on the grid; nodes: [rows, columns, 2], the nodes' own (column, row); result, as
-    forward: q - p at every node p. Converges where D's slope stays below one, which the bases' amplitudes keep.
+    forward: [rows, columns, 2] pixels on the grid; nodes: [rows, columns, 2], the nodes' own (column, row). Returns
+    q - p at every node p, [rows, columns, 2]. Converges where D's slope stays below one, as the bases' amplitudes do.
     """
     density = np.array([*grid.density, 0.0, 0.0])
-    there = forward
+    displacement = forward
     for _ in range(iterations - 1):
-        at = cv2.subtract(nodes, cv2.multiply(there, density))
-        sampled = cv2.remap(forward, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        there = np.asarray(sampled, np.float32)
-    return -there
+        positions = cv2.subtract(nodes, cv2.multiply(displacement, density))
+        sampled = cv2.remap(forward, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        displacement = np.asarray(sampled, np.float32)
+    return -displacement
 
 
 @dataclass(frozen=True)
 class LipLayers:
-    """Two backward maps of the mouth's box and which of them counts where.
+    """Two backward maps of the mouth's box and their weights.
 
-    upper, lower: [box height, box width, 2], pixels from an output pixel to its source above and below the lips' line;
-    share: [box height, box width], 0 above .. 1 below.
+    upper, lower: [box height, box width, 2], pixels from an output pixel to its source above and below the lip line;
+    share: [box height, box width], the weight of ``lower``, 0 above .. 1 below.
     """
 
     upper: Field
     lower: Field
     share: Field
 
-    def joined(self) -> Field:
-        """[box height, box width, 2] one map for all. Beside the line between open lips it points into the opening."""
+    def combined(self) -> Field:
+        """One map [box height, box width, 2]. Near the line between open lips it points into the opening."""
         return np.asarray(cv2.blendLinear(self.upper, self.lower, 1 - self.share, self.share), np.float32)
 
 
@@ -57,12 +57,12 @@ class MouthWarp:
         self._across, self._down = face.across, face.down
 
     def __call__(self, amounts: npt.NDArray[np.float32], upper: Points, lower: Points) -> LipLayers:
-        """amounts: mouth parameters; upper, lower: the inner lip curves they give."""
+        """Compute the maps; amounts: mouth parameters; upper, lower: the inner lip curves for them."""
         middle = (upper + lower) / 2
         along, below = middle @ self._across, middle @ self._down
         distance = self._below - np.interp(self._along, along, below)
         outside = np.maximum(0, np.maximum(along[0] - self._along, self._along - along[-1]))
-        # About one pixel of transition between the lips, wider and wider beyond the corners, where both fields agree.
+        # The transition has about one pixel between the lips and widens beyond the corners, where both fields agree.
         ramp = 1 / (0.8 + 0.56 * outside).astype(np.float32)
         share = self._fine(distance.astype(np.float32)) * self._fine(ramp) + np.float32(0.5)
         return LipLayers(
@@ -72,5 +72,5 @@ class MouthWarp:
         )
 
     def _fine(self, coarse: Field) -> Field:
-        """From the grid's nodes to the box's pixels."""
+        """Resample from the grid's nodes to the box's pixels."""
         return np.asarray(cv2.resize(coarse, (self.box.width, self.box.height), interpolation=cv2.INTER_LINEAR))

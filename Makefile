@@ -1,4 +1,4 @@
-# Front of everything: `make demo` shows it, `make test` proves it. Needs python3 >= 3.11 and make.
+# `make demo` renders the sample, `make test` runs every check. Needs python3 >= 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,20 +10,20 @@ SONIC_READY := $(SONIC)/.ready
 
 .PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format up down clean requirements
 
-help: ## This list
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(DEMO) ## The environment and the broker's jars; a repeat needs no network
+setup: $(DEMO) ## Create the environment and download the broker's jars; later runs need no network
 
-setup-dev: $(DEV) ## The same, and what tests and lint need
+setup-dev: $(DEV) ## setup, and what tests and lint need
 
-# Without ensurepip (Debian: python3-venv) the command leaves half an environment, which would count as made.
+# Without ensurepip (Debian: python3-venv) the command leaves an incomplete environment, which make would take for done.
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipstage needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# The project runs from its checkout: a .pth file makes it importable, a launcher makes it a command and puts it before
-# any other package of the name `shared`.
+# The project runs from its checkout: a .pth file makes it importable, and the launcher script puts it before any other
+# package named `shared`.
 $(DEMO): requirements/demo.txt Makefile shared/local/kafka-jars.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/demo.txt
 	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
@@ -37,9 +37,9 @@ $(DEV): $(DEMO) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/dev.txt
 	touch $@
 
-setup-sonic: $(SONIC_READY) ## The environment of the sonic engine: torch, 5 to 6 GB on Linux
+setup-sonic: $(SONIC_READY) ## Create the environment of the sonic engine: torch, 5 to 6 GB on Linux
 
-# Apart from the other one, which stays small and free of torch.
+# Separate from the other environment, which stays small and without torch.
 $(SONIC_BIN)/python:
 	$(PYTHON) -m venv $(SONIC) || { rm -rf $(SONIC); exit 1; }
 
@@ -48,49 +48,49 @@ $(SONIC_READY): requirements/sonic-dev.txt | $(SONIC_BIN)/python
 	$(SONIC_BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
 	touch $@
 
-demo: setup ## One portrait and one recording become out/demo.mp4
+demo: setup ## Render the sample to out/demo.mp4
 	$(BIN)/lipstage demo
 
 up: setup ## Start the local stack and the four services
 	$(BIN)/lipstage up
 
-down: ## Stop them
+down: ## Stop the local stack
 	$(BIN)/lipstage down
 
-lint: setup-dev lint-sonic ## ruff, strict types, import rules
+lint: setup-dev lint-sonic ## Check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lint-sonic: setup-sonic ## Strict types of the sonic engine, where torch's are
+lint-sonic: setup-sonic ## Check types of the sonic engine in its environment
 	$(SONIC_BIN)/python -m mypy $$(find stages/infer/sonic bench/sonic -name '*.py')
 
-format: setup-dev ## Apply ruff's format and safe fixes
+format: setup-dev ## Apply formatting and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint test-cpu test-sonic ## Lint and every test, on the real broker and store; the short suite on other Pythons
+test: lint test-cpu test-sonic ## Lint, every test with a real broker and object store, the short suite on other Pythons
 	@$(MAKE) --no-print-directory test-pythons OURS=skip
 
-# The pipeline's tests run the sonic engine too: its service starts from its own environment.
+# The pipeline tests run the sonic engine as well: its service starts in its own environment.
 test-cpu: setup-dev setup-sonic
 	$(BIN)/python -m pytest --cov=shared --cov=stages --cov-report=term:skip-covered
 
 # One thread: two are slower at the sizes of the tests.
-test-sonic: setup-sonic ## Tests of the sonic engine, and its numbers against the published model's
+test-sonic: setup-sonic ## Test the sonic engine, and compare its numbers with the published model's
 	OMP_NUM_THREADS=1 $(SONIC_BIN)/python -m pytest tests/sonic
 	OMP_NUM_THREADS=1 $(SONIC_BIN)/python -m tests.parity --config tests/sonic/golden/A.json \
 	  --golden tests/sonic/golden/A.npz --tolerances tests/sonic/golden/tolerances.json \
 	  --vectors tests/sonic/golden/vectors_A.json
 
-# What differs between Pythons is their wheels: whatever opens media or comes compiled, and the whole way of one render.
+# Pythons differ in their wheels: compiled packages, whatever opens media, and one whole render.
 SHORT := tests/messages tests/audio tests/face tests/encode tests/telemetry tests/cli/test_demo.py
 
 test-short: setup-dev
 	$(BIN)/python -m pytest -q $(SHORT)
 
-test-pythons: setup-dev ## The demo and a short suite on every supported Python of this machine, each in an environment of its own
+test-pythons: setup-dev ## Run a short suite with the demo on every supported Python of this machine, each in its own environment
 	@ours=$$($(BIN)/python -c 'import sys; print("3.%d" % sys.version_info[1])'); \
 	found=$$($(BIN)/python -m tools.pythons) || exit 1; \
 	echo "$$found" | while read -r version python; do \
@@ -100,14 +100,14 @@ test-pythons: setup-dev ## The demo and a short suite on every supported Python 
 	  $(MAKE) --no-print-directory PYTHON="$$python" VENV="$$venv" test-short </dev/null || exit 1; \
 	done
 
-# Extras stay in the pins: pip's hash mode takes `coverage[toml]` for unpinned where only `coverage` is, as soon as a newer
-# release appears.
+# Extras stay in the pins: in hash mode pip treats `coverage[toml]` as unpinned where only `coverage` is pinned, once a
+# newer release exists.
 PIN := -m uv pip compile pyproject.toml --universal --python-version 3.11 --no-strip-extras --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --quiet
 COMPILE := $(PIN) --extra all-cpu --extra local
 COMPILE_SONIC := $(PIN) --extra sonic
 
-requirements: ## Compile the hash-pinned requirement files anew
+requirements: ## Compile the hash-pinned requirement files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
 	$(BIN)/python $(COMPILE) --group dev --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
@@ -115,6 +115,6 @@ requirements: ## Compile the hash-pinned requirement files anew
 	$(BIN)/python $(COMPILE_SONIC) --group sonic-dev -c requirements/dev.txt -c requirements/sonic.txt \
 	  -o requirements/sonic-dev.txt
 
-clean: ## Stop the stack and remove everything made here
+clean: ## Stop the stack and remove everything that make created
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down
 	rm -rf $(VENV) .venv-3.* $(SONIC) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results

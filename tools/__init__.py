@@ -1,1 +1,1 @@
-"""Tools that derive committed data; development only, never part of the installed package."""
+"""Development tools that derive committed data; not part of the installed package."""

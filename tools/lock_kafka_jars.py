@@ -1,7 +1,7 @@
-"""Write shared/local/kafka-jars.txt: the broker's jars with their sums, for one Kafka release.
+"""Writes shared/local/kafka-jars.txt: the broker's jars with their SHA-256, for one Kafka release.
 
-The logging binding is resolved by itself and joined: resolved together with the broker, its dependency management
-wins and picks older client jars. The sums are those of the bytes that came; review the change before committing it.
+The logging binding is resolved separately: resolved together with the broker, its dependency management selects older
+client jars. The digests are those of the downloaded files; review the change before committing it.
 
     python -m tools.lock_kafka_jars 4.3.1
 """
@@ -21,7 +21,7 @@ HEADER = """\
 
 
 def resolve(version: str) -> list[Jar]:
-    """All jars of that Kafka release and of the log4j binding that matches its log4j-core."""
+    """The jars of a Kafka release and of the log4j binding for its log4j-core."""
     artifacts = list(jgo.resolve(f"{BROKER}:{version}"))
     log4j = next(a.version for a in artifacts if a.artifactId == "log4j-core")
     known = {(a.groupId, a.artifactId) for a in artifacts}
@@ -30,7 +30,7 @@ def resolve(version: str) -> list[Jar]:
 
 
 def main(arguments: list[str]) -> int:
-    """One argument: the Kafka release."""
+    """Write the list; the argument is the Kafka release."""
     (version,) = arguments
     jars = resolve(version)
     lines = [f"{jar.coordinates} {jar.sha256}" for jar in jars]

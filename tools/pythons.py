@@ -1,6 +1,6 @@
-"""Find the supported Python interpreters on this machine: ``python -m tools.pythons`` prints version and path of each.
+"""Finds the supported Python interpreters of this machine: ``python -m tools.pythons`` prints version and path of each.
 
-Searched: PATH, pyenv's versions and uv's. Of several with one minor version the newest counts.
+It searches PATH and the versions of pyenv and uv, and takes the newest of each minor version.
 """
 
 import os
@@ -16,22 +16,22 @@ if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISA
     sys.exit(1)
 print(*sys.version_info[:3], sys.executable)
 """
-"""Fails in a shim whose version is not active, where the standard library has no venv, in an interpreter that the
-packages have no wheels for, and at a path that make can't take."""
+"""Fails for a shim whose version is not active, an interpreter without venv or without wheels of the packages, and a
+path with spaces, which make can't use."""
 
 
 def candidates(home: Path, search_path: str) -> list[Path]:
-    """Executables whose name or folder is that of a supported version."""
+    """Executables named or placed like a supported version."""
     folders = [Path(part) for part in search_path.split(os.pathsep) if part]
     pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
     managed = [pyenv, home / ".local" / "share" / "uv" / "python"]
-    found = [folder / f"python3.{minor}" for minor in MINORS for folder in folders]
-    found += [path for root in managed for minor in MINORS for path in sorted(root.glob(f"*/bin/python3.{minor}"))]
-    return [path for path in dict.fromkeys(found) if os.access(path, os.X_OK)]
+    paths = [folder / f"python3.{minor}" for minor in MINORS for folder in folders]
+    paths += [path for root in managed for minor in MINORS for path in sorted(root.glob(f"*/bin/python3.{minor}"))]
+    return [path for path in dict.fromkeys(paths) if os.access(path, os.X_OK)]
 
 
 def usable(paths: Iterable[Path]) -> dict[int, Path]:
-    """The newest interpreter that runs, by minor version."""
+    """The newest working interpreter, by minor version."""
     newest: dict[int, tuple[tuple[int, ...], Path]] = {}
     for path in paths:
         try:
@@ -46,7 +46,7 @@ def usable(paths: Iterable[Path]) -> dict[int, Path]:
 
 
 if __name__ == "__main__":
-    # This one is a candidate wherever it is installed.
+    # This interpreter is always a candidate.
     paths = [*candidates(Path.home(), os.environ.get("PATH", "")), Path(sys.executable)]
     for minor, interpreter in usable(paths).items():
         print(f"3.{minor} {interpreter}")

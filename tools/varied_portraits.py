@@ -1,7 +1,7 @@
-"""The portraits of docs/pictures: ``python -m tools.varied_portraits FOLDER`` (pip), then tools.contact_sheet on it.
+"""Writes the portraits of docs/pictures: ``python -m tools.varied_portraits FOLDER`` (pip), for tools.contact_sheet.
 
-The bundled sample, the same turned, small and as a drawing, and a photograph with glasses from a package; both
-photographs are works of the United States' government, in the public domain.
+They are the bundled sample, the sample rotated, small and as a drawing, and a photograph with glasses from a package.
+Both photographs are works of the United States government, in the public domain.
 """
 
 import argparse
@@ -37,8 +37,8 @@ def with_glasses() -> Picture:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
 
 
-def turned(picture: Picture, degrees: float, x: float, y: float) -> Picture:
-    """Turned counter-clockwise around a point, the border mirrored."""
+def rotated(picture: Picture, degrees: float, x: float, y: float) -> Picture:
+    """Rotated counter-clockwise around a point, with a mirrored border."""
     matrix = cv2.getRotationMatrix2D((x, y), degrees, 1.0)
     size = picture.shape[1], picture.shape[0]
     out = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
@@ -46,14 +46,14 @@ def turned(picture: Picture, degrees: float, x: float, y: float) -> Picture:
 
 
 def drawing(picture: Picture) -> Picture:
-    """Pencil on white paper: the picture divided by its blurred self ("colour dodge")."""
+    """A pencil drawing: the picture divided by a blurred copy ("colour dodge")."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64)
     paper = np.asarray(cv2.GaussianBlur(grey, (0, 0), 4.0), np.float64) + 1
     return np.asarray(cv2.merge([np.clip(grey * 255 / paper, 0, 255).astype(np.uint8)] * 3), np.uint8)
 
 
 def main() -> None:
-    """Write the portraits into a folder."""
+    """Write the portraits to a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
@@ -63,7 +63,7 @@ def main() -> None:
     portraits = {
         "1-astronaut": sample,
         "2-glasses": with_glasses(),
-        "3-tilted": turned(sample, 30, 224, 122),
+        "3-tilted": rotated(sample, 30, 224, 122),
         "4-face-64px": np.asarray(small[:180, 80:260], np.uint8),
         "5-drawing": drawing(sample),
     }

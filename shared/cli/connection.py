@@ -27,7 +27,7 @@ HINT = "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERV
 def adopt(stack: "Stack") -> None:
     """Make the local stack this process's environment: boto3, OpenTelemetry and our settings read it from there."""
     from shared.local.infrastructure import credentials_of
-    from shared.local.leashed import OTHER_CREDENTIALS
+    from shared.local.pdeathsig_launcher import OTHER_CREDENTIALS
 
     os.environ.update(stack.environment(credentials_of(stack)))
     if not stack.own_store:

@@ -33,7 +33,7 @@ def sample(name: str) -> Path:
 @contextmanager
 def borrowed_stack() -> Iterator[None]:
     """A running stack: the one that is there, else one that is started and stopped again. Raises CliError."""
-    from shared.cli import local_stack
+    from shared.cli.stack import failed
     from shared.local import stack
     from shared.local.errors import StackError
 
@@ -48,7 +48,7 @@ def borrowed_stack() -> Iterator[None]:
     try:
         started = stack.up(settings, note=console.note)
     except StackError as e:
-        raise local_stack.failed(e) from None
+        raise failed(e) from None
     try:
         connection.adopt(started)
         console.note(f"broker {started.bootstrap_servers}, store {started.s3_endpoint_url}: ready")

@@ -1,4 +1,4 @@
-"""Environment variables that can't be read, said in one line each."""
+"""The environment of a deployment's programs, and variables that do not parse."""
 
 from typing import TYPE_CHECKING
 
@@ -8,39 +8,36 @@ if TYPE_CHECKING:
 HINT = "correct or unset it; docs/configuration.md lists all variables"
 
 
-def faults(error: ValueError) -> list[str]:
-    """What a settings model found wrong, a line per variable; nothing for any other error."""
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
+def of_deployment() -> dict[str, str]:
+    """The whole environment of a program that talks to the deployment: this process's, completed by the local stack.
 
-    models = _models()
-    if isinstance(error, SettingsError):
-        # Its message quotes the field: error parsing value for field "input_buckets" from source ...
-        name = str(error).partition('"')[2].partition('"')[0]
-        return [f"{_variable(model, name)} is no JSON" for model in models.values() if name in model.model_fields][:1]
-    if not isinstance(error, ValidationError) or error.title not in models:
-        return []
-    model = models[error.title]
-    return [
-        ": ".join(filter(None, [_variable(model, *map(str, one["loc"])), one["msg"].removeprefix("Value error, ")]))
-        for one in error.errors(include_url=False, include_input=False)
-    ]
-
-
-def _models() -> "dict[str, type[BaseSettings]]":
-    from shared.local.engine_settings import settings_model
-    from shared.local.engine_weights import WeightsSettings
+    Raises Unreachable when no stack runs here and the environment names no deployment.
+    """
+    from shared.cli.errors import Unreachable
+    from shared.local.deployment import find_environment
     from shared.local.settings import LocalSettings
-    from shared.messages.engines import ENGINES
+
+    environment = find_environment(LocalSettings())
+    if environment is None:
+        raise Unreachable(
+            "no stack is running here",
+            "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERVERS and AWS_ENDPOINT_URL_S3",
+        )
+    return environment
+
+
+def faults(error: ValueError) -> list[str]:
+    """One line for each variable that ``error`` is about; empty for an error that is about none."""
+    from shared.runtime import settings_variables
+
+    return settings_variables.faults(error, _models())
+
+
+def _models() -> "tuple[type[BaseSettings], ...]":
+    from shared.local.settings import LocalSettings
+    from shared.runtime.engine_settings import settings_models
     from shared.runtime.settings import RuntimeSettings
+    from shared.runtime.weights import WeightsSettings
     from shared.storage.settings import StorageSettings
 
-    models: list[type[BaseSettings]] = [LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings]
-    models += map(settings_model, ENGINES)
-    return {model.model_config.get("title") or model.__name__: model for model in models}
-
-
-def _variable(model: "type[BaseSettings]", name: str = "", *_: str) -> str:
-    """The variable behind the place of an error: its own name, a field's, or none when the whole does not fit."""
-    prefix = model.model_config.get("env_prefix") or ""
-    return f"{prefix}{name.upper()}" if name in model.model_fields else name
+    return LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings, *settings_models()

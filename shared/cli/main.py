@@ -5,10 +5,10 @@ import typer
 from shared import __version__
 from shared.cli import console, strays
 from shared.cli.app import app
-from shared.cli.commands import evaluate, jobs, operate, render, stack, weights
+from shared.cli.commands import config, evaluate, jobs, operate, render, stack, stage, topics, weights
 
 __all__ = ["app", "main"]
-COMMANDS = (render, stack, jobs, operate, evaluate, weights)
+COMMANDS = (render, stack, jobs, stage, topics, operate, config, evaluate, weights)
 
 
 def _version(wanted: bool) -> None:

@@ -1,21 +1,22 @@
-"""Which address each part of the stack gets."""
+"""Assigns an address to each part of the stack."""
 
 from shared.local import ports, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.storage.settings import StorageSettings
 
 
 def is_own(named: str, recorded: str, was_own: bool) -> bool:
-    """Whether the environment names a part of the user's own.
+    """Whether the address in the environment is that of a part of the user's own.
 
-    Not when it only repeats the local part's address: that is what `lipstage config --env` exports.
+    False for the recorded address of the local part, which `lipstage config --env` exports.
     """
     return bool(named) and (was_own or named.rstrip("/") != recorded.rstrip("/"))
 
 
 def mark_own(settings: LocalSettings, stack: Stack) -> None:
-    """Note which parts are the user's own; their addresses become the stack's."""
+    """Record which parts are the user's own; their addresses become the stack's."""
     stack.own_broker = is_own(settings.kafka_bootstrap_servers, stack.bootstrap_servers, stack.own_broker)
     stack.own_store = is_own(settings.s3_endpoint_url, stack.s3_endpoint_url, stack.own_store)
     stack.own_traces = is_own(settings.otlp_endpoint, stack.otlp_endpoint, stack.own_traces)
@@ -25,13 +26,13 @@ def mark_own(settings: LocalSettings, stack: Stack) -> None:
         stack.s3_endpoint_url = settings.s3_endpoint_url
     if stack.own_traces:
         stack.otlp_endpoint = settings.otlp_endpoint
-    stack.bucket, stack.region = settings.bucket, settings.region
+    stack.bucket, stack.region = StorageSettings().bucket, settings.region
 
 
 def assign(settings: LocalSettings, stack: Stack) -> None:
-    """Decide addresses: configured ports as they are, earlier ones while they are free, else new free ones.
+    """Assign addresses: the configured ports, else the previous ones while they are free, else new free ones.
 
-    Raises StackError (PORT_TAKEN) for a configured port that another program has.
+    Raises StackError (PORT_TAKEN) for a configured port that another program uses.
     """
     mark_own(settings, stack)
     needed: list[str] = []
@@ -40,18 +41,18 @@ def assign(settings: LocalSettings, stack: Stack) -> None:
     needed += [] if stack.own_traces else ["traces"]
     configured = {"kafka": settings.kafka_port, "s3": settings.s3_port, "traces": settings.traces_port}
     fixed = {name: port for name, port in configured.items() if port and name in needed}
-    before = stack.ports
-    in_use = before if stack.running else {}
+    previous = stack.ports
+    in_use = previous if stack.running else {}
     for name, port in fixed.items():
         if in_use.get(name) != port and not ports.is_free(port):
             raise StackError(StackCode.PORT_TAKEN, f"port {port} for {name} is taken by another program;"
-                             f" set LIPSTAGE_{name.upper()}_PORT to another one, or to 0 for any")  # fmt: skip
-    kept = {n: p for n, p in before.items() if n in needed and n not in fixed and p not in fixed.values()
+                             f" set LIPSTAGE_{name.upper()}_PORT to another, or to 0 for any free one")  # fmt: skip
+    kept = {n: p for n, p in previous.items() if n in needed and n not in fixed and p not in fixed.values()
             and (n in in_use or ports.is_free(p))}  # fmt: skip
-    rest = [name for name in needed if name not in fixed and name not in kept]
+    unassigned = [name for name in needed if name not in fixed and name not in kept]
     health = [record.health_port for record in stack.services]
-    chosen = ports.pick(len(rest), {*fixed.values(), *kept.values(), *health})
-    stack.ports = fixed | kept | dict(zip(rest, chosen, strict=True))
+    chosen = ports.pick(len(unassigned), {*fixed.values(), *kept.values(), *health})
+    stack.ports = fixed | kept | dict(zip(unassigned, chosen, strict=True))
     if not stack.own_broker:
         stack.bootstrap_servers = f"{ports.HOST}:{stack.ports['kafka']}"
     if not stack.own_store:

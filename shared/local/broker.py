@@ -16,8 +16,8 @@ NAME = "broker"
 FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 NODE = 1
 
-# Recovery in seconds instead of the better part of a minute: a broker that was killed is back once its old session
-# has expired, and a killed consumer's partitions are taken over after group.consumer.session.timeout.ms.
+# Recovery takes seconds instead of most of a minute: a killed broker is available again once its old session has
+# expired, and the partitions of a killed consumer are reassigned after group.consumer.session.timeout.ms.
 TUNING = {
     "broker.session.timeout.ms": 3000,
     "broker.heartbeat.interval.ms": 500,
@@ -36,7 +36,7 @@ TUNING = {
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
     "log.segment.bytes": 128 * 1024 * 1024,
-    # Preallocated index files; at the default each empty partition would look 10 MB bigger and start slower.
+    # Size of preallocated index files; the default adds 10 MB to each empty partition and slows the start.
     "log.index.size.max.bytes": 1024 * 1024,
     "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
     "num.network.threads": 2,
@@ -58,9 +58,11 @@ appender.console.layout.pattern = %d %p %c{1} %m%n%throwable{short.message}
 def program(
     settings: LocalSettings, port: int, controller_port: int, scratch: Path, note: Callable[[str], None]
 ) -> Program:
-    """The broker's program; fetches missing jars and formats its data folder first. ``scratch`` takes temporary files.
+    """The broker's program. Downloads missing jars and formats the data folder first.
 
-    Raises StackError: JARS_MISSING, JARS_ALTERED, JAVA_MISSING, BROKER_FAILED (can't format), DISK_FULL.
+    ``scratch`` is the folder for temporary files; ``note`` gets a line before a long step.
+
+    Raises StackError: JARS_MISSING, JARS_ALTERED, JAVA_MISSING, BROKER_FAILED (formatting failed), DISK_FULL.
     """
     folder = settings.state / "kafka"
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,8 +75,8 @@ def program(
     command = (str(launcher), *FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", classpath)
     if not (folder / "data" / "meta.properties").exists():
         _format(command, properties)
-    # The JVM keeps shared counters under a fixed name in /tmp otherwise, and a SIGKILLed one leaves them there.
-    # So does its compression library with the native code that it unpacks.
+    # Without these options the JVM writes shared counters, and its compression library native code, to /tmp, where
+    # they stay after a SIGKILL.
     start = (
         command[0],
         "-XX:-UsePerfData",
@@ -104,11 +106,11 @@ def _properties(data: Path, port: int, controller_port: int) -> str:
 def _format(command: tuple[str, ...], properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
     if cluster.startswith("-"):
-        cluster = "A" + cluster[1:]  # an argument that starts with a dash would be read as an option
+        cluster = "A" + cluster[1:]  # an argument with a leading dash would be parsed as an option
     arguments = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties))
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        output = (done.stdout + done.stderr).strip()
+    result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        output = (result.stdout + result.stderr).strip()
         code = StackCode.DISK_FULL if "No space left" in output else StackCode.BROKER_FAILED
-        last = output.splitlines()[-1] if output else f"exit code {done.returncode}"
+        last = output.splitlines()[-1] if output else f"exit code {result.returncode}"
         raise StackError(code, f"the broker's data folder could not be formatted: {last}")

@@ -1,4 +1,4 @@
-"""The local store's keys: made once, kept in `secrets.json` of the state folder, readable by its owner only."""
+"""The local object store's keys: created once in `secrets.json` of the state folder, readable by its owner only."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Credentials:
     """Secret of the output cache's digests; every service of the stack has the same."""
 
     def environment(self) -> dict[str, str]:
-        """The pair under the names every S3 client reads."""
+        """The key pair, by the variable names that every S3 client reads."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     def __repr__(self) -> str:
@@ -31,9 +31,9 @@ def load_or_create(state: Path) -> Credentials:
     path = state / FILE
     if path.exists():
         return Credentials(**json.loads(path.read_text()))
-    made = Credentials(f"LIP{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(30))
+    created = Credentials(f"LIP{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(30))
     state.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as file:
-        json.dump(asdict(made), file)
-    return made
+        json.dump(asdict(created), file)
+    return created

@@ -4,9 +4,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from shared.local.engine_settings import engine_settings, variable
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import CHECKOUT
+from shared.runtime.engine_settings import engine_settings, variable
 from shared.slot.engines import engine_spec
 
 

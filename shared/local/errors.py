@@ -1,10 +1,10 @@
-"""The one exception of the local stack, with codes that scripts can match on."""
+"""The exception of the local stack, with stable codes for scripts."""
 
 from enum import StrEnum
 
 
 class StackCode(StrEnum):
-    """What went wrong, as a stable word."""
+    """The stable code of a failure."""
 
     PORT_TAKEN = "PORT_TAKEN"
     DISK_FULL = "DISK_FULL"
@@ -26,7 +26,7 @@ class StackCode(StrEnum):
 
 
 class StackError(Exception):
-    """The local stack can't do what was asked; ``message`` is one line that says why and what helps."""
+    """A request to the local stack failed; ``message`` is one line with the reason and the remedy."""
 
     def __init__(self, code: StackCode, message: str) -> None:
         super().__init__(f"{code}: {message}")

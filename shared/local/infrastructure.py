@@ -1,4 +1,4 @@
-"""Broker, store and trace receiver: their programs, and when they are ready for services and clients."""
+"""Broker, object store and trace receiver: their programs, and the wait until they are ready for clients."""
 
 from collections.abc import Callable
 
@@ -18,27 +18,27 @@ from shared.storage.settings import StorageSettings
 
 ANSWER_S = 5.0
 APPLY_S = 60.0
-"""What making the topics may take, beside the time that a broker gets to start."""
+"""Time limit for creating the topics, in addition to that for the start of the broker."""
 
 
 def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None]) -> list[Program]:
     """The programs of the parts that are not the user's own. Raises StackError as `broker.program` and `store.program`.
 
-    ``note`` is told of what takes long.
+    ``note`` gets a line before a long step.
     """
-    found: list[Program] = []
+    result: list[Program] = []
     if not stack.own_broker:
-        at = stack.ports
-        found.append(broker.program(settings, at["kafka"], at["controller"], stack.scratch, note))
+        port, controller_port = stack.ports["kafka"], stack.ports["controller"]
+        result.append(broker.program(settings, port, controller_port, stack.scratch, note))
     if not stack.own_store:
-        found.append(store.program(settings, stack.ports, stack.sockets))
+        result.append(store.program(settings, stack.ports, stack.sockets))
     if not stack.own_traces:
-        found.append(traces.program(settings, stack.ports["traces"]))
-    return found
+        result.append(traces.program(settings, stack.ports["traces"]))
+    return result
 
 
 def await_ready(settings: LocalSettings, stack: Stack) -> None:
-    """Return once every part answers real requests, the buckets are there and every partition has a serving leader.
+    """Return once every part answers requests, the buckets exist and every partition has a leader that serves.
 
     Raises StackError: PORT_TAKEN, DISK_FULL, SUPERVISOR_FAILED, or <PART>_FAILED with the reason.
     """
@@ -54,24 +54,24 @@ def await_ready(settings: LocalSettings, stack: Stack) -> None:
         readiness.wait_until(supervisor, store.NAME, lambda: ports.answers(stack.ports["s3"]) and store.answers(s3),
                              StackCode.STORE_FAILED, timeout)  # fmt: skip
     elif refusal := store.refusal(s3, stack.bucket):
-        raise StackError(StackCode.STORE_FAILED, f"the store {stack.s3_endpoint_url}, named by AWS_ENDPOINT_URL_S3,"
-                         f" {refusal}; unset it for a local one")  # fmt: skip
+        raise StackError(StackCode.STORE_FAILED, f"the object store {stack.s3_endpoint_url}, named by"
+                         f" AWS_ENDPOINT_URL_S3, {refusal}; unset it for a local one")  # fmt: skip
     if not stack.own_traces:
         readiness.wait_until(supervisor, traces.NAME, lambda: readiness.serves(stack.ports["traces"], "/healthz"),
                              StackCode.TRACES_FAILED, timeout)  # fmt: skip
     try:
         bucket.ensure(s3, StorageSettings(bucket=stack.bucket))
     except StoreUnavailable as error:
-        helps = "; the credentials must be allowed to create buckets and to set their lifecycle" * stack.own_store
-        raise StackError(StackCode.STORE_FAILED, f"{error}{helps}") from error
+        hint = "; the credentials must be allowed to create buckets and to set their lifecycle" * stack.own_store
+        raise StackError(StackCode.STORE_FAILED, f"{error}{hint}") from error
     if not stack.own_store:
-        readiness.wait_until(supervisor, store.NAME, lambda: store.takes(s3, stack.bucket),
+        readiness.wait_until(supervisor, store.NAME, lambda: store.is_writable(s3, stack.bucket),
                              StackCode.STORE_FAILED, timeout)  # fmt: skip
     _make_topics(settings, stack)
 
 
 def _make_topics(settings: LocalSettings, stack: Stack) -> None:
-    """Make the topics, and wait for their leaders."""
+    """Create the topics, and wait for their leaders."""
     limit = settings.start_timeout_s
     try:
         admin_process.ask(runtime_settings(settings, stack), "make_topics", limit + APPLY_S, timeout_s=limit)
@@ -89,7 +89,7 @@ def broker_answers(settings: LocalSettings, stack: Stack, timeout: float) -> boo
 
 
 def runtime_settings(settings: LocalSettings, stack: Stack) -> RuntimeSettings:
-    """How a client of this stack reaches the broker."""
+    """Settings with which a client of this stack reaches the broker."""
     return RuntimeSettings(
         bootstrap_servers=stack.bootstrap_servers,
         kafka_properties_file=settings.kafka_properties_file,
@@ -99,5 +99,5 @@ def runtime_settings(settings: LocalSettings, stack: Stack) -> RuntimeSettings:
 
 
 def credentials_of(stack: Stack) -> Credentials | None:
-    """The local store's credentials; None when another store is used, with the caller's own."""
+    """The local object store's credentials; None for an external store, which takes the caller's."""
     return None if stack.own_store else load_or_create(stack.state_dir)

@@ -1,6 +1,6 @@
-"""The broker's jars: a committed list of coordinates and sums, fetched once, checked at every start.
+"""The broker's jars: a committed list of coordinates and SHA-256 sums, downloaded once, checked at every start.
 
-`up` and `python -m shared.local.jars` fetch what is missing; with all jars in place neither needs a network.
+`up` and `python -m shared.local.jars` download missing jars; with all jars in place neither needs a network.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ DOWNLOADS = 6
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One locked jar: Maven coordinates and the sha256 of its bytes, hex."""
+    """One locked jar: Maven coordinates and SHA-256, hex."""
 
     group: str
     artifact: str
@@ -31,7 +31,7 @@ class Jar:
 
     @property
     def filename(self) -> str:
-        """Name of the file in the jar folder."""
+        """File name in the jar folder."""
         return f"{self.artifact}-{self.version}.jar"
 
     @property
@@ -58,49 +58,49 @@ def kafka_version() -> str:
 
 
 def faults(folder: Path, jars: Iterable[Jar]) -> dict[Jar, str]:
-    """Jars that are not as locked, with ``missing`` or ``altered`` each."""
-    found: dict[Jar, str] = {}
+    """Jars that differ from the list, each with ``missing`` or ``altered``."""
+    result: dict[Jar, str] = {}
     for jar in jars:
         path = folder / jar.filename
         if not path.is_file():
-            found[jar] = "missing"
+            result[jar] = "missing"
         elif sha256_of(path) != jar.sha256:
-            found[jar] = "altered"
-    return found
+            result[jar] = "altered"
+    return result
 
 
 def check(folder: Path, jars: Iterable[Jar] | None = None) -> list[Path]:
-    """The class path, in the list's order. Raises StackError (JARS_MISSING, JARS_ALTERED) unless every jar is right."""
+    """The class path, in the list's order. Raises StackError (JARS_MISSING, JARS_ALTERED) for a jar that differs."""
     wanted = locked() if jars is None else tuple(jars)
     wrong = faults(folder, wanted)
     if wrong:
-        jar, how = next(iter(wrong.items()))
+        jar, fault = next(iter(wrong.items()))
         code = StackCode.JARS_MISSING if "missing" in wrong.values() else StackCode.JARS_ALTERED
         raise StackError(
             code,
-            f"{len(wrong)} of {len(wanted)} jars in {folder} are not as locked ({jar.filename}: {how});"
-            " `lipstage up` fetches them",
+            f"{len(wrong)} of {len(wanted)} jars in {folder} differ from the locked list ({jar.filename}: {fault});"
+            " `lipstage up` downloads them",
         )
     return [folder / jar.filename for jar in wanted]
 
 
 def ready(folder: Path, note: Callable[[str], None]) -> list[Path]:
-    """The class path, once every jar is right: what is not is fetched. ``note`` is told so before it takes its time.
+    """The class path; jars that differ from the list are downloaded first, after a line to ``note``.
 
     Raises StackError: JARS_MISSING, JARS_ALTERED.
     """
     try:
         return check(folder)
     except StackError:
-        note(f"fetching the broker's files into {folder} (once; about 44 MB)")
+        note(f"downloading the broker's files into {folder} (once; about 44 MB)")
         fetch(folder)
         return check(folder)
 
 
 def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
-    """Bring every missing or altered jar into the folder; returns how many were fetched.
+    """Download every missing or altered jar into the folder; returns their number.
 
-    Raises StackError: JARS_MISSING when a download fails, JARS_ALTERED when what came has another sum.
+    Raises StackError: JARS_MISSING when a download fails, JARS_ALTERED when its SHA-256 differs.
     """
     wanted = locked() if jars is None else tuple(jars)
     wrong = list(faults(folder, wanted))
@@ -112,7 +112,7 @@ def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
 
 
 def sha256_of(path: Path) -> str:
-    """Sum of a file's bytes, hex."""
+    """SHA-256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -122,7 +122,7 @@ def _check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        message = f"the broker's files can't be put into {folder} ({error.strerror}): set LIPSTAGE_JARS_DIR"
+        message = f"the broker's files can't be written to {folder} ({error.strerror}): set LIPSTAGE_JARS_DIR"
         raise StackError(StackCode.JARS_MISSING, message) from error
 
 
@@ -130,14 +130,14 @@ def _fetch_one(folder: Path, jar: Jar) -> None:
     try:
         source = _resolve(jar)
         if sha256_of(source) != jar.sha256:
-            # A broken download stays in the local Maven cache for ever: drop it and ask once more.
+            # A broken download stays in the local Maven cache: delete it and download once more.
             source.unlink()
             source = _resolve(jar)
     except (OSError, RuntimeError, ValueError) as error:
-        message = f"could not download {jar.coordinates} ({error}); it is needed once, with network"
+        message = f"could not download {jar.coordinates} ({error}); the first start needs a network"
         raise StackError(StackCode.JARS_MISSING, message) from error
     if sha256_of(source) != jar.sha256:
-        message = f"{jar.coordinates} has another sha256 than {LOCK_FILE.name} says; not used"
+        message = f"the SHA-256 of {jar.coordinates} differs from {LOCK_FILE.name}; not used"
         raise StackError(StackCode.JARS_ALTERED, message)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".jar-")
     os.close(handle)
@@ -147,7 +147,7 @@ def _fetch_one(folder: Path, jar: Jar) -> None:
 
 
 def _resolve(jar: Jar) -> Path:
-    # Imported here: the broker starts without it once the jars are there.
+    # Imported here: with all jars in place the broker starts without it.
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext
 
@@ -159,14 +159,14 @@ def _resolve(jar: Jar) -> Path:
 
 
 def main() -> int:
-    """Fetch into the configured folder; for `make setup`."""
+    """Download into the configured folder; for `make setup`."""
     folder = LocalSettings().jars
     try:
         count = fetch(folder)
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{len(locked())} jars in {folder}, {count} fetched\n")
+    sys.stdout.write(f"{len(locked())} jars in {folder}, {count} downloaded\n")
     return 0
 
 

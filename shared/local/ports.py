@@ -1,17 +1,17 @@
-"""Loopback ports: find free ones, and say whether one is taken."""
+"""Loopback ports: which are free, and which accept connections."""
 
 import random
 import socket
 from collections.abc import Iterable
 
 HOST = "127.0.0.1"
-# Below the kernel's usual range for outgoing connections (from 32768), so that a part that restarts finds its port
-# not lent to some client in the meantime.
+# Below the kernel's usual range for outgoing connections (from 32768): the port of a part that restarts is not taken by
+# a client in the meantime.
 RANGE = range(20000, 32000)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on that loopback port now."""
+    """Whether a server can listen on that loopback port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -22,7 +22,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int, timeout: float = 0.5) -> bool:
-    """Whether something accepts connections there."""
+    """Whether a server accepts connections on that loopback port."""
     try:
         socket.create_connection((HOST, port), timeout).close()
     except OSError:
@@ -33,13 +33,13 @@ def answers(port: int, timeout: float = 0.5) -> bool:
 def pick(count: int, taken: Iterable[int] = ()) -> list[int]:
     """``count`` different free ports, none of them in ``taken``. Raises OSError when the range is exhausted."""
     used = set(taken)
-    found: list[int] = []
-    # Not a seeded generator: two stacks that start together must look in different places.
+    result: list[int] = []
+    # Not a seeded generator: two stacks that start together must try different ports.
     for port in random.SystemRandom().sample(RANGE, len(RANGE)):
-        if len(found) == count:
+        if len(result) == count:
             break
         if port not in used and is_free(port):
-            found.append(port)
-    if len(found) < count:
+            result.append(port)
+    if len(result) < count:
         raise OSError(f"no {count} free loopback ports in {RANGE.start}..{RANGE.stop - 1}")
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""Find and end the stack's processes by what /proc says of them, never by name or by a bare pid."""
+"""Finds and ends the stack's processes by their entries in /proc, never by name or by pid alone."""
 
 import os
 import signal
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "LIPSTAGE_STACK"
-"""Environment variable that every process of a stack inherits; its value names the stack."""
+"""Environment variable that every process of a stack inherits; its value identifies the stack."""
 
 PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A process beyond doubt: pid and start time (clock ticks since boot), so that a reused pid is another one."""
+    """A process: pid and start time (clock ticks since boot), so that a reused pid is a different process."""
 
     pid: int
     started: int
@@ -30,18 +30,18 @@ class _Stat:
 
 
 def identify(pid: int) -> ProcessId | None:
-    """The process with that pid; None when there is none or only its remains (a zombie)."""
+    """The process with that pid; None when there is none, or only a zombie."""
     stat = _stat(pid)
     return ProcessId(pid, stat.started) if stat and stat.state not in "ZX" else None
 
 
 def alive(process: ProcessId) -> bool:
-    """Whether that very process still runs."""
+    """Whether that process still runs."""
     return identify(process.pid) == process
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory, MiB; 0 when the process is gone."""
+    """Resident memory, MiB; 0 when the process has ended."""
     try:
         fields = (PROC / str(pid) / "statm").read_text().split()
     except OSError:
@@ -49,28 +49,25 @@ def resident_mb(pid: int) -> float:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def of_stack(mark: str) -> set[ProcessId]:
-    """Every live process of the stack: those that carry its mark, their process groups and all their descendants.
+def stack_processes(mark: str) -> set[ProcessId]:
+    """Every live process of the stack: those with its mark, their process groups and all their descendants.
 
-    The caller, its ancestors and their groups are never part of it.
+    The caller, its ancestors and their groups are excluded.
     """
     stats = {pid: stat for pid in _pids() if (stat := _stat(pid)) and stat.state not in "ZX"}
-    spared = _ancestors(stats)
-    marked = {pid for pid in stats if _carries(pid, mark)} - spared
-    groups = {stats[pid].group for pid in marked} - {stats[pid].group for pid in spared if pid in stats}
-    found = marked | {pid for pid, stat in stats.items() if stat.group in groups}
-    grown = True
-    while grown:
-        more = {pid for pid, stat in stats.items() if stat.parent in found} - found
-        found |= more
-        grown = bool(more)
-    return {ProcessId(pid, stats[pid].started) for pid in found - spared}
+    excluded = _ancestors(stats)
+    marked = {pid for pid in stats if _carries(pid, mark)} - excluded
+    groups = {stats[pid].group for pid in marked} - {stats[pid].group for pid in excluded if pid in stats}
+    result = marked | {pid for pid, stat in stats.items() if stat.group in groups}
+    while children := {pid for pid, stat in stats.items() if stat.parent in result} - result:
+        result |= children
+    return {ProcessId(pid, stats[pid].started) for pid in result - excluded}
 
 
 def end(mark: str, timeout: float) -> set[ProcessId]:
-    """SIGKILL every process of the stack until none is left; returns those still there after ``timeout`` seconds."""
+    """SIGKILL every process of the stack until none is left; returns those that remain after ``timeout`` seconds."""
     until = time.monotonic() + timeout
-    while left := of_stack(mark):
+    while left := stack_processes(mark):
         for process in left:
             kill(process)
         if time.monotonic() > until:
@@ -80,13 +77,13 @@ def end(mark: str, timeout: float) -> set[ProcessId]:
 
 
 def kill(process: ProcessId, number: signal.Signals = signal.SIGKILL) -> None:
-    """Signal that very process; a process that has gone is no error."""
+    """Send a signal to that process; no error when it has ended."""
     try:
         handle = os.pidfd_open(process.pid)
     except OSError:
         return
     try:
-        # Between opening and this check the pid can't change hands any more.
+        # The open handle keeps the pid from being reused after this check.
         if alive(process):
             signal.pidfd_send_signal(handle, number)
     except ProcessLookupError:
@@ -115,7 +112,7 @@ def _stat(pid: int) -> _Stat | None:
         text = (PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
-    # The command in parentheses may hold spaces and parentheses itself; proc(5) counts on from the last one.
+    # The command in parentheses may hold spaces and parentheses itself; proc(5) counts fields from the last one.
     fields = text[text.rindex(")") + 2 :].split()
     return _Stat(state=fields[0], parent=int(fields[1]), group=int(fields[2]), started=int(fields[19]))
 
@@ -129,8 +126,8 @@ def _carries(pid: int, mark: str) -> bool:
 
 
 def _ancestors(stats: dict[int, _Stat]) -> set[int]:
-    found, pid = {1}, os.getpid()
-    while pid in stats and pid not in found:
-        found.add(pid)
+    result, pid = {1}, os.getpid()
+    while pid in stats and pid not in result:
+        result.add(pid)
         pid = stats[pid].parent
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""One program under the supervisor: what to run, with which environment, and how long it may take to stop."""
+"""One program under the supervisor: its command, its environment and the time it has to stop."""
 
 import hashlib
 import json
@@ -14,16 +14,16 @@ class Program:
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
     with_credentials: bool = False
-    """Give it the local store's key pair in the environment."""
+    """Add the local object store's key pair to its environment."""
     with_cache_key: bool = False
     """Give it the generated secret of the output cache, unless the caller set one."""
     stop_seconds: int = 6
     """From SIGTERM to SIGKILL."""
 
     def write(self, folder: Path, *, cwd: Path, secrets: Path, supervisor: Path) -> Path:
-        """Write the program file that `leashed` reads.
+        """Write the program file that `pdeathsig_launcher` reads.
 
-        The name carries a digest of the contents, so that the supervisor sees a changed command when anything changed.
+        The file name contains a digest of the contents, so that any change is a changed command for the supervisor.
         """
         document = {
             "argv": self.argv,

@@ -1,4 +1,4 @@
-"""Wait until the parts of the stack answer real requests; when one can't, say why in one line."""
+"""Waits until the parts of the stack answer requests; explains in one line why a part does not."""
 
 import json
 import re
@@ -11,71 +11,71 @@ from pathlib import Path
 from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
 from shared.local.supervision import FAULTS, Supervisor
-from shared.runtime.health import LACKING
+from shared.runtime.health import NOT_READY
 
 POLL_S = 0.1
-MOST_STARTS = 3
-"""A program that had to be started more often than this while we wait is not coming up."""
+MAX_STARTS = 3
+"""A program that was started more often than this during the wait has failed."""
 SILENCE_S = 3.0
-"""A supervisor that does not answer for so long has gone, or hangs."""
+"""A supervisor that does not answer for this time has ended or hangs."""
 
-TAKEN = re.compile(r"address already in use|bind: .*in use", re.IGNORECASE)
-FULL = re.compile(r"no space left on device|disk quota exceeded|ENOSPC", re.IGNORECASE)
+PORT_IN_USE = re.compile(r"address already in use|bind: .*in use", re.IGNORECASE)
+DISK_FULL = re.compile(r"no space left on device|disk quota exceeded|ENOSPC", re.IGNORECASE)
 PORT = re.compile(r"(?:127\.0\.0\.1|localhost)[:/](\d{4,5})")
-TELLING = re.compile(r"\b(error|fatal|exception|failed|traceback|cannot|could not)\b", re.IGNORECASE)
+ERROR_LINE = re.compile(r"\b(error|fatal|exception|failed|traceback|cannot|could not)\b", re.IGNORECASE)
 
 
 def wait_until(supervisor: Supervisor, name: str, ready: Callable[[], bool], failed: StackCode, timeout: float) -> None:
-    """Return once ``ready()``; ``name`` is the program that makes it so.
+    """Return once ``ready()`` is true; ``name`` is the program that it depends on.
 
-    Raises StackError: PORT_TAKEN, DISK_FULL or ``failed`` with the last telling line of the program's log, as soon as
-    the program is given up by the supervisor or keeps dying, or after ``timeout`` seconds; SUPERVISOR_FAILED when the
-    supervisor itself has gone.
+    Raises StackError: PORT_TAKEN, DISK_FULL or ``failed`` with the last error line of the program's log, as soon as the
+    supervisor stops restarting the program or the program keeps ending, or after ``timeout`` seconds; SUPERVISOR_FAILED
+    when the supervisor itself has ended.
     """
     log = supervisor.logs / f"{name}.log"
-    begin = log.stat().st_size if log.exists() else 0
+    offset = log.stat().st_size if log.exists() else 0
     until = time.monotonic() + timeout
-    heard = time.monotonic()
+    answered_at = time.monotonic()
     starts: set[int] = set()
     while not ready():
         program = None
         try:
             program = next((p for p in supervisor.programs() if p.name == name), None)
-            heard = time.monotonic()
+            answered_at = time.monotonic()
         except FAULTS as error:
-            if time.monotonic() - heard > SILENCE_S:
+            if time.monotonic() - answered_at > SILENCE_S:
                 message = f"the supervisor ended while the {name} was starting; run `lipstage up` again"
                 raise StackError(StackCode.SUPERVISOR_FAILED, message) from error
         if program and program.pid:
             starts.add(program.pid)
-        given_up = program is not None and program.state == "FATAL"
-        if given_up or len(starts) > MOST_STARTS:
-            raise explain(name, _since(log, begin), failed, "it keeps ending")
+        fatal = program is not None and program.state == "FATAL"
+        if fatal or len(starts) > MAX_STARTS:
+            raise explain(name, _since(log, offset), failed, "it keeps ending")
         if time.monotonic() > until:
-            raise explain(name, _since(log, begin), failed, f"no answer after {timeout:.0f} s")
-        early = _since(log, begin)
-        if TAKEN.search(early) or FULL.search(early):
-            raise explain(name, early, failed, "")
+            raise explain(name, _since(log, offset), failed, f"no answer after {timeout:.0f} s")
+        output = _since(log, offset)
+        if PORT_IN_USE.search(output) or DISK_FULL.search(output):
+            raise explain(name, output, failed, "")
         time.sleep(POLL_S)
 
 
 def explain(name: str, output: str, failed: StackCode, otherwise: str) -> StackError:
-    """The error that the program's output since its start speaks of."""
+    """The error for the program's output since its start; ``otherwise`` is the reason when the output has none."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for line in reversed(lines):
-        if TAKEN.search(line):
-            at = PORT.search(line) or PORT.search(output)
-            port = f"port {at.group(1)}" if at else "a port"
+        if PORT_IN_USE.search(line):
+            match = PORT.search(line) or PORT.search(output)
+            port = f"port {match.group(1)}" if match else "a port"
             return StackError(StackCode.PORT_TAKEN, f"{port} for the {name} is taken by another program")
-        if FULL.search(line):
+        if DISK_FULL.search(line):
             return StackError(StackCode.DISK_FULL, f"no space left for the {name}: free some and run `lipstage up`")
-    telling = [line for line in lines if TELLING.search(line)] or lines
-    said = telling[-1][:300] if telling else otherwise
-    return StackError(failed, f"{name} did not become ready: {said} (`lipstage logs {name}`)")
+    errors = [line for line in lines if ERROR_LINE.search(line)] or lines
+    reason = errors[-1][:300] if errors else otherwise
+    return StackError(failed, f"{name} did not become ready: {reason} (`lipstage logs {name}`)")
 
 
 def refusal(port: int, timeout: float = 1.0) -> str | None:
-    """Why a service says it is not ready; None when it is, or does not answer at all."""
+    """The reason that a service reports for not being ready; None when it is ready or does not answer."""
     try:
         urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=timeout).close()
     except urllib.error.HTTPError as error:
@@ -86,10 +86,10 @@ def refusal(port: int, timeout: float = 1.0) -> str | None:
     return None
 
 
-def lacking(port: int, timeout: float = 1.0) -> str | None:
-    """What a service that is up waits for before it can work, as weights; None when it works, loads or is down."""
-    said = refusal(port, timeout)
-    return said.removeprefix(LACKING) if said is not None and said.startswith(LACKING) else None
+def missing(port: int, timeout: float = 1.0) -> str | None:
+    """What a running service needs before it can work, such as weights; None when it works, loads or does not run."""
+    reason = refusal(port, timeout)
+    return reason.removeprefix(NOT_READY) if reason is not None and reason.startswith(NOT_READY) else None
 
 
 def serves(port: int, path: str = "/readyz", timeout: float = 1.0) -> bool:
@@ -101,10 +101,10 @@ def serves(port: int, path: str = "/readyz", timeout: float = 1.0) -> bool:
         return False
 
 
-def _since(log: Path, begin: int) -> str:
+def _since(log: Path, offset: int) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        # A rotated log is shorter than it was; then all of it is news.
-        file.seek(begin if log.stat().st_size >= begin else 0)
+        # A rotated log is shorter than before; then all of it is new.
+        file.seek(offset if log.stat().st_size >= offset else 0)
         return file.read().decode(errors="replace")

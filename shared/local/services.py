@@ -1,4 +1,4 @@
-"""The stage services as programs of the supervisor: one program per replica, each with a health port of its own."""
+"""The stage services as programs of the supervisor: one per replica, each with its own health port."""
 
 import math
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from shared.local import ports
 from shared.local.engine_python import engine_python
-from shared.local.engine_weights import environment as weights_environment
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import CHECKOUT, LocalSettings
@@ -16,23 +15,24 @@ from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import PIPELINE, STAGES
+from shared.runtime.weights import WeightsSettings, external_engines
 
-MOST_REPLICAS = 64
+MAX_REPLICAS = 64
 AFTER_DRAIN_S = 5
-"""From the end of its drain a service has so long to leave its group and to send its last spans."""
+"""Seconds that a service has after its drain, to leave its group and to export its last spans."""
 
 
 def check_scale(scale: Mapping[str, int]) -> None:
     """Raises StackError (BAD_SCALE) for an unknown stage or an impossible number of replicas."""
     for stage, count in scale.items():
         if stage not in STAGES:
-            raise StackError(StackCode.BAD_SCALE, f"{stage!r} is no stage; stages are {', '.join(STAGES)}")
-        if not 0 <= count <= MOST_REPLICAS:
-            raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MOST_REPLICAS} replicas")
+            raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {', '.join(STAGES)}")
+        if not 0 <= count <= MAX_REPLICAS:
+            raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MAX_REPLICAS} replicas")
 
 
 def check_engines(settings: LocalSettings) -> None:
-    """Raises StackError: BAD_ENGINE for a name that is none, TORCH_MISSING for one whose environment is missing."""
+    """Raises StackError: BAD_ENGINE for an unknown engine, TORCH_MISSING for one whose environment is missing."""
     for engine in settings.engines:
         if engine not in ENGINE_PARAMS:
             known = ", ".join(ENGINE_PARAMS)
@@ -41,12 +41,12 @@ def check_engines(settings: LocalSettings) -> None:
 
 
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
-    """The services to run: one replica per stage (infer: per engine) unless ``scale`` says otherwise.
+    """The services to run: one replica per stage (infer: per engine), or the number in ``scale``.
 
-    A replica that already runs keeps its health port.
+    A replica that runs keeps its health port.
     """
-    before = {record.name: record.health_port for record in stack.services}
-    found: list[ServiceRecord] = []
+    ports_in_use = {record.name: record.health_port for record in stack.services}
+    result: list[ServiceRecord] = []
     for step in PIPELINE:
         for engine in settings.engines if "{engine}" in step.source else (None,):
             name = f"{step.name}-{engine}" if engine else step.name
@@ -54,19 +54,19 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
             topic = settings.topic_prefix + step.source.format(engine=engine)
             for index in range(scale.get(step.name, 1)):
                 replica = f"{name}-{index}"
-                found.append(ServiceRecord(name=replica, stage=step.name, engine=engine, topic=topic, group=group,
-                                           health_port=before.get(replica, 0)))  # fmt: skip
-    missing = [record for record in found if not record.health_port]
-    taken = {*before.values(), *stack.ports.values()}
-    for record, port in zip(missing, ports.pick(len(missing), taken), strict=True):
+                result.append(ServiceRecord(name=replica, stage=step.name, engine=engine, topic=topic, group=group,
+                                           health_port=ports_in_use.get(replica, 0)))  # fmt: skip
+    without_port = [record for record in result if not record.health_port]
+    taken = {*ports_in_use.values(), *stack.ports.values()}
+    for record, port in zip(without_port, ports.pick(len(without_port), taken), strict=True):
         record.health_port = port
-    return found
+    return result
 
 
 def _concerns(record: ServiceRecord, name: str) -> bool:
-    """Whether a variable may change what the service does: one that it does not read must not restart it.
+    """Whether the service reads the variable: a change of another one must not restart it.
 
-    Only the front asks which engines there are; an engine's variables carry its name.
+    Only the first stage reads which engines are enabled; the names of an engine's variables contain its name.
     """
     engine = next((e for e in ENGINE_PARAMS if name.startswith(f"LIPSTAGE_{e.upper()}_")), None)
     return name != "LIPSTAGE_ENGINES" and engine in (None, record.engine)
@@ -77,8 +77,8 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
     engine = ("--engine", record.engine) if record.engine else ()
     environment = {
         **{name: value for name, value in os.environ.items() if passed_on(name) and _concerns(record, name)},
-        # A service runs in another folder than its caller.
-        **(weights_environment(record.engine) if record.engine else {}),
+        # Absolute folders: a service runs in another folder than its caller.
+        **(WeightsSettings().environment(record.engine) if record.engine in external_engines() else {}),
         **stack.environment(None),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
@@ -89,7 +89,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         "TMPDIR": str(stack.scratch),
     }
     python = engine_python(record.engine) if record.engine else Path(sys.executable)
-    argv = (str(python), "-m", "shared.cli.main", "stage", record.stage, *engine)
+    argv = (str(python), "-m", "shared.runtime", record.stage, *engine)
     return Program(
         record.name,
         argv,

@@ -1,4 +1,4 @@
-"""Start and stop the local stack; both are safe to repeat, and `up` mends whatever was killed."""
+"""Starts and stops the local stack. Both can be repeated; `up` restarts whatever was killed."""
 
 import fcntl
 import shutil
@@ -27,7 +27,7 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.runtime.worker_process import LOAD_TIMEOUT_S
 
-__all__ = ["credentials_of", "down", "log_file", "running", "up", "waiting", "with_engines"]
+__all__ = ["credentials_of", "down", "log_file", "not_ready", "running", "up", "with_engines"]
 DOWN_S = 8.0
 PORTS_S = 3.0
 
@@ -39,15 +39,14 @@ def up(
     note: Callable[[str], None] = lambda _: None,
     engines: Collection[str] | None = None,
 ) -> Stack:
-    """Bring the stack up and return it once every part answers.
+    """Start the stack and return it once every part answers.
 
-    ``scale`` is replicas by stage; a stage that it does not name keeps what it was last given (at first 1).
-    ``engines`` are run beside those of the settings; None keeps those that were asked for last. An engine's service
-    that lacks something, as weights, counts as up: ``waiting`` says what it waits for.
-    ``services=False`` starts broker, store and trace receiver only and leaves services that run already alone. What
-    KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or OTEL_EXPORTER_OTLP_ENDPOINT name is used instead of a local part.
-    ``note`` is told of what takes long. Raises StackError; a stack that was not running before and could not be brought
-    up is stopped again.
+    ``scale`` maps stages to replicas; a stage that it omits keeps its last number, at first 1. ``engines`` run beside
+    those of the settings; None keeps those of the last call. ``up`` does not wait for an engine's service that misses
+    something, such as weights: see ``not_ready``. ``services=False`` starts only broker, object store and trace
+    receiver, and leaves running services as they are. A part that KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or
+    OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step.
+    Raises StackError; a stack that did not run before the call and fails to start is stopped again.
     """
     with _lock(settings.state):
         try:
@@ -61,14 +60,14 @@ def up(
 def down(settings: LocalSettings, purge: bool = False) -> None:
     """End every process of the stack, orphans and grandchildren included; remove sockets and temporary files.
 
-    Services at work get their drain time. Data, logs and port numbers stay; ``purge`` removes them too, and nothing in
-    the state folder that the stack did not make; fetched jars stay.
+    Busy services get their drain time. Data, logs and port numbers stay. ``purge`` removes them as well, but neither
+    downloaded jars nor anything in the state folder that the stack did not create.
     """
     with _lock(settings.state):
         stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
-        known = stack_file.exists(settings.state)
+        exists = stack_file.exists(settings.state)
         _stop(stack)
-        if purge and known:
+        if purge and exists:
             for name in stack_file.NAMES:
                 entry = settings.state / name
                 if entry.is_dir() and not entry.is_symlink():
@@ -78,28 +77,28 @@ def down(settings: LocalSettings, purge: bool = False) -> None:
 
 
 def with_engines(settings: LocalSettings, stack: Stack) -> LocalSettings:
-    """The settings with the engines that were asked for on the command line."""
+    """The settings with the engines that the command line added."""
     return settings.model_copy(update={"engines": tuple(dict.fromkeys((*settings.engines, *stack.engines)))})
 
 
-def waiting(stack: Stack) -> dict[str, str]:
-    """Services that are up and can't work yet, with what they lack."""
-    found = {record.name: readiness.lacking(record.health_port) for record in stack.services if record.engine}
-    return {name: lacks for name, lacks in found.items() if lacks is not None}
+def not_ready(stack: Stack) -> dict[str, str]:
+    """Services that run and can't work yet, each with what is missing."""
+    services = {record.name: readiness.missing(record.health_port) for record in stack.services if record.engine}
+    return {name: reason for name, reason in services.items() if reason is not None}
 
 
 def running(settings: LocalSettings) -> Stack | None:
-    """The stack as `up` left it, if its supervisor answers; None otherwise."""
+    """The stack that `up` started, if its supervisor answers; None otherwise."""
     stack = stack_file.load(settings.state)
     return stack if stack and stack.running and stack.supervisor().responds() else None
 
 
 def log_file(settings: LocalSettings, name: str) -> Path:
-    """The log of a program of the stack. Raises FileNotFoundError, naming those that exist."""
+    """The log of a program of the stack. Raises FileNotFoundError, which names those that exist."""
     path = settings.logs / f"{name}.log"
     if not path.is_file():
-        known = sorted(file.stem for file in settings.logs.glob("*.log")) if settings.logs.exists() else []
-        raise FileNotFoundError(f"no log of {name!r}; there are {', '.join(known) or 'none'}")
+        names = sorted(file.stem for file in settings.logs.glob("*.log")) if settings.logs.exists() else []
+        raise FileNotFoundError(f"no log of {name!r}; logs are {', '.join(names) or 'none'}")
     return path
 
 
@@ -128,7 +127,7 @@ def _up(
         except StackError as error:
             if error.code != StackCode.SUPERVISOR_FAILED:
                 raise
-            # Killed while everything was starting: that, too, is mended, once.
+            # The supervisor was killed during the start: start once more.
             keep = False
             _reset(settings, stack)
             _start(settings, stack, scale, with_services, note)
@@ -140,7 +139,7 @@ def _up(
 
 
 def _reset(settings: LocalSettings, stack: Stack) -> None:
-    """Sweep what is left of the stack; ports that somebody has taken meanwhile are replaced."""
+    """End what is left of the stack, and replace ports that another program uses now."""
     _stop(stack)
     stack.sockets = stack_file.socket_folder(settings.state)
     for record in stack.services:
@@ -174,14 +173,14 @@ def _start(
     infrastructure.await_ready(settings, stack)
     if not with_services:
         return
-    wanted = {**stack.scale, **scale}
-    stack.services = services.records(settings, stack, wanted)
+    replicas = {**stack.scale, **scale}
+    stack.services = services.records(settings, stack, replicas)
     stack.save()
     supervisor.write([*infra, *(services.program(settings, stack, record) for record in stack.services)])
     supervisor.apply()
     for record in stack.services:
         _await_service(settings, supervisor, record)
-    stack.scale = wanted
+    stack.scale = replicas
     stack.save()
 
 
@@ -191,43 +190,44 @@ def _await_service(
     readiness.wait_until(
         supervisor,
         record.name,
-        lambda: readiness.serves(record.health_port) or readiness.lacking(record.health_port) is not None,
+        lambda: readiness.serves(record.health_port) or readiness.missing(record.health_port) is not None,
         StackCode.SERVICE_FAILED,
-        # An engine may read gigabytes of weights from a cold disk; one that keeps dying is noticed at once.
+        # An engine may read gigabytes of weights from a cold disk; a service that keeps ending is reported at once.
         LOAD_TIMEOUT_S if record.engine else settings.start_timeout_s,
     )
 
 
 def _check_folder(settings: LocalSettings) -> None:
-    """Raises StackError: DISK_FULL, or STATE_TAKEN before anything in a folder of somebody else's is touched."""
+    """Raises StackError: DISK_FULL, or STATE_TAKEN when the folder holds entries that no stack created."""
     if not stack_file.exists(settings.state):
         others = [name for name in stack_file.NAMES if name != "lock" and (settings.state / name).exists()]
         if others:
-            raise StackError(StackCode.STATE_TAKEN, f"{settings.state} holds {', '.join(others)}, which no stack made;"
-                             " set LIPSTAGE_STATE_DIR to a folder of its own")  # fmt: skip
+            raise StackError(StackCode.STATE_TAKEN, f"{settings.state} holds {', '.join(others)}, which no stack"
+                             " created; set LIPSTAGE_STATE_DIR to another folder")  # fmt: skip
     free = shutil.disk_usage(settings.state).free // (1 << 20)
     if free < settings.disk_min_mb:
         raise StackError(
-            StackCode.DISK_FULL, f"{free} MiB are free where {settings.state} lies; {settings.disk_min_mb} are needed"
+            StackCode.DISK_FULL,
+            f"{free} MiB are free on the disk of {settings.state}; {settings.disk_min_mb} are needed",
         )
 
 
 def _stop(stack: Stack) -> None:
-    """End everything that carries this stack's mark: politely through the supervisor, then by SIGKILL."""
+    """End every process with this stack's mark: by SIGTERM through the supervisor, then by SIGKILL."""
     supervisor = stack.supervisor()
     if supervisor.responds():
         try:
             names = [program.name for program in supervisor.programs()]
-            # Services first: they drain while broker and store still answer.
+            # Services first: they drain while broker and object store still answer.
             infra = [name for name in names if name in (broker.NAME, store.NAME, traces.NAME)]
             supervisor.stop([name for name in names if name not in infra])
             supervisor.stop(infra)
             supervisor.shutdown()
         except supervision.FAULTS:
-            pass  # It died meanwhile; the sweep below finds what it left.
-    left = processes.end(stack.mark, DOWN_S)
-    if left:
-        pids = ", ".join(str(process.pid) for process in left)
+            pass  # The supervisor ended meanwhile; its programs are ended below.
+    remaining = processes.end(stack.mark, DOWN_S)
+    if remaining:
+        pids = ", ".join(str(process.pid) for process in remaining)
         raise StackError(StackCode.STILL_RUNNING, f"could not end the processes {pids}")
     _await_ports(stack)
     stack.running = False
@@ -244,7 +244,7 @@ def _stop(stack: Stack) -> None:
 
 
 def _await_ports(stack: Stack) -> None:
-    """A killed process keeps its sockets for a moment after it counts as gone; clients should find the same ports."""
+    """Wait until the ports are free: the sockets of a killed process outlive it for a moment, and ports are kept."""
     until = time.monotonic() + PORTS_S
     while time.monotonic() < until and not all(ports.is_free(port) for port in stack.ports.values()):
         time.sleep(0.05)
@@ -252,7 +252,7 @@ def _await_ports(stack: Stack) -> None:
 
 @contextmanager
 def _lock(state: Path) -> Iterator[None]:
-    """One `up` or `down` at a time per state folder."""
+    """Allow one `up` or `down` at a time per state folder."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What `up` decided and started, kept as `stack.json` in the state folder for every later command."""
+"""The state of the local stack, stored by `up` as `stack.json` in the state folder for later commands."""
 
 import hashlib
 import os
@@ -14,9 +14,9 @@ from shared.local.supervision import Supervisor
 
 FILE = "stack.json"
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store")
-"""Everything that the stack makes in its state folder, beside the jars."""
-# sun_path holds 108 bytes with its closing zero, and supervisord first binds to the name with its pid appended.
-LONGEST_SOCKET_FOLDER = 108 - 1 - len("/supervisord.sock.4194304")
+"""Everything that the stack creates in its state folder, except the jars."""
+# sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
+MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
 
 
 class ServiceRecord(BaseModel):
@@ -40,8 +40,8 @@ class Stack(BaseModel):
     bootstrap_servers: str = ""
     s3_endpoint_url: str = ""
     otlp_endpoint: str = ""
-    region: str = "us-east-1"
-    bucket: str = "lipstage"
+    region: str = ""
+    bucket: str = ""
     own_broker: bool = False
     own_store: bool = False
     own_traces: bool = False
@@ -51,23 +51,23 @@ class Stack(BaseModel):
     """Folder of the control sockets."""
     services: list[ServiceRecord] = Field(default_factory=list)
     scale: dict[str, int] = Field(default_factory=dict)
-    """Replicas by stage, as asked for last; 1 for those not named."""
+    """Replicas by stage, from the last `--scale`; 1 for other stages."""
     engines: tuple[str, ...] = ()
-    """Engines asked for last beside those of the settings."""
+    """Engines of the last `--engine`, beside those of the settings."""
 
     @property
     def mark(self) -> str:
-        """Name of this stack in the environment of its processes: the same for the same state folder."""
+        """Identifier of this stack in the environment of its processes; a function of the state folder."""
         return hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:16]
 
     @property
     def traces_url(self) -> str:
-        """Where the local trace receiver answers queries; empty when traces go to another collector."""
+        """URL of the local trace receiver's queries; empty when traces go to an external collector."""
         return f"http://{HOST}:{self.ports['traces']}" if "traces" in self.ports and not self.own_traces else ""
 
     @property
     def scratch(self) -> Path:
-        """Temporary files of broker and services; removed by `down`."""
+        """Folder for temporary files of broker and services; removed by `down`."""
         return self.state_dir / "tmp"
 
     def supervisor(self) -> Supervisor:
@@ -77,7 +77,7 @@ class Stack(BaseModel):
                           self.state_dir / secrets.FILE, self.mark)  # fmt: skip
 
     def environment(self, credentials: Credentials | None) -> dict[str, str]:
-        """Variables with which any client or service reaches this stack; ``credentials`` None leaves the caller's."""
+        """Variables with which any client or service reaches this stack; without ``credentials`` the caller's apply."""
         values = {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "AWS_REGION": self.region,
@@ -90,7 +90,7 @@ class Stack(BaseModel):
         return values | (credentials.environment() if credentials else {})
 
     def save(self) -> None:
-        """Write the file in one step: a reader sees the old or the new one."""
+        """Write the file atomically."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
         temporary = self.state_dir / f".{FILE}.{os.getpid()}"
         temporary.write_text(self.model_dump_json(indent=1))
@@ -98,7 +98,7 @@ class Stack(BaseModel):
 
 
 def load(state: Path) -> Stack | None:
-    """The stack of that state folder; None when there was never one, or its file is damaged."""
+    """The stack of that state folder; None when it has none, or its file is damaged."""
     path = state / FILE
     try:
         return Stack.model_validate_json(path.read_text())
@@ -107,7 +107,7 @@ def load(state: Path) -> Stack | None:
 
 
 def exists(state: Path) -> bool:
-    """Whether a stack has ever been started in that folder: what lies there under our names is ours."""
+    """Whether a stack was started in that folder: then entries with our names are ours."""
     return any((state / name).exists() for name in (FILE, secrets.FILE))
 
 
@@ -117,8 +117,8 @@ def fresh(state: Path) -> Stack:
 
 
 def socket_folder(state: Path) -> Path:
-    """Where sockets go: the run folder, or a new short temporary one when that path is too long for a socket."""
-    wanted = state / "run"
-    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_FOLDER:
-        return wanted
+    """Folder for sockets: the run folder, or a new temporary one when that path is too long for a socket."""
+    run = state / "run"
+    if len(os.fsencode(run)) <= MAX_SOCKET_FOLDER_BYTES:
+        return run
     return Path(tempfile.mkdtemp(prefix="lipstage-"))

@@ -1,4 +1,4 @@
-"""Every part of the local stack as it is now: whether it answers, where, and how much work waits for it."""
+"""The state of every part of the local stack: health, port, process and lag."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from shared.runtime import admin_process
 
 PROBE_S = 2.0
 LAGS_S = 30.0
-"""What the broker may take to tell the lag of every group, once it has answered."""
+"""Time limit for the lag of every group, once the broker has answered."""
 PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces"}
-"""Program of the supervisor -> its port's name in the stack file."""
+"""Program of the supervisor -> name of its port in the stack file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +46,30 @@ def status(settings: LocalSettings) -> list[PartStatus]:
         return []
     lags = _lags(settings, stack)
     services = {record.name: record for record in stack.services}
-    found = [_infrastructure(program, stack, lags is not None) for name, program in programs.items() if name in PARTS]
-    found.sort(key=lambda part: part.kind)
+    parts = [_infrastructure(program, stack, lags is not None) for name, program in programs.items() if name in PARTS]
+    parts.sort(key=lambda part: part.kind)
     for name, record in services.items():
         program = programs.get(name)
         healthy = program is not None and readiness.serves(record.health_port)
-        lacks = None if healthy else readiness.lacking(record.health_port)
-        found.append(
+        missing = None if healthy else readiness.missing(record.health_port)
+        parts.append(
             PartStatus(
                 name=name,
                 kind="service",
                 port=record.health_port,
                 pid=program.pid if program else 0,
                 healthy=healthy,
-                detail=f"waits: {lacks}" if lacks else _detail(program),
+                detail=f"not ready: {missing}" if missing else _detail(program),
                 memory_mb=round(resident_mb(program.pid)) if program and program.pid else 0,
                 lag=(lags or {}).get(record.group),
             )
         )
-    return found
+    return parts
 
 
 def _infrastructure(program: supervision.Supervised, stack: Stack, broker_answers: bool) -> PartStatus:
     port = stack.ports[PARTS[program.name]]
-    # A real request each: a process that hangs still accepts connections.
+    # Each probe is a request: a process that hangs still accepts connections.
     probes: dict[str, Callable[[], bool]] = {
         broker.NAME: lambda: broker_answers,
         store.NAME: lambda: store.answers(
@@ -99,9 +99,9 @@ def _lags(settings: LocalSettings, stack: Stack) -> dict[str, int] | None:
     groups = {record.group: record.topic for record in stack.services}
     limit = PROBE_S + LAGS_S
     try:
-        found: dict[str, int] = admin_process.ask(
+        lags: dict[str, int] = admin_process.ask(
             runtime_settings(settings, stack), "lags", limit, groups=groups, timeout_s=PROBE_S
         )
     except KafkaException:
         return None
-    return found
+    return lags

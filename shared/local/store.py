@@ -1,4 +1,4 @@
-"""The local S3 store: SeaweedFS in one process, every port explicit and on loopback, nothing reported to anybody."""
+"""The local S3 object store: SeaweedFS in one process, with explicit loopback ports and without telemetry."""
 
 import os
 import shutil
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 NAME = "store"
 LISTENERS = ("master", "volume", "filer", "s3", "admin")
-"""Each has an HTTP and a gRPC port; the store opens all of them even where the part is switched off."""
+"""Each has an HTTP and a gRPC port; SeaweedFS opens all of them, even those of disabled parts."""
 PROBE = "up/probe"
 PORTS = tuple(f"{listener}{suffix}" for listener in LISTENERS for suffix in ("", ".grpc"))
 
 
 def program(settings: LocalSettings, ports: Mapping[str, int], sockets: Path) -> Program:
-    """The store's program. ``ports`` by name as in PORTS, ``sockets`` a folder with a short path.
+    """The object store's program. ``ports`` are by the names in PORTS, ``sockets`` is a folder with a short path.
 
     Raises StackError (STORE_MISSING) when SeaweedFS is not installed.
     """
@@ -59,23 +59,23 @@ def program(settings: LocalSettings, ports: Mapping[str, int], sockets: Path) ->
 
 
 def stray_sockets(ports: Mapping[str, int]) -> list[Path]:
-    """Unix sockets that the store makes under fixed names outside its folders, and leaves behind when killed."""
+    """Unix sockets that SeaweedFS creates with fixed names outside its folders, and leaves behind after a SIGKILL."""
     return [Path(f"/tmp/seaweedfs-{listener}-grpc-{ports[f'{listener}.grpc']}.sock") for listener in LISTENERS]
 
 
 def client(endpoint: str, credentials: Credentials | None, region: str, timeout: float = 5.0) -> "S3Client":
-    """An S3 client that fails fast; without ``credentials`` boto3's own chain is asked."""
+    """An S3 client that fails fast; without ``credentials`` it uses boto3's own chain."""
     keys = (credentials.access_key, credentials.secret_key) if credentials else (None, None)
     config = Config(connect_timeout=timeout, read_timeout=timeout, retries={"max_attempts": 0},
                     s3={"addressing_style": "path"})  # fmt: skip
-    # A session of our own: boto3's default one is not safe to use from several threads.
+    # A new session: boto3's default one is not thread-safe.
     session = boto3.session.Session()
     return session.client("s3", endpoint_url=endpoint, aws_access_key_id=keys[0], aws_secret_access_key=keys[1],
                           region_name=region, config=config)  # fmt: skip
 
 
 def answers(s3: "S3Client") -> bool:
-    """Whether our own store answers a signed request, its filer included."""
+    """Whether the local object store, its filer included, answers a signed request."""
     try:
         s3.list_buckets()
     except (BotoCoreError, ClientError):
@@ -83,8 +83,8 @@ def answers(s3: "S3Client") -> bool:
     return True
 
 
-def takes(s3: "S3Client", bucket: str) -> bool:
-    """Whether an object can be written; for seconds after a start the store reads, but knows no volume to write to."""
+def is_writable(s3: "S3Client", bucket: str) -> bool:
+    """Whether an object can be written; for seconds after a start SeaweedFS reads but has no volume to write to."""
     try:
         s3.put_object(Bucket=bucket, Key=PROBE, Body=b"")
         s3.delete_object(Bucket=bucket, Key=PROBE)
@@ -94,7 +94,7 @@ def takes(s3: "S3Client", bucket: str) -> bool:
 
 
 def refusal(s3: "S3Client", bucket: str) -> str | None:
-    """Why a store of the user's own can't be used; None when it answers for the bucket, which need not exist yet."""
+    """Why an external object store can't be used; None when it answers for the bucket, which need not exist yet."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -107,9 +107,9 @@ def refusal(s3: "S3Client", bucket: str) -> str | None:
 
 
 def _binary() -> str:
-    beside = Path(sys.executable).parent / "weed"
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("weed")
-    if not found:
+    packaged = Path(sys.executable).parent / "weed"
+    binary = str(packaged) if os.access(packaged, os.X_OK) else shutil.which("weed")
+    if not binary:
         message = "SeaweedFS (`weed`) is not installed: install the package's `local` extra (`make setup`)"
         raise StackError(StackCode.STORE_MISSING, message)
-    return found
+    return binary

@@ -1,4 +1,4 @@
-"""supervisord: its configuration, its start, and a typed client for its control socket."""
+"""supervisord: its configuration, its start, and a typed client of its control socket."""
 
 import http.client
 import os
@@ -17,10 +17,10 @@ from shared.local import processes
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 
-LEASHED = Path(__file__).with_name("leashed.py")
+LAUNCHER = Path(__file__).with_name("pdeathsig_launcher.py")
 ENDED = ("STOPPED", "EXITED", "FATAL")
 KILL_S = 15.0
-"""How long a program may take to vanish once its own time to stop is over and the supervisor has killed it."""
+"""Time limit for the end of a program that the supervisor has killed after its own time to stop."""
 POLL_S = 0.05
 
 HEAD = """\
@@ -58,12 +58,12 @@ killasgroup=true
 """
 
 FAULTS = (OSError, http.client.HTTPException, xmlrpc.client.Error)
-"""What a call over the control socket may raise when the supervisor is dead, hung or of another mind."""
+"""Exceptions of a call over the control socket: the supervisor has ended, hangs or refuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Supervised:
-    """A program as the supervisor sees it: state RUNNING, STARTING, BACKOFF, FATAL, ...; pid 0 when it has none."""
+    """A program in the supervisor: state RUNNING, STARTING, BACKOFF, FATAL, ...; pid 0 when it does not run."""
 
     name: str
     state: str
@@ -74,7 +74,7 @@ class Supervised:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The supervisor of one stack: where its files are, and what can be asked of it."""
+    """The supervisor of one stack: its files and its requests."""
 
     run: Path
     logs: Path
@@ -84,7 +84,7 @@ class Supervisor:
 
     @property
     def pidfile(self) -> Path:
-        """Where supervisord writes its pid; `leashed` checks its parent against it."""
+        """The file with supervisord's pid; `pdeathsig_launcher` checks its parent against it."""
         return self.run / "supervisord.pid"
 
     @property
@@ -93,31 +93,31 @@ class Supervisor:
         return self.run / "supervisord.ini"
 
     def responds(self) -> bool:
-        """Whether a supervisor answers on the socket and is ready to be told things."""
+        """Whether a supervisor answers on the socket and accepts requests."""
         try:
             return bool(self._call(2.0).supervisor.getState()["statename"] == "RUNNING")
         except FAULTS:
             return False
 
     def write(self, programs: Sequence[Program]) -> None:
-        """Write the configuration and one file per program, and remove the files of earlier ones.
+        """Write the configuration and one file per program, and remove the files of previous programs.
 
-        Paths are relative to the run folder: supervisord expands some values twice, so that a ``%`` in the state
-        folder's path could not be written in any way.
+        Paths are relative to the run folder: supervisord expands some values twice, so that a ``%`` in the path of the
+        state folder can't be escaped.
         """
         self.run.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         folder = self.run / "programs"
         folder.mkdir(exist_ok=True)
         text = HEAD.format(socket=_ini(os.path.relpath(self.socket, self.run)))
-        kept: set[Path] = set()
+        current: set[Path] = set()
         for program in programs:
             file = program.write(folder, cwd=self.run, secrets=self.secrets, supervisor=self.pidfile)
-            kept.add(file)
-            command = _ini(shlex.join([sys.executable, "-S", str(LEASHED), f"programs/{file.name}"]))
+            current.add(file)
+            command = _ini(shlex.join([sys.executable, "-S", str(LAUNCHER), f"programs/{file.name}"]))
             text += PROGRAM.format(name=program.name, command=command, stop_seconds=program.stop_seconds)
         self.configuration.write_text(text)
-        for old in set(folder.iterdir()) - kept:
+        for old in set(folder.iterdir()) - current:
             old.unlink()
 
     def start(self) -> None:
@@ -127,7 +127,7 @@ class Supervisor:
         environment = {**os.environ, processes.MARK: self.mark}
         log = self.logs / "supervisord.out"
         with log.open("wb") as out:
-            done = subprocess.run(
+            result = subprocess.run(
                 command,
                 env=environment,
                 cwd=self.run,
@@ -137,24 +137,26 @@ class Supervisor:
                 start_new_session=True,
                 check=False,
             )
-        if done.returncode != 0:
-            said = log.read_text(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"exit code {done.returncode}"
-            raise StackError(StackCode.SUPERVISOR_FAILED, f"the supervisor did not start: {why}")
+        if result.returncode != 0:
+            output = log.read_text(errors="replace").strip().splitlines()
+            reason = output[-1] if output else f"exit code {result.returncode}"
+            raise StackError(StackCode.SUPERVISOR_FAILED, f"the supervisor did not start: {reason}")
 
     def apply(self) -> None:
-        """Have the running supervisor take the written configuration: only programs that differ are touched.
+        """Have the running supervisor read the written configuration; only changed programs are restarted.
 
         Raises StackError (SUPERVISOR_FAILED).
         """
         try:
             self._apply()
         except FAULTS as error:
-            raise StackError(StackCode.SUPERVISOR_FAILED, f"the supervisor took no changes: {error}") from error
+            raise StackError(
+                StackCode.SUPERVISOR_FAILED, f"the supervisor did not apply the configuration: {error}"
+            ) from error
 
     def _apply(self) -> None:
         call = self._call(30.0).supervisor
-        times = self._stop_times()  # Once the configuration is read again, those of what is to go are forgotten.
+        times = self._stop_times()  # reloadConfig forgets those of removed programs.
         added, changed, removed = cast("list[list[str]]", call.reloadConfig()[0])
         self._stop((*changed, *removed), times)
         for name in (*changed, *removed):
@@ -171,14 +173,14 @@ class Supervisor:
         return [Supervised(i["name"], i["statename"], i["pid"], i["start"], i["description"]) for i in infos]
 
     def stop(self, names: Sequence[str]) -> None:
-        """Ask all these programs to stop at once and wait until each has ended (SIGKILL after its time)."""
+        """Stop these programs concurrently and wait until each has ended (SIGKILL after its stop time)."""
         self._stop(names, self._stop_times())
 
     def _stop(self, names: Sequence[str], times: dict[str, float]) -> None:
         call = self._call(20.0).supervisor
         for name in names:
             call.stopProcessGroup(name, False)
-        # Waited for here: asked a second time, the supervisor answers at once for a program that is still stopping.
+        # Polled here: the supervisor's own wait returns at once for a program that is already stopping.
         until = time.monotonic() + max((times.get(name, 0.0) for name in names), default=0.0) + KILL_S
         while any(p.name in names and p.state not in ENDED for p in self.programs()):
             if time.monotonic() > until:
@@ -190,7 +192,7 @@ class Supervisor:
         return {info["name"]: float(info["stopwaitsecs"]) for info in infos}
 
     def shutdown(self) -> None:
-        """Tell the supervisor to end."""
+        """End the supervisor."""
         self._call(5.0).supervisor.shutdown()
 
     def _call(self, timeout: float) -> Any:
@@ -198,7 +200,7 @@ class Supervisor:
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    """XML-RPC over a unix socket, with a time limit: a hung supervisor must not hang its caller."""
+    """XML-RPC over a unix socket, with a timeout: a supervisor that hangs must not block its caller."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Spans of the local stack in SQLite: by trace, found by job, the oldest traces dropped."""
+"""Spans of the local stack in SQLite, by trace and by job; the oldest traces are deleted."""
 
 import json
 import sqlite3
@@ -14,7 +14,7 @@ Scalar = bool | int | float | str
 
 @dataclass(frozen=True, slots=True)
 class StoredSpan:
-    """A span as received; ids in hex, times in nanoseconds since the epoch."""
+    """A span as received: ids in hex, times in nanoseconds since the epoch."""
 
     trace_id: str
     span_id: str
@@ -28,7 +28,7 @@ class StoredSpan:
     events: list[dict[str, Any]]
     links: list[dict[str, str]]
     error: str | None
-    """Status message of a failed span, possibly empty; None when it did not fail."""
+    """Status message of a failed span, possibly empty; None for a span that did not fail."""
 
 
 _SCHEMA = """
@@ -40,7 +40,7 @@ CREATE INDEX IF NOT EXISTS spans_by_time ON spans (seen);
 
 
 class TraceStore:
-    """Thread-safe. A span that comes again (a re-emission) replaces itself."""
+    """Spans in SQLite. Thread-safe. A span that is received again (a re-emission) replaces the first."""
 
     def __init__(self, path: Path, keep: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class TraceStore:
         self._db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
 
     def add(self, spans: Iterable[StoredSpan]) -> None:
-        """Keep the spans; drop whole traces beyond the limit, the longest untouched first."""
+        """Store the spans; delete whole traces beyond the limit, the least recently updated first."""
         now = time.time()
         rows = [(s.trace_id, s.span_id, s.attributes.get("render.job"), now, json.dumps(asdict(s))) for s in spans]
         with self._lock, self._db:
@@ -62,13 +62,13 @@ class TraceStore:
             )
 
     def trace(self, trace_id: str) -> list[StoredSpan]:
-        """The spans of a trace, in the order of their start."""
+        """The spans of a trace, by start time."""
         with self._lock:
             rows = self._db.execute("SELECT body FROM spans WHERE trace_id = ?", (trace_id,)).fetchall()
         return sorted((StoredSpan(**json.loads(row[0])) for row in rows), key=lambda s: s.start_ns)
 
-    def traces_of(self, job: str) -> list[str]:
-        """Ids of the traces with a span of that job, oldest first."""
+    def job_traces(self, job: str) -> list[str]:
+        """Ids of the traces with a span of the job, oldest first."""
         query = "SELECT trace_id FROM spans WHERE job = ? GROUP BY trace_id ORDER BY MIN(seen)"
         with self._lock:
             return [row[0] for row in self._db.execute(query, (job,)).fetchall()]

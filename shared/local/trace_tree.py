@@ -1,4 +1,4 @@
-"""Spans of a trace as a tree with times; tolerant of missing parents and of clocks that disagree."""
+"""The spans of a trace as a tree with times; tolerates missing parents and clocks that disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from shared.local.trace_store import StoredSpan
 
 @dataclass(slots=True)
 class Node:
-    """A span in its place; times in milliseconds, the offset from the trace's start."""
+    """A span with its children; times in milliseconds, the offset from the start of the trace."""
 
     span: StoredSpan
     offset_ms: float
@@ -22,9 +22,9 @@ class Node:
 
 
 def tree(spans: Sequence[StoredSpan]) -> list[Node]:
-    """The roots, children in the order of their start.
+    """The roots, each with its children by start time.
 
-    A span whose parent is not (yet) here is a root; so is every span of a cycle, which only a broken exporter makes.
+    A span without its parent is a root; so is every span of a cycle, which only a broken exporter sends.
     """
     if not spans:
         return []
@@ -44,36 +44,36 @@ def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     return roots
 
 
-def of_job(spans: Sequence[StoredSpan], tenant: str, job: str) -> list[StoredSpan]:
-    """A trace without what belongs to other jobs; nothing when it has no span of this one.
+def job_spans(spans: Sequence[StoredSpan], tenant: str, job: str) -> list[StoredSpan]:
+    """The spans of one job in a trace; empty when it has none.
 
-    Several jobs may share a trace: whoever sends them makes it. A span belongs to the job that it names, else to that
-    of its nearest ancestor that names one; what is above them all belongs to every one.
+    The sender creates the trace, so several jobs may share one. A span belongs to the job in its attributes, else to
+    that of its nearest ancestor with one; spans above all of these belong to every job.
     """
     by_id = {span.span_id: span for span in spans}
 
-    def named(span: StoredSpan) -> tuple[object, object] | None:
+    def owner(span: StoredSpan) -> tuple[object, object] | None:
         seen: set[str] = set()
-        at: StoredSpan | None = span
-        while at is not None and at.span_id not in seen:
-            if "render.job" in at.attributes:
-                return at.attributes.get("tenant"), at.attributes["render.job"]
-            seen.add(at.span_id)
-            at = by_id.get(at.parent_id)
+        current: StoredSpan | None = span
+        while current is not None and current.span_id not in seen:
+            if "render.job" in current.attributes:
+                return current.attributes.get("tenant"), current.attributes["render.job"]
+            seen.add(current.span_id)
+            current = by_id.get(current.parent_id)
         return None
 
-    owners = [named(span) for span in spans]
+    owners = [owner(span) for span in spans]
     if (tenant, job) not in owners:
         return []
-    return [span for span, owner in zip(spans, owners, strict=True) if owner in (None, (tenant, job))]
+    return [span for span, key in zip(spans, owners, strict=True) if key in (None, (tenant, job))]
 
 
 def _descends(node: Node, ancestor: Node, nodes: dict[str, Node]) -> bool:
     seen: set[str] = set()
-    at: Node | None = node
-    while at is not None and at.span.span_id not in seen:
-        if at is ancestor:
+    current: Node | None = node
+    while current is not None and current.span.span_id not in seen:
+        if current is ancestor:
             return True
-        seen.add(at.span.span_id)
-        at = nodes.get(at.span.parent_id)
+        seen.add(current.span.span_id)
+        current = nodes.get(current.span.parent_id)
     return False

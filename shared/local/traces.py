@@ -1,7 +1,7 @@
-"""A small OTLP/HTTP receiver for the local stack: keeps traces in the state folder and answers for them.
+"""A small OTLP/HTTP receiver for the local stack: stores traces in the state folder and answers queries.
 
-``POST /v1/traces`` (OTLP 1.x, protobuf, gzip too), ``GET /traces/<id>``, ``GET /healthz``, ``GET /jobs/<job id>`` (with
-``?tenant=<name>`` that tenant's job, without spans of other jobs; else every trace of a job of that id).
+``POST /v1/traces`` (OTLP 1.x, protobuf, optional gzip), ``GET /traces/<id>``, ``GET /healthz``, ``GET /jobs/<job id>``
+(with ``?tenant=<name>`` only the spans of that tenant's job; else every trace with a job of that id).
 """
 
 import argparse
@@ -29,20 +29,20 @@ from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import CHECKOUT, LocalSettings
 from shared.local.trace_store import Scalar, StoredSpan, TraceStore
-from shared.local.trace_tree import of_job
+from shared.local.trace_tree import job_spans
 
 NAME = "traces"
 MAX_BODY_BYTES = 16 << 20
-"""Of a request, packed and unpacked."""
+"""Largest request, compressed and decompressed."""
 MAX_SPANS = 50_000
-"""Of a request. An empty one takes four bytes there and a kilobyte here."""
+"""Most spans of a request. An empty span is four bytes in the request and a kilobyte in memory."""
 REQUEST_S = 30.0
-"""A client that has sent no whole request after so long is dropped, and its thread with it."""
+"""Time limit for a client to send its request; then the connection and its thread end."""
 _KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 
 class TooLarge(Exception):
-    """A request that is larger than it may be once it is unpacked."""
+    """The decompressed request exceeds a limit."""
 
 
 def program(settings: LocalSettings, port: int) -> Program:
@@ -58,12 +58,12 @@ def decode(body: bytes) -> list[StoredSpan]:
     request = ExportTraceServiceRequest.FromString(body)
     if sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans) > MAX_SPANS:
         raise TooLarge
-    found: list[StoredSpan] = []
+    spans: list[StoredSpan] = []
     for resource in request.resource_spans:
         service = str(_attributes(resource.resource.attributes).get("service.name", ""))
         for scope in resource.scope_spans:
-            found += [_span(span, service) for span in scope.spans]
-    return found
+            spans += [_span(span, service) for span in scope.spans]
+    return spans
 
 
 def _span(span: Span, service: str) -> StoredSpan:
@@ -95,19 +95,19 @@ def _value(value: AnyValue) -> Scalar:
     return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)
 
 
-def unpacked(body: bytes) -> bytes:
-    """The contents of a gzip body, at most MAX_BODY_BYTES of it. Raises TooLarge, zlib.error for what is no gzip."""
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    found = unpacker.decompress(body, MAX_BODY_BYTES)
-    if unpacker.unconsumed_tail:
+def decompressed(body: bytes) -> bytes:
+    """The contents of a gzip body. Raises TooLarge beyond MAX_BODY_BYTES, zlib.error for a body that is no gzip."""
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    contents = decompressor.decompress(body, MAX_BODY_BYTES)
+    if decompressor.unconsumed_tail:
         raise TooLarge
-    if not unpacker.eof:
-        raise zlib.error("the body is cut off")
-    return found
+    if not decompressor.eof:
+        raise zlib.error("the body is truncated")
+    return contents
 
 
 def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
-    """The request handler over a store."""
+    """The request handler of a trace store."""
 
     class Receiver(BaseHTTPRequestHandler):
         timeout = REQUEST_S
@@ -125,18 +125,18 @@ def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
                 self._answer(*self._take(self.rfile.read(int(length))))
 
         def _take(self, body: bytes) -> tuple[int, bytes, str]:
-            """Status, body and content type. Nothing that a client sends ends the receiver, or goes unanswered."""
+            """Status, body and content type. No request ends the receiver, and every request is answered."""
             try:
                 if self.headers.get("Content-Encoding") == "gzip":
-                    body = unpacked(body)
+                    body = decompressed(body)
                 store.add(decode(body))
             except TooLarge:
                 return 413, b"", "text/plain"
             except (DecodeError, zlib.error):
                 return 400, b"", "text/plain"
             except (sqlite3.Error, OSError) as e:
-                return self._failed(503, e)  # A full disk passes: the client tries again.
-            except Exception as e:  # noqa: BLE001 - bytes that no parser foresaw
+                return self._failed(503, e)  # The disk may be full for now: the client retries.
+            except Exception as e:  # noqa: BLE001 - any other input that fails to parse
                 return self._failed(400, e)
             return 200, ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf"
 
@@ -148,22 +148,22 @@ def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
             try:
                 self._get()
             except ConnectionError:
-                raise  # The caller has gone.
+                raise  # The client has closed the connection.
             except Exception as e:  # noqa: BLE001 - an unreadable file, or a full disk
                 self._answer(*self._failed(503, e))
 
         def _get(self) -> None:
-            asked = urlsplit(self.path)
-            kind, _, name = asked.path.lstrip("/").partition("/")
+            url = urlsplit(self.path)
+            kind, _, name = url.path.lstrip("/").partition("/")
             if kind == "healthz":
                 self._json({"ok": True})
             elif kind == "traces":
                 self._json([asdict(span) for span in store.trace(unquote(name))])
             elif kind == "jobs":
-                job, tenant = unquote(name), parse_qs(asked.query).get("tenant", [None])[0]
-                traces = {trace: store.trace(trace) for trace in store.traces_of(job)}
+                job, tenant = unquote(name), parse_qs(url.query).get("tenant", [None])[0]
+                traces = {trace: store.trace(trace) for trace in store.job_traces(job)}
                 if tenant is not None:
-                    traces = {trace: of_job(spans, tenant, job) for trace, spans in traces.items()}
+                    traces = {trace: job_spans(spans, tenant, job) for trace, spans in traces.items()}
                 self._json({trace: [asdict(span) for span in spans] for trace, spans in traces.items() if spans})
             else:
                 self._answer(404, b"")
@@ -179,7 +179,7 @@ def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Every export would be a line."""
+            """Not logged: every export would be a line."""
 
     return Receiver
 

@@ -1,15 +1,15 @@
-"""Which environment variables concern the stack, and which of them nobody may read."""
+"""Which environment variables reach the services, and which of them are secret."""
 
 import re
 
 PASSED_ON = re.compile(r"^(LIPSTAGE|OTEL|KAFKA|AWS|OMP)_")
-"""Reach every service and every export."""
+"""Passed to every service and printed as exports."""
 DEVICES = re.compile(r"^(CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|NVIDIA_VISIBLE_DEVICES|PYTORCH_\w*ALLOC_CONF)$")
-"""Which accelerators a service sees, a MIG instance included, and how it takes their memory: reach every service."""
+"""Passed to every service: visible accelerators, a MIG instance included, and the allocation of their memory."""
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|SESSION|_KEY$|HEADERS|CREDENTIAL", re.IGNORECASE)
-"""Never shown and never written to a file; services get them by inheritance."""
+"""Never printed and never written to a file; services inherit them."""
 
 
 def passed_on(name: str) -> bool:
-    """Whether a variable of the caller's is written into the services' program files."""
+    """Whether a variable of the caller is written to the services' program files."""
     return bool(PASSED_ON.match(name) or DEVICES.match(name)) and not SECRET.search(name)

@@ -14,8 +14,8 @@ log = structlog.get_logger()
 
 Probe = Callable[[], str | None]
 """None when all is well, else the reason in a few words."""
-LACKING = "waits for what it needs: "
-"""Begins the reason of a service that is well and can't work yet: no weights, no device."""
+NOT_READY = "not ready: "
+"""Prefix of the reason of a service that runs and can't work yet: no weights, no device."""
 REQUEST_S = 10.0
 """A caller that has sent no whole request after so long is dropped, and its thread with it."""
 Metrics = Callable[[str], tuple[bytes, str]]

@@ -4,7 +4,7 @@ import importlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from shared.runtime.cancellations import Cancellations
 from shared.runtime.consumer_loop import ConsumerLoop
 from shared.runtime.fetching import FetchStallDetector
 from shared.runtime.flow import Flow
-from shared.runtime.health import LACKING, HealthServer
+from shared.runtime.health import NOT_READY, HealthServer
 from shared.runtime.janitor import Janitor
 from shared.runtime.kafka_config import consumer_config, group_protocol, producer_config, reader_config
 from shared.runtime.producers import Producers
@@ -31,7 +31,7 @@ from shared.runtime.watched_thread import WatchedThread
 from shared.slot.limits import hide_from_workers, no_core_dumps
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
-from shared.telemetry import clients, logs, metrics, tracing
+from shared.telemetry import clients, metrics, tracing
 
 LOOP_SILENT_S = 30.0
 """A loop that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
@@ -45,14 +45,18 @@ log = structlog.get_logger()
 
 
 class Service:
-    """Everything one process of a stage owns. ``spec`` takes the place of the stage's own, for benchmarks."""
+    """Everything one process of a stage owns. ``spec`` takes the place of the stage's own, for benchmarks.
+
+    ``fetch`` downloads what the handler needs, with this process's credentials, and returns variables of the workers'
+    environment; it may raise HandlerUnavailable, and is called again before the next attempt to load.
+    """
 
     def __init__(
         self,
         stage: str,
         settings: RuntimeSettings,
         spec: StageSpec | None = None,
-        fetch: Callable[[], None] | None = None,
+        fetch: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         place = step(stage)
         per_engine = "{engine}" in place.source
@@ -171,10 +175,10 @@ class Service:
         if self._failure or self._stop.is_set():
             return self._failure or "the service is ending"
         if not self._slots.ready:
-            lacking = self._slots.unavailable
-            return f"{LACKING}{lacking}" if lacking else "the handler is loading"
+            missing = self._slots.unavailable
+            return f"{NOT_READY}{missing}" if missing else "the handler is loading"
         if full := self._disk.reason:
-            return f"{LACKING}disk space: {full}"
+            return f"{NOT_READY}missing disk space: {full}"
         return None if self._loop.joined.is_set() else "the consumer group has not been joined"
 
     def _on_signal(self, number: int, _: Any) -> None:
@@ -199,16 +203,3 @@ def _spec(module: str, engine: str | None) -> StageSpec:
     """The stage's own, or as it runs with an engine. Raises ValueError for an engine that this build does not have."""
     stage = importlib.import_module(module)
     return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
-
-
-def serve(stage: str, engine: str | None = None, fetch: Callable[[], None] | None = None) -> int:
-    """Run one stage in the foreground: what `lipstage stage NAME` and a container do. Returns the exit status.
-
-    ``fetch`` brings what the handler needs from elsewhere, with this process's credentials; it may raise
-    HandlerUnavailable, and is asked again before the next try to load.
-    """
-    settings = RuntimeSettings()
-    if engine is not None:
-        settings = settings.model_copy(update={"engine": engine})
-    logs.setup(stage)
-    return Service(stage, settings, fetch=fetch).run()

@@ -7,7 +7,59 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-class RuntimeSettings(BaseSettings):
+class StateSettings(BaseSettings):
+    """Where a machine keeps the state of a deployment."""
+
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
+
+    state_dir: Path = Field(
+        Path(".lipstage"),
+        description="Folder of the local stack's data, logs and addresses, and of fetched weights; relative to the"
+        " current one.",
+    )
+
+    @field_validator("state_dir")
+    @classmethod
+    def _resolve_state_dir(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def state(self) -> Path:
+        """State folder, absolute."""
+        return self.state_dir.resolve()
+
+
+class DeploymentSettings(BaseSettings):
+    """What the services and the local stack that starts them both read: declared once, with one default."""
+
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
+
+    kafka_properties_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("KAFKA_PROPERTIES_FILE", "kafka_properties_file"),
+        description="Any librdkafka property, one key=value a line: TLS, SASL; bootstrap.servers in it names your"
+        " broker.",
+    )
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Prefix of every topic and group.")
+    engines: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("puppet",),
+        description="Enabled engines, comma-separated; a request for another is rejected with ENGINE_UNAVAILABLE. `up`"
+        " starts an infer service for each.",
+    )
+    drain_s: float = Field(
+        20.0,
+        ge=0,
+        description="On SIGTERM: how long a running task may continue, seconds. With 5 s for leaving the group it must"
+        " fit the platform's grace period (Kubernetes: 30 s).",
+    )
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+class RuntimeSettings(DeploymentSettings):
     """What the runtime of every stage needs to know. Field docs give unit, default and reason."""
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, populate_by_name=True)
@@ -17,48 +69,37 @@ class RuntimeSettings(BaseSettings):
         validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "bootstrap_servers"),
         description="Brokers, host:port[,host:port].",
     )
-    kafka_properties_file: Path | None = Field(
-        None,
-        validation_alias=AliasChoices("KAFKA_PROPERTIES_FILE", "kafka_properties_file"),
-        description="Any librdkafka property, one key=value a line: TLS, SASL.",
-    )
-    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Put before every topic and group.")
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
         "auto", description="KIP-848 (consumer) where the broker offers it, else cooperative-sticky."
     )
     max_poll_interval_ms: int = Field(900_000, ge=6_000, description="Bounds the revocation barrier, not a task.")
-    engines: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("puppet",), description="Enabled engines, comma-separated; others are ENGINE_UNAVAILABLE."
-    )
     engine: str = Field("puppet", description="The engine this infer service runs.")
-    slots: int = Field(1, ge=1, le=64, description="Children that work at the same time; infer: 1 per GPU.")
-    max_attempts: int = Field(3, ge=1, le=10, description="Attempts of a task whose worker dies, in all.")
+    slots: int = Field(1, ge=1, le=64, description="Tasks at the same time, one worker process each; infer: 1 per GPU.")
+    max_attempts: int = Field(3, ge=1, le=10, description="Total attempts of a task whose worker dies.")
     store_retry_timeout_s: float = Field(
         60.0, ge=0, description="How long a task retries an object store that does not answer, seconds."
     )
     store_lost_after_s: float = Field(
         900.0,
         ge=0,
-        description="How long a task waits for an object that the store gives no answer for while it works for others;"
-        " then its job fails with STORE_UNAVAILABLE.",
+        description="How long a task waits for an object that the object store does not answer for while it answers for"
+        " others, seconds; then its job fails with STORE_UNAVAILABLE.",
     )
-    drain_s: float = Field(120.0, ge=0, description="On SIGTERM: how long a running task may go on.")
-    free_space_reserve_mb: int = Field(512, ge=0, description="Disk that must stay free beside what a task needs.")
+    free_space_reserve_mb: int = Field(
+        512, ge=0, description="Disk space that must stay free in addition to what a task needs, MiB."
+    )
     trust_trace_context: bool = Field(
         True,
-        description="Continue the trace that a request's sender names; false, where strangers may produce requests:"
-        " begin one of the job's own, linked to the sender's, whatever its sampled flag says.",
+        description="Continue the trace of a request's sender. Set false if untrusted clients may produce requests:"
+        " each job then starts a trace linked to the sender's, independent of its sampled flag.",
     )
     max_portrait_mb: int = Field(64, ge=1, description="Largest portrait object, MiB.")
     max_speech_mb: int = Field(512, ge=1, description="Largest speech object, MiB.")
-    scratch_dir: Path | None = Field(None, description="Where tasks keep their files; default: the system's.")
+    scratch_dir: Path | None = Field(
+        None, description="Folder for the files of running tasks; default: the system's temporary folder."
+    )
     health_host: str = Field("127.0.0.1", description="Address of the health port; 0.0.0.0 in a container.")
     health_port: int = Field(0, ge=0, le=65535, description="Liveness, readiness, /metrics; 0: any free port.")
-
-    @field_validator("engines", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
     def topic(self, name: str) -> str:
         """The topic's full name."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -38,15 +38,17 @@ class Slots:
         count: int,
         settle: Settle,
         fatal: Callable[[str], None],
-        fetch: Callable[[], None] | None = None,
+        fetch: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """``fetch`` comes before every first load of a worker; it may raise HandlerUnavailable.
+        """``fetch`` is called before the first load of each worker and returns variables of its environment; it may
+        raise HandlerUnavailable.
 
         ``fatal`` gets the reason when a slot has ended, which the service should do then, too.
         """
         self._spec = spec
         self._settle = settle
         self._fetch = fetch
+        self._worker_variables: Mapping[str, str] = {}
         self._fetch_stall = threading.Lock()
         self._closing = threading.Event()
         self._queue: SimpleQueue[tuple[Record, PartitionAssignment] | None] = SimpleQueue()
@@ -133,7 +135,7 @@ class Slots:
             try:
                 if self._fetch is not None:
                     with self._fetch_stall:
-                        self._fetch()
+                        self._worker_variables = self._fetch()
                 self._load(worker, ready)
             except HandlerUnavailable as e:
                 self.unavailable = str(e)
@@ -146,7 +148,7 @@ class Slots:
 
     def _load(self, worker: WorkerProcess, ready: threading.Event) -> None:
         metrics.WORKER_PROCESS_STARTS.labels(self._spec.name).inc()
-        log.info("handler_loaded", seconds=round(worker.start(), 3), pid=worker.pid)
+        log.info("handler_loaded", seconds=round(worker.start(self._worker_variables), 3), pid=worker.pid)
         ready.set()
 
     def _next(self, worker: WorkerProcess, ready: threading.Event) -> tuple[Record, PartitionAssignment] | None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import Pipe
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -61,8 +62,10 @@ class WorkerProcess:
         """The worker's process id while it lives."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def start(self) -> float:
+    def start(self, variables: Mapping[str, str] = MappingProxyType({})) -> float:
         """Start the worker and wait until its handler is loaded; seconds that loading took.
+
+        ``variables`` are added to the worker's environment.
 
         Raises WorkerDied, HandlerUnavailable.
         """
@@ -71,7 +74,7 @@ class WorkerProcess:
         command = [sys.executable, "-m", "shared.slot.worker", "--pipe", str(theirs.fileno())]
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
         command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
-        environment = worker_environment(os.environ, self._engine)
+        environment = worker_environment({**os.environ, **variables}, self._engine)
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
         budget = Budget()

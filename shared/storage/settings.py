@@ -38,19 +38,20 @@ class StorageSettings(BaseSettings):
         description="Buckets that requests may read, by alias: JSON; never the artifact bucket.",
     )
     output_buckets: dict[Alias, Bucket] = Field(
-        default_factory=dict, description="Buckets that requests may have the video put into, by alias: JSON."
+        default_factory=dict, description="Buckets that requests may name for the video, by alias: JSON."
     )
     s3_addressing: Literal["path", "virtual", "auto"] = Field(
-        "path", description="Bucket in the path (most own stores), in the host name (AWS), or as boto3 finds best."
+        "path",
+        description="Bucket in the path (most self-hosted object stores), in the host name (AWS), or chosen by boto3.",
     )
-    s3_connections: int = Field(16, ge=1, le=256, description="Connections kept open to the store.")
+    s3_connections: int = Field(16, ge=1, le=256, description="Connections kept open to the object store.")
     cache_key: SecretStr | None = Field(None, description="Secret of the cache's key digests, at least 16 bytes.")
     cache_key_file: Path | None = Field(
         None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
     )
-    retention_frames_days: int = Field(31, ge=1, description="Frames of jobs that did not end done, days.")
+    retention_frames_days: int = Field(31, ge=1, description="Frames of jobs that did not end with done, days.")
     retention_jobs_days: int = Field(60, ge=1, description="Videos, markers and other outputs of a job, days.")
-    retention_cache_days: int = Field(90, ge=2, description="Audio and face outputs found again by content, days.")
+    retention_cache_days: int = Field(90, ge=2, description="Audio and face outputs cached by content, days.")
     retention_inputs_days: int = Field(60, ge=1, description="Portraits and speech in the input buckets, days.")
 
     @model_validator(mode="after")

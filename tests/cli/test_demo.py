@@ -56,7 +56,7 @@ def test_the_demo_writes_a_video_with_sound(shown: Ran, state: Path) -> None:
 def test_the_demo_stops_what_it_started(shown: Ran, state: Path) -> None:
     stack = stack_file.load(state)
     assert stack is not None
-    assert not processes.of_stack(stack.mark)
+    assert not processes.stack_processes(stack.mark)
     health = [record.health_port for record in stack.services]
     assert len(health) == len(STAGES)
     assert [port for port in (*stack.ports.values(), *health) if not ports.is_free(port)] == []
@@ -77,7 +77,7 @@ def test_down_and_purge(shown: Ran, state: Path) -> None:
     (state / "mine.txt").write_text("not the stack's")
     ran = alone("down", LIPSTAGE_STATE_DIR=state)
     assert (ran.code, ran.out) == (0, "stopped\n")
-    assert not processes.of_stack(started.mark)
+    assert not processes.stack_processes(started.mark)
     assert (state / "kafka" / "data").is_dir()
     assert alone("down", "--purge", LIPSTAGE_STATE_DIR=state).code == 0
     assert [path.name for path in state.iterdir()] == ["mine.txt"]

@@ -81,9 +81,9 @@ def test_doctor_names_what_is_wrong_here(stack: Infrastructure, tmp_path: Path, 
     assert ran.code == 1
     wrong = {check["name"]: check for check in ran.json if check["level"] == "fail"}
     assert set(wrong) == {"ports", "broker files", "disk"}
-    assert str(port) in wrong["ports"]["found"]
-    assert "LIPSTAGE_KAFKA_PORT" in wrong["ports"]["mend"]
-    assert "missing" in wrong["broker files"]["found"]
+    assert str(port) in wrong["ports"]["result"]
+    assert "LIPSTAGE_KAFKA_PORT" in wrong["ports"]["fix"]
+    assert "missing" in wrong["broker files"]["result"]
     assert not (tmp_path / "s").exists(), "looking makes nothing"
 
 
@@ -94,7 +94,7 @@ def test_doctor_looks_at_the_parts_that_the_environment_names(stack: Infrastruct
     found = {check["name"]: check for check in good.json}
     assert good.code == 0
     assert [found[name]["level"] for name in ("broker", "topics", "store", "traces")] == ["ok"] * 4
-    assert "version 4.0 or newer" in found["broker"]["found"]
+    assert "version 4.0 or newer" in found["broker"]["result"]
     assert "broker files" not in found, "no local broker, no jars"
     bad = named | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "AWS_SECRET_ACCESS_KEY": "wrong",
                    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}  # fmt: skip
@@ -149,7 +149,7 @@ def test_an_admin_client_that_aborts_ends_no_command(
         assert (ran.code, "no Kafka broker answers" in ran.err) == (3, True), command
     doctor = lipstage("doctor", "--json")
     (found,) = [check for check in doctor.json if check["name"] == "broker"]
-    assert (doctor.code, found["level"], "does not answer" in found["found"]) == (1, "fail", True)
+    assert (doctor.code, found["level"], "does not answer" in found["result"]) == (1, "fail", True)
 
 
 @pytest.mark.usefixtures("aborting")

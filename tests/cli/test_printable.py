@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.cli import console, job_views, outcome, tree
-from shared.cli.configuration import _quoted
+from shared.cli.config import _quoted
 from shared.cli.errors import CliError
 from shared.cli.job_state import JobState
 from shared.cli.printable import as_json, clean

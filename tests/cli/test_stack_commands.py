@@ -128,9 +128,9 @@ def test_doctor_of_a_running_stack(pipeline: Pipeline, lipstage: Lipstage) -> No
     found = {check["name"]: check for check in ran.json}
     assert {name for name, check in found.items() if check["level"] != "ok"} == set()
     assert ran.code == 0
-    assert "Apache Kafka 4" in found["broker"]["found"]
-    assert "group protocol consumer" in found["broker"]["found"]
-    assert "5 races with one winner each" in found["store"]["found"]
+    assert "Apache Kafka 4" in found["broker"]["result"]
+    assert "group protocol consumer" in found["broker"]["result"]
+    assert "5 races with one winner each" in found["store"]["result"]
     assert lipstage("doctor").out.startswith("ok    python")
 
 

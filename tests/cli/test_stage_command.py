@@ -1,34 +1,46 @@
-"""`lipstage stage infer --engine sonic`, called from the environment without torch."""
+"""`lipstage stage` replaces itself by the program that a container runs."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from shared.cli import operation
-from shared.cli.errors import BadUse, CliError
+from shared.cli import environment, stage
+from shared.cli.errors import BadUse, CliError, Unreachable
+from tests.conftest import Infrastructure
+
+LOCATED = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "PYTHONPATH": "elsewhere"}
 
 
-class Became(BaseException):
-    pass
+class Replaced(BaseException):
+    """In place of ``os.execve``: its arguments."""
+
+    @property
+    def argv(self) -> list[str]:
+        return list(self.args[1])
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return dict(self.args[2])
 
 
-def serving(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """What services were asked for, in place of running them."""
-    served: list[tuple[object, ...]] = []
-    monkeypatch.setattr("shared.runtime.service.serve", lambda *asked: served.append(asked))
-    return served
+@pytest.fixture(autouse=True)
+def no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execve(path: str, argv: list[str], variables: dict[str, str]) -> None:
+        raise Replaced(path, argv, variables)
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.delenv("LIPSTAGE_ENGINE", raising=False)
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An environment's Python, and a process that only says what it would have become."""
+def located(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "of_deployment", lambda: dict(LOCATED))
 
-    def execve(path: str, argv: list[str], environment: dict[str, str]) -> None:
-        raise Became(path, argv, environment)
 
-    monkeypatch.setattr(os, "execve", execve)
-    monkeypatch.setattr(operation, "locate", lambda: None)
+@pytest.fixture
+def sonic_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.touch()
@@ -36,50 +48,68 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return python
 
 
-def test_it_goes_on_in_the_engines_environment(made: Path) -> None:
-    with pytest.raises(Became) as became:
-        operation.stage("infer", "sonic")
-    path, argv, environment = became.value.args
-    assert (path, argv[0]) == (made, str(made))
-    assert argv[1:] == ["-m", "shared.cli.main", "stage", "infer", "--engine", "sonic"]
-    assert (Path(environment["PYTHONPATH"].split(os.pathsep)[0]) / "shared" / "cli").is_dir()
+def replaced(name: str, engine: str | None = None) -> Replaced:
+    with pytest.raises(Replaced) as caught:
+        stage.run(name, engine)
+    return caught.value
 
 
-def test_an_engine_that_only_the_environment_names_is_served_the_same(
-    made: Path, monkeypatch: pytest.MonkeyPatch
+def test_stage_runs_the_runtime_with_the_located_environment(located: None) -> None:
+    before = dict(os.environ)
+    program = replaced("audio")
+    assert program.argv == [sys.executable, "-m", "shared.runtime", "audio"]
+    assert program.variables["KAFKA_BOOTSTRAP_SERVERS"] == LOCATED["KAFKA_BOOTSTRAP_SERVERS"]
+    checkout, rest = program.variables["PYTHONPATH"].split(os.pathsep)
+    assert (Path(checkout, "shared", "runtime").is_dir(), rest) == (True, "elsewhere")
+    assert dict(os.environ) == before
+
+
+def test_engine_with_its_own_python_runs_there(located: None, sonic_python: Path) -> None:
+    program = replaced("infer", "sonic")
+    assert program.argv == [str(sonic_python), "-m", "shared.runtime", "infer", "--engine", "sonic"]
+
+
+def test_engine_of_the_environment_is_used_without_option(
+    located: None, sonic_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSTAGE_ENGINE", "sonic")
-    with pytest.raises(Became) as became:
-        operation.stage("infer", None)
-    assert became.value.args[1][1:] == ["-m", "shared.cli.main", "stage", "infer", "--engine", "sonic"]
-
-    monkeypatch.setenv(operation.BECAME, str(made))
-    served = serving(monkeypatch)
-    operation.stage("infer", None)
-    operation.stage("audio", None)
-    (infer, audio) = served
-    assert infer[:2] == ("infer", "sonic")
-    assert infer[2] is not None, "its weights are fetched"
-    assert audio == ("audio", None, None)
-    monkeypatch.setenv("LIPSTAGE_ENGINE", "nobody")
-    with pytest.raises(BadUse, match="nobody"):
-        operation.stage("infer", None)
+    assert replaced("infer").argv[0] == str(sonic_python)
+    assert replaced("audio").argv[0] == sys.executable
 
 
-def test_a_script_in_the_place_of_python_is_started_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As pyenv's: the Python that it starts lies in another folder than the script."""
-    with pytest.raises(Became) as became:
-        operation.stage("infer", "sonic")
-    served = serving(monkeypatch)
-    with monkeypatch.context() as within:
-        for name, value in became.value.args[2].items():
-            within.setenv(name, value)
-        operation.stage("infer", "sonic")
-        assert [engine for _, engine, _ in served] == ["sonic"]
-        assert operation.BECAME not in os.environ, "what it starts itself may change over again"
-
-
-def test_without_that_environment_it_says_how_to_make_it(made: Path) -> None:
-    made.unlink()
+def test_missing_python_of_an_engine_is_reported(located: None, sonic_python: Path) -> None:
+    sonic_python.unlink()
     with pytest.raises(CliError, match="TORCH_MISSING"):
-        operation.stage("infer", "sonic")
+        stage.run("infer", "sonic")
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "message"),
+    [
+        ("relay", None, "no stage 'relay'"),
+        ("audio", "puppet", "audio serves every engine"),
+        ("infer", "nobody", "no engine 'nobody'"),
+    ],
+)
+def test_unknown_services_are_bad_use(located: None, name: str, engine: str | None, message: str) -> None:
+    with pytest.raises(BadUse, match=message):
+        stage.run(name, engine)
+
+
+def test_stage_without_any_deployment_is_unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(tmp_path))
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Unreachable, match="no stack is running"):
+        stage.run("audio", None)
+
+
+def test_running_stack_completes_the_environment(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-another-store")
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    variables = replaced("audio").variables
+    assert variables["KAFKA_BOOTSTRAP_SERVERS"] == stack.bootstrap_servers
+    assert variables["AWS_ACCESS_KEY_ID"] == stack.environment["AWS_ACCESS_KEY_ID"]
+    assert "AWS_PROFILE" not in variables, "it would take precedence over the local key pair"
+    assert "AWS_PROFILE" in os.environ

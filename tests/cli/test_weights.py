@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli import weights
+from shared.local import shipped_weights
 from tests.cli.conftest import Lipstage
 
 
@@ -30,6 +30,6 @@ def test_damage_is_found(tmp_path: Path, content: bytes | None, fault: str) -> N
     (folder / "weights.json").write_text(json.dumps({"a.onnx": {"size": 3, "sha256": sha256}}))
     if content is not None:
         (folder / "a.onnx").write_bytes(content)
-    (found,) = weights.shipped(tmp_path)
+    (found,) = shipped_weights.shipped(tmp_path)
     assert found.owner == "face"
     assert fault in (found.fault() or "")

@@ -1,4 +1,4 @@
-"""Which parts are the user's own, and which ports the others get."""
+"""Which parts are external, and the ports of the local ones."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def assigned(tmp_path: Path) -> Stack:
     return stack
 
 
-def test_exported_addresses_are_not_somebody_elses(assigned: Stack, tmp_path: Path) -> None:
+def test_exported_addresses_of_the_stack_are_not_external(assigned: Stack, tmp_path: Path) -> None:
     before = assigned.model_copy(deep=True)
     exported = settings(tmp_path, before.bootstrap_servers, before.s3_endpoint_url + "/", before.otlp_endpoint)
     addresses.assign(exported, assigned)
@@ -28,28 +28,30 @@ def test_exported_addresses_are_not_somebody_elses(assigned: Stack, tmp_path: Pa
     assert not (assigned.own_broker or assigned.own_store or assigned.own_traces)
 
 
-def test_other_addresses_are_the_users_own(assigned: Stack, tmp_path: Path) -> None:
-    theirs = settings(tmp_path, broker="theirs:9092")
-    addresses.assign(theirs, assigned)
+def test_other_addresses_are_external(assigned: Stack, tmp_path: Path) -> None:
+    external = settings(tmp_path, broker="external:9092")
+    addresses.assign(external, assigned)
     assert (assigned.own_broker, assigned.own_store, assigned.own_traces) == (True, False, False)
-    assert assigned.bootstrap_servers == "theirs:9092"
+    assert assigned.bootstrap_servers == "external:9092"
     assert "kafka" not in assigned.ports
-    addresses.assign(theirs, assigned)
-    assert assigned.own_broker, "named again, it is still theirs"
+    addresses.assign(external, assigned)
+    assert assigned.own_broker, "named again, it is still external"
 
 
-def test_a_broker_that_the_properties_file_names_is_the_users_own(assigned: Stack, tmp_path: Path) -> None:
+def test_broker_in_the_properties_file_is_external(assigned: Stack, tmp_path: Path) -> None:
     file = tmp_path / "kafka.properties"
-    file.write_text("# ours\nbootstrap.servers=theirs:9093\nsecurity.protocol=SSL\n")
+    file.write_text("# comment\nbootstrap.servers=external:9093\nsecurity.protocol=SSL\n")
     addresses.assign(settings(tmp_path).model_copy(), assigned)
     assert not assigned.own_broker
     named = LocalSettings(state_dir=tmp_path, kafka_properties_file=file, s3_endpoint_url="", otlp_endpoint="")
     addresses.assign(named, assigned)
-    assert (assigned.own_broker, assigned.bootstrap_servers) == (True, "theirs:9093")
+    assert (assigned.own_broker, assigned.bootstrap_servers) == (True, "external:9093")
 
 
-def test_new_ports_are_not_those_of_replicas(assigned: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A replica that is to be started again listens nowhere: its port looks free."""
+def test_new_ports_differ_from_those_of_replicas(
+    assigned: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port of a replica that is about to restart is free for now."""
     first, second = ports.pick(2)
     record = {"stage": "audio", "engine": None, "topic": "t", "group": "g"}
     assigned.services = [ServiceRecord(name="audio-0", health_port=first, **record)]
@@ -59,7 +61,7 @@ def test_new_ports_are_not_those_of_replicas(assigned: Stack, tmp_path: Path, mo
     assert assigned.ports["traces"] == second
 
 
-def test_jars_are_found_wherever_the_state_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jars_folder_is_independent_of_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIPSTAGE_JARS_DIR", raising=False)
     checkout = Path(__file__).resolve().parents[2]
     assert settings(tmp_path).jars == checkout / ".lipstage" / "jars"

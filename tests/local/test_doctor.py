@@ -1,4 +1,4 @@
-"""Checks of this machine: each can fail, and says what mends it."""
+"""Checks of this machine: each can fail, and has a fix."""
 
 import sys
 from pathlib import Path
@@ -10,37 +10,37 @@ from shared.local import machine
 from shared.local.doctor import conditional_put
 
 
-def test_an_old_python_and_another_system_fail() -> None:
+def test_old_python_and_other_systems_fail() -> None:
     assert machine.python((3, 10, 14)).level == "fail"
     assert machine.python((3, 11, 0)).level == "ok"
     assert machine.python((3, 13, 1), "darwin").level == "fail"
 
 
-def test_a_package_that_is_not_as_pinned_fails(tmp_path: Path) -> None:
+def test_package_that_differs_from_its_pin_fails(tmp_path: Path) -> None:
     pins = tmp_path / "demo.txt"
     pinned = ("boto3==0.1", "no-such-package==1.0", "colorama==9 ; sys_platform == 'win32'")
     pins.write_text("".join(f"{pin} \\\n    --hash=sha256:aa\n" for pin in pinned))
     check = machine.packages(pins)
-    assert (check.level, "boto3" in check.found, "1 more" in check.found) == ("fail", True, True)
-    assert "make setup" in check.mend
+    assert (check.level, "boto3" in check.result, "1 more" in check.result) == ("fail", True, True)
+    assert "make setup" in check.fix
     assert machine.packages().level == "ok"
 
 
 @pytest.mark.parametrize("layout", ["shared/__init__.py", "stages.py"])
-def test_another_package_of_our_name_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
-    """Found wherever it stands on the path: who imports it first depends on how a program was started."""
+def test_other_package_with_our_name_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    """Anywhere on the path: which package is imported depends on how a program was started."""
     file = tmp_path / layout
     file.parent.mkdir(exist_ok=True)
     file.touch()
     assert machine.names().level == "ok"
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     check = machine.names()
-    assert (check.level, str(tmp_path) in check.found) == ("fail", True)
-    assert check.mend.startswith("pip uninstall ")
+    assert (check.level, str(tmp_path) in check.result) == ("fail", True)
+    assert check.fix.startswith("pip uninstall ")
 
 
 class EveryoneWins:
-    """A store that does not know If-None-Match."""
+    """An object store without If-None-Match."""
 
     def put_object(self, **_: object) -> None: ...
     def delete_object(self, **_: object) -> None: ...
@@ -52,6 +52,6 @@ class NobodyWins(EveryoneWins):
 
 
 @pytest.mark.parametrize("store", [EveryoneWins(), NobodyWins()])
-def test_a_store_without_conditional_puts_fails(store: object) -> None:
+def test_store_without_conditional_puts_fails(store: object) -> None:
     check = conditional_put(store, "bucket", "there")  # type: ignore[arg-type]
-    assert (check.level, "If-None-Match" in check.mend) == ("fail", True)
+    assert (check.level, "If-None-Match" in check.fix) == ("fail", True)

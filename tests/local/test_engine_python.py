@@ -11,7 +11,7 @@ from shared.local.errors import StackCode, StackError
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a setting nor an environment nor torch, whatever this machine has."""
+    """No setting, no environment and no torch, independent of this machine."""
     monkeypatch.delenv("LIPSTAGE_SONIC_PYTHON", raising=False)
     monkeypatch.setattr(module, "CHECKOUT", tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -23,11 +23,11 @@ def python_at(path: Path) -> Path:
     return path
 
 
-def test_the_puppet_needs_no_other_python() -> None:
+def test_puppet_runs_on_this_python() -> None:
     assert engine_python("puppet") == Path(sys.executable)
 
 
-def test_sonic_takes_the_named_python_then_its_environment_then_one_with_torch(
+def test_sonic_prefers_named_python_then_its_environment_then_one_with_torch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "torch" else None)
@@ -39,13 +39,13 @@ def test_sonic_takes_the_named_python_then_its_environment_then_one_with_torch(
     assert engine_python("sonic") == named
 
 
-def test_without_torch_the_message_says_what_makes_it() -> None:
+def test_missing_torch_is_reported_with_the_setup_command() -> None:
     with pytest.raises(StackError, match="make setup-sonic") as refused:
         engine_python("sonic")
     assert refused.value.code is StackCode.TORCH_MISSING
 
 
-def test_a_named_python_that_is_not_there_is_not_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_named_python_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     python_at(tmp_path / ".venv-sonic" / "bin" / "python")
     monkeypatch.setenv("LIPSTAGE_SONIC_PYTHON", str(tmp_path / "nothing"))
     with pytest.raises(StackError, match="LIPSTAGE_SONIC_PYTHON") as refused:

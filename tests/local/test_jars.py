@@ -1,4 +1,4 @@
-"""The broker's jars: what is missing or altered is fetched, what is right is left alone."""
+"""The broker's jars: missing and altered ones are downloaded, others are kept."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from shared.local.jars import Jar, sha256_of
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands for Maven Central: three files, and a lock file with their sums."""
+    """Replaces Maven Central: three files, and a lock file with their digests."""
     folder = tmp_path / "repository"
     folder.mkdir()
     locked = []
@@ -25,33 +25,35 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_only_what_is_wrong_is_fetched(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_missing_and_altered_jars_are_downloaded(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target, notes = tmp_path / "jars", list[str]()
     path = jars.ready(target, notes.append)
     assert [file.name for file in path] == ["a-1.jar", "b-1.jar", "c-1.jar"]
     assert len(notes) == 1
     (target / "b-1.jar").write_text("altered")
     (target / "c-1.jar").unlink()
-    asked: list[str] = []
+    requested: list[str] = []
 
     def resolve(jar: Jar) -> Path:
-        asked.append(jar.artifact)
+        requested.append(jar.artifact)
         return repository / jar.filename
 
     monkeypatch.setattr(jars, "_resolve", resolve)
     assert jars.ready(target, notes.append) == path
-    assert sorted(asked) == ["b", "c"]
+    assert sorted(requested) == ["b", "c"]
     assert jars.ready(target, notes.append) == path
-    assert (len(asked), len(notes)) == (2, 2), "all is in place: nothing is asked for"
+    assert (len(requested), len(notes)) == (2, 2), "all jars are in place: nothing is requested"
 
 
-def test_a_download_with_another_sum_is_not_used(
+def test_download_with_a_wrong_digest_is_rejected(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def altered(jar: Jar) -> Path:
-        asked.append(jar.artifact)
+        requested.append(jar.artifact)
         (repository / jar.filename).write_text("not what was locked")
         return repository / jar.filename
 
@@ -59,18 +61,18 @@ def test_a_download_with_another_sum_is_not_used(
     with pytest.raises(StackError) as error:
         jars.ready(tmp_path / "jars", lambda _: None)
     assert error.value.code == StackCode.JARS_ALTERED
-    assert set(Counter(asked).values()) == {2}, "a broken download is dropped and asked for once more"
+    assert set(Counter(requested).values()) == {2}, "a broken download is deleted and requested once more"
     assert list((tmp_path / "jars").iterdir()) == []
 
 
-def test_no_network_and_no_folder_are_said_in_one_line(
+def test_no_network_and_unwritable_folder_are_one_line(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(jar: Jar) -> Path:
         raise RuntimeError("no route")
 
     monkeypatch.setattr(jars, "_resolve", offline)
-    with pytest.raises(StackError, match="needed once, with network") as error:
+    with pytest.raises(StackError, match="the first start needs a network") as error:
         jars.ready(tmp_path / "jars", lambda _: None)
     assert error.value.code == StackCode.JARS_MISSING
     (tmp_path / "file").touch()
@@ -78,5 +80,5 @@ def test_no_network_and_no_folder_are_said_in_one_line(
         jars.ready(tmp_path / "file" / "jars", lambda _: None)
 
 
-def test_the_locked_release_is_known() -> None:
+def test_locked_kafka_release_is_read_from_the_list() -> None:
     assert jars.kafka_version().startswith("4.")

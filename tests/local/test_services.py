@@ -1,4 +1,4 @@
-"""What the programs of the services are made of: interpreter and environment, by engine."""
+"""The programs of the services: interpreter and environment, by engine."""
 
 import os
 import sys
@@ -26,11 +26,11 @@ def programs(settings: LocalSettings) -> dict[str, Program]:
     stack: Stack = stack_file.fresh(settings.state)
     stack.services = services.records(settings, stack, {})
     for record in stack.services:
-        record.health_port = 9000  # Kept between two runs of `up`.
+        record.health_port = 9000  # The same in two runs of `up`.
     return {record.name: services.program(settings, stack, record) for record in stack.services}
 
 
-def test_an_engine_with_an_environment_of_its_own_runs_there_and_nothing_else_does(settings: LocalSettings) -> None:
+def test_only_the_engine_with_its_own_environment_runs_there(settings: LocalSettings) -> None:
     found = programs(settings)
     pythons = {name: program.argv[0] for name, program in found.items()}
     assert pythons.pop("infer-sonic-0") == os.environ["LIPSTAGE_SONIC_PYTHON"]
@@ -38,8 +38,10 @@ def test_an_engine_with_an_environment_of_its_own_runs_there_and_nothing_else_do
     assert found["infer-sonic-0"].argv[-2:] == ("--engine", "sonic")
 
 
-def test_enabling_an_engine_restarts_the_front_alone(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service is restarted when its program changes; running tasks of the others must not pay for it."""
+def test_enabling_an_engine_restarts_only_the_first_stage(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service restarts when its program changes, and its running tasks with it."""
     before = programs(settings.model_copy(update={"engines": ("puppet",)}))
     monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "/somewhere")
     monkeypatch.setenv("LIPSTAGE_ENGINES", "puppet,sonic")
@@ -49,10 +51,10 @@ def test_enabling_an_engine_restarts_the_front_alone(settings: LocalSettings, mo
     assert after["infer-sonic-0"].env["LIPSTAGE_SONIC_WEIGHTS"] == "/somewhere"
 
 
-def test_a_service_looks_for_weights_where_its_caller_means(
+def test_weights_paths_are_absolute_for_the_service(
     settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It runs in another folder, and its child expands nothing."""
+    """The service runs in another folder, and its worker expands no path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "weights")
@@ -64,7 +66,7 @@ def test_a_service_looks_for_weights_where_its_caller_means(
     assert programs(settings)["infer-sonic-0"].env["LIPSTAGE_SONIC_WEIGHTS"] == "s3://models/sonic"
 
 
-def test_the_choice_of_devices_reaches_the_services(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_variables_are_passed_to_services(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1")
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     environment = programs(settings)["infer-sonic-0"].env
@@ -72,7 +74,7 @@ def test_the_choice_of_devices_reaches_the_services(settings: LocalSettings, mon
     assert environment["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
 
 
-def test_an_unknown_engine_and_one_without_its_environment_are_named(
+def test_unknown_engine_and_missing_environment_are_reported(
     settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(StackError, match="engines are puppet, sonic") as caught:

@@ -1,4 +1,4 @@
-"""The local stack on real parts: safe to repeat, mends what was killed, ends everything."""
+"""The local stack with real parts: `up` can be repeated and restarts killed parts, `down` ends everything."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ def test_up_twice_keeps_every_process(own: LocalSettings) -> None:
 
 
 @pytest.mark.parametrize("victim", ["broker", "store", "traces", "supervisor"])
-def test_up_mends_a_killed_part(own: LocalSettings, victim: str) -> None:
+def test_up_restarts_a_killed_part(own: LocalSettings, victim: str) -> None:
     first = local.up(own, services=False)
     if victim == "supervisor":
         pid = int(first.supervisor().pidfile.read_text())
@@ -44,7 +44,7 @@ def test_up_mends_a_killed_part(own: LocalSettings, victim: str) -> None:
     assert again.bootstrap_servers == first.bootstrap_servers, "clients keep their address"
 
 
-def test_a_hung_supervisor_is_replaced(own: LocalSettings) -> None:
+def test_up_replaces_a_hung_supervisor(own: LocalSettings) -> None:
     first = local.up(own, services=False)
     process = processes.identify(int(first.supervisor().pidfile.read_text()))
     assert process is not None
@@ -54,7 +54,7 @@ def test_a_hung_supervisor_is_replaced(own: LocalSettings) -> None:
     assert healthy(own) == {"broker": True, "store": True, "traces": True}
 
 
-def test_a_supervisor_killed_during_up_is_replaced(own: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_replaces_a_supervisor_killed_during_start(own: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     start = supervision.Supervisor.start
     victims: list[processes.ProcessId] = []
 
@@ -74,7 +74,7 @@ def test_a_supervisor_killed_during_up_is_replaced(own: LocalSettings, monkeypat
     assert healthy(own) == {"broker": True, "store": True, "traces": True}
 
 
-def test_a_part_that_hangs_is_not_healthy(own: LocalSettings) -> None:
+def test_hung_parts_are_reported_unhealthy(own: LocalSettings) -> None:
     local.up(own, services=False)
     stopped = [processes.identify(part.pid) for part in status(own)]
     for process in stopped:
@@ -84,7 +84,7 @@ def test_a_part_that_hangs_is_not_healthy(own: LocalSettings) -> None:
 
 
 @pytest.mark.parametrize("folder", ["a folder", "per%cent", "quo\"te's", "deep" * 30])
-def test_any_folder_will_do(own: LocalSettings, tmp_path: Path, folder: str) -> None:
+def test_state_folder_may_have_any_path(own: LocalSettings, tmp_path: Path, folder: str) -> None:
     settings = own.model_copy(update={"state_dir": tmp_path / folder})
     stack = stack_file.fresh(settings.state)
     stack.save()
@@ -96,7 +96,7 @@ def test_any_folder_will_do(own: LocalSettings, tmp_path: Path, folder: str) -> 
         assert [program.state for program in supervisor.programs()] in (["STARTING"], ["RUNNING"])
     finally:
         local.down(settings)
-    assert not processes.of_stack(stack.mark)
+    assert not processes.stack_processes(stack.mark)
     assert not stack.sockets.exists() or stack.sockets == supervisor.run
 
 
@@ -104,13 +104,13 @@ def test_down_leaves_no_process_port_or_socket(own: LocalSettings) -> None:
     started = local.up(own, services=False)
     taken = dict(started.ports)
     local.down(own)
-    assert not processes.of_stack(started.mark)
+    assert not processes.stack_processes(started.mark)
     assert [name for name, port in taken.items() if not ports.is_free(port)] == []
     assert list(own.state.rglob("*.sock")) == []
     assert status(own) == []
 
 
-def test_a_taken_port_is_named_in_one_line(own: LocalSettings) -> None:
+def test_port_conflict_is_one_line_with_the_port(own: LocalSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(StackError) as error:
@@ -120,14 +120,14 @@ def test_a_taken_port_is_named_in_one_line(own: LocalSettings) -> None:
     assert "\n" not in error.value.message
 
 
-def test_too_little_disk_is_named_in_one_line(own: LocalSettings) -> None:
+def test_too_little_disk_is_reported_as_disk_full(own: LocalSettings) -> None:
     with pytest.raises(StackError) as error:
         local.up(own.model_copy(update={"disk_min_mb": 10**9}), services=False)
     assert error.value.code == StackCode.DISK_FULL
 
 
-def test_a_full_disk_is_named_in_one_line(own: LocalSettings) -> None:
-    """/dev/full answers every write as a full disk does."""
+def test_write_to_a_full_disk_is_reported_as_disk_full(own: LocalSettings) -> None:
+    """Every write to /dev/full fails like one to a full disk."""
     folder = own.state / "kafka"
     local.up(own, services=False)
     local.down(own)
@@ -148,7 +148,7 @@ def test_the_generated_configuration_holds_no_secret(stack: Infrastructure) -> N
     assert (stack.settings.state / "secrets.json").stat().st_mode & 0o077 == 0
 
 
-def test_doctor_finds_a_good_stack_good(stack: Infrastructure) -> None:
+def test_doctor_passes_on_a_healthy_stack(stack: Infrastructure) -> None:
     found = {check.name: check.level for check in doctor(stack.settings)}
     assert set(found.values()) == {"ok"}
     assert {"broker", "topics", "store", "traces", "disk", "broker files", "ports", "python"} <= set(found)

@@ -1,4 +1,4 @@
-"""The stack keeps to itself in its state folder: what it did not make it neither uses nor deletes."""
+"""In its state folder the stack neither uses nor deletes what it did not create."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def settings(tmp_path: Path) -> LocalSettings:
     return LocalSettings(state_dir=tmp_path, kafka_bootstrap_servers="", s3_endpoint_url="", otlp_endpoint="")
 
 
-def test_a_folder_of_somebody_elses_is_left_as_it_is(settings: LocalSettings) -> None:
+def test_folder_with_entries_of_others_is_refused_and_unchanged(settings: LocalSettings) -> None:
     for name in ("logs", "tmp", "shared"):
         (settings.state / name).mkdir()
         (settings.state / name / "precious").write_text("data")
@@ -27,7 +27,7 @@ def test_a_folder_of_somebody_elses_is_left_as_it_is(settings: LocalSettings) ->
     assert {path.parent.name for path in settings.state.rglob("precious")} == {"logs", "tmp", "shared"}
 
 
-def test_purge_deletes_what_the_stack_made(settings: LocalSettings) -> None:
+def test_purge_deletes_only_what_the_stack_created(settings: LocalSettings) -> None:
     stack = stack_file.fresh(settings.state)
     stack.save()
     for name in ("kafka", "store", "logs", "run", "traces", "jars", "project"):
@@ -35,6 +35,6 @@ def test_purge_deletes_what_the_stack_made(settings: LocalSettings) -> None:
     (settings.state / "notes.txt").touch()
     (settings.state / "tmp").symlink_to(settings.state / "project")
     local.down(settings)
-    assert (settings.state / "kafka").is_dir(), "without purge data stay"
+    assert (settings.state / "kafka").is_dir(), "without --purge data are kept"
     local.down(settings, purge=True)
     assert {path.name for path in settings.state.iterdir()} == {"jars", "project", "notes.txt"}

@@ -1,4 +1,4 @@
-"""How long a program may take to end: its own time, not one for all."""
+"""Each program has its own time to stop."""
 
 import os
 import threading
@@ -14,13 +14,15 @@ from shared.local.program import Program
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 
-BUSY = "trap 'echo > asked; read line < may_end; echo > ended; exit 0' TERM; echo > ready; while :; do sleep 0.05; done"
-DEAF = "trap '' TERM; echo > ready; while :; do sleep 0.05; done"
+BUSY = (
+    "trap 'echo > stopping; read line < may_end; echo > ended; exit 0' TERM; echo > ready; while :; do sleep 0.05; done"
+)
+IGNORING = "trap '' TERM; echo > ready; while :; do sleep 0.05; done"
 
 
 @dataclass(frozen=True)
 class Running:
-    """A supervisor with one program, which has set its trap."""
+    """A supervisor with one program whose trap is set."""
 
     stack: Stack
 
@@ -29,7 +31,7 @@ class Running:
         return self.stack.supervisor().run
 
     def await_file(self, name: str) -> None:
-        """Until the program has written it; the supervisor's answers set the pace."""
+        """Wait until the program has written it; each request to the supervisor is a poll."""
         deadline = time.monotonic() + 30
         while not (self.folder / name).exists():
             assert time.monotonic() < deadline, self.stack.supervisor().programs()
@@ -44,40 +46,40 @@ def running(own: LocalSettings, script: str, stop_seconds: int) -> Running:
     os.mkfifo(supervisor.run / "may_end")
     supervisor.write([Program("one", ("/bin/bash", "-c", script), stop_seconds=stop_seconds)])
     supervisor.start()
-    made = Running(stack)
-    made.await_file("ready")
-    return made
+    started = Running(stack)
+    started.await_file("ready")
+    return started
 
 
-def test_a_program_at_work_is_waited_for(own: LocalSettings) -> None:
+def test_down_waits_for_a_busy_program(own: LocalSettings) -> None:
     busy = running(own, BUSY, stop_seconds=60)
     down = threading.Thread(target=local.down, args=(own,))
     down.start()
-    busy.await_file("asked")
+    busy.await_file("stopping")
     assert down.is_alive()
     (busy.folder / "may_end").write_text("now\n")
     down.join(30)
     assert not down.is_alive()
-    assert (busy.folder / "ended").exists(), "it ended by itself and was not killed"
-    assert not processes.of_stack(busy.stack.mark)
+    assert (busy.folder / "ended").exists(), "it ended by itself, without SIGKILL"
+    assert not processes.stack_processes(busy.stack.mark)
 
 
-def test_a_program_that_does_not_end_is_killed_after_its_time(own: LocalSettings) -> None:
-    deaf = running(own, DEAF, stop_seconds=1)
+def test_program_is_killed_after_its_stop_time(own: LocalSettings) -> None:
+    ignoring = running(own, IGNORING, stop_seconds=1)
     local.down(own)
-    assert not processes.of_stack(deaf.stack.mark)
+    assert not processes.stack_processes(ignoring.stack.mark)
 
 
 @pytest.mark.parametrize(("drain_s", "stop_seconds"), [(20.0, 25), (0.5, 6), (300.0, 305)])
-def test_a_service_gets_its_drain_and_a_little_more(own: LocalSettings, drain_s: float, stop_seconds: int) -> None:
+def test_stop_time_is_drain_plus_shutdown(own: LocalSettings, drain_s: float, stop_seconds: int) -> None:
     record = ServiceRecord(name="audio-0", stage="audio", engine=None, topic="t", group="g", health_port=1)
     settings = own.model_copy(update={"drain_s": drain_s})
-    made = services.program(settings, stack_file.fresh(own.state), record)
-    assert made.stop_seconds == stop_seconds
-    assert made.env["LIPSTAGE_DRAIN_S"] == str(drain_s)
+    program = services.program(settings, stack_file.fresh(own.state), record)
+    assert program.stop_seconds == stop_seconds
+    assert program.env["LIPSTAGE_DRAIN_S"] == str(drain_s)
 
 
-def test_replicas_stay_as_asked_for_last(own: LocalSettings) -> None:
+def test_scale_decides_the_replicas(own: LocalSettings) -> None:
     stack = stack_file.fresh(own.state)
     scale = {"infer": 3, "face": 0}
     names = [record.name for record in services.records(own, stack, scale)]

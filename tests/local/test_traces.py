@@ -1,4 +1,4 @@
-"""The trace receiver and the tree it is shown as."""
+"""The trace receiver, and the tree of a trace."""
 
 import contextlib
 import gzip
@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.local.trace_store import StoredSpan, TraceStore
-from shared.local.trace_tree import of_job, tree
-from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, handler, unpacked
+from shared.local.trace_tree import job_spans, tree
+from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, decompressed, handler
 
 TRACE = "ab" * 16
 
@@ -67,7 +67,7 @@ def post(url: str, body: bytes, **headers: str) -> int:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_spans_are_kept_and_found_by_job(url: str, packed: bool) -> None:
+def test_spans_are_stored_and_returned_by_job(url: str, packed: bool) -> None:
     body = request("job-1")
     headers = {"Content-Encoding": "gzip"} if packed else {}
     assert post(url, gzip.compress(body) if packed else body, **headers) == 200
@@ -78,7 +78,7 @@ def test_spans_are_kept_and_found_by_job(url: str, packed: bool) -> None:
     assert found[TRACE][0]["attributes"] == {"render.job": "job-1", "tenant": "default"}
 
 
-def test_two_tenants_jobs_of_one_id_are_found_apart(url: str) -> None:
+def test_equal_job_ids_of_two_tenants_are_separated(url: str) -> None:
     other = "cd" * 16
     assert post(url, request("job-1")) == 200
     assert post(url, request("job-1", "acme", other, b"abcdefgh")) == 200
@@ -94,17 +94,17 @@ def test_two_tenants_jobs_of_one_id_are_found_apart(url: str) -> None:
     assert found("job-1") == {TRACE: 1, other: 2}, "who names no tenant gets whatever has the id"
 
 
-def test_jobs_that_share_a_trace_are_told_apart_by_what_is_above_their_spans() -> None:
+def test_jobs_in_one_trace_are_separated_by_their_ancestor_spans() -> None:
     mine, theirs = {"render_job": "j", "tenant": "acme"}, {"render_job": "j", "tenant": "other"}
     spans = [
         span("batch"), span("a", "batch", **mine), span("a1", "a"), span("b", "batch", **theirs), span("b1", "b"),
         span("a2", "b1", **mine), span("a3", "a2"), span("x", "y"), span("y", "x"),
     ]  # fmt: skip
-    assert [s.span_id for s in of_job(spans, "acme", "j")] == ["batch", "a", "a1", "a2", "a3", "x", "y"]
-    assert of_job(spans, "acme", "k") == []
+    assert [s.span_id for s in job_spans(spans, "acme", "j")] == ["batch", "a", "a1", "a2", "a3", "x", "y"]
+    assert job_spans(spans, "acme", "k") == []
 
 
-def test_garbage_is_refused_and_harms_nothing(url: str) -> None:
+def test_invalid_body_is_rejected_and_the_receiver_continues(url: str) -> None:
     assert post(url, b"\xff\xff not protobuf") == 400
     assert post(url, b"not gzip", **{"Content-Encoding": "gzip"}) == 400
     assert post(url, request("job-2")) == 200
@@ -118,13 +118,13 @@ def raw(url: str, head: str) -> int:
         return int(connection.makefile("rb").readline().split()[1])
 
 
-def test_lengths_that_are_none_are_refused(url: str) -> None:
+def test_invalid_content_length_is_rejected(url: str) -> None:
     for length, status in (("abc", 411), ("-5", 411), ("9" * 5000, 413), (str(MAX_BODY_BYTES + 1), 413)):
         assert raw(url, f"POST /v1/traces HTTP/1.1\r\nContent-Length: {length}\r\n\r\n") == status
     assert raw(url, "POST /v1/traces HTTP/1.1\r\n\r\n") == 411
 
 
-def test_a_body_that_unpacks_to_too_much_is_refused(url: str) -> None:
+def test_body_above_the_decompressed_limit_is_rejected(url: str) -> None:
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
     assert post(url, bomb, **{"Content-Encoding": "gzip"}) == 413
@@ -139,7 +139,7 @@ def test_a_body_that_unpacks_to_too_much_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(sqlite3.OperationalError("database or disk is full"), 503), (RecursionError(), 400)]
 )
-def test_a_store_that_fails_is_answered_and_tried_again(
+def test_storage_failure_returns_503_and_a_retry_succeeds(
     url: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
     def full(*_: object) -> None:
@@ -152,28 +152,28 @@ def test_a_store_that_fails_is_answered_and_tried_again(
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", request("job-5"), b"\x0a\xff\xff\xff\xff\x0f"]), st.booleans())
-def test_any_bytes_are_spans_or_refused(tail: bytes, head: bytes, nested: bool) -> None:
+def test_any_bytes_are_decoded_or_rejected(tail: bytes, head: bytes, nested: bool) -> None:
     body = head + (b"\x0a\x80\x01" * 50 if nested else b"") + tail
     with contextlib.suppress(DecodeError, TooLarge):
         json.dumps([asdict(span) for span in decode(body)])
     with contextlib.suppress(zlib.error, TooLarge):
-        unpacked(body)
+        decompressed(body)
 
 
-def test_oldest_traces_go_first(tmp_path: Path) -> None:
+def test_oldest_traces_are_deleted_first(tmp_path: Path) -> None:
     store = TraceStore(tmp_path / "s.sqlite", keep=2)
     for n in range(4):
         store.add([StoredSpan(f"{n:032x}", "1", "", "a", "s", "internal", 0, 1, {}, [], [], None)])
     assert [bool(store.trace(f"{n:032x}")) for n in range(4)] == [False, False, True, True]
 
 
-def test_tree_nests_sorts_and_survives_missing_parents() -> None:
+def test_tree_is_nested_sorted_and_tolerates_missing_parents() -> None:
     roots = tree([span("c", "b", 7, 8), span("b", "a", 5, 9), span("a", "", 1, 20), span("x", "gone", 2, 1)])
     assert [root.span.span_id for root in roots] == ["a", "x"]
     assert roots[0].children[0].children[0].span.span_id == "c"
     assert roots[1].duration_ms == 0.0, "a clock that went back is not a negative time"
 
 
-def test_a_cycle_of_parents_ends() -> None:
+def test_cycle_of_parents_terminates() -> None:
     roots = tree([span("a", "b", 1), span("b", "a", 2)])
     assert [root.span.span_id for root in roots] == ["a", "b"]

@@ -35,7 +35,7 @@ def children(pipeline: Pipeline, stage: str, engine: str = "") -> list[ProcessId
     """The slots' processes: those of the stack that run shared.slot.worker under this parent."""
     above = str(parent(pipeline, stage, engine).pid).encode()
     found = []
-    for process in processes.of_stack(pipeline.stack.mark):
+    for process in processes.stack_processes(pipeline.stack.mark):
         try:
             line = (processes.PROC / str(process.pid) / "cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -124,7 +124,7 @@ def test_down_leaves_no_process_and_no_port(pipeline: Pipeline) -> None:
     taken = [*running.ports.values(), *(service.health_port for service in running.services)]
     local.down(pipeline.infrastructure.settings)
     try:
-        assert processes.of_stack(running.mark) == set()
+        assert processes.stack_processes(running.mark) == set()
         assert [port for port in taken if not ports.is_free(port)] == []
         assert not running.scratch.exists()
         since = (running.state_dir / "secrets.json").stat().st_mtime

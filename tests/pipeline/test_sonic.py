@@ -89,14 +89,14 @@ def test_without_weights_the_service_waits_and_says_why(
     assert code == 503
     assert "FOLDER_MISSING" in str(said["reason"])
     assert probe(record.health_port, "/livez")[0] == 200, "nothing a restart would mend"
-    assert list(local.waiting(both)) == [record.name]
+    assert list(local.not_ready(both)) == [record.name]
     part = next(p for p in status(pipeline.infrastructure.settings) if p.name == record.name)
     assert (part.healthy, "FOLDER_MISSING" in part.detail) == (False, True)
-    assert [c.found for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
+    assert [c.result for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
     check_able(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
     again = Lipstage()("up", "--json")
-    assert (again.code, list(again.json["waiting"])) == (1, [record.name]), "a plain up keeps the engine, and says so"
-    assert list(local.waiting(both)) == [record.name], "everything goes on"
+    assert (again.code, list(again.json["not_ready"])) == (1, [record.name]), "a plain up keeps the engine, and says so"
+    assert list(local.not_ready(both)) == [record.name], "everything goes on"
     client.until(lambda: ("finished", "face") in [(e.type, e.stage) for e in client.events[undisturbed]], 60)
     assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a service that can"
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from queue import Queue
 
@@ -22,8 +23,8 @@ def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeyp
     start = WorkerProcess.start
     started: Queue[int | None] = Queue()
 
-    def noted(worker: WorkerProcess) -> float:
-        seconds = start(worker)
+    def noted(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
+        seconds = start(worker, variables)
         started.put(worker.pid)
         return seconds
 
@@ -49,7 +50,7 @@ def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monk
 
     starts = iter([start])
 
-    def once(worker: WorkerProcess) -> float:
+    def once(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
         first = next(starts, None)
         if first is None:
             raise WorkerDied("no memory")
@@ -131,9 +132,9 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
     start = WorkerProcess.start
     tried: Queue[str] = Queue()
 
-    def noted(worker: WorkerProcess) -> float:
+    def noted(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
         try:
-            seconds = start(worker)
+            seconds = start(worker, variables)
         except HandlerUnavailable as e:
             tried.put(str(e))
             raise

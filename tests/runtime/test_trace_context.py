@@ -30,7 +30,7 @@ def test_every_record_of_a_job_without_a_senders_context_has_one_trace() -> None
 @pytest.mark.parametrize(
     "other", [record(key=b"other"), record(REQUEST | {"tenant": "b"}), record(REQUEST | {"engine": "sonic"})]
 )
-def test_other_jobs_and_refused_requests_under_its_id_have_traces_of_their_own(other: Record) -> None:
+def test_other_jobs_and_refused_requests_under_its_id_have_job_traces_their_own(other: Record) -> None:
     assert (
         trace_context.of_request(other, trusted=True).root_id
         != trace_context.of_request(record(), trusted=True).root_id

@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from shared.local.ports import pick
 from shared.messages.topics import EVENTS, topics
 from shared.runtime import topic_admin
-from shared.runtime.health import LACKING
+from shared.runtime.health import NOT_READY
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import ROOT, Infrastructure
 
@@ -145,7 +145,7 @@ def test_a_service_whose_disk_is_full_is_alive_and_not_ready_and_gives_its_recor
     with start("audio", LIPSTAGE_FREE_SPACE_RESERVE_MB=str(10**9)) as service:
         waiting = service.until("waiting")
         assert (waiting["job_id"], waiting["code"]) == (request_job, "NO_SPACE")
-        assert (service.probe("/readyz") or "").startswith(f"{LACKING}disk space: ")
+        assert (service.probe("/readyz") or "").startswith(f"{NOT_READY}missing disk space: ")
         assert service.probe("/livez") is None
         assert service.end() == 0
     with start("audio") as service:

@@ -38,7 +38,7 @@ def test_quality_keeps_what_was_rendered(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("error", "kept"), [(Rejected(Code.NO_FACE, "no face"), "NO_FACE"), (OSError("full"), None)])
-def test_films_keep_refusals_and_no_faults(
+def test_films_keep_rejections_and_no_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: str | None
 ) -> None:
     metadata = tmp_path / "a" / "metadata.json"

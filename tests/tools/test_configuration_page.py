@@ -1,7 +1,7 @@
-"""The committed page is the one the settings models give."""
+"""The committed page matches the settings models."""
 
 from tools import configuration_page
 
 
-def test_the_page_is_current() -> None:
+def test_page_matches_the_settings() -> None:
     assert configuration_page.PAGE.read_text() == configuration_page.page(), "run python -m tools.configuration_page"

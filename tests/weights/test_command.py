@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.cli import licence, operation
-from shared.local import engine_python, engine_weights
+from shared.cli import licence
+from shared.local import engine_python
+from shared.runtime import weights
 from tests.cli.conftest import Lipstage
 from tests.weights.conftest import Program
 
@@ -64,10 +65,10 @@ def test_service_and_ls_resolve_the_same_folder(
     rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
     assert rows["RIFE/flownet.pkl"]["folder"] == str(tmp_path / "weights")
     assert rows["RIFE/flownet.pkl"]["state"] == "other size"
-    fetch = operation._fetching_weights("sonic")
+    fetch = weights.worker_variables("sonic")
     assert fetch is not None
-    fetch()
-    assert os.environ["LIPSTAGE_SONIC_WEIGHTS"] == str(tmp_path / "weights"), "the child opens what this says"
+    assert fetch() == {"LIPSTAGE_SONIC_WEIGHTS": str(tmp_path / "weights")}
+    assert os.environ["LIPSTAGE_SONIC_WEIGHTS"] == named
 
 
 def test_default_cache_is_in_the_state_folder_whatever_the_current_one_is(
@@ -76,7 +77,7 @@ def test_default_cache_is_in_the_state_folder_whatever_the_current_one_is(
     monkeypatch.delenv("LIPSTAGE_WEIGHTS_CACHE")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert engine_weights.WeightsSettings().cache == tmp_path / "state" / "weights"
+    assert weights.WeightsSettings().cache == tmp_path / "state" / "weights"
 
 
 def test_ls_lists_a_converted_tree(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.cli import operation
-from shared.local import engine_weights
+from shared.runtime.weights import catalogue, worker_variables
 from shared.runtime.worker_process import HandlerUnavailable
 from shared.storage import weights
 from shared.storage.client import connect
@@ -241,7 +240,7 @@ def test_url_is_parsed_into_bucket_and_prefix() -> None:
 @pytest.fixture
 def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, bytes]]:
     """A tree with every file that the catalogue names, each of a few bytes."""
-    needed = engine_weights.catalogue("sonic")
+    needed = catalogue("sonic")
     assert needed is not None
     content = {one.path: one.path.encode() for one in needed.wanted()}
     bucket.put(content)
@@ -250,8 +249,8 @@ def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path
     yield content
 
 
-def sonic_fetch() -> Callable[[], None]:
-    fetch = operation._fetching_weights("sonic")
+def sonic_fetch() -> Callable[[], Mapping[str, str]]:
+    fetch = worker_variables("sonic")
     assert fetch is not None
     return fetch
 
@@ -259,9 +258,10 @@ def sonic_fetch() -> Callable[[], None]:
 def test_service_reads_fetched_weights_from_a_folder(
     sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert operation._fetching_weights("puppet") is None
-    sonic_fetch()()
-    folder = Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"])
+    assert worker_variables("puppet") is None
+    before = dict(os.environ)
+    folder = Path(sonic_fetch()()["LIPSTAGE_SONIC_WEIGHTS"])
+    assert dict(os.environ) == before
     found: dict[str, Any] = {name: (folder / name).read_bytes() for name in sonic_in_the_store}
     assert found == sonic_in_the_store
 
@@ -275,7 +275,6 @@ def test_ls_reads_the_cache_of_the_running_service(
 ) -> None:
     """Its terminal names no store: that is the stack's, as for the service."""
     sonic_fetch()()
-    monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.stack.state_dir))
     for name in NAMED[:4]:
         monkeypatch.delenv(name, raising=False)
@@ -286,9 +285,9 @@ def test_ls_reads_the_cache_of_the_running_service(
 def test_fixed_bucket_is_used_at_the_next_attempt(sonic_in_the_store: dict[str, bytes], bucket: Bucket) -> None:
     fetch = sonic_fetch()
     fetch()
-    bucket.put({"RIFE/flownet.pkl": b"mended"})
-    fetch()
-    assert (Path(os.environ["LIPSTAGE_SONIC_WEIGHTS"]) / "RIFE/flownet.pkl").read_bytes() == b"mended"
+    bucket.put({"RIFE/flownet.pkl": b"repaired"})
+    folder = Path(fetch()["LIPSTAGE_SONIC_WEIGHTS"])
+    assert (folder / "RIFE/flownet.pkl").read_bytes() == b"repaired"
 
 
 def test_reason_of_an_unready_service_names_no_location(

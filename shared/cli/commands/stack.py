@@ -1,4 +1,4 @@
-"""up, down, status, logs, doctor: the local stack."""
+"""The commands of the local stack: `lipstage up`, `down`, `status`, `logs`, `doctor`."""
 
 from typing import Annotated
 
@@ -17,53 +17,57 @@ def up(
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", metavar="NAME", help="An engine to run beside those of LIPSTAGE_ENGINES; repeatable, kept."
+            "--engine",
+            metavar="NAME",
+            help="An engine beside those of LIPSTAGE_ENGINES; repeatable, kept by later calls.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Start the local stack, or mend it.
+    """Start the local stack, or restart what has failed.
 
     Returns once every part answers.
     """
-    from shared.cli import local_stack
+    from shared.cli import stack
 
-    raise typer.Exit(local_stack.up(scale or [], engine, as_json))
+    raise typer.Exit(stack.up(scale or [], engine, as_json))
 
 
 @app.command(rich_help_panel=STACK)
 def down(
-    purge: Annotated[bool, typer.Option("--purge", help="Also delete all data; downloads stay.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete all data except downloads.")] = False,
 ) -> None:
-    """Stop the local stack; data stays."""
-    from shared.cli import local_stack
+    """Stop the local stack; data is kept."""
+    from shared.cli import stack
 
-    local_stack.down(purge)
+    stack.down(purge)
 
 
 @app.command(rich_help_panel=STACK)
 def status(as_json: Json = False) -> None:
     """Show every part of the local stack."""
-    from shared.cli import local_stack
+    from shared.cli import stack
 
-    raise typer.Exit(local_stack.status(as_json))
+    raise typer.Exit(stack.status(as_json))
 
 
 @app.command(rich_help_panel=STACK)
 def logs(
-    service: Annotated[str | None, typer.Argument(help="Service or part, as infer-puppet-0; none: list them.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines from the end.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    service: Annotated[
+        str | None, typer.Argument(help="Service or part, such as infer-puppet-0; omitted: list them.")
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of last lines.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines as they are written.")] = False,
 ) -> None:
     """Print the log of a part of the local stack."""
-    from shared.cli import local_stack
+    from shared.cli import stack
 
-    local_stack.logs(service, lines, follow)
+    stack.logs(service, lines, follow)
 
 
 @app.command(rich_help_panel=STACK)
 def doctor(as_json: Json = False) -> None:
     """Check this machine and the stack."""
-    from shared.cli import local_stack
+    from shared.cli import stack
 
-    raise typer.Exit(local_stack.doctor(as_json))
+    raise typer.Exit(stack.doctor(as_json))

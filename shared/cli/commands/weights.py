@@ -1,4 +1,4 @@
-"""weights."""
+"""The commands `lipstage weights ls`, `check` and `convert`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,7 @@ import typer
 from shared.cli.app import OPERATE, app, new_app
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Accept = Annotated[
-    bool, typer.Option("--accept-licence", help="Accept the licences of the weights instead of being asked.")
-]
-
+Accept = Annotated[bool, typer.Option("--accept-licence", help="Accept the licences of the weights without a prompt.")]
 Engine = Annotated[
     str | None, typer.Option("--engine", help="Engine of the weights; default: the only one that needs them.")
 ]
@@ -22,37 +19,35 @@ app.add_typer(weights_app, name="weights", rich_help_panel=OPERATE)
 
 @weights_app.command("ls")
 def weights_ls(as_json: Json = False) -> None:
-    """List what each engine needs, where it looks, the licence, and what is there."""
-    from shared.cli import weights_listing
+    """List the files that each engine needs, where it looks for them, their licence and their state."""
+    from shared.cli import weights
 
-    weights_listing.show(as_json)
+    weights.show(as_json)
 
 
 @weights_app.command("check")
 def weights_check(
     folder: Annotated[
         str | None,
-        typer.Argument(metavar="[DIR]", help="Folder or s3://BUCKET/PREFIX with weights; none: the shipped ones."),
+        typer.Argument(metavar="[DIR]", help="Folder or s3://BUCKET/PREFIX with weights; omitted: the shipped ones."),
     ] = None,
     engine: Engine = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and shapes only: read no contents.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and shapes only; no contents.")] = False,
     accept: Accept = False,
     as_json: Json = False,
 ) -> None:
-    """Check names, sizes, SHA-256, keys and shapes; exits 2 when anything is wrong."""
-    from shared.cli import weights_work
+    """Check names, sizes, SHA-256, keys and shapes; exit code 2 for any fault."""
+    from shared.cli import weights
 
     raise typer.Exit(
-        weights_work.check_shipped(as_json)
-        if folder is None
-        else weights_work.check(engine, folder, quick, accept, as_json)
+        weights.check_shipped(as_json) if folder is None else weights.check(engine, folder, quick, accept, as_json)
     )
 
 
 @weights_app.command("convert")
 def weights_convert(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder or s3://BUCKET/PREFIX with the official files.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; an interrupted conversion is resumed.")],
+    out: Annotated[Path, typer.Argument(help="Folder to create; an interrupted conversion is resumed.")],
     engine: Engine = None,
     dtype: Annotated[
         str, typer.Option("--dtype", help="Of UNet, autoencoder and image encoder: float16, bfloat16 or float32.")
@@ -60,7 +55,7 @@ def weights_convert(
     accept: Accept = False,
     as_json: Json = False,
 ) -> None:
-    """Make safetensors of the official files, once: half the size, nothing in them to run."""
-    from shared.cli import weights_work
+    """Convert the official files to safetensors, once: half the size, and no code to execute."""
+    from shared.cli import weights
 
-    weights_work.convert(engine, folder, out, dtype, accept, as_json)
+    weights.convert(engine, folder, out, dtype, accept, as_json)

@@ -1,4 +1,4 @@
-"""A broker or a store of the user's own beside local parts: here the session's play that role."""
+"""An external broker or object store beside local parts; the test session's parts serve as external ones."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -16,7 +16,7 @@ from tests.conftest import Infrastructure
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-def test_an_own_broker_and_a_local_store(own: LocalSettings, stack: Infrastructure) -> None:
+def test_external_broker_with_local_object_store(own: LocalSettings, stack: Infrastructure) -> None:
     mixed = own.model_copy(update={"kafka_bootstrap_servers": stack.bootstrap_servers})
     started = local.up(mixed, services=False)
     assert {part.name for part in status(mixed)} == {"store", "traces"}
@@ -28,7 +28,7 @@ def test_an_own_broker_and_a_local_store(own: LocalSettings, stack: Infrastructu
         assert alone("jobs", LIPSTAGE_STATE_DIR=own.state, **named).code == 0
 
 
-def test_an_own_store_and_a_local_broker(own: LocalSettings, stack: Infrastructure) -> None:
+def test_external_object_store_with_local_broker(own: LocalSettings, stack: Infrastructure) -> None:
     mixed = own.model_copy(update={"s3_endpoint_url": stack.s3_endpoint_url})
     started = local.up(mixed, services=False)
     assert {part.name for part in status(mixed)} == {"broker", "traces"}
@@ -38,7 +38,7 @@ def test_an_own_store_and_a_local_broker(own: LocalSettings, stack: Infrastructu
     assert started.bootstrap_servers != stack.bootstrap_servers
 
 
-def test_an_own_part_that_does_not_answer_is_named(own: LocalSettings, stack: Infrastructure) -> None:
+def test_unreachable_external_part_is_reported_with_its_variable(own: LocalSettings, stack: Infrastructure) -> None:
     with pytest.raises(StackError, match=r"127\.0\.0\.1:1, named by KAFKA_BOOTSTRAP_SERVERS") as error:
         local.up(own.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"}), services=False)
     assert error.value.code == StackCode.BROKER_FAILED
@@ -49,7 +49,7 @@ def test_an_own_part_that_does_not_answer_is_named(own: LocalSettings, stack: In
     assert status(own) == []
 
 
-def test_an_own_store_that_refuses_is_one_line(
+def test_external_store_that_refuses_is_one_line(
     own: LocalSettings, stack: Infrastructure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -61,7 +61,7 @@ def test_an_own_store_that_refuses_is_one_line(
     assert error.value.code == StackCode.STORE_FAILED
 
 
-def test_an_own_store_that_makes_no_bucket_is_one_line(
+def test_external_store_without_right_to_create_buckets_is_one_line(
     own: LocalSettings, stack: Infrastructure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

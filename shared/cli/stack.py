@@ -1,4 +1,4 @@
-"""What up, down, status, logs and doctor do, once their options are read."""
+"""``lipstage up``, ``down``, ``status``, ``logs`` and ``doctor``: call the local stack and print the result."""
 
 import time
 from dataclasses import asdict
@@ -19,24 +19,24 @@ POLL_S = 0.25
 
 def parse_scale(texts: list[str]) -> dict[str, int]:
     """Replicas by stage from ``STAGE=N`` texts. Raises BadUse."""
-    found: dict[str, int] = {}
+    scale: dict[str, int] = {}
     for text in texts:
         name, _, count = text.partition("=")
         if not name or not count.isdecimal():
             raise BadUse(f"--scale {text!r} is not of the form STAGE=N", "for example --scale infer=2")
-        found[name] = int(count)
-    return found
+        scale[name] = int(count)
+    return scale
 
 
 def failed(error: StackError) -> CliError:
-    """How a command ends that could not start or stop the stack: 2 for a wrong --scale or --engine, else 1."""
+    """The error of a command that could not start or stop the stack: exit code 2 for --scale or --engine, else 1."""
     if error.code in (StackCode.BAD_SCALE, StackCode.BAD_ENGINE):
         return BadUse(error.message)
     return CliError(f"{error.code}: {error.message}")
 
 
 def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
-    """Start or mend the local stack and print where it is; failed when a service lacks something. Raises CliError."""
+    """Start or repair the local stack and print its addresses; failed when a service is not ready. Raises CliError."""
     scale = parse_scale(texts)
     note = (lambda _: None) if as_json else console.note
     note("starting the local stack")
@@ -50,20 +50,20 @@ def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
         "traces": started.otlp_endpoint,
         "state": str(started.state_dir),
     }
-    waiting = stack.waiting(started)
+    not_ready = stack.not_ready(started)
     if as_json:
-        console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "waiting": waiting})
+        console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "not_ready": not_ready})
     else:
         for name, value in rows.items():
             console.say(f"{name:<9}{value}")
         console.say(f"{'services':<9}{', '.join(s.name for s in started.services)}")
-        for name, lacks in waiting.items():
-            console.note(f"{name} is up and waits: {lacks}")
-    return ExitCode.FAILED if waiting else ExitCode.DONE
+        for name, reason in not_ready.items():
+            console.note(f"{name} is not ready: {reason}")
+    return ExitCode.FAILED if not_ready else ExitCode.DONE
 
 
 def down(purge: bool) -> None:
-    """Stop the local stack; nothing is an error when none runs. Raises CliError."""
+    """Stop the local stack; no error when none runs. Raises CliError."""
     try:
         stack.down(LocalSettings(), purge)
     except StackError as e:
@@ -72,7 +72,7 @@ def down(purge: bool) -> None:
 
 
 def logs(name: str | None, lines: int, follow: bool) -> None:
-    """Print the end of a log, and what comes when asked for. Raises CliError."""
+    """Print the last lines of a log, and new ones with ``follow``. Raises CliError, Unreachable."""
     settings = LocalSettings()
     if name is None:
         names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
@@ -84,16 +84,16 @@ def logs(name: str | None, lines: int, follow: bool) -> None:
     try:
         path = stack.log_file(settings, name)
     except FileNotFoundError:
-        known = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
-        near = [one for one in known if one.startswith(name)]
-        if len(near) != 1:
-            raise BadUse(f"there is no log of {name!r}", f"there are {', '.join(known) or 'none'}") from None
-        path = stack.log_file(settings, near[0])
+        names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
+        matches = [one for one in names if one.startswith(name)]
+        if len(matches) != 1:
+            raise BadUse(f"there is no log of {name!r}", f"logs are {', '.join(names) or 'none'}") from None
+        path = stack.log_file(settings, matches[0])
     _print_log(path, lines, follow)
 
 
 def _print_log(path: Path, lines: int, follow: bool) -> None:
-    # Lines end where the program ended them: a lone carriage return inside of one must not make two.
+    # Only \n ends a line: a lone carriage return inside of one must not split it.
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for line in file.readlines()[-lines:]:
             _print_line(line)
@@ -109,10 +109,10 @@ def _print_line(line: str) -> None:
 
 
 def status(as_json: bool) -> ExitCode:
-    """Print every part: done when all are healthy, failed when one is not. Raises Unreachable when no stack runs."""
-    from shared.local.status import status as parts_of
+    """Print every part; failed when one is not healthy. Raises Unreachable when no stack runs."""
+    from shared.local.status import status as stack_status
 
-    parts = parts_of(LocalSettings())
+    parts = stack_status(LocalSettings())
     if not parts:
         raise Unreachable("no stack is running here", "start one with `lipstage up`")
     if as_json:
@@ -131,16 +131,16 @@ def _row(part: "PartStatus") -> tuple[object, ...]:
 
 
 def doctor(as_json: bool) -> ExitCode:
-    """Print every check with how to mend what is wrong; failed when one failed."""
-    from shared.local.doctor import doctor as examine
+    """Print every check with its fix; failed when one failed."""
+    from shared.local.doctor import doctor as run_checks
 
-    checks = examine(LocalSettings())
+    checks = run_checks(LocalSettings())
     if as_json:
         console.emit_json([asdict(check) for check in checks])
     else:
         for check in checks:
-            line = f"{check.level:<6}{check.name:<15}{check.found}"
+            line = f"{check.level:<6}{check.name:<15}{check.result}"
             console.say(console.styled(line, red=check.level == "fail"))
-            if check.mend:
-                console.say(f"{'':<21}mend: {check.mend}")
+            if check.fix:
+                console.say(f"{'':<21}fix: {check.fix}")
     return ExitCode.FAILED if any(check.level == "fail" for check in checks) else ExitCode.DONE

@@ -7,7 +7,6 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.messages.engines import ENGINES
-from shared.slot.engines import EngineSpec, engine_spec
 from shared.storage import weights
 
 
@@ -68,6 +67,6 @@ def engine_settings(engine: str) -> EngineSettings:
     return settings_model(engine)()
 
 
-def engine_specs() -> dict[str, EngineSpec]:
-    """The declaration of every registered engine."""
-    return {name: engine_spec(name) for name in ENGINES}
+def settings_models() -> list[type[BaseSettings]]:
+    """The settings models of every registered engine, for messages about variables that do not parse."""
+    return [settings_model(name) for name in ENGINES]

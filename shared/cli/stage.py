@@ -1,0 +1,34 @@
+"""``lipstage stage``: runs a container's program, on the engine's Python and with the local stack's addresses."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from shared.cli import environment
+from shared.cli.errors import BadUse, CliError
+from shared.local.engine_python import engine_python
+from shared.local.errors import StackError
+from shared.local.settings import CHECKOUT
+from shared.runtime.stage_settings import UnknownService, stage_settings
+
+
+def run(name: str, engine: str | None) -> NoReturn:
+    """Replace this process by ``python -m shared.runtime``; ``engine`` None is LIPSTAGE_ENGINE's, for infer.
+
+    Raises BadUse, Unreachable, CliError.
+    """
+    try:
+        settings = stage_settings(name, engine)
+    except UnknownService as error:
+        raise BadUse(str(error)) from None
+    python, arguments = Path(sys.executable), [name]
+    if name == "infer":
+        arguments += ["--engine", settings.engine]
+        try:
+            python = engine_python(settings.engine)
+        except StackError as error:
+            raise CliError(f"{error.code}: {error.message}") from None
+    variables = environment.of_deployment()
+    variables["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [variables.get("PYTHONPATH")])])
+    os.execve(python, [str(python), "-m", "shared.runtime", *arguments], variables)

@@ -1,0 +1,42 @@
+"""The model weights that are shipped, and whether each file is the committed one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.local.jars import sha256_of
+from shared.local.settings import CHECKOUT
+
+STAGES = CHECKOUT / "stages"
+MANIFEST = "weights.json"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """One file of a manifest."""
+
+    owner: str
+    """Stage, or stage/engine."""
+    name: str
+    path: Path
+    size: int
+    sha256: str
+
+    def fault(self) -> str | None:
+        """What is wrong with the file on disk: missing, wrong size or wrong content; None when it is right."""
+        if not self.path.is_file():
+            return "missing"
+        size = self.path.stat().st_size
+        if size != self.size:
+            return f"{size} bytes instead of {self.size}"
+        return None if sha256_of(self.path) == self.sha256 else "SHA-256 differs"
+
+
+def shipped(stages: Path = STAGES) -> list[WeightsFile]:
+    """Every file that a ``weights.json`` under the stages names, in order of owner and name."""
+    files: list[WeightsFile] = []
+    for manifest in sorted(stages.rglob(MANIFEST)):
+        owner = manifest.parent.parent.relative_to(stages).as_posix()
+        for name, entry in sorted(json.loads(manifest.read_text(encoding="utf-8")).items()):
+            files.append(WeightsFile(owner, name, manifest.parent / name, entry["size"], entry["sha256"]))
+    return files

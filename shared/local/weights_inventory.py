@@ -1,0 +1,118 @@
+"""What every stage and engine needs, and what of it is on disk. Opens no weights and needs no torch."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.local import store
+from shared.local.credentials import Credentials
+from shared.local.deployment import find_environment
+from shared.local.settings import LocalSettings
+from shared.local.shipped_weights import MANIFEST, shipped
+from shared.runtime.weights import (
+    Catalogue,
+    ObjectStore,
+    WeightsSettings,
+    cached,
+    catalogue,
+    environment_store,
+    external_engines,
+)
+from shared.storage.weights import is_url
+
+SHIPPED = "see NOTICE"
+ENDPOINT, KEY, SECRET = "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryRow:
+    """One file."""
+
+    owner: str
+    name: str
+    size: int | None
+    """Bytes: the published size, or that of the file where none is published."""
+    sha256: str | None
+    licence: str
+    state: str
+    """``ok``, ``found`` (contents not checked), ``other size``, ``missing``, ``missing, optional`` or a fault."""
+    folder: str
+    """Where it is looked for; empty when no place is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The setting of an engine's weights, and the folder that its service reads; None when nothing is set."""
+
+    source: str
+    folder: Path | None
+
+
+def rows() -> list[InventoryRow]:
+    """Every file, the shipped ones first."""
+    result = [
+        InventoryRow(f.owner, f.name, f.size, f.sha256, SHIPPED, f.fault() or "ok", str(f.path.parent))
+        for f in shipped()
+    ]
+    for engine in external_engines():
+        if (needed := catalogue(engine)) is not None:
+            result += _engine_rows(needed, location(engine))
+    return result
+
+
+def location(engine: str) -> Location:
+    """Where the service of ``engine`` looks for its weights."""
+    settings = WeightsSettings()
+    source = settings.source(engine)
+    if not source:
+        return Location("", None)
+    if not is_url(source):
+        return Location(source, Path(source))
+    return Location(source, cached(source, object_store().endpoint_url, settings))
+
+
+def object_store() -> ObjectStore:
+    """The object store that weights are fetched from: the running local stack's, unless the environment names one."""
+    environment = find_environment(LocalSettings())
+    if environment is None or all(environment.get(name) == os.environ.get(name) for name in (ENDPOINT, KEY, SECRET)):
+        return environment_store()
+    endpoint, key, secret = environment[ENDPOINT], environment.get(KEY), environment.get(SECRET)
+    credentials = Credentials(key, secret) if key and secret else None
+    return ObjectStore(store.client(endpoint, credentials, environment["AWS_REGION"]), endpoint)
+
+
+def _engine_rows(needed: Catalogue, location: Location) -> list[InventoryRow]:
+    owner, folder, source = f"infer/{needed.engine}", location.folder, location.source
+    converted = _manifest(folder) if folder is not None else None
+    if folder is not None and converted is not None:
+        licences = {file["path"]: file["licence"] for file in needed.files}
+        return [
+            InventoryRow(owner, name, entry["bytes"], entry["sha256"], licences.get(entry["origin"]["path"], ""),
+                         _state(folder / name, entry["bytes"], False), source)
+            for name, entry in converted.items()
+        ]  # fmt: skip
+    result = []
+    for file in needed.files:
+        path = folder / file["path"] if folder is not None else None
+        state = _state(path, file["bytes"], file.get("optional", False))
+        size = file["bytes"] or (path.stat().st_size if path is not None and path.is_file() else None)
+        result.append(InventoryRow(owner, file["path"], size, file["sha256"], file["licence"], state, source))
+    return result
+
+
+def _state(path: Path | None, size: int | None, optional: bool) -> str:
+    if path is None or not path.is_file():
+        return "missing, optional" if optional else "missing"
+    return "found" if size in (None, path.stat().st_size) else "other size"
+
+
+def _manifest(folder: Path) -> Mapping[str, Any] | None:
+    """The files of a converted folder; None when it is not a converted one."""
+    try:
+        files: Any = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return {name: {key: entry[key] for key in ("bytes", "sha256", "origin")} for name, entry in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

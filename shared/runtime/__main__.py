@@ -1,0 +1,55 @@
+"""Runs one stage in the foreground: ``python -m shared.runtime STAGE [--engine ENGINE]``, the command of a container.
+
+Exit status: 0 after SIGTERM or SIGINT, 1 for a failure that a fresh process may overcome, 2 for wrong arguments or
+settings.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pydantic_settings import BaseSettings
+
+from shared.runtime.engine_settings import settings_models
+from shared.runtime.service import Service
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settings_variables import faults
+from shared.runtime.stage_settings import UnknownService, stage_settings
+from shared.runtime.weights import WeightsSettings, worker_variables
+from shared.storage.settings import StorageSettings
+from shared.telemetry import logs
+
+BAD_USE = 2
+SETTINGS: tuple[type[BaseSettings], ...] = (RuntimeSettings, StorageSettings, WeightsSettings, *settings_models())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve the stage that the arguments name until SIGTERM, SIGINT or a failure; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m shared.runtime", description="Run one stage service.")
+    parser.add_argument("stage", metavar="STAGE", help="audio, face, infer or encode")
+    parser.add_argument("--engine", metavar="ENGINE", help="for infer: the engine it runs; default: LIPSTAGE_ENGINE")
+    options = parser.parse_args(arguments)
+    try:
+        return run(options.stage, options.engine)
+    except UnknownService as error:
+        lines = [str(error)]
+    except ValueError as error:
+        if not (lines := faults(error, SETTINGS)):
+            raise
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    return BAD_USE
+
+
+def run(stage: str, engine: str | None) -> int:
+    """Serve ``stage``; ``engine`` is for infer, None takes that of LIPSTAGE_ENGINE. Returns the exit status.
+
+    Raises UnknownService, and ValueError for settings that do not parse.
+    """
+    settings = stage_settings(stage, engine)
+    logs.setup(stage)
+    fetch = worker_variables(settings.engine) if stage == "infer" else None
+    return Service(stage, settings, fetch=fetch).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`python -m shared.runtime`: wrong arguments and settings are one line and exit status 2."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.runtime import __main__ as entry_point
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.weights import worker_variables
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIPSTAGE_")}
+    command = [sys.executable, "-m", "shared.runtime", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "line"),
+    [
+        (("relay",), {}, "there is no stage 'relay'; stages are audio, face, infer, encode"),
+        (("audio", "--engine", "puppet"), {}, "--engine is for infer; audio serves every engine"),
+        (("infer",), {"LIPSTAGE_ENGINE": "nobody"}, "this build has no engine 'nobody'"),
+        (("audio",), {"LIPSTAGE_SLOTS": "many"}, "LIPSTAGE_SLOTS: "),
+        (("infer",), {"LIPSTAGE_SONIC_WEIGHTS": "s3://UPPER", "LIPSTAGE_ENGINE": "sonic"}, "LIPSTAGE_SONIC_WEIGHTS: "),
+    ],
+)
+def test_bad_use_is_one_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
+    ended = run(*arguments, **variables)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(line)
+    assert ended.stderr.count("\n") == 1
+    assert "many" not in ended.stderr, "values may be secret"
+
+
+def test_service_gets_the_engine_and_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    services: list[tuple[str, RuntimeSettings, object]] = []
+
+    class Service:
+        def __init__(self, stage: str, settings: RuntimeSettings, fetch: object) -> None:
+            services.append((stage, settings, fetch))
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(entry_point, "Service", Service)
+    monkeypatch.setattr(entry_point.logs, "setup", lambda _: None)
+    assert [entry_point.run("infer", "sonic"), entry_point.run("infer", "puppet"), entry_point.run("audio", None)] == [
+        0,
+        0,
+        0,
+    ]
+    assert [(stage, settings.engine) for stage, settings, _ in services[:2]] == [
+        ("infer", "sonic"),
+        ("infer", "puppet"),
+    ]
+    assert [fetch is not None for *_, fetch in services] == [True, False, False]
+
+
+def test_shipped_weights_need_no_fetch() -> None:
+    assert worker_variables("puppet") is None

@@ -1,19 +1,22 @@
 """Generates docs/configuration.md from the settings models: ``python -m tools.configuration_page [--check]``."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from shared.local.settings import LocalSettings
+from shared.messages.engines import ENGINES
+from shared.runtime.engine_settings import EngineSettings, settings_model
 from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.settings import DeploymentSettings, RuntimeSettings, StateSettings
 from shared.runtime.settings_variables import variable
+from shared.slot.engines import engine_spec
 from shared.storage.settings import StorageSettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
-from stages.infer.sonic.settings import SonicSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
@@ -23,7 +26,6 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Audio stage": (AudioSettings,),
     "Encode stage": (EncodeSettings,),
     "Weights that are not shipped": (WeightsSettings,),
-    "Engine sonic": (SonicSettings,),
     "Local stack": (LocalSettings,),
 }
 HEAD = """# Configuration
@@ -43,17 +45,26 @@ def default(field: FieldInfo) -> str:
     return "" if value is None else str(value)
 
 
+def engine_sections() -> dict[str, tuple[type[BaseSettings], ...]]:
+    """The settings models of every engine that has settings, by title."""
+    sections: dict[str, tuple[type[BaseSettings], ...]] = {}
+    for name in ENGINES:
+        if (settings := engine_spec(name).settings) is not None:
+            module, _, attribute = settings.partition(":")
+            sections[f"Engine {name}"] = (settings_model(name), getattr(import_module(module), attribute))
+    return sections
+
+
 def declared(model: type[BaseSettings]) -> dict[str, FieldInfo]:
     """The fields that the model itself declares, without inherited ones and those of another model's variable."""
-    return {
-        name: field for name, field in model.model_fields.items() if name in model.__annotations__ and not field.exclude
-    }
+    own = model.__annotations__ if not issubclass(model, EngineSettings) else EngineSettings.__annotations__
+    return {name: field for name, field in model.model_fields.items() if name in own and not field.exclude}
 
 
 def page() -> str:
     """The whole page."""
     lines = [HEAD]
-    for title, models in SECTIONS.items():
+    for title, models in {**SECTIONS, **engine_sections()}.items():
         lines += [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
         for model in models:
             for name, field in declared(model).items():

@@ -1,1 +1,1 @@
-"""The sonic engine, timed with random weights of the real size; the tiny sizes stand in where there is no GPU."""
+"""Benchmarks of the sonic engine with random weights: the official config on a GPU, a tiny one without."""

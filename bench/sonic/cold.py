@@ -1,6 +1,7 @@
-"""Seconds from the start of a process to its readiness, by part: run as a program of its own.
+"""Measures seconds from the start of a process to its readiness, by part; runs as a program of its own.
 
-``python -m bench.sonic.cold STARTED FOLDER DEVICE DTYPE COMPILED`` prints one JSON line; STARTED is the clock before.
+``python -m bench.sonic.cold STARTED FOLDER DEVICE DTYPE COMPILED`` prints one JSON line. STARTED is the time before
+the start.
 """
 
 import json
@@ -9,24 +10,24 @@ import time
 
 
 def main(arguments: list[str]) -> None:
-    """Import, load, warm up."""
+    """Import, load and warm up."""
     parts = {"python_s": time.time() - float(arguments[0])}
-    begun = time.perf_counter()
+    started = time.perf_counter()
 
     def lap(name: str) -> None:
-        nonlocal begun
-        parts[name] = time.perf_counter() - begun
-        begun = time.perf_counter()
+        nonlocal started
+        parts[name] = time.perf_counter() - started
+        started = time.perf_counter()
 
     import torch
 
     lap("import_torch_s")
     from pathlib import Path
 
-    from stages.infer.sonic.checkpoint import open_tree
     from stages.infer.sonic.model import DTYPES, Model, choose_device, warm_up
-    from stages.infer.sonic.nets.unet.switches import Switches
+    from stages.infer.sonic.nets.unet.optimization import OptimizationFlags
     from stages.infer.sonic.networks import load_networks
+    from stages.infer.sonic.weights.tree import open_tree
 
     lap("import_engine_s")
     device = choose_device(arguments[2])
@@ -40,13 +41,13 @@ def main(arguments: list[str]) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     lap("load_s")
-    switches = Switches(compiled=arguments[4] == "1", flat_convolution=arguments[4] == "1")
-    networks.unet.apply_switches(switches)
+    optimization = OptimizationFlags(compiled=arguments[4] == "1", flat_convolution=arguments[4] == "1")
+    networks.unet.apply_optimization(optimization)
     if device.type == "cuda":
-        warm_up(Model(tree.sizes, networks, "", switches))
+        warm_up(Model(tree.config, networks, "", optimization))
     lap("warm_up_s")
-    whole = time.time() - float(arguments[0])
-    rounded = {name: round(seconds, 2) for name, seconds in (parts | {"ready_s": whole}).items()}
+    ready = time.time() - float(arguments[0])
+    rounded = {name: round(seconds, 2) for name, seconds in (parts | {"ready_s": ready}).items()}
     print(json.dumps(rounded | {"load_by_part_s": {part: round(seconds, 2) for part, seconds in loaded.items()}}))
 
 

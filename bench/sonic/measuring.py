@@ -1,4 +1,4 @@
-"""Seconds and memory of a piece of work on a device."""
+"""Measures seconds and memory of a function on a device."""
 
 import gc
 import time
@@ -9,28 +9,28 @@ import torch
 
 
 @dataclass(frozen=True)
-class Figure:
-    """first_s: with what happens once; best_s: of the repeats; peak: bytes on the GPU, everything included."""
+class Measurement:
+    """first_s: the first run, one-time costs included; best_s: the fastest repeat; peak: bytes on the GPU in all."""
 
     first_s: float
     best_s: float
     peak: int
 
 
-def measured(work: Callable[[], object], device: torch.device, repeats: int) -> Figure:
-    """Once to warm up, then ``repeats`` times."""
-    settle(device)
+def measure(work: Callable[[], object], device: torch.device, repeats: int) -> Measurement:
+    """Run once to warm up, then ``repeats`` times."""
+    free_cache(device)
     first = _timed(work, device)
-    settle(device)
+    free_cache(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     best = min(_timed(work, device) for _ in range(repeats))
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return Figure(first, best, peak)
+    return Measurement(first, best, peak)
 
 
-def settle(device: torch.device) -> None:
-    """Give back what is not held."""
+def free_cache(device: torch.device) -> None:
+    """Release unused memory."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -38,11 +38,11 @@ def settle(device: torch.device) -> None:
 
 
 def _timed(work: Callable[[], object], device: torch.device) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def gib(size: float) -> float:

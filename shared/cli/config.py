@@ -11,7 +11,8 @@ from shared.cli import console, environment
 from shared.cli.errors import Unreachable
 from shared.local.settings import LocalSettings
 from shared.local.variables import PASSED_ON, SECRET
-from shared.runtime.host.weights import WeightsSettings
+from shared.runtime.engine_settings import settings_model
+from shared.runtime.host.weights import WeightsSettings, external_engines
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import variable
 from shared.storage.settings import StorageSettings
@@ -44,6 +45,9 @@ def in_force(variables: Mapping[str, str]) -> tuple[dict[str, object], dict[str,
         for name, value in _read(model, variables).model_dump(mode="json").items():
             if value is not None:
                 settings.setdefault(name, HIDDEN if SECRET.search(name) else value)
+    for engine in external_engines():
+        values = _read(settings_model(engine), variables).model_dump(mode="json").items()
+        settings.update({f"{engine}_{name}": value for name, value in values if value is not None})
     shown = {
         name: HIDDEN if SECRET.search(name) else value
         for name, value in sorted(variables.items())

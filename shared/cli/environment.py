@@ -35,8 +35,9 @@ def faults(error: ValueError) -> list[str]:
 
 def _models() -> "tuple[type[BaseSettings], ...]":
     from shared.local.settings import LocalSettings
+    from shared.runtime.engine_settings import settings_models
     from shared.runtime.host.weights import WeightsSettings
     from shared.runtime.settings import RuntimeSettings
     from shared.storage.settings import StorageSettings
 
-    return LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings
+    return LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings, *settings_models()

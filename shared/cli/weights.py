@@ -14,7 +14,9 @@ from shared.local import weights_inventory, weights_program
 from shared.local.errors import StackError
 from shared.local.shipped_weights import shipped
 from shared.local.weights_program import ProgramFailed, WeightsRefused
-from shared.runtime.host.weights import WeightsSettings, catalogue, external_engines, local_folder, variable
+from shared.runtime.engine_settings import variable
+from shared.runtime.host.weights import WeightsSettings, catalogue, external_engines, local_folder
+from shared.slot.engines import engine_spec
 from shared.storage.errors import StorageError, StoreUnavailable
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -46,9 +48,9 @@ def check_shipped(as_json: bool) -> ExitCode:
     return ExitCode.REJECTED if not faults or any(fault for _, fault in faults) else ExitCode.DONE
 
 
-def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
+def check(name: str | None, source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
     """Check a folder of weights and print the table. Raises BadUse, CliError, Unreachable."""
-    engine = _engine()
+    engine = _engine(name)
     folder = _prepare(engine, source, accept)[0]
     report = _run(engine, ["check", str(folder), *(["--quick"] if quick else [])], as_json)
     if as_json:
@@ -58,11 +60,11 @@ def check(source: str, quick: bool, accept: bool, as_json: bool) -> ExitCode:
     return ExitCode.REJECTED if report["faults"] else ExitCode.DONE
 
 
-def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> None:
+def convert(name: str | None, source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> None:
     """Convert a folder of weights and print what was made. Raises BadUse, CliError, Unreachable."""
     if dtype not in DTYPES:
         raise BadUse(f"there is no dtype {dtype!r} here", f"dtypes are {', '.join(DTYPES)}")
-    engine = _engine()
+    engine = _engine(name)
     folder, accepted = _prepare(engine, source, accept)
     target = out.expanduser().absolute()
     arguments = ["convert", str(folder), str(target), "--dtype", dtype, "--licence", json.dumps(accepted)]
@@ -82,11 +84,15 @@ def convert(source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> 
     console.say(f"{total / 1e9:.2f} GB in {out}, {console.seconds(report['seconds'])}")
 
 
-def _engine() -> str:
-    """The engine whose weights are checked and converted. Raises CliError when this installation has none."""
-    if not (engines := external_engines()):
-        raise CliError("this installation has no engine with weights of its own")
-    return engines[0]
+def _engine(name: str | None) -> str:
+    """The named engine, else the only one whose weights are not shipped. Raises BadUse."""
+    engines = external_engines()
+    if name in engines:
+        return name
+    if name is None and len(engines) == 1:
+        return engines[0]
+    message = "--engine is needed" if name is None else f"there are no weights of the engine {name!r} to get"
+    raise BadUse(message, f"engines with weights of their own are {', '.join(engines)}")
 
 
 def _prepare(engine: str, source: str, accept: bool) -> tuple[Path, dict[str, str]]:
@@ -126,7 +132,8 @@ def _run(engine: str, arguments: Sequence[str], as_json: bool) -> dict[str, Any]
         with WeightsProgress() as progress:
             return weights_program.run(engine, arguments, progress.show)
     except StackError as e:
-        raise CliError(f"{e.code}: {e.message}", f"make setup-{engine}") from None
+        environment = engine_spec(engine).environment
+        raise CliError(f"{e.code}: {e.message}", environment.setup if environment else None) from None
     except ProgramFailed as e:
         raise CliError(f"the weights program failed: {e}") from None
     except WeightsRefused as refused:
@@ -149,7 +156,7 @@ def _notes() -> list[str]:
         if needed is None:
             continue
         place = weights_inventory.location(engine)
-        where = place.source or f"the place that {variable(engine)} names: a folder or s3://BUCKET/PREFIX"
+        where = place.source or f"the place that {variable(engine, 'weights')} names: a folder or s3://BUCKET/PREFIX"
         if place.folder is not None and str(place.folder) != place.source:
             where += f" ({place.folder})"
         notes += ["", f"{engine} looks in {where}"]

@@ -129,8 +129,11 @@ def conditional_put(client: "S3Client", bucket: str, endpoint_url: str) -> Check
 
 def _engines(stack: Stack) -> list[Check]:
     """Engines whose services are not ready, for example without weights."""
+    engines = {record.name: record.engine for record in stack.services}
     services = local.not_ready(stack)
-    return [Check(name, "fail", f"not ready: {reason}", "docs/sonic.md") for name, reason in services.items()]
+    return [
+        Check(name, "fail", f"not ready: {reason}", f"docs/{engines[name]}.md") for name, reason in services.items()
+    ]
 
 
 def _traces(stack: Stack) -> list[Check]:

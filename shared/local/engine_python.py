@@ -1,34 +1,35 @@
-"""Chooses the Python that runs an engine: an engine that needs torch (5 GB) has an environment of its own."""
+"""Which Python runs an engine: an engine with large libraries has an environment of its own."""
 
 import importlib.util
 import sys
 from pathlib import Path
 
 from shared.local.errors import StackCode, StackError
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.settings import CHECKOUT
+from shared.runtime.engine_settings import engine_settings, variable
+from shared.slot.engines import engine_spec
 
-SONIC_ENVIRONMENT = CHECKOUT / ".venv-sonic"
 
+def engine_python(engine: str) -> Path:
+    """Interpreter of an engine's infer service and of its programs.
 
-def engine_python(engine: str, settings: LocalSettings | None = None) -> Path:
-    """Interpreter of an engine's infer service and of its programs; this process's own for all but ``sonic``.
-
-    ``sonic``: LIPSTAGE_SONIC_PYTHON, else the checkout's ``.venv-sonic``, else this interpreter where it has torch.
-    Raises StackError (TORCH_MISSING) when there is none.
+    For an engine with an environment of its own: the one that LIPSTAGE_<ENGINE>_PYTHON names, else that of the
+    environment in the checkout, else this interpreter where it has the engine's libraries. For any other engine: this
+    interpreter. Raises StackError (TORCH_MISSING) when there is none.
     """
-    own = Path(sys.executable)
-    if engine != "sonic":
+    own, environment = Path(sys.executable), engine_spec(engine).environment
+    if environment is None:
         return own
-    named = (settings or LocalSettings()).sonic_python
+    setting, named = variable(engine, "python"), engine_settings(engine).python
     if named is not None:
         if named.is_file():
             return named
-        raise StackError(StackCode.TORCH_MISSING, f"LIPSTAGE_SONIC_PYTHON={named} is not a file: name an interpreter")
-    # Not resolved: the target of the link is the system's Python, without the environment's packages.
-    made = SONIC_ENVIRONMENT / "bin" / "python"
-    if made.is_file():
-        return made
-    if importlib.util.find_spec("torch") is not None:
+        raise StackError(StackCode.TORCH_MISSING, f"{setting}={named} is not a file: name an interpreter")
+    # Not resolved: the link's target would be the system's Python without the environment's packages.
+    python = CHECKOUT / environment.folder / "bin" / "python"
+    if python.is_file():
+        return python
+    if importlib.util.find_spec(environment.module) is not None:
         return own
-    message = f"the engine sonic needs torch: `make setup-sonic` makes {SONIC_ENVIRONMENT.name}"
-    raise StackError(StackCode.TORCH_MISSING, f"{message}, LIPSTAGE_SONIC_PYTHON names another interpreter")
+    message = f"the engine {engine} needs {environment.module}: `{environment.setup}` makes {environment.folder}"
+    raise StackError(StackCode.TORCH_MISSING, f"{message}, {setting} names another interpreter")

@@ -37,7 +37,7 @@ def check_engines(settings: LocalSettings) -> None:
         if engine not in ENGINE_PARAMS:
             known = ", ".join(ENGINE_PARAMS)
             raise StackError(StackCode.BAD_ENGINE, f"this build has no engine {engine!r}; engines are {known}")
-        engine_python(engine, settings)
+        engine_python(engine)
 
 
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
@@ -88,7 +88,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(stack.scratch),
     }
-    python = engine_python(record.engine, settings) if record.engine else Path(sys.executable)
+    python = engine_python(record.engine) if record.engine else Path(sys.executable)
     argv = (str(python), "-m", "shared.runtime", record.stage, *engine)
     return Program(
         record.name,

@@ -31,10 +31,6 @@ class LocalSettings(StateSettings, DeploymentSettings):
     kafka_port: Port = _port("broker")
     s3_port: Port = _port("object store")
     traces_port: Port = _port("trace receiver")
-    sonic_python: Path | None = Field(
-        None,
-        description="Python with torch for the engine sonic; default: .venv-sonic of the checkout, else `up`'s own.",
-    )
     disk_min_mb: int = Field(1024, ge=0, description="`up` refuses to start with less free space than this, MiB.")
     start_timeout_s: float = Field(60.0, gt=0, description="Longest wait for one part to become ready, seconds.")
     traces_kept: int = Field(1000, ge=1, description="Traces the receiver keeps; the oldest go first.")
@@ -61,12 +57,6 @@ class LocalSettings(StateSettings, DeploymentSettings):
     @classmethod
     def _resolve(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
-
-    @field_validator("sonic_python", mode="before")
-    @classmethod
-    def _keep_links(cls, value: str | Path | None) -> Path | None:
-        """Absolute, with symbolic links: the Python of a virtual environment is one."""
-        return Path(value).expanduser().absolute() if value else None
 
     @model_validator(mode="after")
     def _read_broker_from_file(self) -> Self:

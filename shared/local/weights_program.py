@@ -10,6 +10,7 @@ from typing import Any
 from shared.local.engine_python import engine_python
 from shared.local.settings import CHECKOUT
 from shared.runtime.execute.worker_process import worker_environment
+from shared.slot.engines import engine_spec
 
 REFUSED = 2
 """Exit status of a program that refuses its input."""
@@ -33,10 +34,14 @@ class ProgramFailed(Exception):
 def run(engine: str, arguments: Sequence[str], on_progress: OnProgress) -> dict[str, Any]:
     """Run the weights program of ``engine`` and return its report.
 
-    Raises WeightsRefused, ProgramFailed, and StackError (TORCH_MISSING) when no interpreter has torch.
+    Raises WeightsRefused, ProgramFailed, StackError (TORCH_MISSING) when no interpreter has the engine's libraries, and
+    ValueError for an engine whose weights are shipped.
     """
+    weights = engine_spec(engine).weights
+    if weights is None:
+        raise ValueError(f"the weights of the engine {engine} are shipped")
     python = engine_python(engine)
-    command = [str(python), "-m", f"stages.infer.{engine}.weights", "--parent", str(os.getpid()), *arguments]
+    command = [str(python), "-m", weights.program, "--parent", str(os.getpid()), *arguments]
     path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = worker_environment(os.environ, "") | {"PYTHONPATH": path}
     del environment["LIPSTAGE_ENGINE"]  # The program runs no engine.

@@ -1,5 +1,11 @@
-"""Engines by name, each with its typed parameters: what the front checks before a task reaches any engine."""
+"""The registry of engines: name, typed parameters and package of each. An engine is registered here and nowhere else.
 
+Its name is also in the request's ``engine`` field. Everything else about an engine is in its package, which declares an
+``ENGINE`` (shared.slot.engines.EngineSpec).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,8 +27,8 @@ class SonicParams(_EngineParams):
 
     preset: Literal["quality", "balanced", "fast", "official"] = Field(
         "quality",
-        description="quality blends decoded chunks; balanced runs 80 % of the steps, fast 60 %; official repeats the "
-        "published program, its rounding and seams included.",
+        description="quality blends decoded chunks; balanced runs 80 % of the steps, fast 60 %; official computes as "
+        "the published program, with its rounding and seams.",
     )
     audio_guidance: float = Field(
         7.5, ge=1.0, le=12.0, description="How much lips and face follow the speech; 5 to 6 calms an exaggerated mouth."
@@ -57,5 +63,20 @@ class SonicParams(_EngineParams):
     )
 
 
-ENGINE_PARAMS: dict[str, type[BaseModel]] = {"puppet": PuppetParams, "sonic": SonicParams}
-"""An engine is known when it stands here; it runs when the deployment enables it (LIPSTAGE_ENGINES)."""
+@dataclass(frozen=True, slots=True)
+class RegisteredEngine:
+    """One engine of this build."""
+
+    params: type[BaseModel]
+    """Model of the request's ``engine_params``; the front stage validates them before the task reaches the engine."""
+    package: str
+    """Dotted name of the package with ``ENGINE``; imported only by processes that run or prepare the engine."""
+
+
+ENGINES: Mapping[str, RegisteredEngine] = {
+    "puppet": RegisteredEngine(PuppetParams, "stages.infer.puppet"),
+    "sonic": RegisteredEngine(SonicParams, "stages.infer.sonic"),
+}
+"""Every engine by name. An engine runs when the deployment enables it (LIPSTAGE_ENGINES)."""
+DEFAULT_ENGINE = "puppet"
+ENGINE_PARAMS: Mapping[str, type[BaseModel]] = {name: engine.params for name, engine in ENGINES.items()}

@@ -8,6 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pydantic_settings import BaseSettings
+
+from shared.runtime.engine_settings import settings_models
 from shared.runtime.host.stage_service import serve
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 from shared.runtime.host.weights import WeightsSettings, worker_variables
@@ -17,7 +20,7 @@ from shared.storage.settings import StorageSettings
 from shared.telemetry import logs
 
 BAD_USE = 2
-SETTINGS = (RuntimeSettings, StorageSettings, WeightsSettings)
+SETTINGS: tuple[type[BaseSettings], ...] = (RuntimeSettings, StorageSettings, WeightsSettings, *settings_models())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

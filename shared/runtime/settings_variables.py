@@ -15,7 +15,7 @@ def variable(model: type[BaseSettings], name: str) -> str:
 
 def faults(error: ValueError, models: Iterable[type[BaseSettings]]) -> list[str]:
     """One line, without the value, for each variable of ``models`` that ``error`` is about; empty for other errors."""
-    by_name = {model.__name__: model for model in models}
+    by_name = {model.model_config.get("title") or model.__name__: model for model in models}
     if isinstance(error, SettingsError):
         # Its message quotes the field: error parsing value for field "input_buckets" from source ...
         name = str(error).partition('"')[2].partition('"')[0]

@@ -1,35 +1,31 @@
-"""Stage `infer`: an engine animates the portrait; frames leave in chunks while the next are made."""
+"""Stage `infer`: an engine animates the portrait; frames are uploaded in chunks while the next ones are rendered."""
 
-from shared.messages.metadata import AudioMetadata, FaceMetadata
+from functools import partial
+
+from shared.messages.engines import DEFAULT_ENGINE
+from shared.messages.metadata import FaceMetadata
 from shared.messages.task import RenderTask
 from shared.slot.artifacts import ArrayArtifact
+from shared.slot.engines import EngineSpec, engine_spec
 from shared.slot.spec import StageSpec
 from stages.infer.chunks import chunk_frames, frame_bytes
-from stages.infer.engines import DEFAULT_ENGINE, entry
 
 _CHUNKS_ON_DISK = 6
-_STATES_ON_DISK = 4
+_CHECKPOINTS_ON_DISK = 4
 
 
-def _chunk_bytes(task: RenderTask) -> int:
-    """Chunks leave as they are made: only those under way lie on disk."""
+def _needed_bytes(engine: EngineSpec, task: RenderTask) -> int:
+    """Disk for the chunks and checkpoints that wait for their upload."""
     face = task.metadata("face", FaceMetadata)
-    return _CHUNKS_ON_DISK * chunk_frames(face.width, face.height) * frame_bytes(face.width, face.height)
-
-
-def _bytes_with_state(task: RenderTask) -> int:
-    return _chunk_bytes(task) + _STATES_ON_DISK * _state_bytes(task)
-
-
-def _state_bytes(task: RenderTask) -> int:
-    """Latents of a clip: float32, 4 channels at an eighth of the size, 12.5 frames a second."""
-    face, audio = task.metadata("face", FaceMetadata), task.metadata("audio", AudioMetadata)
-    return round(audio.duration_s * 12.5) * 16 * (face.width // 8 + 8) * (face.height // 8 + 8)
+    chunks = _CHUNKS_ON_DISK * chunk_frames(face.width, face.height) * frame_bytes(face.width, face.height)
+    if engine.checkpoint_bytes is None:
+        return chunks
+    return chunks + _CHECKPOINTS_ON_DISK * engine.checkpoint_bytes(task)
 
 
 def stage_of(engine: str) -> StageSpec:
-    """The stage as it runs with an engine. Raises ValueError for one that this build does not have."""
-    of = entry(engine)
+    """The stage's declaration with an engine. Raises ValueError for one that this build does not have."""
+    spec = engine_spec(engine)
     return StageSpec(
         name="infer",
         handler="stages.infer.handler",
@@ -50,11 +46,11 @@ def stage_of(engine: str) -> StageSpec:
                 chunked=True,
             )
         },
-        resumes=of.resumes,
-        one_slot=of.gpu,
-        memory_mb=of.memory_mb,
-        deadline_s=of.deadline_s,
-        needs_bytes=_bytes_with_state if of.resumes else _chunk_bytes,
+        resumes=spec.checkpoint_bytes is not None,
+        one_slot=spec.gpu,
+        memory_mb=spec.memory_mb,
+        deadline_s=spec.deadline_s,
+        needs_bytes=partial(_needed_bytes, spec),
     )
 
 

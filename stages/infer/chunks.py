@@ -1,4 +1,4 @@
-"""How frames are cut into chunks; free of heavy imports, for the service's parent reads it too."""
+"""Sizes of frame chunks; free of heavy imports, because the service's parent reads it too."""
 
 from shared.messages.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES
 

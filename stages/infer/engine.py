@@ -1,4 +1,4 @@
-"""What an engine is: portrait and speech in, frames out."""
+"""The interface of an engine: portrait and speech in, frames out."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Frame = npt.NDArray[np.uint8]
 
 
 def frame_count(duration_s: float) -> int:
-    """Frames of a speech of that length: the nearest whole number at 25 a second, at least one."""
+    """Frames of a speech of that length at 25 a second, rounded, at least one."""
     return max(1, round(duration_s * FPS))
 
 
@@ -38,10 +38,10 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Speech:
-    """What to say.
+    """The speech to animate to.
 
     pcm: float32 [n] mono at 16 kHz; mel: float32 [80, T] Whisper's log-mel, 100 a second; tracks: float32 [3, T] F0 in
-    Hz (0 unvoiced), voicing 0..1, level in dBFS; duration_s: the true length; silent: nothing audible in it.
+    Hz (0 unvoiced), voicing 0..1, level in dBFS; duration_s: the true length; silent: it holds no audible speech.
     """
 
     pcm: npt.NDArray[np.float32]
@@ -52,10 +52,10 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class Direction:
-    """How to move: the request's parameters that concern every engine.
+class RenderParams:
+    """The request's parameters that concern every engine.
 
-    steps: denoising steps asked for; dynamic_scale: 0.5..2, motion amplitude; seed: 0..2^32-1, the same request on the
+    steps: requested denoising steps; dynamic_scale: 0.5..2, motion amplitude; seed: 0..2^32-1, the same request on the
     same machine gives the same bytes.
     """
 
@@ -69,20 +69,20 @@ class Animation(Protocol):
 
     @property
     def frames(self) -> int:
-        """How many there are; ``frame_count`` of the speech."""
+        """Number of frames: ``frame_count`` of the speech."""
 
     @property
-    def lead(self) -> int:
-        """What ``prepare`` took, in frames' worth of time: what it told ``Context.progress`` at its end."""
+    def prepare_cost(self) -> int:
+        """Cost of ``prepare`` in frames, as in its last call of ``Context.progress``."""
 
     def render(self, start: int, stop: int) -> Iterator[Frame]:
         """Frames start..stop-1 in order, uint8 RGB [H, W, 3], all of the portrait's size.
 
-        Called once for each stretch, from the first frame to the last.
+        Called once for each range, from the first frame to the last.
         """
 
-    def figures(self) -> Mapping[str, Scalar]:
-        """Attributes of the span ``run_inference`` beside those of every engine, once all frames are rendered."""
+    def metrics(self) -> Mapping[str, Scalar]:
+        """Attributes of the span ``run_inference`` that only this engine has; called after the last frame."""
 
 
 class Engine(Protocol):
@@ -90,20 +90,20 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the request."""
+        """Name as in the request."""
 
     def load(self) -> None:
         """Read weights.
 
-        Raises shared.slot.api.Unavailable for what an operator can put there: the service waits for it. Anything else
-        that it raises ends the service.
+        Raises shared.slot.api.Unavailable when something is missing that an operator can provide: the service then
+        stays up without taking tasks, and retries. Any other exception ends the service.
         """
 
     def prepare(
-        self, portrait: Portrait, speech: Speech, direction: Direction, params: BaseModel, context: Context
+        self, portrait: Portrait, speech: Speech, render: RenderParams, params: BaseModel, context: Context
     ) -> Animation:
         """Do the work that is not per frame.
 
-        params: the engine's own model from shared.messages.engines. An engine that works long here says
-        ``context.progress(done, lead + frames)``, which also is where a cancel is noticed, and may save its state.
+        params: the engine's own model from shared.messages.engines. An engine that works long here calls
+        ``context.progress(done, prepare_cost + frames)``, which raises Cancelled, and may save checkpoints.
         """

@@ -2,9 +2,11 @@
 
 import os
 
-# numpy's BLAS threads would spin against the renderer's: set before numpy is imported.
+# numpy's BLAS threads would compete with the renderer's: set before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,70 +14,89 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.messages.engines import ENGINE_PARAMS
+from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS
 from shared.messages.metadata import AudioMetadata, FaceMetadata, InferMetadata
-from shared.slot.api import Context, Handler, Result, Task
+from shared.slot.api import Context, Handler, Result, Task, Unavailable
+from shared.slot.engines import engine_spec
 from stages.infer.chunks import chunk_frames
-from stages.infer.engine import FPS, Animation, Direction, Engine, Portrait, Speech
-from stages.infer.engines import DEFAULT_ENGINE, ENVIRONMENT, load_engine
+from stages.infer.engine import FPS, Animation, Engine, Portrait, RenderParams, Speech
 from stages.infer.i420 import to_i420
 
+ENVIRONMENT = "LIPSTAGE_ENGINE"
+"""Environment variable with the name of the engine that a service runs."""
 ROLE = "frames"
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def load() -> Handler:
-    """Load the engine that LIPSTAGE_ENGINE names. Raises ValueError when there is none of that name."""
-    cv2.setNumThreads(1)  # frames are rendered side by side; threads inside one only cost
-    engine = load_engine(os.environ.get(ENVIRONMENT, DEFAULT_ENGINE))
-
-    def handle(context: Context, task: Task) -> Result:
-        return _handle(engine, context, task)
-
-    return handle
+    """Load the engine that LIPSTAGE_ENGINE names. Raises ValueError for an unknown name, and what its load raises."""
+    cv2.setNumThreads(1)  # Frames are rendered in parallel; threads within a frame only cost time.
+    return InferHandler(load_engine(os.environ.get(ENVIRONMENT, DEFAULT_ENGINE))).handle
 
 
-def _handle(engine: Engine, context: Context, task: Task) -> Result:
-    """Render and ship all frames. Raises ValueError when the task or its artifacts are not for this engine."""
-    request = task.job.request
-    if request.engine != engine.name:
-        raise ValueError(f"a task for engine {request.engine} reached engine {engine.name}")
-    params = request.params
-    face, audio = task.job.metadata("face", FaceMetadata), task.job.metadata("audio", AudioMetadata)
-    portrait, speech = _portrait(task, face), _speech(task, audio)
-    with context.span("run_inference", engine=engine.name) as span:
-        span.set("inference.steps", params.inference_steps)
-        span.set("dynamic.scale", params.dynamic_scale)
-        span.set("video.resolution", f"{face.width}x{face.height}")
-        animation = engine.prepare(
-            portrait,
-            speech,
-            Direction(params.inference_steps, params.dynamic_scale, params.seed),
-            ENGINE_PARAMS[engine.name].model_validate(request.engine_params),
-            context,
+def load_engine(name: str) -> Engine:
+    """Import, create and load an engine.
+
+    Raises ValueError for an unknown name, Unavailable when a library is missing, and what the engine's load raises.
+    """
+    spec = engine_spec(name)
+    module, _, attribute = spec.factory.partition(":")
+    try:
+        engine: Engine = getattr(import_module(module), attribute)()
+    except ModuleNotFoundError as e:
+        setup = f": `{spec.environment.setup}`" if spec.environment is not None else ""
+        raise Unavailable(f"the engine {name} needs {e.name}, which this Python lacks{setup}") from e
+    engine.load()
+    return engine
+
+
+@dataclass(frozen=True, slots=True)
+class InferHandler:
+    """Renders tasks with one loaded engine."""
+
+    engine: Engine
+
+    def handle(self, context: Context, task: Task) -> Result:
+        """Render and upload all frames. Raises ValueError when the task or its artifacts are not for this engine."""
+        engine, request = self.engine, task.job.request
+        if request.engine != engine.name:
+            raise ValueError(f"a task for engine {request.engine} reached engine {engine.name}")
+        params = request.params
+        face, audio = task.job.metadata("face", FaceMetadata), task.job.metadata("audio", AudioMetadata)
+        portrait, speech = _portrait(task, face), _speech(task, audio)
+        with context.span("run_inference", engine=engine.name) as span:
+            span.set("inference.steps", params.inference_steps)
+            span.set("dynamic.scale", params.dynamic_scale)
+            span.set("video.resolution", f"{face.width}x{face.height}")
+            animation = engine.prepare(
+                portrait,
+                speech,
+                RenderParams(params.inference_steps, params.dynamic_scale, params.seed),
+                ENGINE_PARAMS[engine.name].model_validate(request.engine_params),
+                context,
+            )
+            span.event("Animation prepared", {"frames": animation.frames})
+            span.set("frames", animation.frames)
+            context.progress(animation.prepare_cost, animation.prepare_cost + animation.frames)
+            _upload_frames(context, animation, face.width, face.height)
+            metrics = animation.metrics()
+            for name, value in metrics.items():
+                span.set(name, value)
+        metadata = InferMetadata(
+            engine=engine.name,
+            width=face.width,
+            height=face.height,
+            fps=FPS,
+            frames=animation.frames,
+            steps=params.inference_steps,
+            gpu_seconds=float(metrics.get("gpu.seconds", 0.0)),
         )
-        span.event("Animation prepared", {"frames": animation.frames})
-        span.set("frames", animation.frames)
-        context.progress(animation.lead, animation.lead + animation.frames)
-        _ship(context, animation, face.width, face.height)
-        figures = animation.figures()
-        for name, value in figures.items():
-            span.set(name, value)
-    metadata = InferMetadata(
-        engine=engine.name,
-        width=face.width,
-        height=face.height,
-        fps=FPS,
-        frames=animation.frames,
-        steps=params.inference_steps,
-        gpu_seconds=float(figures.get("gpu.seconds", 0.0)),
-    )
-    return Result(metadata=metadata)
+        return Result(metadata=metadata)
 
 
-def _ship(context: Context, animation: Animation, width: int, height: int) -> None:
-    """Chunks of I420 frames, back to back, handed over one by one."""
+def _upload_frames(context: Context, animation: Animation, width: int, height: int) -> None:
+    """Write I420 frames, back to back, into chunk files and upload each."""
     size, total = chunk_frames(width, height), animation.frames
     for number, start in enumerate(range(0, total, size)):
         stop = min(total, start + size)
@@ -84,11 +105,11 @@ def _ship(context: Context, animation: Animation, width: int, height: int) -> No
             for frame in animation.render(start, stop):
                 file.write(to_i420(frame).data)
         context.upload_chunk(ROLE, path, stop - start)
-        context.progress(animation.lead + stop, animation.lead + total)
+        context.progress(animation.prepare_cost + stop, animation.prepare_cost + total)
 
 
 def _read(path: Path, dtype: type[Scalar], shape: tuple[int | None, ...]) -> npt.NDArray[Scalar]:
-    """An array of exactly that type and shape (None: any size). Raises ValueError."""
+    """Read an array. Raises ValueError unless it has this dtype and shape (None: any size)."""
     array = np.load(path, allow_pickle=False)
     fits = len(array.shape) == len(shape) and all(s in (None, n) for s, n in zip(shape, array.shape, strict=True))
     if array.dtype != dtype or not fits:

@@ -77,7 +77,7 @@ def outcomes() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("framing", ["original", "face"])
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_is_let_through_can_be_drawn(
+def test_accepted_portrait_is_rendered(
     prepare: Handler, outcomes: dict[str, set[str]], tmp_path: Path, name: str, framing: str
 ) -> None:
     Image.fromarray(np.ascontiguousarray(PICTURES[name]())).save(tmp_path / "portrait.png")
@@ -96,13 +96,13 @@ def test_what_is_let_through_can_be_drawn(
     outcomes["drawn"].add(name)
 
 
-def test_the_pictures_lie_on_both_sides_of_the_gate(outcomes: dict[str, set[str]]) -> None:
+def test_pictures_are_accepted_and_rejected(outcomes: dict[str, set[str]]) -> None:
     assert {"tight", "bottom 180", "turned 30"} <= outcomes["drawn"]
     assert {"bottom 125", "left 225", "right 220"} <= outcomes[Code.FACE_CUT_OFF]
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_a_picture_without_shades_has_colours_for_the_mouth(portrait: Portrait, shade: int) -> None:
+def test_flat_picture_gives_mouth_colours(portrait: Portrait, shade: int) -> None:
     """A drawing on white paper: no pixel of the eyes is lighter than the others."""
     blank = np.full_like(portrait.image, shade)
     face = FaceGeometry(portrait.landmarks, blank.shape[1], blank.shape[0])

@@ -12,8 +12,7 @@ from shared.slot.api import Cancelled, Handler, Unavailable
 from stages.infer import STAGE, stage_of
 from stages.infer.chunks import chunk_frames, frame_bytes
 from stages.infer.engine import frame_count
-from stages.infer.engines import ENVIRONMENT
-from stages.infer.handler import load
+from stages.infer.handler import ENVIRONMENT, load
 from stages.infer.i420 import to_i420
 from tests.infer.conftest import SECONDS, MakeTask
 from tests.stage_harness import StageHarness
@@ -25,7 +24,7 @@ def handle() -> Handler:
     return load()
 
 
-def shipped_bytes(context: StageHarness) -> bytes:
+def uploaded_bytes(context: StageHarness) -> bytes:
     return b"".join(path.read_bytes() for path, _ in context.uploaded["frames"])
 
 
@@ -53,17 +52,17 @@ def test_chunks_hold_all_frames_in_order(handle: Handler, make_task: MakeTask, t
     }
 
 
-def test_same_seed_same_bytes_other_seed_other_motion(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+def test_seed_determines_the_bytes(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
     films = []
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         context = StageHarness(tmp_path / name)
         handle(context, make_task(params=Params(seed=seed)))
-        films.append(shipped_bytes(context))
+        films.append(uploaded_bytes(context))
     assert films[0] == films[1]
     assert len(films[2]) == len(films[0]) and films[2] != films[0]
 
 
-def test_cancel_between_chunks_leaves_the_rest_undone(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+def test_cancel_between_chunks_stops_rendering(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
     context = StageHarness(tmp_path, cancel_after=1)  # at the second: after the first chunk
     with pytest.raises(Cancelled):
         handle(context, make_task())
@@ -76,7 +75,7 @@ def test_task_of_another_engine_is_refused(handle: Handler, make_task: MakeTask,
         handle(StageHarness(tmp_path), make_task(engine="sonic"))
 
 
-def test_artifact_of_another_shape_is_refused(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+def test_artifact_with_a_wrong_shape_is_refused(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
     task = make_task()
     wrong = tmp_path / "landmarks.npy"
     np.save(wrong, np.zeros((468, 3), np.float32))
@@ -85,7 +84,7 @@ def test_artifact_of_another_shape_is_refused(handle: Handler, make_task: MakeTa
         handle(StageHarness(tmp_path / "scratch"), type(task)(task.job, inputs))
 
 
-def test_unknown_engine_names_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_engine_names_the_registered_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, "nobody")
     with pytest.raises(ValueError, match="puppet"):
         load()
@@ -104,7 +103,7 @@ def test_chunk_is_bounded(width: int, height: int) -> None:
     assert size == 25 or (size + 1) * frame_bytes(width, height) > MAX_CHUNK_BYTES
 
 
-def test_disk_need_covers_what_waits_for_upload(make_task: MakeTask) -> None:
+def test_needed_disk_covers_chunks_that_wait_for_upload(make_task: MakeTask) -> None:
     job = make_task().job
     face = job.outputs["face"].metadata
     chunk = 25 * frame_bytes(int(str(face["width"])), int(str(face["height"])))
@@ -132,8 +131,8 @@ def test_i420_chroma_is_the_mean_of_four() -> None:
     assert to_i420(rgb)[2].tolist() != [128, 128]
 
 
-def test_an_engine_on_an_accelerator_has_one_slot_a_longer_time_and_may_go_on() -> None:
-    """Declared without torch, which this environment does not have."""
+def test_gpu_engine_has_one_slot_a_longer_deadline_and_checkpoints() -> None:
+    """The declaration is read without torch, which this environment does not have."""
     puppet, sonic = stage_of("puppet"), stage_of("sonic")
     assert (sonic.one_slot, sonic.resumes, sonic.memory_mb) == (True, True, None)
     assert (puppet.one_slot, puppet.resumes, puppet.memory_mb) == (False, False, 2048)
@@ -142,12 +141,12 @@ def test_an_engine_on_an_accelerator_has_one_slot_a_longer_time_and_may_go_on() 
         stage_of("nobody")
 
 
-def test_state_needs_disk_too(make_task: MakeTask) -> None:
+def test_needed_disk_covers_checkpoints(make_task: MakeTask) -> None:
     job = make_task().job
     assert stage_of("sonic").needs_bytes(job) > stage_of("puppet").needs_bytes(job)
 
 
-def test_without_its_environment_an_engine_says_how_to_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, "sonic")
     with pytest.raises(Unavailable, match=r"needs torch.*make setup-sonic"):
         load()

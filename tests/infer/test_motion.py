@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared.messages.engines import PuppetParams
-from stages.infer.engine import Direction, Portrait, Speech
+from stages.infer.engine import Portrait, RenderParams, Speech
 from stages.infer.puppet.articulation import CLOSE, MOUTH, OPEN, closed_mouth, mouth_track
 from stages.infer.puppet.engine import PuppetAnimation, PuppetEngine
 from stages.infer.puppet.head import MOTIONS, PITCH, YAW
@@ -48,37 +48,37 @@ def apertures(track: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     return np.array([MouthPose(*row.tolist()).aperture() for row in track])
 
 
-def test_real_speech(model: VisemeModel, speech: Speech) -> None:
-    found = model(speech.mel)
+def test_real_speech_gives_distributions_over_classes(model: VisemeModel, speech: Speech) -> None:
+    track = model(speech.mel)
     count = (speech.mel.shape[1] + 1) // 2
-    assert found.shapes.shape == (count, len(CLASSES)) and found.opening.shape == (count,)
-    assert np.allclose(found.shapes.sum(axis=1), 1, atol=1e-3)
-    assert len(set(found.shapes.argmax(axis=1).tolist())) > 5
-    assert found.opening.min() < 0.1 and 0.6 < found.opening.max() <= 1
+    assert track.shapes.shape == (count, len(CLASSES)) and track.opening.shape == (count,)
+    assert np.allclose(track.shapes.sum(axis=1), 1, atol=1e-3)
+    assert len(set(track.shapes.argmax(axis=1).tolist())) > 5
+    assert track.opening.min() < 0.1 and 0.6 < track.opening.max() <= 1
 
 
-def test_same_speech_same_visemes(model: VisemeModel, speech: Speech) -> None:
+def test_same_speech_gives_the_same_visemes(model: VisemeModel, speech: Speech) -> None:
     first, again, other = model(speech.mel), model(speech.mel), VisemeModel()(speech.mel)
     for second in (again, other):
         assert np.array_equal(first.shapes, second.shapes) and np.array_equal(first.opening, second.opening)
 
 
-def test_windows_join_without_a_gap(model: VisemeModel, speech: Speech) -> None:
+def test_windows_join_seamlessly(model: VisemeModel, speech: Speech) -> None:
     mel = np.tile(speech.mel, (1, 8))[:, :1751]
-    found = model(mel)
-    assert found.shapes.shape[0] == len(found.opening) == 876
-    assert np.allclose(found.shapes.sum(axis=1), 1, atol=1e-3)
+    track = model(mel)
+    assert track.shapes.shape[0] == len(track.opening) == 876
+    assert np.allclose(track.shapes.sum(axis=1), 1, atol=1e-3)
     alone = model(mel[:, :1000])
-    assert np.array_equal(found.shapes[:450], alone.shapes[:450])
-    assert np.array_equal(found.opening[:450], alone.opening[:450])
+    assert np.array_equal(track.shapes[:450], alone.shapes[:450])
+    assert np.array_equal(track.opening[:450], alone.opening[:450])
 
 
 @pytest.mark.parametrize("columns", [1, 2, 20, 21, 1000, 1001])
-def test_any_length(model: VisemeModel, columns: int) -> None:
-    found = model(np.zeros((80, columns), np.float32))
+def test_speech_of_any_length_gives_a_frame_each(model: VisemeModel, columns: int) -> None:
+    track = model(np.zeros((80, columns), np.float32))
     count = (columns + 1) // 2
-    assert found.shapes.shape == (count, len(CLASSES)) and found.opening.shape == (count,)
-    assert np.isfinite(found.shapes).all() and np.isfinite(found.opening).all()
+    assert track.shapes.shape == (count, len(CLASSES)) and track.opening.shape == (count,)
+    assert np.isfinite(track.shapes).all() and np.isfinite(track.opening).all()
 
 
 def test_lips_meet_on_bilabials_only() -> None:
@@ -90,7 +90,7 @@ def test_lips_meet_on_bilabials_only() -> None:
     assert mouth[3] > 0.8
 
 
-def test_a_short_closure_is_seen() -> None:
+def test_short_closure_closes_the_lips() -> None:
     """One frame of the network, half one of the video, wherever it falls."""
     for start in (11, 12, 13, 14):
         shapes = visemes(0.9, ("A", start), ("PBM", 2), ("A", 30 - start)).shapes
@@ -98,7 +98,7 @@ def test_a_short_closure_is_seen() -> None:
         assert apertures(mouth_track(open_throughout, loud(32), 16, 1.0)).min() < 0.1
 
 
-def test_too_quiet_to_be_speech_is_closed() -> None:
+def test_quiet_frames_close_the_mouth() -> None:
     spoken = visemes(0.9, ("A", 100))
     level = np.concatenate([np.full(100, -20.0), np.full(100, -75.0)]).astype(np.float32)
     mouth = apertures(mouth_track(spoken, level, 50, 1.0))
@@ -126,7 +126,7 @@ def test_silent_audio_keeps_the_mouth_closed(engine: PuppetEngine, portrait: Por
     silent = Speech(
         np.zeros_like(speech.pcm), np.full_like(speech.mel, -1.5), np.full_like(speech.tracks, -100.0), 2.6, silent=True
     )
-    animation = engine.prepare(portrait, silent, Direction(25, 2.0, 0), PuppetParams(blinks=False, head_motion=0.0))
+    animation = engine.prepare(portrait, silent, RenderParams(25, 2.0, 0), PuppetParams(blinks=False, head_motion=0.0))
     frames = list(animation.render(0, animation.frames))
     assert len(frames) == 65
     assert all(np.array_equal(frame, frames[0]) for frame in frames[1:])
@@ -135,22 +135,22 @@ def test_silent_audio_keeps_the_mouth_closed(engine: PuppetEngine, portrait: Por
 
 def test_seed_decides_the_idle_motion(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
     def film(seed: int) -> PuppetAnimation:
-        return engine.prepare(portrait, speech, Direction(25, 1.0, seed), PuppetParams())
+        return engine.prepare(portrait, speech, RenderParams(25, 1.0, seed), PuppetParams())
 
     first, again, other = (np.stack(list(film(seed).render(30, 34))) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_parts_equal_the_whole(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
-    animation = engine.prepare(portrait, speech, Direction(25, 1.0, 3), PuppetParams())
+def test_frames_in_parts_equal_the_whole(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
+    animation = engine.prepare(portrait, speech, RenderParams(25, 1.0, 3), PuppetParams())
     whole = list(animation.render(0, 8))
     parts = [*animation.render(0, 3), *animation.render(3, 8)]
     assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
 def test_frames_do_not_depend_on_threads(engine: PuppetEngine, portrait: Portrait, speech: Speech) -> None:
-    animation = engine.prepare(portrait, speech, Direction(25, 1.0, 3), PuppetParams())
+    animation = engine.prepare(portrait, speech, RenderParams(25, 1.0, 3), PuppetParams())
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(5) as five:
         alone, together = (
             list(PuppetAnimation(animation._renderer, animation._poses, pool).render(0, 20)) for pool in (one, five)
@@ -158,7 +158,7 @@ def test_frames_do_not_depend_on_threads(engine: PuppetEngine, portrait: Portrai
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-def test_people_blink_now_and_then_and_fully() -> None:
+def test_blinks_are_regular_and_complete() -> None:
     for seed in range(20):
         closure = blink_track(1500, generator(seed))  # a minute
         shut = closure >= 1.0
@@ -170,7 +170,7 @@ def test_people_blink_now_and_then_and_fully() -> None:
 def spoken(seconds: float, *accents_s: float, pause: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:  # type: ignore[type-arg]
     """Tracks of an even voice with louder, higher moments and a pause."""
     t = np.arange(int(seconds * 100)) / 100
-    accent = sum((np.exp(-(((t - at) / 0.1) ** 2)) for at in accents_s), np.zeros_like(t))
+    accent = sum((np.exp(-(((t - accent_s) / 0.1) ** 2)) for accent_s in accents_s), np.zeros_like(t))
     voiced = ~((t >= pause[0]) & (t < pause[1]))
     f0 = np.where(voiced, 120 * 2 ** (5 * accent / 12), 0)
     return np.stack([f0, voiced.astype(float), np.where(voiced, -25 + 8 * accent, -90)]).astype(np.float32)
@@ -206,13 +206,13 @@ def test_the_voice_moves_the_head_more_than_noise_does() -> None:
     assert power(tracks) > 1.5 * power(silence)
 
 
-def test_a_phrase_begins_after_a_pause() -> None:
+def test_phrase_begins_after_a_pause() -> None:
     starts, active = phrases(spoken(10, pause=(4, 5)), 250)
     assert any(abs(start - 125) <= 5 for start in starts)
     assert active[110:115].max() < 0.1 and active[60] > 0.9
 
 
-def test_eyes_rest_and_jump() -> None:
+def test_gaze_rests_and_jumps() -> None:
     still = np.zeros((500, len(MOTIONS)), np.float32)
     gaze = gaze_track(500, still, generator(1))
     jumps = np.flatnonzero(np.diff(gaze))

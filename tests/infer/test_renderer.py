@@ -46,7 +46,7 @@ def test_mouth_opens_with_the_command(renderer: Renderer, portrait: Portrait) ->
     assert darkened[0] < darkened[1] < darkened[2] and darkened[2] > 0.2
 
 
-def test_closing_wins_over_opening(renderer: Renderer) -> None:
+def test_closing_overrides_opening(renderer: Renderer) -> None:
     shut = renderer.frame(Pose(CLOSED))
     assert np.array_equal(shut, renderer.frame(Pose(MouthPose(open=1.0, close=1.0))))
 
@@ -76,7 +76,7 @@ def test_blink_covers_the_iris(renderer: Renderer, portrait: Portrait) -> None:
     assert dark(shut) > dark(opened) + 30
 
 
-def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, portrait: Portrait) -> None:
+def test_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, portrait: Portrait) -> None:
     """Where the open eye's lashes were there is skin: no darker than half way from it to the lashes."""
     shut = renderer.frame(Pose(CLOSED, blink=1.0)).astype(float).mean(axis=2)
     opened = renderer.frame(Pose(CLOSED)).astype(float).mean(axis=2)
@@ -86,7 +86,7 @@ def test_a_blink_leaves_no_dark_contour_of_the_open_lid(renderer: Renderer, port
         assert shut[rows, x - 2 : x + 3].mean() > opened[rows, x - 2 : x + 3].mean() + 15
 
 
-def test_a_lid_on_white_paper_stays_white(portrait: Portrait) -> None:
+def test_lid_on_white_paper_stays_white(portrait: Portrait) -> None:
     white = np.full_like(portrait.image, 255)
     shut = Renderer(white, portrait.landmarks).frame(Pose(CLOSED, blink=1.0))
     for upper, lower in lm.EYES:
@@ -111,7 +111,7 @@ def test_gaze_moves_the_iris_and_nothing_else(renderer: Renderer, portrait: Port
         assert not changed.any()
 
 
-def test_an_open_mouth_shades_the_folds_and_not_what_is_behind_the_face(portrait: Portrait) -> None:
+def test_open_mouth_shades_the_folds_but_not_the_background(portrait: Portrait) -> None:
     face = FaceGeometry(portrait.landmarks, portrait.image.shape[1], portrait.image.shape[0])
     grey = np.full_like(portrait.image, 200)
     for amount, lost in ((1.0, 5), (0.0, 0)):

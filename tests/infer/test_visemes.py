@@ -44,34 +44,32 @@ def babble(rng: Generator) -> Signal:
 
 @pytest.mark.parametrize("sound", [silence, white, pink, chords, babble])
 @pytest.mark.parametrize("seed", [100, 101])
-def test_what_is_no_speech_leaves_the_mouth_closed(
-    model: VisemeModel, sound: Callable[[Generator], Signal], seed: int
-) -> None:
+def test_mouth_stays_closed_without_speech(model: VisemeModel, sound: Callable[[Generator], Signal], seed: int) -> None:
     opening = scores.openings(sound(np.random.default_rng(seed)), model)
     assert np.mean(opening < 0.1) >= 0.9
 
 
-def test_telephone(model: VisemeModel, speech: Speech) -> None:
+def test_telephone_speech_moves_the_mouth(model: VisemeModel, speech: Speech) -> None:
     """Half the band and 8 bits change the movement little."""
     wide, narrow = (scores.openings(signal, model) for signal in (speech.pcm, telephone(speech.pcm)))
     assert np.corrcoef(wide, narrow)[0, 1] > 0.85
 
 
-def test_noise_under_speech(model: VisemeModel, speech: Speech) -> None:
+def test_noisy_speech_moves_the_mouth(model: VisemeModel, speech: Speech) -> None:
     noisy = mix(speech.pcm, noise(len(speech.pcm), 1.0, np.random.default_rng(0)), 10.0)
     clean, under = (scores.openings(signal, model) for signal in (speech.pcm, noisy))
     assert np.corrcoef(clean, under)[0, 1] > 0.85
 
 
-def test_a_quiet_recording(model: VisemeModel, speech: Speech) -> None:
+def test_quiet_recording_moves_the_mouth(model: VisemeModel, speech: Speech) -> None:
     loud, quiet = (scores.openings(signal, model) for signal in (speech.pcm, speech.pcm * np.float32(0.02)))
     assert np.corrcoef(loud, quiet)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("variant", corpus.HELD_OUT_VARIANTS)
-def test_a_language_that_is_not_in_the_training(model: VisemeModel, variant: str) -> None:
+def test_language_outside_the_training_is_in_sync(model: VisemeModel, variant: str) -> None:
     assert "cmn" in corpus.HELD_OUT_LANGUAGES
     signal, sounds = speak(MANDARIN, Voice("cmn", variant))
-    found = scores.score("cmn", signal, scores.arpabet_phones(sounds), model)
-    assert found.sync_r is not None and found.sync_r >= 0.75
-    assert found.offset_ms is not None and abs(found.offset_ms) <= 30
+    score = scores.score("cmn", signal, scores.arpabet_phones(sounds), model)
+    assert score.sync_r is not None and score.sync_r >= 0.75
+    assert score.offset_ms is not None and abs(score.offset_ms) <= 30

@@ -1,5 +1,6 @@
 """The programs of the services: interpreter and environment, by engine."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSettings:
     monkeypatch.delenv("LIPSTAGE_ENGINES", raising=False)
     python = tmp_path / "python"
     python.touch()
-    return LocalSettings(state_dir=tmp_path, sonic_python=python, engines=("puppet", "sonic"))
+    monkeypatch.setenv("LIPSTAGE_SONIC_PYTHON", str(python))
+    return LocalSettings(state_dir=tmp_path, engines=("puppet", "sonic"))
 
 
 def programs(settings: LocalSettings) -> dict[str, Program]:
@@ -31,7 +33,7 @@ def programs(settings: LocalSettings) -> dict[str, Program]:
 def test_only_the_engine_with_its_own_environment_runs_there(settings: LocalSettings) -> None:
     found = programs(settings)
     pythons = {name: program.argv[0] for name, program in found.items()}
-    assert pythons.pop("infer-sonic-0") == str(settings.sonic_python)
+    assert pythons.pop("infer-sonic-0") == os.environ["LIPSTAGE_SONIC_PYTHON"]
     assert set(pythons.values()) == {sys.executable}
     assert found["infer-sonic-0"].argv[-2:] == ("--engine", "sonic")
 
@@ -72,10 +74,13 @@ def test_device_variables_are_passed_to_services(settings: LocalSettings, monkey
     assert environment["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
 
 
-def test_unknown_engine_and_missing_environment_are_reported(settings: LocalSettings, tmp_path: Path) -> None:
+def test_unknown_engine_and_missing_environment_are_reported(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with pytest.raises(StackError, match="engines are puppet, sonic") as caught:
         services.check_engines(settings.model_copy(update={"engines": ("nobody",)}))
     assert caught.value.code == StackCode.BAD_ENGINE
+    monkeypatch.setenv("LIPSTAGE_SONIC_PYTHON", str(tmp_path / "absent"))
     with pytest.raises(StackError) as caught:
-        services.check_engines(settings.model_copy(update={"sonic_python": tmp_path / "absent"}))
+        services.check_engines(settings)
     assert caught.value.code == StackCode.TORCH_MISSING

@@ -10,14 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. worst: largest |difference| / tolerance, at most 1 where it holds; inf where it can't be made."""
+    """One comparison. worst: largest |difference| / tolerance, at most 1 if it holds; inf if it can't be made."""
 
     array: str
     precision: str
     run: str
     """``stage``: from the stored inputs of that stage; ``chain``: from picture, sound, box and noise."""
-    way: str
-    """How it was computed: ``plain`` as published, or the savings that were on."""
+    variant: str
+    """``plain`` as published, or the optimizations that were on."""
     worst: float
     note: str = ""
 
@@ -27,14 +27,14 @@ class Row:
         return self.worst <= 1
 
 
-def worst_difference(found: Tensor, stored: NDArray[Any], tolerance: dict[str, Any], precision: str) -> float:
+def worst_difference(actual: Tensor, stored: NDArray[Any], tolerance: dict[str, Any], precision: str) -> float:
     """|difference| / tolerance at its largest; NaN or another shape count as infinite.
 
     A tolerance is a number, ``{"rel": r}``, or a list: one for the first entry, one for the later ones. 0 means equal.
     ``min_equal_fraction`` bounds from below how many values are equal.
     """
     allowed = tolerance.get("f64", tolerance["f32"]) if precision == "fp64" else tolerance["f32"]
-    ours = found.detach().cpu().double().numpy()
+    ours = actual.detach().cpu().double().numpy()
     theirs = stored.astype(np.float64)
     if ours.shape != theirs.shape:
         return float("inf")

@@ -58,12 +58,12 @@ class Golden:
 
     @cached_property
     def cases(self) -> list[Case]:
-        """All of them; the first is the one that stand-alone stages take their inputs from."""
+        """Every case; stand-alone stages take their inputs from the first."""
         return [Case(name, settings, self) for name, settings in self.config["cases"].items()]
 
     @property
     def expected(self) -> list[str]:
-        """Names of all arrays that have to be computed."""
+        """Names of the arrays that must be computed."""
         return [
             name for name in self.arrays if not name.startswith(STAND_ALONE) and name.partition(".")[2] not in INPUTS
         ]
@@ -73,7 +73,7 @@ class Golden:
         for key in (name, name.partition(".")[2]):
             while key:
                 if key in self.tolerances:
-                    found: dict[str, Any] = self.tolerances[key]
-                    return found
+                    tolerance: dict[str, Any] = self.tolerances[key]
+                    return tolerance
                 key = key.rpartition(".")[0]
         raise KeyError(f"no tolerance is given for {name}")

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.infer.sonic.conditioning import first_noise, motion_figures
-from stages.infer.sonic.denoise import Call, Conditioning, Loop, denoise, start
+from stages.infer.sonic.conditioning import initial_noise, motion_buckets
+from stages.infer.sonic.denoise import Conditioning, DenoiseParams, WindowResult, denoise, initial_latents
 from stages.infer.sonic.nets.unet.context import FaceMask, TokenContext
 from stages.infer.sonic.networks import Networks
 from stages.infer.sonic.video import decode_chunks, interpolate, pictures, to_uint8
 from tests.parity.golden import Case, Golden
-from tests.parity.ways import Way
+from tests.parity.variants import Variant
 
 
 @dataclass(frozen=True)
@@ -27,74 +27,80 @@ class Stages:
         """fp32 or fp64."""
         return self.networks.dtype
 
-    def at(self, tensor: Tensor) -> Tensor:
+    def to_device(self, tensor: Tensor) -> Tensor:
         """On the device, in the precision."""
         return tensor.to(self.networks.device, self.dtype)
 
-    def loop(self, case: Case, way: Way) -> Loop:
+    def params(self, case: Case, variant: Variant) -> DenoiseParams:
         """A case's settings."""
-        of = case.settings
-        return Loop(
-            steps=of["steps"],
-            strength=of["i2i_noise_strength"],
-            window=of["window"],
-            overlap=of["overlap"],
-            shift=of["shift_offset"],
-            image_guidance=tuple(of["guidance_image"]),
-            audio_guidance=tuple(of["guidance_audio"]),
-            fps=of["fps_id"],
-            audio_scale=of["ip_audio_scale"],
-            rows=way.rows,
-            switches=way.switches,
+        settings = case.settings
+        return DenoiseParams(
+            steps=settings["steps"],
+            strength=settings["i2i_noise_strength"],
+            window=settings["window"],
+            overlap=settings["overlap"],
+            shift=settings["shift_offset"],
+            image_guidance=tuple(settings["guidance_image"]),
+            audio_guidance=tuple(settings["guidance_audio"]),
+            fps=settings["fps_id"],
+            audio_scale=settings["ip_audio_scale"],
+            batch_size=variant.batch_size,
+            optimization=variant.optimization,
         )
 
-    def motion(self, case: Case, said: Tensor) -> Tensor:
-        """The two motion figures of every frame."""
-        return motion_figures(said, case.settings["dynamic_scale"])
+    def motion(self, case: Case, outputs: Tensor) -> Tensor:
+        """The two motion buckets of every frame."""
+        return motion_buckets(outputs, case.settings["dynamic_scale"])
 
     def noise(self, case: Case) -> Tensor:
         """From the seed, in the published order."""
-        of = case.settings
-        return first_noise(of["rng_seed"], of["T"], of["H"], of["W"], self.networks.vae.quant_conv.weight.shape[0] // 2)
+        settings = case.settings
+        return initial_noise(
+            settings["rng_seed"],
+            settings["T"],
+            settings["H"],
+            settings["W"],
+            self.networks.vae.quant_conv.weight.shape[0] // 2,
+        )
 
-    def denoised(self, case: Case, given: Conditioning, noise: Tensor, way: Way) -> dict[str, Tensor]:
+    def denoised(self, case: Case, given: Conditioning, noise: Tensor, variant: Variant) -> dict[str, Tensor]:
         """All arrays of the loop."""
-        loop = self.loop(case, way)
-        first = start(given, noise.to(self.networks.device), loop, self.networks.vae.scaling)
-        return {"init_latents": first} | self.loop_arrays(given, first, loop)
+        params = self.params(case, variant)
+        first = initial_latents(given, noise.to(self.networks.device), params, self.networks.vae.scaling_factor)
+        return {"init_latents": first} | self.loop_arrays(given, first, params)
 
-    def loop_arrays(self, given: Conditioning, first: Tensor, loop: Loop) -> dict[str, Tensor]:
+    def loop_arrays(self, given: Conditioning, first: Tensor, params: DenoiseParams) -> dict[str, Tensor]:
         """From the first latents on."""
-        self.networks.unet.apply_switches(loop.switches)
-        calls: list[Call] = []
+        self.networks.unet.apply_optimization(params.optimization)
+        windows: list[WindowResult] = []
         steps: list[Tensor] = []
         final = denoise(
             self.networks.unet,
             given,
             first,
-            loop,
+            params,
             on_step=lambda _, latents: steps.append(latents),
-            watch=calls.append,
+            on_window=windows.append,
         )
-        found = {
-            "added_time_ids": torch.stack([call.time_ids for call in calls]),
-            "window_index": torch.stack([call.index for call in calls]),
+        arrays = {
+            "added_time_ids": torch.stack([window.time_ids for window in windows]),
+            "window_index": torch.stack([window.index for window in windows]),
             "final_latents": final,
         }
-        if len(calls) > 1:
-            found["unet_call1_out"] = calls[1].v
+        if len(windows) > 1:
+            arrays["unet_call1_out"] = windows[1].v
         if len(steps) > 1:
-            found["step_latents"] = torch.cat(steps[:-1])
-        return found
+            arrays["step_latents"] = torch.cat(steps[:-1])
+        return arrays
 
     @torch.inference_mode()
     def video(self, case: Case, latents: Tensor) -> dict[str, Tensor]:
         """Frames, midpoints and bytes from the last latents."""
-        of = case.settings
-        stride = of["frame_stride"]
+        settings = case.settings
+        stride = settings["frame_stride"]
         shown_bytes = case.array("video_u8_sub").shape
-        bytes_stride = -(-of["H"] // shown_bytes[1])
-        decoded = torch.cat(list(decode_chunks(self.networks.vae, latents, of["decode_chunk_size"])))
+        bytes_stride = -(-settings["H"] // shown_bytes[1])
+        decoded = torch.cat(list(decode_chunks(self.networks.vae, latents, settings["decode_chunk_size"])))
         shown = [picture.to(decoded.dtype) for picture in pictures([decoded])]
         sequence = list(interpolate(self.networks.rife, shown))
         first, flat = torch.cat(sequence[: shown_bytes[0]]), decoded.flatten(1).double()
@@ -106,32 +112,32 @@ class Stages:
         }
 
     @torch.inference_mode()
-    def stand_alone(self, way: Way) -> dict[str, Tensor]:
+    def stand_alone(self, variant: Variant) -> dict[str, Tensor]:
         """The single UNet call with different tokens and ids in every branch, and its blocks' outputs."""
         stored = {
             name.partition(".")[2]: torch.from_numpy(array)
             for name, array in self.golden.arrays.items()
             if name.startswith("unet.")
         }
-        unet, sample = self.networks.unet, self.at(stored["sample"])
-        unet.apply_switches(way.switches)
+        unet, sample = self.networks.unet, self.to_device(stored["sample"])
+        unet.apply_optimization(variant.optimization)
         branches, frames = sample.shape[:2]
         clip, audio = (
-            self.at(stored[name]).reshape(branches, frames, *stored[name].shape[1:])
+            self.to_device(stored[name]).reshape(branches, frames, *stored[name].shape[1:])
             for name in ("clip_tokens", "audio_tokens")
         )
-        mask = FaceMask(self.at(self.golden.cases[0].tensor("face_mask", self.dtype)))
-        time, ids = stored["t"].to(unet.conv_in.weight.device), self.at(stored["added_time_ids"])
-        shared = way.switches.shared_context
+        mask = FaceMask(self.to_device(self.golden.cases[0].tensor("face_mask", self.dtype)))
+        time, ids = stored["t"].to(unet.conv_in.weight.device), self.to_device(stored["added_time_ids"])
+        shared = variant.optimization.shared_context
         with _Trace(self.golden, self.networks, frames) as trace:
             out = unet(sample, time, TokenContext(clip, audio, mask, shared=shared), ids)
         weaker = TokenContext(clip[-1:], audio[-1:], mask, scale=0.6, shared=shared)
-        found = {"unet_out": out, "unet_out_scale06": unet(sample[-1:], time, weaker, ids[-1:])[0]}
-        return found | {f"unet_trace.{name}": tensor for name, tensor in trace.seen.items()}
+        arrays = {"unet_out": out, "unet_out_scale06": unet(sample[-1:], time, weaker, ids[-1:])[0]}
+        return arrays | {f"unet_trace.{name}": tensor for name, tensor in trace.seen.items()}
 
 
 class _Trace:
-    """Listens to the blocks whose outputs are stored: last branch, frame 1, every second pixel of a wide map."""
+    """Records the outputs of the stored blocks: last branch, frame 1, every second pixel of a wide map."""
 
     def __init__(self, golden: Golden, networks: Networks, frames: int) -> None:
         self.seen: dict[str, Tensor] = {}

@@ -1,18 +1,18 @@
-"""Every stage from its stored inputs, so that one mistake shows once."""
+"""Every stage from its stored inputs, so that one mistake shows in one place."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from stages.infer.sonic.conditioning import condition
-from stages.infer.sonic.denoise import Conditioning, start
+from stages.infer.sonic.conditioning import encode_conditioning
+from stages.infer.sonic.denoise import Conditioning, initial_latents
 from stages.infer.sonic.picture import Picture, prepare_picture
 from stages.infer.sonic.schedule import karras
-from stages.infer.sonic.speech import bucket_windows, hear, log_mel, token_windows
+from stages.infer.sonic.speech import bucket_windows, encode_audio, log_mel, token_windows
 from tests.parity.golden import Case
 from tests.parity.model import Stages
-from tests.parity.ways import PLAIN, Way
+from tests.parity.variants import PLAIN, Variant
 from tests.sonic.golden.make_tiny_checkpoint import synthetic_wave
 
 LONG_SAMPLES = 766 * 640 + 77
@@ -27,15 +27,16 @@ def sound(case: Case) -> Tensor:
 def portrait(case: Case) -> Picture:
     """The picture's tensors."""
     left, top, width, height = case.array("face_box").tolist()
-    of = case.settings
-    return prepare_picture(case.array("image"), (left, top, width, height), of["min_resolution"], of["area"])
+    settings = case.settings
+    box = (left, top, width, height)
+    return prepare_picture(case.array("image"), box, settings["min_resolution"], settings["area"])
 
 
 def conditioning(stages: Stages, case: Case) -> Conditioning:
-    """What the loop is given, from stored arrays."""
+    """The loop's conditioning, from stored arrays."""
 
     def stored(name: str) -> Tensor:
-        return stages.at(case.tensor(name, stages.dtype))
+        return stages.to_device(case.tensor(name, stages.dtype))
 
     return Conditioning(
         portrait=stored("image_latents"),
@@ -53,7 +54,7 @@ def inputs(stages: Stages, case: Case) -> Iterator[tuple[str, Tensor]]:
     networks = stages.networks
 
     def stored(name: str) -> Tensor:
-        return stages.at(case.tensor(name, stages.dtype))
+        return stages.to_device(case.tensor(name, stages.dtype))
 
     picture = portrait(case)
     yield "ref", picture.ref
@@ -61,7 +62,7 @@ def inputs(stages: Stages, case: Case) -> Iterator[tuple[str, Tensor]]:
     yield "clip_pixels", picture.clip_pixels
     yield "mel", log_mel(sound(case))
     count = case.settings["N"]
-    states = hear(networks.whisper, stored("mel"), count)
+    states = encode_audio(networks.whisper, stored("mel"), count)
     yield "whisper_states", states
     yield "token_windows", token_windows(stored("whisper_states"), count)
     yield "bucket_windows", bucket_windows(stored("whisper_states"), count)
@@ -76,39 +77,39 @@ def inputs(stages: Stages, case: Case) -> Iterator[tuple[str, Tensor]]:
 
 def schedule(case: Case) -> Iterator[tuple[str, Tensor]]:
     """All noise levels, also those that a shortened run leaves out."""
-    whole = karras(case.settings["steps"])
-    yield "sigmas", whole.sigmas
-    yield "timesteps", whole.times
+    levels = karras(case.settings["steps"])
+    yield "sigmas", levels.sigmas
+    yield "timesteps", levels.times
 
 
-def loop(stages: Stages, case: Case, way: Way) -> Iterator[tuple[str, Tensor]]:
+def loop(stages: Stages, case: Case, variant: Variant) -> Iterator[tuple[str, Tensor]]:
     """The denoising loop from the stored first latents."""
     given = conditioning(stages, case)
-    settings, noise = stages.loop(case, way), stages.at(case.tensor("noise", stages.dtype))
-    yield "init_latents", start(given, noise, settings, stages.networks.vae.scaling)
-    first = stages.at(case.tensor("init_latents", stages.dtype))
-    yield from stages.loop_arrays(given, first, settings).items()
+    params, noise = stages.params(case, variant), stages.to_device(case.tensor("noise", stages.dtype))
+    yield "init_latents", initial_latents(given, noise, params, stages.networks.vae.scaling_factor)
+    first = stages.to_device(case.tensor("init_latents", stages.dtype))
+    yield from stages.loop_arrays(given, first, params).items()
 
 
 def video(stages: Stages, case: Case) -> Iterator[tuple[str, Tensor]]:
     """From the stored last latents to bytes."""
-    yield from stages.video(case, stages.at(case.tensor("final_latents", stages.dtype))).items()
+    yield from stages.video(case, stages.to_device(case.tensor("final_latents", stages.dtype))).items()
 
 
 @torch.inference_mode()
-def alone(stages: Stages, way: Way) -> Iterator[tuple[str, Tensor]]:
+def alone(stages: Stages, variant: Variant) -> Iterator[tuple[str, Tensor]]:
     """Stand-alone stages, named without their prefix ``f64.``."""
     networks, first, arrays = stages.networks, stages.golden.cases[0], stages.golden.arrays
-    if way is PLAIN:
+    if variant is PLAIN:
 
         def stored(name: str) -> Tensor:
-            return stages.at(torch.from_numpy(arrays[name]))
+            return stages.to_device(torch.from_numpy(arrays[name]))
 
         def of_case(name: str) -> Tensor:
-            return stages.at(first.tensor(name, stages.dtype))
+            return stages.to_device(first.tensor(name, stages.dtype))
 
         yield "clip_embed", networks.image_encoder(of_case("clip_pixels"))
-        yield "whisper_states", hear(networks.whisper, of_case("mel"), first.settings["N"])
+        yield "whisper_states", encode_audio(networks.whisper, of_case("mel"), first.settings["N"])
         yield "audio_tokens", networks.audio2token(of_case("token_windows"))
         yield "bucket_out", networks.audio2bucket(of_case("bucket_windows"), of_case("clip_embed"))
         yield "image_latents", networks.vae.encode(of_case("ref"))
@@ -120,7 +121,7 @@ def alone(stages: Stages, way: Way) -> Iterator[tuple[str, Tensor]]:
         yield "rife_mid", middle.picture
         yield "rife_flow", middle.flow
         yield "rife_mask", middle.weight
-    yield from stages.stand_alone(way).items()
+    yield from stages.stand_alone(variant).items()
 
 
 @torch.inference_mode()
@@ -129,18 +130,18 @@ def long(stages: Stages) -> Iterator[tuple[str, Tensor]]:
     wave = torch.from_numpy(synthetic_wave(stages.golden.config["seed"] + 9, LONG_SAMPLES)).float() / 32768
     mel = log_mel(wave)
     yield "mel_slice", mel[0, :, 2990:3064]
-    yield "states_slice", hear(stages.networks.whisper, stages.at(mel), LONG_SAMPLES // 640)[1490:1532]
+    yield "states_slice", encode_audio(stages.networks.whisper, stages.to_device(mel), LONG_SAMPLES // 640)[1490:1532]
 
 
-def chain(stages: Stages, case: Case, way: Way) -> Iterator[tuple[str, Tensor]]:
-    """The whole run from picture, sound, box and noise."""
-    given = condition(stages.networks, portrait(case), sound(case), case.settings["dynamic_scale"])
+def chain(stages: Stages, case: Case, variant: Variant) -> Iterator[tuple[str, Tensor]]:
+    """The whole run from picture, audio, face box and noise."""
+    given = encode_conditioning(stages.networks, portrait(case), sound(case), case.settings["dynamic_scale"])
     yield "clip_embed", given.image
     yield "image_latents", given.portrait
     yield "audio_tokens", given.speech
     yield "uncond_tokens", given.silence
     yield "buckets", given.motion
-    found = stages.denoised(case, given, stages.at(case.tensor("noise", stages.dtype)), way)
-    yield from found.items()
+    arrays = stages.denoised(case, given, stages.to_device(case.tensor("noise", stages.dtype)), variant)
+    yield from arrays.items()
     if case.has("frames_sub"):
-        yield from stages.video(case, found["final_latents"]).items()
+        yield from stages.video(case, arrays["final_latents"]).items()

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from stages.infer.sonic import detector
-from stages.infer.sonic.picture import crop_square, mask_rectangle, output_size
+from stages.infer.sonic.picture import mask_rectangle, output_size
 from stages.infer.sonic.schedule import karras
-from stages.infer.sonic.speech import counts
+from stages.infer.sonic.speech import count_frames
 from stages.infer.sonic.windows import Windows
+from tests.parity import detector
 from tests.parity.comparison import Row
+from tests.parity.crop import crop_square
 
 Vector = dict[str, Any]
 
@@ -28,8 +29,8 @@ def _mask_rect(v: Vector) -> bool:
 
 
 def _schedule(v: Vector) -> bool:
-    found = karras(v["steps"])
-    return np.allclose(found.sigmas, v["sigmas"], 1e-5, 0) and np.allclose(found.times, v["timesteps"], 1e-5, 0)
+    schedule = karras(v["steps"])
+    return np.allclose(schedule.sigmas, v["sigmas"], 1e-5, 0) and np.allclose(schedule.times, v["timesteps"], 1e-5, 0)
 
 
 def _windows(v: Vector) -> bool:
@@ -38,9 +39,9 @@ def _windows(v: Vector) -> bool:
 
 
 def _frames(v: Vector) -> bool:
-    found = counts(v["samples"])
-    ours = (found.audio_frames, found.frames, found.chunks, found.interpolated)
-    return ours == (v["N"], v["T"], v["mel_chunks"], v["interpolated_frames"])
+    ours = count_frames(v["samples"])
+    actual = (ours.audio_frames, ours.frames, ours.chunks, ours.interpolated)
+    return actual == (v["N"], v["T"], v["mel_chunks"], v["interpolated_frames"])
 
 
 def _detector(v: Vector) -> bool:
@@ -48,12 +49,12 @@ def _detector(v: Vector) -> bool:
     seen = detector.network_size(*picture)
     shapes = [list(grid.shape) for grid in detector.grids(*seen)]
     faces = detector.decode_faces(np.array(v["raw_rows"], np.float32), seen, picture)
-    found = ([face.box_xywh for face in faces], [face.landmarks for face in faces], [face.score for face in faces])
+    actual = ([face.box_xywh for face in faces], [face.landmarks for face in faces], [face.score for face in faces])
     expected = (v["boxes_xywh"], v["landmarks"], v["scores"])
     return (
         (*seen, shapes, len(faces)) == (v["net_width"], v["net_height"], v["grid_shapes"], len(v["scores"]))
-        and all(np.allclose(a, b, 0, 1e-2) for a, b in zip(found[:2], expected[:2], strict=True))
-        and np.allclose(found[2], expected[2], 0, 1e-5)
+        and all(np.allclose(a, b, 0, 1e-2) for a, b in zip(actual[:2], expected[:2], strict=True))
+        and np.allclose(actual[2], expected[2], 0, 1e-5)
     )
 
 
@@ -69,7 +70,7 @@ CHECKS: dict[str, Callable[[Vector], bool]] = {
 
 
 def compare(vectors: dict[str, list[Vector]]) -> Iterator[Row]:
-    """One row a kind of vector; a kind that is not known counts as missing."""
+    """One row per kind of vector; an unknown kind counts as missing."""
     for kind, entries in vectors.items():
         if kind not in CHECKS:
             yield Row(f"vectors.{kind}", "exact", "rule", "-", float("inf"), "not computed")

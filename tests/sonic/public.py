@@ -1,7 +1,7 @@
-"""The public tiny configuration in golden/: weights by its rule, inputs and outputs of every stage, tolerances.
+"""The public tiny configuration in golden/: generated weights, inputs and outputs of every stage, tolerances.
 
-A stage is held to its stored outputs twice: in float32 against the first tolerance, in float64 against the second,
-which alone sees a wrong epsilon.
+Each stage is compared with its stored outputs twice: in float32 with the first tolerance, in float64 with the second,
+which alone detects a wrong epsilon.
 """
 
 import json
@@ -15,7 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.infer.sonic import sizes
+from stages.infer.sonic.config import (
+    BucketConfig,
+    ClipConfig,
+    SonicConfig,
+    TokenConfig,
+    VaeConfig,
+    WhisperConfig,
+)
 from tests.sonic.golden import make_tiny_checkpoint
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -39,29 +46,29 @@ def config_file(name: str) -> Mapping[str, Any]:
     return content
 
 
-def tiny_sizes() -> sizes.SonicSizes:
-    """Sizes of the side networks (the UNet's are not read here)."""
+def tiny_config() -> SonicConfig:
+    """The configuration of all networks but the UNet."""
     token, bucket = CONFIG["module_kwargs"]["audio2token"], CONFIG["module_kwargs"]["audio2bucket"]
-    return sizes.SonicSizes(
-        vae=sizes.VaeSizes.of(config_file(f"{SVD}/vae/config.json")),
-        clip=sizes.ClipSizes.of(config_file(f"{SVD}/image_encoder/config.json")),
-        whisper=sizes.WhisperSizes.of(config_file("whisper-tiny/config.json")),
-        token=sizes.TokenSizes(
+    return SonicConfig(
+        vae=VaeConfig.from_json(config_file(f"{SVD}/vae/config.json")),
+        clip=ClipConfig.from_json(config_file(f"{SVD}/image_encoder/config.json")),
+        whisper=WhisperConfig.from_json(config_file("whisper-tiny/config.json")),
+        token=TokenConfig(
             seq_len=token["seq_len"],
-            blocks=token["blocks"],
+            n_blocks=token["blocks"],
             channels=token["channels"],
-            hidden=token["intermediate_dim"],
-            output=token["output_dim"],
-            tokens=token["context_tokens"],
+            hidden_dim=token["intermediate_dim"],
+            output_dim=token["output_dim"],
+            n_tokens=token["context_tokens"],
         ),
-        bucket=sizes.BucketSizes(
+        bucket=BucketConfig(
             seq_len=bucket["seq_len"],
-            blocks=bucket["blocks"],
+            n_blocks=bucket["blocks"],
             channels=bucket["channels"],
-            clip=bucket["clip_channels"],
-            hidden=bucket["intermediate_dim"],
-            output=bucket["output_dim"],
-            tokens=bucket["context_tokens"],
+            clip_dim=bucket["clip_channels"],
+            hidden_dim=bucket["intermediate_dim"],
+            output_dim=bucket["output_dim"],
+            n_tokens=bucket["context_tokens"],
         ),
     )
 
@@ -98,12 +105,12 @@ def loaded(module: M, file: str, dtype: torch.dtype, prefix: str = "", without: 
     return module.eval().requires_grad_(False)
 
 
-def assert_close(found: Tensor, name: str, tolerance_of: str = "") -> None:
-    """``found`` equals the stored array within the tolerance of its own dtype (float32 without another)."""
+def assert_close(actual: Tensor, name: str, tolerance_of: str = "") -> None:
+    """``actual`` equals the stored array within the tolerance of its own dtype (float32 without another)."""
     tolerance = TOLERANCES[tolerance_of or name.removeprefix("main.")]
-    allowed = tolerance["f64" if found.dtype == torch.float64 and "f64" in tolerance else "f32"]
+    allowed = tolerance["f64" if actual.dtype == torch.float64 and "f64" in tolerance else "f32"]
     expected = torch.from_numpy(arrays()[name])
-    assert found.shape == expected.shape, f"{name}: {tuple(found.shape)} for {tuple(expected.shape)}"
-    worst = (found.double() - expected.double()).abs().max().item()
-    print(f"{name} {found.dtype}: worst difference {worst:.2e}, allowed {allowed:.0e} ({worst / allowed:.3f})")
+    assert actual.shape == expected.shape, f"{name}: {tuple(actual.shape)} for {tuple(expected.shape)}"
+    worst = (actual.double() - expected.double()).abs().max().item()
+    print(f"{name} {actual.dtype}: worst difference {worst:.2e}, allowed {allowed:.0e} ({worst / allowed:.3f})")
     assert worst <= allowed, f"{name}: {worst:.3e} > {allowed:.0e}"

@@ -1,4 +1,4 @@
-"""What goes into the face detector and comes out of it, which face is taken, and a TorchScript file that is run."""
+"""Pre- and post-processing of the published face detector, the choice of a face, and a TorchScript file."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from stages.infer.sonic import detector
-from stages.infer.sonic.detector import Face
+from tests.parity import detector
+from tests.parity.detector import Face
 from tests.sonic.public import VECTORS
 
 
 @pytest.mark.parametrize("vector", VECTORS["detector"])
-def test_vectors(vector: dict[str, Any]) -> None:
+def test_decoded_faces_match_the_stored_vectors(vector: dict[str, Any]) -> None:
     picture = vector["image_width"], vector["image_height"]
     seen = detector.network_size(*picture)
     assert seen == (vector["net_width"], vector["net_height"])
@@ -34,11 +34,11 @@ def test_vectors(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("size", "seen"), [((1920, 1080), (768, 416)), ((800, 600), (576, 416)), ((736, 1024), (416, 608))]
 )
-def test_network_size(size: tuple[int, int], seen: tuple[int, int]) -> None:
+def test_network_size_is_a_multiple_of_32(size: tuple[int, int], seen: tuple[int, int]) -> None:
     assert detector.network_size(*size) == seen
 
 
-def test_nothing_found() -> None:
+def test_uncertain_rows_give_no_face() -> None:
     assert detector.decode_faces(np.zeros((0, 16), np.float32), (416, 416), (500, 500)) == []
     assert detector.decode_faces(np.full((3, 16), 0.5, np.float32), (416, 416), (500, 500)) == []
 
@@ -52,20 +52,20 @@ def rows_of(*faces: tuple[float, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("apart", "left"), [(35, 1), (40, 2)], ids=["IoU 0.48", "IoU 0.43"])
-def test_one_of_two_that_overlap(apart: int, left: int) -> None:
+def test_less_certain_of_two_overlapping_faces_is_dropped(apart: int, left: int) -> None:
     raw = rows_of((100, 100, 100, 80, 0.8, 1.0), (100 + apart, 100, 100, 80, 0.9, 1.0))
     faces = detector.decode_faces(raw, (416, 416), (416, 416))
     assert [face.score for face in faces] == pytest.approx([0.9, 0.8][:left])
 
 
 @pytest.mark.parametrize(("objectness", "probability"), [(0.9, 0.5), (0.45, 1.2)])
-def test_both_thresholds(objectness: float, probability: float) -> None:
+def test_face_must_pass_both_thresholds(objectness: float, probability: float) -> None:
     raw = rows_of((100, 100, 50, 50, objectness, probability))
     assert detector.decode_faces(raw, (416, 416), (416, 416)) == []
 
 
 @given(st.lists(st.tuples(*[st.integers(1, 60)] * 4, st.integers(51, 99)), max_size=12))
-def test_faces_that_are_left_do_not_overlap(rows: list[tuple[int, ...]]) -> None:
+def test_remaining_faces_do_not_overlap(rows: list[tuple[int, ...]]) -> None:
     raw = rows_of(*((x, y, width, height, score / 100, 1) for x, y, width, height, score in rows))
     faces = detector.decode_faces(raw, (64, 64), (64, 64))
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
@@ -87,7 +87,7 @@ def face_of(area: float) -> Face:
     ("areas", "official", "correct"),
     [((5,), 0, 0), ((5, 3), 0, 0), ((3, 5), 1, 1), ((3, 9, 5), 2, 1), ((3, 9, 2), 1, 1), ((4, 4, 4), 0, 0)],
 )
-def test_which_face(areas: tuple[float, ...], official: int, correct: int) -> None:
+def test_chosen_face_is_the_largest_or_the_official_one(areas: tuple[float, ...], official: int, correct: int) -> None:
     faces = [face_of(area) for area in areas]
     assert detector.largest(faces, official=True) is faces[official]
     assert detector.largest(faces) is faces[correct]
@@ -107,10 +107,10 @@ class OneFace(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-def test_a_torchscript_file(tmp_path: Path) -> None:
+def test_torchscript_file_is_run(tmp_path: Path) -> None:
     torch.jit.script(OneFace()).save(str(tmp_path / "yoloface_v5m.pt"))
-    found = detector.Detector.load(tmp_path / "yoloface_v5m.pt")(np.full((1080, 1920, 3), 204, np.uint8))
-    assert len(found) == 1
-    np.testing.assert_allclose(found[0].box_xywh, (720, 270, 480, 540))
-    assert found[0].score == pytest.approx(0.8)
+    faces = detector.Detector.load(tmp_path / "yoloface_v5m.pt")(np.full((1080, 1920, 3), 204, np.uint8))
+    assert len(faces) == 1
+    np.testing.assert_allclose(faces[0].box_xywh, (720, 270, 480, 540))
+    assert faces[0].score == pytest.approx(0.8)
     assert detector.Detector.load(tmp_path / "yoloface_v5m.pt")(np.zeros((300, 300, 3), np.uint8)) == []

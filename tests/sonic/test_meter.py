@@ -1,4 +1,4 @@
-"""What a render is said to have taken, and the end of a process whose device fails."""
+"""Measured device time and memory, and the exit of a process whose device fails."""
 
 import os
 
@@ -14,7 +14,7 @@ class Ended(BaseException):
 
 @pytest.fixture
 def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
-    """Of a GPU that this machine need not have."""
+    """A meter of a GPU, which this machine need not have."""
 
     def end(status: int) -> None:
         raise Ended(status)
@@ -28,27 +28,27 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
 
 def test_time_on_the_device_adds_up(meter: Meter) -> None:
     for _ in range(2):
-        with meter.held():
+        with meter.device_time():
             assert sum(range(2_000_000))
-    figures = meter.figures()
-    assert float(figures["gpu.seconds"]) > 0
-    assert (figures["gpu.device"], figures["gpu.mem_peak_bytes"]) == ("NVIDIA-H100-80GB", 5)
+    metrics = meter.metrics()
+    assert float(metrics["gpu.seconds"]) > 0
+    assert (metrics["gpu.device"], metrics["gpu.mem_peak_bytes"]) == ("NVIDIA-H100-80GB", 5)
 
 
-def test_a_failing_device_ends_the_process(meter: Meter) -> None:
-    with pytest.raises(Ended, match=str(DEVICE_LOST)), meter.held():
+def test_device_failure_ends_the_process(meter: Meter) -> None:
+    with pytest.raises(Ended, match=str(DEVICE_LOST)), meter.device_time():
         raise torch.AcceleratorError("an illegal memory access")
 
 
-def test_a_device_that_fails_late_does_too(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_failure_at_synchronisation_ends_the_process(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: torch.device) -> None:
         raise torch.AcceleratorError("an illegal memory access")
 
     monkeypatch.setattr(torch.cuda, "synchronize", fail)
-    with pytest.raises(Ended, match=str(DEVICE_LOST)), meter.held():
+    with pytest.raises(Ended, match=str(DEVICE_LOST)), meter.device_time():
         pass
 
 
-def test_too_little_memory_is_no_such_failure(meter: Meter) -> None:
-    with pytest.raises(torch.OutOfMemoryError), meter.held():
+def test_out_of_memory_does_not_end_the_process(meter: Meter) -> None:
+    with pytest.raises(torch.OutOfMemoryError), meter.device_time():
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stages.infer.sonic import video
 from stages.infer.sonic.nets.rife import FlowNet
 from stages.infer.sonic.nets.vae import Vae
-from tests.sonic.public import CONFIG, RIFE_FILE, VAE_FILE, arrays, assert_close, loaded, stored, tiny_sizes
+from tests.sonic.public import CONFIG, RIFE_FILE, VAE_FILE, arrays, assert_close, loaded, stored, tiny_config
 
 
 class PlainVae(Vae):
@@ -21,7 +21,7 @@ class PlainVae(Vae):
 
     def __init__(self, step_of_calls: float = 0.0) -> None:
         nn.Module.__init__(self)
-        self.scaling = 0.5
+        self.scaling_factor = 0.5
         self.quant_conv = nn.Conv2d(1, 1, 1)
         self.step_of_calls = step_of_calls
         self.calls: list[int] = []
@@ -36,10 +36,10 @@ def clip(frames: int) -> Tensor:
     return torch.arange(float(frames))[None, :, None, None, None].expand(1, frames, 4, 1, 2)
 
 
-def test_the_official_chain() -> None:
+def test_official_chain_matches_the_stored_frames() -> None:
     case = CONFIG["cases"]["main"]
     stride = case["frame_stride"]
-    vae = loaded(Vae(tiny_sizes().vae), VAE_FILE, torch.float32)
+    vae = loaded(Vae(tiny_config().vae), VAE_FILE, torch.float32)
     flownet = loaded(FlowNet(), RIFE_FILE, torch.float32, prefix="module.", without="block_tea")
     chunks = list(video.decode_chunks(vae, stored("main.final_latents"), case["decode_chunk_size"]))
     assert [len(chunk) for chunk in chunks] == [3, 3, 2]
@@ -51,13 +51,13 @@ def test_the_official_chain() -> None:
     shown = list(video.interpolate(flownet, video.pictures(chunks)))
     assert len(shown) == 2 * case["T"] - 1
     assert_close(torch.cat(shown[1::2])[..., ::stride, ::stride], "main.mids_sub")
-    found = video.to_uint8(torch.cat(shown[:3]), "truncate")[:, ::2, ::2].int()
-    off = (found - torch.from_numpy(arrays()["main.video_u8_sub"]).int()).abs()
+    pixels = video.to_uint8(torch.cat(shown[:3]), "truncate")[:, ::2, ::2].int()
+    off = (pixels - torch.from_numpy(arrays()["main.video_u8_sub"]).int()).abs()
     assert off.max() <= 1 and (off == 0).float().mean() >= 0.99
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.data())
-def test_every_frame_once_and_in_order(frames: int, chunk: int, data: st.DataObject) -> None:
+def test_frames_are_decoded_once_and_in_order(frames: int, chunk: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, chunk // 2))
     vae = PlainVae()
     decoded = torch.cat(list(video.decode_chunks(vae, clip(frames), chunk, overlap)))
@@ -67,7 +67,7 @@ def test_every_frame_once_and_in_order(frames: int, chunk: int, data: st.DataObj
     assert sum(vae.calls) == frames + overlap * (len(vae.calls) - 1)
 
 
-def test_chunks_are_blended_over_what_they_share() -> None:
+def test_shared_frames_of_chunks_are_blended() -> None:
     level = torch.cat(list(video.decode_chunks(PlainVae(3.0), clip(12) * 0, chunk=6, overlap=2)))[:, 0, 0, 0]
     assert level.tolist() == [3, 3, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9], "a step of 3 is taken in three thirds"
     level = torch.cat(list(video.decode_chunks(PlainVae(3.0), clip(12) * 0, chunk=6)))[:, 0, 0, 0]
@@ -75,12 +75,12 @@ def test_chunks_are_blended_over_what_they_share() -> None:
 
 
 @pytest.mark.parametrize("overlap", [-1, 5])
-def test_overlaps_out_of_range(overlap: int) -> None:
+def test_overlap_out_of_range_is_refused(overlap: int) -> None:
     with pytest.raises(ValueError, match="0 to 4"):
         next(video.decode_chunks(PlainVae(), clip(12), chunk=8, overlap=overlap))
 
 
-def test_a_chunk_is_decoded_when_it_is_asked_for() -> None:
+def test_chunk_is_decoded_on_demand() -> None:
     vae = PlainVae()
     shown = video.interpolate(
         lambda a, b: SimpleNamespace(picture=(a + b) / 2),
@@ -89,12 +89,12 @@ def test_a_chunk_is_decoded_when_it_is_asked_for() -> None:
     assert vae.calls == []
     for _ in range(2 * 6 - 1):
         next(shown)
-    assert vae.calls == [8], "six frames are ready after the first chunk"
+    assert vae.calls == [8], "the first chunk gives six frames"
     next(shown)
     assert vae.calls == [8, 8]
 
 
-def test_two_frames_in_memory() -> None:
+def test_interpolation_holds_two_frames() -> None:
     alive: set[int] = set()
     most = 0
 
@@ -111,14 +111,14 @@ def test_two_frames_in_memory() -> None:
         most = max(most, len(alive))
         assert picture.min() >= 0 and picture.max() <= 1
     assert shown == 39
-    assert most <= 3, "two and the one that the producer has at hand"
+    assert most <= 3, "two, and the one that the producer holds"
 
 
 @given(st.floats(0, 1, width=32))
-def test_bytes(value: float) -> None:
+def test_rounding_of_pixels(value: float) -> None:
     picture = torch.full((1, 3, 2, 4), value)
     scaled = float(torch.tensor(value) * 255)
     cut, rounded = video.to_uint8(picture, "truncate"), video.to_uint8(picture)
     assert cut.shape == (1, 2, 4, 3) and cut.dtype == rounded.dtype == torch.uint8
     assert int(cut[0, 0, 0, 0]) == int(scaled) and int(rounded[0, 0, 0, 0]) == round(scaled)
-    assert float(picture[0, 0, 0, 0]) == value, "the caller's picture stays as it is"
+    assert float(picture[0, 0, 0, 0]) == value, "the input is not modified"

@@ -25,19 +25,19 @@ def report(*faults: dict[str, str]) -> dict[str, Any]:
     return {"report": {"layout": "official", "model": "official", "rows": [ROW], "faults": list(faults)}}
 
 
-def test_ls_tells_what_sonic_needs_and_that_it_is_missing(lipstage: Lipstage) -> None:
+def test_ls_lists_missing_weights(lipstage: Lipstage) -> None:
     rows = {row["name"]: row for row in lipstage("weights", "ls", "--json").json}
     unet = rows["Sonic/unet.pth"]
     assert (unet["owner"], unet["size"], unet["licence"]) == ("infer/sonic", 6303636358, "CC BY-NC-SA 4.0")
     assert (unet["state"], unet["folder"]) == ("missing", "")
     assert unet["sha256"].startswith("2fb0b0b8fe07")
     assert rows["visemes.onnx"]["state"] == "ok"
-    told = lipstage("weights", "ls").out
-    assert NOTICE in told
-    assert "LIPSTAGE_SONIC_WEIGHTS" in told
+    printed = lipstage("weights", "ls").out
+    assert NOTICE in printed
+    assert "LIPSTAGE_SONIC_WEIGHTS" in printed
 
 
-def test_ls_looks_where_the_setting_says(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ls_reads_the_configured_folder(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "Sonic").mkdir()
     (tmp_path / "Sonic" / "unet.pth").write_bytes(b"short")
     (tmp_path / "whisper-tiny").mkdir()
@@ -54,7 +54,7 @@ def test_ls_looks_where_the_setting_says(lipstage: Lipstage, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("named", ["weights", "~/weights"])
-def test_a_service_finds_the_folder_that_ls_finds(
+def test_service_and_ls_resolve_the_same_folder(
     lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
 ) -> None:
     (tmp_path / "weights" / "RIFE").mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_a_service_finds_the_folder_that_ls_finds(
     assert os.environ["LIPSTAGE_SONIC_WEIGHTS"] == named
 
 
-def test_what_is_fetched_lies_in_the_state_folder_from_wherever_it_is_asked(
+def test_default_cache_is_in_the_state_folder_whatever_the_current_one_is(
     lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LIPSTAGE_WEIGHTS_CACHE")
@@ -80,7 +80,7 @@ def test_what_is_fetched_lies_in_the_state_folder_from_wherever_it_is_asked(
     assert weights.WeightsSettings().cache == tmp_path / "state" / "weights"
 
 
-def test_ls_shows_a_converted_tree(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ls_lists_a_converted_tree(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     entry = {"bytes": 3, "sha256": "ab" * 32, "origin": {"path": "Sonic/unet.pth"}}
     (tmp_path / "weights.json").write_text(json.dumps({"files": {"unet.safetensors": entry}}))
     (tmp_path / "unet.safetensors").write_bytes(b"abc")
@@ -89,7 +89,7 @@ def test_ls_shows_a_converted_tree(lipstage: Lipstage, monkeypatch: pytest.Monke
     assert (row["name"], row["state"], row["licence"]) == ("unet.safetensors", "found", "CC BY-NC-SA 4.0")
 
 
-def test_a_place_that_is_none_is_told(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_location_is_bad_use(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", "s3://UPPER")
     ran = lipstage("weights", "ls")
     assert (ran.code, "LIPSTAGE_SONIC_WEIGHTS" in ran.err) == (2, True)
@@ -101,11 +101,11 @@ def test_a_place_that_is_none_is_told(lipstage: Lipstage, monkeypatch: pytest.Mo
     assert (ran.code, "s3://BUCKET/PREFIX" in ran.err) == (2, True)
 
 
-def test_without_torch_check_says_what_makes_it(
+def test_check_without_torch_names_the_setup_command(
     lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LIPSTAGE_SONIC_PYTHON", raising=False)
-    monkeypatch.setattr(engine_python, "SONIC_ENVIRONMENT", tmp_path / "none")
+    monkeypatch.setattr(engine_python, "CHECKOUT", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ran = lipstage("weights", "check", tmp_path, "--accept-licence")
     assert ran.code == 1
@@ -113,7 +113,7 @@ def test_without_torch_check_says_what_makes_it(
     assert "make setup-sonic" in ran.err
 
 
-def test_the_licence_is_shown_once_and_kept(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+def test_licence_is_shown_once_and_remembered(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
     program.says(report())
     ran = lipstage("weights", "check", tmp_path)
     assert (ran.code, NOTICE in ran.err, "LICENCE_NOT_ACCEPTED" in ran.err) == (2, True, True)
@@ -127,14 +127,14 @@ def test_the_licence_is_shown_once_and_kept(lipstage: Lipstage, program: Program
     assert (ran.code, NOTICE in ran.err) == (0, False)
 
 
-def test_other_licences_are_asked_for_again(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+def test_changed_licences_must_be_accepted_again(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
     program.says(report())
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / licence.FILE).write_text(json.dumps({"sonic": {"accepted": "then", "licences": "MIT"}}))
     assert lipstage("weights", "check", tmp_path).code == 2
 
 
-def test_faults_are_a_table_and_exit_2(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+def test_faults_are_a_table_and_exit_with_2(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
     program.says({"progress": {"part": "unet", "doing": "digest", "bytes": 1, "of": 100 << 20}}, report(FAULT), code=2)
     ran = lipstage("weights", "check", tmp_path, "--quick", "--accept-licence")
     assert ran.code == 2
@@ -146,29 +146,29 @@ def test_faults_are_a_table_and_exit_2(lipstage: Lipstage, program: Program, tmp
     assert lipstage("weights", "check", tmp_path, "--json").json["faults"] == [FAULT]
 
 
-def test_many_faults_of_a_file_are_cut_short(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+def test_many_faults_of_a_file_are_truncated(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
     program.says(report(*[FAULT] * 40), code=2)
     ran = lipstage("weights", "check", tmp_path, "--accept-licence")
     assert ran.out.count("SIZE_DIFFERS") == 12
     assert "and 28 more of Sonic/unet.pth" in ran.out
 
 
-def test_a_refusal_has_its_code(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
-    told = {"code": "NO_SPACE", "message": "out: expected 9 MiB, found 3 MiB free", "faults": [FAULT]}
-    program.says({"refused": told}, code=2)
+def test_refusal_shows_its_code(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    refusal = {"code": "NO_SPACE", "message": "out: expected 9 MiB, found 3 MiB free", "faults": [FAULT]}
+    program.says({"refused": refusal}, code=2)
     ran = lipstage("weights", "convert", tmp_path, tmp_path / "out", "--accept-licence")
     assert (ran.code, "NO_SPACE: out: expected 9 MiB" in ran.err) == (2, True)
     given = json.loads(program.arguments[-1])
     assert "CC BY-NC-SA 4.0" in given["licences"]
 
 
-def test_a_breakdown_is_none_of_the_files_fault(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+def test_crash_of_the_program_is_an_error_of_its_own(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
     program.says(code=1, complains="Traceback\nMemoryError: 3 GB")
     ran = lipstage("weights", "check", tmp_path, "--accept-licence")
     assert (ran.code, "MemoryError: 3 GB" in ran.err) == (1, True)
 
 
-def test_the_program_gets_no_credentials(
+def test_program_gets_no_credentials(
     lipstage: Lipstage, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -177,7 +177,14 @@ def test_the_program_gets_no_credentials(
     assert not [name for name in program.environment if name.startswith("AWS_")]
 
 
-def test_a_dtype_that_is_none(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+def test_unknown_dtype_is_bad_use(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
     program.says()
     ran = lipstage("weights", "convert", tmp_path, tmp_path / "out", "--dtype", "int4")
     assert (ran.code, "float16, bfloat16, float32" in ran.err) == (2, True)
+
+
+def test_engine_with_shipped_weights_has_nothing_to_check(lipstage: Lipstage, program: Program, tmp_path: Path) -> None:
+    program.says(report())
+    ran = lipstage("weights", "check", tmp_path, "--engine", "puppet", "--accept-licence")
+    assert (ran.code, "engines with weights of their own are sonic" in ran.err) == (2, True)
+    assert lipstage("weights", "check", tmp_path, "--engine", "sonic", "--accept-licence").code == 0

@@ -69,7 +69,7 @@ def bucket(stack: Infrastructure) -> Bucket:
 OFFICIAL = {"Sonic/unet.pth": LARGE, "whisper-tiny/config.json": b"{}", "RIFE/flownet.pkl": b"flow"}
 
 
-def test_a_tree_is_fetched_whole_and_only_once(bucket: Bucket, tmp_path: Path) -> None:
+def test_tree_is_fetched_once(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**OFFICIAL, "stable-video/unet.safetensors": b"never asked for"})
     told = Told()
     assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, told) == sum(
@@ -88,7 +88,7 @@ def test_a_tree_is_fetched_whole_and_only_once(bucket: Bucket, tmp_path: Path) -
     assert (again.names, (tmp_path / "RIFE/flownet.pkl").read_bytes()) == ({"RIFE/flownet.pkl"}, b"another")
 
 
-def test_a_broken_off_file_is_gone_on_with(bucket: Bucket, tmp_path: Path) -> None:
+def test_partial_file_is_resumed(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put(OFFICIAL)
 
     class Broken(Exception):
@@ -112,7 +112,7 @@ def test_a_broken_off_file_is_gone_on_with(bucket: Bucket, tmp_path: Path) -> No
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE
 
 
-def test_a_part_of_another_version_is_not_gone_on_with(bucket: Bucket, tmp_path: Path) -> None:
+def test_partial_file_of_another_version_is_not_resumed(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put(OFFICIAL)
     told = Told()
     told.at = (2 << 20, lambda: bucket.put({"Sonic/unet.pth": LARGE[::-1]}))
@@ -124,7 +124,7 @@ def test_a_part_of_another_version_is_not_gone_on_with(bucket: Bucket, tmp_path:
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
 
 
-def test_a_part_of_a_replaced_file_is_thrown_away(bucket: Bucket, tmp_path: Path) -> None:
+def test_partial_file_of_a_replaced_object_is_discarded(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put(OFFICIAL)
     unknown = [WeightsFile(name, None, None) for name in OFFICIAL]
 
@@ -143,20 +143,20 @@ def test_a_part_of_a_replaced_file_is_thrown_away(bucket: Bucket, tmp_path: Path
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
 
 
-def test_what_is_not_what_is_published_does_not_get_its_name(bucket: Bucket, tmp_path: Path) -> None:
+def test_altered_file_does_not_get_its_final_name(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**OFFICIAL, "RIFE/flownet.pkl": b"wolf"})
     with pytest.raises(ArtifactAltered, match=r"flownet\.pkl"):
         weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
     assert not (tmp_path / "RIFE" / "flownet.pkl").exists()
 
 
-def test_a_reduced_model_has_no_published_digests(bucket: Bucket, tmp_path: Path) -> None:
+def test_reduced_model_is_fetched_without_digests(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**OFFICIAL, "RIFE/flownet.pkl": b"smaller"})
     weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
     assert (tmp_path / "RIFE" / "flownet.pkl").read_bytes() == b"smaller"
 
 
-def test_what_is_missing_is_named(bucket: Bucket, tmp_path: Path) -> None:
+def test_missing_objects_are_named(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({"RIFE/flownet.pkl": b"flow"})
     asked = [*wanted(OFFICIAL), WeightsFile("yoloface_v5m.pt", 3, None, optional=True)]
     with pytest.raises(ArtifactMissing, match=r"lacks Sonic/unet\.pth, whisper-tiny/config\.json$"):
@@ -164,7 +164,7 @@ def test_what_is_missing_is_named(bucket: Bucket, tmp_path: Path) -> None:
     assert not (tmp_path / "RIFE").exists()
 
 
-def test_too_little_disk(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_is_refused(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.put(OFFICIAL)
     monkeypatch.setattr(weights, "RESERVE_MB", 1 << 40)
     with pytest.raises(NoSpace):
@@ -180,7 +180,7 @@ def manifest(content: dict[str, bytes]) -> bytes:
 CONVERTED = {"unet.safetensors": LARGE, "vae.safetensors": b"vae"}
 
 
-def test_a_converted_tree_comes_by_its_manifest_which_comes_last(bucket: Bucket, tmp_path: Path) -> None:
+def test_converted_tree_is_fetched_by_its_manifest_last(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**CONVERTED, "unet.json": b"{}", "weights.json": manifest(CONVERTED), "readme.txt": b"no"})
     names: list[str] = []
     weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, lambda name, *_: names.append(name))
@@ -192,7 +192,7 @@ def test_a_converted_tree_comes_by_its_manifest_which_comes_last(bucket: Bucket,
     assert names[-1] == "weights.json"
 
 
-def test_files_of_an_earlier_layout_do_not_stay(bucket: Bucket, tmp_path: Path) -> None:
+def test_files_of_an_earlier_layout_are_removed(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**CONVERTED, "weights.json": manifest(CONVERTED)})
     weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
     for name in (*CONVERTED, "weights.json"):
@@ -204,14 +204,14 @@ def test_files_of_an_earlier_layout_do_not_stay(bucket: Bucket, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/b", ".hidden", ""])
-def test_a_manifest_cannot_name_what_lies_outside(bucket: Bucket, tmp_path: Path, name: str) -> None:
+def test_manifest_with_a_path_outside_is_refused(bucket: Bucket, tmp_path: Path, name: str) -> None:
     bucket.put({"weights.json": manifest({name: b"x"})})
     with pytest.raises(ArtifactAltered, match="not a manifest"):
         weights.fetch(bucket.client, bucket.url, [], tmp_path / "cache", Told())
     assert not (tmp_path / "outside").exists()
 
 
-def test_two_services_take_turns(bucket: Bucket, tmp_path: Path) -> None:
+def test_two_processes_fetch_one_folder_in_turn(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put(OFFICIAL)
     fetched: list[int] = []
 
@@ -227,12 +227,12 @@ def test_two_services_take_turns(bucket: Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///x", "s3://UPPER/x", "http://a/b", "s3://a"])
-def test_urls_that_are_none(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="s3://BUCKET/PREFIX"):
         weights.parse(url)
 
 
-def test_prefixes() -> None:
+def test_url_is_parsed_into_bucket_and_prefix() -> None:
     assert weights.parse("s3://models/a/b//") == ("models", "a/b/")
     assert weights.parse("s3://models") == weights.parse("s3://models/") == ("models", "")
 
@@ -255,7 +255,7 @@ def sonic_fetch() -> Callable[[], Mapping[str, str]]:
     return fetch
 
 
-def test_a_service_finds_them_in_a_folder(
+def test_service_reads_fetched_weights_from_a_folder(
     sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert worker_variables("puppet") is None
@@ -266,7 +266,7 @@ def test_a_service_finds_them_in_a_folder(
     assert found == sonic_in_the_store
 
 
-def test_ls_looks_in_the_cache_of_the_running_stacks_service(
+def test_ls_reads_the_cache_of_the_running_service(
     lipstage: Lipstage,
     sonic_in_the_store: dict[str, bytes],
     bucket: Bucket,
@@ -282,9 +282,7 @@ def test_ls_looks_in_the_cache_of_the_running_stacks_service(
     assert rows["Sonic/unet.pth"]["state"] == "other size"
 
 
-def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(
-    sonic_in_the_store: dict[str, bytes], bucket: Bucket
-) -> None:
+def test_fixed_bucket_is_used_at_the_next_attempt(sonic_in_the_store: dict[str, bytes], bucket: Bucket) -> None:
     fetch = sonic_fetch()
     fetch()
     bucket.put({"RIFE/flownet.pkl": b"repaired"})
@@ -292,7 +290,7 @@ def test_a_bucket_that_was_mended_is_noticed_by_the_next_try(
     assert (folder / "RIFE/flownet.pkl").read_bytes() == b"repaired"
 
 
-def test_what_keeps_a_service_waiting_names_no_place(
+def test_reason_of_an_unready_service_names_no_location(
     sonic_in_the_store: dict[str, bytes], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Anybody may read it on the health port."""
@@ -311,9 +309,7 @@ def test_what_keeps_a_service_waiting_names_no_place(
         assert not [word for word in (bucket.name, bucket.prefix, str(tmp_path)) if word in str(reason.value)]
 
 
-def test_a_disk_that_fills_up_is_waited_for(
-    sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_waited_for(sonic_in_the_store: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -322,7 +318,7 @@ def test_a_disk_that_fills_up_is_waited_for(
         sonic_fetch()()
 
 
-def test_the_command_checks_what_it_fetched(
+def test_check_reads_the_fetched_files(
     sonic_in_the_store: dict[str, bytes],
     bucket: Bucket,
     lipstage: Lipstage,

@@ -11,7 +11,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter or request field, as dynamic_scale=1.2; repeatable."),
 ]
-Engine = Annotated[str | None, typer.Option("--engine", help="Engine that animates: puppet (default) or sonic.")]
+Engine = Annotated[str | None, typer.Option("--engine", help="Engine that animates; default: puppet.")]
 JobId = Annotated[str | None, typer.Option("--job-id", help="Id of the job; default: a fresh one.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant the job belongs to.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

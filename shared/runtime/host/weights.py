@@ -16,9 +16,11 @@ import structlog
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.messages.engines import ENGINE_PARAMS
+from shared.messages.engines import ENGINES
+from shared.runtime.engine_settings import absolute, engine_settings, variable
 from shared.runtime.failures import HandlerUnavailable
 from shared.runtime.settings import StateSettings
+from shared.slot.engines import engine_spec
 from shared.storage import weights
 from shared.storage.client import connect
 from shared.storage.errors import StorageError
@@ -28,7 +30,6 @@ from shared.storage.weights import WeightsFile
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CATALOGUES = Path(__file__).resolve().parents[2] / "stages" / "infer"
 CACHE_VARIABLE = "LIPSTAGE_WEIGHTS_CACHE"
 LOG_EVERY_S = 10.0
 
@@ -43,26 +44,15 @@ class WeightsSettings(StateSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
 
-    sonic_weights: str = Field(
-        "", description="Weights of the engine sonic: a folder, as a mounted volume, or s3://BUCKET/PREFIX."
-    )
     weights_cache: Path | None = Field(
         None,
         description="Folder for weights fetched from s3://, about 9 GB; default: `weights` in LIPSTAGE_STATE_DIR.",
     )
 
-    @field_validator("sonic_weights")
-    @classmethod
-    def _parse_source(cls, value: str) -> str:
-        if weights.is_url(value := value.strip()):
-            weights.parse(value)
-            return value
-        return str(_absolute(value)) if value else ""
-
     @field_validator("weights_cache", mode="before")
     @classmethod
     def _parse_folder(cls, value: str | Path | None) -> Path | None:
-        return _absolute(value) if value else None
+        return absolute(value) if value else None
 
     @property
     def cache(self) -> Path:
@@ -71,30 +61,17 @@ class WeightsSettings(StateSettings):
 
     def source(self, engine: str) -> str:
         """Folder or s3:// URL of an engine's weights; empty when none is set."""
-        return str(getattr(self, f"{engine}_weights", ""))
+        return engine_settings(engine).weights
 
     def environment(self, engine: str) -> dict[str, str]:
         """Variables with which a service of ``engine`` in another folder reads the same settings."""
-        values = {variable(engine): self.source(engine), CACHE_VARIABLE: str(self.weights_cache or "")}
+        values = {variable(engine, "weights"): self.source(engine), CACHE_VARIABLE: str(self.weights_cache or "")}
         return {name: value for name, value in values.items() if value}
-
-
-def variable(engine: str) -> str:
-    """The environment variable that names the source of an engine's weights."""
-    return f"LIPSTAGE_{engine.upper()}_WEIGHTS"
-
-
-def _absolute(folder: str | Path) -> Path:
-    """Keeps symbolic links: the target of a mounted volume may be replaced. Raises ValueError for an unknown user."""
-    try:
-        return Path(folder).expanduser().absolute()
-    except RuntimeError as error:
-        raise ValueError(f"{str(folder)!r}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The files that an engine needs, as listed in its ``catalogue.json``."""
+    """The files that an engine needs, as listed in its catalogue file."""
 
     engine: str
     files: tuple[Mapping[str, Any], ...]
@@ -111,12 +88,12 @@ class Catalogue:
 
 def catalogue(engine: str) -> Catalogue | None:
     """The catalogue of an engine; None for an engine whose weights are shipped."""
-    path = CATALOGUES / engine / "catalogue.json"
-    if not path.is_file():
+    external = engine_spec(engine).weights
+    if external is None:
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(external.catalogue.read_text(encoding="utf-8"))
     return Catalogue(
-        content["engine"],
+        engine,
         tuple(content["files"]),
         tuple(content["configs"]),
         content["sources"],
@@ -127,7 +104,7 @@ def catalogue(engine: str) -> Catalogue | None:
 
 def external_engines() -> list[str]:
     """The engines whose weights are not shipped."""
-    return [engine for engine in ENGINE_PARAMS if catalogue(engine) is not None]
+    return [engine for engine in ENGINES if engine_spec(engine).weights is not None]
 
 
 def cached(source: str, endpoint_url: str, settings: WeightsSettings) -> Path:
@@ -162,7 +139,7 @@ def local_folder(
     """
     needed = catalogue(engine)
     if not weights.is_url(source) or needed is None:
-        return _absolute(source)
+        return absolute(source)
     origin = store()
     folder = cached(source, origin.endpoint_url, settings)
     weights.fetch(origin.client, source, needed.wanted(), folder, on_progress)
@@ -197,12 +174,12 @@ def _fetch(engine: str, settings: WeightsSettings) -> Mapping[str, str]:
     if not source:
         return {}
     if not weights.is_url(source):
-        return {variable(engine): source}
+        return {variable(engine, "weights"): source}
     log.info("weights_fetch_started", source=source)
     started = time.monotonic()
     folder = local_folder(engine, source, settings, environment_store, _ProgressLog())
     log.info("weights_fetched", folder=str(folder), seconds=round(time.monotonic() - started, 1))
-    return {variable(engine): str(folder)}
+    return {variable(engine, "weights"): str(folder)}
 
 
 class _ProgressLog:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from shared.messages.engines import PuppetParams
 from shared.slot.api import Context
 from shared.slot.records import Scalar
-from stages.infer.engine import Direction, Frame, Portrait, Speech, frame_count
+from stages.infer.engine import Frame, Portrait, RenderParams, Speech, frame_count
 from stages.infer.puppet.articulation import Track, closed_mouth, mouth_track
 from stages.infer.puppet.idle import blink_track, gaze_track, generator, head_track
 from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
@@ -35,12 +35,12 @@ class PuppetAnimation:
         return self._threads.map(self._renderer.frame, self._poses[start:stop])
 
     @property
-    def lead(self) -> int:
-        """Planning takes no time worth telling."""
+    def prepare_cost(self) -> int:
+        """Planning costs less than a frame."""
         return 0
 
-    def figures(self) -> Mapping[str, Scalar]:
-        """Nothing beside what every engine's span says."""
+    def metrics(self) -> Mapping[str, Scalar]:
+        """No attributes of its own."""
         return {}
 
 
@@ -62,22 +62,22 @@ class PuppetEngine:
         self,
         portrait: Portrait,
         speech: Speech,
-        direction: Direction,
+        render: RenderParams,
         params: BaseModel,
         context: Context | None = None,  # noqa: ARG002 - it is done at once: nothing to tell
     ) -> PuppetAnimation:
-        """Measure the face and plan every frame. The puppet has no denoising steps: ``direction.steps`` is unused."""
+        """Measure the face and plan every frame. The puppet has no denoising steps: ``render.steps`` is unused."""
         if not isinstance(params, PuppetParams):
             raise TypeError(f"the puppet takes PuppetParams, not {type(params).__name__}")
         frames = frame_count(speech.duration_s)
-        poses = self._poses(frames, speech, direction, params)
+        poses = self._poses(frames, speech, render, params)
         return PuppetAnimation(Renderer(portrait.image, portrait.landmarks), poses, self._threads)
 
-    def _poses(self, frames: int, speech: Speech, direction: Direction, params: PuppetParams) -> list[Pose]:
-        mouth = self._mouth(frames, speech, direction.dynamic_scale)
-        rng = generator(direction.seed)
+    def _poses(self, frames: int, speech: Speech, render: RenderParams, params: PuppetParams) -> list[Pose]:
+        mouth = self._mouth(frames, speech, render.dynamic_scale)
+        rng = generator(render.seed)
         blinks = blink_track(frames, rng)
-        head = head_track(frames, speech.tracks, params.head_motion * direction.dynamic_scale, rng)
+        head = head_track(frames, speech.tracks, params.head_motion * render.dynamic_scale, rng)
         gaze = gaze_track(frames, head, rng)
         return [
             Pose(

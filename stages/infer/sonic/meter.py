@@ -1,4 +1,4 @@
-"""What a render takes of the machine: time on the accelerator, processor time, memory at its peak."""
+"""Measures what a render takes of the machine: time on the accelerator, processor time, peak memory."""
 
 import os
 import sys
@@ -12,11 +12,11 @@ import torch
 from shared.slot.records import Scalar
 
 DEVICE_LOST = 70
-"""Exit status of a child whose accelerator failed."""
+"""Exit status of a worker process whose accelerator failed."""
 
 
 class Meter:
-    """Of one render. Accelerator time is the wall time in which the render held it, waiting for its end included."""
+    """Measures one render. Accelerator time is the wall time of device work, synchronisation included."""
 
     def __init__(self, device: torch.device, device_name: str) -> None:
         self._device, self._name = device, device_name
@@ -26,32 +26,32 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(device)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Work on the device, until it is done. All of it goes through here; a device that fails ends the process."""
+    def device_time(self) -> Iterator[None]:
+        """Wraps all work on the device and waits for its end. A device that fails ends the process."""
         if self._device.type != "cuda":
             yield
             return
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             try:
                 yield
             finally:
                 torch.cuda.synchronize(self._device)
         except torch.AcceleratorError:
-            # The process has lost its device: every later task would fail in it. A fresh one tries this task again.
+            # A process whose device failed fails every later task. The slot starts a new one, which retries this task.
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(DEVICE_LOST)
         finally:
-            self._gpu_s += time.monotonic() - begun
+            self._gpu_s += time.monotonic() - started
 
-    def figures(self) -> dict[str, Scalar]:
+    def metrics(self) -> dict[str, Scalar]:
         """Span attributes: ``gpu.seconds`` (0 on a CPU), ``cpu.seconds``, ``gpu.device``, ``gpu.mem_peak_bytes``."""
-        found: dict[str, Scalar] = {
+        metrics: dict[str, Scalar] = {
             "gpu.seconds": round(self._gpu_s, 3),
             "cpu.seconds": round(time.process_time() - self._cpu_start, 3),
         }
         if self._device.type == "cuda":
-            found["gpu.device"] = self._name.replace(" ", "-")
-            found["gpu.mem_peak_bytes"] = torch.cuda.max_memory_allocated(self._device)
-        return found
+            metrics["gpu.device"] = self._name.replace(" ", "-")
+            metrics["gpu.mem_peak_bytes"] = torch.cuda.max_memory_allocated(self._device)
+        return metrics

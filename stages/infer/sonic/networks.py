@@ -1,4 +1,4 @@
-"""All networks of a weights folder, built on no device and filled from the files."""
+"""All networks of a weights folder: built on the meta device, then filled from the files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from stages.infer.sonic.checkpoint import Loaded, Progress, Tree
-from stages.infer.sonic.layout import Part
 from stages.infer.sonic.nets.audio import AudioToBucket, AudioToToken
 from stages.infer.sonic.nets.clip import ClipVision
 from stages.infer.sonic.nets.rife import FlowNet
 from stages.infer.sonic.nets.unet.model import SonicUNet
 from stages.infer.sonic.nets.vae import Vae
 from stages.infer.sonic.nets.whisper import WhisperEncoder
+from stages.infer.sonic.weights.layout import Part
+from stages.infer.sonic.weights.tree import LoadedPart, Progress, WeightsTree
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -23,8 +23,8 @@ Network = TypeVar("Network", bound=nn.Module)
 class Networks:
     """In evaluation mode, without gradients.
 
-    UNet, autoencoder and image encoder compute in the type asked for; the small ones in float32 at least: together
-    they are a hundredth of the work, and motion figures are read off their last digits.
+    UNet, autoencoder and image encoder compute in the requested dtype; the small networks in float32 at least: together
+    they are a hundredth of the work, and motion buckets need their precision.
     """
 
     unet: SonicUNet
@@ -37,39 +37,39 @@ class Networks:
 
     @property
     def device(self) -> torch.device:
-        """Where the UNet lies."""
+        """The UNet's device."""
         return self.unet.conv_in.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the UNet computes in."""
+        """The UNet's dtype."""
         return self.unet.conv_in.weight.dtype
 
 
 def load_networks(
-    tree: Tree,
+    tree: WeightsTree,
     device: torch.device | str,
     dtype: torch.dtype,
     *,
-    on_part: Callable[[Loaded], None] = lambda _: None,
+    on_part: Callable[[LoadedPart], None] = lambda _: None,
     progress: Progress | None = None,
 ) -> Networks:
-    """Fill every network. Raises WeightsRefused when a file is not what the sizes say."""
+    """Load every network. Raises WeightsRefused when a file does not match the configuration."""
     small = torch.promote_types(dtype, torch.float32)
-    sizes = tree.sizes
+    config = tree.config
 
-    def filled(part: Part, build: Callable[[], Network], kind: torch.dtype) -> Network:
+    def load(part: Part, build: Callable[[], Network], dtype: torch.dtype) -> Network:
         with torch.device("meta"):
             network = build()
-        on_part(tree.load(part, network, device, kind, progress))
+        on_part(tree.load(part, network, device, dtype, progress))
         return network
 
     return Networks(
-        unet=filled(Part.UNET, lambda: SonicUNet(sizes.unet), dtype),
-        vae=filled(Part.VAE, lambda: Vae(sizes.vae), dtype),
-        image_encoder=filled(Part.IMAGE_ENCODER, lambda: ClipVision(sizes.clip), dtype),
-        whisper=filled(Part.WHISPER, lambda: WhisperEncoder(sizes.whisper), small),
-        audio2token=filled(Part.AUDIO2TOKEN, lambda: AudioToToken(sizes.token), small),
-        audio2bucket=filled(Part.AUDIO2BUCKET, lambda: AudioToBucket(sizes.bucket), small),
-        rife=filled(Part.RIFE, FlowNet, small),
+        unet=load(Part.UNET, lambda: SonicUNet(config.unet), dtype),
+        vae=load(Part.VAE, lambda: Vae(config.vae), dtype),
+        image_encoder=load(Part.IMAGE_ENCODER, lambda: ClipVision(config.clip), dtype),
+        whisper=load(Part.WHISPER, lambda: WhisperEncoder(config.whisper), small),
+        audio2token=load(Part.AUDIO2TOKEN, lambda: AudioToToken(config.token), small),
+        audio2bucket=load(Part.AUDIO2BUCKET, lambda: AudioToBucket(config.bucket), small),
+        rife=load(Part.RIFE, FlowNet, small),
     )

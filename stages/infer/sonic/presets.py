@@ -1,19 +1,22 @@
-"""A request's parameters as the settings of the loop and of the way from latents to frames."""
+"""A request's parameters as the plan of one render: denoising, then decoding into frames."""
 
 from dataclasses import dataclass, replace
 
 from shared.messages.engines import SonicParams
-from stages.infer.engine import Direction
-from stages.infer.sonic.denoise import BRANCHES, Loop
-from stages.infer.sonic.nets.unet.switches import Switches
-from stages.infer.sonic.sizes import SonicSizes
+from stages.infer.engine import RenderParams
+from stages.infer.sonic.config import SonicConfig
+from stages.infer.sonic.denoise import BRANCHES, DenoiseParams
+from stages.infer.sonic.nets.unet.optimization import OptimizationFlags
 from stages.infer.sonic.video import Rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """strength: part of the steps that run; decode_overlap: frames that decoded chunks share, blended; published: noise
-    and bytes as the published program makes them."""
+    """Defaults of a preset.
+
+    strength: share of the steps that run; decode_overlap: frames that decoded chunks share and blend; rounding: of
+    pixel values.
+    """
 
     strength: float
     decode_overlap: int
@@ -32,70 +35,71 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one render goes.
+    """How one render is computed.
 
-    loop: the denoising; motion: factors on the two motion figures, translation and expression; chunk, chunk_overlap:
-    frames decoded together; rounding: of pixels; interpolate: draw the frames between; mask_area: in face boxes; name:
-    the preset's.
+    preset: its name; denoise: the loop; motion_scale: factors on the two motion buckets, translation and expression;
+    decode_chunk, decode_overlap: frames decoded together, and shared by two chunks; rounding: of pixel values;
+    interpolate: compute the frames between; mask_area: in face boxes.
     """
 
-    name: str
-    loop: Loop
-    motion: tuple[float, float]
-    chunk: int
-    chunk_overlap: int
+    preset: str
+    denoise: DenoiseParams
+    motion_scale: tuple[float, float]
+    decode_chunk: int
+    decode_overlap: int
     rounding: Rounding
     interpolate: bool
     mask_area: float
 
-    def denoising(self) -> tuple["Plan", ...]:
-        """Ways to denoise the same clip, the fastest first: as it is, by single branches, audio not kept."""
+    def denoise_fallbacks(self) -> tuple["Plan", ...]:
+        """Plans that denoise the same clip in less and less memory: this one, one branch a call, no cached audio."""
         one = self.one_branch()
-        lean = replace(one, loop=replace(one.loop, switches=one.loop.switches.but(cached_audio=False)))
-        return tuple(dict.fromkeys((self, one, lean)))
+        optimization = one.denoise.optimization.replace(cached_audio=False)
+        uncached = replace(one, denoise=replace(one.denoise, optimization=optimization))
+        return tuple(dict.fromkeys((self, one, uncached)))
 
-    def decoding(self) -> tuple["Plan", ...]:
-        """Ways to decode it: as it is, then half the frames together, down to two."""
-        ways = [self]
-        while ways[-1].chunk > SMALLEST_CHUNK:
-            chunk = max(SMALLEST_CHUNK, ways[-1].chunk // 2)
-            ways.append(replace(self, chunk=chunk, chunk_overlap=min(self.chunk_overlap, chunk // 2)))
-        return tuple(ways)
+    def decode_fallbacks(self) -> tuple["Plan", ...]:
+        """Plans that decode it in less and less memory: this one, then half the frames together, down to two."""
+        plans = [self]
+        while plans[-1].decode_chunk > SMALLEST_CHUNK:
+            chunk = max(SMALLEST_CHUNK, plans[-1].decode_chunk // 2)
+            plans.append(replace(self, decode_chunk=chunk, decode_overlap=min(self.decode_overlap, chunk // 2)))
+        return tuple(plans)
 
     def one_branch(self) -> "Plan":
-        """The same with one guidance branch at a time."""
-        return replace(self, loop=replace(self.loop, rows=1))
+        """The same with one guidance branch in a call."""
+        return replace(self, denoise=replace(self.denoise, batch_size=1))
 
 
-def plan(params: SonicParams, direction: Direction, sizes: SonicSizes, switches: Switches) -> Plan:
-    """The request's parameters over those of its preset; ``switches`` are the machine's."""
+def make_plan(params: SonicParams, render: RenderParams, config: SonicConfig, optimization: OptimizationFlags) -> Plan:
+    """The request's parameters over the defaults of its preset; ``optimization`` is the machine's."""
     preset = PRESETS[params.preset]
     overlap = preset.decode_overlap if params.decode_overlap is None else params.decode_overlap
     strength = preset.strength if params.strength is None else params.strength
-    window = sizes.unet.frames
+    window = config.unet.num_frames
     return Plan(
-        name=params.preset,
-        loop=Loop(
-            steps=direction.steps,
-            # A request for few steps must not end with none.
-            strength=max(strength, 1.0 / direction.steps),
+        preset=params.preset,
+        denoise=DenoiseParams(
+            steps=render.steps,
+            # At least one step runs, however few are requested.
+            strength=max(strength, 1.0 / render.steps),
             window=window,
-            # A smaller model's window may be shorter than what the request allows.
+            # A reduced model's window may be shorter than what the request allows.
             overlap=min(params.overlap, window // 2),
             shift=params.shift,
             image_guidance=(params.image_guidance, params.image_guidance),
             audio_guidance=(params.audio_guidance, params.audio_guidance),
             audio_scale=params.audio_scale,
-            # A compiled network is as fast by single branches, in a third of the memory.
-            rows=1 if switches.compiled else BRANCHES,
-            switches=switches,
+            # A compiled network is as fast with single branches, in a third of the memory.
+            batch_size=1 if optimization.compiled else BRANCHES,
+            optimization=optimization,
         ),
-        motion=(
-            direction.dynamic_scale * params.translation_scale,
-            direction.dynamic_scale * params.expression_scale,
+        motion_scale=(
+            render.dynamic_scale * params.translation_scale,
+            render.dynamic_scale * params.expression_scale,
         ),
-        chunk=params.decode_chunk,
-        chunk_overlap=min(overlap, params.decode_chunk // 2),
+        decode_chunk=params.decode_chunk,
+        decode_overlap=min(overlap, params.decode_chunk // 2),
         rounding=preset.rounding,
         interpolate=params.interpolate,
         mask_area=params.mask_area,

@@ -13,21 +13,21 @@ RHO = 7.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """sigmas float32 [steps + 1], falling, the last 0; times float32 [steps]: the network's, 0.25 ln sigma."""
+    """sigmas float32 [steps + 1], decreasing, the last 0; times float32 [steps]: the UNet's time, 0.25 ln sigma."""
 
     sigmas: Tensor
     times: Tensor
 
     @property
     def steps(self) -> int:
-        """Denoising steps."""
+        """Number of denoising steps."""
         return len(self.times)
 
 
 def karras(steps: int, strength: float = 1.0) -> Schedule:
-    """Equation 5 of the paper with rho 7 between 700 and 0.002, then 0.
+    """Noise levels of equation 5 of the paper with rho 7, from 700 to 0.002, then 0.
 
-    ``strength`` below 1 keeps only the last ``int(steps * strength)`` steps. Raises ValueError when none is left.
+    ``strength`` below 1 keeps only the last ``int(steps * strength)`` steps. Raises ValueError when no step is left.
     """
     kept = min(int(steps * strength), steps)
     if kept < 1:
@@ -40,11 +40,11 @@ def karras(steps: int, strength: float = 1.0) -> Schedule:
 
 
 def scale_input(latents: Tensor, sigma: float) -> Tensor:
-    """What the network sees: unit variance at every noise level."""
+    """Scale latents to unit variance at every noise level, as the network expects."""
     return latents / math.sqrt(sigma**2 + 1)
 
 
-def euler_step(latents: Tensor, v: Tensor, sigma: float, following: float) -> Tensor:
-    """One step from noise level ``sigma`` to ``following`` along the network's v (Salimans & Ho 2022), in its type."""
+def euler_step(latents: Tensor, v: Tensor, sigma: float, next_sigma: float) -> Tensor:
+    """Step from noise level ``sigma`` to ``next_sigma`` along the network's v (Salimans & Ho 2022), in its dtype."""
     clean = latents / (sigma**2 + 1) - v * (sigma / math.sqrt(sigma**2 + 1))
-    return latents + (latents - clean) / sigma * (following - sigma)
+    return latents + (latents - clean) / sigma * (next_sigma - sigma)

@@ -1,4 +1,4 @@
-"""What an operator may change about the sonic engine; free of torch."""
+"""Settings of the sonic engine; free of torch."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Latents to finished frames, as a stream: decoded chunk, single pictures, midpoints, bytes; nothing holds the clip."""
+"""Latents to frames as a stream: decoded chunks, single frames, midpoints, bytes. Nothing holds the whole clip."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
@@ -10,24 +10,23 @@ from stages.infer.sonic.nets.rife import Midpoint
 from stages.infer.sonic.nets.vae import Vae
 
 CHUNK = 8
-"""Frames decoded at a time; the official program's figure."""
+"""Frames decoded at a time, as in the official program."""
 
 Rounding = Literal["truncate", "nearest"]
 
 
 @torch.no_grad()
 def decode_chunks(vae: Vae, latents: Tensor, chunk: int = CHUNK, overlap: int = 0) -> Iterator[Tensor]:
-    """Decodes a clip piece by piece; concatenated, the pieces are the clip.
+    """Decode a clip in chunks; concatenated, the results are the clip.
 
-    The decoder normalises and convolves over all frames of a call, so that two chunks differ in brightness and detail
-    where they meet. The official program leaves these seams (``overlap`` 0). With an overlap, the frames that two
-    chunks share are decoded in both and blended with weights that rise linearly, ``1 / (overlap + 1)`` a frame.
+    The decoder normalises and convolves over all frames of a call, so two chunks differ in brightness and detail where
+    they meet. The official program leaves these seams (``overlap`` 0). With an overlap, the frames that two chunks
+    share are decoded twice and blended with weights that rise linearly, by ``1 / (overlap + 1)`` a frame.
 
-    :param latents: [1, T, channels, h, w] of the diffusion (scaled), on any device.
-    :param chunk: frames of a call; the last one is shorter.
-    :param overlap: shared frames, 0 to chunk / 2; costs ``chunk / (chunk - overlap)`` times the work.
-    :returns: float32 [n, 3, H, W], about -1..1, on the decoder's device.
-    :raises ValueError: for an overlap beyond that range, when the first piece is asked for.
+    latents: [1, T, channels, h, w], scaled, on any device; chunk: frames of a call, the last of which is shorter;
+    overlap: shared frames, 0 to chunk / 2, at ``chunk / (chunk - overlap)`` times the work. Yields float32
+    [n, 3, H, W], about -1..1, on the decoder's device. Raises ValueError for an overlap out of range, at the first
+    chunk.
     """
     if not 0 <= 2 * overlap <= chunk:
         raise ValueError(f"overlap: {overlap}, 0 to {chunk // 2} of a chunk of {chunk} frames")
@@ -36,8 +35,8 @@ def decode_chunks(vae: Vae, latents: Tensor, chunk: int = CHUNK, overlap: int = 
     ramp = torch.arange(1, overlap + 1, device=device)[:, None, None, None] / (overlap + 1)
     tail: Tensor | None = None
     for start in range(0, max(frames - overlap, 1), chunk - overlap):
-        piece = latents[0, start : start + chunk].to(device)
-        decoded = vae.decode(piece / vae.scaling, len(piece)).float()
+        part = latents[0, start : start + chunk].to(device)
+        decoded = vae.decode(part / vae.scaling_factor, len(part)).float()
         if tail is not None and overlap:
             decoded[:overlap] = torch.lerp(tail, decoded[:overlap], ramp)
         ready = len(decoded) if start + chunk >= frames else len(decoded) - overlap
@@ -48,7 +47,7 @@ def decode_chunks(vae: Vae, latents: Tensor, chunk: int = CHUNK, overlap: int = 
 
 @torch.no_grad()
 def pictures(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Decoded chunks [n, 3, H, W] of about -1..1, one by one as pictures [1, 3, H, W], clamped to 0..1."""
+    """Split decoded chunks [n, 3, H, W], about -1..1, into frames [1, 3, H, W], clamped to 0..1."""
     for chunk in chunks:
         for frame in torch.split(chunk, 1):
             yield (frame * 0.5 + 0.5).clamp_(0, 1)
@@ -56,23 +55,22 @@ def pictures(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def interpolate(flownet: Callable[[Tensor, Tensor], Midpoint], frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Twice the frame rate: f0, m0, f1, m1, ..., f(T-1), which are 2 T - 1 pictures; holds two frames at most.
+    """Double the frame rate: f0, m0, f1, m1, ..., f(T-1), 2 T - 1 frames; holds two frames at most.
 
-    :param frames: [1, 3, H, W], 0..1.
-    :returns: pictures of the same shape and dtype, midpoints clamped to 0..1.
+    frames: [1, 3, H, W], 0..1. Yields frames of the same shape and dtype, midpoints clamped to 0..1.
     """
-    before: Tensor | None = None
+    previous: Tensor | None = None
     for frame in frames:
-        if before is not None:
-            yield flownet(before, frame).picture.clamp(0, 1).to(frame.dtype)
+        if previous is not None:
+            yield flownet(previous, frame).picture.clamp(0, 1).to(frame.dtype)
         yield frame
-        before = frame
+        previous = frame
 
 
 def to_uint8(picture: Tensor, rounding: Rounding = "nearest") -> Tensor:
-    """Bytes of pictures: [n, 3, H, W], 0..1, to uint8 [n, H, W, 3] on the same device.
+    """Quantise frames [n, 3, H, W], 0..1, to uint8 [n, H, W, 3] on the same device.
 
-    :param rounding: the official program truncates ``255 x``, which darkens by half a step on average.
+    The official program truncates ``255 x``, which darkens by half a step on average.
     """
     scaled = picture * 255
     if rounding == "nearest":

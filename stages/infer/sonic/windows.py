@@ -1,7 +1,7 @@
 """Windows over a clip of any length (Sonic, section 3.4: time-aware position shift).
 
-The network sees a fixed number of frames. Windows are laid around the clip as around a ring and shifted a little at
-every step, so that no seam stays where it is.
+The network sees a fixed number of frames. Windows cover the clip as a ring and are shifted at every step, so that seams
+do not stay in one place.
 """
 
 import math
@@ -13,9 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """frames: of the clip; size: of a window; overlap: of neighbours; shift: back at every step, frames.
+    """Windows over a clip, in frames.
 
-    Raises ValueError for a clip without frames or an overlap that leaves no way forward.
+    frames: length of the clip; size: of a window; overlap: shared by neighbouring windows; shift: by which windows move
+    back at every step. Raises ValueError for a clip without frames or an overlap that is not below ``size``.
     """
 
     frames: int
@@ -31,18 +32,18 @@ class Windows:
 
     @property
     def count(self) -> int:
-        """Windows a step."""
+        """Windows in one step."""
         return math.ceil(self.frames / (self.size - self.overlap))
 
     def starts(self, step: int) -> list[int]:
-        """First frame of each window at a step, before it is taken modulo the clip's length."""
+        """First frame of each window at a step, not yet modulo the clip's length."""
         return [n * (self.size - self.overlap) - self.shift * step for n in range(self.count)]
 
     def index(self, step: int) -> Tensor:
-        """Frames of each window: int64 [count, size], 0..frames-1; a short clip repeats in a window."""
+        """Frame indices of each window: int64 [count, size], 0..frames-1; a short clip repeats within a window."""
         starts = torch.tensor(self.starts(step))
         return (starts[:, None] + torch.arange(self.size)) % self.frames
 
     def visits(self, step: int) -> Tensor:
-        """How often each frame is seen at a step: int64 [frames], each at least one."""
+        """Number of windows that contain each frame at a step: int64 [frames], each at least 1."""
         return torch.bincount(self.index(step).flatten(), minlength=self.frames)

@@ -1,4 +1,4 @@
-"""A whole tiny tree, made once; a test spoils a copy of it whose files are links until they are replaced."""
+"""A complete tiny tree, created once; tests change a copy whose files are hard links until they are replaced."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.infer.sonic.layout import OFFICIAL, Part
+from stages.infer.sonic.weights.layout import OFFICIAL, Part
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CONFIG: dict[str, Any] = json.loads((GOLDEN / "A.json").read_text())
@@ -35,18 +35,18 @@ def module_of(shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
     root = nn.Module()
     for key, shape in shapes.items():
         *path, name = key.split(".")
-        at = root
+        module = root
         for step in path:
-            if step not in dict(at.named_children()):
-                at.add_module(step, nn.Module())
-            at = at.get_submodule(step)
-        at.register_parameter(name, nn.Parameter(torch.empty(shape, device="meta")))
+            if step not in dict(module.named_children()):
+                module.add_module(step, nn.Module())
+            module = module.get_submodule(step)
+        module.register_parameter(name, nn.Parameter(torch.empty(shape, device="meta")))
     return root
 
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny tree in the official layout. Nobody may change it."""
+    """The tiny tree in the official layout; read only."""
     folder = tmp_path_factory.mktemp("tiny")
     make = [sys.executable, str(GOLDEN / "make_tiny_checkpoint.py"), "--config", str(GOLDEN / "A.json")]
     subprocess.run(
@@ -57,7 +57,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(pristine: Path, tmp_path: Path) -> Path:
-    """A copy to spoil: a file has to be replaced, not written into."""
+    """A copy to change: a file must be replaced, not written in place."""
     folder = tmp_path / "tree"
     shutil.copytree(pristine, folder, copy_function=os.link)
     return folder
@@ -69,8 +69,8 @@ def replace(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def respoken(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Save a file's tensors again, after a change of the dictionary."""
+def save_changed(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a file's dictionary of tensors and save it again."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file, save_file
 
@@ -85,5 +85,5 @@ def respoken(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         torch.save(state, path)
 
 
-def untold(part: Part, doing: str, more: int, of: int) -> None:
-    """Nobody listens."""
+def no_progress(part: Part, operation: str, more: int, total: int) -> None:
+    """Ignore progress."""

@@ -7,19 +7,18 @@ from typing import Any
 import pytest
 import torch
 
-from stages.infer.sonic import catalogue
-from stages.infer.sonic.derived import described
-from stages.infer.sonic.faults import WeightsCode
-from stages.infer.sonic.layout import OFFICIAL, TENSOR_PARTS, Part
-from stages.infer.sonic.weights import check
+from stages.infer.sonic.weights import catalogue, check
 from stages.infer.sonic.weights.check import Report
-from tests.sonic.weights.conftest import replace, respoken, shapes_of, untold
+from stages.infer.sonic.weights.faults import WeightsCode
+from stages.infer.sonic.weights.layout import OFFICIAL, TENSOR_PARTS, Part
+from stages.infer.sonic.weights.tree_config import read_json_config
+from tests.sonic.weights.conftest import no_progress, replace, save_changed, shapes_of
 
 UNET, VAE = OFFICIAL.files[Part.UNET].path, OFFICIAL.files[Part.VAE].path
 
 
 def checked(folder: Path, **options: Any) -> Report:
-    return check.check(folder, untold, **options)
+    return check.check(folder, no_progress, **options)
 
 
 def row(report: Report, part: Part) -> check.Row:
@@ -28,20 +27,20 @@ def row(report: Report, part: Part) -> check.Row:
 
 @pytest.fixture
 def published(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Part, catalogue.Entry]:
-    """Takes the tiny model for the official one, with bytes and SHA-256 published for what they are of that."""
+    """Treat the tiny model as the official one: publish bytes and SHA-256 of the files that have them."""
     entries = {}
     for part, entry in catalogue.entries().items():
         if entry.sha256 is not None and (pristine / entry.path).is_file():
             content = (pristine / entry.path).read_bytes()
             entry = changed(entry, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
         entries[part] = entry
-    sizes = described(pristine, OFFICIAL)
-    monkeypatch.setattr(check, "SonicSizes", lambda: sizes)
+    config = read_json_config(pristine, OFFICIAL)
+    monkeypatch.setattr(check, "SonicConfig", lambda: config)
     monkeypatch.setattr(catalogue, "entries", lambda: entries)
     return entries
 
 
-def test_a_whole_tree_of_reduced_sizes_has_no_faults_and_nothing_published(pristine: Path) -> None:
+def test_complete_reduced_tree_has_no_faults(pristine: Path) -> None:
     report = checked(pristine)
     assert (report.layout, report.model, report.faults) == ("official", "reduced", [])
     assert {one.part: one.tensors for one in report.rows} == {
@@ -51,7 +50,7 @@ def test_a_whole_tree_of_reduced_sizes_has_no_faults_and_nothing_published(prist
     assert row(report, Part.DETECTOR).state == "absent"
 
 
-def test_the_official_sizes_are_held_to_what_is_published(
+def test_official_model_is_compared_with_published_digests(
     pristine: Path, published: dict[Part, catalogue.Entry]
 ) -> None:
     report = checked(pristine)
@@ -61,7 +60,7 @@ def test_the_official_sizes_are_held_to_what_is_published(
     assert row(checked(pristine, quick=True), Part.UNET).sha256 == "unread"
 
 
-def test_a_file_that_is_not_the_published_one_is_found(tree: Path, published: dict[Part, catalogue.Entry]) -> None:
+def test_altered_official_file_is_reported(tree: Path, published: dict[Part, catalogue.Entry]) -> None:
     content = bytearray((tree / UNET).read_bytes())
     content[len(content) // 2] ^= 1
     replace(tree / UNET, bytes(content))
@@ -70,13 +69,13 @@ def test_a_file_that_is_not_the_published_one_is_found(tree: Path, published: di
     assert row(report, Part.UNET).state == "refused"
     assert checked(tree, quick=True).faults == []
 
-    respoken(tree / UNET, lambda state: state.update({"conv_in.bias": torch.zeros(65)}))
+    save_changed(tree / UNET, lambda state: state.update({"conv_in.bias": torch.zeros(65)}))
     report = checked(tree)
     assert {fault.code for fault in report.faults} == {WeightsCode.SIZE_DIFFERS, WeightsCode.SHAPE_DIFFERS}
 
 
-def test_every_fault_of_every_file_is_in_the_table(tree: Path) -> None:
-    respoken(tree / UNET, lambda state: [state.pop("conv_in.bias"), state.update(extra=torch.zeros(2))])
+def test_every_fault_of_every_file_is_reported(tree: Path) -> None:
+    save_changed(tree / UNET, lambda state: [state.pop("conv_in.bias"), state.update(extra=torch.zeros(2))])
     replace(tree / VAE, (tree / VAE).read_bytes()[:1000])
     (tree / OFFICIAL.files[Part.RIFE].path).unlink()
     report = checked(tree)
@@ -89,9 +88,9 @@ def test_every_fault_of_every_file_is_in_the_table(tree: Path) -> None:
     assert {one.part for one in report.rows if one.state == "refused"} == {Part.UNET, Part.VAE, Part.RIFE}
 
 
-def test_an_unreadable_audio_network_does_not_hide_the_others(tree: Path) -> None:
+def test_unreadable_audio_network_does_not_hide_other_faults(tree: Path) -> None:
     replace(tree / OFFICIAL.files[Part.AUDIO2TOKEN].path, b"")
-    respoken(tree / OFFICIAL.files[Part.AUDIO2BUCKET].path, lambda state: state.pop("proj2.bias"))
+    save_changed(tree / OFFICIAL.files[Part.AUDIO2BUCKET].path, lambda state: state.pop("proj2.bias"))
     report = checked(tree)
     assert report.model == "reduced"
     assert {(fault.code, fault.key) for fault in report.faults} == {
@@ -100,7 +99,7 @@ def test_an_unreadable_audio_network_does_not_hide_the_others(tree: Path) -> Non
     }
 
 
-def test_sizes_that_cannot_be_read_do_not_end_the_check(tree: Path) -> None:
+def test_invalid_config_does_not_end_the_check(tree: Path) -> None:
     replace(tree / OFFICIAL.configs[Part.VAE], b"{")
     replace(tree / VAE, b"<html>")
     report = checked(tree)
@@ -109,20 +108,20 @@ def test_sizes_that_cannot_be_read_do_not_end_the_check(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_are_none_are_found(tree: Path, value: float) -> None:
-    respoken(tree / VAE, lambda state: state["decoder.conv_in.bias"].fill_(value))
+def test_nan_and_infinity_are_reported(tree: Path, value: float) -> None:
+    save_changed(tree / VAE, lambda state: state["decoder.conv_in.bias"].fill_(value))
     (fault,) = checked(tree).faults
     assert (fault.code, fault.key) == (WeightsCode.NOT_FINITE, "decoder.conv_in.bias")
 
 
-def test_a_flipped_bit_in_an_archive_without_a_published_digest_is_found(tree: Path) -> None:
+def test_flipped_bit_in_an_archive_is_reported_without_a_published_digest(tree: Path) -> None:
     content = bytearray((tree / UNET).read_bytes())
     content[len(content) // 2] ^= 1
     replace(tree / UNET, bytes(content))
     assert [fault.code for fault in checked(tree).faults] == [WeightsCode.DAMAGED]
 
 
-def test_what_is_published_is_what_the_catalogue_says() -> None:
+def test_catalogue_is_complete_and_consistent() -> None:
     entries = catalogue.entries()
     assert set(entries) == set(Part)
     assert {part: entry.path for part, entry in entries.items()} == {p: f.path for p, f in OFFICIAL.files.items()}

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from stages.infer.sonic.checkpoint import Loaded, Part, WeightsCode, WeightsRefused, open_tree
-from stages.infer.sonic.layout import OFFICIAL, TENSOR_PARTS
-from stages.infer.sonic.sizes import BucketSizes, TokenSizes
-from tests.sonic.weights.conftest import CONFIG, module_of, replace, respoken, shapes_of
+from stages.infer.sonic.config import BucketConfig, TokenConfig
+from stages.infer.sonic.weights.faults import WeightsCode, WeightsRefused
+from stages.infer.sonic.weights.layout import OFFICIAL, TENSOR_PARTS, Part
+from stages.infer.sonic.weights.tree import LoadedPart, open_tree
+from tests.sonic.weights.conftest import CONFIG, module_of, replace, save_changed, shapes_of
 
 SVD = "stable-video-diffusion-img2vid-xt"
 UNET = OFFICIAL.files[Part.UNET].path
 
 
-def load(folder: Path, part: Part) -> Loaded:
+def load(folder: Path, part: Part) -> LoadedPart:
     return open_tree(folder).load(part, module_of(shapes_of(part)))
 
 
@@ -56,16 +57,16 @@ def test_every_part_of_the_official_layout_loads(pristine: Path, part: Part) -> 
     assert not any(p.requires_grad for p in module.parameters())
 
 
-def test_half_precision_files_can_be_used_in_others(pristine: Path) -> None:
+def test_half_precision_files_load_into_other_dtypes(pristine: Path) -> None:
     module = module_of(shapes_of(Part.VAE))
     open_tree(pristine).load(Part.VAE, module, dtype=torch.float64)
     assert {p.dtype for p in module.parameters()} == {torch.float64}
 
 
-def test_sizes_come_from_the_json_files_and_the_tensors(pristine: Path) -> None:
-    sizes = open_tree(pristine).sizes
+def test_config_comes_from_the_json_files_and_the_tensors(pristine: Path) -> None:
+    config = open_tree(pristine).config
     token, bucket = CONFIG["module_kwargs"]["audio2token"], CONFIG["module_kwargs"]["audio2bucket"]
-    assert sizes.token == TokenSizes(
+    assert config.token == TokenConfig(
         token["seq_len"],
         token["blocks"],
         token["channels"],
@@ -73,7 +74,7 @@ def test_sizes_come_from_the_json_files_and_the_tensors(pristine: Path) -> None:
         token["output_dim"],
         token["context_tokens"],
     )
-    assert sizes.bucket == BucketSizes(
+    assert config.bucket == BucketConfig(
         bucket["seq_len"],
         bucket["blocks"],
         bucket["channels"],
@@ -82,8 +83,8 @@ def test_sizes_come_from_the_json_files_and_the_tensors(pristine: Path) -> None:
         bucket["output_dim"],
         bucket["context_tokens"],
     )
-    assert sizes.unet.channels == (64, 64, 128, 128)
-    assert sizes.vae.scaling == 0.18215
+    assert config.unet.channels == (64, 64, 128, 128)
+    assert config.vae.scaling_factor == 0.18215
 
 
 def rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
@@ -138,15 +139,15 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("case", SPOILED)
-def test_spoiled_tensors_are_refused_with_file_key_expected_and_found(tree: Path, case: str) -> None:
-    change, code, told = SPOILED[case]
-    respoken(tree / UNET, change)
+def test_refusal_names_file_key_expected_and_found(tree: Path, case: str) -> None:
+    change, code, message = SPOILED[case]
+    save_changed(tree / UNET, change)
     fault = refused(tree, Part.UNET)
-    assert (fault.code, told in fault.message) == (code, True), fault
+    assert (fault.code, message in fault.message) == (code, True), fault
 
 
-def test_nothing_is_assigned_of_a_refused_file(tree: Path) -> None:
-    respoken(tree / UNET, lambda state: state.pop("conv_in.bias"))
+def test_refused_file_assigns_nothing(tree: Path) -> None:
+    save_changed(tree / UNET, lambda state: state.pop("conv_in.bias"))
     module = module_of(shapes_of(Part.UNET))
     with pytest.raises(WeightsRefused):
         open_tree(tree).load(Part.UNET, module)
@@ -154,7 +155,7 @@ def test_nothing_is_assigned_of_a_refused_file(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("part", TENSOR_PARTS)
-def test_a_truncated_file_is_refused(tree: Path, part: Part) -> None:
+def test_truncated_file_is_refused(tree: Path, part: Part) -> None:
     path = tree / OFFICIAL.files[part].path
     replace(path, path.read_bytes()[: path.stat().st_size // 2])
     fault = refused(tree, part)
@@ -163,7 +164,7 @@ def test_a_truncated_file_is_refused(tree: Path, part: Part) -> None:
 
 
 @pytest.mark.parametrize("old_format", [False, True])
-def test_a_pickle_with_code_is_refused_and_not_run(tree: Path, tmp_path: Path, old_format: bool) -> None:
+def test_pickle_with_code_is_refused_and_not_run(tree: Path, tmp_path: Path, old_format: bool) -> None:
     marker = tmp_path / "ran"
     state = {"conv_in.weight": torch.zeros(3), "x": RunsWhenUnpickled(marker)}
     (tree / UNET).unlink()
@@ -174,15 +175,15 @@ def test_a_pickle_with_code_is_refused_and_not_run(tree: Path, tmp_path: Path, o
     assert "mkdir" in fault.message
 
 
-def test_a_bare_pickle_with_code_is_refused_and_not_run(tree: Path, tmp_path: Path) -> None:
+def test_bare_pickle_with_code_is_refused_and_not_run(tree: Path, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     replace(tree / UNET, pickle.dumps(RunsWhenUnpickled(marker), protocol=2))
     assert refused(tree, Part.UNET).code is WeightsCode.PICKLE_WITH_CODE
     assert not marker.exists()
 
 
-def test_the_pickle_of_this_test_would_run(tmp_path: Path) -> None:
-    """Else the two tests above would prove nothing."""
+def test_pickle_of_these_tests_runs_without_the_restriction(tmp_path: Path) -> None:
+    """Otherwise the two tests above could not fail."""
     pickle.loads(pickle.dumps(RunsWhenUnpickled(tmp_path / "ran")))
     assert (tmp_path / "ran").is_dir()
 
@@ -197,18 +198,18 @@ def test_the_pickle_of_this_test_would_run(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("part", [Part.UNET, Part.VAE])
-def test_what_is_no_checkpoint_is_told_apart(tree: Path, part: Part, content: bytes, code: WeightsCode) -> None:
+def test_other_file_types_have_codes_of_their_own(tree: Path, part: Part, content: bytes, code: WeightsCode) -> None:
     replace(tree / OFFICIAL.files[part].path, content)
     assert refused(tree, part).code is code
 
 
-def test_a_missing_file_is_named(tree: Path) -> None:
+def test_missing_file_is_named(tree: Path) -> None:
     (tree / UNET).unlink()
     fault = refused(tree, Part.UNET)
     assert (fault.code, fault.message) == (WeightsCode.FILE_MISSING, f"{UNET}: no such file")
 
 
-def test_files_of_before_torch_1_6_load(tree: Path) -> None:
+def test_file_from_before_torch_1_6_loads(tree: Path) -> None:
     path = tree / OFFICIAL.files[Part.RIFE].path
     state = torch.load(path, weights_only=True)
     path.unlink()
@@ -216,21 +217,21 @@ def test_files_of_before_torch_1_6_load(tree: Path) -> None:
     assert load(tree, Part.RIFE).tensors == len(shapes_of(Part.RIFE))
 
 
-def test_the_stock_unet_is_never_read(tree: Path) -> None:
+def test_stock_svd_unet_is_not_read(tree: Path) -> None:
     (tree / SVD / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"not even weights")
     assert load(tree, Part.UNET).tensors == len(shapes_of(Part.UNET))
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "told"),
+    ("change", "code", "message"),
     [
         (lambda config: config.pop("block_out_channels"), WeightsCode.CONFIG_INVALID, "block_out_channels: missing"),
         (lambda config: config.update(block_out_channels=3), WeightsCode.CONFIG_INVALID, "configuration"),
         (lambda config: config.update(cross_attention_dim=64), WeightsCode.SIZES_CONFLICT, "expected 64"),
     ],
 )
-def test_a_configuration_of_something_else_is_refused(
-    tree: Path, change: Callable[[dict[str, Any]], object], code: WeightsCode, told: str
+def test_config_of_another_model_is_refused(
+    tree: Path, change: Callable[[dict[str, Any]], object], code: WeightsCode, message: str
 ) -> None:
     path = tree / SVD / "unet" / "config.json"
     config = json.loads(path.read_text())
@@ -239,10 +240,10 @@ def test_a_configuration_of_something_else_is_refused(
     with pytest.raises(WeightsRefused) as caught:
         open_tree(tree)
     assert caught.value.code is code
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
-def test_folders_that_are_no_tree(tmp_path: Path, pristine: Path) -> None:
+def test_folder_with_another_layout_is_refused(tmp_path: Path, pristine: Path) -> None:
     with pytest.raises(WeightsRefused, match="FOLDER_MISSING"):
         open_tree(tmp_path / "nothing")
     comfy = tmp_path / "models" / "sonic"
@@ -251,12 +252,3 @@ def test_folders_that_are_no_tree(tmp_path: Path, pristine: Path) -> None:
     for folder in (tmp_path, tmp_path / "models", comfy):
         with pytest.raises(WeightsRefused, match="COMFY_LAYOUT"):
             open_tree(folder)
-
-
-def test_only_the_published_detector_is_run(tree: Path) -> None:
-    opened = open_tree(tree)
-    assert opened.detector() is None
-    (tree / "yoloface_v5m.pt").write_bytes(b"a program of somebody")
-    with pytest.raises(WeightsRefused, match="DIGEST_DIFFERS"):
-        opened.detector()
-    assert opened.detector(any_program=True) == tree / "yoloface_v5m.pt"

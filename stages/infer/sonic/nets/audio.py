@@ -1,58 +1,57 @@
-"""The two small networks on speech states, of the Sonic paper's context-enhanced audio learning and motion-decoupled
-controller: audio tokens and motion buckets."""
+"""The two small networks on audio encoder states: audio tokens (the Sonic paper's context-enhanced audio learning) and
+motion buckets (its motion-decoupled controller)."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.infer.sonic.sizes import BucketSizes, TokenSizes
+from stages.infer.sonic.config import BucketConfig, TokenConfig
 
 
 class AudioToToken(nn.Module):
-    """audio2token: the speech states around a frame become the tokens that the UNet's audio attention reads.
+    """audio2token: maps the encoder states around a frame to the audio tokens of the UNet's cross-attention.
 
     Three linear layers with ReLU, then LayerNorm over each token. Official sizes: 54.3 M parameters.
     """
 
-    def __init__(self, sizes: TokenSizes) -> None:
+    def __init__(self, config: TokenConfig) -> None:
         super().__init__()
-        self.tokens = sizes.tokens
-        self.proj1 = nn.Linear(sizes.seq_len * sizes.blocks * sizes.channels, sizes.hidden)
-        self.proj2 = nn.Linear(sizes.hidden, sizes.hidden)
-        self.proj3 = nn.Linear(sizes.hidden, sizes.tokens * sizes.output)
-        self.norm = nn.LayerNorm(sizes.output)
+        self.n_tokens = config.n_tokens
+        self.proj1 = nn.Linear(config.seq_len * config.n_blocks * config.channels, config.hidden_dim)
+        self.proj2 = nn.Linear(config.hidden_dim, config.hidden_dim)
+        self.proj3 = nn.Linear(config.hidden_dim, config.n_tokens * config.output_dim)
+        self.norm = nn.LayerNorm(config.output_dim)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Tokens of each frame, of zeros: the constant, non-zero tokens of silence that guidance calls unconditional.
+        """Tokens of each frame: [n, n_tokens, output_dim], officially [n, 32, 1024], in the parameters' dtype.
 
-        :param windows: [n, seq_len, blocks, channels], officially [n, 10, 5, 384].
-        :returns: [n, tokens, output], officially [n, 32, 1024], in the parameters' dtype.
+        windows: [n, seq_len, n_blocks, channels], officially [n, 10, 5, 384]. Zeros give the constant, non-zero tokens
+        of silence for unconditional guidance.
         """
         x = windows.to(self.proj1.weight.dtype).flatten(1)
         x = functional.relu(self.proj1(x))
         x = functional.relu(self.proj2(x))
-        tokens: Tensor = self.norm(self.proj3(x).unflatten(1, (self.tokens, -1)))
+        tokens: Tensor = self.norm(self.proj3(x).unflatten(1, (self.n_tokens, -1)))
         return tokens
 
 
 class AudioToBucket(nn.Module):
-    """audio2bucket: about a second of speech and the picture's embedding become two motion figures a frame.
+    """audio2bucket: maps a second of encoder states and the image embedding to two motion buckets per frame.
 
     Three linear layers with SiLU, no norm. ``16 + 16 * out`` are the two buckets.
     """
 
-    def __init__(self, sizes: BucketSizes) -> None:
+    def __init__(self, config: BucketConfig) -> None:
         super().__init__()
-        self.proj1 = nn.Linear(sizes.seq_len * sizes.blocks * sizes.channels + sizes.clip, sizes.hidden)
-        self.proj2 = nn.Linear(sizes.hidden, sizes.hidden)
-        self.proj3 = nn.Linear(sizes.hidden, sizes.tokens * sizes.output)
+        self.proj1 = nn.Linear(config.seq_len * config.n_blocks * config.channels + config.clip_dim, config.hidden_dim)
+        self.proj2 = nn.Linear(config.hidden_dim, config.hidden_dim)
+        self.proj3 = nn.Linear(config.hidden_dim, config.n_tokens * config.output_dim)
 
     def forward(self, windows: Tensor, embed: Tensor) -> Tensor:
-        """Motion figures before the affine map.
+        """Motion buckets before the affine map: [n, n_tokens * output_dim], officially [n, 2], about -1..1.
 
-        :param windows: [n, seq_len, blocks, channels], officially [n, 50, 1, 384].
-        :param embed: the picture's embedding, [1, clip] for all frames or [n, clip]; officially clip = 1024.
-        :returns: [n, tokens * output], officially [n, 2], about -1..1, in the parameters' dtype.
+        windows: [n, seq_len, n_blocks, channels], officially [n, 50, 1, 384]; embed: the image embedding, [1, clip_dim]
+        for all frames or [n, clip_dim], officially clip_dim = 1024. The result is in the parameters' dtype.
         """
         dtype = self.proj1.weight.dtype
         x = windows.to(dtype).flatten(1)

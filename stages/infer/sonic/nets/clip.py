@@ -4,20 +4,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stages.infer.sonic.config import ClipConfig
 from stages.infer.sonic.nets.self_attention import SelfAttention
-from stages.infer.sonic.sizes import ClipSizes
 
 
 class Mlp(nn.Module):
     """Two linear layers with the exact GELU between them."""
 
-    def __init__(self, sizes: ClipSizes) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(sizes.hidden, sizes.mlp)
-        self.fc2 = nn.Linear(sizes.mlp, sizes.hidden)
+        self.fc1 = nn.Linear(config.width, config.mlp_dim)
+        self.fc2 = nn.Linear(config.mlp_dim, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, tokens, hidden] -> the same shape."""
+        """[n, tokens, width] -> the same shape."""
         out: Tensor = self.fc2(functional.gelu(self.fc1(x)))
         return out
 
@@ -25,31 +25,31 @@ class Mlp(nn.Module):
 class ClipLayer(nn.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
 
-    def __init__(self, sizes: ClipSizes) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(sizes.hidden, sizes.heads, key_bias=True)
-        self.layer_norm1 = nn.LayerNorm(sizes.hidden, sizes.eps)
-        self.mlp = Mlp(sizes)
-        self.layer_norm2 = nn.LayerNorm(sizes.hidden, sizes.eps)
+        self.self_attn = SelfAttention(config.width, config.heads, key_bias=True)
+        self.layer_norm1 = nn.LayerNorm(config.width, config.eps)
+        self.mlp = Mlp(config)
+        self.layer_norm2 = nn.LayerNorm(config.width, config.eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, tokens, hidden] -> the same shape."""
+        """[n, tokens, width] -> the same shape."""
         x = x + self.self_attn(self.layer_norm1(x))
         out: Tensor = x + self.mlp(self.layer_norm2(x))
         return out
 
 
 class Embeddings(nn.Module):
-    """A class token and one token a patch, with learned positions."""
+    """A class token and one token per patch, with learned positions."""
 
-    def __init__(self, sizes: ClipSizes) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.class_embedding = nn.Parameter(torch.zeros(sizes.hidden))
-        self.patch_embedding = nn.Conv2d(3, sizes.hidden, sizes.patch, stride=sizes.patch, bias=False)
-        self.position_embedding = nn.Embedding((sizes.image // sizes.patch) ** 2 + 1, sizes.hidden)
+        self.class_embedding = nn.Parameter(torch.zeros(config.width))
+        self.patch_embedding = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=False)
+        self.position_embedding = nn.Embedding((config.image_size // config.patch_size) ** 2 + 1, config.width)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[n, 3, image, image] -> [n, 1 + patches, hidden]."""
+        """[n, 3, image_size, image_size] -> [n, 1 + patches, width]."""
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_embedding.expand(len(patches), 1, -1), patches], 1)
         out: Tensor = tokens + self.position_embedding.weight
@@ -59,30 +59,30 @@ class Embeddings(nn.Module):
 class Encoder(nn.Module):
     """The stack of layers."""
 
-    def __init__(self, sizes: ClipSizes) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(ClipLayer(sizes) for _ in range(sizes.layers))
+        self.layers = nn.ModuleList(ClipLayer(config) for _ in range(config.layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, tokens, hidden] -> the same shape."""
+        """[n, tokens, width] -> the same shape."""
         for layer in self.layers:
             x = layer(x)
         return x
 
 
 class VisionModel(nn.Module):
-    """The ViT up to the class token's normed state."""
+    """The ViT up to the normalised state of the class token."""
 
-    def __init__(self, sizes: ClipSizes) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.embeddings = Embeddings(sizes)
+        self.embeddings = Embeddings(config)
         # Misspelt in every published file.
-        self.pre_layrnorm = nn.LayerNorm(sizes.hidden, sizes.eps)
-        self.encoder = Encoder(sizes)
-        self.post_layernorm = nn.LayerNorm(sizes.hidden, sizes.eps)
+        self.pre_layrnorm = nn.LayerNorm(config.width, config.eps)
+        self.encoder = Encoder(config)
+        self.post_layernorm = nn.LayerNorm(config.width, config.eps)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[n, 3, image, image] -> [n, hidden]."""
+        """[n, 3, image_size, image_size] -> [n, width]."""
         x = self.encoder(self.pre_layrnorm(self.embeddings(pixels)))
         out: Tensor = self.post_layernorm(x[:, 0])
         return out
@@ -91,16 +91,15 @@ class VisionModel(nn.Module):
 class ClipVision(nn.Module):
     """The image encoder: 632 M parameters at the official sizes."""
 
-    def __init__(self, sizes: ClipSizes) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        self.vision_model = VisionModel(sizes)
-        self.visual_projection = nn.Linear(sizes.hidden, sizes.projection, bias=False)
+        self.vision_model = VisionModel(config)
+        self.visual_projection = nn.Linear(config.width, config.projection_dim, bias=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The picture's embedding, not normalised.
+        """The image embedding [n, projection_dim], officially [n, 1024], not normalised, in the parameters' dtype.
 
-        :param pixels: [n, 3, image, image], officially 224, normalised with CLIP's mean and deviation.
-        :returns: [n, projection], officially [n, 1024], in the parameters' dtype.
+        pixels: [n, 3, image_size, image_size], officially 224, normalised with CLIP's mean and deviation.
         """
         out: Tensor = self.visual_projection(self.vision_model(pixels.to(self.visual_projection.weight.dtype)))
         return out

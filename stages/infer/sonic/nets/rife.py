@@ -1,7 +1,7 @@
-"""RIFE's IFNet, version HDv3 (Huang et al. 2022, section 3): the picture half way between two, by intermediate flow.
+"""RIFE's IFNet, version HDv3 (Huang et al. 2022, section 3): the frame half way between two, by intermediate flow.
 
-Three blocks refine a flow and a blend weight from coarse to fine. Each looks at the pair in both temporal directions,
-one batch here, and the two answers are averaged.
+Three blocks refine a flow and a blend weight from coarse to fine. Each runs on the pair in both temporal directions, as
+one batch, and the two results are averaged.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SCALES = (4, 2, 1)
-"""Each block works at one over this of the pictures' size."""
+"""Each block works at the pictures' size divided by this."""
 MULTIPLE = 16
-"""Both sides must be multiples: the coarsest scale and two halvings in the block."""
+"""Both sides must be multiples of this: the coarsest scale, and two halvings in the block."""
 
 _CHANNELS = 90
 _INPUTS = 11
@@ -22,12 +22,12 @@ _INPUTS = 11
 
 @dataclass(frozen=True, slots=True)
 class Midpoint:
-    """What lies half way between two pictures; in float32 also for the half types, float64 for float64."""
+    """The frame half way between two; float32 also for half-precision networks, float64 for float64."""
 
     picture: Tensor
     """[n, 3, H, W], about 0..1, not clamped."""
     flow: Tensor
-    """[n, 4, H, W] in pixels: where to look (x, y) in the first picture, then in the second."""
+    """[n, 4, H, W] in pixels: offset (x, y) into the first picture, then into the second."""
     weight: Tensor
     """[n, 1, H, W], 0..1: share of the first picture."""
 
@@ -58,14 +58,12 @@ class IFBlock(nn.Module):
         self.conv1 = _head(c, 4)
         self.conv2 = _head(c, 1)
 
-    def forward(self, seen: Tensor, flow: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-        """Corrections to flow and weight.
+    def forward(self, inputs: Tensor, flow: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+        """Corrections to flow and weight: [n, 4, H, W] and [n, 1, H, W].
 
-        :param seen: both warped pictures and the weight before its sigmoid, [n, 7, H, W].
-        :param flow: [n, 4, H, W] in pixels of [H, W].
-        :returns: [n, 4, H, W] and [n, 1, H, W].
+        inputs: both warped pictures and the weight before its sigmoid, [n, 7, H, W]; flow: [n, 4, H, W] in pixels.
         """
-        x = torch.cat([_resize(seen, 1 / scale), _resize(flow, 1 / scale) / scale], 1)
+        x = torch.cat([_resize(inputs, 1 / scale), _resize(flow, 1 / scale) / scale], 1)
         x = self.conv0(x)
         for pair in (self.convblock0, self.convblock1, self.convblock2, self.convblock3):
             x = pair(x) + x
@@ -73,7 +71,7 @@ class IFBlock(nn.Module):
 
 
 class FlowNet(nn.Module):
-    """The interpolator. In the file its keys carry the prefix ``module.``; ``block_tea.*`` served training alone."""
+    """The interpolator. In the file its keys have the prefix ``module.``; ``block_tea.*`` was used in training only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,14 +80,13 @@ class FlowNet(nn.Module):
         self.block2 = IFBlock()
 
     def forward(self, a: Tensor, b: Tensor) -> Midpoint:
-        """Half way between two pictures.
+        """The frame half way between two.
 
-        Flow, weight and warping are float32 when the parameters are of a half type: on 512 pixels a sampling position
-        would be an eighth of a pixel coarse in float16 and a whole one in bfloat16.
+        Flow, weight and warping are float32 when the parameters are in half precision: on 512 pixels a sampling
+        position has a resolution of an eighth of a pixel in float16 and of a whole one in bfloat16.
 
-        :param a: [n, 3, H, W], 0..1; H and W are multiples of 16.
-        :param b: the same shape, the later picture.
-        :raises ValueError: for another size.
+        a: [n, 3, H, W], 0..1, with H and W multiples of 16; b: the later picture, of the same shape. Raises ValueError
+        for another size.
         """
         if a.shape[2] % MULTIPLE or a.shape[3] % MULTIPLE:
             raise ValueError(f"pictures: {tuple(a.shape[2:])}, both sides are multiples of {MULTIPLE}")
@@ -100,19 +97,21 @@ class FlowNet(nn.Module):
         flow, weight = a.new_zeros(len(a), 4, *a.shape[2:]), a.new_zeros(len(a), 1, *a.shape[2:])
         warped_a, warped_b = a, b
         for block, scale in zip((self.block0, self.block1, self.block2), SCALES, strict=True):
-            seen = torch.cat([torch.cat([warped_a, warped_b, weight], 1), torch.cat([warped_b, warped_a, -weight], 1)])
-            found_flow, found_weight = block(seen.to(dtype), torch.cat([flow, _swapped(flow)]).to(dtype), scale)
-            forth, back = found_flow.to(exact).chunk(2)
-            flow = flow + (forth + _swapped(back)) / 2
-            forth, back = found_weight.to(exact).chunk(2)
-            weight = weight + (forth - back) / 2
+            inputs = torch.cat(
+                [torch.cat([warped_a, warped_b, weight], 1), torch.cat([warped_b, warped_a, -weight], 1)]
+            )
+            flow_delta, weight_delta = block(inputs.to(dtype), torch.cat([flow, _swapped(flow)]).to(dtype), scale)
+            forward, backward = flow_delta.to(exact).chunk(2)
+            flow = flow + (forward + _swapped(backward)) / 2
+            forward, backward = weight_delta.to(exact).chunk(2)
+            weight = weight + (forward - backward) / 2
             warped_a, warped_b = _warp(a, flow[:, :2], grid), _warp(b, flow[:, 2:], grid)
         weight = torch.sigmoid(weight)
         return Midpoint(warped_a * weight + warped_b * (1 - weight), flow, weight)
 
 
 def _swapped(flow: Tensor) -> Tensor:
-    """The flow as seen from the other temporal direction."""
+    """The flow in the other temporal direction."""
     return torch.cat([flow[:, 2:], flow[:, :2]], 1)
 
 
@@ -123,13 +122,13 @@ def _resize(x: Tensor, factor: float) -> Tensor:
 
 
 def _grid(like: Tensor) -> Tensor:
-    """Positions of the pixels, -1..1, [1, H, W, 2] as x, y; formed in float32, then cast, as in RIFE's program."""
+    """Pixel positions, -1..1, [1, H, W, 2] as x, y; computed in float32, then cast, as in RIFE's program."""
     ys, xs = (torch.linspace(-1, 1, side, device=like.device) for side in like.shape[2:])
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)[None].to(like.dtype)
 
 
 def _warp(picture: Tensor, flow: Tensor, grid: Tensor) -> Tensor:
-    """The picture [n, 3, H, W] looked at ``flow`` [n, 2, H, W] pixels away, its border going on beyond the edge."""
+    """Sample picture [n, 3, H, W] at offsets ``flow`` [n, 2, H, W] in pixels; the border is repeated outside."""
     height, width = picture.shape[2:]
-    away = torch.stack([flow[:, 0] / ((width - 1) / 2), flow[:, 1] / ((height - 1) / 2)], -1)
-    return functional.grid_sample(picture, grid + away, mode="bilinear", padding_mode="border", align_corners=True)
+    offset = torch.stack([flow[:, 0] / ((width - 1) / 2), flow[:, 1] / ((height - 1) / 2)], -1)
+    return functional.grid_sample(picture, grid + offset, mode="bilinear", padding_mode="border", align_corners=True)

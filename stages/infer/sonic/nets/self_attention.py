@@ -16,7 +16,7 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, positions, width] -> the same shape."""
+        """[n, tokens, width] -> the same shape."""
         q, k, v = (
             proj(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj)
         )

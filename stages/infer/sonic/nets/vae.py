@@ -1,9 +1,10 @@
 """SVD's autoencoder: Stable Diffusion's KL encoder (Rombach et al. 2022) and a decoder with temporal layers
-(Blattmann et al. 2023), which makes neighbouring frames agree."""
+(Blattmann et al. 2023), which keeps neighbouring frames consistent."""
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stages.infer.sonic.config import VaeConfig
 from stages.infer.sonic.nets.vae_blocks import (
     EPS,
     GROUPS,
@@ -16,11 +17,10 @@ from stages.infer.sonic.nets.vae_blocks import (
     along_time,
     as_frames,
 )
-from stages.infer.sonic.sizes import VaeSizes
 
 
 class DownBlock(nn.Module):
-    """A level of the encoder: residual blocks, then half the size (not the last)."""
+    """A level of the encoder: residual blocks, then half the size unless it is the last."""
 
     def __init__(self, channels_in: int, channels: int, layers: int, last: bool) -> None:
         super().__init__()
@@ -49,19 +49,19 @@ class EncoderMid(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels to the moments of the posterior, before ``quant_conv``."""
+    """Maps pixels to the moments of the posterior, before ``quant_conv``."""
 
-    def __init__(self, sizes: VaeSizes) -> None:
+    def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        channels = sizes.channels
+        channels = config.channels
         self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1)
         self.down_blocks = nn.ModuleList(
-            DownBlock(channels[max(i - 1, 0)], channels[i], sizes.layers, last=i == len(channels) - 1)
+            DownBlock(channels[max(i - 1, 0)], channels[i], config.layers, last=i == len(channels) - 1)
             for i in range(len(channels))
         )
         self.mid_block = EncoderMid(channels[-1])
         self.conv_norm_out = nn.GroupNorm(GROUPS, channels[-1], EPS)
-        self.conv_out = nn.Conv2d(channels[-1], 2 * sizes.latent_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[n, 3, H, W] -> [n, 2 * latent_channels, H / 8, W / 8]."""
@@ -90,7 +90,7 @@ class DecoderMid(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """A level of the decoder: spatio-temporal residual blocks, then twice the size (not the last)."""
+    """A level of the decoder: spatio-temporal residual blocks, then twice the size unless it is the last."""
 
     def __init__(self, channels_in: int, channels: int, layers: int, last: bool) -> None:
         super().__init__()
@@ -109,15 +109,15 @@ class UpBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to pixels; every layer but the mid attention sees all frames of the call."""
+    """Maps latents to pixels; every layer but the mid attention works over all frames of the call."""
 
-    def __init__(self, sizes: VaeSizes) -> None:
+    def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        channels = sizes.channels[::-1]
-        self.conv_in = nn.Conv2d(sizes.latent_channels, channels[0], 3, padding=1)
-        self.mid_block = DecoderMid(channels[0], sizes.layers)
+        channels = config.channels[::-1]
+        self.conv_in = nn.Conv2d(config.latent_channels, channels[0], 3, padding=1)
+        self.mid_block = DecoderMid(channels[0], config.layers)
         self.up_blocks = nn.ModuleList(
-            UpBlock(channels[max(i - 1, 0)], channels[i], sizes.layers + 1, last=i == len(channels) - 1)
+            UpBlock(channels[max(i - 1, 0)], channels[i], config.layers + 1, last=i == len(channels) - 1)
             for i in range(len(channels))
         )
         self.conv_norm_out = nn.GroupNorm(GROUPS, channels[-1], EPS)
@@ -136,28 +136,26 @@ class Decoder(nn.Module):
 class Vae(nn.Module):
     """Encoder and decoder: 97.7 M parameters at the official sizes."""
 
-    def __init__(self, sizes: VaeSizes) -> None:
+    def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        self.scaling = sizes.scaling
-        self.encoder = Encoder(sizes)
-        self.decoder = Decoder(sizes)
-        self.quant_conv = nn.Conv2d(2 * sizes.latent_channels, 2 * sizes.latent_channels, 1)
+        self.scaling_factor = config.scaling_factor
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """The mean of the posterior, unscaled.
+        """The mean of the posterior, unscaled: [n, latent_channels, H / 8, W / 8] in the parameters' dtype.
 
-        :param pixels: [n, 3, H, W], -1..1, both sides multiples of 8 (of 2 to the number of levels less one).
-        :returns: [n, latent_channels, H / 8, W / 8] in the parameters' dtype.
+        pixels: [n, 3, H, W], -1..1; both sides are multiples of 8 (of 2 to the number of levels less one).
         """
         moments: Tensor = self.quant_conv(self.encoder(pixels.to(self.quant_conv.weight.dtype)))
         return moments.chunk(2, 1)[0]
 
     def decode(self, latents: Tensor, frames: int) -> Tensor:
-        """Frames of one or several clips; all frames of a clip influence each other.
+        """Decode clips to pixels [b * frames, 3, 8 h, 8 w], about -1..1, in the parameters' dtype.
 
-        :param latents: [b * frames, latent_channels, h, w], already divided by ``scaling``, clip after clip.
-        :param frames: frames of each clip.
-        :returns: [b * frames, 3, 8 h, 8 w], about -1..1, in the parameters' dtype.
+        All frames of a clip influence each other. latents: [b * frames, latent_channels, h, w], already divided by
+        ``scaling_factor``, clip after clip; frames: of each clip.
         """
         pixels: Tensor = self.decoder(latents.to(self.quant_conv.weight.dtype), frames)
         return pixels

@@ -1,7 +1,7 @@
 """Parts of SVD's autoencoder (Blattmann et al. 2023; Rombach et al. 2022 for the spatial ones).
 
-Norms run in the module's dtype; for the half types the kernels form mean and variance in float32. Activations and sums
-overwrite what nobody reads any more, so these modules are for inference alone.
+Norms run in the module's dtype; in half precision the kernels compute mean and variance in float32. Activations and
+sums are in place, so these modules are for inference only.
 """
 
 import torch
@@ -32,9 +32,9 @@ class ResBlock(nn.Module):
 
 
 class TemporalConv(nn.Conv3d):
-    """A 3x1x1 convolution with zeros beyond the first and the last frame.
+    """A 3x1x1 convolution, zero-padded in time.
 
-    Run as 3x1 over [frames, pixels], which is the same sum and has faster kernels that keep channels last.
+    It runs as 3x1 over [frames, pixels], which is the same sum and has faster kernels that keep channels last.
     """
 
     def __init__(self, channels: int) -> None:
@@ -46,7 +46,7 @@ class TemporalConv(nn.Conv3d):
 
 
 class TemporalResBlock(nn.Module):
-    """The same along time: groups are normalised over all frames, and there is never a shortcut."""
+    """The same over time: groups are normalised over all frames, and there is no 1x1 shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -68,24 +68,24 @@ def along_time(x: Tensor, frames: int) -> Tensor:
 
 
 def as_frames(volume: Tensor, like: Tensor) -> Tensor:
-    """[b, channels, frames, h * w] -> [b * frames, channels, h, w], the way back, with the size of ``like``."""
+    """[b, channels, frames, h * w] -> [b * frames, channels, h, w], the inverse, with the size of ``like``."""
     return torch.unflatten(volume.movedim(1, 2).flatten(0, 1), 2, like.shape[2:])
 
 
 class TimeMixer(nn.Module):
-    """A learned blend of what the frames say alone and together."""
+    """A learned blend of the spatial and the temporal result."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mix_factor = nn.Parameter(torch.zeros(1))
 
     def forward(self, spatial: Tensor, temporal: Tensor) -> Tensor:
-        """``(1 - a) * spatial + a * temporal``, ``a = sigmoid(mix_factor)``: in the UNet the sides are switched."""
+        """``(1 - a) * spatial + a * temporal``, ``a = sigmoid(mix_factor)``: in the UNet the two are swapped."""
         return torch.lerp(spatial, temporal, torch.sigmoid(self.mix_factor))
 
 
 class SpatioTemporalResBlock(nn.Module):
-    """Each frame by itself, then all along time, then the blend of both."""
+    """A spatial block on each frame, a temporal block on its output, and their blend."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class SpatioTemporalResBlock(nn.Module):
 
 
 class MidAttention(nn.Module):
-    """``x + attention(norm(x))`` over all positions of a frame, one head as wide as the channels."""
+    """``x + attention(norm(x))`` over all positions of a frame, with one head."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class MidAttention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size: 3x3, stride 2, one row and column of zeros at the bottom and the right alone."""
+    """Half the size: 3x3, stride 2, zero-padded by one row at the bottom and one column at the right."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the size: each pixel four times, then 3x3."""
+    """Twice the size: nearest neighbour, then 3x3."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

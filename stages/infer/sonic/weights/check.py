@@ -1,47 +1,52 @@
-"""Every file of a weights folder against what is published, and against the networks that it has to fill.
+"""Checks every file of a weights folder against what is published and against the networks.
 
-Published sizes and digests are those of the official model; a model of other sizes, by its own JSON files, is held to
-the networks that these describe. A converted tree is held to its manifest.
+Published sizes and digests apply to the official model. A model of another size, by its own JSON files, is compared
+with the networks that these files describe. A converted tree is compared with its manifest.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.infer.sonic import catalogue, manifest
-from stages.infer.sonic.comparison import compare
-from stages.infer.sonic.derived import agree, described, with_bucket, with_token
-from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
-from stages.infer.sonic.layout import CONVERTED, Layout, Part, recognise
-from stages.infer.sonic.sizes import SonicSizes
-from stages.infer.sonic.tensors import TensorFile, dtype_faults, open_tensors
-from stages.infer.sonic.weights.expected import expected
-from stages.infer.sonic.weights.reading import Step, damaged, digest, not_finite
+from stages.infer.sonic.config import SonicConfig
+from stages.infer.sonic.weights import catalogue, manifest
+from stages.infer.sonic.weights.comparison import compare
+from stages.infer.sonic.weights.expected import expected_shapes
+from stages.infer.sonic.weights.faults import Fault, WeightsCode, WeightsRefused
+from stages.infer.sonic.weights.layout import CONVERTED, Layout, Part, detect_layout
+from stages.infer.sonic.weights.reading import OnBytes, archive_faults, digest, not_finite
+from stages.infer.sonic.weights.tensors import TensorFile, dtype_faults, open_tensors
+from stages.infer.sonic.weights.tree_config import (
+    check_widths,
+    read_json_config,
+    with_bucket_config,
+    with_token_config,
+)
 
-Tell = Callable[[Part, str, int, int], None]
-"""Told of a part: what is being done to it, how many bytes more are, and how many there are in all."""
+OnProgress = Callable[[Part, str, int, int], None]
+"""Called with the part, the operation, bytes done since the last call, and bytes in all."""
 
 
 @dataclass(slots=True)
 class Row:
-    """What was found of one file."""
+    """The result of one file."""
 
     part: Part
     path: str
     bytes: int | None = None
     size: str = "-"
-    """``ok``, ``differs``, ``unpublished``, or ``-`` where nothing is published of a model of such sizes."""
+    """``ok``, ``differs``, ``unpublished``, or ``-`` where nothing is published for a model of this size."""
     sha256: str = "-"
     """The same, or ``unread``."""
     tensors: int | None = None
-    """Those that the network takes."""
+    """Tensors that the network loads."""
     state: str = "ok"
-    """``ok``, ``refused``, or ``absent`` for a file that is not needed."""
+    """``ok``, ``refused``, or ``absent`` for a missing optional file."""
 
 
 @dataclass(slots=True)
 class Report:
-    """The whole folder."""
+    """The result of the whole folder."""
 
     layout: str
     model: str
@@ -51,58 +56,59 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What a file must be."""
+class _Published:
+    """Required size and digest of a file."""
 
     bytes: int | None = None
     sha256: str | None = None
 
 
-def check(folder: Path, tell: Tell, *, quick: bool = False) -> Report:
-    """Check everything and go on after a fault; ``quick`` reads no contents, so neither digests nor numbers.
+def check(folder: Path, on_progress: OnProgress, *, quick: bool = False) -> Report:
+    """Check every file and continue after a fault. ``quick`` reads no contents: no digests, no number checks.
 
     Raises WeightsRefused only when the folder has no known layout or no readable manifest.
     """
-    layout = recognise(folder)
-    sizes, faults = _described(folder, layout)
-    model = "unknown" if sizes is None else "official" if sizes == SonicSizes() else "reduced"
-    known = _known(folder, layout, model)
+    layout = detect_layout(folder)
+    config, faults = _json_config(folder, layout)
+    model = "unknown" if config is None else "official" if config == SonicConfig() else "reduced"
+    published = _published(folder, layout, model)
     report = Report(layout.name, model)
     for part, file in layout.files.items():
         row = Row(part, file.path)
-        faults += (found := _check(folder, layout, sizes, row, known, tell, quick))
-        if row.state == "ok" and found:
+        file_faults = _check(folder, layout, config, row, published, on_progress, quick)
+        faults += file_faults
+        if row.state == "ok" and file_faults:
             row.state = "refused"
         report.rows.append(row)
     report.faults = faults
     return report
 
 
-def _described(folder: Path, layout: Layout) -> tuple[SonicSizes | None, list[Fault]]:
+def _json_config(folder: Path, layout: Layout) -> tuple[SonicConfig | None, list[Fault]]:
     try:
-        return described(folder, layout), []
+        return read_json_config(folder, layout), []
     except WeightsRefused as refused:
         return None, list(refused.faults)
 
 
-def _known(folder: Path, layout: Layout, model: str) -> dict[Part, _Known] | None:
+def _published(folder: Path, layout: Layout, model: str) -> dict[Part, _Published] | None:
     """By part; None for a model of which nothing is published."""
     if layout is CONVERTED:
         files = manifest.read(folder).files
         records = {part: files.get(file.path) for part, file in layout.files.items()}
-        return {part: _Known(one.bytes, one.sha256) if one else _Known() for part, one in records.items()}
+        return {part: _Published(one.bytes, one.sha256) if one else _Published() for part, one in records.items()}
     if model == "reduced":
         return None
-    return {part: _Known(one.bytes, one.sha256) for part, one in catalogue.entries().items()}
+    return {part: _Published(one.bytes, one.sha256) for part, one in catalogue.entries().items()}
 
 
 def _check(
     folder: Path,
     layout: Layout,
-    sizes: SonicSizes | None,
+    config: SonicConfig | None,
     row: Row,
-    known: dict[Part, _Known] | None,
-    tell: Tell,
+    published: dict[Part, _Published] | None,
+    on_progress: OnProgress,
     quick: bool,
 ) -> list[Fault]:
     path = folder / row.path
@@ -110,50 +116,56 @@ def _check(
         optional = catalogue.entry(row.part).optional
         row.state = "absent" if optional else "refused"
         return [] if optional else [Fault(WeightsCode.FILE_MISSING, row.path, found="no such file")]
-    row.bytes = whole = path.stat().st_size
-    faults = _against(row, path, known[row.part], lambda n: tell(row.part, "digest", n, whole), quick) if known else []
+    row.bytes = total = path.stat().st_size
+    faults: list[Fault] = []
+    if published is not None:
+        faults = _compare_published(
+            row, path, published[row.part], lambda n: on_progress(row.part, "digest", n, total), quick
+        )
     if row.part is Part.DETECTOR:
         return faults
     try:
         tensors = open_tensors(folder, row.path)
-        if sizes is None:
+        if config is None:
             return faults
         file = layout.files[row.part]
-        shapes = expected(row.part, _with(sizes, row.part, tensors, layout))
+        shapes = expected_shapes(row.part, _with_tensor_config(config, row.part, tensors, layout))
         keys = [file.prefix + name for name in shapes]
-        wrong = compare(shapes, tensors.shapes, file) or dtype_faults(tensors, keys)
-        row.tensors = len(keys) if not wrong else None
-        if not wrong and not quick and row.sha256 != "ok":
-            wrong = damaged(path, row.path) or not_finite(tensors, keys, lambda n: tell(row.part, "numbers", n, whole))
-        return faults + wrong
+        tensor_faults = compare(shapes, tensors.shapes, file) or dtype_faults(tensors, keys)
+        row.tensors = len(keys) if not tensor_faults else None
+        if not tensor_faults and not quick and row.sha256 != "ok":
+            tensor_faults = archive_faults(path, row.path) or not_finite(
+                tensors, keys, lambda n: on_progress(row.part, "numbers", n, total)
+            )
+        return faults + tensor_faults
     except WeightsRefused as refused:
-        # That the file can't be read says more than that it is shorter than the published one.
+        # An unreadable file explains more than its size does, so its faults come first.
         return [*refused.faults, *faults]
 
 
-def _with(sizes: SonicSizes, part: Part, tensors: TensorFile, layout: Layout) -> SonicSizes:
-    """With those that only a file's own tensors tell. Raises WeightsRefused when they don't fit the others."""
+def _with_tensor_config(config: SonicConfig, part: Part, tensors: TensorFile, layout: Layout) -> SonicConfig:
+    """Add what only the shapes of the part's own tensors define. Raises WeightsRefused when they don't fit the rest."""
     if part is Part.AUDIO2TOKEN:
-        sizes = with_token(sizes, tensors.shapes, tensors.name)
-        agree(sizes, layout)
+        config = with_token_config(config, tensors.shapes, tensors.name)
+        check_widths(config, layout)
     elif part is Part.AUDIO2BUCKET:
-        sizes = with_bucket(sizes, tensors.shapes, tensors.name)
-    return sizes
+        config = with_bucket_config(config, tensors.shapes, tensors.name)
+    return config
 
 
-def _against(row: Row, path: Path, known: _Known, step: Step, quick: bool) -> list[Fault]:
-    if known.bytes is None:
+def _compare_published(row: Row, path: Path, published: _Published, on_bytes: OnBytes, quick: bool) -> list[Fault]:
+    if published.bytes is None:
         row.size = row.sha256 = "unpublished"
         return []
-    if row.bytes != known.bytes:
+    if row.bytes != published.bytes:
         row.size = "differs"
-        return [Fault(WeightsCode.SIZE_DIFFERS, row.path, "bytes", str(known.bytes), str(row.bytes))]
+        return [Fault(WeightsCode.SIZE_DIFFERS, row.path, "bytes", str(published.bytes), str(row.bytes))]
     row.size = "ok"
     if quick:
         row.sha256 = "unread"
         return []
-    found = digest(path, step)
-    row.sha256 = "ok" if found == known.sha256 else "differs"
-    if found == known.sha256:
+    sha256 = digest(path, on_bytes)
+    row.sha256 = "ok" if sha256 == published.sha256 else "differs"
+    if sha256 == published.sha256:
         return []
-    return [Fault(WeightsCode.DIGEST_DIFFERS, row.path, "sha256", known.sha256 or "", found)]
+    return [Fault(WeightsCode.DIGEST_DIFFERS, row.path, "sha256", published.sha256 or "", sha256)]

@@ -1,7 +1,7 @@
 """The levels of the UNet: down, middle and up.
 
-Normalisation adds 1e-6 to the variance in levels with transformers and on the way up, 1e-5 in the others: a habit of
-the published weights.
+Normalisation adds 1e-6 to the variance in levels with transformers and in up blocks, 1e-5 elsewhere, as the published
+weights require.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ FINE_EPS = 1e-6
 COARSE_EPS = 1e-5
 
 
-def listen(transformer: nn.Module, x: Tensor, frames: int, context: Context) -> Tensor:
-    """A transformer with what its two cross-attentions attend."""
+def apply_transformer(transformer: nn.Module, x: Tensor, frames: int, context: Context) -> Tensor:
+    """Run a transformer with the keys and values of its two cross-attentions."""
     assert isinstance(transformer, SpatioTemporalTransformer)
     height, width = x.shape[-2:]
     out: Tensor = transformer(
@@ -32,55 +32,64 @@ def listen(transformer: nn.Module, x: Tensor, frames: int, context: Context) -> 
     return out
 
 
-def _transformers(count: int, channels: int, heads: int, context: int) -> nn.ModuleList:
-    return nn.ModuleList(SpatioTemporalTransformer(channels, heads, context) for _ in range(count))
+def _transformers(count: int, channels: int, heads: int, context_dim: int) -> nn.ModuleList:
+    return nn.ModuleList(SpatioTemporalTransformer(channels, heads, context_dim) for _ in range(count))
 
 
 class DownBlock(nn.Module):
-    """Residual blocks, each with a transformer after it if the level attends; then half the size, but for the last."""
+    """Residual blocks, each followed by a transformer if the level has attention; then half the size, unless last."""
 
     def __init__(
-        self, channels: int, out: int, time: int, layers: int, heads: int, context: int, *, attends: bool, halves: bool
+        self,
+        channels: int,
+        out: int,
+        time: int,
+        layers: int,
+        heads: int,
+        context_dim: int,
+        *,
+        has_attention: bool,
+        downsample: bool,
     ) -> None:
         super().__init__()
-        eps = FINE_EPS if attends else COARSE_EPS
-        self.attentions = _transformers(layers if attends else 0, out, heads, context)
+        eps = FINE_EPS if has_attention else COARSE_EPS
+        self.attentions = _transformers(layers if has_attention else 0, out, heads, context_dim)
         self.resnets = nn.ModuleList(
             SpatioTemporalResBlock(channels if n == 0 else out, out, time, eps) for n in range(layers)
         )
-        self.downsamplers = nn.ModuleList([Downsample(out)] if halves else [])
+        self.downsamplers = nn.ModuleList([Downsample(out)] if downsample else [])
 
     def forward(self, x: Tensor, time: Tensor, frames: int, context: Context) -> tuple[Tensor, list[Tensor]]:
-        """Returns the output and what the way up will want, in order."""
-        kept: list[Tensor] = []
+        """Returns the output and the skip connections for the up blocks, in order."""
+        skips: list[Tensor] = []
         for n, resnet in enumerate(self.resnets):
             x = resnet(x, time, frames)
             if self.attentions:
-                x = listen(self.attentions[n], x, frames, context)
-            kept.append(x)
-        for downsample in self.downsamplers:
-            x = downsample(x)
-            kept.append(x)
-        return x, kept
+                x = apply_transformer(self.attentions[n], x, frames, context)
+            skips.append(x)
+        for module in self.downsamplers:
+            x = module(x)
+            skips.append(x)
+        return x, skips
 
 
 class MidBlock(nn.Module):
     """Residual block, transformer, residual block."""
 
-    def __init__(self, channels: int, time: int, heads: int, context: int) -> None:
+    def __init__(self, channels: int, time: int, heads: int, context_dim: int) -> None:
         super().__init__()
-        self.attentions = _transformers(1, channels, heads, context)
+        self.attentions = _transformers(1, channels, heads, context_dim)
         self.resnets = nn.ModuleList(SpatioTemporalResBlock(channels, channels, time, COARSE_EPS) for _ in range(2))
 
     def forward(self, x: Tensor, time: Tensor, frames: int, context: Context) -> Tensor:
         x = self.resnets[0](x, time, frames)
-        x = listen(self.attentions[0], x, frames, context)
+        x = apply_transformer(self.attentions[0], x, frames, context)
         out: Tensor = self.resnets[1](x, time, frames)
         return out
 
 
 class UpBlock(nn.Module):
-    """As down, with a kept activation joined to the input of every residual block, then twice the size."""
+    """Like a down block, with a skip connection joined to the input of every residual block; then twice the size."""
 
     def __init__(
         self,
@@ -88,23 +97,23 @@ class UpBlock(nn.Module):
         out: int,
         time: int,
         heads: int,
-        context: int,
+        context_dim: int,
         *,
-        attends: bool,
-        doubles: bool,
+        has_attention: bool,
+        upsample: bool,
     ) -> None:
-        """channels: input width of each residual block, the kept one's included."""
+        """channels: input width of each residual block, the skip connection's included."""
         super().__init__()
-        self.attentions = _transformers(len(channels) if attends else 0, out, heads, context)
+        self.attentions = _transformers(len(channels) if has_attention else 0, out, heads, context_dim)
         self.resnets = nn.ModuleList(SpatioTemporalResBlock(c, out, time, FINE_EPS) for c in channels)
-        self.upsamplers = nn.ModuleList([Upsample(out)] if doubles else [])
+        self.upsamplers = nn.ModuleList([Upsample(out)] if upsample else [])
 
-    def forward(self, x: Tensor, kept: list[Tensor], time: Tensor, frames: int, context: Context) -> Tensor:
-        """Takes its part off the end of ``kept``."""
+    def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, frames: int, context: Context) -> Tensor:
+        """Removes its skip connections from the end of ``skips``."""
         for n, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, kept.pop()], dim=1), time, frames)
+            x = resnet(torch.cat([x, skips.pop()], dim=1), time, frames)
             if self.attentions:
-                x = listen(self.attentions[n], x, frames, context)
-        for upsample in self.upsamplers:
-            x = upsample(x)
+                x = apply_transformer(self.attentions[n], x, frames, context)
+        for module in self.upsamplers:
+            x = module(x)
         return x

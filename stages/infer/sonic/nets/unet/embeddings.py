@@ -1,4 +1,4 @@
-"""Numbers as vectors: diffusion time, time ids, frame positions."""
+"""Embeddings of scalars: diffusion time, time ids, frame positions."""
 
 import math
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 def sinusoid(values: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding (Vaswani et al. 2017, section 3.5): cosines, then sines, of falling frequency.
+    """Sinusoidal embedding (Vaswani et al. 2017, section 3.5): cosines, then sines, of decreasing frequency.
 
-    values: any float [n]; returns float32 [n, width], formed in float32 whatever the network computes in.
+    values: any float [n]; returns float32 [n, width], computed in float32 whatever the network's dtype is.
     """
     half = width // 2
     exponent = -math.log(10000) / half * torch.arange(half, dtype=torch.float32, device=values.device)
@@ -18,7 +18,7 @@ def sinusoid(values: Tensor, width: int) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """Linear, SiLU, Linear: [n, width] to [n, out]."""
+    """Linear, SiLU, Linear: [n, width] -> [n, out]."""
 
     def __init__(self, width: int, hidden: int, out: int) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, silu
 
-from stages.infer.sonic.nets.unet.switches import Switches
+from stages.infer.sonic.nets.unet.optimization import OptimizationFlags
 
 GROUPS = 32
 
@@ -20,7 +20,7 @@ class Mixer(nn.Module):
         self.mix_factor = nn.Parameter(torch.full((1,), 0.5))
 
     def forward(self, spatial: Tensor, temporal: Tensor) -> Tensor:
-        # One pass over the activations; written out it would be three.
+        # One pass over the activations instead of three.
         return torch.lerp(temporal, spatial, self.mix_factor.sigmoid())
 
 
@@ -37,7 +37,7 @@ class SpatialResBlock(nn.Module):
         self.conv_shortcut = nn.Conv2d(channels, out, 1) if channels != out else None
 
     def forward(self, x: Tensor, time: Tensor, frames: int) -> Tensor:
-        """x [B * F, C, h, w], time [B, time], SiLU already applied."""
+        """x [B * F, C, h, w], time [B, time] with SiLU applied -> [B * F, out, h, w]."""
         h: Tensor = self.conv1(silu(self.norm1(x), inplace=True))
         h += self.time_emb_proj(time).repeat_interleave(frames, 0)[:, :, None, None]
         h = self.conv2(silu(self.norm2(h), inplace=True))
@@ -58,7 +58,7 @@ class TemporalResBlock(nn.Module):
         self.flat = True
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x [B, C, F, h, w], time [B, time], SiLU already applied."""
+        """x [B, C, F, h, w], time [B, time] with SiLU applied -> the shape of x."""
         shape = x.shape
         if self.flat:
             x = x.flatten(3)
@@ -70,10 +70,10 @@ class TemporalResBlock(nn.Module):
         return h.reshape(shape)
 
     def _over_frames(self, conv: nn.Conv3d, x: Tensor) -> Tensor:
-        """Flat: the pixels of a frame are one axis, of which the filter sees one at a time."""
+        """Flat: the pixels of a frame are one axis, and the filter covers one pixel at a time."""
         if not self.flat:
-            whole: Tensor = conv(x)
-            return whole
+            out: Tensor = conv(x)
+            return out
         return conv2d(x, conv.weight.squeeze(-1), conv.bias, padding=(1, 0))
 
 
@@ -94,9 +94,9 @@ class SpatioTemporalResBlock(nn.Module):
         out: Tensor = self.time_mixer(spatial, temporal)
         return out
 
-    def apply_switches(self, switches: Switches) -> None:
-        """Take the ways to compute."""
-        self.temporal_res_block.flat = switches.flat_convolution
+    def apply_optimization(self, flags: OptimizationFlags) -> None:
+        """Apply the flags that concern this block."""
+        self.temporal_res_block.flat = flags.flat_convolution
 
 
 class Downsample(nn.Module):

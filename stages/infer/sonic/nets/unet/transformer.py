@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from stages.infer.sonic.nets.unet.attention import CrossAttention, Projected, SelfAttention
+from stages.infer.sonic.nets.unet.attention import CrossAttention, ProjectedContext, SelfAttention
 from stages.infer.sonic.nets.unet.embeddings import Embedding, sinusoid
+from stages.infer.sonic.nets.unet.optimization import OptimizationFlags
 from stages.infer.sonic.nets.unet.resnet import GROUPS, Mixer
-from stages.infer.sonic.nets.unet.switches import Switches
 
-WIDER = 4
+MLP_RATIO = 4
 """Hidden width of a feed-forward network, in widths of its input."""
 
 
@@ -32,9 +32,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # The middle entry holds the place of a dropout in the key names.
+        # The middle entry stands for a dropout, which the key names count.
         self.net = nn.ModuleList(
-            [GatedLinear(channels, WIDER * channels), nn.Identity(), nn.Linear(WIDER * channels, channels)]
+            [GatedLinear(channels, MLP_RATIO * channels), nn.Identity(), nn.Linear(MLP_RATIO * channels, channels)]
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,19 +45,19 @@ class FeedForward(nn.Module):
 class SpatialBlock(nn.Module):
     """Self-attention, cross-attention, feed-forward; rows are frames."""
 
-    def __init__(self, channels: int, heads: int, context: int) -> None:
+    def __init__(self, channels: int, heads: int, context_dim: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = SelfAttention(channels, heads)
         self.norm2 = nn.LayerNorm(channels)
-        self.attn2 = CrossAttention(channels, heads, context)
+        self.attn2 = CrossAttention(channels, heads, context_dim)
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, to: Projected, mask: Tensor | None, scale: float) -> Tensor:
-        """x [B * F, hw, C], written over; mask [hw, 1]."""
+    def forward(self, x: Tensor, context: ProjectedContext, mask: Tensor | None, scale: float) -> Tensor:
+        """x [B * F, hw, C], modified in place; mask [hw, 1]."""
         x += self.attn1(self.norm1(x))
-        x += self.attn2(self.norm2(x), to, mask, scale)
+        x += self.attn2(self.norm2(x), context, mask, scale)
         x += self.ff(self.norm3(x))
         return x
 
@@ -65,48 +65,48 @@ class SpatialBlock(nn.Module):
 class TemporalBlock(nn.Module):
     """The same over frames, with a feed-forward before.
 
-    All but self-attention works on single tokens, so they stay in the order of the spatial block and only queries, keys
-    and values are turned. The cross-attention's tokens are the same for all pixels of an item.
+    All but self-attention works on single tokens, so tokens stay in the order of the spatial block and only queries,
+    keys and values are transposed. The cross-attention's tokens are the same for all pixels of an item.
     """
 
-    def __init__(self, channels: int, heads: int, context: int) -> None:
+    def __init__(self, channels: int, heads: int, context_dim: int) -> None:
         super().__init__()
         self.norm_in = nn.LayerNorm(channels)
         self.ff_in = FeedForward(channels)
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = SelfAttention(channels, heads)
         self.norm2 = nn.LayerNorm(channels)
-        self.attn2 = CrossAttention(channels, heads, context)
+        self.attn2 = CrossAttention(channels, heads, context_dim)
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, to: Projected, scale: float) -> Tensor:
-        """x [B, F, hw, C], written over; ``to`` has one row for each item, or for each item's pixel."""
+    def forward(self, x: Tensor, context: ProjectedContext, scale: float) -> Tensor:
+        """x [B, F, hw, C], modified in place; ``context`` has one row per item, or per item and pixel."""
         x += self.ff_in(self.norm_in(x))
         x += self.attn1.over_frames(self.norm1(x))
-        x += self._listen(self.norm2(x), to, scale)
+        x += self._cross_attention(self.norm2(x), context, scale)
         x += self.ff(self.norm3(x))
         return x
 
-    def _listen(self, x: Tensor, to: Projected, scale: float) -> Tensor:
+    def _cross_attention(self, x: Tensor, context: ProjectedContext, scale: float) -> Tensor:
         items, frames, pixels, _ = x.shape
-        if to.keys.shape[0] == items:
-            heard: Tensor = self.attn2(x.flatten(1, 2), to, None, scale)
-            return torch.unflatten(heard, 1, (frames, pixels))
-        heard = self.attn2(x.transpose(1, 2).flatten(0, 1), to, None, scale)
-        return torch.unflatten(heard, 0, (items, pixels)).transpose(1, 2)
+        if context.keys.shape[0] == items:
+            out: Tensor = self.attn2(x.flatten(1, 2), context, None, scale)
+            return torch.unflatten(out, 1, (frames, pixels))
+        out = self.attn2(x.transpose(1, 2).flatten(0, 1), context, None, scale)
+        return torch.unflatten(out, 0, (items, pixels)).transpose(1, 2)
 
 
 class SpatioTemporalTransformer(nn.Module):
     """Norm, into tokens, spatial block, temporal block with frame positions, blend, back, plus the input."""
 
-    def __init__(self, channels: int, heads: int, context: int) -> None:
+    def __init__(self, channels: int, heads: int, context_dim: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
-        self.transformer_blocks = nn.ModuleList([SpatialBlock(channels, heads, context)])
-        self.temporal_transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, context)])
-        self.time_pos_embed = Embedding(channels, WIDER * channels, channels)
+        self.transformer_blocks = nn.ModuleList([SpatialBlock(channels, heads, context_dim)])
+        self.temporal_transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, context_dim)])
+        self.time_pos_embed = Embedding(channels, MLP_RATIO * channels, channels)
         self.time_mixer = Mixer()
         self.proj_out = nn.Linear(channels, channels)
 
@@ -125,9 +125,15 @@ class SpatioTemporalTransformer(nn.Module):
         return block
 
     def forward(
-        self, x: Tensor, frames: int, spatial: Projected, temporal: Projected, mask: Tensor | None, scale: float
+        self,
+        x: Tensor,
+        frames: int,
+        spatial: ProjectedContext,
+        temporal: ProjectedContext,
+        mask: Tensor | None,
+        scale: float,
     ) -> Tensor:
-        """x [B * F, C, h, w]; positions count from the window's first frame."""
+        """x [B * F, C, h, w] -> the same shape; frame positions count from the window's first frame."""
         height, width = x.shape[-2:]
         tokens = self.proj_in(self.norm(x).permute(0, 2, 3, 1).flatten(1, 2))
         tokens = self.transformer_blocks[0](tokens, spatial, mask, scale)
@@ -138,8 +144,8 @@ class SpatioTemporalTransformer(nn.Module):
         blended = self.proj_out(self.time_mixer(by_item, moved)).flatten(0, 1)
         return torch.unflatten(blended, 1, (height, width)).permute(0, 3, 1, 2) + x
 
-    def apply_switches(self, switches: Switches) -> None:
-        """Take the ways to compute."""
+    def apply_optimization(self, flags: OptimizationFlags) -> None:
+        """Apply the flags that concern this block."""
         for block in (self.spatial, self.temporal):
-            block.attn1.fused = block.attn2.fused = switches.sdpa
-            block.attn2.one_key = switches.one_key
+            block.attn1.fused = block.attn2.fused = flags.sdpa
+            block.attn2.one_key = flags.one_key

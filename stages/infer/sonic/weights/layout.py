@@ -1,15 +1,15 @@
-"""Which file holds which network, in each layout that a weights folder can have; free of torch."""
+"""Which file holds which network in each layout of a weights folder; free of torch."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
+from stages.infer.sonic.weights.faults import Fault, WeightsCode, WeightsRefused
 
 MANIFEST = "weights.json"
-"""A folder with this file is a converted tree."""
+"""A folder with this file is a finished conversion."""
 JOURNAL = ".conversion.json"
-"""Stands there until then."""
+"""Lists the finished files of a conversion that is not finished."""
 _SVD = "stable-video-diffusion-img2vid-xt"
 
 
@@ -32,19 +32,19 @@ class PartFile:
 
     path: str
     prefix: str = ""
-    """Stands before every name of the module's."""
+    """Precedes each of the module's names."""
     unused: tuple[str, ...] = ()
-    """Tensors whose names begin so belong to what inference does not use."""
+    """Prefixes of tensors that inference does not use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things lie, relative to the folder."""
+    """Paths relative to the folder."""
 
     name: str
     files: dict[Part, PartFile]
     configs: dict[Part, str]
-    """JSON files with the sizes."""
+    """JSON files with the configurations."""
 
 
 OFFICIAL = Layout(
@@ -79,34 +79,31 @@ CONVERTED = Layout(
     {part: f"{part}.json" for part in OFFICIAL.configs},
 )
 TENSOR_PARTS = tuple(part for part in Part if part is not Part.DETECTOR)
-"""All but the detector, which is a TorchScript program and may be absent: a face box can be given instead."""
+"""All but the detector, an optional TorchScript program that nothing here runs: the face stage gives the box."""
 
 
-def recognise(folder: Path) -> Layout:
-    """The layout of a folder. Raises WeightsRefused when it has none of those known:
-
-    FOLDER_MISSING, COMFY_LAYOUT, UNFINISHED.
-    """
+def detect_layout(folder: Path) -> Layout:
+    """The layout of a folder. Raises WeightsRefused (FOLDER_MISSING, COMFY_LAYOUT, UNFINISHED)."""
     if not folder.is_dir():
         raise WeightsRefused([Fault(WeightsCode.FOLDER_MISSING, folder.name, found="no such folder")])
     if (folder / MANIFEST).is_file():
         return CONVERTED
     if (folder / JOURNAL).is_file():
-        told = "a conversion that did not finish: `lipstage weights convert` goes on with it"
-        raise WeightsRefused([Fault(WeightsCode.UNFINISHED, folder.name, found=told)])
-    if not (folder / "Sonic").is_dir() and (comfy := _comfy(folder)) is not None:
-        told = (
-            "ComfyUI's layout: svd_xt.safetensors names its tensors differently. Make the official layout: Sonic/ with "
+        reason = "an unfinished conversion: `lipstage weights convert` resumes it"
+        raise WeightsRefused([Fault(WeightsCode.UNFINISHED, folder.name, found=reason)])
+    if not (folder / "Sonic").is_dir() and (comfy := _comfy_file(folder)) is not None:
+        reason = (
+            "ComfyUI's layout: svd_xt.safetensors names its tensors differently. Use the official layout: Sonic/ with "
             f"the three .pth files, RIFE/, whisper-tiny/ from here, and {_SVD}/ from the SVD-XT repository"
         )
-        raise WeightsRefused([Fault(WeightsCode.COMFY_LAYOUT, comfy, found=told)])
+        raise WeightsRefused([Fault(WeightsCode.COMFY_LAYOUT, comfy, found=reason)])
     return OFFICIAL
 
 
-def _comfy(folder: Path) -> str | None:
-    """The file by which ComfyUI's layout is known: the UNet without a folder of its own, or SVD in one file."""
+def _comfy_file(folder: Path) -> str | None:
+    """A file that only ComfyUI's layout has: the UNet outside Sonic/, or SVD in one file."""
     for name in ("unet.pth", "sonic/unet.pth", "models/sonic/unet.pth"):
         if (folder / name).is_file():
             return name
-    found = next(folder.glob("**/svd_xt*.safetensors"), None)
-    return found.relative_to(folder).as_posix() if found is not None else None
+    svd = next(folder.glob("**/svd_xt*.safetensors"), None)
+    return svd.relative_to(folder).as_posix() if svd is not None else None

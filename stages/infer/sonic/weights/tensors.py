@@ -1,4 +1,4 @@
-"""Files of tensors, opened without running anything in them and without reading what is not asked for."""
+"""Opens files of tensors without running code in them, and reads only the tensors that are used."""
 
 import pickle
 import re
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
+from stages.infer.sonic.weights.faults import Fault, WeightsCode, WeightsRefused
 
 Shape = tuple[int, ...]
 KNOWN_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -20,12 +20,19 @@ _ZIP = b"PK\x03\x04"
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HEAD = 64
 _NO_DIRECTORY = "central directory"
-_CUT = (_NO_DIRECTORY, "unexpected EOF", "EOFError", "not fully covered", "invalid header length", "header too small")
-"""In what torch and safetensors say of a file that lacks its end."""
+_TRUNCATED = (
+    _NO_DIRECTORY,
+    "unexpected EOF",
+    "EOFError",
+    "not fully covered",
+    "invalid header length",
+    "header too small",
+)
+"""Parts of the messages of torch and safetensors for a file that ends too early."""
 
 
 class TensorFile(Mapping[str, torch.Tensor]):
-    """Tensors by name. Those on the CPU are views of the mapped file: pages are read when they are first used."""
+    """Tensors by name. They are views of the mapped file: pages are read at first use."""
 
     def __init__(self, path: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         self.path = path
@@ -44,10 +51,10 @@ class TensorFile(Mapping[str, torch.Tensor]):
 
 
 def open_tensors(folder: Path, name: str) -> TensorFile:
-    """The safetensors file or the state dict under ``folder / name``.
+    """Open the safetensors file or the state dict ``folder / name``.
 
-    State dicts are unpickled by torch's restricted reader (``weights_only``), which builds tensors and nothing else.
-    Raises WeightsRefused: FILE_MISSING, LFS_POINTER, WEB_PAGE, TRUNCATED, PICKLE_WITH_CODE, NOT_WEIGHTS.
+    State dicts are read by torch's restricted unpickler (``weights_only``), which creates only tensors. Raises
+    WeightsRefused: FILE_MISSING, LFS_POINTER, WEB_PAGE, TRUNCATED, PICKLE_WITH_CODE, NOT_WEIGHTS.
     """
     path = folder / name
     if not path.is_file():
@@ -55,8 +62,8 @@ def open_tensors(folder: Path, name: str) -> TensorFile:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head.startswith(_LFS):
-        told = "a Git LFS pointer instead of the file: `git lfs pull` fetches it"
-        raise WeightsRefused([Fault(WeightsCode.LFS_POINTER, name, found=told)])
+        reason = "a Git LFS pointer instead of the file: `git lfs pull` fetches it"
+        raise WeightsRefused([Fault(WeightsCode.LFS_POINTER, name, found=reason)])
     if head.lstrip()[:1] == b"<":
         raise WeightsRefused([Fault(WeightsCode.WEB_PAGE, name, found="a web page instead of the file")])
     if name.endswith(".safetensors"):
@@ -65,7 +72,7 @@ def open_tensors(folder: Path, name: str) -> TensorFile:
 
 
 def dtype_faults(file: TensorFile, keys: Iterable[str]) -> list[Fault]:
-    """Those tensors that are no plain floating-point numbers: quantised weights need their scales, which we lack."""
+    """Faults of tensors with another dtype than plain floating point, such as quantised weights."""
     return [
         Fault(WeightsCode.DTYPE_UNKNOWN, file.name, key, "float16, bfloat16, float32, float64", _dtype(file[key]))
         for key in keys
@@ -86,47 +93,47 @@ def _safetensors(path: Path, name: str) -> dict[str, torch.Tensor]:
 
 
 def _state_dict(path: Path, name: str, *, zipped: bool) -> dict[str, torch.Tensor]:
-    # An archive's table of contents is its end.
+    # A zip archive has its directory at the end.
     if zipped and not zipfile.is_zipfile(path):
         raise WeightsRefused([_unreadable(name, _NO_DIRECTORY)])
-    with _explained(name), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other pickle protocols: what can't be read is refused anyway
-        # Files of before torch 1.6 are no archives and can't be mapped; they are read whole.
+    with _load_errors(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # About other pickle protocols: unreadable files are refused below.
+        # Files from before torch 1.6 are not archives and can't be mapped; they are read whole.
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     return _only_tensors(loaded, name)
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _load_errors(name: str) -> Iterator[None]:
     try:
         yield
     except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if asked is None:
+        requested = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if requested is None:
             raise WeightsRefused([_unreadable(name, str(error))]) from None
-        told = f"a pickle that asks for {asked[1]}: weights need no code, and none was run"
-        raise WeightsRefused([Fault(WeightsCode.PICKLE_WITH_CODE, name, found=told)]) from None
-    except Exception as error:  # noqa: BLE001 - there is nothing that a hostile pickle could not raise
+        reason = f"a pickle that calls {requested[1]}: weights need no code, and none was run"
+        raise WeightsRefused([Fault(WeightsCode.PICKLE_WITH_CODE, name, found=reason)]) from None
+    except Exception as error:  # noqa: BLE001 - a hostile pickle can raise anything
         raise WeightsRefused([_unreadable(name, str(error) or type(error).__name__)]) from None
 
 
-def _unreadable(name: str, said: str) -> Fault:
-    if any(sign in said for sign in _CUT):
+def _unreadable(name: str, message: str) -> Fault:
+    if any(part in message for part in _TRUNCATED):
         return Fault(WeightsCode.TRUNCATED, name, found="the file ends too early: fetch it again")
-    # Its other lines are advice to read the file without care.
-    told = re.search(r"WeightsUnpickler error:\s*(.+)", said) or re.search(r"(.+)", said)
-    return Fault(WeightsCode.NOT_WEIGHTS, name, found=f"no file of tensors ({told[1][:100] if told else 'empty'})")
+    # The other lines suggest to turn the restricted unpickler off.
+    line = re.search(r"WeightsUnpickler error:\s*(.+)", message) or re.search(r"(.+)", message)
+    return Fault(WeightsCode.NOT_WEIGHTS, name, found=f"no file of tensors ({line[1][:100] if line else 'empty'})")
 
 
 def _only_tensors(loaded: Any, name: str) -> dict[str, torch.Tensor]:
     if not isinstance(loaded, dict):
-        told = f"a {type(loaded).__name__} instead of tensors by name"
-        raise WeightsRefused([Fault(WeightsCode.NOT_WEIGHTS, name, found=told)])
-    wrong = [
+        reason = f"a {type(loaded).__name__} instead of tensors by name"
+        raise WeightsRefused([Fault(WeightsCode.NOT_WEIGHTS, name, found=reason)])
+    faults = [
         Fault(WeightsCode.NOT_WEIGHTS, name, str(key), "a tensor", type(value).__name__)
         for key, value in loaded.items()
         if not (isinstance(key, str) and isinstance(value, torch.Tensor))
     ]
-    if wrong:
-        raise WeightsRefused(wrong)
+    if faults:
+        raise WeightsRefused(faults)
     return loaded

@@ -1,4 +1,4 @@
-"""``weights.json`` of a converted tree: what every file is, where it came from, and the licence's acceptance."""
+"""``weights.json`` of a converted tree: every file, its source, and the accepted licence."""
 
 import json
 import os
@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.infer.sonic.faults import Fault, WeightsCode, WeightsRefused
-from stages.infer.sonic.layout import MANIFEST
+from stages.infer.sonic.weights.faults import Fault, WeightsCode, WeightsRefused
+from stages.infer.sonic.weights.layout import MANIFEST
 
 FORMAT = "lipstage-sonic-weights"
 VERSION = 1
@@ -15,7 +15,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The file that another was made from."""
+    """The source of a converted file."""
 
     path: str
     bytes: int
@@ -30,24 +30,24 @@ class FileRecord:
     bytes: int
     sha256: str
     dtype: str
-    """Of the tensors; empty for a copied file."""
+    """Dtype of the tensors; empty for a copied file."""
     origin: Origin
 
 
 @dataclass(slots=True)
 class Manifest:
-    """A conversion, finished when it stands in ``weights.json``."""
+    """A conversion; it is finished when it is stored as ``weights.json``."""
 
     dtype: str
-    """Of UNet, autoencoder and image encoder; the small networks keep theirs."""
+    """Dtype of UNet, autoencoder and image encoder; the small networks keep theirs."""
     official: bool
-    """Whether the networks have the sizes of the published model."""
+    """Whether the networks have the configuration of the published model."""
     files: dict[str, FileRecord] = field(default_factory=dict)
     """By path."""
     licence: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Replace the file at once and for good."""
+        """Replace the file atomically."""
         document = {"format": FORMAT, "version": VERSION, **asdict(self)}
         write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
 
@@ -64,12 +64,12 @@ def read(folder: Path, name: str = MANIFEST) -> Manifest:
         }
         return Manifest(files=files, **document)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        told = f"not the manifest of a converted tree ({type(error).__name__}: {error})"
-        raise WeightsRefused([Fault(WeightsCode.MANIFEST_INVALID, name, found=told)]) from None
+        reason = f"not the manifest of a converted tree ({type(error).__name__}: {error})"
+        raise WeightsRefused([Fault(WeightsCode.MANIFEST_INVALID, name, found=reason)]) from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either the old one or the new one, whatever happens meanwhile."""
+    """Replace a file; after a crash its content is either the old one or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
         file.write(content)
@@ -79,7 +79,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Give a written and synced file its name, and have the folder remember it."""
+    """Rename a written and synced file, and sync the folder."""
     partial.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

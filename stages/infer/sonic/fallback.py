@@ -1,4 +1,4 @@
-"""What to do when the accelerator runs out of memory all the same: less at a time, then say so."""
+"""Retries with smaller plans when the accelerator runs out of memory, then rejects the request."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,16 +8,17 @@ from shared.messages.codes import Code, Rejected
 from stages.infer.sonic.presets import Plan
 
 
-def fitting(plans: Sequence[Plan]) -> Iterator["_Try"]:
-    """The plans, each to be tried in a ``with`` after the one before ran out of memory; the caller leaves with one.
+def smaller_on_out_of_memory(plans: Sequence[Plan]) -> Iterator["_Attempt"]:
+    """Yield a context manager per plan; the next one comes only after the one before ran out of memory.
 
-    The last one's failure is Rejected (OUT_OF_MEMORY): the request is too large for this machine.
+    Leave the loop when an attempt succeeds. When the last plan runs out of memory its context manager raises Rejected
+    (OUT_OF_MEMORY): the request is too large for this machine.
     """
     for plan in plans:
-        yield _Try(plan, plan is plans[-1])
+        yield _Attempt(plan, plan is plans[-1])
 
 
-class _Try:
+class _Attempt:
     def __init__(self, plan: Plan, last: bool) -> None:
         self._plan, self._last = plan, last
 
@@ -33,7 +34,7 @@ class _Try:
 
 
 def too_large() -> Rejected:
-    """The request can't be rendered on this machine."""
+    """The rejection of a request that can't be rendered on this machine."""
     return Rejected(
         Code.OUT_OF_MEMORY,
         "The render does not fit the accelerator's memory, not even in the smallest pieces.",

@@ -1,6 +1,6 @@
-"""Faces by the official detector, YOLOv5-face (Qi et al. 2021): what goes in, what comes out, and which face is taken.
+"""Pre- and post-processing of the published face detector, YOLOv5-face (Qi et al. 2021), and its choice of a face.
 
-The network itself is a TorchScript file that a weight tree may or may not hold; a face box from elsewhere does as well.
+The network itself is an optional TorchScript file. The product does not run it: the face stage finds the face.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Network = Callable[[Tensor, list[Tensor]], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face in pixels of the picture that was looked at."""
+    """A face in pixels of the picture."""
 
     box_xywh: tuple[float, float, float, float]
     """Left, top, width, height; may reach beyond the picture."""
@@ -36,12 +36,12 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of the box, in square pixels."""
+        """Area of the box, in square pixels."""
         return self.box_xywh[2] * self.box_xywh[3]
 
 
 def network_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height that the network sees: short side about 416, both multiples of 32, each axis by itself."""
+    """Width and height of the network's input: short side about 416, both rounded to multiples of 32."""
     ratio = SHORT_SIDE / min(width, height)
     return int(width * ratio + 31) // 32 * 32, int(height * ratio + 31) // 32 * 32
 
@@ -56,14 +56,12 @@ def grids(width: int, height: int, device: torch.device | str = "cpu") -> list[T
 
 
 def decode_faces(raw: NDArray[np.float32], seen: tuple[int, int], picture: tuple[int, int]) -> list[Face]:
-    """The network's rows as faces, the most certain first.
+    """Convert the network's rows to faces, the most certain first.
 
-    :param raw: float32 [n, 16] in pixels of what the network saw: centre x, centre y, width, height, objectness, five
-        landmarks as x, y, class probability.
-    :param seen: width and height of what the network saw.
-    :param picture: width and height of the picture.
-    :returns: faces whose objectness and whose objectness times class are above 0.5, without those that overlap a more
-        certain one by more than 0.45; float64, because float32 can move the mask by a pixel.
+    raw: float32 [n, 16] in pixels of the network's input: centre x, centre y, width, height, objectness, five landmarks
+    as x, y, class probability; seen: width and height of that input; picture: width and height of the picture. Returns
+    faces whose objectness and objectness times class are above 0.5, without those that overlap a more certain one by
+    more than 0.45; in float64, because float32 can move the mask by a pixel.
     """
     scores = raw[:, 4] * raw[:, 15]
     likely = np.flatnonzero((raw[:, 4] > CONFIDENCE) & (scores > CONFIDENCE))
@@ -79,10 +77,10 @@ def decode_faces(raw: NDArray[np.float32], seen: tuple[int, int], picture: tuple
 
 
 def largest(faces: Sequence[Face], official: bool = False) -> Face:
-    """The face that is animated, of one or more.
+    """The face to animate, of one or more.
 
-    :param official: as the official program, which never raises the area to beat and so takes the last face that is
-        larger than the first; with three faces or more that need not be the largest.
+    official: as the published program, which compares each face with the first one only and so takes the last face that
+    is larger than the first; with three faces or more that need not be the largest.
     """
     if official:
         return [faces[0], *(face for face in faces if face.area > faces[0].area)][-1]
@@ -98,19 +96,16 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> Self:
-        """From a TorchScript file, whose code runs in TorchScript's interpreter, not in Python's."""
+        """Load a TorchScript file, whose code runs in TorchScript's interpreter, not in Python's."""
         return cls(torch.jit.load(str(path), map_location=device).eval(), device)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def __call__(self, rgb: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, the most certain first.
-
-        :param rgb: uint8 [H, W, 3], upright.
-        """
+        """Detect faces in rgb, uint8 [H, W, 3], upright; the most certain first."""
         height, width = rgb.shape[:2]
         seen = network_size(width, height)
         pixels = torch.from_numpy(np.array(rgb)).to(self.device).movedim(2, 0)[None].float()
-        # No letterbox, no low pass, whole grey values: as OpenCV's bilinear resize of bytes, to one step of 255.
+        # No letterbox, no low pass, integer values: equals OpenCV's bilinear resize of bytes within one step of 255.
         resized = functional.interpolate(pixels, seen[::-1], mode="bilinear", align_corners=False).round() / 255
         rows = self.network(resized, grids(*seen, self.device))[0]
         return decode_faces(rows.float().cpu().numpy(), seen, (width, height))

@@ -1,4 +1,4 @@
-"""Why weights are refused: stable codes, and one row for everything that is wrong."""
+"""Why weights are refused: stable codes, and one row per fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from enum import StrEnum
 
 
 class WeightsCode(StrEnum):
-    """A code never changes its meaning: scripts match on it, a service tells it as why it is not ready."""
+    """Why a file or a folder is refused. A code never changes its meaning: scripts match on it, and a service that is
+    not ready reports it."""
 
     # The folder and its files.
     FOLDER_MISSING = "FOLDER_MISSING"
@@ -29,7 +30,7 @@ class WeightsCode(StrEnum):
     SHAPE_DIFFERS = "SHAPE_DIFFERS"
     DTYPE_UNKNOWN = "DTYPE_UNKNOWN"
     NOT_FINITE = "NOT_FINITE"
-    # The sizes.
+    # The configuration.
     CONFIG_INVALID = "CONFIG_INVALID"
     SIZES_CONFLICT = "SIZES_CONFLICT"
     # Conversion.
@@ -42,7 +43,7 @@ class WeightsCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row: where, what, and what was expected and found there (empty where that says nothing)."""
+    """One fault: where it is, what was expected there and what was found (empty where the code says enough)."""
 
     code: WeightsCode
     file: str
@@ -54,14 +55,14 @@ class Fault:
 
     def __str__(self) -> str:
         where = ": ".join(filter(None, (self.file, self.key)))
-        told = f"expected {self.expected}, found {self.found}" if self.expected and self.found else ""
-        return f"{where}: {told or self.found or _plain(self)}"
+        both = f"expected {self.expected}, found {self.found}" if self.expected and self.found else ""
+        return f"{where}: {both or self.found or _plain(self)}"
 
 
 class WeightsRefused(Exception):
-    """These files are not the model's: nothing of them was put to use.
+    """The files are not the model's weights; none of them was loaded.
 
-    ``code`` is the first fault's, ``faults`` the whole table, ``message`` one line that names file and key.
+    ``code`` is the first fault's, ``faults`` all of them, ``message`` one line that names file and key.
     """
 
     def __init__(self, faults: Sequence[Fault]) -> None:

@@ -1,6 +1,6 @@
 """What is published of each official file: bytes, SHA-256, parameters, licence; free of torch.
 
-The metadata stand in ``catalogue.json`` beside this module, which the command line reads as well.
+The figures are in ``catalogue.json`` beside this module. The command line reads the same file.
 """
 
 import json
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from stages.infer.sonic.layout import Part
+from stages.infer.sonic.weights.layout import Part
 
 FILE = Path(__file__).with_name("catalogue.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One official file; None is what nobody has published."""
+    """One official file; None where nothing is published."""
 
     part: Part
     path: str
@@ -25,18 +25,18 @@ class Entry:
     dtype: str
     licence: str
     source: str
-    """The repository that publishes it."""
+    """The repository that publishes the file."""
     optional: bool = False
 
 
 @cache
 def entries() -> dict[Part, Entry]:
-    """All of them, by part."""
+    """Every entry by part."""
     listed = json.loads(FILE.read_text(encoding="utf-8"))["files"]
-    found = [Entry(**{**one, "part": Part(one["part"])}) for one in listed]
-    return {one.part: one for one in found}
+    parsed = [Entry(**{**one, "part": Part(one["part"])}) for one in listed]
+    return {one.part: one for one in parsed}
 
 
 def entry(part: Part) -> Entry:
-    """That of one part."""
+    """The entry of one part."""
     return entries()[part]

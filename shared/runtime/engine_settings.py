@@ -1,0 +1,72 @@
+"""Settings that every engine with requirements of its own has, under ``LIPSTAGE_<ENGINE>_``."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.messages.engines import ENGINES
+from shared.storage import weights
+
+
+class EngineSettings(BaseSettings):
+    """Where an engine's weights and its Python are."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    weights: str = Field("", description="Weights of the engine: a folder, as a mounted volume, or s3://BUCKET/PREFIX.")
+    python: Path | None = Field(
+        None,
+        description="Python that runs the engine; default: the engine's environment in the checkout, else the caller's "
+        "own where it has the libraries.",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        if weights.is_url(value := value.strip()):
+            weights.parse(value)
+            return value
+        return str(absolute(value)) if value else ""
+
+    @field_validator("python", mode="before")
+    @classmethod
+    def _unresolved(cls, value: str | Path | None) -> Path | None:
+        return absolute(value) if value else None
+
+
+def absolute(path: str | Path) -> Path:
+    """An absolute path with its links: an environment's Python is one, and a mounted volume may be replaced.
+
+    Raises ValueError for the home folder of an unknown user.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
+
+
+def variable(engine: str, field: str) -> str:
+    """Environment variable of an engine's setting."""
+    return f"LIPSTAGE_{engine}_{field}".upper()
+
+
+@cache
+def settings_model(engine: str) -> type[EngineSettings]:
+    """The settings model that reads an engine's variables; its title tells it from those of other engines."""
+
+    class Model(EngineSettings):
+        model_config = SettingsConfigDict(env_prefix=variable(engine, ""), title=f"EngineSettings of {engine}")
+
+    return Model
+
+
+def engine_settings(engine: str) -> EngineSettings:
+    """An engine's settings. Raises pydantic.ValidationError."""
+    return settings_model(engine)()
+
+
+def settings_models() -> list[type[BaseSettings]]:
+    """The settings models of every registered engine, for messages about variables that do not parse."""
+    return [settings_model(name) for name in ENGINES]

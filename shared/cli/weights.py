@@ -16,6 +16,7 @@ from shared.local.shipped_weights import shipped
 from shared.local.weights_program import ProgramFailed, WeightsRefused
 from shared.runtime.weights import WeightsSettings, catalogue, external_engines, local_folder, variable
 from shared.storage.errors import StorageError, StoreUnavailable
+from shared.storage.weights import is_url
 
 DTYPES = ("float16", "bfloat16", "float32")
 MAX_FAULTS_SHOWN = 12
@@ -98,13 +99,15 @@ def _prepare(engine: str, source: str, accept: bool) -> tuple[Path, dict[str, st
     if needed is None:
         raise CliError(f"this installation has no catalogue of the engine {engine}")
     accepted = licence.accepted(needed, accept)
+    settings = WeightsSettings()
+    store = weights_inventory.object_store() if is_url(source) else None
     try:
         with WeightsProgress() as progress:
             folder = local_folder(
                 engine,
                 source,
-                WeightsSettings(),
-                weights_inventory.object_store,
+                settings,
+                store,
                 lambda name, done, total: progress.show(name, "fetch", done, total),
             )
     except ValueError as e:

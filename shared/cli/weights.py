@@ -18,6 +18,7 @@ from shared.runtime.engine_settings import variable
 from shared.runtime.host.weights import WeightsSettings, catalogue, external_engines, local_folder
 from shared.slot.engines import engine_spec
 from shared.storage.errors import StorageError, StoreUnavailable
+from shared.storage.weights import is_url
 
 DTYPES = ("float16", "bfloat16", "float32")
 MAX_FAULTS_SHOWN = 12
@@ -104,13 +105,15 @@ def _prepare(engine: str, source: str, accept: bool) -> tuple[Path, dict[str, st
     if needed is None:
         raise CliError(f"this installation has no catalogue of the engine {engine}")
     accepted = licence.accepted(needed, accept)
+    settings = WeightsSettings()
+    store = weights_inventory.object_store() if is_url(source) else None
     try:
         with WeightsProgress() as progress:
             folder = local_folder(
                 engine,
                 source,
-                WeightsSettings(),
-                weights_inventory.object_store,
+                settings,
+                store,
                 lambda name, done, total: progress.show(name, "fetch", done, total),
             )
     except ValueError as e:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -68,8 +69,10 @@ def client(endpoint: str, credentials: Credentials | None, region: str, timeout:
     keys = (credentials.access_key, credentials.secret_key) if credentials else (None, None)
     config = Config(connect_timeout=timeout, read_timeout=timeout, retries={"max_attempts": 0},
                     s3={"addressing_style": "path"})  # fmt: skip
-    # A new session: boto3's default one is not thread-safe.
-    session = boto3.session.Session()
+    # A new session: boto3's default one is not thread-safe. With our own keys it ignores AWS_PROFILE, which belongs to
+    # another object store.
+    variables = {"profile": (None, None, None, None)} if credentials else None
+    session = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=variables))
     return session.client("s3", endpoint_url=endpoint, aws_access_key_id=keys[0], aws_secret_access_key=keys[1],
                           region_name=region, config=config)  # fmt: skip
 

@@ -342,3 +342,22 @@ def test_check_reads_the_fetched_files(
     monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "cache-of-another"))
     ran = lipstage("weights", "check", bucket.url)
     assert (ran.code, "LIPSTAGE_WEIGHTS_CACHE" in ran.err) == (1, True)
+
+
+def test_check_fetches_from_the_store_of_the_running_stack(
+    sonic_in_the_store: dict[str, bytes],
+    bucket: Bucket,
+    lipstage: Lipstage,
+    program: Program,
+    stack: Infrastructure,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The terminal names no object store and has the credentials of another one."""
+    program.says({"report": {"layout": "official", "model": "reduced", "rows": [], "faults": []}})
+    monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.stack.state_dir))
+    monkeypatch.setenv("AWS_PROFILE", "of-another-store")
+    for name in (*NAMED[:4], "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert lipstage("weights", "check", bucket.url, "--accept-licence").code == 0
+    folder = Path(program.arguments[-1])
+    assert {name: (folder / name).read_bytes() for name in sonic_in_the_store} == sonic_in_the_store

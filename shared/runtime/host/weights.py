@@ -130,19 +130,18 @@ def local_folder(
     engine: str,
     source: str,
     settings: WeightsSettings,
-    store: Callable[[], ObjectStore],
+    store: ObjectStore | None,
     on_progress: OnProgress,
 ) -> Path:
-    """The folder with the weights of ``source``, fetched first when ``source`` is an s3:// URL.
+    """The folder with the weights of ``source``, fetched first when ``source`` is an s3:// URL, which needs ``store``.
 
     Raises ValueError for a wrong URL, OSError, and StorageError.
     """
     needed = catalogue(engine)
-    if not weights.is_url(source) or needed is None:
+    if not weights.is_url(source) or needed is None or store is None:
         return absolute(source)
-    origin = store()
-    folder = cached(source, origin.endpoint_url, settings)
-    weights.fetch(origin.client, source, needed.wanted(), folder, on_progress)
+    folder = cached(source, store.endpoint_url, settings)
+    weights.fetch(store.client, source, needed.wanted(), folder, on_progress)
     return folder
 
 
@@ -177,7 +176,7 @@ def _fetch(engine: str, settings: WeightsSettings) -> Mapping[str, str]:
         return {variable(engine, "weights"): source}
     log.info("weights_fetch_started", source=source)
     started = time.monotonic()
-    folder = local_folder(engine, source, settings, environment_store, _ProgressLog())
+    folder = local_folder(engine, source, settings, environment_store(), _ProgressLog())
     log.info("weights_fetched", folder=str(folder), seconds=round(time.monotonic() - started, 1))
     return {variable(engine, "weights"): str(folder)}
 

@@ -1,6 +1,5 @@
-"""What stage, topics and trace do, once their options are read."""
+"""What stage and topics do, once their options are read."""
 
-import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -106,9 +105,9 @@ def _changes(request: str) -> list[dict[str, str]]:
 
     from shared.runtime import admin_process
 
-    to = connect()
+    settings = connect().connection.settings
     try:
-        changes: list[dict[str, str]] = admin_process.ask(to.settings, request, ADMIN_S)
+        changes: list[dict[str, str]] = admin_process.ask(settings, request, ADMIN_S)
     except KafkaException as e:
         raise CliError(f"the broker refuses: {e.args[0].str()}") from None
     return changes
@@ -121,26 +120,3 @@ def _print_changes(changes: list[dict[str, str]], as_json: bool, none: str) -> N
         console.say(none)
     else:
         console.table(("TOPIC", "CHANGE", "WANTED", "FOUND"), [tuple(c.values()) for c in changes])
-
-
-def trace(job_id: str, tenant: str, as_json: bool) -> None:
-    """Print the traces of a job. Raises CliError when none is known."""
-    from shared.cli import tree
-    from shared.cli.events import Job
-    from shared.cli.order import checked_job_id
-
-    job = Job(tenant, checked_job_id(job_id))
-    locate()
-    found = tree.fetch(job)
-    if not found:
-        raise CliError(
-            f"no trace of the job {job_id} of the tenant {tenant} is known",
-            "spans arrive up to a second after the work",
-        )
-    if as_json:
-        console.emit_json({trace: [dataclasses.asdict(s) for s in spans] for trace, spans in found.items()})
-        return
-    for trace_id, spans in found.items():
-        console.say(f"trace {trace_id}, {len(spans)} spans")
-        for line in tree.lines(spans):
-            console.say(*line)

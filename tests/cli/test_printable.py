@@ -13,16 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.cli import console, job_views, outcome, tree
+from shared.cli import console, jobs, outcome, trace
 from shared.cli.configuration import _quoted
 from shared.cli.errors import CliError
-from shared.cli.job_state import JobState
 from shared.cli.printable import as_json, clean
 from shared.cli.progress import Bars, Lines
+from shared.client import JobKey, JobState
 from shared.local.settings import LocalSettings
 from shared.local.trace_store import StoredSpan
 from shared.messages.events import EVENT
-from tests.cli.conftest import Lipstage, alone
+from tests.cli.conftest import KnownJob, Lipstage, alone
 from tests.conftest import ROOT
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -106,17 +106,15 @@ def test_a_job_with_any_texts(capsys: pytest.CaptureFixture[str], monkeypatch: p
         rejected,
     ]
     job, shown = JobState("j", "default"), Lines()
-    monkeypatch.setattr(job_views, "connect", lambda: None)
-    monkeypatch.setattr(job_views.history, "looked_up", lambda *_: job)
-    monkeypatch.setattr(job_views.history, "recent", lambda *_: [job])
+    monkeypatch.setattr(jobs, "connect", lambda: KnownJob(job))
     capsys.readouterr()
     for one in events:
         job.apply(one)
         shown.show(one, job)
     outcome.report(rejected)
     for as_text in (False, True):
-        job_views.show("j", "default", 1, as_text)
-        job_views.list_jobs(1, 1, as_text)
+        jobs.job(JobKey("default", "j"), 1, as_text)
+        jobs.jobs(1, 1, as_text)
     out, err = capsys.readouterr()
     assert harmless(out + err)
     assert not [line for line in out.splitlines() if line.startswith("status") and "rejected" not in line]
@@ -131,7 +129,7 @@ def test_a_trace_with_any_names_and_attributes(text: str) -> None:
         ),
         StoredSpan("t", "b", "a", text, text, "internal", 0, 1, {}, [], [], text),
     ]
-    assert all(SGR.sub("", console.line(parts)).isprintable() for parts in tree.lines(spans))
+    assert all(SGR.sub("", console.line(parts)).isprintable() for parts in trace.lines(spans))
 
 
 def test_bars_show_texts_as_they_are_and_send_no_sequence_of_theirs(
@@ -204,14 +202,14 @@ def test_typers_own_errors_on_a_terminal() -> None:
 
 def test_what_escapes_a_command_passes_the_console_too() -> None:
     code = (
-        "import logging, sys, threading, warnings; from shared.cli import main, job_views\n"
+        "import logging, sys, threading, warnings; from shared.cli import main, jobs\n"
         f"evil = {EVIL!r}\n"
         "def show(*_):\n"
         "    logging.getLogger('library').error('%s', evil)\n"
         "    warnings.warn(evil)\n"
         "    thread = threading.Thread(target=lambda: 1 / int(evil)); thread.start(); thread.join()\n"
         "    raise RuntimeError(evil)\n"
-        "job_views.show = show\n"
+        "jobs.job = show\n"
         "sys.argv = ['lipstage', 'job', 'j']; main.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,11 +1,10 @@
-"""stage, topics, trace, config."""
+"""stage, topics, config."""
 
 from typing import Annotated
 
 import typer
 
 from shared.cli.app import OPERATE, app, new_app
-from shared.cli.commands.jobs import Job, Tenant
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -40,14 +39,6 @@ def topics_diff(as_json: Json = False) -> None:
     from shared.cli import operation
 
     raise typer.Exit(operation.topics_diff(as_json))
-
-
-@app.command(rich_help_panel=OPERATE)
-def trace(job: Job, tenant: Tenant = "default", as_json: Json = False) -> None:
-    """Show the trace of a job as a tree."""
-    from shared.cli import operation
-
-    operation.trace(job, tenant, as_json)
 
 
 @app.command(rich_help_panel=OPERATE)

@@ -69,7 +69,7 @@ ADVICE: dict[Code, str] = {
     Code.OUT_OF_MEMORY: "Use a smaller --set params.min_resolution, or a shorter speech.",
     Code.CRASH_LOOP: "The work failed several times; `lipstage logs` shows why. Other input may work.",
     Code.POISON: "An internal message was unreadable; it is kept on the dead-letter topic.",
-    Code.ARTIFACT_MISSING: "Intermediate files are gone from storage; submit the job again.",
+    Code.ARTIFACT_MISSING: "Intermediate files are missing from storage; submit the job again.",
     Code.ARTIFACT_ALTERED: "Intermediate files were changed in storage; submit the job again.",
     Code.ARTIFACT_REFUSED: "A policy or an encryption key keeps the services from this job's objects in storage.",
     Code.OUTPUT_REFUSED: "The output bucket must exist and let the encode service write; then submit the job again.",

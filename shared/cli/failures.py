@@ -13,7 +13,7 @@ EXIT_CODES: tuple[tuple[type[errors.ClientError], ExitCode], ...] = (
     (errors.Unreachable, ExitCode.UNREACHABLE),
     (errors.ClientError, ExitCode.FAILED),
 )
-"""The first class that an error is of decides."""
+"""The first class that matches decides."""
 HINTS: tuple[tuple[type[errors.ClientError], str], ...] = (
     (errors.TopicMissing, "create the topics with `lipstage topics apply`"),
     (errors.BucketUnusable, "check AWS_* and LIPSTAGE_BUCKET"),
@@ -24,7 +24,7 @@ HINTS: tuple[tuple[type[errors.ClientError], str], ...] = (
 
 
 def explained(error: Exception) -> CliError | None:
-    """The error as a command's end; None for one that is a fault of ours."""
+    """The error as a command's end; None for one that is a bug."""
     if isinstance(error, errors.ClientError):
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
         return CliError(error.message, error.hint or _hint(error), error.details, code)

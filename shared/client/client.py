@@ -1,6 +1,6 @@
 """The client: one object for everything that talks to a deployment."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,7 +36,8 @@ class Client:
     Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then
     exports its last spans. Not thread-safe: use one client for each thread.
 
-    Every method raises subclasses of ``ClientError`` alone (`shared.client.errors` draws them).
+    Methods raise subclasses of ``ClientError`` for everything that a caller can handle (the tree is drawn in
+    `shared.client.errors`).
     """
 
     def __init__(self, deployment: Deployment | None = None, *, service_name: str = "client") -> None:
@@ -74,21 +75,24 @@ class Client:
         ``fields`` are those of the request (docs/messages.md), for example ``engine="puppet"``,
         ``params={"seed": 7}``, ``job_id``, ``tenant``, ``labels``. Raises InvalidRequest.
         """
-        limits = self.connection.settings
-        return JobSpec.checked(
-            Path(portrait),
-            Path(speech),
-            fields,
-            max_portrait_mb=limits.max_portrait_mb,
-            max_speech_mb=limits.max_speech_mb,
-        )
+        return self._checked(Path(portrait), Path(speech), fields)
 
     def batch(self, path: str | Path, **defaults: JsonValue) -> list[JobSpec]:
         """The job specs of a CSV or JSONL manifest; nothing is sent. ``defaults`` are request fields of every line.
 
         Raises InvalidManifest with every faulty line, InvalidRequest.
         """
-        return manifest.read(Path(path), defaults, lambda portrait, speech, row: self.job_spec(portrait, speech, **row))
+        return manifest.read(Path(path), defaults, self._checked)
+
+    def _checked(self, portrait: Path, speech: Path, fields: Mapping[str, JsonValue]) -> JobSpec:
+        limits = self.connection.settings
+        return JobSpec.checked(
+            portrait,
+            speech,
+            fields,
+            max_portrait_mb=limits.max_portrait_mb,
+            max_speech_mb=limits.max_speech_mb,
+        )
 
     def submit(self, spec: JobSpec) -> Submission:
         """Upload both files and send the request; returns once the broker has it.

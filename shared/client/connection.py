@@ -1,5 +1,6 @@
 """Kafka, S3 and tracing clients of one deployment, each made when it is first used."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -114,7 +115,7 @@ class Connection:
             reason = {404: "does not exist", 403: "may not be used with these credentials"}.get(status, f"answers {e}")
             raise BucketUnusable(f"the bucket {bucket} {reason}") from None
         except BotoCoreError as e:
-            url = self.s3.meta.endpoint_url
+            url = self.deployment.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3", "the default S3 endpoint")
             raise StoreUnreachable(f"the object store does not answer at {url} ({type(e).__name__})") from None
 
     def close(self) -> None:

@@ -23,4 +23,4 @@ class Deployment:
     s3: S3Access = FROM_ENVIRONMENT
     """Endpoint, region and key pair; what is None comes from boto3's own configuration."""
     otlp_endpoint: str | None = None
-    """OTLP/HTTP collector that receives the client's spans; None: as OTEL_EXPORTER_OTLP_ENDPOINT says."""
+    """OTLP/HTTP collector that receives the client's spans; None: OTEL_EXPORTER_OTLP_ENDPOINT, if set."""

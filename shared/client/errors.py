@@ -14,10 +14,10 @@
     ├── RecordRefused              the broker refuses a record
     ├── JobConflict                another request has the job id
     ├── JobNotFound                neither the events nor the object store know the job
-    ├── JobNotFinished             the job has not ended, and the call needs its end
+    ├── JobNotFinished             the job has not ended, as the call requires
     ├── WaitTimeout                the job did not end in the time given; it continues
     ├── JobDocumentUnreadable      what the object store keeps of a job can't be read
-    ├── ArtifactUnavailable        a result is gone, altered or refused
+    ├── ArtifactUnavailable        a result is missing, altered or refused
     ├── PurgeIncomplete            the object store refuses to delete some of a job's objects
     └── TargetUnwritable           a local file can't be written
 
@@ -90,7 +90,7 @@ class JobNotFound(ClientError):
 
 
 class JobNotFinished(ClientError):
-    """The job has not ended, and the call needs its end."""
+    """The job has not ended, as the call requires."""
 
 
 class WaitTimeout(ClientError):
@@ -102,7 +102,7 @@ class JobDocumentUnreadable(ClientError):
 
 
 class ArtifactUnavailable(ClientError):
-    """A result is gone, altered or refused; ``code`` is the public code of the reason, where it has one."""
+    """A result is missing, altered or refused; ``code`` is the public code of the reason, where it has one."""
 
     def __init__(self, message: str, hint: str | None = None, code: Code | None = None) -> None:
         super().__init__(message, hint)

@@ -20,7 +20,7 @@ def states(events: Iterable[AnyEvent]) -> list[JobState]:
     for event in events:
         key = JobKey(event.tenant, event.job_id)
         jobs.setdefault(key, JobState(key.job_id, key.tenant)).apply(event)
-    # A job that only its refused requests are known of has no time; it comes last.
+    # A job that is known from refused requests alone has no time: it comes last.
     return sorted(jobs.values(), key=lambda job: (job.first_ms, job.job_id, job.tenant), reverse=True)
 
 

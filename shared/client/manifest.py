@@ -17,6 +17,7 @@ MAX_SHOWN = 20
 PLAIN_COLUMNS = {"portrait", "speech", "job_id", "tenant", "engine"}
 """Columns whose cells are text and whose names are not resolved."""
 Check = Callable[[Path, Path, Fields], JobSpec]
+"""Makes a spec of portrait, speech and the other fields, or raises InvalidRequest."""
 Row = tuple[int, Callable[[], Fields]]
 
 

@@ -1,4 +1,4 @@
-"""Tells events of the client's own request from those of other requests under the same job id.
+"""Distinguishes events of the client's own request from those of other requests under the same job id.
 
 The id may have been used before: by a request with another body, whose result is not this caller's to fetch, or by the
 very same request, sent twice. The object store knows which request claimed the id first, and with what body.

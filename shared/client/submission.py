@@ -33,7 +33,7 @@ UPLOADED_BY = {"uploaded-by": "lipstage-client"}
 MULTIPART_BYTES = 64 << 20
 PART_BYTES = 16 << 20
 DELIVERY_S = 35.0
-"""Longer than the producer's delivery.timeout.ms, so that its report says why."""
+"""Longer than the producer's delivery.timeout.ms, so that its report comes first."""
 
 
 @dataclass(frozen=True, slots=True)

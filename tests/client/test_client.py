@@ -144,6 +144,9 @@ def test_a_deployment_that_does_not_answer_is_unreachable(
         Client(Deployment(RuntimeSettings(bootstrap_servers="127.0.0.1:1"), good.storage, good.s3)).check()
     with pytest.raises(StoreUnreachable):
         Client(Deployment(good.runtime, good.storage, S3Access("http://127.0.0.1:1"))).check()
+    with monkeypatch.context() as within, pytest.raises(StoreUnreachable, match="ProfileNotFound"):
+        within.setenv("AWS_PROFILE", "no-such-profile")
+        Client(Deployment(good.runtime, good.storage)).check()
     with pytest.raises(BucketUnusable, match="does not exist"):
         Client(Deployment(good.runtime, StorageSettings(bucket="no-such-bucket"), good.s3)).check()
     with pytest.raises(TopicMissing):

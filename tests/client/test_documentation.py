@@ -48,3 +48,8 @@ def test_docs_name_every_method_and_error_of_the_client() -> None:
     errors = {one.__name__ for one in exported if isinstance(one, type) and issubclass(one, client.ClientError)}
     undocumented = {name for name in methods | errors if not re.search(rf"`[^`]*\b{name}\b[^`]*`", page)}
     assert undocumented == set()
+
+
+def test_examples_need_nothing_of_this_repository() -> None:
+    for path in (ROOT / "examples").glob("*.py"):
+        assert not re.search(r"^\s*(from|import) (shared|stages)\b", path.read_text(), re.MULTILINE), path.name

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.client import InvalidRequest, JobSpec, manifest
+from shared.client import Client, InvalidManifest, InvalidRequest, JobSpec, manifest
 from shared.client.request_fields import Fields
 from shared.messages.refs import InputRef
 
@@ -42,6 +42,13 @@ def test_a_line_overrides_the_defaults(portrait: Path, speech: Path, tmp_path: P
     (one,) = manifest.read(path, {"params": {"seed": 1, "inference_steps": 30}}, check)
     request = one.request(InputRef(key="default/x"), InputRef(key="default/x"))
     assert (request.params.seed, request.params.inference_steps) == (3, 30)
+
+
+def test_a_field_of_any_name_is_judged_as_a_request_field(portrait: Path, speech: Path, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"portrait": "portrait.png", "speech": "speech.wav", "self": 1}\n')
+    with pytest.raises(InvalidManifest, match="line 1: self"):
+        Client().batch(path)
 
 
 def test_a_manifest_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _changes(request: str) -> list[dict[str, str]]:
 
     from shared.runtime import admin_process
 
-    settings = connect().connection.settings
+    settings = connect().settings
     try:
         changes: list[dict[str, str]] = admin_process.ask(settings, request, ADMIN_S)
     except KafkaException as e:

@@ -20,6 +20,7 @@ from shared.client.purge import Purged
 from shared.client.submission import Submission
 from shared.messages.events import ENDS, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.refs import ArtifactRef
+from shared.runtime.settings import RuntimeSettings
 
 MAX_EVENTS = 50_000
 """How many of the newest events ``jobs`` reads; a job has 30 to 60."""
@@ -47,6 +48,11 @@ class Client:
         """
         self.connection = Connection(deployment or Deployment(), service_name)
         """The Kafka and S3 clients, for what this class does not offer."""
+
+    @property
+    def settings(self) -> RuntimeSettings:
+        """Broker, topic prefix, and the size limits of the services."""
+        return self.connection.settings
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +91,7 @@ class Client:
         return manifest.read(Path(path), defaults, self._checked)
 
     def _checked(self, portrait: Path, speech: Path, fields: Mapping[str, JsonValue]) -> JobSpec:
-        limits = self.connection.settings
+        limits = self.settings
         return JobSpec.checked(
             portrait,
             speech,

@@ -1,7 +1,7 @@
-"""The infer stage alone, in a process of its own: what one checkout of the code needs for a render.
+"""The infer stage alone, in a process of its own: what the code of one checkout needs for a render.
 
-``alternate`` starts one process for each of two checkouts and lets them take turns (ABBA), so that a busy machine hits
-both. The process is this file run as a program, with the checkout's own environment and code.
+``alternate`` starts one process for each of two checkouts and runs them in turns (ABBA), so that load on the machine
+affects both alike. The process runs this file with the checkout's own environment and code.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ SIZES = (512, 768)
 class Run:
     """One render by the infer stage: analysis, frames and their conversion to I420, written as chunks.
 
-    wall_s, cpu_s: seconds, the second of all threads; video_s: length of the video; peak_mb: of the process so far.
+    wall_s: seconds; cpu_s: CPU seconds of all threads; video_s: length of the video; peak_mb: of the process so far.
     """
 
     wall_s: float
@@ -82,65 +82,74 @@ class Worker:
 
 @contextlib.contextmanager
 def worker(checkout: Path) -> Iterator[Worker]:
-    """A worker that is ended with the block."""
-    made = Worker(checkout)
+    """A worker that ends with the block."""
+    started = Worker(checkout)
     try:
-        yield made
+        yield started
     finally:
-        made.close()
+        started.close()
 
 
 def alternate(here: Path, baseline: Path, size: int, rounds: int) -> list[tuple[Run, Run]]:
-    """Pairs (here, baseline) of renders next to each other in time, after one of each that does not count."""
+    """Pairs (here, baseline) of renders next to each other in time, after one warm-up of each."""
     pairs = []
-    with worker(here) as ours, worker(baseline) as theirs:
-        ours.render(size), theirs.render(size)
+    with worker(here) as current, worker(baseline) as previous:
+        current.render(size), previous.render(size)
         for number in range(rounds):
             if number % 2:
-                after = theirs.render(size)
-                pairs.append((ours.render(size), after))
+                second = previous.render(size)
+                pairs.append((current.render(size), second))
             else:
-                before = ours.render(size)
-                pairs.append((before, theirs.render(size)))
+                first = current.render(size)
+                pairs.append((first, previous.render(size)))
     return pairs
 
 
 def _serve() -> None:
-    """Render for every size that standard input names, and say how long it took."""
+    """Render for every size on standard input, and write how long it took."""
     root = Path(os.environ["PYTHONPATH"])
     sys.path[:] = [str(root), *(p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent)]
     import stages.audio.handler
     import stages.face.handler
     import stages.infer.handler
+    from shared.messages import task as messages
     from shared.messages.refs import InputRef
     from shared.messages.request import Params, RenderRequest
-    from shared.messages.task import RenderTask, StageOutput
-    from shared.slot.api import Result, Task
+    from shared.slot.api import Task
     from tests.stage_harness import StageHarness
 
+    # A baseline may be version 0.1.0, which has other names for a stage's outputs and their metadata.
+    is_current = hasattr(messages, "StageOutput")
+    stage_output: Any = getattr(messages, "StageOutput" if is_current else "Product")
+    outputs_name, metadata_name = ("outputs", "metadata") if is_current else ("products", "facts")
     samples, ref = root / "samples", InputRef(bucket="inputs", key="default/x")
     audio, face, infer = (s.handler.load() for s in (stages.audio, stages.face, stages.infer))
     for line in sys.stdin:
         request = RenderRequest(portrait=ref, speech=ref, params=Params(min_resolution=int(line)))
 
         def task(outputs: dict[str, Any], inputs: dict[str, Path], request: RenderRequest = request) -> Task:
-            job = RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, outputs=outputs)
-            return Task(job, inputs)
+            fields: dict[str, Any] = {"request": request, "submitted_ms": 0, outputs_name: outputs}
+            return Task(messages.RenderTask(job_id="j", request_id="r", **fields), inputs)
+
+        def metadata(result: Any) -> Any:
+            return getattr(result, metadata_name)
 
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            heard: Result = audio(StageHarness(folder / "a"), task({}, {"speech": samples / "speech.wav"}))
-            seen: Result = face(StageHarness(folder / "f"), task({}, {"portrait": samples / "portrait.png"}))
-            made = {"audio": heard, "face": seen}
-            outputs = {
-                k: StageOutput(attempt="1", metadata=r.metadata.model_dump(mode="json")) for k, r in made.items()
+            results = {
+                "audio": audio(StageHarness(folder / "a"), task({}, {"speech": samples / "speech.wav"})),
+                "face": face(StageHarness(folder / "f"), task({}, {"portrait": samples / "portrait.png"})),
             }
-            work = task(outputs, {**heard.files, **seen.files})
+            outputs = {
+                name: stage_output(attempt="1", **{metadata_name: metadata(result).model_dump(mode="json")})
+                for name, result in results.items()
+            }
+            infer_task = task(outputs, {**results["audio"].files, **results["face"].files})
             wall, cpu = time.monotonic(), time.process_time()
-            metadata: Any = infer(StageHarness(folder / "i"), work).metadata
+            video = metadata(infer(StageHarness(folder / "i"), infer_task))
             wall, cpu = time.monotonic() - wall, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        run = {"wall_s": wall, "cpu_s": cpu, "video_s": metadata.frames / metadata.fps, "peak_mb": peak}
+        run = {"wall_s": wall, "cpu_s": cpu, "video_s": video.frames / video.fps, "peak_mb": peak}
         sys.stdout.write(json.dumps(run) + "\n")
         sys.stdout.flush()
 

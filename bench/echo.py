@@ -1,4 +1,4 @@
-"""Stages that do nothing but move an artifact: what is left is the pipeline's own cost."""
+"""Stages that only copy an artifact: what remains is the pipeline's own cost."""
 
 import argparse
 import os
@@ -15,14 +15,14 @@ VIDEO = {"width": 2, "height": 2, "fps": 25, "frames": 1, "container_drift_ms": 
 
 
 class Metadata(AudioMetadata, EncodeMetadata):
-    """What the done event wants to know, from a stage that knows nothing."""
+    """The metadata that the done event needs, with placeholder values."""
 
 
-FACTS = Metadata(codec="none", sample_rate=1, channels=1, duration_s=0.04, sound_channels=1, **VIDEO)
+METADATA = Metadata(codec="none", sample_rate=1, channels=1, duration_s=0.04, sound_channels=1, **VIDEO)
 
 
 def handle(context: Context, task: Task) -> Result:
-    """Read the input, write as many bytes anew."""
+    """Read the input, write as many new bytes."""
     size = int(os.environ[SIZE])
     for path in task.inputs.values():
         path.read_bytes()
@@ -31,7 +31,7 @@ def handle(context: Context, task: Task) -> Result:
     for name in names:
         files[name] = context.scratch / name
         files[name].write_bytes(os.urandom(size if name != "poster" else 1))
-    return Result(metadata=FACTS, files=files)
+    return Result(metadata=METADATA, files=files)
 
 
 def load() -> Handler:
@@ -40,9 +40,9 @@ def load() -> Handler:
 
 
 def spec(stage: str) -> StageSpec:
-    """The echo in the place of that stage."""
-    at = STAGES.index(stage)
-    source = "request.speech" if at == 0 else f"{STAGES[at - 1]}/blob"
+    """The echo in place of that stage."""
+    index = STAGES.index(stage)
+    source = "request.speech" if index == 0 else f"{STAGES[index - 1]}/blob"
     return StageSpec(name=stage, handler="bench.echo", inputs={"blob": source}, memory_mb=1024)
 
 

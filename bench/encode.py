@@ -1,8 +1,8 @@
-"""Our encode against a plain PyAV loop with the same settings: CPU seconds of the whole process, user and system.
+"""The encode stage's writer against a plain PyAV loop with the same settings: user and system CPU of the process.
 
 ``python -m bench.encode [--seconds 10] [--width 512] [--height 512] [--rounds 5] [--json FILE]``. Both write the same
-frames and the same sound; they take turns (ABBA) so that a busy machine hits both. A ratio over 1 means that the plain
-loop costs more.
+frames and the same sound, in turns (ABBA), so that load on the machine affects both alike. A ratio over 1 means that
+the plain loop costs more.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def hum(seconds: float) -> Sound:
     return np.asarray(voice[:, None], np.float32)
 
 
-def ours(path: Path, frames: Frames, sound: Sound) -> None:
+def stage_writer(path: Path, frames: Frames, sound: Sound) -> None:
     height, width = frames.shape[1] * 2 // 3, frames.shape[2]
     with Mp4Writer(path, width, height, sound, labels("puppet"), CODING) as writer:
         for start in range(0, len(frames), 25):
@@ -57,7 +57,7 @@ def ours(path: Path, frames: Frames, sound: Sound) -> None:
 
 
 def plain(path: Path, frames: Frames, sound: Sound) -> None:
-    """What one writes after reading PyAV's documentation."""
+    """The loop of PyAV's documentation."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
         options = {"crf": "18", "preset": CODING.preset, "profile": "high", "g": "50"}
         video = file.add_stream("libx264", rate=25, options=options)
@@ -92,7 +92,7 @@ def cost(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU of our encode against a plain PyAV loop.")
+    parser = argparse.ArgumentParser(description="CPU of the encode stage's writer against a plain PyAV loop.")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--height", type=int, default=512)
@@ -100,19 +100,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the record here too")
     options = parser.parse_args()
     frames, sound = talking(options.width, options.height, options.seconds), hum(options.seconds)
-    arms = {"ours": ours, "plain": plain}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
+    arms = {"ours": stage_writer, "plain": plain}
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
     sizes: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in arms:  # Warm up: the first encoder of a process pays for its tables.
+        for name in arms:  # Warm-up: the first encoder of a process initialises its tables.
             arms[name](Path(folder) / "warm.mp4", frames[:25], sound[:48_000])
         for turn in range(options.rounds):
             for name in sorted(arms, reverse=bool(turn % 2)):
                 path = Path(folder) / f"{name}.mp4"
-                found[name].append(cost(arms[name], path, frames, sound))
+                costs[name].append(cost(arms[name], path, frames, sound))
                 sizes[name] = path.stat().st_size
-    cpu = {name: statistics.median(c for c, _ in runs) for name, runs in found.items()}
-    wall = {name: statistics.median(w for _, w in runs) for name, runs in found.items()}
+    cpu = {name: statistics.median(c for c, _ in runs) for name, runs in costs.items()}
+    wall = {name: statistics.median(w for _, w in runs) for name, runs in costs.items()}
     emit(
         "encode",
         {

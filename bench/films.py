@@ -1,7 +1,7 @@
-"""Films for bench.quality, by whichever checkout is first on the path: one process, one set of networks, no services.
+"""Videos for bench.quality, by the checkout that is first on the path: one process, networks loaded once, no services.
 
-``python bench/films.py < jobs.json``: a list of {portrait, speech, film, facts}, paths. Writes the mp4, then metadata
-and seconds of the stages as JSON. Kept to what every version of the stages has, so that it runs an old one too.
+``python bench/films.py < jobs.json``: a list of {portrait, speech, film, metadata}, paths. Writes the mp4, then
+metadata and seconds of the stages as JSON. It also runs with the code of version 0.1.0, for comparisons.
 """
 
 import json
@@ -18,40 +18,47 @@ NAMES = ("audio", "face", "infer", "encode")
 
 
 def render(handlers: dict[str, Any], job: dict[str, str], scratch: Path) -> None:
-    """One film through the stages' own handlers."""
+    """One video, rendered by the stages' own handlers."""
+    from shared.messages import task as messages
     from shared.messages.request import RenderRequest
-    from shared.messages.task import RenderTask, StageOutput
     from shared.slot.api import Task
     from tests.stage_harness import StageHarness
 
     request = RenderRequest.model_validate({"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}})
-    outputs: dict[str, StageOutput] = {}
+    # Version 0.1.0 has other names for a stage's outputs, their metadata, and uploaded chunks.
+    is_current = hasattr(messages, "StageOutput")
+    stage_output: Any = getattr(messages, "StageOutput" if is_current else "Product")
+    outputs_name, metadata_name = ("outputs", "metadata") if is_current else ("products", "facts")
+    outputs: dict[str, Any] = {}
     warnings: list[str] = []
 
     def stage(name: str, inputs: dict[str, Path], **sequences: list[Path]) -> tuple[Any, StageHarness]:
         context = StageHarness(scratch / name, sequences)
-        task = RenderTask(job_id="j", request_id="r", request=request, submitted_ms=0, outputs=dict(outputs))
-        begun = time.monotonic()
+        fields: dict[str, Any] = {"request": request, "submitted_ms": 0, outputs_name: dict(outputs)}
+        task = messages.RenderTask(job_id="j", request_id="r", **fields)
+        start = time.monotonic()
         result = handlers[name](context, Task(task, inputs))
-        seconds = time.monotonic() - begun
-        outputs[name] = StageOutput(attempt="1", metadata=result.metadata.model_dump(mode="json"), seconds=seconds)
+        seconds = time.monotonic() - start
+        metadata = getattr(result, metadata_name).model_dump(mode="json")
+        outputs[name] = stage_output(attempt="1", seconds=seconds, **{metadata_name: metadata})
         warnings.extend(str(code) for code, _ in context.warnings)
         return result, context
 
     audio, _ = stage("audio", {"speech": Path(job["speech"])})
     face, _ = stage("face", {"portrait": Path(job["portrait"])})
     _, context = stage("infer", {**audio.files, **face.files})
-    chunks = [path for path, _ in context.uploaded["frames"]]
+    uploaded = getattr(context, "uploaded" if is_current else "shipped")
+    chunks = [path for path, _ in uploaded["frames"]]
     done, _ = stage("encode", {"sound": audio.files["sound"], "portrait": face.files["image"]}, frames=chunks)
-    film, metadata = Path(job["film"]), Path(job["metadata"])
+    film = Path(job["film"])
     film.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(done.files["video"], film)
-    found = {
+    record = {
         "seconds": {name: output.seconds for name, output in outputs.items()},
-        "encode": outputs["encode"].metadata,
+        "encode": getattr(outputs["encode"], metadata_name),
         "warnings": warnings,
     }
-    metadata.write_text(json.dumps(found))
+    Path(job["metadata"]).write_text(json.dumps(record))
 
 
 def main() -> None:
@@ -63,7 +70,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 render(handlers, job, Path(scratch))
-            except Rejected as e:  # a row of the table; any other error is a fault, and is not kept
+            except Rejected as e:  # A row of the table. Any other error is a fault and is not kept.
                 Path(job["metadata"]).parent.mkdir(parents=True, exist_ok=True)
                 Path(job["metadata"]).write_text(json.dumps({"refused": str(e.code)}))
 

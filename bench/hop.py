@@ -1,9 +1,10 @@
-"""What a hop costs: the pipeline against the same handlers in one process, one job in flight, in one run.
+"""The cost of a hop: the pipeline against the same handlers in one process, one job in flight, in one run.
 
     .venv/bin/python -m bench.hop [--jobs 40] [--json FILE]
 
-A hop is: record to consumer, marker look-up, artifact in, pipe to the worker and back, artifact out, marker, produce
-with its report. Targets: p50 <= 15 ms with artifacts of 1 KiB, <= 40 ms with 1 MiB. Starts broker and store itself.
+A hop is: consume the record, read the marker, read the artifact, pass it to the worker process and back, write the
+artifact, write the marker, publish and wait for the delivery report. Targets: p50 <= 15 ms with artifacts of 1 KiB,
+<= 40 ms with 1 MiB. Starts its own broker and object store.
 """
 
 import argparse
@@ -14,16 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench import echo
 from bench.record import emit
-from shared.cli import connection
-from shared.cli.events import Job, tail
-from shared.cli.follow import follow
-from shared.cli.submit import send
+from shared.client import Client, JobKey
+from shared.client.submission import send
 from shared.local import ports, readiness, stack
+from shared.local.deployment import deployment_of
 from shared.local.settings import LocalSettings
 from shared.messages.events import Done
 from shared.messages.pipeline import STAGES
@@ -35,6 +36,8 @@ from tests.stage_harness import StageHarness
 
 SIZES = {"1 KiB": (1024, 15.0), "1 MiB": (1 << 20, 40.0)}
 PORTRAIT = {"key": "default/bench-portrait"}
+WARM_UP_JOBS = 5
+"""The first jobs open connections; they are not counted."""
 
 
 def in_one_process(size: int, jobs: int, folder: Path) -> list[float]:
@@ -54,35 +57,35 @@ def in_one_process(size: int, jobs: int, folder: Path) -> list[float]:
     return took
 
 
-def through_the_pipeline(to: connection.Connection, size: int, jobs: int) -> list[float]:
+def through_the_pipeline(client: Client, size: int, jobs: int) -> list[float]:
     """Milliseconds per job from produce to done."""
-    client = to.s3
-    bucket = to.storage_settings.input_buckets["inputs"]
+    connection = client.connection
+    bucket = connection.storage_settings.input_buckets["inputs"]
     for name in ("bench-portrait", f"bench-{size}"):
-        client.put_object(Bucket=bucket, Key=f"default/{name}", Body=os.urandom(size))
+        connection.s3.put_object(Bucket=bucket, Key=f"default/{name}", Body=os.urandom(size))
     took = []
-    for n in range(jobs + 5):
-        job = f"hop-{size}-{os.getpid()}-{n}"
+    for n in range(jobs + WARM_UP_JOBS):
+        job = JobKey("default", f"hop-{size}-{os.getpid()}-{n}")
         value = json.dumps({"portrait": PORTRAIT, "speech": {"key": f"default/bench-{size}"}}).encode()
-        start_at = tail(to)
+        position = client.position()
         start = time.monotonic()
-        send(to, to.settings.topic(REQUESTS), job, value)
-        *_, last = follow(to, Job("default", job), start_at, timeout_s=60.0)
-        if not isinstance(last, Done):
-            raise SystemExit(f"the job did not end done: {last}")
+        send(connection, connection.topic(REQUESTS), job.job_id, value)
+        end = client.wait(job, start=position, timeout_s=60.0)
+        if not isinstance(end, Done):
+            raise SystemExit(f"the job is not done: {end}")
         took.append((time.monotonic() - start) * 1000)
-    return took[5:]  # The first ones open connections.
+    return took[WARM_UP_JOBS:]
 
 
-def services(size: int, prefix: str) -> tuple[list[subprocess.Popen[bytes]], list[int]]:
-    """The four echo services."""
+def services(size: int, environment: dict[str, str]) -> tuple[list[subprocess.Popen[bytes]], list[int]]:
+    """The four echo services, and their health ports."""
     health = ports.pick(len(STAGES))
-    started = []
+    processes = []
     for stage, port in zip(STAGES, health, strict=True):
-        more = {echo.SIZE: str(size), "LIPSTAGE_HEALTH_PORT": str(port), "LIPSTAGE_TOPIC_PREFIX": prefix}
+        variables = {**os.environ, **environment, echo.SIZE: str(size), "LIPSTAGE_HEALTH_PORT": str(port)}
         command = [sys.executable, "-m", "bench.echo", stage]
-        started.append(subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL))
-    return started, health
+        processes.append(subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL))
+    return processes, health
 
 
 def main() -> None:
@@ -103,21 +106,24 @@ def main() -> None:
 
 
 def measure(settings: LocalSettings, size: int, target: float, jobs: int, folder: Path) -> dict[str, Any]:
-    """One artifact size, both arms."""
+    """One artifact size: the pipeline and the handlers in one process."""
     prefix = f"b{size}."
-    connection.adopt(stack.up(settings.model_copy(update={"topic_prefix": prefix}), services=False))
-    os.environ["LIPSTAGE_TOPIC_PREFIX"] = prefix
-    os.environ["LIPSTAGE_CACHE_KEY"] = os.urandom(16).hex()  # Nothing is cached; a service without one says so.
-    running, health = services(size, prefix)
+    started = stack.up(settings.model_copy(update={"topic_prefix": prefix}), services=False)
+    environment = started.environment(stack.credentials_of(started)) | {"LIPSTAGE_TOPIC_PREFIX": prefix}
+    environment["LIPSTAGE_CACHE_KEY"] = os.urandom(16).hex()  # Nothing is cached; without a key services log a warning.
+    processes, health = services(size, environment)
     try:
         while not all(readiness.serves(port) for port in health):
             time.sleep(0.1)
         alone = in_one_process(size, jobs, folder)
-        piped = through_the_pipeline(connection.reached(), size, jobs)
+        deployment = deployment_of(started)
+        runtime = deployment.runtime.model_copy(update={"topic_prefix": prefix})
+        with Client(replace(deployment, runtime=runtime), service_name="bench") as client:
+            piped = through_the_pipeline(client, size, jobs)
     finally:
-        for process in running:
+        for process in processes:
             process.terminate()
-        for process in running:
+        for process in processes:
             process.wait(30)
     p50, p50_alone = statistics.median(piped), statistics.median(alone)
     hop = (p50 - p50_alone) / len(STAGES)

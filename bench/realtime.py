@@ -2,11 +2,12 @@
 
     .venv/bin/python -m bench.realtime [--jobs 3] [--baseline CHECKOUT] [--json FILE]
 
-Starts the local stack when none runs. One job at a time, each with the sample's portrait and speech changed by a bit,
-so that nothing comes from the cache. Targets on two cores: 2.5 at 512, 1.0 at 768.
+Starts the local stack when none runs. One job runs at a time, each with the sample's portrait and speech changed by a
+few bits, so that nothing comes from the cache. Targets on two cores: 2.5 at 512, 1.0 at 768.
 
-With a baseline, another checkout with its own environment, both take turns and the ratios of neighbouring runs count:
-first the infer stage alone (targets 4.0 and 2.0), then this benchmark end to end in each checkout with its own stack.
+With a baseline, another checkout with its own environment, both run in turns, and the ratios of neighbouring runs are
+reported: first for the infer stage alone (targets 4.0 and 2.0), then for this benchmark end to end, each checkout with
+its own stack.
 """
 
 import argparse
@@ -20,65 +21,56 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from pydantic import JsonValue
 
 from bench import alone
 from bench.record import emit
-from shared.cli import connection, demo, order
-from shared.cli.events import tail
-from shared.cli.submit import submit
-from shared.cli.waiting import wait
-from shared.messages.events import AnyEvent, Done
+from shared.client import Client
+from shared.local.deployment import running_deployment
+from shared.local.settings import LocalSettings
+from shared.messages.events import Done
 
 TARGETS = {512: 2.5, 768: 1.0}
 ALONE_TARGETS = {512: 4.0, 768: 2.0}
 HERE = Path(__file__).resolve().parents[1]
-
-
-def _quiet(_: AnyEvent) -> None:
-    """Progress is not wanted here."""
+SAMPLES = HERE / "samples"
 
 
 def unseen(folder: Path) -> tuple[Path, Path]:
-    """The samples with a pixel and a few last bits of their own: no stage finds its output in the cache."""
+    """Copies of the samples with one pixel and eight low bits changed: no stage finds its output in the cache."""
     portrait, speech = folder / "portrait.png", folder / "speech.wav"
-    with Image.open(demo.sample("portrait")) as picture:
+    with Image.open(SAMPLES / "portrait.png") as picture:
         changed = picture.convert("RGB")
     changed.putpixel((0, 0), tuple(os.urandom(3)))
     changed.save(portrait)
-    sound = bytearray(demo.sample("speech").read_bytes())
+    sound = bytearray((SAMPLES / "speech.wav").read_bytes())
     sound[-16::2] = os.urandom(8)  # The low bytes of eight samples.
     speech.write_bytes(sound)
     return portrait, speech
 
 
-def render(to: connection.Connection, resolution: int, seed: int, files: tuple[Path, Path]) -> tuple[Done, float]:
+def render(client: Client, resolution: int, seed: int, files: tuple[Path, Path]) -> tuple[Done, float]:
     """One job alone; its done event and the wall seconds from submit to done."""
-    limits = to.settings
-    fields: dict[str, JsonValue] = {"params": {"min_resolution": resolution, "seed": seed}}
-    wanted = order.checked(
-        *files,
-        fields,
-        max_portrait_mb=limits.max_portrait_mb,
-        max_speech_mb=limits.max_speech_mb,
-    )
-    start = tail(to)
-    began = time.monotonic()
-    submitted = submit(to, wanted)
-    end = wait(to, submitted.job, start, own=submitted, each=_quiet)
+    spec = client.job_spec(*files, params={"min_resolution": resolution, "seed": seed})
+    start = client.position()
+    before = time.monotonic()
+    end = client.wait(client.submit(spec), start=start)
     if not isinstance(end, Done):
-        raise SystemExit(f"the job did not end done: {end}")
-    return end, time.monotonic() - began
+        raise SystemExit(f"the job is not done: {end}")
+    return end, time.monotonic() - before
 
 
 def end_to_end(jobs: int) -> dict[str, Any]:
     """Figures of this checkout by size."""
     figures: dict[str, Any] = {}
-    with demo.borrowed_stack(), tempfile.TemporaryDirectory() as folder:
-        to = connection.reached()
+    with (
+        running_deployment(LocalSettings()) as deployment,
+        Client(deployment, service_name="bench") as client,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        client.check()
         for resolution, target in TARGETS.items():
-            render(to, resolution, 0, unseen(Path(folder)))
-            runs = [render(to, resolution, seed, unseen(Path(folder))) for seed in range(1, jobs + 1)]
+            render(client, resolution, 0, unseen(Path(folder)))
+            runs = [render(client, resolution, seed, unseen(Path(folder))) for seed in range(1, jobs + 1)]
             ratios = [end.duration_s / wall for end, wall in runs]
             median = statistics.median(ratios)
             figures[str(resolution)] = {
@@ -121,8 +113,8 @@ def _measured(checkout: Path, jobs: int, folder: Path) -> dict[str, Any]:
     command = [alone.interpreter(checkout), "-m", "bench.realtime", *options]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     subprocess.run(command, cwd=checkout, env=environment, check=True, stdout=subprocess.DEVNULL)
-    found: dict[str, Any] = json.loads(file.read_text())
-    return found
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
 
 
 def compared_end_to_end(baseline: Path, jobs: int, rounds: int) -> dict[str, Any]:

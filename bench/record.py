@@ -1,4 +1,4 @@
-"""A benchmark's result as one JSON record, with what is needed to repeat it."""
+"""A benchmark's result as one JSON record, with the version and the machine."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ def emit(name: str, figures: dict[str, Any]) -> None:
     """Print the record; ``--json FILE`` on the command line also writes it."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--json", type=Path)
-    found, _ = parser.parse_known_args()
+    options, _ = parser.parse_known_args()
     record = {
         "benchmark": name,
         "version": shared.__version__,
@@ -26,6 +26,6 @@ def emit(name: str, figures: dict[str, Any]) -> None:
     }
     text = json.dumps(record, indent=2)
     sys.stdout.write(text + "\n")
-    if found.json:
-        found.json.parent.mkdir(parents=True, exist_ok=True)
-        found.json.write_text(text + "\n")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(text + "\n")

@@ -1,4 +1,4 @@
-"""Render a video with nothing but a Kafka client and an S3 client: what any program in any language would do.
+"""Render a video with only a Kafka client and an S3 client, as a program in any language can.
 
 Needs confluent-kafka and boto3, and a stack: `lipstage up`, then `eval "$(lipstage config --env)"`.
 Run: python examples/produce_request.py [PORTRAIT SPEECH OUT.mp4]
@@ -23,12 +23,12 @@ BUCKETS = {
     "artifacts": os.environ.get("LIPSTAGE_BUCKET", "lipstage"),
 }
 TENANT = "default"
-PATIENCE_S = 300
-GROWTH_S = 2
+TIMEOUT_S = 300
+METADATA_REFRESH_S = 2
 
 
 def main(portrait: Path, speech: Path, target: Path) -> int:
-    # Endpoint, region and keys come from the AWS_* variables; path addressing suits every self-hosted store.
+    # Endpoint, region and keys come from the AWS_* variables; path addressing works with every self-hosted store.
     s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
     brokers = {"bootstrap.servers": os.environ["KAFKA_BOOTSTRAP_SERVERS"]}
     job_id = uuid.uuid4().hex
@@ -41,10 +41,10 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
     # 2. Listen to the job's events from now on: every partition, no consumer group.
     consumer = Consumer(brokers | {"group.id": "produce-request-example", "enable.auto.commit": False})
     topic = PREFIX + "render.events"
-    following = {}  # The next offset by partition.
+    positions = {}  # The next offset by partition.
     for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-        following[p] = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
-    consumer.assign([TopicPartition(topic, p, offset) for p, offset in following.items()])
+        positions[p] = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
+    consumer.assign([TopicPartition(topic, p, offset) for p, offset in positions.items()])
 
     # 3. One JSON record; its key is the job id.
     request = {
@@ -57,24 +57,24 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
     producer = Producer(brokers)
     producer.produce(PREFIX + "render.requests", key=job_id, value=json.dumps(request))
     if producer.flush(30):
-        print("the broker did not take the request", file=sys.stderr)
+        print("the broker did not confirm the request", file=sys.stderr)
         return 1
 
-    # 4. Exactly one of done, rejected, failed ends the job. It has two names: another tenant may use the same job id.
-    deadline = time.monotonic() + PATIENCE_S
-    look_at = time.monotonic() + GROWTH_S
+    # 4. Exactly one of done, rejected, failed ends the job. Another tenant may use the same job id: check both.
+    deadline = time.monotonic() + TIMEOUT_S
+    refresh_at = time.monotonic() + METADATA_REFRESH_S
     while time.monotonic() < deadline:
-        if time.monotonic() > look_at:  # Has the topic grown? What is new is read from its beginning.
-            look_at = time.monotonic() + GROWTH_S
-            with suppress(KafkaException):  # The broker is away; the client finds it again.
+        if time.monotonic() > refresh_at:  # Partitions that were added are read from their beginning.
+            refresh_at = time.monotonic() + METADATA_REFRESH_S
+            with suppress(KafkaException):  # The broker is down; the client reconnects by itself.
                 known = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-                if added := {p: 0 for p in known if p not in following}:
-                    following |= added
-                    consumer.assign([TopicPartition(topic, p, offset) for p, offset in following.items()])
+                if added := {p: 0 for p in known if p not in positions}:
+                    positions |= added
+                    consumer.assign([TopicPartition(topic, p, offset) for p, offset in positions.items()])
         message = consumer.poll(1.0)
         if message is None or message.error():
             continue
-        following[message.partition()] = message.offset() + 1
+        positions[message.partition()] = message.offset() + 1
         if message.key() != job_id.encode():
             continue
         event = json.loads(message.value() or b"{}")
@@ -88,15 +88,15 @@ def main(portrait: Path, speech: Path, target: Path) -> int:
             print(f"{target}: {event['duration_s']} s of video in {event['total_s']} s")
             return 0
         if event["type"] in ("rejected", "failed"):
-            # As ASCII: a message may repeat what somebody else wrote, and must not steer this terminal.
+            # As ASCII: a message may repeat text of others, which must not control this terminal.
             print(f"{event['code']}: {event['message']!a}", file=sys.stderr)
             return 1
-    print("no end within the time", file=sys.stderr)
+    print(f"the job has not ended after {TIMEOUT_S} s", file=sys.stderr)
     return 1
 
 
 if __name__ == "__main__":
-    given = [Path(argument) for argument in sys.argv[1:]]
-    if len(given) not in (0, 3):
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    if len(paths) not in (0, 3):
         sys.exit(__doc__)
-    sys.exit(main(*(given or (SAMPLES / "portrait.png", SAMPLES / "speech.wav", Path("out/example.mp4")))))
+    sys.exit(main(*(paths or (SAMPLES / "portrait.png", SAMPLES / "speech.wav", Path("out/example.mp4")))))

@@ -1,4 +1,4 @@
-"""The application that every command registers with: errors become one line and an exit code."""
+"""The application that every command registers with. An error becomes one line and an exit code."""
 
 import sys
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from shared.cli import console, environment
-from shared.cli.errors import CliError, ExitCode
+from shared.cli import console
+from shared.cli.errors import CliError
 from shared.cli.printable import clean
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -20,16 +20,16 @@ ORDER = (
     *("watch", "jobs", "job", "cancel", "fetch", "purge"),
     *("stage", "topics", "trace", "eval", "weights", "config"),
 )
-"""Commands as the help lists them: what a newcomer wants comes first."""
+"""Order of the commands in the help: those that a newcomer needs come first."""
 
 
 @contextmanager
 def _clean_usage_errors() -> Iterator[None]:
-    """Wrong options and arguments are repeated to the user by typer, past the console."""
+    """Make typer's own errors printable: it prints wrong options and arguments itself, past the console."""
     try:
         yield
     except Exception as e:
-        # Whichever click typer brings along: its errors alone have both. One of them is the help, a text of ours.
+        # Errors of whichever click typer depends on: only they have both. One of them is the help, a text of ours.
         message = getattr(e, "message", None)
         if hasattr(e, "format_message") and isinstance(message, str) and type(e).__name__ != "NoArgsIsHelpError":
             e.message = clean(message)  # type: ignore[attr-defined]
@@ -37,7 +37,7 @@ def _clean_usage_errors() -> Iterator[None]:
 
 
 class Group(TyperGroup):
-    """Turns a CliError from any command, and a variable that can't be read, into a message and an exit code."""
+    """Turns a command's CliError or ClientError, and a variable that can't be read, into a message and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
@@ -52,17 +52,21 @@ class Group(TyperGroup):
             with _clean_usage_errors():
                 return super().invoke(ctx)
         except CliError as e:
-            console.error(e.message, e.hint, e.details)
-            raise typer.Exit(int(e.exit_code)) from None
-        except ValueError as e:
-            if not (lines := environment.faults(e)):
+            failure = e
+        except typer.Exit:
+            raise
+        except Exception as e:
+            from shared.cli import failures  # It imports the client library: too slow for a command that succeeds.
+
+            if (explained := failures.explained(e)) is None:
                 raise
-            console.error(lines[0], environment.HINT, lines[1:])
-            raise typer.Exit(int(ExitCode.REJECTED)) from None
+            failure = explained
+        console.error(failure.message, failure.hint, failure.details)
+        raise typer.Exit(int(failure.exit_code))
 
 
 def new_app(help_text: str | None = None) -> typer.Typer:
-    """An application, or a group of sub-commands, with our manners."""
+    """An application, or a group of sub-commands, that handles errors as ``Group`` does."""
     return typer.Typer(
         help=help_text,
         cls=Group,

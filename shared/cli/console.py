@@ -1,7 +1,7 @@
 """Output: results on stdout, everything else on stderr; colour and bars only on a terminal.
 
-Nothing prints past it, for here every text is made printable. Marks of our own (colour) are put on afterwards, which is
-why a marked text is an object and not a string with escape sequences.
+All output goes through this module, because it makes every text printable. Styles (colour) are added afterwards, which
+is why a styled text is an object and not a string with escape sequences.
 """
 
 import sys
@@ -16,7 +16,7 @@ from shared.cli.printable import as_json, clean
 
 @dataclass(frozen=True, slots=True)
 class Styled:
-    """A text to be marked where it is printed; ``typer.echo`` drops the marks off a terminal."""
+    """A text that is styled when it is printed; ``typer.echo`` drops the style off a terminal."""
 
     text: str
     red: bool = False
@@ -35,16 +35,16 @@ def say(*parts: Part) -> None:
 
 
 def note(*parts: Part) -> None:
-    """One line about how things go; never part of a result."""
+    """One line about progress; never part of a result."""
     typer.echo(line(parts), err=True)
 
 
 def line(parts: Iterable[Part]) -> str:
-    """The pieces as one printable line, with our marks and no others."""
-    return "".join(_marked(part) if isinstance(part, Styled) else clean(part) for part in parts)
+    """The pieces as one printable line, with our styles and no other escape sequences."""
+    return "".join(_styled(part) if isinstance(part, Styled) else clean(part) for part in parts)
 
 
-def _marked(part: Styled) -> str:
+def _styled(part: Styled) -> str:
     colour = "red" if part.red else "yellow" if part.yellow else None
     return typer.style(clean(part.text), fg=colour, dim=part.dim or None, bold=part.bold or None)
 
@@ -55,14 +55,14 @@ def emit_json(value: Any) -> None:
 
 
 def error(message: str, hint: str | None, details: Sequence[str] = ()) -> None:
-    """Why a command ends, more lines of it, and what helps."""
+    """Print why a command ends, further lines, and what helps."""
     note(Styled("error: ", red=True, bold=True), message)
     for text in (*details, *filter(None, [hint])):
         note(f"  {text}")
 
 
 def styled(text: str, *, red: bool = False, dim: bool = False, bold: bool = False) -> Styled:
-    """A text to be marked."""
+    """A text with a style."""
     return Styled(text, red=red, dim=dim, bold=bold)
 
 
@@ -76,7 +76,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether a person watches what goes to stderr."""
+    """Whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 

@@ -1,4 +1,4 @@
-"""How a command ends when it can't do what was asked: exit codes, and what to say to the user for every public code."""
+"""How a command ends when it can't do what was asked: exit codes, errors, and advice for every public code."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -17,15 +17,18 @@ class ExitCode(IntEnum):
 
 
 class CliError(Exception):
-    """Ends a command: ``message`` says what is wrong in one line, ``details`` in more, ``hint`` what to do about it."""
+    """Ends a command: ``message`` is one line on what is wrong, ``details`` are more lines, ``hint`` is what helps."""
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, message: str, hint: str | None = None, details: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, hint: str | None = None, details: Sequence[str] = (), exit_code: ExitCode | None = None
+    ) -> None:
         super().__init__("\n".join([message, *details]))
         self.message = message
         self.hint = hint
         self.details = tuple(details)
+        self.exit_code = exit_code or self.exit_code
 
 
 class BadUse(CliError):
@@ -64,16 +67,16 @@ ADVICE: dict[Code, str] = {
     Code.AUDIO_TOO_SHORT: "The speech must last at least 0.2 seconds.",
     Code.AUDIO_TOO_LONG: "Cut the speech into shorter parts, or raise the limit of the deployment.",
     Code.OUT_OF_MEMORY: "Use a smaller --set params.min_resolution, or a shorter speech.",
-    Code.CRASH_LOOP: "The work broke down several times; `lipstage logs` shows why. Other input may work.",
+    Code.CRASH_LOOP: "The work failed several times; `lipstage logs` shows why. Other input may work.",
     Code.POISON: "An internal message was unreadable; it is kept on the dead-letter topic.",
-    Code.ARTIFACT_MISSING: "Intermediate files are gone from storage; submit the job again.",
+    Code.ARTIFACT_MISSING: "Intermediate files are missing from storage; submit the job again.",
     Code.ARTIFACT_ALTERED: "Intermediate files were changed in storage; submit the job again.",
     Code.ARTIFACT_REFUSED: "A policy or an encryption key keeps the services from this job's objects in storage.",
     Code.OUTPUT_REFUSED: "The output bucket must exist and let the encode service write; then submit the job again.",
     Code.NO_SPACE: "The job needs more disk than there is: set LIPSTAGE_SCRATCH_DIR to a larger one and submit again.",
     Code.STORE_UNAVAILABLE: "The object store did not answer for too long; check it and submit the job again.",
 }
-"""What a user can do, for every code that can end a job; INTERNAL is told with the job it concerns."""
+"""What a user can do, for every code that can end a job; the advice for INTERNAL names the job (`outcome.report`)."""
 
 
 def advice(code: Code | str) -> str | None:

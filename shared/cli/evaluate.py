@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.cli import console
 from shared.cli.errors import BadUse, CliError
-from shared.cli.local_files import checked, writable_target
+from shared.client.local_files import checked, writable_target
 from shared.runtime.execute.worker_process import worker_environment
 
 PROGRAM = "stages.encode.evaluation"

@@ -1,18 +1,18 @@
-"""Entry point of ``lipstage``. Importing a command module registers its commands; none imports anything heavy."""
+"""Entry point of ``lipstage``. Importing a command module registers its commands; none imports anything slow."""
 
 import typer
 
 from shared import __version__
 from shared.cli import console, strays
 from shared.cli.app import app
-from shared.cli.commands import config, evaluate, jobs, operate, render, stack, stage, topics, weights
+from shared.cli.commands import config, demo, evaluate, jobs, render, stack, stage, topics, trace, weights
 
 __all__ = ["app", "main"]
-COMMANDS = (render, stack, jobs, stage, topics, operate, config, evaluate, weights)
+COMMANDS = (demo, render, stack, jobs, stage, topics, trace, config, evaluate, weights)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         console.say(f"lipstage {__version__}")
         raise typer.Exit
 
@@ -26,11 +26,11 @@ def options(
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 1 failed, 2 rejected or bad use, 3 not reachable, 130 interrupted."""
-    strays.gather()
+    strays.redirect()
     try:
         app(prog_name="lipstage")
     finally:
-        strays.gather()  # Of what escapes typer tells by a hook of its own.
+        strays.redirect()  # typer has replaced the hook that prints what escapes it.
 
 
 if __name__ == "__main__":

@@ -1,64 +1,18 @@
-"""How a job ended, for a person or a script: the file fetched, the figures, or what was wrong and what helps."""
+"""How a job ended, for a person or a script: the figures, or what was wrong and what helps."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from shared.cli import console
-from shared.cli.connection import Connection
-from shared.cli.errors import CliError, ExitCode, Unreachable, advice
-from shared.cli.events import Job
+from shared.cli.errors import ExitCode, advice
+from shared.cli.failures import arguments
+from shared.client import JobKey
 from shared.messages.codes import Code
 from shared.messages.events import Done, RejectedEvent, TerminalEvent
-from shared.messages.refs import ArtifactRef
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
-
-
-def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
-    """Fetch an artifact, verified; ``target`` appears whole or not at all.
-
-    Raises CliError when it is gone or altered or the disk does not take it, Unreachable when the store is away.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".lipstage-", dir=target.parent)
-    except OSError as e:
-        raise CliError(f"{target} can't be written: {e.strerror}") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        connection.artifacts.get(ref, temporary)
-        # mkstemp makes files for the owner alone; a result is as readable as any other new file.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except (ArtifactMissing, ArtifactAltered) as e:
-        raise CliError(
-            f"the video is not to be had any more: {e}", "it may have been purged; render it again"
-        ) from None
-    except ArtifactRefused as e:
-        raise CliError(f"the video can't be fetched: {e}", advice(e.code)) from None
-    except KeyError:
-        raise CliError(
-            f"the video lies in the bucket {ref.bucket!r}, which is not configured here", "set LIPSTAGE_OUTPUT_BUCKETS"
-        ) from None
-    except StoreUnavailable as e:
-        raise Unreachable(str(e)) from None
-    except OSError as e:
-        raise CliError(f"{target} can't be written: {e.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's mask; the only way to read it is to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def exit_code(event: TerminalEvent) -> ExitCode:
-    """Of a command that waited for this end."""
+    """Of a command that waited for this event."""
     match event:
         case Done():
             return ExitCode.DONE
@@ -69,25 +23,26 @@ def exit_code(event: TerminalEvent) -> ExitCode:
 
 
 def as_json(event: TerminalEvent, target: Path | None = None) -> dict[str, Any]:
-    """The end event with the local file, for scripts."""
-    found: dict[str, Any] = event.model_dump(mode="json", exclude_none=True)
-    return found | ({"file": str(target)} if target else {})
+    """The terminal event with the local file, for scripts."""
+    fields: dict[str, Any] = event.model_dump(mode="json", exclude_none=True)
+    return fields | ({"file": str(target)} if target else {})
 
 
 def report(event: TerminalEvent, target: Path | None = None) -> None:
-    """Print the summary of a done job, or the reason of one that was not."""
+    """Print the summary of a done job, or the reason of one that is not."""
     if isinstance(event, Done):
         for line in summary(event, target):
             console.say(line)
         return
-    helps = [f"field: {event.field}"] if isinstance(event, RejectedEvent) and event.field else []
+    details = [f"field: {event.field}"] if isinstance(event, RejectedEvent) and event.field else []
     if isinstance(event, RejectedEvent) and event.allowed:
-        helps.append(f"allowed: {event.allowed}")
+        details.append(f"allowed: {event.allowed}")
     if event.code == Code.INTERNAL:
-        helps.append(f"`lipstage trace {Job(event.tenant, event.job_id).arguments}` shows where it happened.")
-    elif told := advice(event.code):
-        helps.append(told)
-    console.error(f"{event.type} in {event.stage}, {event.code}: {event.message}", f"job {event.job_id}", helps)
+        job = JobKey(event.tenant, event.job_id)
+        details.append(f"`lipstage trace {arguments(job)}` shows where it happened.")
+    elif text := advice(event.code):
+        details.append(text)
+    console.error(f"{event.type} in {event.stage}, {event.code}: {event.message}", f"job {event.job_id}", details)
 
 
 def summary(event: Done, target: Path | None) -> list[str]:

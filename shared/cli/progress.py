@@ -4,8 +4,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from shared.cli import console
-from shared.cli.job_state import JobState, StageState
 from shared.cli.printable import clean
+from shared.client import JobState, StageState
 from shared.messages.events import AnyEvent, Finished, Progress, Started, Waiting, WarningGiven
 from shared.messages.pipeline import STAGES
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 QUARTERS = 4
-"""Off a terminal a stage's progress is said at every quarter."""
+"""Off a terminal a stage's progress is printed at every quarter."""
 
 
 class Display(Protocol):
-    """Shows how a job goes; enter before the first event, leave after the last."""
+    """Shows a job's progress; enter it before the first event, leave it after the last."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     def show(self, event: AnyEvent, job: JobState) -> None:
-        """Take in one event; ``job`` has it already."""
+        """Show one event, which ``job`` includes already."""
 
 
 class Lines:
@@ -93,7 +93,7 @@ class Bars:
 
     def show(self, event: AnyEvent, job: JobState) -> None:
         for name, stage in job.stages.items():
-            if name not in self._bars:  # A stage that a newer deployment has.
+            if name not in self._bars:  # A stage of a newer deployment.
                 self._bars[name] = self._rich.add_task(clean(name), total=100, note="")
             self._rich.update(self._bars[name], completed=stage.percent, note=clean(self._note(stage)))
         if isinstance(event, WarningGiven):
@@ -102,8 +102,8 @@ class Bars:
 
     @staticmethod
     def _note(stage: StageState) -> str:
-        if stage.waits:
-            return f"waiting: {stage.waits}"
+        if stage.waiting_for:
+            return f"waiting: {stage.waiting_for}"
         match stage.state:
             case "finished":
                 time = "" if stage.seconds is None else console.seconds(stage.seconds)
@@ -115,5 +115,5 @@ class Bars:
 
 
 def display() -> Display:
-    """The right one for where stderr goes."""
+    """Bars on a terminal, else lines."""
     return Bars() if console.on_terminal() else Lines()

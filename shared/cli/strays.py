@@ -1,4 +1,4 @@
-"""What would reach the terminal past the console: tracebacks, warnings, and what libraries log."""
+"""Sends tracebacks, warnings and log records of libraries through the console: they would reach the terminal raw."""
 
 import logging
 import sys
@@ -10,12 +10,12 @@ from shared.cli import console
 
 
 class _Notes(logging.Handler):
-    """What a library logs, as notes."""
+    """Prints log records of libraries as notes."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = record.getMessage()
-        except (TypeError, ValueError):  # A line that its own arguments do not fit ends no command.
+        except (TypeError, ValueError):  # A record whose arguments do not fit its text must not end a command.
             text = str(record.msg)
         console.note(f"{record.name}: {text}")
         if record.exc_info and record.exc_info[0] is not None:
@@ -23,7 +23,7 @@ class _Notes(logging.Handler):
 
 
 def _uncaught(kind: type[BaseException], value: BaseException | None, where: TracebackType | None) -> None:
-    """A traceback. An error's text may have lines of its own: no line begins as one of ours would."""
+    """Print a traceback. Every line begins with a bar: an error's text may have lines that look like ours."""
     for line in "".join(traceback.format_exception(kind, value, where)).rstrip("\n").split("\n"):
         console.note(f"| {line}")
 
@@ -36,14 +36,14 @@ def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
 
 
 def _unraisable(args: "sys.UnraisableHookArgs") -> None:
-    """What an object raised when it was cleared away."""
+    """Print what an object raised while it was finalised."""
     console.note(f"exception ignored in {args.object!r}:")
     _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-def gather() -> None:
-    """Have all of it pass the console; before any command runs. A service that is begun sets up logs of its own."""
-    # typer puts its own hook there, which calls the one that it found when it was imported: that one prints raw.
+def redirect() -> None:
+    """Install the hooks, before any command runs. A service that is started configures its own logging."""
+    # typer installs its own hook, which calls the one that it found at import: that one prints raw.
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable

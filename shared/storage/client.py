@@ -1,10 +1,12 @@
 """The boto3 client: one per process, thread-safe, credentials and endpoint from the ``AWS_*`` variables."""
 
 import ipaddress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 from shared.storage.settings import StorageSettings
@@ -14,6 +16,30 @@ if TYPE_CHECKING:
 
 DEFAULT_REGION = "us-east-1"
 """Signing needs a region even where the store has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Access:
+    """Endpoint, region and key pair of the object store; what is None comes from boto3's own configuration."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+
+    def session(self) -> boto3.session.Session:
+        """A boto3 session. With a key pair of its own it ignores AWS_PROFILE, which may be of another store."""
+        variables = {"profile": (None, None, None, None)} if self.access_key else None
+        return boto3.session.Session(
+            botocore_session=botocore.session.Session(session_vars=variables),
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=self.region,
+        )
+
+
+FROM_ENVIRONMENT = S3Access()
+"""Everything as boto3 finds it."""
 
 
 def is_plain_loopback(url: str) -> bool:
@@ -28,14 +54,20 @@ def is_plain_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def connect(settings: StorageSettings, *, attempts: int = 4, read_timeout_s: float = 10.0) -> "S3Client":
+def connect(
+    settings: StorageSettings,
+    *,
+    access: S3Access = FROM_ENVIRONMENT,
+    attempts: int = 4,
+    read_timeout_s: float = 10.0,
+) -> "S3Client":
     """Make the client; no request is sent. ``attempts`` and ``read_timeout_s`` bound what one call may take.
 
     boto3's own CRC checksums stay off where S3 does not require them: references carry SHA-256, and the second sum
     costs 30 % of the CPU of a PUT and 75 % of a GET. Signing the payload as well is left out only towards plain HTTP
     on loopback, where nobody can alter it on the way.
     """
-    session = boto3.session.Session()
+    session = access.session()
     region = session.region_name or DEFAULT_REGION
     config = Config(
         connect_timeout=2,
@@ -46,9 +78,9 @@ def connect(settings: StorageSettings, *, attempts: int = 4, read_timeout_s: flo
         response_checksum_validation="when_required",
         s3={"addressing_style": settings.s3_addressing},
     )
-    client = session.client("s3", region_name=region, config=config)
+    client = session.client("s3", endpoint_url=access.endpoint_url, region_name=region, config=config)
     if not is_plain_loopback(client.meta.endpoint_url):
         return client
     client.close()
     unsigned = Config(s3={"addressing_style": settings.s3_addressing, "payload_signing_enabled": False})
-    return session.client("s3", region_name=region, config=config.merge(unsigned))
+    return session.client("s3", endpoint_url=access.endpoint_url, region_name=region, config=config.merge(unsigned))

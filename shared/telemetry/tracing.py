@@ -38,18 +38,22 @@ class Tracing:
         thread.join(SHUTDOWN_S)
 
 
-def setup(service: str, version: str, exporter: SpanExporter | None = None) -> Tracing:
+def setup(service: str, version: str, exporter: SpanExporter | None = None, *, endpoint: str | None = None) -> Tracing:
     """Set up tracing for this process; call it once, at the start.
 
-    ``exporter`` replaces OTLP in tests; it is redacted like any other. Without it, and without an endpoint in the
-    environment (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported.
+    ``endpoint`` is an OTLP/HTTP collector to use instead of the environment's. ``exporter`` replaces OTLP in tests; it
+    is redacted like any other. Without either, and without an endpoint in the environment
+    (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported.
     """
     # The instrumentation uses the global propagator, whose default also sends baggage in clear text.
     propagate.set_global_textmap(TraceContextTextMapPropagator())
     resource = Resource.create({"service.namespace": "lipstage", "service.name": service, "service.version": version})
     provider = TracerProvider(resource=resource, id_generator=PresetIdGenerator(), shutdown_on_exit=False)
-    if exporter is None and _is_set("OTLP_ENDPOINT", "OTLP_TRACES_ENDPOINT"):
-        exporter = OTLPSpanExporter(timeout=None if _is_set("OTLP_TIMEOUT", "OTLP_TRACES_TIMEOUT") else EXPORT_S)
+    if exporter is None and (endpoint or _is_set("OTLP_ENDPOINT", "OTLP_TRACES_ENDPOINT")):
+        exporter = OTLPSpanExporter(
+            endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None,
+            timeout=None if _is_set("OTLP_TIMEOUT", "OTLP_TRACES_TIMEOUT") else EXPORT_S,
+        )
         # One line per failed batch, not one per attempt.
         logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").setLevel(logging.ERROR)
     if exporter is not None:

@@ -1,11 +1,9 @@
-"""A command line, in this process or in one of its own, files it can take, and deployments on the real stack."""
+"""The command line, in this process or in one of its own."""
 
 import json
 import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from shared.cli.connection import Connection, connect
 from shared.cli.main import app
+from shared.client import JobState
+from tests.client.conftest import deployment, portrait, services, speech
 from tests.conftest import ROOT
 from tests.pipeline.conftest import client, pipeline
 
-__all__ = ["client", "pipeline"]
+__all__ = ["client", "deployment", "pipeline", "portrait", "services", "speech"]
 NAMED = (
     *("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_PROPERTIES_FILE", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LIPSTAGE_STATE_DIR", "LIPSTAGE_TOPIC_PREFIX"),
 )
-"""What leads to a stack."""
+"""Variables that name a stack."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Lipstage:
 
 
 def alone(*arguments: object, **environment: object) -> Ran:
-    """Run the command line as a process of its own, with nothing in its environment that leads to a stack but this."""
+    """Run the command line as a process; of the variables that name a stack it gets those of ``environment`` alone."""
     variables = {name: value for name, value in os.environ.items() if name not in NAMED}
     done = subprocess.run(
         [sys.executable, "-m", "shared.cli.main", *map(str, arguments)],
@@ -63,23 +62,22 @@ def alone(*arguments: object, **environment: object) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+@dataclass(frozen=True)
+class KnownJob:
+    """A client that knows one job."""
+
+    state: JobState
+
+    def job(self, *_: object, **__: object) -> JobState:
+        return self.state
+
+    def jobs(self, *_: object, **__: object) -> list[JobState]:
+        return [self.state]
+
+
 @pytest.fixture
 def lipstage() -> Lipstage:
     return Lipstage()
-
-
-@pytest.fixture
-def portrait(tmp_path: Path) -> Path:
-    path = tmp_path / "portrait.png"
-    path.write_bytes(b"not looked at on this side")
-    return path
-
-
-@pytest.fixture
-def speech(tmp_path: Path) -> Path:
-    path = tmp_path / "speech.wav"
-    path.write_bytes(b"nor is this")
-    return path
 
 
 @pytest.fixture
@@ -88,17 +86,3 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in NAMED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(tmp_path / "no-stack"))
-
-
-@pytest.fixture
-def deployment(stack: object, monkeypatch: pytest.MonkeyPatch, lipstage: Lipstage) -> Iterator[Connection]:
-    """Topics and buckets that no other test uses, on the real broker and store; no service listens."""
-    name = f"t{uuid.uuid4().hex[:8]}"
-    monkeypatch.setenv("LIPSTAGE_TOPIC_PREFIX", f"{name}.")
-    from shared.storage.bucket import ensure
-
-    assert lipstage("topics", "apply").code == 0
-    connection = connect()
-    ensure(connection.s3, connection.storage_settings)
-    yield connection
-    connection.tracing.shutdown()

@@ -1,4 +1,4 @@
-"""`lipstage demo` as a newcomer runs it: in a process and a state folder of its own; then `down`, and what is left."""
+"""`lipstage demo` in a process and a state folder of its own, as a newcomer runs it; then `down`."""
 
 from pathlib import Path
 
@@ -21,31 +21,31 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(stack: Infrastructure, state: Path) -> Ran:
-    """The session's stack only sees to it that the jars are there."""
+def demo_run(stack: Infrastructure, state: Path) -> Ran:
+    """The session's stack is only needed for the jars."""
     return alone("demo", "-o", state.parent / "out" / "demo.mp4", LIPSTAGE_STATE_DIR=state)
 
 
-def test_the_demo_ends_well_and_says_what_it_did(shown: Ran) -> None:
-    assert shown.code == 0, shown.err
-    rows = {line.split()[0]: line for line in shown.out.split("\n\n")[0].splitlines()}
+def test_the_demo_succeeds_and_prints_its_figures(demo_run: Ran) -> None:
+    assert demo_run.code == 0, demo_run.err
+    rows = {line.split()[0]: line for line in demo_run.out.split("\n\n")[0].splitlines()}
     assert len(rows["job"].split()[1]) == 32
     assert all(f"{stage} " in rows["stages"] for stage in STAGES)
     assert "x real time" in rows["render"]
     assert rows["drift"].split()[2] == "ms"
-    assert "infer started" in shown.err, "live progress"
+    assert "infer started" in demo_run.err, "live progress"
 
 
-def test_the_demo_shows_one_whole_trace(shown: Ran) -> None:
-    tree = shown.out.split("\n\n")[1].splitlines()
+def test_the_demo_prints_one_complete_trace(demo_run: Ran) -> None:
+    tree = demo_run.out.split("\n\n")[1].splitlines()
     assert tree[0].startswith("trace ")
     assert "submit render.requests" in tree[1]
     for name in ("load_audio", "preprocess_image", "run_inference", "encode_video", "process render.encode"):
         assert [line for line in tree if name in line and ("├─" in line or "└─" in line)], name
-    assert "ERROR" not in shown.out
+    assert "ERROR" not in demo_run.out
 
 
-def test_the_demo_writes_a_video_with_sound(shown: Ran, state: Path) -> None:
+def test_the_demo_writes_a_video_with_sound(demo_run: Ran, state: Path) -> None:
     with av.open(str(state.parent / "out" / "demo.mp4")) as file:
         picture, sound = file.streams.video[0], file.streams.audio[0]
         assert (picture.codec_context.name, picture.average_rate, sound.codec_context.name) == ("h264", 25, "aac")
@@ -53,7 +53,7 @@ def test_the_demo_writes_a_video_with_sound(shown: Ran, state: Path) -> None:
     assert abs(frames / 25 - 10.09) < 0.05, "as long as the bundled speech"
 
 
-def test_the_demo_stops_what_it_started(shown: Ran, state: Path) -> None:
+def test_the_demo_stops_what_it_started(demo_run: Ran, state: Path) -> None:
     stack = stack_file.load(state)
     assert stack is not None
     assert not processes.stack_processes(stack.mark)
@@ -63,13 +63,13 @@ def test_the_demo_stops_what_it_started(shown: Ran, state: Path) -> None:
     assert alone("status", LIPSTAGE_STATE_DIR=state).code == 3
 
 
-def test_nothing_is_fetched_when_the_jars_are_there(shown: Ran, stack: Infrastructure, state: Path) -> None:
-    assert "fetching" not in shown.err
+def test_jars_that_are_present_are_not_fetched_again(demo_run: Ran, stack: Infrastructure, state: Path) -> None:
+    assert "fetching" not in demo_run.err
     assert not (state / "jars").exists(), "they are found wherever the state lies"
     assert {path.name for path in stack.settings.jars.glob("*.jar")} >= {jar.filename for jar in locked()}
 
 
-def test_down_and_purge(shown: Ran, state: Path) -> None:
+def test_down_keeps_data_and_purge_deletes_it(demo_run: Ran, state: Path) -> None:
     started = local.up(LocalSettings(state_dir=state, kafka_bootstrap_servers="", s3_endpoint_url="", otlp_endpoint=""),
                        services=False)  # fmt: skip
     running = alone("status", "--json", LIPSTAGE_STATE_DIR=state)

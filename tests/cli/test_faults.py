@@ -1,4 +1,4 @@
-"""What is wrong with the environment is one line and the right exit code, never a traceback."""
+"""A faulty environment ends a command with one line and the right exit code, never with a traceback."""
 
 import socket
 import sys
@@ -17,7 +17,9 @@ from tests.conftest import Infrastructure
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("command", ["status", "up", "down", "doctor", "logs", "demo", "jobs"])
-def test_an_unreadable_port(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_a_port_that_is_not_a_number_is_reported(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     monkeypatch.setenv("LIPSTAGE_KAFKA_PORT", "abc")
     ran = lipstage(command)
     assert ran.code == 2
@@ -34,7 +36,7 @@ def test_an_unreadable_port(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch,
         ("KAFKA_PROPERTIES_FILE", "/no/such", "KAFKA_PROPERTIES_FILE can't be read: No such file"),
     ],
 )
-def test_unreadable_variables(
+def test_a_variable_that_does_not_parse_is_reported(
     lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -44,7 +46,7 @@ def test_unreadable_variables(
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_tenant_that_can_be_none(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_an_invalid_tenant_name_is_bad_use(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
     jobs = [[command, "j"] for command in ("watch", "job", "cancel", "purge")]
     for command in (["render", portrait, speech, "-o", tmp_path / "x.mp4"], ["submit", portrait, speech], *jobs):
         ran = lipstage(*command, "--tenant", "../x")
@@ -52,7 +54,9 @@ def test_a_tenant_that_can_be_none(lipstage: Lipstage, portrait: Path, speech: P
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_names_that_are_too_long(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_file_names_that_are_too_long_are_bad_use(
+    lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
     long = "x" * 300
     for command in (["render", long, speech, "-o", "x.mp4"], ["render", portrait, long, "-o", "x.mp4"],
                     ["render", portrait, speech, "-o", long], ["submit", "--batch", long]):  # fmt: skip
@@ -60,7 +64,7 @@ def test_names_that_are_too_long(lipstage: Lipstage, portrait: Path, speech: Pat
         assert (ran.code, "can't be used: File name too long" in ran.err) == (2, True), command
 
 
-def test_a_deployment_without_the_inputs_alias(
+def test_a_deployment_without_the_inputs_alias_is_bad_use(
     stack: Infrastructure, lipstage: Lipstage, portrait: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSTAGE_INPUT_BUCKETS", '{"media": "somewhere"}')
@@ -74,7 +78,7 @@ def taken() -> Iterator[socket.socket]:
         yield holder
 
 
-def test_doctor_names_what_is_wrong_here(stack: Infrastructure, tmp_path: Path, taken: socket.socket) -> None:
+def test_doctor_reports_every_fault_of_the_machine(stack: Infrastructure, tmp_path: Path, taken: socket.socket) -> None:
     port = taken.getsockname()[1]
     ran = alone("doctor", "--json", LIPSTAGE_STATE_DIR=tmp_path / "s", LIPSTAGE_JARS_DIR=tmp_path / "jars",
                 LIPSTAGE_KAFKA_PORT=port, LIPSTAGE_DISK_MIN_MB=10**9)  # fmt: skip
@@ -87,8 +91,8 @@ def test_doctor_names_what_is_wrong_here(stack: Infrastructure, tmp_path: Path, 
     assert not (tmp_path / "s").exists(), "looking makes nothing"
 
 
-def test_doctor_looks_at_the_parts_that_the_environment_names(stack: Infrastructure, tmp_path: Path) -> None:
-    """Another folder without a stack; the session's broker and store are this user's own."""
+def test_doctor_checks_the_parts_that_the_environment_names(stack: Infrastructure, tmp_path: Path) -> None:
+    """In a folder without a stack, with the session's broker and store named by the environment."""
     named = {name: value for name, value in stack.environment.items() if name.startswith(("KAFKA", "AWS", "OTEL"))}
     good = alone("doctor", "--json", LIPSTAGE_STATE_DIR=tmp_path / "s", **named)
     found = {check["name"]: check for check in good.json}
@@ -112,7 +116,7 @@ def test_up_that_fails_is_code_1(tmp_path: Path, taken: socket.socket) -> None:
     assert (ran.code, "PORT_TAKEN" in ran.err) == (1, True), "the same rule"
 
 
-def test_topics_diff_on_a_broker_that_refuses(
+def test_topics_diff_fails_when_the_broker_refuses(
     stack: Infrastructure, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = AdminProcess.result
@@ -137,7 +141,7 @@ def aborting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("aborting")
-def test_an_admin_client_that_aborts_ends_no_command(
+def test_an_admin_client_that_aborts_does_not_end_the_command(
     stack: Infrastructure, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(stack.settings.state))
@@ -153,6 +157,6 @@ def test_an_admin_client_that_aborts_ends_no_command(
 
 
 @pytest.mark.usefixtures("aborting")
-def test_an_admin_client_that_aborts_while_the_topics_are_made(stack: Infrastructure) -> None:
+def test_an_admin_client_that_aborts_while_topics_are_made_is_reported(stack: Infrastructure) -> None:
     with pytest.raises(StackError, match=r"TOPICS_FAILED: the topics are not ready: .*SIGABRT"):
         _make_topics(stack.settings, stack.stack)

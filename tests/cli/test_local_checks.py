@@ -1,4 +1,4 @@
-"""What is found wrong on this machine ends with code 2 and a helpful sentence, and contacts nothing."""
+"""An error that is found on this machine ends with code 2 and a helpful sentence, and contacts nothing."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from tests.cli.conftest import Lipstage
 pytestmark = pytest.mark.usefixtures("nowhere")
 
 
-def test_missing_file_names_its_neighbour(lipstage: Lipstage, portrait: Path, speech: Path) -> None:
+def test_a_missing_file_is_reported_with_the_nearest_name(lipstage: Lipstage, portrait: Path, speech: Path) -> None:
     ran = lipstage("render", portrait.with_name("portrat.png"), speech, "-o", "x.mp4")
     assert ran.code == 2
     assert "portrat.png does not exist" in ran.err
@@ -26,7 +26,9 @@ def test_missing_file_names_its_neighbour(lipstage: Lipstage, portrait: Path, sp
         (lambda p: os.mkfifo(p), "not a regular file"),
     ],
 )
-def test_unusable_file(lipstage: Lipstage, portrait: Path, tmp_path: Path, make: object, words: str) -> None:
+def test_a_path_that_is_no_whole_file_is_refused(
+    lipstage: Lipstage, portrait: Path, tmp_path: Path, make: object, words: str
+) -> None:
     bad = tmp_path / "bad.wav"
     make(bad)  # type: ignore[operator]
     ran = lipstage("render", portrait, bad, "-o", tmp_path / "x.mp4")
@@ -34,7 +36,7 @@ def test_unusable_file(lipstage: Lipstage, portrait: Path, tmp_path: Path, make:
     assert words in ran.err
 
 
-def test_file_too_large(
+def test_a_file_that_is_too_large_is_refused(
     lipstage: Lipstage, speech: Path, portrait: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LIPSTAGE_MAX_PORTRAIT_MB", "1")
@@ -45,7 +47,9 @@ def test_file_too_large(
     assert "at most 1 MiB" in ran.err
 
 
-def test_output_that_is_a_directory(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_directory_is_refused(
+    lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
     ran = lipstage("render", portrait, speech, "-o", tmp_path)
     assert ran.code == 2
     assert "name a file in it" in ran.err
@@ -74,7 +78,7 @@ def test_good_files_without_a_stack_are_code_3(
         ("output.prefix=../x", "'..'"),
     ],
 )
-def test_bad_assignment(
+def test_a_bad_assignment_is_refused(
     lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path, assignment: str, words: str
 ) -> None:
     sets = ["--set", assignment] + (["--set", "output.bucket=out"] if assignment.startswith("output") else [])
@@ -83,7 +87,9 @@ def test_bad_assignment(
     assert words in ran.err
 
 
-def test_batch_reports_every_faulty_line(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_a_manifest_is_refused_with_every_faulty_line(
+    lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
     manifest = tmp_path / "jobs.csv"
     manifest.write_text(
         "portrait,speech,job_id,dynamic_scale\n"
@@ -96,12 +102,14 @@ def test_batch_reports_every_faulty_line(lipstage: Lipstage, portrait: Path, spe
     ran = lipstage("submit", "--batch", manifest)
     assert ran.code == 2
     assert "line 3: the speech" in ran.err
-    assert "line 4: job_id one stands on line 2 already" in ran.err
+    assert "line 4: job_id one is already used on line 2" in ran.err
     assert "line 6: params.dynamic_scale" in ran.err
     assert "line 2" not in ran.err.replace("on line 2", "")
 
 
-def test_batch_jsonl_faults(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_a_jsonl_manifest_is_refused_with_every_faulty_line(
+    lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
     manifest = tmp_path / "jobs.jsonl"
     good = {"portrait": "portrait.png", "speech": "speech.wav"}
     lines = ["{", "[]", json.dumps({"speech": "speech.wav"}), json.dumps(good | {"parms": {}}), json.dumps(good)]
@@ -113,7 +121,7 @@ def test_batch_jsonl_faults(lipstage: Lipstage, portrait: Path, speech: Path, tm
     assert "line 5" not in ran.err
 
 
-def test_batch_without_the_speech_column(lipstage: Lipstage, tmp_path: Path) -> None:
+def test_a_manifest_without_the_speech_column_is_refused(lipstage: Lipstage, tmp_path: Path) -> None:
     manifest = tmp_path / "jobs.csv"
     manifest.write_text("portrait,voice\na,b\n")
     ran = lipstage("submit", "--batch", manifest)
@@ -121,14 +129,14 @@ def test_batch_without_the_speech_column(lipstage: Lipstage, tmp_path: Path) -> 
     assert "column speech is missing" in ran.err
 
 
-def test_unknown_stage_and_scale(lipstage: Lipstage) -> None:
+def test_an_unknown_stage_or_scale_is_bad_use(lipstage: Lipstage) -> None:
     assert lipstage("stage", "relay").code == 2
     assert lipstage("stage", "audio", "--engine", "puppet").code == 2
     assert lipstage("up", "--scale", "infer:2").code == 2
     assert lipstage("up", "--scale", "video=2").code == 2
 
 
-def test_commands_that_need_a_stack_say_so(lipstage: Lipstage) -> None:
+def test_commands_that_need_a_stack_are_code_3_without_one(lipstage: Lipstage) -> None:
     for command in (["jobs"], ["job", "a"], ["cancel", "a"], ["status"], ["trace", "a"], ["config", "--env"]):
         assert lipstage(*command).code == 3, command
 

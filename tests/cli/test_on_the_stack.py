@@ -1,4 +1,4 @@
-"""Commands on the real broker and store; a thread plays the services, so that every event is under control."""
+"""Commands on the real broker and store, with a scripted stand-in for the services."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from shared.cli.connection import Connection
+from shared.client.connection import Connection
 from shared.messages.events import RejectedEvent
 from shared.messages.refs import InputRef
 from shared.storage import keys, markers
 from shared.storage.markers import RequestRecord
 from tests.cli.conftest import Lipstage
-from tests.cli.services import VIDEO, Services, answering, job_of, now_ms, records
+from tests.client.services import VIDEO, Services, answering, job_of, now_ms, records
 
 
 def test_submit_uploads_and_sends_one_traced_record(
@@ -77,7 +77,7 @@ def test_render_follows_and_fetches(
     assert "\x1b" not in ran.out + ran.err
 
 
-def test_rejected_is_code_2_with_help(
+def test_a_rejected_job_is_code_2_with_advice(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
@@ -91,7 +91,7 @@ def test_rejected_is_code_2_with_help(
     assert not (tmp_path / "x.mp4").exists()
 
 
-def test_failed_is_code_1_and_json(
+def test_a_failed_job_is_code_1_and_one_json_document(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
@@ -103,7 +103,7 @@ def test_failed_is_code_1_and_json(
     assert ran.json["code"] == "CRASH_LOOP"
 
 
-def test_our_conflict_ends_the_command_and_anothers_does_not(
+def test_only_a_conflict_of_the_own_request_ends_the_command(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     def answer(services: Services, message: Any) -> None:
@@ -116,7 +116,7 @@ def test_our_conflict_ends_the_command_and_anothers_does_not(
     assert "another job twice: taken" in ran.err
 
 
-def test_altered_video_is_not_written(deployment: Connection, lipstage: Lipstage, tmp_path: Path) -> None:
+def test_an_altered_video_is_not_written(deployment: Connection, lipstage: Lipstage, tmp_path: Path) -> None:
     job = uuid.uuid4().hex
     body = Services(deployment).done(job)
     deployment.artifacts.put_bytes(VIDEO[::-1], body["video"]["key"])
@@ -125,15 +125,15 @@ def test_altered_video_is_not_written(deployment: Connection, lipstage: Lipstage
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupt_cancels_thejob_of(deployment: Connection, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_an_interrupt_cancels_the_job(deployment: Connection, portrait: Path, speech: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "shared.cli.main", "render", str(portrait), str(speech), "-o", str(tmp_path / "x")]
 
-    def listen_to_interrupts() -> None:
+    def restore_sigint() -> None:
         # A test run in the background has SIGINT ignored, and its children would inherit that.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=dict(os.environ), preexec_fn=listen_to_interrupts
+        command, stderr=subprocess.PIPE, text=True, env=dict(os.environ), preexec_fn=restore_sigint
     ) as process:
         message = next(records(deployment, "render.requests"))
         assert process.stderr is not None
@@ -169,14 +169,14 @@ def test_jobs_job_watch_and_fetch(deployment: Connection, lipstage: Lipstage, tm
     assert watched.code == 0
     assert [json.loads(line)["type"] for line in watched.out.splitlines()] == ["accepted", "done"]
     late = lipstage("watch", running, "--timeout", "0.5")
-    assert (late.code, "it goes on" in late.err) == (1, True)
+    assert (late.code, "it continues" in late.err) == (1, True)
     assert lipstage("fetch", running, "-o", tmp_path / "x.mp4").code == 1
     assert lipstage("fetch", finished, "-o", tmp_path / "x.jpg", "--poster").code == 0
     assert (tmp_path / "x.jpg").read_bytes() == b"jpg"
     assert lipstage("job", "nobody").code == 1
 
 
-def test_the_store_remembers_what_events_have_forgotten(deployment: Connection, lipstage: Lipstage) -> None:
+def test_a_job_without_events_is_shown_from_the_object_store(deployment: Connection, lipstage: Lipstage) -> None:
     job = uuid.uuid4().hex
     end = RejectedEvent.model_validate(
         {"job_id": job, "tenant": "acme", "request_id": "r", "time_ms": 1, "stage": "audio"}
@@ -198,7 +198,7 @@ def test_cancel_and_topics(deployment: Connection, lipstage: Lipstage) -> None:
     assert lipstage("topics", "diff", "--json").json == []
 
 
-def test_purge_deletes_what_is_ours_alone(
+def test_purge_deletes_the_job_and_its_own_uploads_alone(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path
 ) -> None:
     job = lipstage("submit", portrait, speech).out.strip()
@@ -228,7 +228,7 @@ def test_exports_lead_to_the_stack(deployment: Connection, lipstage: Lipstage) -
 
 def test_no_broker_is_code_3(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    monkeypatch.setattr("shared.cli.connection.ANSWER_S", 0.5)
+    monkeypatch.setattr("shared.client.connection.ANSWER_S", 0.5)
     ran = lipstage("jobs")
     assert ran.code == 3
     assert "no Kafka broker answers at 127.0.0.1:1" in ran.err

@@ -1,4 +1,4 @@
-"""Nothing but printable characters, our own line ends and our own colours reaches a terminal, whatever is shown."""
+"""Only printable characters, our own line ends and our own colours reach a terminal, whatever text is shown."""
 
 import json
 import os
@@ -13,27 +13,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.cli import console, job_views, outcome, tree
+from shared.cli import console, jobs, outcome, trace
 from shared.cli.config import _quoted
 from shared.cli.errors import CliError
-from shared.cli.job_state import JobState
 from shared.cli.printable import as_json, clean
 from shared.cli.progress import Bars, Lines
+from shared.client import JobKey, JobState
 from shared.local.settings import LocalSettings
 from shared.local.trace_store import StoredSpan
 from shared.messages.events import EVENT
-from tests.cli.conftest import Lipstage, alone
+from tests.cli.conftest import KnownJob, Lipstage, alone
 from tests.conftest import ROOT
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\rstatus   done\nstatus   done\u2028\u202egpj\u200b\ud800\x7f[bold red]x[/]\U000e0041"  # noqa: E501
-"""Title, clear, an 8-bit sequence, a forged row, a turned name, halves, markup of the bars."""
+"""Title, clear, an 8-bit sequence, a forged row, a reversed name, lone surrogates, markup of the bars."""
 ANY = st.text(st.characters(), max_size=30) | st.sampled_from([EVIL, "\x1b[31mred", "a\x1b[0m", "\u2066", "\r\n", "\t"])
 EACH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def harmless(text: str) -> bool:
-    """Lines end where ours do; nothing else is anything but a character that is seen."""
+    """Whether every line consists of printable characters alone."""
     return all(line.isprintable() for line in text.split("\n"))
 
 
@@ -44,10 +44,10 @@ def event(kind: str, **fields: Any) -> Any:
 
 @EACH
 @given(ANY, ANY)
-def test_a_line_is_one_line_and_carries_our_marks_alone(plain: str, marked: str) -> None:
+def test_a_line_has_no_line_ends_and_no_styles_but_ours(plain: str, marked: str) -> None:
     shown = console.line([plain, console.styled(marked, red=True, bold=True)])
-    ours = SGR.findall(shown)
-    assert ours in (
+    styles = SGR.findall(shown)
+    assert styles in (
         ["\x1b[31m", "\x1b[1m", "\x1b[0m"],
         ["\x1b[1m", "\x1b[31m", "\x1b[0m"],
         ["\x1b[31m\x1b[1m", "\x1b[0m"],
@@ -58,11 +58,11 @@ def test_a_line_is_one_line_and_carries_our_marks_alone(plain: str, marked: str)
 
 @EACH
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "M"]), max_size=30))
-def test_what_is_seen_stays_as_it_is(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert clean(text) == text
 
 
-def test_what_is_hidden_is_named() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     assert clean("a\x1b[2J\n\t\r\x9b\u202e\u2028\U000e0041\udc80") == (
         r"a\x1b[2J\n\t\r\x9b\u202e\u2028\U000e0041\udc80"
     )
@@ -80,7 +80,9 @@ def test_json_is_one_printable_line_of_the_same_values(value: Any) -> None:
 
 @EACH
 @given(text=ANY, other=ANY)
-def test_everything_the_console_prints(capsys: pytest.CaptureFixture[str], text: str, other: str) -> None:
+def test_every_console_function_prints_printable_lines(
+    capsys: pytest.CaptureFixture[str], text: str, other: str
+) -> None:
     capsys.readouterr()
     console.say(text)
     console.note(other)
@@ -89,12 +91,14 @@ def test_everything_the_console_prints(capsys: pytest.CaptureFixture[str], text:
     console.emit_json({text: other})
     out, err = capsys.readouterr()
     assert harmless(out + err)
-    assert (len(out.splitlines()), len(err.splitlines())) == (5, 4 + bool(other)), "no text makes a line of its own"
+    assert (len(out.splitlines()), len(err.splitlines())) == (5, 4 + bool(other)), "no text adds a line"
 
 
 @EACH
 @given(text=ANY)
-def test_a_job_with_any_texts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_job_with_any_texts_is_printed_harmlessly(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     labels, batch = {text: text}, {"id": "b", "index": 0, "total": 1}
     rejected = event("rejected", stage=text, code="NO_FACE", message=text, field=text, allowed=text)
     events = [
@@ -106,17 +110,15 @@ def test_a_job_with_any_texts(capsys: pytest.CaptureFixture[str], monkeypatch: p
         rejected,
     ]
     job, shown = JobState("j", "default"), Lines()
-    monkeypatch.setattr(job_views, "connect", lambda: None)
-    monkeypatch.setattr(job_views.history, "looked_up", lambda *_: job)
-    monkeypatch.setattr(job_views.history, "recent", lambda *_: [job])
+    monkeypatch.setattr(jobs, "connect", lambda: KnownJob(job))
     capsys.readouterr()
     for one in events:
         job.apply(one)
         shown.show(one, job)
     outcome.report(rejected)
     for as_text in (False, True):
-        job_views.show("j", "default", 1, as_text)
-        job_views.list_jobs(1, 1, as_text)
+        jobs.job(JobKey("default", "j"), 1, as_text)
+        jobs.jobs(1, 1, as_text)
     out, err = capsys.readouterr()
     assert harmless(out + err)
     assert not [line for line in out.splitlines() if line.startswith("status") and "rejected" not in line]
@@ -124,17 +126,17 @@ def test_a_job_with_any_texts(capsys: pytest.CaptureFixture[str], monkeypatch: p
 
 @EACH
 @given(text=ANY)
-def test_a_trace_with_any_names_and_attributes(text: str) -> None:
+def test_a_trace_with_any_names_is_printed_harmlessly(text: str) -> None:
     spans = [
         StoredSpan(
             "t", "a", "", text, text, "internal", 0, 1, {"artifact.role": text, "error.type": text}, [], [], None
         ),
         StoredSpan("t", "b", "a", text, text, "internal", 0, 1, {}, [], [], text),
     ]
-    assert all(SGR.sub("", console.line(parts)).isprintable() for parts in tree.lines(spans))
+    assert all(SGR.sub("", console.line(parts)).isprintable() for parts in trace.lines(spans))
 
 
-def test_bars_show_texts_as_they_are_and_send_no_sequence_of_theirs(
+def test_bars_escape_texts_and_ignore_markup(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -151,7 +153,7 @@ def test_bars_show_texts_as_they_are_and_send_no_sequence_of_theirs(
     assert "[bold red]x[/]" in err, "no markup either"
 
 
-def test_a_log_is_shown_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lipstage: Lipstage) -> None:
+def test_a_log_is_printed_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lipstage: Lipstage) -> None:
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(tmp_path))
     logs = LocalSettings().logs
     logs.mkdir(parents=True)
@@ -165,7 +167,9 @@ def test_a_log_is_shown_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("place", ["manifest", "portrait", "output", "scale", "set"])
-def test_names_of_files_and_options(lipstage: Lipstage, portrait: Path, tmp_path: Path, place: str) -> None:
+def test_names_of_files_and_options_are_printed_harmlessly(
+    lipstage: Lipstage, portrait: Path, tmp_path: Path, place: str
+) -> None:
     evil = EVIL.replace("\ud800", "")
     manifest = tmp_path / "m.jsonl"
     manifest.write_text("\n".join(json.dumps({"portrait": evil, "speech": "x", evil: 1}) for _ in range(3)))
@@ -182,8 +186,8 @@ def test_names_of_files_and_options(lipstage: Lipstage, portrait: Path, tmp_path
     assert not [line for line in ran.err.splitlines() if line.strip().startswith("status")]
 
 
-def test_typers_own_errors_on_a_terminal() -> None:
-    """There its panels are drawn by rich, with sequences of rich's own."""
+def test_typers_own_errors_are_printable_on_a_terminal() -> None:
+    """On a terminal rich draws them, with its own escape sequences."""
     for arguments in (["no" + "\x1b]0;x\x07"], ["watch", "--x\x1b[2J"], ["logs", "-n", "1", "a", "b\x1b]0;x\x07"]):
         done, theirs = pty.openpty()
         process = subprocess.Popen(
@@ -202,16 +206,16 @@ def test_typers_own_errors_on_a_terminal() -> None:
         assert SGR.sub("", shown.decode()).replace("\r\n", "").isprintable(), shown
 
 
-def test_what_escapes_a_command_passes_the_console_too() -> None:
+def test_tracebacks_warnings_and_logs_are_printed_by_the_console() -> None:
     code = (
-        "import logging, sys, threading, warnings; from shared.cli import main, job_views\n"
+        "import logging, sys, threading, warnings; from shared.cli import main, jobs\n"
         f"evil = {EVIL!r}\n"
         "def show(*_):\n"
         "    logging.getLogger('library').error('%s', evil)\n"
         "    warnings.warn(evil)\n"
         "    thread = threading.Thread(target=lambda: 1 / int(evil)); thread.start(); thread.join()\n"
         "    raise RuntimeError(evil)\n"
-        "job_views.show = show\n"
+        "jobs.job = show\n"
         "sys.argv = ['lipstage', 'job', 'j']; main.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -222,24 +226,24 @@ def test_what_escapes_a_command_passes_the_console_too() -> None:
     assert not [line for line in done.stderr.splitlines() if line.startswith("status")]
 
 
-def test_the_console_is_the_only_door() -> None:
-    doors = re.compile(
+def test_only_the_console_prints() -> None:
+    output = re.compile(
         r"\becho\(|\bstd(out|err)\.write\(|(?<![.\w])print\(|\binput\((?!\"Do you accept these licences)"
     )
     files = [path for path in (ROOT / "shared" / "cli").rglob("*.py") if path.name != "console.py"]
-    assert [path.name for path in files if doors.search(path.read_text())] == []
+    assert [path.name for path in files if output.search(path.read_text())] == []
 
 
-def test_help_keeps_its_lines() -> None:
+def test_help_keeps_its_line_ends() -> None:
     assert "Render the bundled sample." in alone().out + alone().err
 
 
-def test_an_error_says_its_details_in_its_text_too() -> None:
+def test_the_text_of_an_error_includes_its_details() -> None:
     assert str(CliError("a", "b", ["c"])) == "a\nc"
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_variable_whose_name_is_none_is_not_exported(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_with_an_invalid_name_is_not_exported(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"KAFKA_BOOTSTRAP_SERVERS": "a:1", "AWS_ENDPOINT_URL_S3": "http://a:2"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:3")
@@ -249,7 +253,7 @@ def test_a_variable_whose_name_is_none_is_not_exported(lipstage: Lipstage, monke
 
 
 @pytest.mark.parametrize("value", ["a\x1b'%\\\nb", "é\u202e", "\udc80x", "plain it's", "\xa0", "-----BEGIN\nx"])
-def test_an_export_gives_a_shell_the_very_bytes(value: str) -> None:
+def test_an_export_gives_a_shell_the_same_bytes(value: str) -> None:
     script = f'export V={_quoted(value)}; printf %s "$V"'
     assert script.isprintable()
     assert subprocess.run(["sh", "-c", script], capture_output=True).stdout == os.fsencode(value)

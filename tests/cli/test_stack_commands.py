@@ -33,8 +33,8 @@ def portrait_key(client: Client) -> str:
     return client.upload((ROOT / "samples" / "portrait.png").read_bytes())
 
 
-def test_up_in_a_shell_that_has_the_exports_keeps_every_process(pipeline: Pipeline, lipstage: Lipstage) -> None:
-    """This process has them: what they name is the stack's own, not somebody else's."""
+def test_up_with_the_exported_variables_keeps_every_process(pipeline: Pipeline, lipstage: Lipstage) -> None:
+    """This process has them: they name the stack's own parts, not another deployment."""
     assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == pipeline.stack.bootstrap_servers
     before = pids(lipstage)
     ran = lipstage("up", "--json")
@@ -45,7 +45,7 @@ def test_up_in_a_shell_that_has_the_exports_keeps_every_process(pipeline: Pipeli
     assert lipstage("up").out.splitlines()[0].split() == ["kafka", pipeline.stack.bootstrap_servers]
 
 
-def test_an_engine_that_is_none_is_bad_use_and_changes_nothing(pipeline: Pipeline, lipstage: Lipstage) -> None:
+def test_an_unknown_engine_is_bad_use_and_changes_nothing(pipeline: Pipeline, lipstage: Lipstage) -> None:
     before = pids(lipstage)
     ran = lipstage("up", "--engine", "nobody")
     assert (ran.code, "engines are puppet, sonic" in ran.err) == (2, True)
@@ -66,7 +66,7 @@ def test_status_shows_every_part(pipeline: Pipeline, client: Client, lipstage: L
     assert next(line.split()[:3] for line in table if line.startswith("audio-0")) == ["audio-0", "service", "ok"]
 
 
-def test_a_stage_keeps_the_replicas_it_was_given(pipeline: Pipeline, lipstage: Lipstage, tmp_path: Path) -> None:
+def test_up_keeps_the_replicas_that_were_set(pipeline: Pipeline, lipstage: Lipstage, tmp_path: Path) -> None:
     try:
         assert lipstage("up", "--scale", "encode=0").code == 0
         assert "encode-0" not in pids(lipstage)
@@ -79,7 +79,7 @@ def test_a_stage_keeps_the_replicas_it_was_given(pipeline: Pipeline, lipstage: L
     assert "encode-0" in pids(lipstage)
 
 
-def test_a_service_at_work_ends_its_task_before_it_is_scaled_away(
+def test_a_service_finishes_its_task_before_it_is_scaled_down(
     pipeline: Pipeline, client: Client, portrait_key: str
 ) -> None:
     job = client.submit(portrait_key, client.upload(spoken(4.0, unseen_start())), params={"min_resolution": 512})
@@ -94,7 +94,7 @@ def test_a_service_at_work_ends_its_task_before_it_is_scaled_away(
     assert starts == [1]
 
 
-def test_a_part_that_hangs_fails_status_and_demo(
+def test_status_and_demo_fail_when_a_service_hangs(
     pipeline: Pipeline, client: Client, lipstage: Lipstage, portrait_key: str, tmp_path: Path
 ) -> None:
     hung = processes.identify(pids(lipstage)["face-0"])
@@ -113,17 +113,17 @@ def test_a_part_that_hangs_fails_status_and_demo(
     client.until(lambda: lags(lipstage)["face-0"] == 0, 30)
 
 
-def test_logs(pipeline: Pipeline, lipstage: Lipstage) -> None:
+def test_logs_lists_and_prints_log_files(pipeline: Pipeline, lipstage: Lipstage) -> None:
     assert {"broker", "store", "traces", "audio-0", "infer-puppet-0"} <= set(lipstage("logs").out.split())
     shown = lipstage("logs", "audio-0")
     assert '"event": "service_started"' in shown.out or '"event":"service_started"' in shown.out
     assert len(lipstage("logs", "audio-0", "-n", "1").out.splitlines()) == 1
-    assert lipstage("logs", "encode").out == lipstage("logs", "encode-0").out, "a beginning that is one's alone"
+    assert lipstage("logs", "encode").out == lipstage("logs", "encode-0").out, "a unique prefix of a name"
     unknown = lipstage("logs", "video")
     assert (unknown.code, "infer-puppet-0" in unknown.err) == (2, True)
 
 
-def test_doctor_of_a_running_stack(pipeline: Pipeline, lipstage: Lipstage) -> None:
+def test_doctor_passes_on_a_running_stack(pipeline: Pipeline, lipstage: Lipstage) -> None:
     ran = lipstage("doctor", "--json")
     found = {check["name"]: check for check in ran.json}
     assert {name for name, check in found.items() if check["level"] != "ok"} == set()
@@ -136,7 +136,7 @@ def test_doctor_of_a_running_stack(pipeline: Pipeline, lipstage: Lipstage) -> No
 
 @pytest.fixture
 def exports(pipeline: Pipeline, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of a shell that has read `lipstage config --env`, and nothing else that leads to the stack."""
+    """The environment of a shell that evaluated `lipstage config --env`, without other variables that name a stack."""
     monkeypatch.setenv("AWS_PROFILE", "of-another-store")
     for name in set(NAMED) - {"LIPSTAGE_STATE_DIR"}:
         monkeypatch.delenv(name, raising=False)
@@ -149,11 +149,11 @@ def exports(pipeline: Pipeline, lipstage: Lipstage, monkeypatch: pytest.MonkeyPa
             name, _, value = shlex.split(words)[0].partition("=")
             variables[name] = value
         else:
-            assert (command, words) == ("unset", "AWS_PROFILE"), "it would win over the local store's key pair"
+            assert (command, words) == ("unset", "AWS_PROFILE"), "it would override the local store's key pair"
     return variables
 
 
-def test_the_example_renders(exports: dict[str, str], lipstage: Lipstage, tmp_path: Path) -> None:
+def test_the_example_renders_a_video(exports: dict[str, str], lipstage: Lipstage, tmp_path: Path) -> None:
     speech, target = tmp_path / "speech.wav", tmp_path / "out" / "example.mp4"
     speech.write_bytes(spoken(1.0))
     program, portrait = ROOT / "examples" / "produce_request.py", ROOT / "samples" / "portrait.png"
@@ -165,7 +165,7 @@ def test_the_example_renders(exports: dict[str, str], lipstage: Lipstage, tmp_pa
         assert sum(1 for _ in file.decode(video=0)) == 25
 
 
-def test_render_and_trace(
+def test_a_rendered_job_has_one_trace(
     pipeline: Pipeline, client: Client, lipstage: Lipstage, exports: dict[str, str], tmp_path: Path
 ) -> None:
     speech, job = tmp_path / "speech.wav", uuid.uuid4().hex
@@ -183,7 +183,7 @@ def test_render_and_trace(
     assert (unknown.code, "no trace of the job nobody" in unknown.err) == (1, True)
 
 
-def test_two_tenants_with_one_job_id_get_each_their_own(
+def test_two_tenants_with_one_job_id_get_their_own_results(
     pipeline: Pipeline, client: Client, lipstage: Lipstage, exports: dict[str, str], tmp_path: Path
 ) -> None:
     job, portrait = uuid.uuid4().hex, ROOT / "samples" / "portrait.png"

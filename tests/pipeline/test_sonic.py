@@ -10,7 +10,7 @@ from typing import Any
 import av
 import pytest
 
-from shared.cli.demo import check_able
+from shared.cli.demo import check_services
 from shared.local import processes
 from shared.local import stack as local
 from shared.local.doctor import doctor
@@ -93,7 +93,7 @@ def test_without_weights_the_service_waits_and_says_why(
     part = next(p for p in status(pipeline.infrastructure.settings) if p.name == record.name)
     assert (part.healthy, "FOLDER_MISSING" in part.detail) == (False, True)
     assert [c.result for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
-    check_able(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
+    check_services(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
     again = Lipstage()("up", "--json")
     assert (again.code, list(again.json["not_ready"])) == (1, [record.name]), "a plain up keeps the engine, and says so"
     assert list(local.not_ready(both)) == [record.name], "everything goes on"

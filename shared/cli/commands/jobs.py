@@ -1,19 +1,22 @@
 """watch, jobs, job, cancel, fetch, purge."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shared.cli.app import JOBS, app
 from shared.messages.names import DEFAULT_TENANT
 
+if TYPE_CHECKING:
+    from shared.client import JobKey
+
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
 def _tenant(text: str) -> str:
-    from shared.cli.order import checked_tenant
+    from shared.client.job_key import checked_tenant
 
     return checked_tenant(text)
 
@@ -22,49 +25,55 @@ def _any_tenant(text: str | None) -> str | None:
     return None if text is None else _tenant(text)
 
 
+def _key(job: str, tenant: str) -> "JobKey":
+    from shared.client import JobKey
+
+    return JobKey.parse(job, tenant)
+
+
 Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Tenant the job belongs to.")]
-Scan = Annotated[int, typer.Option(min=1, help="Read at most so many of the newest events.")]
+Scan = Annotated[int, typer.Option(min=1, help="Read at most this many of the newest events.")]
 SCAN = 50_000
 """About 30 to 60 events belong to one job."""
 SCAN_ONE = 400_000
-"""For one job, whose key tells the others apart unread."""
+"""For one job, whose key rules the others out before they are parsed."""
 
 
 @app.command(rich_help_panel=JOBS)
 def watch(
     job: Job,
     tenant: Tenant = DEFAULT_TENANT,
-    timeout: Annotated[float | None, typer.Option(help="Watch at most so many seconds.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Watch for at most this many seconds.")] = None,
     scan: Scan = SCAN_ONE,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
 ) -> None:
     """Follow a job until it ends. Ctrl-C ends watching, not the job."""
-    from shared.cli import job_views
+    from shared.cli import jobs as implementation
 
-    raise typer.Exit(job_views.watch(job, tenant, timeout, scan, as_json))
+    raise typer.Exit(implementation.watch(_key(job, tenant), timeout, scan, as_json))
 
 
 @app.command(rich_help_panel=JOBS)
 def jobs(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many jobs.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most this many jobs.")] = 20,
     tenant: Annotated[
-        str | None, typer.Option("--tenant", callback=_any_tenant, help="Only this tenant's; default: all.")
+        str | None, typer.Option("--tenant", callback=_any_tenant, help="Only jobs of this tenant; default: all.")
     ] = None,
     scan: Scan = SCAN,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per job.")] = False,
 ) -> None:
     """List jobs, newest first."""
-    from shared.cli import job_views
+    from shared.cli import jobs as implementation
 
-    job_views.list_jobs(limit, scan, as_json, tenant)
+    implementation.jobs(limit, scan, as_json, tenant)
 
 
 @app.command(rich_help_panel=JOBS)
 def job(job: Job, tenant: Tenant = DEFAULT_TENANT, scan: Scan = SCAN_ONE, as_json: Json = False) -> None:
-    """Show what is known of one job."""
-    from shared.cli import job_views
+    """Show the state of one job."""
+    from shared.cli import jobs as implementation
 
-    job_views.show(job, tenant, scan, as_json)
+    implementation.job(_key(job, tenant), scan, as_json)
 
 
 @app.command(rich_help_panel=JOBS)
@@ -73,14 +82,9 @@ def cancel(job: Job, tenant: Tenant = DEFAULT_TENANT) -> None:
 
     It stops at the next stage boundary, in infer at the next chunk.
     """
-    from shared.cli import console
-    from shared.cli.connection import connect
-    from shared.cli.order import checked_job_id
-    from shared.cli.submit import cancel as send_cancel
+    from shared.cli import jobs as implementation
 
-    checked_job_id(job)
-    send_cancel(connect(), job, tenant)
-    console.say(f"cancel of {job} sent")
+    implementation.cancel(_key(job, tenant))
 
 
 @app.command(rich_help_panel=JOBS)
@@ -92,9 +96,9 @@ def fetch(
     scan: Scan = SCAN_ONE,
 ) -> None:
     """Download the video of a finished job."""
-    from shared.cli import job_views
+    from shared.cli import jobs as implementation
 
-    job_views.fetch(job, output, poster, tenant, scan)
+    implementation.fetch(_key(job, tenant), output, poster, scan)
 
 
 @app.command(rich_help_panel=JOBS)
@@ -106,16 +110,8 @@ def purge(
 ) -> None:
     """Delete everything stored of a job.
 
-    Inputs that this command line uploaded are deleted too; cached outputs expire by themselves.
+    Inputs that a client uploaded for it are deleted too; cached outputs expire by themselves.
     """
-    from shared.cli import console
-    from shared.cli.connection import connect
-    from shared.cli.order import checked_job_id
-    from shared.cli.purge import purge as delete_all
+    from shared.cli import jobs as implementation
 
-    checked_job_id(job)
-    gone = delete_all(connect(), job, tenant, force)
-    if as_json:
-        console.emit_json({"job_id": job, "artifacts": gone.artifacts, "inputs": gone.inputs})
-    else:
-        console.say(f"{gone.artifacts} artifacts and {gone.inputs} inputs of {job} deleted")
+    implementation.purge(_key(job, tenant), force, as_json)

@@ -1,4 +1,4 @@
-"""render, submit and demo."""
+"""render, submit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,14 +26,16 @@ def render(
     assignments: Set = None,
     job_id: JobId = None,
     tenant: Tenant = None,
-    timeout: Annotated[float | None, typer.Option(help="Wait at most so many seconds; the job goes on.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Wait for at most this many seconds; the job continues.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Render a video and wait for it. Ctrl-C cancels the job."""
-    from shared.cli import rendering
+    from shared.cli import render as implementation
 
-    order = rendering.prepared(portrait, speech, assignments or [], engine, job_id, tenant)
-    raise typer.Exit(rendering.render(order, output, timeout, as_json))
+    spec = implementation.spec(portrait, speech, assignments or [], engine, job_id, tenant)
+    raise typer.Exit(implementation.render(spec, output, timeout, as_json))
 
 
 @app.command(rich_help_panel=RENDER)
@@ -53,29 +55,15 @@ def submit(
 
     Does not wait for the videos: see watch and fetch.
     """
-    from shared.cli import rendering
+    from shared.cli import render as implementation
     from shared.cli.errors import BadUse
 
     if batch is not None:
         if portrait or speech or job_id:
-            raise BadUse("--batch takes portraits, speeches and job ids from the manifest alone")
-        orders = rendering.prepared_batch(batch, assignments or [], engine, tenant)
+            raise BadUse("--batch takes portraits, recordings and job ids from the manifest alone")
+        specs = implementation.batch(batch, assignments or [], engine, tenant)
     elif portrait is None or speech is None:
-        raise BadUse("a portrait and a speech file are needed, or --batch MANIFEST")
+        raise BadUse("a portrait and a recording are needed, or --batch MANIFEST")
     else:
-        orders = [rendering.prepared(portrait, speech, assignments or [], engine, job_id, tenant)]
-    rendering.submit_all(orders, as_json)
-
-
-@app.command(rich_help_panel=RENDER)
-def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The video to write.")] = Path("out/demo.mp4"),
-) -> None:
-    """Render the bundled sample.
-
-    Starts a local stack when none runs, and stops what it started.
-    """
-    from shared.cli import demo as demo_run
-    from shared.cli.local_files import writable_target
-
-    raise typer.Exit(demo_run.run(writable_target(output)))
+        specs = [implementation.spec(portrait, speech, assignments or [], engine, job_id, tenant)]
+    implementation.submit(specs, as_json)

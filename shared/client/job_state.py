@@ -1,4 +1,4 @@
-"""What is known of a job, put together from its events in whatever order and number they come."""
+"""The state of a job, computed from its events in whatever order and number they arrive."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ from shared.messages.pipeline import STAGES
 
 @dataclass(slots=True)
 class StageState:
-    """One stage's part."""
+    """One stage's part of a job."""
 
     state: str = "waiting"
     """waiting, running or finished."""
@@ -32,13 +32,13 @@ class StageState:
     total: int = 0
     seconds: float | None = None
     cached: bool = False
-    waits: str = ""
-    """Code of what the stage waits for just now: the store, disk space."""
+    waiting_for: str = ""
+    """Public code of what the stage waits for: the object store, disk space. Empty when it does not wait."""
 
 
 @dataclass(slots=True)
 class JobState:
-    """A job as its events tell it. Events that come again change nothing; progress never goes back."""
+    """A job as its events describe it. An event that arrives twice changes nothing; progress never goes back."""
 
     job_id: str
     tenant: str = ""
@@ -55,11 +55,11 @@ class JobState:
     conflicts: list[str] = field(default_factory=list)
     """Request ids that were refused because the job id was in use."""
     waiting: Waiting | None = None
-    """Why the job waits, until its next event."""
-    end: TerminalEvent | None = None
+    """Why the job waits; None from its next event on."""
+    terminal_event: TerminalEvent | None = None
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event in."""
+        """Update the state by one event."""
         if isinstance(event, Conflict):
             self.conflicts.append(event.request_id)
             return
@@ -70,14 +70,14 @@ class JobState:
         self.labels = dict(event.labels) or self.labels
         if event.batch:
             self.batch = f"{event.batch.id} {event.batch.index + 1}/{event.batch.total}"
-        if self.end is None:
+        if self.terminal_event is None:
             self._advance(event)
 
     def _advance(self, event: AnyEvent) -> None:
         if self.waiting is not None:
-            self._stage(self.waiting.stage).waits = ""
-            begun = any(stage.state != "waiting" for stage in self.stages.values())
-            self.waiting, self.status = None, "running" if begun else "accepted" if self.engine else "queued"
+            self._stage(self.waiting.stage).waiting_for = ""
+            has_started = any(stage.state != "waiting" for stage in self.stages.values())
+            self.waiting, self.status = None, "running" if has_started else "accepted" if self.engine else "queued"
         match event:
             case Accepted():
                 self.engine = event.engine
@@ -100,7 +100,7 @@ class JobState:
                 stage.seconds, stage.cached = event.seconds, event.cached
             case Waiting():
                 self.waiting, self.status = event, "waiting"
-                self._stage(event.stage).waits = str(event.code)
+                self._stage(event.stage).waiting_for = str(event.code)
             case WarningGiven():
                 warning = (str(event.code), event.message)
                 if warning not in self.warnings:
@@ -109,7 +109,7 @@ class JobState:
                 self._finish(event)
 
     def _finish(self, event: TerminalEvent) -> None:
-        self.end = event
+        self.terminal_event = event
         self.status = event.type
         if isinstance(event, Failed) and event.code == "CANCELLED":
             self.status = "cancelled"
@@ -124,20 +124,21 @@ class JobState:
         return self.stages.setdefault(name, StageState())
 
     @property
-    def current(self) -> str:
-        """The stage at work, or that waits; empty before the first and after the last."""
+    def current_stage(self) -> str:
+        """The stage that runs or waits; empty before the first and after the last."""
         if self.waiting is not None:
             return self.waiting.stage
         return next((name for name, stage in self.stages.items() if stage.state == "running"), "")
 
     def as_json(self) -> dict[str, Any]:
         """For scripts: stable names, times in milliseconds since the epoch."""
+        terminal = self.terminal_event
         return {
             "job_id": self.job_id,
             "tenant": self.tenant,
             "status": self.status,
             "engine": self.engine or None,
-            "stage": self.current or None,
+            "stage": self.current_stage or None,
             "first_ms": self.first_ms,
             "last_ms": self.last_ms,
             "trace_id": self.trace_id,
@@ -153,5 +154,5 @@ class JobState:
                 else None
             ),
             "warnings": [{"code": code, "message": message} for code, message in self.warnings],
-            "end": self.end.model_dump(mode="json", exclude_none=True) if self.end else None,
+            "terminal_event": terminal.model_dump(mode="json", exclude_none=True) if terminal else None,
         }

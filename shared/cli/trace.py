@@ -1,16 +1,19 @@
-"""A trace as text: every span under its parent, with start, length and service; errors stand out."""
+"""``lipstage trace``: a job's spans as a tree, with start, length and service; errors stand out."""
 
+import dataclasses
 import json
-import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shared.cli import console
+from shared.cli.connection import deployment
 from shared.cli.console import Part, seconds, styled
 from shared.cli.errors import CliError
-from shared.cli.events import Job
+from shared.client import Deployment, JobKey
+from shared.local.settings import LocalSettings
 from shared.local.trace_store import StoredSpan
 from shared.local.trace_tree import Node, tree
 
@@ -22,26 +25,42 @@ SHOWN = ("cached", "attempt", "artifact.role", "frames", "audio.drift_ms", "rend
 Traces = dict[str, list[StoredSpan]]
 
 
-def receiver() -> str:
-    """Address of the receiver that this deployment's spans go to. Raises CliError when they go nowhere."""
-    address = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+def trace(job: JobKey, as_json: bool) -> None:
+    """Print the traces of a job. Raises CliError when none is known."""
+    traces = fetch(job, deployment())
+    if not traces:
+        raise CliError(
+            f"no trace of the job {job.job_id} of the tenant {job.tenant} is known",
+            "spans arrive up to a second after the work",
+        )
+    if as_json:
+        console.emit_json({trace: [dataclasses.asdict(s) for s in spans] for trace, spans in traces.items()})
+    else:
+        show(traces)
+
+
+def show(traces: Traces) -> None:
+    """Print each trace as a tree."""
+    for trace_id, spans in traces.items():
+        console.say(f"trace {trace_id}, {len(spans)} spans")
+        for line in lines(spans):
+            console.say(*line)
+
+
+def fetch(job: JobKey, source: Deployment) -> Traces:
+    """The traces with a span of the job, without spans of other jobs, oldest first; empty while there is none.
+
+    Raises CliError when the deployment's collector is not the local stack's, or does not answer.
+    """
+    address = (source.otlp_endpoint or LocalSettings().otlp_endpoint).rstrip("/")
     if not address:
         raise CliError(
             "traces are not kept: OTEL_EXPORTER_OTLP_ENDPOINT is not set", "the local stack keeps them: `lipstage up`"
         )
-    return address.rstrip("/")
-
-
-def fetch(job: Job) -> Traces:
-    """The traces with a span of the job, without spans of other jobs in them, oldest first; empty while there is none.
-
-    Raises CliError when the collector is another than the local stack's, or does not answer.
-    """
-    address = receiver()
     try:
         with urllib.request.urlopen(f"{address}/jobs/{job.job_id}?tenant={job.tenant}", timeout=ANSWER_S) as answer:
-            found: dict[str, list[dict[str, Any]]] = json.load(answer)
-            return {trace: [StoredSpan(**span) for span in spans] for trace, spans in found.items()}
+            body: dict[str, list[dict[str, Any]]] = json.load(answer)
+            return {trace: [StoredSpan(**span) for span in spans] for trace, spans in body.items()}
     except (urllib.error.HTTPError, ValueError, TypeError, AttributeError):
         raise CliError(
             f"the collector at {address} does not answer for jobs", "look the job's trace id up in its own viewer"
@@ -50,30 +69,30 @@ def fetch(job: Job) -> Traces:
         raise CliError(f"the trace receiver at {address} does not answer: {e}") from None
 
 
-def fetch_whole(job: Job, patience_s: float) -> Traces:
-    """As ``fetch``, once the `render` summary and every parent are there, or after ``patience_s`` seconds anyway.
+def fetch_complete(job: JobKey, source: Deployment, timeout_s: float) -> Traces:
+    """As ``fetch``, once every trace is complete, or after ``timeout_s`` seconds as it then is.
 
     Services export their spans in batches, up to a second after the job's end.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while True:
-        found = fetch(job)
-        if (found and all(whole(spans) for spans in found.values())) or time.monotonic() > deadline:
-            return found
+        traces = fetch(job, source)
+        if (traces and all(is_complete(spans) for spans in traces.values())) or time.monotonic() > deadline:
+            return traces
         time.sleep(POLL_S)
 
 
-def whole(spans: Sequence[StoredSpan]) -> bool:
-    """Whether a render's trace is all there: its summary, and the parent of every span."""
+def is_complete(spans: Sequence[StoredSpan]) -> bool:
+    """Whether a render's trace has its summary span and the parent of every span."""
     ids = {span.span_id for span in spans}
     parents = all(not span.parent_id or span.parent_id in ids for span in spans)
     return parents and any(span.name == "render" for span in spans)
 
 
 def lines(spans: Sequence[StoredSpan]) -> Iterator[Sequence[Part]]:
-    """The tree: seconds from the trace's start, length, branch and name, service, what is worth knowing.
+    """The tree: seconds from the trace's start, length, branch and name, service, attributes.
 
-    A line's pieces at a time, for ``console.say``.
+    Each line is a sequence of pieces for ``console.say``.
     """
     for root in tree(spans):
         yield from _branch(root, "", "")
@@ -83,7 +102,7 @@ def _branch(node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
     span = node.span
     label = (branch + span.name).ljust(NAME_WIDTH)
     text = f"{node.offset_ms / 1000:8.3f}  {_length(node.duration_ms):>10}  {label}"
-    rest = f" {span.service:<7}" + "".join(f" {note}" for note in _notes(span))
+    rest = f" {span.service:<7}" + "".join(f" {attribute}" for attribute in _attributes(span))
     if node.failed:
         yield (styled(f"{text}{rest.rstrip()}  ERROR {span.error}".rstrip(), red=True),)
     else:
@@ -97,7 +116,7 @@ def _length(milliseconds: float) -> str:
     return seconds(milliseconds / 1000) if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
 
 
-def _notes(span: StoredSpan) -> Iterator[str]:
+def _attributes(span: StoredSpan) -> Iterator[str]:
     for name in SHOWN:
         value = span.attributes.get(name)
         if value is None or (name == "attempt" and value == 1) or value is False:

@@ -2,17 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli import manifest, order
-from shared.cli.assignments import Fields
-from shared.cli.errors import BadUse
+from shared.client import Client, InvalidManifest, InvalidRequest, JobSpec, manifest
+from shared.client.request_fields import Fields
 from shared.messages.refs import InputRef
 
 
-def check(portrait: Path, speech: Path, fields: Fields) -> order.Order:
-    return order.checked(portrait, speech, fields, max_portrait_mb=1, max_speech_mb=1)
+def check(portrait: Path, speech: Path, fields: Fields) -> JobSpec:
+    return JobSpec.checked(portrait, speech, fields, max_portrait_mb=1, max_speech_mb=1)
 
 
-def test_csv_becomes_requests(portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_csv_lines_become_requests(portrait: Path, speech: Path, tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
     path.write_text(
         "portrait,speech,job_id,dynamic_scale,labels.take,blinks,params.face\n"
@@ -37,7 +36,7 @@ def test_csv_becomes_requests(portrait: Path, speech: Path, tmp_path: Path) -> N
     assert other.params.dynamic_scale == 1.0
 
 
-def test_line_wins_over_defaults(portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_a_line_overrides_the_defaults(portrait: Path, speech: Path, tmp_path: Path) -> None:
     path = tmp_path / "jobs.jsonl"
     path.write_text('{"portrait": "portrait.png", "speech": "speech.wav", "params": {"seed": 3}}\n')
     (one,) = manifest.read(path, {"params": {"seed": 1, "inference_steps": 30}}, check)
@@ -45,8 +44,15 @@ def test_line_wins_over_defaults(portrait: Path, speech: Path, tmp_path: Path) -
     assert (request.params.seed, request.params.inference_steps) == (3, 30)
 
 
-def test_not_utf8(tmp_path: Path) -> None:
+def test_a_field_of_any_name_is_judged_as_a_request_field(portrait: Path, speech: Path, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"portrait": "portrait.png", "speech": "speech.wav", "self": 1}\n')
+    with pytest.raises(InvalidManifest, match="line 1: self"):
+        Client().batch(path)
+
+
+def test_a_manifest_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
     path.write_bytes("portrait,speech\nM\u00fcller.png,a.wav\n".encode("latin-1"))
-    with pytest.raises(BadUse, match="UTF-8"):
+    with pytest.raises(InvalidRequest, match="UTF-8"):
         manifest.read(path, {}, check)

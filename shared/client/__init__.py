@@ -1,0 +1,64 @@
+"""Client library: submit jobs to a deployment, follow them, fetch results, cancel and purge.
+
+``from shared.client import Client``; docs/client.md explains it. The library prints nothing, installs no signal
+handlers, never ends the process and leaves ``os.environ`` as it is.
+"""
+
+from shared.client.client import Client
+from shared.client.deployment import Deployment
+from shared.client.errors import (
+    ArtifactUnavailable,
+    BrokerUnreachable,
+    BucketUnusable,
+    ClientError,
+    InputBucketMissing,
+    InvalidManifest,
+    InvalidRequest,
+    JobConflict,
+    JobDocumentUnreadable,
+    JobNotFinished,
+    JobNotFound,
+    PurgeIncomplete,
+    RecordRefused,
+    StoreUnreachable,
+    TargetUnwritable,
+    TopicMissing,
+    Unreachable,
+    WaitTimeout,
+)
+from shared.client.job_key import JobKey
+from shared.client.job_spec import JobSpec
+from shared.client.job_state import JobState, StageState
+from shared.client.purge import Purged
+from shared.client.submission import Submission
+from shared.storage.client import S3Access
+
+__all__ = [
+    "ArtifactUnavailable",
+    "BrokerUnreachable",
+    "BucketUnusable",
+    "Client",
+    "ClientError",
+    "Deployment",
+    "InputBucketMissing",
+    "InvalidManifest",
+    "InvalidRequest",
+    "JobConflict",
+    "JobDocumentUnreadable",
+    "JobKey",
+    "JobNotFinished",
+    "JobNotFound",
+    "JobSpec",
+    "JobState",
+    "PurgeIncomplete",
+    "Purged",
+    "RecordRefused",
+    "S3Access",
+    "StageState",
+    "StoreUnreachable",
+    "Submission",
+    "TargetUnwritable",
+    "TopicMissing",
+    "Unreachable",
+    "WaitTimeout",
+]

@@ -1,0 +1,252 @@
+"""The client: one object for everything that talks to a deployment."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import JsonValue
+
+from shared.client import download, event_log, history, manifest, purge, submission
+from shared.client.connection import Connection
+from shared.client.deployment import Deployment
+from shared.client.event_log import Offsets
+from shared.client.follow import follow
+from shared.client.job_key import JobKey
+from shared.client.job_spec import JobSpec
+from shared.client.job_state import JobState
+from shared.client.own_request import OwnRequest
+from shared.client.purge import Purged
+from shared.client.submission import Submission
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
+from shared.messages.refs import ArtifactRef
+from shared.runtime.settings import RuntimeSettings
+
+MAX_EVENTS = 50_000
+"""How many of the newest events ``jobs`` reads; a job has 30 to 60."""
+MAX_EVENTS_OF_JOB = 400_000
+"""How many of the newest events are searched for one job: its key rules the others out before they are parsed."""
+
+JobLike = JobKey | Submission | str
+"""How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
+
+
+class Client:
+    """Submits jobs to a deployment, follows them, fetches their results, cancels and purges them.
+
+    Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then
+    exports its last spans. Not thread-safe: use one client for each thread.
+
+    Methods raise subclasses of ``ClientError`` for everything that a caller can handle (the tree is drawn in
+    `shared.client.errors`).
+    """
+
+    def __init__(self, deployment: Deployment | None = None, *, service_name: str = "client") -> None:
+        """Use ``deployment``, or the one that the environment names. ``service_name`` names the client in traces.
+
+        Raises pydantic's ``ValidationError`` or ``SettingsError`` for a variable that can't be read.
+        """
+        self.connection = Connection(deployment or Deployment(), service_name)
+        """The Kafka and S3 clients, for what this class does not offer."""
+
+    @property
+    def settings(self) -> RuntimeSettings:
+        """Broker, topic prefix, and the size limits of the services."""
+        return self.connection.settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Export what is left of spans, for 3 s at most."""
+        self.connection.close()
+
+    def check(self) -> None:
+        """Send one request to the broker and one to the object store; returns when both answer.
+
+        Raises BrokerUnreachable, StoreUnreachable, BucketUnusable.
+        """
+        self.connection.check()
+
+    # Submit.
+
+    def job_spec(self, portrait: str | Path, speech: str | Path, **fields: JsonValue) -> JobSpec:
+        """Check two local files and the fields of the request; nothing is sent.
+
+        ``fields`` are those of the request (docs/messages.md), for example ``engine="puppet"``,
+        ``params={"seed": 7}``, ``job_id``, ``tenant``, ``labels``. Raises InvalidRequest.
+        """
+        return self._checked(Path(portrait), Path(speech), fields)
+
+    def batch(self, path: str | Path, **defaults: JsonValue) -> list[JobSpec]:
+        """The job specs of a CSV or JSONL manifest; nothing is sent. ``defaults`` are request fields of every line.
+
+        Raises InvalidManifest with every faulty line, InvalidRequest.
+        """
+        return manifest.read(Path(path), defaults, self._checked)
+
+    def _checked(self, portrait: Path, speech: Path, fields: Mapping[str, JsonValue]) -> JobSpec:
+        limits = self.settings
+        return JobSpec.checked(
+            portrait,
+            speech,
+            fields,
+            max_portrait_mb=limits.max_portrait_mb,
+            max_speech_mb=limits.max_speech_mb,
+        )
+
+    def submit(self, spec: JobSpec) -> Submission:
+        """Upload both files and send the request; returns once the broker has it.
+
+        Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing.
+        """
+        return submission.submit(self.connection, spec)
+
+    def submit_batch(self, specs: Iterable[JobSpec]) -> Iterator[Submission]:
+        """Submit one spec after the other; each submission is yielded before the next begins. Raises as ``submit``."""
+        for spec in specs:
+            yield self.submit(spec)
+
+    def render(
+        self, spec: JobSpec, *, on_event: Callable[[AnyEvent], None] | None = None, timeout_s: float | None = None
+    ) -> TerminalEvent:
+        """Submit a job, wait for its end, and return its terminal event: done, rejected or failed.
+
+        ``on_event`` gets every event of the job. Raises as ``submit`` and ``wait``.
+        """
+        start = self.position()
+        return self.wait(self.submit(spec), start=start, on_event=on_event, timeout_s=timeout_s)
+
+    # Follow.
+
+    def position(self) -> Offsets:
+        """The present end of the events: a job submitted after this call has all its events after it.
+
+        Raises BrokerUnreachable, TopicMissing.
+        """
+        return event_log.end(self.connection)
+
+    def events(
+        self, job: JobLike, *, start: Offsets | None = None, timeout_s: float | None = None
+    ) -> Iterator[AnyEvent]:
+        """Yield a job's events as they arrive, until its terminal event.
+
+        ``start`` is a ``position`` from before the submission; without one, past events are read first. Raises
+        WaitTimeout after ``timeout_s`` seconds, JobConflict when the job's id is another request's (known for a
+        Submission only), BrokerUnreachable, TopicMissing.
+        """
+        own, past = self._own_request(job), list[AnyEvent]()
+        if start is None:
+            past, start = self.past_events(job)
+        for event in past:
+            if own is None or own.concerns(event):
+                yield event
+                if event.type in TERMINAL_TYPES:
+                    return
+        yield from follow(self.connection, _key(job), start, own=own, timeout_s=timeout_s)
+
+    def wait(
+        self,
+        job: JobLike,
+        *,
+        start: Offsets | None = None,
+        timeout_s: float | None = None,
+        on_event: Callable[[AnyEvent], None] | None = None,
+    ) -> TerminalEvent:
+        """Follow a job to its terminal event and return it. Arguments and errors are those of ``events``."""
+        for event in self.events(job, start=start, timeout_s=timeout_s):
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, Done | RejectedEvent | Failed):
+                return event
+        raise AssertionError("events() ends with a terminal event")
+
+    def follow(
+        self,
+        job: JobLike,
+        start: Offsets,
+        *,
+        timeout_s: float | None = None,
+        on_silence: Callable[[], None] | None = None,
+        on_duplicate: Callable[[str], None] | None = None,
+    ) -> Iterator[AnyEvent]:
+        """As ``events``, from ``start`` on.
+
+        ``on_silence`` is called once when no event arrives for 15 s: perhaps no service runs. ``on_duplicate`` is
+        called with the id of an earlier identical request, whose events are then those of the Submission. A broker or
+        an object store that goes away is waited for.
+        """
+        own = self._own_request(job, on_duplicate)
+        return follow(self.connection, _key(job), start, own=own, timeout_s=timeout_s, on_silence=on_silence)
+
+    def check_conflict(self, submitted: Submission) -> None:
+        """Return when no other request is known to have the job id, or an identical one has it.
+
+        Raises JobConflict, JobDocumentUnreadable.
+        """
+        OwnRequest(self.connection, submitted).is_duplicate()
+
+    def _own_request(self, job: JobLike, on_duplicate: Callable[[str], None] | None = None) -> OwnRequest | None:
+        return OwnRequest(self.connection, job, on_duplicate) if isinstance(job, Submission) else None
+
+    # Look up.
+
+    def jobs(
+        self, *, limit: int | None = None, tenant: str | None = None, max_events: int = MAX_EVENTS
+    ) -> list[JobState]:
+        """The newest jobs, newest first, of every tenant or of one. Raises BrokerUnreachable, TopicMissing."""
+        return history.recent_jobs(self.connection, max_events, tenant)[:limit]
+
+    def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
+        """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""
+        return history.job_state(self.connection, _key(job), max_events)
+
+    def past_events(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> tuple[list[AnyEvent], Offsets]:
+        """A job's events so far, the terminal event last, and where to ``follow`` it from.
+
+        Raises BrokerUnreachable, TopicMissing.
+        """
+        return history.past_events(self.connection, _key(job), max_events)
+
+    def terminal_event(self, job: JobLike) -> TerminalEvent | None:
+        """How a job ended, as the object store keeps it; None while it has not.
+
+        Raises StoreUnreachable, JobDocumentUnreadable.
+        """
+        return history.terminal_event(self.connection, _key(job))
+
+    # Act.
+
+    def download(self, ref: ArtifactRef, target: str | Path) -> None:
+        """Fetch a result, as ``done.video`` or ``done.poster``; the file appears when it is whole and verified.
+
+        Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable.
+        """
+        download.download(self.connection, ref, Path(target))
+
+    def cancel(self, job: JobLike) -> None:
+        """Send a cancel command: the job stops at the next stage boundary, in infer at the next chunk.
+
+        Raises BrokerUnreachable, RecordRefused.
+        """
+        submission.cancel(self.connection, _key(job))
+
+    def purge(self, job: JobLike, *, force: bool = False) -> Purged:
+        """Delete everything stored of a job, and the inputs that were uploaded for it; safe to repeat.
+
+        ``force`` also purges a job that has not ended. Raises JobNotFinished, PurgeIncomplete, StoreUnreachable,
+        JobDocumentUnreadable.
+        """
+        return purge.purge(self.connection, _key(job), force=force)
+
+
+def _key(job: JobLike) -> JobKey:
+    """Raises InvalidRequest for an id that can't be one."""
+    if isinstance(job, Submission):
+        return job.key
+    return JobKey.parse(job) if isinstance(job, str) else job

@@ -1,0 +1,131 @@
+"""Kafka, S3 and tracing clients of one deployment, each made when it is first used."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from confluent_kafka import KafkaException
+
+from shared import __version__
+from shared.client.deployment import Deployment
+from shared.client.errors import BrokerUnreachable, BucketUnusable, StoreUnreachable
+from shared.runtime.admin_process import START_S, AdminProcess
+from shared.runtime.kafka_config import producer_config, reader_config
+from shared.runtime.settings import RuntimeSettings
+from shared.storage.artifacts import ArtifactStore
+from shared.storage.client import connect as connect_store
+from shared.storage.documents import DocumentStore
+from shared.storage.settings import StorageSettings
+from shared.telemetry import tracing
+from shared.telemetry.clients import raw_consumer, traced_producer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ANSWER_S = 8.0
+"""How long ``check`` waits for the broker."""
+DELIVERY_TIMEOUT_MS = 30_000
+FLUSH_S = 5.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Clients of one deployment. Not thread-safe."""
+
+    deployment: Deployment
+    service_name: str = "client"
+    """Of the client's spans (``service.name``) and Kafka clients."""
+    store_attempts: int = 4
+    store_read_s: float = 10.0
+
+    @property
+    def settings(self) -> RuntimeSettings:
+        """Broker and topic prefix."""
+        return self.deployment.runtime
+
+    @property
+    def storage_settings(self) -> StorageSettings:
+        """Buckets."""
+        return self.deployment.storage
+
+    def topic(self, name: str) -> str:
+        """The topic's full name."""
+        return self.settings.topic(name)
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """The object store's client."""
+        return connect_store(
+            self.storage_settings,
+            access=self.deployment.s3,
+            attempts=self.store_attempts,
+            read_timeout_s=self.store_read_s,
+        )
+
+    @cached_property
+    def fail_fast(self) -> "Connection":
+        """The same deployment; a storage request is tried once and for 3 s, where other work must not wait for it."""
+        return replace(self, store_attempts=1, store_read_s=3.0)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """Artifacts by reference."""
+        return ArtifactStore(self.s3, self.storage_settings)
+
+    @cached_property
+    def documents(self) -> DocumentStore:
+        """Small JSON documents of the artifact bucket."""
+        return DocumentStore(self.s3, self.storage_settings)
+
+    @cached_property
+    def tracing(self) -> tracing.Tracing:
+        """Tracer of this client."""
+        return tracing.setup(self.service_name, __version__, endpoint=self.deployment.otlp_endpoint)
+
+    @cached_property
+    def producer(self) -> Any:
+        """The instrumented producer: each record it sends is a span of the current trace."""
+        config = _quiet(producer_config(self.settings, self.service_name))
+        return traced_producer(self.tracing, config | {"delivery.timeout.ms": DELIVERY_TIMEOUT_MS})
+
+    def consumer(self, overrides: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """A new consumer for explicit assignment: it joins no group and commits nothing."""
+        config = _quiet(reader_config(self.settings, self.service_name, self.settings.group(self.service_name)))
+        return raw_consumer({**config, "enable.partition.eof": True, **overrides})
+
+    def check(self) -> None:
+        """Send one real request to the broker and one to the object store.
+
+        Raises BrokerUnreachable, StoreUnreachable, BucketUnusable.
+        """
+        broker = AdminProcess(self.settings, "answers", ANSWER_S + START_S, timeout_s=ANSWER_S)
+        try:
+            broker.result()
+        except KafkaException:
+            raise BrokerUnreachable(f"no Kafka broker answers at {self.settings.bootstrap_servers}") from None
+        bucket = self.storage_settings.bucket
+        try:
+            self.s3.head_bucket(Bucket=bucket)
+        except ClientError as e:
+            status = e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            reason = {404: "does not exist", 403: "may not be used with these credentials"}.get(status, f"answers {e}")
+            raise BucketUnusable(f"the bucket {bucket} {reason}") from None
+        except BotoCoreError as e:
+            url = self.deployment.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3", "the default S3 endpoint")
+            raise StoreUnreachable(f"the object store does not answer at {url} ({type(e).__name__})") from None
+
+    def close(self) -> None:
+        """Send what is buffered, records for 5 s and spans for 3 s at most."""
+        if "producer" in self.__dict__:
+            self.producer.flush(FLUSH_S)
+        if "tracing" in self.__dict__:
+            self.tracing.shutdown()
+
+
+def _quiet(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without librdkafka's own lines on stderr; errors still reach the caller."""
+    return {**config, "log_level": 0, "error_cb": lambda _: None}

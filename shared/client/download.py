@@ -1,0 +1,39 @@
+"""Downloads results: verified, and whole or not at all."""
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from shared.client.connection import Connection
+from shared.client.errors import ArtifactUnavailable, StoreUnreachable, TargetUnwritable
+from shared.messages.refs import ArtifactRef
+from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
+
+
+def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
+    """Fetch an artifact to ``target``, whose folder is created; the file appears when it is whole and verified.
+
+    Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable.
+    """
+    temporary = target.parent / f".lipstage-{uuid.uuid4().hex}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        connection.artifacts.get(ref, temporary)
+        temporary.replace(target)
+    except (ArtifactMissing, ArtifactAltered) as e:
+        raise ArtifactUnavailable(
+            f"the file is no longer available: {e}", "it may have been purged; render it again", e.code
+        ) from None
+    except ArtifactRefused as e:
+        raise ArtifactUnavailable(f"the file can't be fetched: {e}", code=e.code) from None
+    except KeyError:
+        raise ArtifactUnavailable(
+            f"the file lies in the bucket {ref.bucket!r}, which is not configured here", "set LIPSTAGE_OUTPUT_BUCKETS"
+        ) from None
+    except StoreUnavailable as e:
+        raise StoreUnreachable(str(e)) from None
+    except OSError as e:
+        raise TargetUnwritable(f"{target} can't be written: {e.strerror}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,117 @@
+"""Every exception that the client library raises.
+
+::
+
+    ClientError
+    ├── InvalidRequest             a file, a field or a name is refused on this machine; nothing was sent
+    │   └── InvalidManifest        at least one line of a batch manifest is refused
+    ├── InputBucketMissing         the deployment has no bucket to upload inputs to
+    ├── Unreachable                the deployment does not answer; the same call may succeed later
+    │   ├── BrokerUnreachable
+    │   │   └── TopicMissing
+    │   └── StoreUnreachable
+    │       └── BucketUnusable     the bucket does not exist, or these credentials may not use it
+    ├── RecordRefused              the broker refuses a record
+    ├── JobConflict                another request has the job id
+    ├── JobNotFound                neither the events nor the object store know the job
+    ├── JobNotFinished             the job has not ended, as the call requires
+    ├── WaitTimeout                the job did not end in the time given; it continues
+    ├── JobDocumentUnreadable      what the object store keeps of a job can't be read
+    ├── ArtifactUnavailable        a result is missing, altered or refused
+    ├── PurgeIncomplete            the object store refuses to delete some of a job's objects
+    └── TargetUnwritable           a local file can't be written
+
+Variables of the environment that can't be read raise pydantic's ``ValidationError`` or ``SettingsError`` when a
+``Deployment`` is made.
+"""
+
+from collections.abc import Sequence
+
+from shared.messages.codes import Code
+
+
+class ClientError(Exception):
+    """Base of all. ``message`` is one line, ``details`` are further lines, ``hint`` is what helps, where known."""
+
+    def __init__(self, message: str, hint: str | None = None, details: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([message, *details]))
+        self.message = message
+        self.hint = hint
+        self.details = tuple(details)
+
+
+class InvalidRequest(ClientError):
+    """A file, a field or a name is refused on this machine; nothing was sent."""
+
+
+class InvalidManifest(InvalidRequest):
+    """At least one line of a manifest is refused; ``details`` has one line each."""
+
+
+class InputBucketMissing(ClientError):
+    """The deployment has no input bucket under the alias that uploads go to."""
+
+
+class Unreachable(ClientError):
+    """The deployment does not answer; the same call may succeed later."""
+
+
+class BrokerUnreachable(Unreachable):
+    """No broker answers."""
+
+
+class TopicMissing(BrokerUnreachable):
+    """The broker answers and has no such topic."""
+
+
+class StoreUnreachable(Unreachable):
+    """The object store does not answer."""
+
+
+class BucketUnusable(StoreUnreachable):
+    """The bucket does not exist, or these credentials may not use it."""
+
+
+class RecordRefused(ClientError):
+    """The broker refuses a record."""
+
+
+class JobConflict(ClientError):
+    """Another request, with another body, has the job id."""
+
+
+class JobNotFound(ClientError):
+    """Neither the events that were read nor the object store know the job."""
+
+    def __init__(self, message: str, other_tenants: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.other_tenants = tuple(other_tenants)
+        """Tenants that have a job of this id."""
+
+
+class JobNotFinished(ClientError):
+    """The job has not ended, as the call requires."""
+
+
+class WaitTimeout(ClientError):
+    """The job did not end in the time given; it continues."""
+
+
+class JobDocumentUnreadable(ClientError):
+    """What the object store keeps of a job can't be read."""
+
+
+class ArtifactUnavailable(ClientError):
+    """A result is missing, altered or refused; ``code`` is the public code of the reason, where it has one."""
+
+    def __init__(self, message: str, hint: str | None = None, code: Code | None = None) -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
+class PurgeIncomplete(ClientError):
+    """The object store refuses to delete some of a job's objects."""
+
+
+class TargetUnwritable(ClientError):
+    """A local file can't be written."""

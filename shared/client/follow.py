@@ -1,0 +1,70 @@
+"""One job's events as they arrive, until its terminal event."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from shared.client import history
+from shared.client.connection import Connection
+from shared.client.errors import ClientError, JobConflict, WaitTimeout
+from shared.client.event_log import POLL_S, Offsets, event_of
+from shared.client.event_reader import EventReader
+from shared.client.job_key import JobKey
+from shared.client.own_request import OwnRequest
+from shared.messages.events import TERMINAL_TYPES, AnyEvent
+
+SILENCE_S = 15.0
+STORE_CHECK_S = 3.0
+"""After this long without an event, and as often from then on, the object store is asked for the terminal event."""
+
+
+def follow(
+    connection: Connection,
+    job: JobKey,
+    start: Offsets,
+    *,
+    own: OwnRequest | None = None,
+    timeout_s: float | None = None,
+    on_silence: Callable[[], None] | None = None,
+) -> Iterator[AnyEvent]:
+    """Yield the job's events from ``start`` on; the last one is done, rejected or failed.
+
+    ``own`` keeps what concerns the caller's request. ``on_silence`` is called once when the first event takes longer
+    than ``SILENCE_S``: perhaps no service runs. A broker or an object store that goes away and comes back is waited
+    for. A terminal event that does not arrive is read from the object store. Raises WaitTimeout after ``timeout_s``
+    seconds, JobConflict as ``OwnRequest`` does.
+    """
+    reader = EventReader(connection, start)
+    started = checked = time.monotonic()
+    silent = on_silence is not None
+    try:
+        while True:
+            message = reader.poll(POLL_S)
+            event = event_of(job, message.key(), message.value()) if message is not None else None
+            now = time.monotonic()
+            if event is None and now - checked > STORE_CHECK_S:
+                event = _stored_terminal_event(connection, job, own)
+                checked = time.monotonic()
+            if event is not None and (own is None or own.concerns(event)):
+                checked, silent = now, False
+                yield event
+                if event.type in TERMINAL_TYPES:
+                    return
+            if silent and on_silence is not None and now - started > SILENCE_S:
+                silent = False
+                on_silence()
+            if timeout_s is not None and now - started > timeout_s:
+                raise WaitTimeout(f"job {job.job_id} has not ended after {timeout_s:g} s; it continues")
+    finally:
+        reader.close()
+
+
+def _stored_terminal_event(connection: Connection, job: JobKey, own: OwnRequest | None) -> AnyEvent | None:
+    """The terminal event that the object store keeps. Raises JobConflict: the conflict event may have been missed."""
+    try:
+        if own is not None:
+            own.is_duplicate()
+        return history.terminal_event(connection.fail_fast, job)
+    except JobConflict:
+        raise
+    except ClientError:  # The store is away, or refuses to read it: the event itself is still to come.
+        return None

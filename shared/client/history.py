@@ -1,0 +1,85 @@
+"""Past jobs, from the newest events and from the object store's documents; every read is bounded."""
+
+from collections.abc import Iterable
+
+from shared.client import event_log
+from shared.client.connection import Connection
+from shared.client.errors import JobDocumentUnreadable, JobNotFound, StoreUnreachable
+from shared.client.event_log import Offsets
+from shared.client.job_key import JobKey
+from shared.client.job_state import JobState
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
+from shared.storage import markers
+from shared.storage.errors import StorageError, StoreUnavailable
+from shared.storage.markers import RequestRecord
+
+
+def states(events: Iterable[AnyEvent]) -> list[JobState]:
+    """The jobs of these events, newest first."""
+    jobs: dict[JobKey, JobState] = {}
+    for event in events:
+        key = JobKey(event.tenant, event.job_id)
+        jobs.setdefault(key, JobState(key.job_id, key.tenant)).apply(event)
+    # A job that is known from refused requests alone has no time: it comes last.
+    return sorted(jobs.values(), key=lambda job: (job.first_ms, job.job_id, job.tenant), reverse=True)
+
+
+def recent_jobs(connection: Connection, max_events: int, tenant: str | None = None) -> list[JobState]:
+    """Jobs of the newest events, newest first; of every tenant, or of one. Raises BrokerUnreachable, TopicMissing."""
+    events = event_log.scan(connection, event_log.newest(connection, max_events))
+    return states(event for event in events if tenant in (None, event.tenant))
+
+
+def past_events(connection: Connection, job: JobKey, max_events: int) -> tuple[list[AnyEvent], Offsets]:
+    """The job's events among the newest, by time with the terminal event last, and the offsets to continue from.
+
+    Raises BrokerUnreachable, TopicMissing.
+    """
+    offsets = event_log.newest(connection, max_events)
+    events = [e for e in event_log.scan(connection, offsets, job.job_id) if e.tenant == job.tenant]
+    # The events of one job lie on two partitions when the topic has grown between them.
+    return sorted(events, key=lambda e: (e.type in TERMINAL_TYPES, e.time_ms)), offsets
+
+
+def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
+    """A job from the newest events, completed by the terminal event that the object store keeps.
+
+    Raises JobNotFound, JobDocumentUnreadable, BrokerUnreachable, TopicMissing, StoreUnreachable.
+    """
+    same_id = states(event_log.scan(connection, event_log.newest(connection, max_events), job.job_id))
+    state = next((one for one in same_id if one.tenant == job.tenant), None)
+    if state is None or state.terminal_event is None:
+        stored = terminal_event(connection, job)
+        if stored is not None:
+            state = state or JobState(job.job_id, job.tenant)
+            state.apply(stored)
+    if state is None:
+        others = sorted(one.tenant for one in same_id)
+        raise JobNotFound(f"no job {job.job_id} of the tenant {job.tenant} is known", others)
+    return state
+
+
+def terminal_event(connection: Connection, job: JobKey) -> TerminalEvent | None:
+    """The terminal event as the object store keeps it; None while there is none.
+
+    Raises StoreUnreachable, JobDocumentUnreadable.
+    """
+    try:
+        return markers.read_end(connection.documents, job.tenant, job.job_id)
+    except StoreUnavailable as e:
+        raise StoreUnreachable(str(e)) from None
+    except (StorageError, ValueError) as e:
+        raise JobDocumentUnreadable(f"the stored terminal event of job {job.job_id} can't be read: {e}") from None
+
+
+def stored_request(connection: Connection, job: JobKey) -> RequestRecord | None:
+    """The request that first claimed the job id; None while there is none.
+
+    Raises StoreUnreachable, JobDocumentUnreadable.
+    """
+    try:
+        return markers.read_request(connection.documents, job.tenant, job.job_id)
+    except StoreUnavailable as e:
+        raise StoreUnreachable(str(e)) from None
+    except (StorageError, ValueError) as e:
+        raise JobDocumentUnreadable(f"the stored request of job {job.job_id} can't be read: {e}") from None

@@ -1,0 +1,78 @@
+"""What is to be rendered, checked on this machine before a byte is sent."""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import JsonValue
+
+from shared.client import local_files
+from shared.client.errors import InvalidRequest
+from shared.client.job_key import JobKey
+from shared.messages.codes import Code, Rejected
+from shared.messages.names import DEFAULT_TENANT, NAME
+from shared.messages.refs import InputRef
+from shared.messages.request import RenderRequest
+from shared.messages.validation import check_engine_params, check_tenant, parse_request
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """Two local files and the other fields of a render request, valid as far as this machine can check."""
+
+    job_id: str
+    portrait: Path
+    speech: Path
+    fields: Mapping[str, JsonValue]
+    """The request without portrait and speech; job id and tenant are always set."""
+
+    @classmethod
+    def checked(
+        cls, portrait: Path, speech: Path, fields: Mapping[str, JsonValue], *, max_portrait_mb: int, max_speech_mb: int
+    ) -> Self:
+        """Check files and fields; no service is contacted.
+
+        A missing ``job_id`` becomes a fresh one, a missing ``tenant`` the default. Raises InvalidRequest, which names
+        the file or the field.
+        """
+        local_files.checked(portrait, "portrait", max_portrait_mb)
+        local_files.checked(speech, "speech", max_speech_mb)
+        complete = {"tenant": DEFAULT_TENANT, **fields}
+        job_id = str(complete.setdefault("job_id", new_job_id()))
+        # The keys are not known yet. A bad tenant name must be reported for the field, not for a key made of it.
+        tenant = str(complete["tenant"])
+        pending = InputRef(key=f"{tenant if re.fullmatch(NAME, tenant) else DEFAULT_TENANT}/pending")
+        try:
+            request = _parsed(complete, pending, pending)
+            check_tenant(request)
+            check_engine_params(request)
+        except Rejected as e:
+            # Which engines run is known to the deployment alone.
+            if e.code != Code.ENGINE_UNAVAILABLE:
+                hint = f"allowed: {e.allowed}; nothing was sent" if e.allowed else "nothing was sent"
+                raise InvalidRequest(e.message, hint) from None
+        return cls(job_id, portrait, speech, complete)
+
+    @property
+    def key(self) -> JobKey:
+        """The job's name."""
+        return JobKey(str(self.fields["tenant"]), self.job_id)
+
+    def request(self, portrait: InputRef, speech: InputRef) -> RenderRequest:
+        """The request, once both files are in storage."""
+        return _parsed(self.fields, portrait, speech)
+
+
+def new_job_id() -> str:
+    """A fresh random id: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def _parsed(fields: Mapping[str, JsonValue], portrait: InputRef, speech: InputRef) -> RenderRequest:
+    """The request, read by the services' own parser. Raises Rejected."""
+    inputs = {"portrait": portrait.model_dump(exclude_none=True), "speech": speech.model_dump(exclude_none=True)}
+    return parse_request(json.dumps({**fields, **inputs}).encode())

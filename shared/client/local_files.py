@@ -1,0 +1,70 @@
+"""Checks of the user's files before anything is sent: they exist, are whole files, and are not too large."""
+
+import difflib
+import os
+import stat
+from pathlib import Path
+
+from shared.client.errors import InvalidRequest
+
+MB = 1024 * 1024
+
+
+def checked(path: Path, role: str, max_mb: int) -> Path:
+    """The path, if its file can be uploaded as ``role`` (portrait, speech). Only the local disk is read.
+
+    Raises InvalidRequest with what is wrong and what helps.
+    """
+    status = status_of(path, role)
+    if status is None:
+        raise InvalidRequest(f"the {role} {path} does not exist", _nearest_name(path))
+    if stat.S_ISDIR(status.st_mode):
+        raise InvalidRequest(f"the {role} {path} is a directory", f"name the {role} file itself")
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidRequest(
+            f"the {role} {path} is not a regular file", "pipes and devices can't be uploaded; save it to a file first"
+        )
+    if not os.access(path, os.R_OK):
+        raise InvalidRequest(f"the {role} {path} can't be read", "check the file's permissions")
+    size = status.st_size
+    if size == 0:
+        raise InvalidRequest(f"the {role} {path} is empty")
+    if size > max_mb * MB:
+        raise InvalidRequest(
+            f"the {role} {path} has {size / MB:.0f} MiB; at most {max_mb} MiB are accepted", "use a smaller file"
+        )
+    return path
+
+
+def writable_target(path: Path) -> Path:
+    """The path, if a file can be written there later. Raises InvalidRequest."""
+    status = status_of(path, "output")
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        raise InvalidRequest(f"the output {path} is a directory", f"name a file in it, as {path / 'video.mp4'}")
+    parent = path.parent
+    if parent.exists() and not parent.is_dir():
+        raise InvalidRequest(f"{parent} is not a directory")
+    existing = next(p for p in (parent, *parent.absolute().parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        raise InvalidRequest(f"nothing can be written in {existing}", "choose another output")
+    return path
+
+
+def status_of(path: Path, role: str) -> os.stat_result | None:
+    """``stat`` of a path; None when nothing is there. Raises InvalidRequest for a path that can't be used at all."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as e:
+        raise InvalidRequest(f"the {role} {path} can't be used: {e.strerror}") from None
+    except ValueError as e:  # A zero byte, which a manifest can hold.
+        raise InvalidRequest(f"the {role} {str(path)!r} can't be used: {e}") from None
+
+
+def _nearest_name(path: Path) -> str | None:
+    """A hint when the folder holds a file of nearly that name."""
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist either"
+    near = difflib.get_close_matches(path.name, (p.name for p in path.parent.iterdir()), n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else None

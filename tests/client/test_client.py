@@ -1,0 +1,193 @@
+"""The client's own interface, as a notebook or a server uses it, on the real broker and store."""
+
+import os
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.client import (
+    ArtifactUnavailable,
+    BrokerUnreachable,
+    BucketUnusable,
+    Client,
+    Deployment,
+    InputBucketMissing,
+    InvalidRequest,
+    JobConflict,
+    JobKey,
+    JobNotFinished,
+    JobNotFound,
+    S3Access,
+    StoreUnreachable,
+    TargetUnwritable,
+    TopicMissing,
+)
+from shared.client.connection import Connection
+from shared.messages.events import AnyEvent, Done
+from shared.runtime.settings import RuntimeSettings
+from shared.storage.settings import StorageSettings
+from tests.client.services import VIDEO, Services, answering, job_of, records
+
+
+def finish(services: Services, message: Any) -> None:
+    job = job_of(message)
+    services.claim(job, services.request_id, message.value())
+    services.event("accepted", job, engine="puppet")
+    services.event("started", job, stage="infer")
+    services.done(job)
+
+
+def test_render_returns_the_terminal_event_and_download_its_video(
+    deployment: Connection, client: Client, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    spec = client.job_spec(portrait, str(speech), params={"seed": 7}, labels={"take": "1"})
+    events: list[AnyEvent] = []
+    with answering(deployment, finish):
+        end = client.render(spec, on_event=events.append, timeout_s=60)
+    assert isinstance(end, Done)
+    assert [event.type for event in events] == ["accepted", "started", "done"]
+    target = tmp_path / "new" / "video.mp4"
+    client.download(end.video, target)
+    assert target.read_bytes() == VIDEO
+    assert [path.name for path in target.parent.iterdir()] == ["video.mp4"], "no temporary file is left"
+    assert client.terminal_event(spec.job_id) == end
+    assert client.job(spec.job_id).status == "done"
+    assert [state.job_id for state in client.jobs(limit=5)] == [spec.job_id]
+    assert client.jobs(tenant="acme") == []
+
+
+def test_events_of_a_submission_include_those_of_the_past(
+    deployment: Connection, client: Client, portrait: Path, speech: Path
+) -> None:
+    job = uuid.uuid4().hex
+    submission = client.submit(client.job_spec(portrait, speech, tenant="acme", job_id=job))
+    assert submission.key == JobKey("acme", job)
+    message = next(records(deployment, "render.requests"))
+    services = Services(deployment, message)
+    assert services.request_id == submission.request_id
+    services.event("rejected", job, tenant="acme", request_id="old", stage="face", code="NO_FACE", message="before")
+    services.event("accepted", job, tenant="acme", engine="puppet")
+    services.done(job, tenant="acme")
+    assert [event.type for event in client.events(submission, timeout_s=60)] == ["accepted", "done"]
+    assert client.wait(submission, timeout_s=60).type == "done"
+
+
+def test_a_job_id_of_another_request_is_a_conflict(
+    deployment: Connection, client: Client, services: Services, portrait: Path, speech: Path
+) -> None:
+    job = uuid.uuid4().hex
+    services.claim(job, "first", b"another body")
+    submission = client.submit(client.job_spec(portrait, speech, job_id=job))
+    with pytest.raises(JobConflict):
+        client.check_conflict(submission)
+    services.done(job, request_id="first")
+    with pytest.raises(JobConflict):
+        client.wait(submission, timeout_s=60)
+
+
+def test_batch_is_checked_whole_and_submitted_one_by_one(
+    deployment: Connection, client: Client, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "jobs.csv"
+    manifest.write_text("portrait,speech,job_id\nportrait.png,speech.wav,a\nportrait.png,speech.wav,b\n")
+    specs = client.batch(manifest, labels={"set": "x"})
+    submissions = client.submit_batch(specs)
+    assert next(submissions).job_id == "a"
+    assert job_of(next(records(deployment, "render.requests"))) == "a", "before the second is sent"
+    assert [submission.job_id for submission in submissions] == ["b"]
+
+
+def test_a_job_that_has_not_ended_is_purged_by_force_alone(client: Client, services: Services) -> None:
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    with pytest.raises(JobNotFinished):
+        client.purge(job)
+    assert client.purge(job, force=True).artifacts == 1
+
+
+def test_a_download_that_fails_leaves_no_file(client: Client, services: Services, tmp_path: Path) -> None:
+    done = Done.model_validate(services.done(uuid.uuid4().hex))
+    client.connection.artifacts.put_bytes(VIDEO[::-1], done.video.key)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactUnavailable, match="no longer available"):
+        client.download(done.video, tmp_path / "out" / "x.mp4")
+    with pytest.raises(ArtifactUnavailable, match="not configured"):
+        client.download(done.poster.model_copy(update={"bucket": "elsewhere"}), tmp_path / "out" / "x.jpg")
+    with pytest.raises(TargetUnwritable):
+        client.download(done.poster, tmp_path / "folder")
+    with pytest.raises(TargetUnwritable):
+        client.download(done.poster, tmp_path / "file" / "x.jpg")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "file", "out"}
+
+
+def test_an_unknown_job_names_the_tenants_that_have_one(client: Client, services: Services) -> None:
+    job = uuid.uuid4().hex
+    services.event("accepted", job, tenant="acme", engine="puppet")
+    with pytest.raises(JobNotFound) as raised:
+        client.job(job)
+    assert raised.value.other_tenants == ("acme",)
+    with pytest.raises(InvalidRequest):
+        client.job("no job id")
+
+
+def test_a_deployment_that_does_not_answer_is_unreachable(
+    deployment: Connection, monkeypatch: pytest.MonkeyPatch, portrait: Path, speech: Path
+) -> None:
+    monkeypatch.setattr("shared.client.connection.ANSWER_S", 0.5)
+    good = deployment.deployment
+    with pytest.raises(BrokerUnreachable):
+        Client(Deployment(RuntimeSettings(bootstrap_servers="127.0.0.1:1"), good.storage, good.s3)).check()
+    with pytest.raises(StoreUnreachable):
+        Client(Deployment(good.runtime, good.storage, S3Access("http://127.0.0.1:1"))).check()
+    with monkeypatch.context() as within, pytest.raises(StoreUnreachable, match="ProfileNotFound"):
+        within.setenv("AWS_PROFILE", "no-such-profile")
+        Client(Deployment(good.runtime, good.storage)).check()
+    with pytest.raises(BucketUnusable, match="does not exist"):
+        Client(Deployment(good.runtime, StorageSettings(bucket="no-such-bucket"), good.s3)).check()
+    with pytest.raises(TopicMissing):
+        Client(Deployment(RuntimeSettings(topic_prefix="nowhere."), good.storage, good.s3)).position()
+    without_inputs = Client(Deployment(good.runtime, StorageSettings(input_buckets={"media": "elsewhere"}), good.s3))
+    with pytest.raises(InputBucketMissing):
+        without_inputs.submit(without_inputs.job_spec(portrait, speech))
+
+
+def test_the_deployment_given_in_code_is_used_instead_of_the_environments(
+    deployment: Connection, monkeypatch: pytest.MonkeyPatch, portrait: Path, speech: Path
+) -> None:
+    """Another broker, another store and other credentials are named there."""
+    s3 = S3Access(
+        os.environ["AWS_ENDPOINT_URL_S3"],
+        "us-east-1",
+        os.environ["AWS_ACCESS_KEY_ID"],
+        os.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+    given = Deployment(deployment.settings, deployment.storage_settings, s3, "http://127.0.0.1:9")
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with Client(given) as client:
+        client.check()
+        client.submit(client.job_spec(portrait, speech, job_id="here"))
+    assert job_of(next(records(deployment, "render.requests"))) == "here"
+    assert str(s3.secret_key) not in repr(given)
+
+
+def test_a_client_leaves_process_and_terminal_alone(
+    deployment: Connection, client: Client, portrait: Path, speech: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environment, umask = dict(os.environ), os.umask(0o022)
+    os.umask(umask)
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    with answering(deployment, finish):
+        end = client.render(client.job_spec(portrait, speech), timeout_s=60)
+    assert isinstance(end, Done)
+    client.download(end.poster, portrait.with_name("poster.jpg"))
+    client.close()
+    assert dict(os.environ) == environment
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == handlers
+    assert capfd.readouterr() == ("", "")
+    assert portrait.with_name("poster.jpg").stat().st_mode & 0o777 == 0o666 & ~umask

@@ -1,0 +1,90 @@
+"""Which deployment is found: the one that the environment names, completed by the running local stack."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from shared.local import stack as local
+from shared.local.deployment import find_deployment, find_environment
+from shared.local.settings import LocalSettings
+from shared.local.stack_file import Stack
+from shared.storage.client import connect
+
+KAFKA, S3, OTLP = "127.0.0.1:7001", "http://127.0.0.1:7002", "http://127.0.0.1:7003"
+ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+@pytest.fixture(autouse=True)
+def no_stack_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*ADDRESSES, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KAFKA_PROPERTIES_FILE", "LIPSTAGE_BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run_stack(monkeypatch: pytest.MonkeyPatch, folder: Path, *, own_store: bool = False) -> None:
+    running = Stack(state_dir=folder, sockets=folder, bootstrap_servers=KAFKA, s3_endpoint_url=S3,
+                    otlp_endpoint=OTLP, bucket="theirs", own_store=own_store)  # fmt: skip
+    monkeypatch.setattr(local, "running", lambda _: running)
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ({}, (KAFKA, S3, OTLP)),
+        ({"KAFKA_BOOTSTRAP_SERVERS": KAFKA}, (KAFKA, S3, OTLP)),
+        ({"AWS_ENDPOINT_URL_S3": f"{S3}/"}, (KAFKA, S3, OTLP)),
+        ({"KAFKA_BOOTSTRAP_SERVERS": KAFKA, "AWS_ENDPOINT_URL_S3": S3}, (KAFKA, S3, OTLP)),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://mine:1"}, (KAFKA, S3, "http://mine:1")),
+        # Another deployment: half of it and half of the local stack would be none.
+        ({"KAFKA_BOOTSTRAP_SERVERS": "theirs:1"}, ("theirs:1", None, None)),
+    ],
+)
+def test_the_running_stack_completes_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: dict[str, str], found: tuple[str | None, ...]
+) -> None:
+    run_stack(monkeypatch, tmp_path)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    deployment = find_deployment(LocalSettings())
+    assert deployment is not None
+    assert (deployment.runtime.bootstrap_servers, deployment.s3.endpoint_url, deployment.otlp_endpoint) == found
+    assert (deployment.storage.bucket == "theirs") == (found[1] == S3)
+    variables = find_environment(LocalSettings())
+    assert variables is not None
+    assert tuple(variables.get(name) for name in ADDRESSES) == found
+    assert dict(os.environ) == before
+
+
+def test_no_deployment_is_found_without_a_stack_and_without_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "running", lambda _: None)
+    assert find_deployment(LocalSettings()) is None
+    assert find_environment(LocalSettings()) is None
+
+
+def test_credentials_of_another_store_are_not_used_for_the_local_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_stack(monkeypatch, tmp_path)
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of-another-store")
+    deployment, variables = find_deployment(LocalSettings()), find_environment(LocalSettings())
+    assert deployment is not None
+    assert variables is not None
+    credentials = connect(deployment.storage, access=deployment.s3)._request_signer._credentials  # type: ignore[attr-defined]
+    assert credentials.access_key.startswith("LIP")
+    assert credentials.token is None
+    assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE"} & variables.keys()
+    assert variables["AWS_ACCESS_KEY_ID"] == credentials.access_key
+
+
+def test_a_store_of_the_users_own_is_used_with_the_users_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_stack(monkeypatch, tmp_path, own_store=True)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "mine")
+    deployment, variables = find_deployment(LocalSettings()), find_environment(LocalSettings())
+    assert deployment is not None
+    assert variables is not None
+    assert deployment.s3.access_key is None
+    assert variables["AWS_SESSION_TOKEN"] == "mine"

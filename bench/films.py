@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,18 @@ def render(handlers: dict[str, Any], job: dict[str, str], scratch: Path) -> None
     from shared.messages import task as messages
     from shared.messages.request import RenderRequest
     from shared.slot.api import Task
-    from tests.stage_harness import StageHarness
 
     request = RenderRequest.model_validate({"portrait": {"key": "default/p"}, "speech": {"key": "default/s"}})
-    # Version 0.1.0 has other names for a stage's outputs, their metadata, and uploaded chunks.
+    # Version 0.1.0 has other names for the harness, a stage's outputs, their metadata, and uploaded chunks.
+    harness = import_module("tests.stage_harness" if find_spec("tests.stage_harness") else "shared.slot.testing")
     is_current = hasattr(messages, "StageOutput")
     stage_output: Any = getattr(messages, "StageOutput" if is_current else "Product")
     outputs_name, metadata_name = ("outputs", "metadata") if is_current else ("products", "facts")
     outputs: dict[str, Any] = {}
     warnings: list[str] = []
 
-    def stage(name: str, inputs: dict[str, Path], **sequences: list[Path]) -> tuple[Any, StageHarness]:
-        context = StageHarness(scratch / name, sequences)
+    def stage(name: str, inputs: dict[str, Path], **sequences: list[Path]) -> tuple[Any, Any]:
+        context = harness.StageHarness(scratch / name, sequences)
         fields: dict[str, Any] = {"request": request, "submitted_ms": 0, outputs_name: dict(outputs)}
         task = messages.RenderTask(job_id="j", request_id="r", **fields)
         start = time.monotonic()

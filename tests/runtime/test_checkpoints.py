@@ -242,7 +242,7 @@ def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
         states.saved.close()
     assert done(store, job) == 2
     assert "state_not_stored" not in [line["event"] for line in said]
-    assert "state_left_to_lifecycle" in [line["event"] for line in said]
+    assert "best_effort_failed" in [line["event"] for line in said]
 
 
 def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
@@ -272,7 +272,7 @@ def test_a_chunk_that_can_not_be_announced_ends_the_attempt() -> None:
             raise ValueError("the pipe is of another opinion")
 
     chunk: Future[Path] = Future()
-    downloads = ChunkDownloader(None, None, Worker(), {}, Path("unused"), None)  # type: ignore[arg-type]
+    downloads = ChunkDownloader(None, Worker(), {}, Path("unused"), None)  # type: ignore[arg-type]
     chunk.set_result(Path("frames-00000"))
     chunk.add_done_callback(lambda done: downloads._announce(records.ChunkRequest(role="frames", index=0), done))
     assert isinstance(downloads.failure, ValueError)

@@ -12,6 +12,7 @@ from shared.messages.events import Failed, Waiting
 from shared.messages.refs import ArtifactRef
 from shared.runtime import waiting
 from shared.storage.errors import StoreUnavailable
+from shared.storage.retry import retried
 from tests.conftest import Infrastructure
 from tests.runtime import settled
 from tests.runtime.settled import Settling
@@ -31,7 +32,7 @@ class Gate:
                 raise StoreUnavailable(AWAY)
             return put(artifacts, path, key, **options)
 
-        monkeypatch.setattr(type(one.store.artifacts), "put", gated)
+        monkeypatch.setattr(type(one.store.artifacts), "put", retried(gated))
 
 
 @pytest.fixture

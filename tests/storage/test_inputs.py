@@ -69,7 +69,7 @@ def test_more_than_announced_stops_while_streaming(
     inputs: InputStore, ref: InputRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = inputs.head(ref, "default")
-    monkeypatch.setattr(inputs, "head", lambda *_: type(honest)(10, honest.etag))
+    monkeypatch.setattr(inputs, "_head", lambda *_: type(honest)(10, honest.etag))
     with pytest.raises(InputTooLarge):
         inputs.get(ref, tmp_path / "in", 100, tenant="default")
     assert not (tmp_path / "in").exists()
@@ -80,7 +80,7 @@ def test_replaced_between_looking_and_reading(
 ) -> None:
     seen = inputs.head(ref, "default")
     client.put_object(Bucket="lipstage-inputs", Key=ref.key, Body=b"swapped")
-    monkeypatch.setattr(inputs, "head", lambda *_: seen)
+    monkeypatch.setattr(inputs, "_head", lambda *_: seen)
     with pytest.raises(InputDigestMismatch, match="replaced"):
         inputs.get(ref, tmp_path / "in", 10_000, tenant="default")
 

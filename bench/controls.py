@@ -1,4 +1,4 @@
-"""The judge's controls on one film: what is wrong on purpose must be told by the figure that ought to; and its cost."""
+"""Controls of the evaluation on one film: each deliberate fault must show in its figure; and the cost of the sample."""
 
 import tempfile
 import time
@@ -25,11 +25,11 @@ COLUMNS = ("sync_r", "r_unshifted", "av_offset_ms", "opening_range", "quality", 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One row a control."""
+    """One row for each control."""
 
     rows: list[dict[str, Any]]
     cost: dict[str, Any]
-    """Seconds of the encode stage's look at the untouched film, of the render before it, and their ratio."""
+    """Seconds of the encode stage's sample of the unchanged film, of the render before it, and their ratio."""
 
     def table(self) -> str:
         lines = [f"| control | {' | '.join(COLUMNS)} |", "| --- " * (1 + len(COLUMNS)) + "|"]
@@ -38,25 +38,25 @@ class Proof:
 
 
 def controls(film: Path, portrait: Path, render_s: float) -> Proof:
-    """Encode the film anew with a sound or frames that are wrong; judge each against the level of its own sound, by
-    the eval and by the encode stage's look."""
+    """Encode the film again with a fault in its sound or frames; evaluate each against the level of its own sound, by
+    the eval and by the encode stage's sample."""
     with av.open(str(film)) as file:
         decoded = [frame.to_ndarray(format="yuv420p") for frame in file.decode(video=0)]
     pictures = np.stack(decoded).astype(np.uint8, copy=False)
-    heard = _at_48k(film)
-    pieces = np.array_split(heard, 20)
+    speech = _at_48k(film)
+    pieces = np.array_split(speech, 20)
     order = np.random.default_rng(0).permutation(20)
-    made: dict[str, tuple[Frames, Sound]] = {"none": (pictures, heard)}
-    made |= {f"sound {late:+d} ms": (pictures, _moved(heard, late)) for late in SHIFTS_MS}
+    made: dict[str, tuple[Frames, Sound]] = {"none": (pictures, speech)}
+    made |= {f"sound {late:+d} ms": (pictures, _moved(speech, late)) for late in SHIFTS_MS}
     made["sound shuffled"] = pictures, np.concatenate([pieces[i] for i in order])
-    made["time mirrored"] = pictures[::-1], heard
-    made["mouth frozen"] = np.repeat(pictures[:1], len(pictures), axis=0), heard
+    made["time mirrored"] = pictures[::-1], speech
+    made["mouth frozen"] = np.repeat(pictures[:1], len(pictures), axis=0), speech
     height = pictures.shape[1] * 2 // 3
     blurred, mixed = pictures.copy(), pictures.copy()
     for number, luma in enumerate(pictures[:, :height]):
         blurred[number, :height] = cv2.GaussianBlur(luma, (0, 0), _BLUR)
         mixed[number, :height] = _mixed(luma)
-    made |= {"picture blurred": (blurred, heard), "picture in wrong tiles": (mixed, heard)}
+    made |= {"picture blurred": (blurred, speech), "picture in wrong tiles": (mixed, speech)}
     rows, cost, sampler = [], {}, Sampler()
     size = next(frames(film)).picture.shape
     with tempfile.TemporaryDirectory() as folder:
@@ -66,17 +66,17 @@ def controls(film: Path, portrait: Path, render_s: float) -> Proof:
             own = sound.load(path)
             figures = evaluate(path, own, energy.expected(own), portrait).metrics()
             picture = load_portrait(portrait, size[1], size[0])
-            look = sampler.measure(path, picture, 1e3, speech=True)
+            sampled = sampler.measure(path, picture, 1e3, speech=True)
             if name == "none":  # once more, as the stage does it: warm, and within its budget
-                begun = time.monotonic()
+                started = time.monotonic()
                 sampler.measure(path, picture, SHARE * render_s, speech=True)
-                look_s = time.monotonic() - begun
+                sample_s = time.monotonic() - started
                 cost = {
-                    "look_s": round(look_s, 3),
+                    "sample_s": round(sample_s, 3),
                     "render_s": round(render_s, 3),
-                    "share": round(look_s / render_s, 3),
+                    "share": round(sample_s / render_s, 3),
                 }
-            stage = {"stage_offset_ms": look.offset_ms, "stage_quality": look.quality}
+            stage = {"stage_offset_ms": sampled.offset_ms, "stage_quality": sampled.quality}
             rows.append({"control": name, **{key: figures.get(key) for key in COLUMNS[:5]}, **stage})
     return Proof(rows, cost)
 
@@ -101,13 +101,13 @@ def _at_48k(film: Path) -> Sound:
     return np.concatenate(blocks)[:, None].astype(np.float32)
 
 
-def _moved(heard: Sound, late_ms: int) -> Sound:
+def _moved(speech: Sound, late_ms: int) -> Sound:
     samples = late_ms * SOUND_HZ // 1000
-    return np.pad(heard, ((samples, 0), (0, 0))) if samples > 0 else heard[-samples:]
+    return np.pad(speech, ((samples, 0), (0, 0))) if samples > 0 else speech[-samples:]
 
 
-def _write(path: Path, pictures: Frames, heard: Sound) -> None:
-    with Mp4Writer(path, pictures.shape[2], pictures.shape[1] * 2 // 3, heard, {}, Coding()) as writer:
+def _write(path: Path, pictures: Frames, speech: Sound) -> None:
+    with Mp4Writer(path, pictures.shape[2], pictures.shape[1] * 2 // 3, speech, {}, Coding()) as writer:
         for start in range(0, len(pictures), 25):
             writer.write(pictures[start : start + 25])
 

@@ -1,10 +1,10 @@
-"""The engine's sync and picture over voices, languages and portraits, judged; before and after; and the controls.
+"""Evaluates sync and picture of the engine over voices, languages and portraits; before and after; with controls.
 
     .venv/bin/python -m bench.quality [--portraits DIR] [--speech FILE ...] [--baseline CHECKOUT] [--json FILE]
 
 Without options: the sample and six voices of espeak-ng on the sample portrait and two pictures made from it. A Markdown
-table and one JSON record. Films and figures are kept under ``--out`` by what they were made of: what was interrupted
-goes on where it was, and a changed engine starts anew.
+table and one JSON record. Films and figures are kept under ``--out`` by a digest of their inputs: an interrupted run
+is resumed, and a changed engine renders again.
 """
 
 import argparse
@@ -49,13 +49,13 @@ FIGURES = ("sync_r", "av_offset_ms", "closure_lift", "silence_closed", "jitter",
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A recording and what its mouth ought to do."""
+    """A recording and the mouth movement that is expected for it."""
 
     name: str
     path: Path
     reference: Reference
     source: str
-    """Who says when which sound is spoken."""
+    """Where the times of the sounds come from."""
 
 
 def voices(folder: Path, recordings: Sequence[Path]) -> Iterator[Voice]:
@@ -110,20 +110,22 @@ def films(checkout: Path, out: Path, voices: Sequence[Voice], faces: Sequence[Pa
                     {"portrait": face, "speech": voice.path, "film": metadata.with_suffix(".mp4"), "metadata": metadata}
                 )
     if jobs:
-        told = json.dumps([{name: str(Path(path).absolute()) for name, path in job.items()} for job in jobs])
+        jobs_json = json.dumps([{name: str(Path(path).absolute()) for name, path in job.items()} for job in jobs])
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
         script = [sys.executable, str(Path(__file__).with_name("films.py"))]
-        subprocess.run(script, cwd=checkout, env=environment, input=told, text=True, check=True)
+        subprocess.run(script, cwd=checkout, env=environment, input=jobs_json, text=True, check=True)
     return found
 
 
-def judged(metadata: Path, voice: Voice, face: Path) -> dict[str, Any]:
-    """The judge's figures of one film, kept beside it; a refused one says why."""
-    told: dict[str, Any] = json.loads(metadata.read_text())
-    if "refused" in told:
-        return {"refused": told["refused"]}
-    judge_version = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(quality.__file__).parent.glob("*.py"))))
-    kept = metadata.with_suffix(f".{judge_version.hexdigest()[:8]}.judged")
+def evaluated(metadata: Path, voice: Voice, face: Path) -> dict[str, Any]:
+    """The figures of one film, kept beside it; of a refused film, the reason."""
+    record: dict[str, Any] = json.loads(metadata.read_text())
+    if "refused" in record:
+        return {"refused": record["refused"]}
+    evaluation_version = hashlib.sha256(
+        b"".join(p.read_bytes() for p in sorted(Path(quality.__file__).parent.glob("*.py")))
+    )
+    kept = metadata.with_suffix(f".{evaluation_version.hexdigest()[:8]}.evaluated")
     if kept.exists():
         figures: dict[str, Any] = json.loads(kept.read_text())
         return figures
@@ -132,7 +134,7 @@ def judged(metadata: Path, voice: Voice, face: Path) -> dict[str, Any]:
     except EvaluationError as e:
         figures = {"refused": str(e)}
     figures.pop("per_frame", None)
-    figures["stage"] = {"seconds": told["seconds"], **told["encode"], "warnings": told["warnings"]}
+    figures["stage"] = {"seconds": record["seconds"], **record["encode"], "warnings": record["warnings"]}
     kept.write_text(json.dumps(figures))
     return figures
 
@@ -188,7 +190,7 @@ def main() -> None:
             "voice": voice.name,
             "reference": voice.source,
             "portrait": face.stem,
-            **{label: judged(found[label][voice.name, face.stem], voice, face) for label in checkouts},
+            **{label: evaluated(found[label][voice.name, face.stem], voice, face) for label in checkouts},
         }
         for voice in spoken
         for face in faces
@@ -199,7 +201,7 @@ def main() -> None:
     proof = controls(metadata.with_suffix(".mp4"), faces[0], seconds)
     print("\n" + proof.table())
     figures = {"versions": {label: version(path) for label, path in checkouts.items()}, "rows": rows}
-    emit("quality", {**figures, "controls": proof.rows, "look": proof.cost})
+    emit("quality", {**figures, "controls": proof.rows, "sample": proof.cost})
 
 
 if __name__ == "__main__":

@@ -133,3 +133,11 @@ def test_a_stage_declares_itself_without_its_libraries(stage: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_source_file_that_a_page_names_exists() -> None:
+    """A newcomer follows these names."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    named = {(page.name, name) for page in pages for name in re.findall(r"`((?:\w+/)+\w+\.py)\b", page.read_text())}
+    assert len(named) > 50
+    assert [(page, name) for page, name in sorted(named) if not (ROOT / name).is_file()] == []

@@ -57,7 +57,7 @@ def in_force(variables: Mapping[str, str]) -> tuple[dict[str, object], dict[str,
 
 
 def _read(model: type[BaseSettings], variables: Mapping[str, str]) -> BaseSettings:
-    """The settings of a process with these variables, of which this process may lack some."""
+    """The settings of a process with these variables, of which this process may not have all."""
     values: dict[str, Any] = {}
     for name in model.model_fields:
         value = variables.get(variable(model, name))

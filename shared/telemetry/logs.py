@@ -72,7 +72,7 @@ def _one_line(event: EventDict, **options: Any) -> str:
 
 
 def _add_service(service: str) -> Processor:
-    """Add the service; not as a context variable, because lines of other threads would lack it."""
+    """Add the service; not as a context variable, because lines of other threads would not have it."""
 
     def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["service"] = service

@@ -1,10 +1,6 @@
 """The infer stage's work on one task."""
 
 import os
-
-# numpy's BLAS threads would compete with the renderer's: set before numpy is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -46,7 +42,7 @@ def load_engine(name: str) -> Engine:
         engine: Engine = getattr(import_module(module), attribute)()
     except ModuleNotFoundError as e:
         setup = f": `{spec.environment.setup}`" if spec.environment is not None else ""
-        raise Unavailable(f"the engine {name} needs {e.name}, which this Python lacks{setup}") from e
+        raise Unavailable(f"the engine {name} needs {e.name}, which this Python does not have{setup}") from e
     engine.load()
     return engine
 

@@ -26,7 +26,7 @@ ARPABET = {
     "j": "Y", "k": "K", "ɡ": "G", "ŋ": "NG", "h": "HH", "ʔ": "HH",
 }  # fmt: skip
 
-# The nearest sound of English, by the base letter of what the table above lacks: other languages' sounds.
+# The nearest sound of English, by the base letter of what is missing in the table above: other languages' sounds.
 NEAREST = {
     **dict.fromkeys("aɑɒ", "AA"), **dict.fromkeys("ɐəʌɜɤ", "AH"), **dict.fromkeys("æ", "AE"),
     **dict.fromkeys("eɛøœ", "EH"), **dict.fromkeys("oɔ", "AO"), **dict.fromkeys("iyʏ", "IY"),
@@ -111,13 +111,13 @@ def _phones(name: str, start: float, end: float) -> list[Phone]:
         return []
     if name in ARPABET:
         return [Phone(ARPABET[name], start, end)]
-    dead_letters = [NEAREST[letter] for letter in name if letter in NEAREST]
-    if not any(letter in _VOWELS for letter in dead_letters):
+    letters = [NEAREST[letter] for letter in name if letter in NEAREST]
+    if not any(letter in _VOWELS for letter in letters):
         # An affricate or an aspirated stop: its first letter is what the lips do, but ts and tɕ end as a hiss.
-        hisses = [letter for letter in dead_letters if letter in ("S", "SH")]
-        dead_letters = hisses[:1] or dead_letters[:1]
-    length = (end - start) / max(len(dead_letters), 1)
-    return [Phone(name, start + n * length, start + (n + 1) * length) for n, name in enumerate(dead_letters)]
+        hisses = [letter for letter in letters if letter in ("S", "SH")]
+        letters = hisses[:1] or letters[:1]
+    length = (end - start) / max(len(letters), 1)
+    return [Phone(name, start + n * length, start + (n + 1) * length) for n, name in enumerate(letters)]
 
 
 @cache

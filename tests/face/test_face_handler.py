@@ -37,7 +37,7 @@ def run(tmp_path: Path, picture: Path, **params: Any) -> tuple[StageHarness, Res
     return harness, result, result.metadata
 
 
-def saved(tmp_path: Path, image: Any) -> Path:
+def save_picture(tmp_path: Path, image: Any) -> Path:
     path = tmp_path / "portrait.png"
     Image.fromarray(image).save(path)
     return path
@@ -81,7 +81,7 @@ def test_equal_requests_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_several_faces_warn_unless_one_is_chosen(tmp_path: Path) -> None:
-    picture = saved(tmp_path, couple())
+    picture = save_picture(tmp_path, couple())
     harness, _, metadata = run(tmp_path, picture)
     assert [code for code, _ in harness.warnings] == [Code.MULTIPLE_FACES]
     assert metadata.face_count == 2 and metadata.box[0] > 450
@@ -95,7 +95,7 @@ def test_several_faces_warn_unless_one_is_chosen(tmp_path: Path) -> None:
     ("side", "width", "codes"), [(300, 700, [Code.LOW_RESOLUTION]), (512, 900, []), (260, 640, [Code.LOW_RESOLUTION])]
 )
 def test_small_faces_warn(tmp_path: Path, side: int, width: int, codes: list[Code]) -> None:
-    harness, _, _ = run(tmp_path, saved(tmp_path, on_canvas(width, width, side, 50, 50)))
+    harness, _, _ = run(tmp_path, save_picture(tmp_path, on_canvas(width, width, side, 50, 50)))
     assert [code for code, _ in harness.warnings] == codes
 
 
@@ -106,24 +106,24 @@ def rejection(tmp_path: Path, picture: Path, **params: Any) -> tuple[Code, str |
 
 
 def test_unusable_portraits_are_rejected(tmp_path: Path) -> None:
-    nobody = saved(tmp_path, np.full((300, 300, 3), 90, np.uint8))
+    nobody = save_picture(tmp_path, np.full((300, 300, 3), 90, np.uint8))
     assert rejection(tmp_path, nobody) == (Code.NO_FACE, "portrait")
     assert rejection(tmp_path, PORTRAIT, face=1) == (Code.FACE_NOT_FOUND, "params.face")
     assert rejection(tmp_path, PORTRAIT, face=(300.0, 300.0, 400.0, 400.0)) == (Code.FACE_NOT_FOUND, "params.face")
-    tiny = saved(tmp_path, on_canvas(300, 300, 150, 50, 50))
+    tiny = save_picture(tmp_path, on_canvas(300, 300, 150, 50, 50))
     assert rejection(tmp_path, tiny) == (Code.FACE_TOO_SMALL, "portrait")
-    assert rejection(tmp_path, saved(tmp_path, in_profile())) == (Code.EXTREME_POSE, "portrait")
+    assert rejection(tmp_path, save_picture(tmp_path, in_profile())) == (Code.EXTREME_POSE, "portrait")
 
 
 @pytest.mark.parametrize("box", [(0, 0, 512, 120), (220, 0, 512, 512), (0, 0, 230, 512)])
 @pytest.mark.parametrize("framing", ["original", "face"])
 def test_face_cut_by_the_edge_is_rejected(tmp_path: Path, box: tuple[int, int, int, int], framing: str) -> None:
-    cut = saved(tmp_path, np.asarray(portrait().crop(box)))
+    cut = save_picture(tmp_path, np.asarray(portrait().crop(box)))
     assert rejection(tmp_path, cut, framing=framing) == (Code.FACE_CUT_OFF, "portrait")
 
 
 def test_face_too_small_in_the_video_is_rejected(tmp_path: Path) -> None:
-    small = saved(tmp_path, on_canvas(3000, 2000, 320, 1200, 600))
+    small = save_picture(tmp_path, on_canvas(3000, 2000, 320, 1200, 600))
     assert rejection(tmp_path, small) == (Code.FACE_TOO_SMALL, "portrait")
     _, _, metadata = run(tmp_path, small, framing="face")
     assert metadata.roi_size > 300

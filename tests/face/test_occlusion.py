@@ -14,7 +14,7 @@ from stages.face.landmarks import FaceMesh
 from stages.face.models import FaceModels, load_models
 from stages.face.occlusion import mouth_is_occluded
 from tests.face.pictures import pixels
-from tests.face.test_face_handler import run, saved
+from tests.face.test_face_handler import run, save_picture
 
 Picture = NDArray[np.uint8]
 
@@ -135,5 +135,5 @@ def test_visible_mouth_is_not_occluded(models: FaceModels, name: str) -> None:
 
 def test_stage_warns_of_an_occluded_mouth(tmp_path: Path, models: FaceModels) -> None:
     picture = microphone(pixels(), mesh_of(models, pixels()))
-    harness, _, _ = run(tmp_path, saved(tmp_path, picture))
+    harness, _, _ = run(tmp_path, save_picture(tmp_path, picture))
     assert [code for code, _ in harness.warnings] == [Code.OCCLUDED_MOUTH]

@@ -1,4 +1,4 @@
-"""The benchmarks run and print their record; their figures are not judged here."""
+"""The benchmarks run and print their record; their figures are not evaluated here."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""bench.quality and its films: what it keeps and how it shows it; its figures are not judged here."""
+"""bench.quality and its films: what it keeps and how it shows it; its figures are not evaluated here."""
 
 import io
 import json

@@ -18,7 +18,6 @@ EXCEPTIONS = {
     "bench/films.py": "numpy reads the variable when it is imported",
     "tools/train_visemes/__main__.py": "numpy reads the variable when it is imported",
     "bench/hop.py": "the benchmark's own process and its services read the same variables",
-    "shared/cli/connection.py": "commands read the addresses of the local stack from the environment",
 }
 
 

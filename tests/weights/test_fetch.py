@@ -34,7 +34,7 @@ def wanted(content: dict[str, bytes]) -> list[WeightsFile]:
     return [WeightsFile(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()]
 
 
-class Told:
+class Progress:
     """What was fetched; runs something when a file is as far as that."""
 
     def __init__(self) -> None:
@@ -71,15 +71,15 @@ OFFICIAL = {"Sonic/unet.pth": LARGE, "whisper-tiny/config.json": b"{}", "RIFE/fl
 
 def test_tree_is_fetched_once(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**OFFICIAL, "stable-video/unet.safetensors": b"never asked for"})
-    told = Told()
-    assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, told) == sum(
+    progress = Progress()
+    assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, progress) == sum(
         map(len, OFFICIAL.values())
     )
     assert {name: (tmp_path / name).read_bytes() for name in OFFICIAL} == OFFICIAL
     assert not (tmp_path / "stable-video").exists()
-    assert told.names == set(OFFICIAL)
+    assert progress.names == set(OFFICIAL)
 
-    again = Told()
+    again = Progress()
     assert weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, again) == 0
     assert again.names == set()
 
@@ -91,36 +91,36 @@ def test_tree_is_fetched_once(bucket: Bucket, tmp_path: Path) -> None:
 def test_partial_file_is_resumed(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put(OFFICIAL)
 
-    class Broken(Exception):
+    class Interrupted(Exception):
         pass
 
     def stop() -> None:
-        raise Broken
+        raise Interrupted
 
-    told = Told()
-    told.at = (2 << 20, stop)
-    with pytest.raises(Broken):
-        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, told)
+    progress = Progress()
+    progress.at = (2 << 20, stop)
+    with pytest.raises(Interrupted):
+        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, progress)
     partial = tmp_path / "Sonic" / ".unet.pth.partial"
     assert not (tmp_path / "Sonic" / "unet.pth").exists()
-    begun = partial.stat().st_size
-    assert begun >= 2 << 20
+    partial_size = partial.stat().st_size
+    assert partial_size >= 2 << 20
 
     starts: list[int] = []
     weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, lambda name, done, of: starts.append(done))
-    assert starts[0] == begun
+    assert starts[0] == partial_size
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE
 
 
 def test_partial_file_of_another_version_is_not_resumed(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put(OFFICIAL)
-    told = Told()
-    told.at = (2 << 20, lambda: bucket.put({"Sonic/unet.pth": LARGE[::-1]}))
+    progress = Progress()
+    progress.at = (2 << 20, lambda: bucket.put({"Sonic/unet.pth": LARGE[::-1]}))
     new = {**OFFICIAL, "Sonic/unet.pth": LARGE[::-1]}
     # One GET reads one version, whatever is put meanwhile; its digest is then the old one's.
     with pytest.raises(ArtifactAltered, match="SHA-256"):
-        weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, told)
-    weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, Told())
+        weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, progress)
+    weights.fetch(bucket.client, bucket.url, wanted(new), tmp_path, Progress())
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
 
 
@@ -128,31 +128,31 @@ def test_partial_file_of_a_replaced_object_is_discarded(bucket: Bucket, tmp_path
     bucket.put(OFFICIAL)
     unknown = [WeightsFile(name, None, None) for name in OFFICIAL]
 
-    class Broken(Exception):
+    class Interrupted(Exception):
         pass
 
     def stop() -> None:
-        raise Broken
+        raise Interrupted
 
-    told = Told()
-    told.at = (2 << 20, stop)
-    with pytest.raises(Broken):
-        weights.fetch(bucket.client, bucket.url, unknown, tmp_path, told)
+    progress = Progress()
+    progress.at = (2 << 20, stop)
+    with pytest.raises(Interrupted):
+        weights.fetch(bucket.client, bucket.url, unknown, tmp_path, progress)
     bucket.put({"Sonic/unet.pth": LARGE[::-1]})
-    weights.fetch(bucket.client, bucket.url, unknown, tmp_path, Told())
+    weights.fetch(bucket.client, bucket.url, unknown, tmp_path, Progress())
     assert (tmp_path / "Sonic" / "unet.pth").read_bytes() == LARGE[::-1]
 
 
 def test_altered_file_does_not_get_its_final_name(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**OFFICIAL, "RIFE/flownet.pkl": b"wolf"})
     with pytest.raises(ArtifactAltered, match=r"flownet\.pkl"):
-        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Progress())
     assert not (tmp_path / "RIFE" / "flownet.pkl").exists()
 
 
 def test_reduced_model_is_fetched_without_digests(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**OFFICIAL, "RIFE/flownet.pkl": b"smaller"})
-    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Progress())
     assert (tmp_path / "RIFE" / "flownet.pkl").read_bytes() == b"smaller"
 
 
@@ -160,7 +160,7 @@ def test_missing_objects_are_named(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({"RIFE/flownet.pkl": b"flow"})
     asked = [*wanted(OFFICIAL), WeightsFile("yoloface_v5m.pt", 3, None, optional=True)]
     with pytest.raises(ArtifactMissing, match=r"lacks Sonic/unet\.pth, whisper-tiny/config\.json$"):
-        weights.fetch(bucket.client, bucket.url, asked, tmp_path, Told())
+        weights.fetch(bucket.client, bucket.url, asked, tmp_path, Progress())
     assert not (tmp_path / "RIFE").exists()
 
 
@@ -168,7 +168,7 @@ def test_too_little_disk_is_refused(bucket: Bucket, tmp_path: Path, monkeypatch:
     bucket.put(OFFICIAL)
     monkeypatch.setattr(weights, "RESERVE_MB", 1 << 40)
     with pytest.raises(NoSpace):
-        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+        weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Progress())
     assert not list(tmp_path.rglob("*.pth"))
 
 
@@ -194,11 +194,11 @@ def test_converted_tree_is_fetched_by_its_manifest_last(bucket: Bucket, tmp_path
 
 def test_files_of_an_earlier_layout_are_removed(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({**CONVERTED, "weights.json": manifest(CONVERTED)})
-    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Progress())
     for name in (*CONVERTED, "weights.json"):
         bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/{name}")
     bucket.put(OFFICIAL)
-    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told())
+    weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Progress())
     assert not (tmp_path / "weights.json").exists()
     assert (tmp_path / "Sonic" / "unet.pth").is_file()
 
@@ -207,7 +207,7 @@ def test_files_of_an_earlier_layout_are_removed(bucket: Bucket, tmp_path: Path) 
 def test_manifest_with_a_path_outside_is_refused(bucket: Bucket, tmp_path: Path, name: str) -> None:
     bucket.put({"weights.json": manifest({name: b"x"})})
     with pytest.raises(ArtifactAltered, match="not a manifest"):
-        weights.fetch(bucket.client, bucket.url, [], tmp_path / "cache", Told())
+        weights.fetch(bucket.client, bucket.url, [], tmp_path / "cache", Progress())
     assert not (tmp_path / "outside").exists()
 
 
@@ -216,7 +216,7 @@ def test_two_processes_fetch_one_folder_in_turn(bucket: Bucket, tmp_path: Path) 
     fetched: list[int] = []
 
     def fetch() -> None:
-        fetched.append(weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Told()))
+        fetched.append(weights.fetch(bucket.client, bucket.url, wanted(OFFICIAL), tmp_path, Progress()))
 
     threads = [threading.Thread(target=fetch) for _ in range(3)]
     for thread in threads:
@@ -296,7 +296,7 @@ def test_reason_of_an_unready_service_names_no_location(
     """Anybody may read it on the health port."""
     fetch = sonic_fetch()
     bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/Sonic/unet.pth")
-    with pytest.raises(HandlerUnavailable, match=r"lacks Sonic/unet\.pth") as lacking:
+    with pytest.raises(HandlerUnavailable, match=r"lacks Sonic/unet\.pth") as incomplete:
         fetch()
     bucket.put({"weights.json": b"?"})
     with pytest.raises(HandlerUnavailable, match=r"weights\.json is not a manifest") as no_manifest:
@@ -305,7 +305,7 @@ def test_reason_of_an_unready_service_names_no_location(
     monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path / "file"))
     with pytest.raises(HandlerUnavailable, match="LIPSTAGE_WEIGHTS_CACHE: Not a directory") as unwritable:
         sonic_fetch()()
-    for reason in (lacking, no_manifest, unwritable):
+    for reason in (incomplete, no_manifest, unwritable):
         assert not [word for word in (bucket.name, bucket.prefix, str(tmp_path)) if word in str(reason.value)]
 
 

@@ -1,9 +1,11 @@
 """Synthetic voices with known phone times, by espeak-ng."""
 
 import ctypes
+import json
+import subprocess
+import sys
 import wave
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import espeakng_loader
 
 from stages.encode.evaluation.phones import Phone
 
+ROOT = Path(__file__).resolve().parents[2]
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS_IN_IPA = 0b11
 _PHONEME = 7
@@ -72,7 +75,18 @@ class Spoken:
 
 
 def say(text: str, voice: str, path: Path) -> Spoken:
-    """Speak into a WAV file; ``voice`` names language and variant (``en-us+f2``, ``cmn``)."""
+    """Synthesise speech into a WAV file; ``voice`` names language and variant (``en-us+f2``, ``cmn``).
+
+    In a process of its own: the library keeps state from one call to the next, and equal calls would differ.
+    """
+    command = [sys.executable, "-m", "tests.evaluation.voices", voice, str(path.absolute())]
+    output = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=True).stdout
+    seconds, *phones = json.loads(output)
+    return Spoken(path, [Phone(*phone) for phone in phones], seconds)
+
+
+def synthesise(text: str, voice: str, path: Path) -> Spoken:
+    """Synthesise speech in this process, as the first call of the library."""
     library, rate = _library()
     samples, events = bytearray(), []
 
@@ -120,9 +134,14 @@ def _phones(name: str, start: float, end: float) -> list[Phone]:
     return [Phone(name, start + n * length, start + (n + 1) * length) for n, name in enumerate(letters)]
 
 
-@cache
 def _library() -> tuple[ctypes.CDLL, int]:
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     folder = str(espeakng_loader.get_data_path()).encode()
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, folder, _PHONEME_EVENTS_IN_IPA)
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # of the breath noise; its default is the time
     return library, rate
+
+
+if __name__ == "__main__":
+    spoken = synthesise(sys.stdin.read(), sys.argv[1], Path(sys.argv[2]))
+    print(json.dumps([spoken.seconds, *(astuple(phone) for phone in spoken.phones)]))

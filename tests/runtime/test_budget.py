@@ -33,7 +33,7 @@ def stage(
 
 
 @pytest.mark.parametrize("what", ["progress", "warnings"])
-def test_a_flood_is_published_in_a_few_events(stage: Settling, what: str) -> None:
+def test_flood_of_progress_is_published_as_a_few_events(stage: Settling, what: str) -> None:
     """30 000 records of each were 30 000 events, and a task of 121 MB."""
     stage.settle(settled.task("talk", what=what)).result(120)
     assert stage.dead_letters() == []
@@ -47,7 +47,7 @@ def test_a_flood_is_published_in_a_few_events(stage: Settling, what: str) -> Non
 
 
 @pytest.mark.parametrize("what", ["logs", "spans", "metrics"])
-def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: str) -> None:
+def test_excess_telemetry_is_dropped_and_counted(stage: Settling, what: str) -> None:
     with capture_logs() as logged:
         stage.settle(settled.task("talk", what=what)).result(120)
     assert stage.dead_letters() == []
@@ -68,7 +68,7 @@ def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: st
         ("chunks it has not waited for", "a chunk that its task does not have"),
     ],
 )
-def test_a_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
+def test_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
     with capture_logs() as logged:
         stage.settle(settled.task("talk", what=what)).result(120)
     end = stage.until("failed")
@@ -80,14 +80,14 @@ def test_a_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str,
 
 
 @pytest.mark.parametrize("do", ["find out much", "make many files"])
-def test_a_output_that_no_task_could_carry_is_the_workers_fault(stage: Settling, do: str) -> None:
+def test_output_too_large_for_a_task_is_a_crash_loop(stage: Settling, do: str) -> None:
     stage.settle(settled.task(do)).result(60)
     end = stage.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "CRASH_LOOP", "not INTERNAL, for want of a limit"
 
 
-def test_a_million_records_are_an_attempts_share() -> None:
+def test_attempt_may_send_a_million_records() -> None:
     counted = Budget()
     for _ in range(budget.MAX_RECORDS):
         counted.read(60)
@@ -95,7 +95,7 @@ def test_a_million_records_are_an_attempts_share() -> None:
         counted.read(60)
 
 
-def test_large_records_use_the_budget_up_sooner() -> None:
+def test_large_records_exhaust_the_byte_budget_first() -> None:
     counted = Budget()
     for _ in range(budget.MAX_PIPE_BYTES // records.MAX_RECORD_BYTES):
         counted.read(records.MAX_RECORD_BYTES)
@@ -103,7 +103,7 @@ def test_large_records_use_the_budget_up_sooner() -> None:
         counted.read(1)
 
 
-def test_the_longest_honest_render_is_within_every_budget() -> None:
+def test_longest_valid_render_is_within_every_budget() -> None:
     """Half an hour at two megapixels: a record of progress for every frame, one chunk a frame, a span a chunk."""
     frames, counted = 45_000, Budget()
     for number in range(frames):
@@ -118,7 +118,7 @@ def test_the_longest_honest_render_is_within_every_budget() -> None:
             assert admitted or isinstance(record, records.Span)
 
 
-def test_a_huge_report_is_dropped_and_the_next_one_is_not() -> None:
+def test_oversized_report_is_dropped_and_the_next_one_is_kept() -> None:
     counted = Budget()
     line = records.Log(level="info", event="said")
     assert not counted.admits(line, budget.MAX_REPORT_BYTES + 1)
@@ -131,7 +131,7 @@ def warned(number: int, size: int = 500) -> records.Warned:
     return records.Warned(code=Code.LOW_RESOLUTION, message=f"{number} " + "x" * size)
 
 
-def test_a_warning_counts_once_and_only_as_many_as_fit_are_kept() -> None:
+def test_warnings_are_deduplicated_and_limited_to_what_fits() -> None:
     warnings = Warnings()
     for _ in range(1000):
         warnings.add(warned(1))
@@ -143,7 +143,7 @@ def test_a_warning_counts_once_and_only_as_many_as_fit_are_kept() -> None:
     assert fit.warnings[0].message.startswith("1 "), "the first ones are kept"
 
 
-def test_four_full_outputs_and_the_largest_request_fit_one_record() -> None:
+def test_four_full_outputs_and_the_largest_request_fit_in_one_record() -> None:
     text = "\u0001" * 64
     request = RenderRequest.model_validate(
         {
@@ -163,7 +163,7 @@ def test_four_full_outputs_and_the_largest_request_fit_one_record() -> None:
     assert len(task.dump()) <= MAX_ENVELOPE_BYTES
 
 
-def test_a_worker_hands_over_no_more_bytes_than_an_attempt_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_over_the_byte_budget_of_an_attempt_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.execute.scratch.MAX_HANDED_BYTES", 10)
     folder = WorkFolder(tmp_path / "work")
     for name in ("a", "b"):

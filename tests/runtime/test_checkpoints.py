@@ -96,20 +96,20 @@ def objects(store: ObjectStore, job: str) -> list[str]:
     return [entry.key for entry in store.artifacts.list_prefix(keys.checkpoint_prefix("default", job, "trial"))]
 
 
-def test_a_killed_attempt_is_gone_on_from(run: Run, store: ObjectStore, job: str) -> None:
+def test_killed_attempt_is_resumed_from_its_checkpoint(run: Run, store: ObjectStore, job: str) -> None:
     begins_anew(run)
     assert len(objects(store, job)) == 2, "the newest state and the document that names it"
     assert run().metadata["saved"] == "2"
 
 
-def test_state_of_another_request_or_other_inputs_is_not(run: Run) -> None:
+def test_checkpoint_of_another_request_or_other_inputs_is_ignored(run: Run) -> None:
     begins_anew(run)
     begins_anew(run, engine_params={"blinks": False})
     begins_anew(run, image=run.images["b"])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("how", ["object", "gone", "document", "forged"])
-def test_touched_state_is_as_good_as_none(run: Run, store: ObjectStore, job: str, how: str) -> None:
+def test_altered_checkpoint_is_ignored(run: Run, store: ObjectStore, job: str, how: str) -> None:
     begins_anew(run)
     record_key = keys.checkpoint_record("default", job, "trial")
     (data_key,) = (key for key in objects(store, job) if key != record_key)
@@ -128,7 +128,7 @@ def test_touched_state_is_as_good_as_none(run: Run, store: ObjectStore, job: str
     begins_anew(run)
 
 
-def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: ObjectStore, job: str) -> None:
+def test_checkpoints_are_deleted_when_the_stage_completes(run: Run, store: ObjectStore, job: str) -> None:
     begins_anew(run)
     ref = InputRef(key="default/x")
     task = RenderTask(job_id=job, request_id="r", request=RenderRequest(portrait=ref, speech=ref), submitted_ms=1)
@@ -137,7 +137,9 @@ def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: ObjectS
 
 
 @pytest.mark.parametrize("what", ["a link", "nothing"])
-def test_a_worker_that_hands_over_no_file_is_not_trusted(run: Run, store: ObjectStore, job: str, what: str) -> None:
+def test_checkpoint_that_is_no_regular_file_fails_the_attempt(
+    run: Run, store: ObjectStore, job: str, what: str
+) -> None:
     with pytest.raises(WorkerDied, match="can't be opened"):
         run(do=f"hand over {what}")
     assert objects(store, job) == []
@@ -178,7 +180,7 @@ def done(store: ObjectStore, job: str) -> object:
     return document["done"] if isinstance(document, dict) else None
 
 
-def test_a_state_that_can_not_be_stored_leaves_its_space(
+def test_checkpoint_that_cannot_be_stored_is_deleted_from_disk(
     states: States, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -190,7 +192,7 @@ def test_a_state_that_can_not_be_stored_leaves_its_space(
     assert states.left() == []
 
 
-def test_a_state_that_the_worker_takes_back_is_stored_as_it_was(
+def test_checkpoint_deleted_by_the_worker_is_stored_unchanged(
     states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = type(store.artifacts).put
@@ -205,7 +207,7 @@ def test_a_state_that_the_worker_takes_back_is_stored_as_it_was(
     assert done(store, job) == 1
 
 
-def test_a_state_that_is_passed_over_may_be_gone(
+def test_superseded_checkpoint_may_be_deleted(
     states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, storing, go_on = type(store.artifacts).put, Event(), Event()
@@ -228,7 +230,7 @@ def test_a_state_that_is_passed_over_may_be_gone(
     assert (done(store, job), states.left()) == (3, [])
 
 
-def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
+def test_newer_checkpoint_is_stored_when_the_older_cannot_be_deleted(
     states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -245,7 +247,7 @@ def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
     assert "state_left_to_lifecycle" in [line["event"] for line in said]
 
 
-def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
+def test_unexpected_failure_is_logged_and_the_next_checkpoint_is_stored(
     states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asks the storing thread for its result."""
@@ -266,7 +268,7 @@ def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
     assert done(store, job) == 2
 
 
-def test_a_chunk_that_can_not_be_announced_ends_the_attempt() -> None:
+def test_chunk_that_cannot_be_announced_ends_the_attempt() -> None:
     class Worker:
         def send(self, _: object) -> None:
             raise ValueError("the pipe is of another opinion")
@@ -279,7 +281,7 @@ def test_a_chunk_that_can_not_be_announced_ends_the_attempt() -> None:
     downloads.close()
 
 
-def test_a_stage_that_does_not_resume_may_not_save(run: Run) -> None:
+def test_checkpoint_of_a_stage_that_does_not_resume_fails_the_attempt(run: Run) -> None:
     spec = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
     with pytest.raises(WorkerDied, match="does not resume"):
         run(spec=spec)

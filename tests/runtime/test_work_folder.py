@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Iterator[WorkFolder]:
     made.close()
 
 
-def test_its_own_file_is_read_and_removed(folder: WorkFolder) -> None:
+def test_regular_file_of_the_folder_is_read_and_removed(folder: WorkFolder) -> None:
     said = folder.path / "video.mp4"
     said.write_bytes(b"frames")
     with folder.opened(str(said)) as path:
@@ -37,14 +37,14 @@ def link(path: Path) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [link, os.mkfifo, Path.mkdir, lambda _: None])
-def test_a_link_a_fifo_a_folder_and_nothing_are_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
+def test_anything_but_a_regular_file_is_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
     said = folder.path / "frames"
     make(said)
     with pytest.raises(WorkerDied), folder.opened(str(said)):
         pass
 
 
-def test_a_file_that_changes_while_it_is_read_is_the_workers_fault(folder: WorkFolder) -> None:
+def test_file_that_changes_while_it_is_read_is_a_worker_failure(folder: WorkFolder) -> None:
     """Taken for this machine's, it would end the service, come again, and end it again."""
     said = folder.path / "video.mp4"
     said.write_bytes(b"frames")
@@ -54,7 +54,7 @@ def test_a_file_that_changes_while_it_is_read_is_the_workers_fault(folder: WorkF
         reader.read()
 
 
-def test_a_disk_that_can_not_be_read_is_this_machines_fault(folder: WorkFolder) -> None:
+def test_unreadable_disk_is_a_machine_fault(folder: WorkFolder) -> None:
     said = folder.path / "video.mp4"
     said.write_bytes(b"frames")
     with pytest.raises(OSError, match="I/O"), folder.opened(str(said)):
@@ -62,7 +62,7 @@ def test_a_disk_that_can_not_be_read_is_this_machines_fault(folder: WorkFolder) 
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "inner/file", "..", ""])
-def test_a_file_from_elsewhere_is_refused(folder: WorkFolder, name: str) -> None:
+def test_file_outside_the_folder_is_refused(folder: WorkFolder, name: str) -> None:
     (folder.path.parent / "secret").write_bytes(b"secret")
     (folder.path / "inner").mkdir()
     (folder.path / "inner" / "file").write_bytes(b"x")
@@ -73,7 +73,7 @@ def test_a_file_from_elsewhere_is_refused(folder: WorkFolder, name: str) -> None
 
 
 @pytest.mark.parametrize("instead", [lambda p: None, lambda p: p.mkdir()], ids=["nothing", "a folder"])
-def test_a_file_that_the_worker_takes_back_is_its_fault(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
+def test_file_replaced_by_the_worker_is_a_worker_failure(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
     with folder.opened(str(path)):
@@ -83,7 +83,7 @@ def test_a_file_that_the_worker_takes_back_is_its_fault(folder: WorkFolder, inst
         folder.remove(str(path))
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_the_workers_fault(folder: WorkFolder) -> None:
+def test_file_that_changes_while_it_is_uploaded_is_a_worker_failure(folder: WorkFolder) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
     with pytest.raises(WorkerDied, match="changed a file"), folder.opened(str(path)):

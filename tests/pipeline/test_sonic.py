@@ -111,7 +111,7 @@ def test_waiting_job_is_rendered_once_the_weights_exist(
     assert len(frames) == round(SECONDS * 25)
     assert len(set(frames)) > len(frames) // 2, "it moves"
     assert probe(service(both).health_port, "/readyz")[0] == 200
-    assert [key for key in client.keys(f"jobs/default/{undisturbed}/infer/") if "/resume/" in key] == []
+    assert [key for key in client.keys(f"jobs/default/{undisturbed}/infer/") if "/checkpoints/" in key] == []
 
 
 def test_trace_has_steps_guidance_and_durations(both: Stack, client: Client, undisturbed: str) -> None:
@@ -134,7 +134,7 @@ def attributes(spans: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def saved_steps(client: Client, job: str) -> int:
     """Of the newest state in the store."""
-    key = f"jobs/default/{job}/infer/resume/state.json"
+    key = f"jobs/default/{job}/infer/checkpoints/state.json"
     if key not in client.keys(key):
         return 0
     return int(json.loads(client.s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())["done"])
@@ -162,7 +162,7 @@ def test_render_killed_twice_is_resumed_to_the_same_bytes(
     assert pictures(client.video(job)) == pictures(client.video(undisturbed))
     spans = client.spans(job, "render", "run_inference", "sonic.denoise")
     assert attributes(spans, "run_inference")["inference.resumed_step"] >= kept
-    assert [key for key in client.keys(f"jobs/default/{job}/infer/") if "/resume/" in key] == []
+    assert [key for key in client.keys(f"jobs/default/{job}/infer/") if "/checkpoints/" in key] == []
 
 
 def test_cancel_stops_the_render_between_two_network_calls(

@@ -201,14 +201,14 @@ def test_disk_full_only_in_the_handler_fails_the_task_after_a_limit(
     full.touch()
     monkeypatch.setenv("TRIAL_FULL", str(full))
     one = stage()
-    settling = one.settle(settled.task("say that the disk is full"))
+    settling = one.settle(settled.task("report a full disk"))
     one.until("waiting")
     full.unlink()
     settling.result(60)
     assert one.until("finished").attempt == 1
     full.touch()
     monkeypatch.setattr(room_module, "UNSEEN_S", 0.0)
-    one.settle(settled.task("say that the disk is full")).result(60)
+    one.settle(settled.task("report a full disk")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "NO_SPACE"

@@ -229,7 +229,7 @@ def test_rejection_is_published_when_its_document_cannot_be_stored(rig: Rig) -> 
 
 @pytest.mark.parametrize("part", ["/face/", "face.json", "audio/a1/image"])
 def test_task_whose_objects_are_refused_fails(rig: Rig, part: str) -> None:
-    task = rig.task("ship")
+    task = rig.task("upload")
     rig.refuse(part)
     rig.inner(task)
     end = rig.end()
@@ -323,7 +323,7 @@ def test_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
 
 def test_missing_delete_permission_does_not_stop_the_cleanup(rig: Rig) -> None:
     rig.refuse("delete", "POST")
-    rig.inner(rig.task("ship and fail"))
+    rig.inner(rig.task("upload and fail"))
     assert rig.end()["code"] == "INTERNAL"
     assert [path for method, path in rig.faulty.asked if method == "POST" and "delete" in path] != []
 

@@ -51,7 +51,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, stage: Settling) -> Gate:
 
 
 def test_job_waits_while_chunks_cannot_be_stored_and_then_continues(stage: Settling, gate: Gate) -> None:
-    task = settled.task("ship")
+    task = settled.task("upload")
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         settling = stage.settle(task)
         waits = stage.until("waiting")
@@ -66,7 +66,7 @@ def test_job_waits_while_chunks_cannot_be_stored_and_then_continues(stage: Settl
 
 
 def test_cancel_ends_a_job_that_waits_for_the_store_and_keeps_its_worker(stage: Settling, gate: Gate) -> None:
-    task = settled.task("ship")
+    task = settled.task("upload")
     settling = stage.settle(task)
     stage.until("waiting")
     worker = stage.worker.pid

@@ -21,11 +21,11 @@ def folder(tmp_path: Path) -> Iterator[WorkFolder]:
 
 
 def test_regular_file_of_the_folder_is_read_and_removed(folder: WorkFolder) -> None:
-    said = folder.path / "video.mp4"
-    said.write_bytes(b"frames")
-    with folder.opened(str(said)) as path:
+    path = folder.path / "video.mp4"
+    path.write_bytes(b"frames")
+    with folder.opened(str(path)) as path:
         assert path.read_bytes() == b"frames"
-        said.rename(folder.path / "other")
+        path.rename(folder.path / "other")
         assert path.read_bytes() == b"frames", "held, whatever is put in its place"
     folder.remove(str(folder.path / "other"))
     assert list(folder.path.iterdir()) == []
@@ -38,26 +38,26 @@ def link(path: Path) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [link, os.mkfifo, Path.mkdir, lambda _: None])
 def test_anything_but_a_regular_file_is_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
-    said = folder.path / "frames"
-    make(said)
-    with pytest.raises(WorkerDied), folder.opened(str(said)):
+    path = folder.path / "frames"
+    make(path)
+    with pytest.raises(WorkerDied), folder.opened(str(path)):
         pass
 
 
 def test_file_that_changes_while_it_is_read_is_a_worker_failure(folder: WorkFolder) -> None:
     """Taken for this machine's, it would end the service, come again, and end it again."""
-    said = folder.path / "video.mp4"
-    said.write_bytes(b"frames")
-    with pytest.raises(WorkerDied, match="changed"), folder.opened(str(said)) as path, HashingReader(path) as reader:
+    path = folder.path / "video.mp4"
+    path.write_bytes(b"frames")
+    with pytest.raises(WorkerDied, match="changed"), folder.opened(str(path)) as path, HashingReader(path) as reader:
         reader.read(3)
         reader.seek(5)
         reader.read()
 
 
 def test_unreadable_disk_is_a_machine_fault(folder: WorkFolder) -> None:
-    said = folder.path / "video.mp4"
-    said.write_bytes(b"frames")
-    with pytest.raises(OSError, match="I/O"), folder.opened(str(said)):
+    path = folder.path / "video.mp4"
+    path.write_bytes(b"frames")
+    with pytest.raises(OSError, match="I/O"), folder.opened(str(path)):
         raise OSError(errno.EIO, "I/O error")
 
 
@@ -79,7 +79,7 @@ def test_file_replaced_by_the_worker_is_a_worker_failure(folder: WorkFolder, ins
     with folder.opened(str(path)):
         path.unlink()
         instead(path)
-    with pytest.raises(WorkerDied, match="took back"):
+    with pytest.raises(WorkerDied, match="deleted or replaced"):
         folder.remove(str(path))
 
 

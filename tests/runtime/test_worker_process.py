@@ -112,7 +112,7 @@ def test_worker_records_are_bounded() -> None:
 
 def test_excess_span_events_are_dropped_and_the_task_completes(worker: WorkerProcess, tmp_path: Path) -> None:
     told: list[records.FromWorker] = []
-    ending = worker.run(work(tmp_path, "tell of every frame"), told.append, never, 30)
+    ending = worker.run(work(tmp_path, "record every frame"), told.append, never, 30)
     assert isinstance(ending, records.Finished)
     (span,) = told
     assert isinstance(span, records.Span)

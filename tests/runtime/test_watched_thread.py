@@ -38,7 +38,7 @@ def test_exception_is_reported_with_the_thread_name(error: BaseException) -> Non
 
 
 def test_return_before_stop_is_reported_as_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reason_of(lambda: None) == "the thread worker ended before its time"
+    assert reason_of(lambda: None) == "the thread worker ended unexpectedly"
 
 
 def test_ends_service_reason_is_reported_unchanged() -> None:
@@ -72,7 +72,7 @@ def test_wait_for_a_delivery_report_ends_when_its_thread_dies() -> None:
     traced, raw = Producer(), Producer()
     producers = Producers(traced, raw, reasons.put)
     delivery = producers.send("topic", b"key", b"value", [])
-    with pytest.raises(DeliveryFailed, match="not served"):
+    with pytest.raises(DeliveryFailed, match="delivery reports"):
         delivery.wait()
     assert reasons.get(timeout=30) == "the thread reports-raw failed: SystemError: a callback failed"
     traced.given.set()

@@ -1,4 +1,4 @@
-"""What a worker may hand over: a regular file of its own folder, and nothing else."""
+"""A worker may name a regular file of its folder, and nothing else."""
 
 import errno
 import os
@@ -15,18 +15,18 @@ from shared.storage.streams import HashingReader
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[WorkFolder]:
-    made = WorkFolder(tmp_path / "work")
-    yield made
-    made.close()
+    work_folder = WorkFolder(tmp_path / "work")
+    yield work_folder
+    work_folder.close()
 
 
 def test_regular_file_of_the_folder_is_read_and_removed(folder: WorkFolder) -> None:
     path = folder.path / "video.mp4"
     path.write_bytes(b"frames")
-    with folder.opened(str(path)) as path:
-        assert path.read_bytes() == b"frames"
+    with folder.opened(str(path)) as opened:
+        assert opened.read_bytes() == b"frames"
         path.rename(folder.path / "other")
-        assert path.read_bytes() == b"frames", "held, whatever is put in its place"
+        assert opened.read_bytes() == b"frames", "the descriptor stays open when the file is replaced"
     folder.remove(str(folder.path / "other"))
     assert list(folder.path.iterdir()) == []
 
@@ -45,10 +45,14 @@ def test_anything_but_a_regular_file_is_refused(folder: WorkFolder, make: Callab
 
 
 def test_file_that_changes_while_it_is_read_is_a_worker_failure(folder: WorkFolder) -> None:
-    """Taken for this machine's, it would end the service, come again, and end it again."""
+    """As a machine fault it would end the service after every redelivery."""
     path = folder.path / "video.mp4"
     path.write_bytes(b"frames")
-    with pytest.raises(WorkerDied, match="changed"), folder.opened(str(path)) as path, HashingReader(path) as reader:
+    with (
+        pytest.raises(WorkerDied, match="changed"),
+        folder.opened(str(path)) as opened,
+        HashingReader(opened) as reader,
+    ):
         reader.read(3)
         reader.seek(5)
         reader.read()
@@ -66,7 +70,7 @@ def test_file_outside_the_folder_is_refused(folder: WorkFolder, name: str) -> No
     (folder.path.parent / "secret").write_bytes(b"secret")
     (folder.path / "inner").mkdir()
     (folder.path / "inner" / "file").write_bytes(b"x")
-    with pytest.raises(WorkerDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a worker says it
+    with pytest.raises(WorkerDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a worker sends it
         pass
     with pytest.raises(WorkerDied):
         folder.remove(os.path.join(folder.path, name))  # noqa: PTH118

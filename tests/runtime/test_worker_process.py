@@ -1,4 +1,4 @@
-"""One worker and its pipe: what it does to its parent, and what it may not know."""
+"""One worker process and its pipe: failures, budgets, and an environment without credentials."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
 
 
 def ignore(_: records.FromWorker) -> None:
-    """What the worker says on the way is of no interest."""
+    """Ignore the records before the result."""
 
 
 def never() -> bool:
@@ -51,9 +51,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
 
 
 def test_worker_environment_has_no_credentials(worker: WorkerProcess, tmp_path: Path) -> None:
-    ending = worker.run(work(tmp_path, "nothing"), ignore, never, 30)
-    assert isinstance(ending, records.Finished)
-    names = ending.metadata["environment"]
+    result = worker.run(work(tmp_path, "nothing"), ignore, never, 30)
+    assert isinstance(result, records.Finished)
+    names = result.metadata["environment"]
     assert isinstance(names, list)
     assert "LIPSTAGE_ENGINE" in names
     assert [n for n in names if str(n).startswith(("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY"))] == []
@@ -85,7 +85,7 @@ def test_hanging_worker_is_killed_at_its_deadline(worker: WorkerProcess, tmp_pat
     assert worker.pid is None
 
 
-@pytest.mark.parametrize("how", ["half", "flood"])
+@pytest.mark.parametrize("how", ["send half a record", "send a huge record"])
 def test_worker_that_sends_half_a_record_or_a_huge_one_is_killed(
     worker: WorkerProcess, tmp_path: Path, how: str
 ) -> None:
@@ -97,8 +97,8 @@ def test_worker_that_sends_half_a_record_or_a_huge_one_is_killed(
 
 
 def test_worker_records_are_bounded() -> None:
-    """It ends in events, spans, metrics and object keys."""
-    for said in (
+    """The records become events, spans, metrics and object keys."""
+    for record in (
         {"kind": "warned", "code": "LOW_RESOLUTION", "message": "x" * 10_000},
         {"kind": "metric", "name": "face_detections_total", "amount": -1},
         {"kind": "metric", "name": "face_detections_total", "amount": float("nan")},
@@ -107,55 +107,55 @@ def test_worker_records_are_bounded() -> None:
         {"kind": "progress", "done": -1, "total": 2},
     ):
         with pytest.raises(ValidationError):
-            records.FROM_WORKER.validate_python(said)
+            records.FROM_WORKER.validate_python(record)
 
 
 def test_excess_span_events_are_dropped_and_the_task_completes(worker: WorkerProcess, tmp_path: Path) -> None:
-    told: list[records.FromWorker] = []
-    ending = worker.run(work(tmp_path, "record every frame"), told.append, never, 30)
-    assert isinstance(ending, records.Finished)
-    (span,) = told
+    received: list[records.FromWorker] = []
+    result = worker.run(work(tmp_path, "record every frame"), received.append, never, 30)
+    assert isinstance(result, records.Finished)
+    (span,) = received
     assert isinstance(span, records.Span)
     assert (len(span.events), len(span.attributes)) == (records.MAX_EVENTS, records.MAX_ATTRIBUTES)
 
 
 def test_handler_bug_leaves_the_worker_alive(worker: WorkerProcess, tmp_path: Path) -> None:
-    ending = worker.run(work(tmp_path, "fail"), ignore, never, 30)
-    assert isinstance(ending, records.HandlerFailed)
-    assert ending.exception == "KeyError"
-    assert "trial_handler" in ending.stack
+    result = worker.run(work(tmp_path, "fail"), ignore, never, 30)
+    assert isinstance(result, records.HandlerFailed)
+    assert result.exception == "KeyError"
+    assert "trial_handler" in result.stack
     assert worker.pid is not None
 
 
 def test_cancel_ends_the_task_at_its_next_check(worker: WorkerProcess, tmp_path: Path) -> None:
     working = threading.Event()
-    ending = worker.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
-    assert isinstance(ending, records.CancelledTask)
+    result = worker.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
+    assert isinstance(result, records.CancelledTask)
     assert worker.pid is not None
 
 
 def test_upload_chunk_waits_for_earlier_uploads(worker: WorkerProcess, tmp_path: Path) -> None:
-    """The fifth chunk comes only after a first one is confirmed: nothing else bounds the disk."""
-    out: list[records.FileReady] = []
+    """The fifth chunk is sent only after the first is confirmed: nothing else bounds the disk usage."""
+    uploaded: list[records.FileReady] = []
     confirmed = 0
-    most = 0
+    peak = 0
 
     def take(record: records.FromWorker) -> None:
-        nonlocal most
+        nonlocal peak
         if isinstance(record, records.FileReady):
-            out.append(record)
-            most = max(most, len(out) - confirmed)
+            uploaded.append(record)
+            peak = max(peak, len(uploaded) - confirmed)
 
     def confirm() -> bool:
         nonlocal confirmed
-        if len(out) - confirmed == MAX_CHUNK_UPLOADS or len(out) == 6:
+        if len(uploaded) - confirmed == MAX_CHUNK_UPLOADS or len(uploaded) == 6:
             confirmed += 1
             worker.send(records.ChunkUploaded())
         return False
 
-    assert isinstance(worker.run(work(tmp_path, "ship"), take, confirm, 30), records.Finished)
-    assert len(out) == 6
-    assert most == MAX_CHUNK_UPLOADS
+    assert isinstance(worker.run(work(tmp_path, "upload"), take, confirm, 30), records.Finished)
+    assert len(uploaded) == 6
+    assert peak == MAX_CHUNK_UPLOADS
 
 
 def test_exception_in_the_parent_kills_the_worker(worker: WorkerProcess, tmp_path: Path) -> None:

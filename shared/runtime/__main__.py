@@ -1,6 +1,6 @@
 """Runs one stage in the foreground: ``python -m shared.runtime STAGE [--engine ENGINE]``, the command of a container.
 
-Exit status: 0 after SIGTERM or SIGINT, 1 for a failure that a fresh process may overcome, 2 for wrong arguments or
+Exit status: 0 after SIGTERM or SIGINT, 1 for a failure that a new process may overcome, 2 for wrong arguments or
 settings.
 """
 
@@ -24,7 +24,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (RuntimeSettings, StorageSettings, We
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve the stage that the arguments name until SIGTERM, SIGINT or a failure; the exit status."""
+    """Serve the stage that the arguments name until SIGTERM, SIGINT or a failure; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m shared.runtime", description="Run one stage service.")
     parser.add_argument("stage", metavar="STAGE", help="audio, face, infer or encode")
     parser.add_argument("--engine", metavar="ENGINE", help="for infer: the engine it runs; default: LIPSTAGE_ENGINE")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(stage: str, engine: str | None) -> int:
-    """Serve ``stage``; ``engine`` is for infer, None takes that of LIPSTAGE_ENGINE. Returns the exit status.
+    """Serve ``stage``; returns the exit status. ``engine`` is for infer; None selects that of LIPSTAGE_ENGINE.
 
     Raises UnknownService, and ValueError for settings that do not parse.
     """

@@ -1,7 +1,7 @@
-"""Admin requests in a process of their own, bounded in time.
+"""Admin requests in a separate process, with a time limit.
 
-librdkafka's admin client can abort its process when the broker dies under a request (an assertion on a request that is
-answered twice, known upstream and not mended as of 2.16), and no thread or exception handler survives that.
+librdkafka's admin client can abort its process when the broker dies during a request (an assertion on a request that is
+answered twice, known upstream and not fixed as of 2.16), and no thread or exception handler survives that.
 """
 
 import json
@@ -18,17 +18,17 @@ from shared.runtime.kafka_config import base
 from shared.runtime.settings import RuntimeSettings
 
 START_S = 15.0
-"""What a worker's own start may take, on a busy machine with a cold disk, beside what it asks."""
+"""Time that the start of the process may take on a busy machine with a cold disk, beside the request, seconds."""
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class AdminProcess:
-    """One request under way. ``result`` or ``close`` ends it."""
+    """One running request. ``result`` or ``close`` ends it."""
 
     def __init__(self, settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> None:
-        """Start asking: ``name`` and ``arguments`` are a function of `admin_requests` and what it takes.
+        """Start the request: ``name`` is a function of `admin_requests`, ``arguments`` its arguments.
 
-        ``limit_s`` bounds the whole; then the worker is killed. Raises OSError, ValueError for properties that can't be
+        After ``limit_s`` seconds the process is killed. Raises OSError, and ValueError for properties that can't be
         read.
         """
         base(settings, "admin")
@@ -40,7 +40,7 @@ class AdminProcess:
             "arguments": arguments,
         }
         self._process = subprocess.Popen(
-            # -P: not whatever the caller's folder holds under our name.
+            # -P: do not import a package `shared` from the current folder.
             [sys.executable, "-P", "-m", "shared.runtime.admin_requests"],
             env={
                 **os.environ,
@@ -54,7 +54,7 @@ class AdminProcess:
         )
 
     def result(self) -> Any:
-        """The answer. Raises KafkaException: what the broker refused, _TIMED_OUT, or _FAIL for a worker that died."""
+        """The answer. Raises KafkaException: the broker's error, _TIMED_OUT, or _FAIL for a process that died."""
         try:
             out, err = self._process.communicate(json.dumps(self._request), timeout=self._limit_s)
         except subprocess.TimeoutExpired:
@@ -63,7 +63,7 @@ class AdminProcess:
             self.close()
         status = self._process.returncode
         if status < 0:
-            raise _failed(KafkaError._FAIL, f"the Kafka client died of {_signal(-status)} while it asked")
+            raise _failed(KafkaError._FAIL, f"the Kafka client died of {_signal(-status)} during the request")
         try:
             answer = json.loads(out)
         except ValueError:
@@ -75,7 +75,7 @@ class AdminProcess:
         return answer["value"]
 
     def close(self) -> None:
-        """End the worker, if it still runs."""
+        """Kill the process, if it still runs."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -84,8 +84,8 @@ class AdminProcess:
 
 
 def ask(settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> Any:
-    """Start, and wait for the answer; asked once more of a worker that died. Raises KafkaException as
-    ``AdminProcess.result``."""
+    """Make a request and wait for the answer; repeat it once when the process died. Raises KafkaException as
+    ``AdminProcess.result`` does."""
     try:
         return AdminProcess(settings, name, limit_s, **arguments).result()
     except KafkaException as e:

@@ -1,4 +1,4 @@
-"""What is asked of a broker by the admin client, as functions from JSON to JSON; `admin_process` runs them in a worker.
+"""Requests of the admin client to a broker, as functions from JSON to JSON; `admin_process` runs them in a process.
 
 ``python -m shared.runtime.admin_requests`` reads one request from stdin and writes one answer to stdout.
 """
@@ -29,31 +29,32 @@ def _admin(settings: RuntimeSettings) -> AdminClient:
 
 
 def answers(settings: RuntimeSettings, timeout_s: float) -> bool:
-    """Whether the broker answers a metadata request in that time and names a live node."""
+    """Whether the broker answers a metadata request within ``timeout_s`` seconds and names a live node."""
     return bool(_admin(settings).list_topics(timeout=timeout_s).brokers)
 
 
 def diff(settings: RuntimeSettings) -> list[dict[str, str]]:
-    """The differences between wanted and found topics, as `topic_admin.diff`."""
+    """The differences between required and actual topics: see `topic_admin.diff`."""
     return [dataclasses.asdict(change) for change in topic_admin.diff(settings)]
 
 
 def apply(settings: RuntimeSettings) -> list[dict[str, str]]:
-    """Make the topics what they should be, as `topic_admin.apply`; what was changed."""
+    """Create, grow and configure the topics; returns the changes: see `topic_admin.apply`."""
     return [dataclasses.asdict(change) for change in topic_admin.apply(settings)]
 
 
 def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
-    """Make the topics; then wait for the leaders: a new or restarted broker names them before they serve."""
+    """Apply the topics, then wait up to ``timeout_s`` seconds until every partition's leader answers: a new or
+    restarted broker names leaders before they serve."""
     until = time.monotonic() + timeout_s
     topic_admin.apply(settings)
     end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    wanted = topics(settings.topic_prefix, settings.engines)
-    asked = {TopicPartition(topic.name, n): end for topic in wanted for n in range(topic.partitions)}
+    required = topics(settings.topic_prefix, settings.engines)
+    offsets = {TopicPartition(topic.name, n): end for topic in required for n in range(topic.partitions)}
     admin = _admin(settings)
     while True:
         try:
-            for answer in admin.list_offsets(asked, request_timeout=ANSWER_S).values():
+            for answer in admin.list_offsets(offsets, request_timeout=ANSWER_S).values():
                 answer.result()
             return
         except KafkaException:
@@ -63,10 +64,10 @@ def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
 
 
 def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) -> dict[str, int]:
-    """Records not yet committed of each consumer group; ``groups`` names the topic that each reads.
+    """Number of uncommitted records of each consumer group; ``groups`` maps each group to its topic.
 
-    None are known of a broker that answers, in ``timeout_s`` as ``answers``, and does not tell by then: the first group
-    that a new broker is asked for has no coordinator yet.
+    Empty when the broker answers metadata but no offsets within ``timeout_s`` seconds: a new broker needs time to
+    create a coordinator for the first group. Raises KafkaException when it does not answer at all.
     """
     until = time.monotonic() + timeout_s
     admin = _admin(settings)
@@ -81,12 +82,12 @@ def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) ->
 
 
 def _lag(admin: AdminClient, group: str, topic: str) -> int:
-    known = admin.list_topics(topic, timeout=ANSWER_S).topics[topic]
-    partitions = [TopicPartition(topic, number) for number in known.partitions]
-    asked = admin.list_consumer_group_offsets(
+    metadata = admin.list_topics(topic, timeout=ANSWER_S).topics[topic]
+    partitions = [TopicPartition(topic, number) for number in metadata.partitions]
+    groups = admin.list_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=ANSWER_S
     )
-    # As a consumer sees it: records of a transaction that is still open can't be read yet.
+    # Read committed, as consumers do: records of an open transaction can't be read yet.
     ends = admin.list_offsets(
         {p: OffsetSpec.latest() for p in partitions},  # type: ignore[no-untyped-call]
         isolation_level=IsolationLevel.READ_COMMITTED,
@@ -96,27 +97,28 @@ def _lag(admin: AdminClient, group: str, topic: str) -> int:
         {p: OffsetSpec.earliest() for p in partitions},  # type: ignore[no-untyped-call]
         request_timeout=ANSWER_S,
     )
-    for future in (*asked.values(), *ends.values(), *starts.values()):
-        # Every answer is waited for: the client has crashed over one that came when nobody held its future any more.
+    for future in (*groups.values(), *ends.values(), *starts.values()):
+        # Wait for every answer: the client has crashed when one arrived after its future was deleted.
         future.exception()
-    committed = {p.partition: p.offset for p in asked[group].result().topic_partitions}
+    committed = {p.partition: p.offset for p in groups[group].result().topic_partitions}
     first = {p.partition: future.result().offset for p, future in starts.items()}
     lag = 0
     for partition, future in ends.items():
         number = partition.partition
-        # Records that have expired wait for nobody.
-        at = max(committed.get(number, -1), first[number])
-        lag += max(0, future.result().offset - at)
+        # Expired records do not count.
+        position = max(committed.get(number, -1), first[number])
+        lag += max(0, future.result().offset - position)
     return lag
 
 
 def protocol(settings: RuntimeSettings) -> str:
-    """The group protocol that services use on this broker."""
+    """The group protocol that services use with this broker."""
     return group_protocol(settings)
 
 
 def version(settings: RuntimeSettings) -> str | None:
-    """What the broker tells of its version: up to 3 in its configuration, then no more (""); None to this user."""
+    """The version in the broker's configuration, which only brokers before 4.0 have; empty for later ones, None when
+    this client may not read the configuration."""
     admin = _admin(settings)
     node = next(iter(admin.list_topics(timeout=METADATA_TIMEOUT_S).brokers))
     resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
@@ -134,7 +136,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Answer one request: ``{"value": ...}``, or ``{"error": [code, text]}`` for what the broker refused."""
+    """Answer one request with ``{"value": ...}``, or with ``{"error": [code, text]}`` for an error of the broker."""
     request = json.load(sys.stdin)
     no_core_dumps()
     die_with_parent(request["parent"])
@@ -147,7 +149,7 @@ def main() -> None:
         answer = {"error": [None, "no answer in time"]}
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
-    # Without the clients' own shutdown, which may wait for a broker that has gone, or abort.
+    # Skip the shutdown of the clients, which may wait for an unreachable broker, or abort.
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
-"""What becomes of a record: one frozen value per outcome.
+"""The outcomes of a record, one frozen value each.
 
-`processor` returns one, `failures.classify` maps exceptions to them, `settlement` carries them out. A new outcome is a
-class here, a row in the table of `classify` and an arm in `Settlement.settle`.
+`processor` returns one, `failures.classify` maps exceptions to them, `settlement` carries them out. A new outcome needs
+a class here, a row in the table of `classify` and an arm in `Settlement.settle`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from shared.messages.task import RenderTask
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """The job that a record belongs to, and the attempt at its task that is being made."""
+    """The job that a record belongs to, and the number of the current attempt at its task."""
 
     job_id: str
     tenant: str
@@ -32,7 +32,7 @@ class JobContext:
         return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
 
     def at_attempt(self, number: int) -> "JobContext":
-        """The same job at another attempt."""
+        """The same job at the attempt ``number``."""
         return replace(self, attempt=number)
 
 
@@ -50,23 +50,23 @@ class DeadLetterReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What every outcome may know: whose record it is. Both are None for a record that names no job."""
+    """Base of the outcomes: the record's job and task. Both are None for a record that names no job."""
 
     label: ClassVar[str]
-    """Value of the label ``outcome`` of lipstage_tasks_total, and of the span attribute."""
+    """Value of the label ``outcome`` of lipstage_tasks_total and of the span attribute ``outcome``."""
     job: JobContext | None = None
     task: RenderTask | None = None
-    """Set once the record was decoded as a task of this stage."""
+    """Set once the record is decoded."""
 
     @property
     def code(self) -> str:
-        """Value of the metric's label ``code``; empty where nothing failed."""
+        """Value of the label ``code`` of lipstage_tasks_total; empty where nothing failed."""
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed(Outcome):
-    """The stage is complete: the next one has its task, or, after the last stage, ``done`` ends the job."""
+    """The stage is complete: the next stage has its task, or, after the last stage, ``done`` ends the job."""
 
     label = "done"
     done: Done | None = None
@@ -102,7 +102,7 @@ class Cancelled(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Conflict(Outcome):
-    """Another request has the job id: an event says so, and that job continues untouched."""
+    """Another request owns the job id: a ``conflict`` event is published, and the other job continues."""
 
     label = "conflict"
 

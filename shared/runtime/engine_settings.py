@@ -1,4 +1,4 @@
-"""Settings that every engine with requirements of its own has, under ``LIPSTAGE_<ENGINE>_``."""
+"""Settings of each engine, under ``LIPSTAGE_<ENGINE>_``: its weights and its Python."""
 
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from shared.storage import weights
 
 
 class EngineSettings(BaseSettings):
-    """Where an engine's weights and its Python are."""
+    """The paths of an engine's weights and Python."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -37,7 +37,8 @@ class EngineSettings(BaseSettings):
 
 
 def absolute(path: str | Path) -> Path:
-    """An absolute path with its links: an environment's Python is one, and a mounted volume may be replaced.
+    """An absolute path with unresolved symbolic links: the Python of a virtual environment is a link, and a mounted
+    volume may be replaced.
 
     Raises ValueError for the home folder of an unknown user.
     """
@@ -54,7 +55,7 @@ def variable(engine: str, field: str) -> str:
 
 @cache
 def settings_model(engine: str) -> type[EngineSettings]:
-    """The settings model that reads an engine's variables; its title tells it from those of other engines."""
+    """The settings model that reads an engine's variables; its title differs from those of other engines."""
 
     class Model(EngineSettings):
         model_config = SettingsConfigDict(env_prefix=variable(engine, ""), title=f"EngineSettings of {engine}")

@@ -1,24 +1,24 @@
-"""Every exception of the runtime, and what each means for the record that is being processed.
+"""Every exception of the runtime, and the disposition of the record that raised it.
 
     RuntimeFailure
     ├── InvalidRecord            the record can't be read as a task
     ├── JobCancelled             the user cancelled the job while it was processed
     ├── PartitionRevoked         another member of the group owns the partition
-    ├── Abandoned                a wait was given up: the service ends, or the partition is wanted elsewhere
+    ├── Abandoned                a wait ended early: the service ends, or the partition is being revoked
     ├── WorkerDied               the worker process ended, hung, or sent what can't be read
     │   └── OverBudget           it sent more than one attempt may
-    ├── HandlerFailed            the handler raised what it should not
-    ├── HandlerUnavailable       what the handler needs is missing: weights, a device
+    ├── HandlerFailed            the handler raised an unexpected exception
+    ├── HandlerUnavailable       the handler is missing something: weights, a device
     ├── WorkerNotRestarted       a worker process that a full disk ended could not be started again
-    ├── DiskFull                 an attempt found the disk full; a later one may not
-    ├── EngineUnavailable        the request's engine has no topic here
+    ├── DiskFull                 an attempt filled the disk; it is repeated when there is room
+    ├── EngineUnavailable        the request's engine has no topic in this deployment
     ├── DeliveryFailed           the broker did not accept a record in time
-    │   ├── RecordRefused        it never will: this very record is too large, or malformed
+    │   ├── RecordRefused        the broker never accepts this record: it is too large, or malformed
     │   └── TopicMissing         the topic does not exist, or this service may not write to it
-    └── EndsService              a thread ends the service in order
+    └── EndsService              a background thread ends the service with this reason
 
-The object store's own tree is in `shared.storage.errors`, what a user's input can be refused for in
-`shared.messages.codes.Rejected`. docs/delivery.md says for each place why one record alone can't end a service.
+The exceptions of the object store are in `shared.storage.errors`; a user's input is refused with
+`shared.messages.codes.Rejected`. docs/delivery.md explains why no single record can end a service for ever.
 """
 
 import traceback
@@ -62,7 +62,7 @@ class PartitionRevoked(RuntimeFailure):
 
 
 class Abandoned(RuntimeFailure):
-    """The task stops waiting because the service ends, or its partition is wanted elsewhere: nothing was settled."""
+    """The task stops waiting because the service ends or its partition is being revoked; nothing is settled."""
 
 
 class WorkerDied(RuntimeFailure):
@@ -70,11 +70,11 @@ class WorkerDied(RuntimeFailure):
 
 
 class OverBudget(WorkerDied):
-    """The worker process sent more than an attempt may; the message names the budget."""
+    """The worker process exceeded a budget of one attempt; the message names the budget."""
 
 
 class HandlerFailed(RuntimeFailure):
-    """The handler raised something it should not have; ``exception`` is the class, ``stack`` where it came from."""
+    """The handler raised an unexpected exception; ``exception`` is its class name, ``stack`` its traceback."""
 
     def __init__(self, record: records.HandlerFailed) -> None:
         super().__init__(f"{record.exception}: {record.message}")
@@ -83,19 +83,19 @@ class HandlerFailed(RuntimeFailure):
 
 
 class HandlerUnavailable(RuntimeFailure):
-    """The handler can't work here: what it needs is missing, and the message names it. Another try may find it."""
+    """The handler can't be loaded: something that the message names is missing. A later attempt may succeed."""
 
 
 class WorkerNotRestarted(RuntimeFailure):
-    """A worker process that a full disk ended could not be started again: this machine's fault, not the record's."""
+    """A worker process that a full disk ended could not be started again: the machine is at fault, not the record."""
 
 
 class DiskFull(RuntimeFailure):
-    """An attempt failed for want of disk space: this machine's fault, to be tried again when there is room."""
+    """An attempt filled the disk: the machine is at fault, and the attempt is repeated when there is room."""
 
 
 class EngineUnavailable(RuntimeFailure):
-    """The request's engine has no topic here any more: no other job waits for it."""
+    """The request's engine has no topic in this deployment; jobs of other engines are not affected."""
 
 
 class DeliveryFailed(RuntimeFailure):
@@ -103,7 +103,7 @@ class DeliveryFailed(RuntimeFailure):
 
 
 class RecordRefused(DeliveryFailed):
-    """This very record can't be delivered, as it is too large: sent again it fails again, and others do not."""
+    """The broker never accepts this record, for example because it is too large; other records are not affected."""
 
 
 class TopicMissing(DeliveryFailed):
@@ -111,18 +111,18 @@ class TopicMissing(DeliveryFailed):
 
 
 class EndsService(RuntimeFailure):
-    """Raised by a thread's work when the service should end in order; the message is the whole reason."""
+    """Raised in a background thread to end the service; the message is the reason."""
 
 
 SERVICE_FAULTS = (StoreUnavailable, DeliveryFailed, KafkaException, WorkerNotRestarted, Abandoned, OSError)
-"""Broker, object store or machine are at fault, and would be for any record."""
+"""Faults of the broker, the object store or the machine, which would occur with any record."""
 
 
 def classify(error: Exception, attempt: int) -> Disposition | None:
-    """What an exception means for the record; None: the process must end, and the record is delivered again.
+    """The disposition for an exception; None: the process must end, and the record is delivered again.
 
-    ``attempt`` is the number of the attempt that raised it, from 1. An exception that is not known counts as the
-    record's: one that breaks this replica would break every other in turn.
+    ``attempt`` is the number of the attempt that raised it, from 1. An unknown exception counts as the record's fault:
+    a record that breaks this replica would break every other in turn.
     """
     match error:
         case codes.Rejected():
@@ -149,7 +149,7 @@ def classify(error: Exception, attempt: int) -> Disposition | None:
         case StorageError():
             return _dead_letter(error.code, "failed", error)
         case KeyError() | ValidationError():
-            # A task that parses, but lacks what earlier stages should have put there.
+            # The task parses, but a field that earlier stages write is missing.
             return _dead_letter(Code.POISON, "poison", error, stack=True)
         case _:
             return _dead_letter(Code.INTERNAL, "failed", error, stack=True)

@@ -1,7 +1,7 @@
 """Client configuration: every property with its reason.
 
-Explicit over default where a default loses work (auto commit), stalls (fetch back-off) or differs between clients
-(partitioner). ``KAFKA_PROPERTIES_FILE`` adds or overrides anything: TLS and SASL need no code.
+Values are explicit where a default loses work (auto commit), stalls (fetch back-off) or differs between clients
+(partitioner). ``KAFKA_PROPERTIES_FILE`` adds or overrides any property: TLS and SASL need no code.
 """
 
 import socket
@@ -18,22 +18,22 @@ Config = dict[str, str | int | float | bool]
 Protocol = Literal["consumer", "classic"]
 METADATA_TIMEOUT_S = 10.0
 METADATA_REFRESH_S = 15
-"""How often clients ask for the partitions of their topics. A topic may grow while services run: until a consumer of
-the classic protocol has asked, nobody reads the new partitions; librdkafka's default is five minutes. One small request
-a client."""
+"""How often clients refresh the partitions of their topics, seconds; one small request a client. A topic may grow while
+services run: until a consumer of the classic protocol has refreshed, no consumer reads the new partitions. librdkafka's
+default is five minutes."""
 BROKER_PATIENCE_S = 60.0
-"""How long a service that starts waits for a broker that does not answer."""
-HIDES = {
+"""How long a starting service waits for a broker that does not answer, seconds."""
+CONFIG_UNREADABLE = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.UNSUPPORTED_VERSION,
     KafkaError._UNSUPPORTED_FEATURE,
 }
-"""A broker's answers that mean: its configuration is not for us."""
+"""Errors of a broker that does not show its configuration to this client."""
 
 
 def read_properties(path: Path) -> Config:
-    """librdkafka properties from a file of ``key=value`` lines; ``#`` begins a comment line.
+    """Read librdkafka properties from a file of ``key=value`` lines; a line that starts with ``#`` is a comment.
 
     Raises ValueError for a line without ``=``, OSError when the file can't be read.
     """
@@ -50,22 +50,22 @@ def read_properties(path: Path) -> Config:
 
 
 def base(settings: RuntimeSettings, client: str) -> Config:
-    """What every client shares."""
+    """Properties of every client."""
     extra = read_properties(settings.kafka_properties_file) if settings.kafka_properties_file else {}
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": f"lipstage-{client}-{socket.gethostname()}",
         "topic.metadata.refresh.interval.ms": METADATA_REFRESH_S * 1000,
-        # A broker that was restarted should be found again within a second, not within ten.
+        # Reconnect to a restarted broker within one second, not ten.
         "reconnect.backoff.max.ms": 1000,
-        # The client's own lines are no JSON; below errors they say nothing that our own do not.
+        # The client's own log lines are not JSON, and below errors they add nothing to the service's lines.
         "log_level": 3,
         **extra,
     }
 
 
 def producer_config(settings: RuntimeSettings, client: str) -> Config:
-    """Idempotent, all replicas, no lingering: a hop waits for its delivery report."""
+    """Producer properties: idempotent, all replicas, no lingering, because a hop waits for its delivery report."""
     return {
         "enable.idempotence": True,
         "acks": "all",
@@ -79,15 +79,15 @@ def producer_config(settings: RuntimeSettings, client: str) -> Config:
 
 
 def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol: Protocol) -> Config:
-    """Manual commits, one record prefetched, cooperative in both protocols."""
+    """Consumer properties: manual commits, one record prefetched, cooperative in both protocols."""
     config: Config = {
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # A new group must see the jobs that wait already.
+        # A new group must read the jobs that already wait.
         "auto.offset.reset": "earliest",
         "max.poll.interval.ms": settings.max_poll_interval_ms,
-        # pause() throws what was prefetched away; envelopes are small.
+        # pause() discards prefetched records; envelopes are small.
         "queued.min.messages": 1,
         "queued.max.messages.kbytes": 1024,
         # With so small a queue the default of 1000 would idle up to a second between records.
@@ -95,7 +95,7 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
         "fetch.wait.max.ms": 100,
         "max.partition.fetch.bytes": 262_144,
         "allow.auto.create.topics": False,
-        # At the end of a partition the position is committed: it is past markers of transactions and aborted records.
+        # At the end of a partition the position is committed: it is past transaction markers and aborted records.
         "enable.partition.eof": True,
         "group.protocol": protocol,
         "statistics.interval.ms": 15_000,
@@ -110,12 +110,13 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
 
 
 def reader_config(settings: RuntimeSettings, client: str, group: str) -> Config:
-    """A consumer that assigns itself partitions: no group is joined, nothing committed; ``group`` is only its name."""
+    """Properties of a consumer that assigns itself partitions: it joins no group and commits nothing; ``group`` is only
+    its name."""
     return {
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # Where its position is gone, as in a topic that was made anew, it must miss nothing.
+        # Where its position no longer exists, as in a recreated topic, it must miss nothing.
         "auto.offset.reset": "earliest",
         "allow.auto.create.topics": False,
         "fetch.wait.max.ms": 100,
@@ -125,17 +126,20 @@ def reader_config(settings: RuntimeSettings, client: str, group: str) -> Config:
 
 
 def group_protocol(settings: RuntimeSettings) -> Protocol:
-    """The protocol to use: as set, else KIP-848 where the broker has it switched on.
+    """The group protocol: the setting's, else KIP-848 where the broker has enabled it.
 
-    A broker that hides its configuration (no DescribeConfigs right) gets the classic protocol: it works everywhere. One
-    that does not answer yet is waited for: members of two protocols in one group would not do. Raises KafkaException.
+    Where this client may not read the broker's configuration (DescribeConfigs) the result is the classic protocol,
+    which works everywhere. Waits for a broker that does not answer yet, because one group can't have members of two
+    protocols. Raises KafkaException.
     """
     if settings.group_protocol != "auto":
         return settings.group_protocol
     admin = AdminClient(base(settings, "probe"))
     try:
         for attempt in Retrying(
-            retry=retry_if_exception(lambda e: isinstance(e, KafkaException) and e.args[0].code() not in HIDES),
+            retry=retry_if_exception(
+                lambda e: isinstance(e, KafkaException) and e.args[0].code() not in CONFIG_UNREADABLE
+            ),
             wait=wait_fixed(0.5),
             stop=stop_after_delay(BROKER_PATIENCE_S),
             reraise=True,
@@ -145,7 +149,7 @@ def group_protocol(settings: RuntimeSettings) -> Protocol:
                 resource = ConfigResource(ConfigResource.Type.BROKER, str(next(iter(brokers))))
                 entries = admin.describe_configs([resource])[resource].result(timeout=METADATA_TIMEOUT_S)
     except KafkaException as e:
-        if e.args[0].code() in HIDES:
+        if e.args[0].code() in CONFIG_UNREADABLE:
             return "classic"
         raise
     enabled = entries.get("group.coordinator.rebalance.protocols")

@@ -1,4 +1,4 @@
-"""Producers of a service: each record's delivery report is awaited before the record it results from is committed."""
+"""The producers of a service. Every delivery report is awaited before the consumed record is committed."""
 
 import threading
 import time
@@ -16,9 +16,9 @@ from shared.runtime.watched_thread import WatchedThread
 
 POLL_S = 0.1
 FLUSH_S = 10.0
-NOT_SERVED = "delivery reports are not served any more"
+NOT_SERVED = "the thread that serves delivery reports has ended"
 REPORT_S = 1.0
-"""How often a wait for a report looks whether reports are still served."""
+"""How often a wait for a report checks that reports are still served, seconds."""
 
 
 REFUSALS = frozenset(
@@ -44,26 +44,26 @@ def _failure(error: KafkaError) -> DeliveryFailed:
 
 
 class Delivery:
-    """The report of one record."""
+    """The delivery report of one record."""
 
     def __init__(self, served: Callable[[], bool] = lambda: True) -> None:
-        """``served`` tells whether reports can still come."""
+        """``served`` returns whether reports can still arrive."""
         self._report: Future[None] = Future()
         self.served = served
 
     def reported(self, error: KafkaError | None, _: object) -> None:
-        """The producer's callback; runs in the producers's thread, so it only notes."""
+        """The producer's callback. It runs in the thread that polls the producer, so it only stores the result."""
         if error is None:
             self._report.set_result(None)
         else:
             self._report.set_exception(_failure(error))
 
     def unsendable(self, error: Exception) -> None:
-        """The client can't put the record into words: a header's name of an odd kind, as others may write them."""
+        """Note that the client can't serialise the record, for example because of a header's name."""
         self._report.set_exception(RecordRefused(f"{type(error).__name__}: {error}"))
 
     def wait(self) -> None:
-        """Block until the record is on the broker. Raises DeliveryFailed, RecordRefused."""
+        """Block until the broker has the record. Raises DeliveryFailed, RecordRefused, TopicMissing."""
         while True:
             try:
                 return self._report.result(timeout=REPORT_S)
@@ -76,28 +76,28 @@ class EventProducer(Protocol):
     """Sends records exactly as given: events and dead letters."""
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
-        """Send; the partition is that of the key (murmur2). Wait for the report before anything is committed."""
+        """Send; the key chooses the partition (murmur2). Wait for the delivery before a commit."""
 
 
 class TaskProducer(Protocol):
     """Sends tasks to the next stage."""
 
     def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
-        """Send inside the current span, whose context becomes the next stage's parent."""
+        """Send inside the current span, whose context becomes the parent of the next stage."""
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has. Raises TopicMissing, DeliveryFailed."""
+        """Number of partitions of the topic. Raises TopicMissing, DeliveryFailed."""
 
 
 class Producers:
-    """Two producers, one thread that serves their reports.
+    """Two producers, and a thread for each that serves its delivery reports. Thread-safe.
 
     ``traced`` is instrumented: a task's send is a span, and its context the parent of the next stage. ``raw`` sends
-    events and dead letters with the headers they are given. Thread-safe.
+    events and dead letters with the given headers.
     """
 
     def __init__(self, traced: Any, raw: Any, on_failure: Callable[[str], None] = lambda _: None) -> None:
-        """``on_failure`` gets the reason when one of the threads has died."""
+        """``on_failure`` receives the reason when one of the threads dies."""
         self._traced = traced
         self._raw = raw
         self._counts: dict[str, tuple[int, float]] = {}
@@ -110,7 +110,7 @@ class Producers:
             thread.start()
 
     def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
-        """Hand a task on, inside the current span. ``headers`` must hold no traceparent: the producer adds it."""
+        """Send a task, inside the current span. ``headers`` must hold no traceparent: the producer adds it."""
         delivery = Delivery(self._threads[0].is_alive)
         self._produce(
             self._traced,
@@ -124,13 +124,13 @@ class Producers:
         return delivery
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
-        """Send a record exactly as given; its partition is that of its key (murmur2)."""
+        """Send a record exactly as given; its key chooses the partition (murmur2)."""
         delivery = Delivery(self._threads[1].is_alive)
         self._produce(self._raw, delivery, topic=topic, key=key, value=value, headers=list(headers))
         return delivery
 
     def _produce(self, producer: Any, delivery: Delivery, **record: Any) -> None:
-        """What the client refuses at once is in the report too, so that there is one place to look."""
+        """Produce the record. An immediate refusal of the client is reported by the delivery, too."""
         while True:
             try:
                 producer.produce(**record, on_delivery=delivery.reported)
@@ -138,7 +138,7 @@ class Producers:
             except BufferError:
                 if not delivery.served():
                     raise DeliveryFailed(NOT_SERVED) from None
-                # The local queue is full: the broker is slow or away. Waiting here is the back-pressure.
+                # The local queue is full: the broker is slow or unreachable. Waiting here is the back-pressure.
                 self._stop.wait(POLL_S)
             except KafkaException as e:
                 delivery.reported(e.args[0], None)
@@ -148,24 +148,24 @@ class Producers:
                 return
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; it may grow. Raises TopicMissing, DeliveryFailed when the broker does not
-        say."""
-        count, until = self._counts.get(topic, (0, 0.0))
-        if time.monotonic() < until:
+        """Number of partitions of the topic, cached for ``METADATA_REFRESH_S``. Raises TopicMissing, and DeliveryFailed
+        when the broker does not answer."""
+        count, expires = self._counts.get(topic, (0, 0.0))
+        if time.monotonic() < expires:
             return count
         try:
-            # By the producer that sends tasks: it must know a partition before it is sent to.
-            known = self._traced.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+            # By the producer that sends tasks: it must know a partition before it sends to it.
+            metadata = self._traced.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
         except KafkaException as e:
             raise DeliveryFailed(f"no metadata of {topic}: {e.args[0]}") from e
-        if known.error is not None:
-            raise _failure(known.error)
-        count = len(known.partitions)
+        if metadata.error is not None:
+            raise _failure(metadata.error)
+        count = len(metadata.partitions)
         self._counts[topic] = (count, time.monotonic() + METADATA_REFRESH_S)
         return count
 
     def close(self) -> None:
-        """Wait for what is under way, bounded."""
+        """Wait for outstanding deliveries, at most ``FLUSH_S`` a producer, and end the threads."""
         for producer in (self._traced, self._raw):
             producer.flush(FLUSH_S)
         self._stop.set()

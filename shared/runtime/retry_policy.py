@@ -1,4 +1,4 @@
-"""The retry policy of tasks: while the object store does not answer, bounded, with jitter. Logged and published."""
+"""The retry policy of tasks for an unavailable object store: bounded, with jitter, logged and published."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 @contextmanager
 def best_effort() -> Iterator[None]:
-    """In the block, operations are tried once, and failures of the object store are logged and do not pass.
+    """In the block, operations are tried once, and a failure of the object store is logged and not raised.
 
-    For cleaning up and for what only saves later work: neither is worth a wait, and the janitor finds what stays.
+    For cleanup and for work that only saves time later: neither justifies a wait, and the janitor deletes leftovers.
     """
     token = _TRIES_ONCE.set(True)
     try:
@@ -35,14 +35,14 @@ def best_effort() -> Iterator[None]:
 
 
 class _WorksSince:
-    """For how long the store has worked, as far as it was asked."""
+    """Measures how long the object store has worked, by its probe."""
 
     def __init__(self, works: Callable[[], bool]) -> None:
         self._works = works
         self._since: float | None = None
 
     def seconds(self) -> float:
-        """Asks the store; below 0 while it does not work."""
+        """Probe the object store; seconds since it has worked, negative while it does not."""
         if not self._works():
             self._since = None
             return -1.0
@@ -52,13 +52,15 @@ class _WorksSince:
 
 
 class RetryPolicy:
-    """Repeats an operation while the store is unavailable, up to ``seconds``.
+    """Repeats an operation for up to ``seconds`` while the object store is unavailable.
 
-    boto3 has tried four times by then; this bridges a restart of the store. Every retry is logged with the job; a wait
-    of more than two seconds is published as an event. The last error passes. Raises JobCancelled, Abandoned: see Wait.
+    boto3 makes four attempts of its own; this policy bridges a restart of the object store. Every retry is logged with
+    the job; a wait of more than two seconds is published as an event. Raises the last error, and JobCancelled or
+    Abandoned: see `Wait.sleep`.
 
-    An outage is over once ``works()``: what still gets no answer then is one object's trouble, which ends no service.
-    It is waited for until the store has worked for ``lost_after_s`` seconds all the while; then ObjectLost is raised.
+    An outage is over once ``works()`` is True. An operation that still gets no answer concerns one object, which must
+    not end the service: it is retried until ``works()`` has been True for ``lost_after_s`` seconds without a break, and
+    then raises ObjectLost.
     """
 
     def __init__(self, seconds: float, works: Callable[[], bool] = never, lost_after_s: float = 900.0) -> None:
@@ -77,13 +79,13 @@ class RetryPolicy:
                     wait=wait_random_exponential(multiplier=0.2, max=3.0),
                     stop=lambda _: wait.seconds >= self._seconds and not 0 <= works.seconds() < self._lost_after_s,
                     before_sleep=partial(self._report, wait),
-                    # A short hiccup must not cost a long render its work because the service is about to end.
+                    # A short outage during shutdown must not lose the work of a long render.
                     sleep=lambda s: wait.sleep(s, patient_s=SHOWN_AFTER_S, yields=wait.seconds >= self._seconds),
                     reraise=True,
                 )(operation)
             except StoreUnavailable as e:
                 if works.seconds() >= self._lost_after_s:
-                    raise ObjectLost(f"{e}; the store works for other objects") from e
+                    raise ObjectLost(f"{e}; the object store works for other objects") from e
                 raise
 
     def _report(self, wait: Wait, state: RetryCallState) -> None:
@@ -94,7 +96,7 @@ class RetryPolicy:
             "store_retry",
             stage=wait.task.stage,
             code=error.code,
-            reason=str(error),  # Begins with what was being done: "reading an artifact: ...".
+            reason=str(error),  # Starts with the operation: "reading an artifact: ...".
             failures=state.attempt_number,
             waited_s=round(wait.seconds, 1),
             ends_in_s=round(max(0.0, self._seconds + alone_s - wait.seconds), 1),

@@ -1,4 +1,4 @@
-"""Settings of a stage service, from the environment (prefix LIPSTAGE_, Kafka's own names without)."""
+"""Settings of a stage service, from the environment; the prefix is LIPSTAGE_, or KAFKA_ for Kafka's own."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +30,7 @@ class StateSettings(BaseSettings):
 
 
 class DeploymentSettings(BaseSettings):
-    """What the services and the local stack that starts them both read: declared once, with one default."""
+    """Settings that both the services and the local stack read: declared once, with one default."""
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
 
@@ -60,7 +60,7 @@ class DeploymentSettings(BaseSettings):
 
 
 class RuntimeSettings(DeploymentSettings):
-    """What the runtime of every stage needs to know. Field docs give unit, default and reason."""
+    """Settings of every stage's runtime. Field descriptions give unit and reason."""
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, populate_by_name=True)
 

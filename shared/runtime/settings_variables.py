@@ -1,4 +1,4 @@
-"""The environment variables behind settings models: their names, and which of them do not parse."""
+"""The environment variables of settings models: their names, and messages for those that do not parse."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def variable(model: type[BaseSettings], name: str) -> str:
 
 
 def faults(error: ValueError, models: Iterable[type[BaseSettings]]) -> list[str]:
-    """One line, without the value, for each variable of ``models`` that ``error`` is about; empty for other errors."""
+    """One line, without the value, for each variable of ``models`` that ``error`` concerns; empty for other errors."""
     by_name = {model.model_config.get("title") or model.__name__: model for model in models}
     if isinstance(error, SettingsError):
         # Its message quotes the field: error parsing value for field "input_buckets" from source ...
@@ -30,5 +30,5 @@ def faults(error: ValueError, models: Iterable[type[BaseSettings]]) -> list[str]
 
 
 def _located(model: type[BaseSettings], name: str = "", *_: str) -> str:
-    """The variable at the location of an error: a field's, the alias itself, or none when the whole is at fault."""
+    """The variable at the location of an error: a field's or the alias itself; empty when the whole model is wrong."""
     return variable(model, name) if name in model.model_fields else name

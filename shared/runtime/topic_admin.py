@@ -1,4 +1,4 @@
-"""Make the broker's topics what they should be: creates what is missing, says what differs, deletes nothing."""
+"""Creates missing topics, adds partitions, sets configuration and reports differences; deletes nothing."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +20,7 @@ from shared.runtime.settings import RuntimeSettings
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between the wanted and the found state."""
+    """One difference between the required and the actual state of a topic: ``wanted`` and ``found``."""
 
     topic: str
     kind: Literal["create", "grow", "configure", "too_many_partitions"]
@@ -29,26 +29,27 @@ class Change:
 
     @property
     def applicable(self) -> bool:
-        """Whether apply() can make it; partitions can't be taken away."""
+        """Whether ``apply`` can make this change; Kafka can't remove partitions."""
         return self.kind != "too_many_partitions"
 
 
 def diff(settings: RuntimeSettings) -> list[Change]:
-    """What apply() would change. Raises KafkaException when the broker does not answer."""
+    """The changes that ``apply`` would make, and those that it can't. Raises KafkaException when the broker does not
+    answer."""
     admin = AdminClient(base(settings, "admin"))
-    found = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
-    wanted = topics(settings.topic_prefix, settings.engines)
+    actual = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+    required = topics(settings.topic_prefix, settings.engines)
     changes: list[Change] = []
-    for topic in wanted:
-        if topic.name not in found:
+    for topic in required:
+        if topic.name not in actual:
             changes.append(Change(topic.name, "create", f"{topic.partitions} partitions"))
             continue
-        have = len(found[topic.name].partitions)
-        if have < topic.partitions:
-            changes.append(Change(topic.name, "grow", str(topic.partitions), str(have)))
-        elif have > topic.partitions:
-            changes.append(Change(topic.name, "too_many_partitions", str(topic.partitions), str(have)))
-    existing = [t for t in wanted if t.name in found and t.config]
+        partitions = len(actual[topic.name].partitions)
+        if partitions < topic.partitions:
+            changes.append(Change(topic.name, "grow", str(topic.partitions), str(partitions)))
+        elif partitions > topic.partitions:
+            changes.append(Change(topic.name, "too_many_partitions", str(topic.partitions), str(partitions)))
+    existing = [t for t in required if t.name in actual and t.config]
     return changes + _config_changes(admin, existing)
 
 
@@ -61,14 +62,14 @@ def _config_changes(admin: AdminClient, existing: list[Topic]) -> list[Change]:
     for resource, future in admin.describe_configs(resources).items():
         entries = future.result(timeout=METADATA_TIMEOUT_S)
         for key, value in by_name[resource.name].config.items():
-            found = entries[key].value if key in entries else ""
-            if found != value:
-                changes.append(Change(resource.name, "configure", f"{key}={value}", f"{key}={found}"))
+            actual = entries[key].value if key in entries else ""
+            if actual != value:
+                changes.append(Change(resource.name, "configure", f"{key}={value}", f"{key}={actual}"))
     return changes
 
 
 def apply(settings: RuntimeSettings) -> list[Change]:
-    """Create, grow and configure; returns what was changed. Safe to repeat, also by several services at once.
+    """Create, grow and configure the topics; returns the changes. Idempotent, and safe for several services at once.
 
     Raises KafkaException when the broker refuses.
     """

@@ -1,7 +1,7 @@
-"""In which trace a record's work belongs: its sender's, or one of its own whose id follows from the job.
+"""The trace of a record: the sender's, or one whose id is derived from the job.
 
-An id that follows from the job is the same for every record of it: a redelivery, and a client that sends its request
-twice, stay in one trace. W3C Trace Context; OpenTelemetry's messaging conventions ask for a link to the sender.
+A derived id is the same for every record of the job: a redelivery, and a request that a client sends twice, stay in one
+trace. W3C Trace Context; OpenTelemetry's messaging conventions require a link to the sender.
 """
 
 import hashlib
@@ -19,23 +19,23 @@ from shared.telemetry.propagation import extract, parent, traceparent
 
 @dataclass(frozen=True, slots=True)
 class RecordTrace:
-    """Where the process span of a record goes."""
+    """Parent, links and trace id of a record's process span."""
 
     parent: Context
-    """What the span continues; empty for the root of a trace."""
+    """Context of the parent span; empty for the root of a trace."""
     links: list[Link]
-    """To the sender's span, if the record names one."""
+    """Link to the sender's span, if the record names one."""
     root_id: int
-    """Trace id of a root."""
+    """Trace id, if the span is a root."""
 
     @property
     def is_root(self) -> bool:
-        """Whether the span begins a trace."""
+        """Whether the span is the root of a trace."""
         return not get_current_span(self.parent).get_span_context().is_valid
 
 
 class _Stored(BaseModel):
-    """What a task remembers of its request's trace."""
+    """The trace context of the request, as stored in a task."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -45,13 +45,13 @@ class _Stored(BaseModel):
 def of_request(record: Record, *, trusted: bool) -> RecordTrace:
     """The trace of a record on ``render.requests``.
 
-    ``trusted`` False leaves the sender's context at a link: a producer of somebody else's may not put the job into a
-    trace of its choice, or have it left out by the sampled flag.
+    When ``trusted`` is False, the sender's context is only linked: an untrusted producer must not choose the job's
+    trace, or exclude it by the sampled flag.
     """
-    found = identify_best_effort(record.value, record.key, record.topic, record.partition, record.offset)
+    best_effort = identify_best_effort(record.value, record.key, record.topic, record.partition, record.offset)
     body = hashlib.sha256(record.value or b"").hexdigest()
-    # With the body: another request under the job's id is refused, and is none of that job's story.
-    root_id = derived_trace_id(found.tenant, found.identity.job_id, body)
+    # The body is part of the id: another request under the same job id gets its own trace.
+    root_id = derived_trace_id(best_effort.tenant, best_effort.identity.job_id, body)
     sender = extract(record.headers)
     span = get_current_span(sender).get_span_context()
     links = [Link(span)] if span.is_valid else []
@@ -59,17 +59,17 @@ def of_request(record: Record, *, trusted: bool) -> RecordTrace:
 
 
 def submit_traceparent(record: Record, *, trusted: bool) -> str | None:
-    """What the render's summary span belongs under: the sender's span, or, where it is not known or not trusted, the
-    current one, which is the root of the job's trace."""
+    """The parent of the render's summary span: the sender's span, or, where it is unknown or untrusted, the current
+    span, which is the root of the job's trace."""
     sender = extract(record.headers)
-    known = trusted and get_current_span(sender).get_span_context().is_valid
-    return traceparent(sender if known else get_current())
+    use_sender = trusted and get_current_span(sender).get_span_context().is_valid
+    return traceparent(sender if use_sender else get_current())
 
 
 def of_task(record: Record) -> RecordTrace:
-    """The trace of a record between stages: its sender is a stage of ours.
+    """The trace of a record between stages, which another stage sent.
 
-    One without a traceparent (somebody copied it by hand) goes on in the trace that the task names.
+    A record without a traceparent, as after a manual copy, continues the trace that the task names.
     """
     sender = extract(record.headers)
     span = get_current_span(sender).get_span_context()

@@ -1,4 +1,4 @@
-"""Waits of one task, for an object store that does not answer or a full disk: what they report and what ends them."""
+"""Waits of one task, for an object store that does not answer or for disk space: how they are published and ended."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +14,18 @@ from shared.runtime.disposition import JobContext
 from shared.runtime.failures import Abandoned, JobCancelled
 
 SHOWN_AFTER_S = 2.0
-"""A wait that lasts so long is published: most retries succeed before, and nobody needs to read of those."""
+"""A wait is published after this time, seconds: most retries succeed earlier."""
 LOOK_S = 0.1
-"""How soon a wait notices that it should end."""
+"""How often a wait checks whether it must end, seconds."""
 
 
 def never() -> bool:
-    """No."""
+    """Always False."""
     return False
 
 
 class TaskWaits:
-    """The waits of one task, in whatever threads work at it. Published once while any of them lasts."""
+    """The waits of one task, in all its threads. Concurrent waits are published as one."""
 
     def __init__(
         self,
@@ -34,15 +34,16 @@ class TaskWaits:
         stopping: Callable[[], bool] = never,
         revoking: Callable[[], bool] = never,
     ) -> None:
-        """``stopping``: the service ends, or the partition is lost. ``revoking``: another member waits for it.
+        """``stopping`` returns whether the service is shutting down or the partition is lost; ``revoking`` whether
+        another member waits for the partition.
 
-        In both cases the record is delivered again, perhaps to a machine that need not wait.
+        In both cases the record is delivered again, possibly to a machine that does not have to wait.
         """
         self.stage = stage
         self.job: JobContext | None = None
-        """Whose task it is, once that is known, and the attempt that is being made."""
+        """The task's job at its current attempt, once it is known."""
         self.settled = False
-        """The outcome is on the broker: what the task still waits for, as cleaning up, is no news of the job."""
+        """True: the broker has the outcome, and waits of the cleanup are not published."""
         self.stopping = stopping
         self.revoking = revoking
         self.cancelled: Callable[[], bool] = never
@@ -51,7 +52,7 @@ class TaskWaits:
         self._shown: set[Wait] = set()
 
     def show(self, wait: "Wait", code: Code, message: str) -> None:
-        """Publish that the job waits, unless another thread's wait has."""
+        """Publish that the job waits, unless another wait of the task is published."""
         with self._lock:
             first = not self._shown
             self._shown.add(wait)
@@ -59,13 +60,13 @@ class TaskWaits:
             self._publish(self.job, code, message)
 
     def forget(self, wait: "Wait") -> None:
-        """Note that the wait is over; the next one is published again."""
+        """Note the end of a wait; after the last one, the next wait is published again."""
         with self._lock:
             self._shown.discard(wait)
 
 
 class Wait:
-    """One wait of the current task; use as a context manager, in the thread that waits."""
+    """One wait of the current task. Use it as a context manager, in the thread that waits."""
 
     def __init__(self) -> None:
         self.task = _TASK.get() or TaskWaits()
@@ -79,30 +80,30 @@ class Wait:
 
     @property
     def seconds(self) -> float:
-        """How long it has lasted."""
+        """Duration of the wait so far."""
         return time.monotonic() - self._started
 
     def show(self, code: Code, message: str) -> None:
-        """Publish the reason, once the wait has lasted long enough."""
+        """Publish the reason, once the wait has lasted ``SHOWN_AFTER_S``."""
         if self.seconds >= SHOWN_AFTER_S:
             self.task.show(self, code, message)
 
     def sleep(self, seconds: float, *, patient_s: float = 0.0, yields: bool = False) -> None:
-        """Sleep. Raises JobCancelled, and Abandoned when waiting is not worth it any more.
+        """Sleep. Raises JobCancelled, and Abandoned when the wait must end.
 
-        That is so once the service ends and the wait is ``patient_s`` old; with ``yields`` also once another member of
-        the group waits for the partition.
+        A wait must end when the service is shutting down and the wait has lasted ``patient_s`` seconds; with ``yields``
+        also when another member of the group waits for the partition.
         """
-        until = time.monotonic() + seconds
+        end = time.monotonic() + seconds
         while True:
             if self.task.cancelled():
                 raise JobCancelled("the job was cancelled while it waited")
             if (self.seconds >= patient_s and self.task.stopping()) or (yields and self.task.revoking()):
                 raise Abandoned("the service ends, or the partition goes to another member, while the task waits")
-            left = until - time.monotonic()
-            if left <= 0:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
                 return
-            time.sleep(min(LOOK_S, left))
+            time.sleep(min(LOOK_S, remaining))
 
 
 _TASK: ContextVar[TaskWaits | None] = ContextVar("task_waits", default=None)
@@ -110,7 +111,7 @@ _TASK: ContextVar[TaskWaits | None] = ContextVar("task_waits", default=None)
 
 @contextmanager
 def task_waits(waits: TaskWaits) -> Iterator[TaskWaits]:
-    """Make every wait in the block, and in threads that copy its context, one of this task."""
+    """In the block, and in threads that copy its context, every wait belongs to this task."""
     token = _TASK.set(waits)
     try:
         yield waits
@@ -120,32 +121,32 @@ def task_waits(waits: TaskWaits) -> Iterator[TaskWaits]:
 
 @contextmanager
 def cancellable(cancelled: Callable[[], bool]) -> Iterator[None]:
-    """While the block lasts, a wait of the current task ends with JobCancelled once ``cancelled()``.
+    """In the block, a wait of the current task raises JobCancelled once ``cancelled()`` is True.
 
-    Not around the end of a job: the event that says ``cancelled`` has to wait for the object store, too.
+    Do not use it where a job is ended: the terminal event of a cancelled job must also wait for the object store.
     """
     task = _TASK.get() or TaskWaits()
-    before, task.cancelled = task.cancelled, cancelled
+    previous, task.cancelled = task.cancelled, cancelled
     try:
         yield
     finally:
-        task.cancelled = before
+        task.cancelled = previous
 
 
 def set_settled() -> None:
-    """Note that the current task's outcome is on the broker."""
+    """Note that the broker has the outcome of the current task."""
     if (task := _TASK.get()) is not None:
         task.settled = True
 
 
 def set_current_job(job: JobContext) -> None:
-    """The current task is this job's: from here on its log lines and its waits name it."""
+    """Set the job of the current task: its log lines and its waits name it from now on."""
     if (task := _TASK.get()) is not None:
         task.job = job
     structlog.contextvars.bind_contextvars(job=job.job_id)
 
 
 def current_job() -> JobContext | None:
-    """The current task's job, at the attempt that is being made; None while it is not known."""
+    """The current task's job at its current attempt; None while it is unknown."""
     task = _TASK.get()
     return task.job if task is not None else None

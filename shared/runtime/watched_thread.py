@@ -1,4 +1,4 @@
-"""Background threads whose death is seen: nothing else in a process notices that one of its threads has ended."""
+"""Background threads whose unexpected end is reported; by default a process does not notice it."""
 
 import threading
 from collections.abc import Callable
@@ -11,10 +11,10 @@ log = structlog.get_logger()
 
 
 class WatchedThread(threading.Thread):
-    """A daemon thread that works until ``stop`` is set.
+    """A daemon thread that must run until ``stop`` is set.
 
-    If ``target`` raises, or returns earlier, that is logged with its stack and ``on_failure`` gets the reason, in this
-    thread. Once ``stop`` is set it may end as it likes.
+    If ``target`` raises or returns before, ``on_failure`` receives the reason, in this thread; an exception is logged
+    with its stack. After ``stop`` is set, its end is not reported.
     """
 
     def __init__(
@@ -23,20 +23,20 @@ class WatchedThread(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._work = target
         self._on_failure = on_failure
-        self._ending = stop
+        self._stopping = stop
 
     def run(self) -> None:
-        """What the thread does; `start` calls it."""
+        """The body of the thread; `start` calls it."""
         try:
             self._work()
-            reason = f"the thread {self.name} ended before its time"
+            reason = f"the thread {self.name} ended unexpectedly"
         except EndsService as e:
             reason = str(e)
         except BaseException as e:
             reason = f"the thread {self.name} failed: {type(e).__name__}: {e}"
-            if not self._ending.is_set():
+            if not self._stopping.is_set():
                 log.exception("thread_failed", thread=self.name)
-        if self._ending.is_set():
+        if self._stopping.is_set():
             log.debug("thread_ended", thread=self.name)
         else:
             self._on_failure(reason)

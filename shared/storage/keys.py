@@ -1,4 +1,4 @@
-"""Every object key the output writes; nothing else spells one out."""
+"""Every object key that lipstage writes; no other code builds one."""
 
 import re
 
@@ -7,17 +7,17 @@ from shared.storage.errors import InputForbidden
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _RESERVED_STAGES = frozenset({"request", "end"})
-"""Names of job documents that stand beside the stages' markers."""
+"""Names of job documents that lie beside the stages' markers."""
 FRAMES = "frames/"
 """Prefix of the index of attempts that have frames in the store."""
-RESUME = "resume"
-"""Beside the attempts of a stage, whose ids are hexadecimal."""
+CHECKPOINTS = "checkpoints"
+"""Path segment beside the attempts of a stage, whose ids are hexadecimal."""
 PROBED = "_probe"
-"""Where a tenant's name stands in other keys, none of which begins so."""
+"""Takes the place of the tenant's name, which never begins with an underscore."""
 
 
 def _segment(text: str) -> str:
-    """One path segment of our own alphabet. Raises ValueError for anything else."""
+    """A path segment of the permitted characters. Raises ValueError for anything else."""
     if not _SEGMENT.fullmatch(text):
         raise ValueError(f"not usable in an object key: {text!r}")
     return text
@@ -25,18 +25,18 @@ def _segment(text: str) -> str:
 
 def _stage(name: str) -> str:
     if name in _RESERVED_STAGES:
-        raise ValueError(f"no stage may be called {name!r}")
+        raise ValueError(f"{name!r} is no valid name of a stage")
     return _segment(name)
 
 
 def probe(key: str) -> str:
-    """An object that belongs to no job and shows whether the bucket works, under the first segment of ``key``: a right
-    may be bounded by prefix."""
+    """The probe object, which belongs to no job, under the first segment of ``key``: a policy may be limited to a
+    prefix."""
     return f"{key.partition('/')[0]}/{PROBED}/bucket.json"
 
 
 def never(key: str) -> str:
-    """A key beside the probe's that no object has."""
+    """A key beside the probe object that is never written."""
     return f"{key.partition('/')[0]}/{PROBED}/never.json"
 
 
@@ -46,12 +46,12 @@ def job_prefix(tenant: str, job: str) -> str:
 
 
 def request(tenant: str, job: str) -> str:
-    """The job's request as first accepted."""
+    """The document that claims the job id for a request."""
     return f"{job_prefix(tenant, job)}request.json"
 
 
 def end(tenant: str, job: str) -> str:
-    """The job's one terminal outcome."""
+    """The job's terminal event."""
     return f"{job_prefix(tenant, job)}end.json"
 
 
@@ -81,12 +81,12 @@ def frames_entry(tenant: str, job: str, stage: str, attempt: str) -> str:
 
 
 def checkpoint_prefix(tenant: str, job: str, stage: str) -> str:
-    """Prefix of the state that a stage's next attempt can go on from, with a slash at its end."""
-    return f"{job_prefix(tenant, job)}{_stage(stage)}/{RESUME}/"
+    """Prefix of the checkpoints of a stage, with a slash at its end."""
+    return f"{job_prefix(tenant, job)}{_stage(stage)}/{CHECKPOINTS}/"
 
 
 def checkpoint_record(tenant: str, job: str, stage: str) -> str:
-    """The document that names the newest such state."""
+    """The document that names the newest checkpoint."""
     return f"{checkpoint_prefix(tenant, job, stage)}state.json"
 
 
@@ -101,7 +101,7 @@ def output(tenant: str, prefix: str, job: str, name: str) -> str:
 
 
 def cache_entry(tenant: str, stage: str, digest: str) -> str:
-    """The cache entry, which names the cached output."""
+    """The entry that names a cached output."""
     return f"{_cached(tenant, stage, digest)}.json"
 
 
@@ -111,7 +111,7 @@ def cache_prefix(tenant: str, stage: str, digest: str, attempt: str) -> str:
 
 
 def cache_entry_of(key: str) -> str | None:
-    """The entry of the cached output that this artifact belongs to; None for an artifact of no cached output."""
+    """The entry of the cached output that the artifact ``key`` belongs to; None for other artifacts."""
     parts = key.split("/")
     return "/".join(parts[:4]) + ".json" if len(parts) == 6 and parts[0] == "cache" else None
 
@@ -121,7 +121,7 @@ def _cached(tenant: str, stage: str, digest: str) -> str:
 
 
 def checked_for(tenant: str, key: str) -> str:
-    """A key of the user's choice, held to the tenant's prefix. Raises InputForbidden."""
+    """A key that a user chose; it must lie under the tenant's prefix. Raises InputForbidden."""
     try:
         checked_key(key)
     except ValueError as error:

@@ -24,7 +24,7 @@ def told_lag(port: int) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("lipstage_consumer_lag{"))
 
 
-def test_a_transactional_producer_leaves_no_lag_behind(pipeline: Pipeline, client: Client) -> None:
+def test_transactional_producer_leaves_no_lag(pipeline: Pipeline, client: Client) -> None:
     """Markers and aborted records lie behind the last record of every partition they were sent to."""
     producer = Producer(
         {"bootstrap.servers": pipeline.stack.bootstrap_servers, "transactional.id": f"test-{uuid.uuid4().hex}"}
@@ -55,7 +55,7 @@ def test_a_transactional_producer_leaves_no_lag_behind(pipeline: Pipeline, clien
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: value[:9].decode(errors="replace"))
-def test_a_cancel_that_can_not_be_read_hides_no_other(
+def test_unreadable_cancel_does_not_hide_others(
     client: Client, pipeline: Pipeline, portrait: str, value: bytes
 ) -> None:
     before = {stage: parent(pipeline, stage) for stage in STAGES}

@@ -115,12 +115,12 @@ def jobs(client: Client, portrait: str) -> dict[str, str]:
     return found
 
 
-def test_there_are_at_least_twenty() -> None:
+def test_at_least_twenty_formats_are_tested() -> None:
     assert len(SOUNDS) + len(pictures()) >= 20
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in SOUNDS] + sorted(pictures()))
-def test_the_format_is_rendered(client: Client, jobs: dict[str, str], name: str) -> None:
+def test_format_is_rendered(client: Client, jobs: dict[str, str], name: str) -> None:
     (end,) = client.ends(jobs[name])
     assert end.type == "done", end.body
     # Encoders pad a lossy sound to whole frames, or drop the padding again: at most one of theirs.
@@ -134,7 +134,7 @@ def poster(client: Client, job: str) -> bytes:
     return bytes(client.s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
 
 
-def test_the_picture_on_its_side_is_upright(client: Client, jobs: dict[str, str]) -> None:
+def test_rotated_portrait_is_rendered_upright(client: Client, jobs: dict[str, str]) -> None:
     """A portrait that was not turned would have no upright face; its poster shows how it was taken."""
     still = poster(client, jobs["jpeg-exif"])
     shown = np.asarray(Image.open(io.BytesIO(still)).convert("L").resize((64, 64)), dtype=np.float32)
@@ -144,7 +144,7 @@ def test_the_picture_on_its_side_is_upright(client: Client, jobs: dict[str, str]
     assert likeness[0] > 0.9
 
 
-def test_the_video_says_that_it_is_synthetic_and_what_made_it(client: Client, jobs: dict[str, str]) -> None:
+def test_video_metadata_names_it_synthetic_and_its_engine(client: Client, jobs: dict[str, str]) -> None:
     with av.open(io.BytesIO(client.video(jobs["wav-16"]))) as file:
         tags = dict(file.metadata)
     assert tags["title"] == "Synthetic talking head"

@@ -26,7 +26,7 @@ def grown(pipeline: Pipeline, client: Client) -> dict[str, int]:
     return before
 
 
-def test_a_job_on_new_partitions_is_rendered(grown: dict[str, int], client: Client, portrait: str) -> None:
+def test_job_on_new_partitions_is_rendered(grown: dict[str, int], client: Client, portrait: str) -> None:
     """Also its events are heard, wherever their keys lead now."""
     speech = client.upload(spoken(0.6, unseen_start()))
     jobs = [uuid.uuid4().hex for _ in range(4)]
@@ -40,7 +40,7 @@ def test_a_job_on_new_partitions_is_rendered(grown: dict[str, int], client: Clie
     assert [len(client.ends(job)) for job in jobs] == [1] * len(jobs)
 
 
-def test_a_task_on_a_new_partition_of_an_inner_topic_is_taken(
+def test_task_on_a_new_partition_of_an_internal_topic_is_processed(
     grown: dict[str, int], pipeline: Pipeline, client: Client
 ) -> None:
     """Whatever its sender's partitioner is: every new partition of every stage has an owner, which gives it up."""

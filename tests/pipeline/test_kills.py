@@ -82,7 +82,9 @@ def victim_job(client: Client, pipeline: Pipeline) -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_killed_child(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str) -> None:
+def test_job_survives_a_killed_worker(
+    client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str
+) -> None:
     target = worker(pipeline, stage)
     job = victim_job(stage)
     processes.kill(target)
@@ -93,7 +95,9 @@ def test_a_killed_child(client: Client, pipeline: Pipeline, victim_job: Callable
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_killed_parent(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str) -> None:
+def test_job_survives_a_killed_service(
+    client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], stage: str
+) -> None:
     target, below = parent(pipeline, stage), worker(pipeline, stage)
     job = victim_job(stage)
     processes.kill(target)
@@ -102,14 +106,18 @@ def test_a_killed_parent(client: Client, pipeline: Pipeline, victim_job: Callabl
 
 
 @pytest.mark.parametrize("name", ["broker", "store"])
-def test_a_killed_part(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], name: str) -> None:
+def test_job_survives_a_killed_broker_or_store(
+    client: Client, pipeline: Pipeline, victim_job: Callable[[str], str], name: str
+) -> None:
     target = program(pipeline, name)
     job = victim_job("infer")
     processes.kill(target)
     check(client, job)
 
 
-def test_a_killed_supervisor(client: Client, pipeline: Pipeline, victim_job: Callable[[str], str]) -> None:
+def test_stack_recovers_from_a_killed_supervisor(
+    client: Client, pipeline: Pipeline, victim_job: Callable[[str], str]
+) -> None:
     target = supervisor(pipeline)
     job = victim_job("infer")
     processes.kill(target)
@@ -119,7 +127,7 @@ def test_a_killed_supervisor(client: Client, pipeline: Pipeline, victim_job: Cal
     check(client, job)
 
 
-def test_down_leaves_no_process_and_no_port(pipeline: Pipeline) -> None:
+def test_down_leaves_no_process_or_open_port(pipeline: Pipeline) -> None:
     running = pipeline.up().stack
     taken = [*running.ports.values(), *(service.health_port for service in running.services)]
     local.down(pipeline.infrastructure.settings)

@@ -182,7 +182,7 @@ def refused(client: Client, portrait: str) -> dict[str, tuple[str, Expected]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_rejected_once_with_its_code_and_field(
+def test_job_is_rejected_once_with_its_code_and_field(
     client: Client, refused: dict[str, tuple[str, Expected]], name: str
 ) -> None:
     job, (code, field) = refused[name]
@@ -195,14 +195,14 @@ def test_it_is_rejected_once_with_its_code_and_field(
         assert end.body["allowed"] == ALLOWED[name]
 
 
-def test_the_other_tenants_picture_is_there(client: Client) -> None:
+def test_portrait_of_the_other_tenant_exists(client: Client) -> None:
     """The keys that lead to it are refused, not the picture."""
     key = client.upload(PICTURE, "other")
     end = client.done(client.submit(key, client.upload(spoken(0.4, 2.0), "other"), tenant="other"))
     assert end.body["tenant"] == "other"
 
 
-def test_a_key_that_differs_from_the_id_ends_neither_job(client: Client, portrait: str) -> None:
+def test_key_that_differs_from_the_job_id_ends_neither_job(client: Client, portrait: str) -> None:
     """The refusal is under the record's own id: it must not end a job of either name."""
     named, keyed = uuid.uuid4().hex, uuid.uuid4().hex
     value = body(portrait, portrait, job_id=named)
@@ -261,7 +261,7 @@ def check_letter(dead_letters: Reader, key: bytes, value: bytes, headers: list[t
     assert len([name for name, _ in got if name == "traceparent"]) <= 1
 
 
-def test_an_unreadable_task_becomes_a_dead_letter_and_the_partition_goes_on(
+def test_unreadable_task_becomes_a_dead_letter_and_the_partition_continues(
     client: Client, portrait: str, dead_letters: Reader
 ) -> None:
     value, headers = b"\xff\xfe no task at all \x00", [("a", b"\x00\xff"), ("b", b""), ("a", b"again")]
@@ -276,7 +276,7 @@ def test_an_unreadable_task_becomes_a_dead_letter_and_the_partition_goes_on(
 
 
 @pytest.mark.parametrize(("change", "code"), [("altered", "ARTIFACT_ALTERED"), ("missing", "ARTIFACT_MISSING")])
-def test_a_task_whose_artifact_is_wrong_becomes_a_dead_letter(
+def test_task_with_a_wrong_artifact_becomes_a_dead_letter(
     client: Client, portrait: str, dead_letters: Reader, change: str, code: str
 ) -> None:
     order = task(client, portrait)

@@ -73,7 +73,7 @@ def metric(pipeline: Pipeline, stage: str, name: str) -> float:
     return total
 
 
-def test_the_events_tell_the_job_in_order(client: Client, rendered: Rendered) -> None:
+def test_events_report_the_job_in_order(client: Client, rendered: Rendered) -> None:
     told = [(e.type, e.stage) for e in client.events[rendered.job] if e.type not in ("progress", "warning")]
     stages = [(kind, stage) for stage in ("audio", "face", "infer", "encode") for kind in ("started", "finished")]
     assert told == [("accepted", ""), *stages, ("done", "")]
@@ -82,14 +82,14 @@ def test_the_events_tell_the_job_in_order(client: Client, rendered: Rendered) ->
     assert progress[-1] == 100.0
 
 
-def test_batch_and_labels_are_in_every_event(client: Client, rendered: Rendered) -> None:
+def test_every_event_has_batch_and_labels(client: Client, rendered: Rendered) -> None:
     assert {json.dumps(e.body.get("batch"), sort_keys=True) for e in client.events[rendered.job]} == {
         json.dumps(BATCH, sort_keys=True)
     }
     assert all(e.body["labels"] == LABELS for e in client.events[rendered.job])
 
 
-def test_one_trace_and_one_traceparent_in_everything(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
+def test_every_record_has_one_traceparent_of_one_trace(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
     told = client.events[rendered.job]
     traces = {e.body["trace_id"] for e in told}
     assert len(traces) == 1
@@ -104,7 +104,7 @@ def test_one_trace_and_one_traceparent_in_everything(client: Client, pipeline: P
         assert parents[0].split("-")[1] in traces
 
 
-def test_the_trace_holds_the_whole_render(client: Client, rendered: Rendered) -> None:
+def test_trace_holds_the_whole_render(client: Client, rendered: Rendered) -> None:
     spans = client.spans(rendered.job, "render", "process render.requests", *(f"process {topic}" for topic in TOPICS))
     names = Counter(span["name"] for span in spans)
     assert {span["trace_id"] for span in spans} == {rendered.end.body["trace_id"]}
@@ -146,7 +146,7 @@ def test_the_trace_holds_the_whole_render(client: Client, rendered: Rendered) ->
     assert not [s for s in spans if s["error"] is not None]
 
 
-def test_the_file_is_what_was_ordered(rendered: Rendered) -> None:
+def test_file_matches_the_request(rendered: Rendered) -> None:
     with av.open(io.BytesIO(rendered.video)) as file:
         picture, sound = file.streams.video[0], file.streams.audio[0]
         assert (picture.codec_context.name, sound.codec_context.name) == ("h264", "aac")
@@ -164,7 +164,7 @@ def test_the_file_is_what_was_ordered(rendered: Rendered) -> None:
     assert abs(rendered.end.body["container_drift_ms"]) <= 40
 
 
-def test_event_and_summary_span_say_the_same_of_the_file(client: Client, rendered: Rendered) -> None:
+def test_event_and_summary_span_have_the_same_measurements(client: Client, rendered: Rendered) -> None:
     told = rendered.end.body
     (summary,) = (s for s in client.spans(rendered.job, "render") if s["name"] == "render")
     found = summary["attributes"]
@@ -174,7 +174,7 @@ def test_event_and_summary_span_say_the_same_of_the_file(client: Client, rendere
     assert told["audio_drift_ms"] >= round(abs(told["container_drift_ms"]))
 
 
-def test_frames_are_gone_and_the_final_artifacts_are_single(client: Client, rendered: Rendered) -> None:
+def test_frames_are_deleted_and_each_final_artifact_exists_once(client: Client, rendered: Rendered) -> None:
     client.spans(rendered.job, "process render.encode")  # It ends after the sweep.
     keys = client.keys(f"jobs/default/{rendered.job}/")
     assert [key for key in keys if "/infer/" in key] == []
@@ -182,7 +182,7 @@ def test_frames_are_gone_and_the_final_artifacts_are_single(client: Client, rend
     assert len([key for key in keys if key.endswith(".jpg")]) == 1
 
 
-def test_a_known_portrait_is_not_searched_again(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
+def test_face_output_of_a_known_portrait_is_cached(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
     before = metric(pipeline, "face", "lipstage_face_detections_total")
     job = client.submit(client.upload(rendered.picture), rendered.speech)
     client.done(job)
@@ -208,7 +208,7 @@ def test_equal_requests_give_equal_frames(client: Client, rendered: Rendered) ->
     assert frames(client.video(job)) == frames(rendered.video)
 
 
-def test_the_same_record_twice_is_one_job(client: Client, portrait: str, rendered: Rendered) -> None:
+def test_same_record_twice_is_one_job(client: Client, portrait: str, rendered: Rendered) -> None:
     job = uuid.uuid4().hex
     value = body(portrait, rendered.speech)
     client.produce("render.requests", value, job)
@@ -225,7 +225,7 @@ def test_the_same_record_twice_is_one_job(client: Client, portrait: str, rendere
 
 
 @pytest.mark.parametrize("timestamp_ms", [1_800_000_000, 4_000_000_000_000])
-def test_a_producers_clock_changes_nothing(client: Client, rendered: Rendered, timestamp_ms: int) -> None:
+def test_producer_clock_has_no_effect(client: Client, rendered: Rendered, timestamp_ms: int) -> None:
     """Seconds for milliseconds, which retention took for 1970, and a clock that is decades ahead."""
     job = uuid.uuid4().hex
     client.produce("render.requests", body(rendered.portrait, rendered.speech), job, timestamp_ms=timestamp_ms)
@@ -235,7 +235,7 @@ def test_a_producers_clock_changes_nothing(client: Client, rendered: Rendered, t
     assert all(0 <= s["attributes"].get("queue.wait_ms", 0) < 600_000 for s in client.spans(job, "render"))
 
 
-def test_another_request_under_the_same_id_is_refused_and_harms_nobody(
+def test_other_request_under_the_same_id_is_a_conflict_that_ends_nothing(
     client: Client, portrait: str, rendered: Rendered
 ) -> None:
     job = client.submit(portrait, rendered.speech)
@@ -247,7 +247,7 @@ def test_another_request_under_the_same_id_is_refused_and_harms_nobody(
     assert (told["conflict"], told["done"], told["rejected"], told["failed"]) == (1, 1, 0, 0)
 
 
-def test_the_finished_files_go_where_the_user_wants_them(client: Client, rendered: Rendered) -> None:
+def test_finished_files_are_copied_to_the_output_bucket(client: Client, rendered: Rendered) -> None:
     output = {"bucket": DELIVERIES, "prefix": "default/films"}
     job = client.submit(rendered.portrait, rendered.speech, output=output)
     end = client.done(job)
@@ -257,7 +257,7 @@ def test_the_finished_files_go_where_the_user_wants_them(client: Client, rendere
     client.s3.head_object(Bucket="lipstage-deliveries", Key=end.body["poster"]["key"])
 
 
-def test_a_redelivery_of_a_plain_clients_record_stays_in_its_trace(
+def test_redelivery_without_sender_context_stays_in_its_trace(
     client: Client, pipeline: Pipeline, rendered: Rendered
 ) -> None:
     """The service dies with the record uncommitted: what comes again is the same record, in the same trace."""
@@ -268,7 +268,7 @@ def test_a_redelivery_of_a_plain_clients_record_stays_in_its_trace(
     assert len({e.body["trace_id"] for e in client.events[job]}) == 1
 
 
-def test_a_cancelled_job_ends_as_cancelled(client: Client, portrait: str) -> None:
+def test_cancelled_job_ends_as_cancelled(client: Client, portrait: str) -> None:
     speech = client.upload(spoken(8.0))
     job = client.submit(portrait, speech, params={"min_resolution": 768})
     client.started(job, "infer")

@@ -35,7 +35,7 @@ def lags(pipeline: Pipeline, group: str, topic: str) -> dict[int, int]:
     return found
 
 
-def test_ten_jobs_at_once_on_two_replicas(pipeline: Pipeline, client: Client, portrait: str) -> None:
+def test_ten_concurrent_jobs_finish_on_two_replicas(pipeline: Pipeline, client: Client, portrait: str) -> None:
     scaled = pipeline.up(infer=2)
     try:
         ports = [service.health_port for service in scaled.stack.services if service.stage == "infer"]
@@ -60,7 +60,7 @@ def test_ten_jobs_at_once_on_two_replicas(pipeline: Pipeline, client: Client, po
         pipeline.up()
 
 
-def test_every_record_twice_at_once_on_two_replicas(pipeline: Pipeline, client: Client, portrait: str) -> None:
+def test_every_record_delivered_twice_ends_each_job_once(pipeline: Pipeline, client: Client, portrait: str) -> None:
     """Whoever loses a job's race finds its frames swept while reading them: that is no fault of the record."""
     pipeline.up(infer=2, encode=2)
     dead = Reader(pipeline.stack.bootstrap_servers, "render.dlq")

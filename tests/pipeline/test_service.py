@@ -50,14 +50,14 @@ def long_job(client: Client, pipeline: Pipeline) -> str:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_service_that_waits_is_alive_and_ready(pipeline: Pipeline, client: Client, stage: str) -> None:
+def test_idle_service_is_live_and_ready(pipeline: Pipeline, client: Client, stage: str) -> None:
     port = next(service.health_port for service in pipeline.stack.services if service.stage == stage)
     client.until(lambda: probe(port, "/readyz")[0] == 200, 30)
     assert probe(port, "/livez") == (200, {"ok": True, "reason": None})
     assert probe(port, "/readyz") == (200, {"ok": True, "reason": None})
 
 
-def test_a_worker_that_dies_idle_is_replaced_and_its_service_ready_again(pipeline: Pipeline, client: Client) -> None:
+def test_idle_worker_that_dies_is_replaced_and_the_service_is_ready_again(pipeline: Pipeline, client: Client) -> None:
     port = next(service.health_port for service in pipeline.stack.services if service.stage == "infer")
     client.until(lambda: probe(port, "/readyz")[0] == 200, 30)
     first = worker(pipeline, "infer")
@@ -66,7 +66,7 @@ def test_a_worker_that_dies_idle_is_replaced_and_its_service_ready_again(pipelin
     client.until(lambda: probe(port, "/readyz")[0] == 200 and len(children(pipeline, "infer")) == 1, 30)
 
 
-def test_sigterm_lets_the_task_end_and_gives_the_group_up(client: Client, pipeline: Pipeline, long_job: str) -> None:
+def test_sigterm_lets_the_task_finish_and_leaves_the_group(client: Client, pipeline: Pipeline, long_job: str) -> None:
     service = parent(pipeline, "infer")
     os.kill(service.pid, signal.SIGTERM)
     client.done(long_job)
@@ -77,7 +77,7 @@ def test_sigterm_lets_the_task_end_and_gives_the_group_up(client: Client, pipeli
     client.done(again)
 
 
-def test_a_task_whose_worker_dies_is_tried_three_times_then_dead_lettered(
+def test_task_whose_worker_dies_gets_three_attempts_then_a_dead_letter(
     client: Client, pipeline: Pipeline, long_job: str
 ) -> None:
     dead_letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
@@ -100,7 +100,7 @@ def test_a_task_whose_worker_dies_is_tried_three_times_then_dead_lettered(
     client.done(good)
 
 
-def test_an_internal_record_with_an_odd_job_id_or_a_megabyte_is_a_dead_letter(
+def test_internal_record_with_an_invalid_job_id_or_a_megabyte_is_a_dead_letter(
     client: Client, pipeline: Pipeline, portrait: str
 ) -> None:
     """Either would have ended the service, been delivered again, and ended it again."""
@@ -118,7 +118,7 @@ def test_an_internal_record_with_an_odd_job_id_or_a_megabyte_is_a_dead_letter(
     assert parent(pipeline, "face") == face, "the same process goes on"
 
 
-def test_a_job_cancelled_before_it_begins_never_works(client: Client, pipeline: Pipeline, portrait: str) -> None:
+def test_job_cancelled_before_it_starts_does_no_work(client: Client, pipeline: Pipeline, portrait: str) -> None:
     """At a stage boundary: the first stage that knows of it ends the job; another tenant's wish does not."""
     job, other = uuid.uuid4().hex, uuid.uuid4().hex
     client.produce("render.cancel", b'{"tenant": "somebody"}', other)
@@ -132,7 +132,7 @@ def test_a_job_cancelled_before_it_begins_never_works(client: Client, pipeline: 
     assert [key for key in client.keys(f"jobs/default/{job}/") if "/infer/" in key or key.endswith(".mp4")] == []
 
 
-def test_user_media_do_not_stay_on_disk(client: Client, pipeline: Pipeline, portrait: str) -> None:
+def test_user_media_are_deleted_from_disk(client: Client, pipeline: Pipeline, portrait: str) -> None:
     client.done(client.submit(portrait, client.upload(spoken(0.4))))
     held = "lipstage-*"
     assert len(list(pipeline.stack.scratch.glob(f"{held}/lock"))) == len(STAGES)

@@ -81,7 +81,7 @@ def undisturbed(both: Stack, client: Client, inputs: tuple[str, str]) -> str:
     return submit(client, inputs)
 
 
-def test_without_weights_the_service_waits_and_says_why(
+def test_service_without_weights_is_not_ready_and_reports_why(
     pipeline: Pipeline, both: Stack, client: Client, undisturbed: str, weights: Path
 ) -> None:
     record = service(both)
@@ -101,7 +101,7 @@ def test_without_weights_the_service_waits_and_says_why(
     assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a service that can"
 
 
-def test_once_the_weights_are_there_the_job_that_waited_becomes_a_video(
+def test_waiting_job_is_rendered_once_the_weights_exist(
     both: Stack, client: Client, undisturbed: str, weights: Path, tree: Path
 ) -> None:
     tree.rename(weights)
@@ -111,10 +111,10 @@ def test_once_the_weights_are_there_the_job_that_waited_becomes_a_video(
     assert len(frames) == round(SECONDS * 25)
     assert len(set(frames)) > len(frames) // 2, "it moves"
     assert probe(service(both).health_port, "/readyz")[0] == 200
-    assert [key for key in client.keys(f"jobs/default/{undisturbed}/infer/") if "/resume/" in key] == []
+    assert [key for key in client.keys(f"jobs/default/{undisturbed}/infer/") if "/checkpoints/" in key] == []
 
 
-def test_its_trace_says_steps_guidance_and_what_it_took(both: Stack, client: Client, undisturbed: str) -> None:
+def test_trace_has_steps_guidance_and_durations(both: Stack, client: Client, undisturbed: str) -> None:
     client.done(undisturbed, 150)
     spans = client.spans(undisturbed, "render", "run_inference", "sonic.denoise")
     assert len({span["trace_id"] for span in spans}) == 1
@@ -134,13 +134,13 @@ def attributes(spans: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def saved_steps(client: Client, job: str) -> int:
     """Of the newest state in the store."""
-    key = f"jobs/default/{job}/infer/resume/state.json"
+    key = f"jobs/default/{job}/infer/checkpoints/state.json"
     if key not in client.keys(key):
         return 0
     return int(json.loads(client.s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())["done"])
 
 
-def test_killed_twice_in_the_middle_it_goes_on_to_the_same_bytes(
+def test_render_killed_twice_is_resumed_to_the_same_bytes(
     pipeline: Pipeline, both: Stack, client: Client, inputs: tuple[str, str], undisturbed: str
 ) -> None:
     """First the worker, then the service with its worker: another process goes on from what the first one saved."""
@@ -162,10 +162,10 @@ def test_killed_twice_in_the_middle_it_goes_on_to_the_same_bytes(
     assert pictures(client.video(job)) == pictures(client.video(undisturbed))
     spans = client.spans(job, "render", "run_inference", "sonic.denoise")
     assert attributes(spans, "run_inference")["inference.resumed_step"] >= kept
-    assert [key for key in client.keys(f"jobs/default/{job}/infer/") if "/resume/" in key] == []
+    assert [key for key in client.keys(f"jobs/default/{job}/infer/") if "/checkpoints/" in key] == []
 
 
-def test_a_cancel_stops_it_between_two_calls_of_the_network(
+def test_cancel_stops_the_render_between_two_network_calls(
     pipeline: Pipeline, both: Stack, client: Client, inputs: tuple[str, str]
 ) -> None:
     job = submit(client, inputs)

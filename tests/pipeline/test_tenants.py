@@ -19,7 +19,7 @@ def encrypted(client: Client, data: bytes, tenant: str) -> str:
     return key
 
 
-def test_an_object_under_a_customers_key_ends_its_job_and_no_other_waits(client: Client, pipeline: Pipeline) -> None:
+def test_object_encrypted_with_a_customer_key_rejects_its_job_alone(client: Client, pipeline: Pipeline) -> None:
     audio = parent(pipeline, "audio")
     picture, speech = unseen_portrait(), spoken(0.4, unseen_start())
     poisoned, good = uuid.uuid4().hex, []

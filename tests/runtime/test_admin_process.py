@@ -36,12 +36,12 @@ def refused(settings: RuntimeSettings, limit_s: float = 30) -> KafkaError:
 SETTINGS = RuntimeSettings(bootstrap_servers="127.0.0.1:1")
 
 
-def test_a_client_that_aborts_is_an_error_with_its_signal(broken: Broken) -> None:
+def test_aborted_client_raises_an_error_with_its_signal(broken: Broken) -> None:
     broken("import os; os.abort()")
     assert "died of SIGABRT" in refused(SETTINGS).str()
 
 
-def test_a_client_that_aborts_once_is_asked_again(broken: Broken, tmp_path: Path) -> None:
+def test_request_is_repeated_when_the_client_aborts_once(broken: Broken, tmp_path: Path) -> None:
     once = tmp_path / "once"
     broken(
         f"import json, os, pathlib; p = pathlib.Path('{once}'); first = not p.exists(); p.touch();"
@@ -50,7 +50,7 @@ def test_a_client_that_aborts_once_is_asked_again(broken: Broken, tmp_path: Path
     assert ask(SETTINGS, "answers", 30, timeout_s=0.5) is True
 
 
-def test_a_client_that_hangs_is_killed(broken: Broken) -> None:
+def test_hanging_client_is_killed(broken: Broken) -> None:
     broken("import time; time.sleep(600)")
     asked = AdminProcess(SETTINGS, "answers", 0.5, timeout_s=0.1)
     with pytest.raises(KafkaException) as caught:
@@ -59,23 +59,23 @@ def test_a_client_that_hangs_is_killed(broken: Broken) -> None:
     assert asked._process.poll() is not None
 
 
-def test_a_client_that_speaks_nonsense_is_an_error_with_its_last_line(broken: Broken) -> None:
+def test_unreadable_answer_raises_an_error_with_its_last_line(broken: Broken) -> None:
     broken("import sys; print('{'); sys.exit('no such module')")
     assert "no such module" in refused(SETTINGS).str()
 
 
-def test_a_broker_that_is_away_is_its_own_error() -> None:
+def test_unreachable_broker_raises_its_own_error() -> None:
     assert refused(SETTINGS).code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN)
 
 
-def test_properties_that_can_not_be_read_are_the_callers(tmp_path: Path) -> None:
+def test_unreadable_properties_raise_in_the_caller(tmp_path: Path) -> None:
     path = tmp_path / "kafka.properties"
     path.write_text("nonsense\n")
     with pytest.raises(ValueError, match="line 1"):
         ask(SETTINGS.model_copy(update={"kafka_properties_file": path}), "answers", 30, timeout_s=0.1)
 
 
-def test_the_real_broker_answers(stack: Infrastructure, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_broker_answers(stack: Infrastructure, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = RuntimeSettings(bootstrap_servers=stack.bootstrap_servers, topic_prefix=topic_prefix)
     # Whatever the caller's folder holds under our name is not imported.
     folder = stack.settings.state / "elsewhere"

@@ -1,4 +1,4 @@
-"""What one attempt's worker may send: floods cost the parent neither memory nor topic space, honest work nothing."""
+"""Budgets of one attempt: excess records of a worker use neither memory nor topic space; a valid render stays below."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,29 +33,29 @@ def stage(
 
 
 @pytest.mark.parametrize("what", ["progress", "warnings"])
-def test_a_flood_is_published_in_a_few_events(stage: Settling, what: str) -> None:
-    """30 000 records of each were 30 000 events, and a task of 121 MB."""
-    stage.settle(settled.task("talk", what=what)).result(120)
+def test_flood_of_progress_is_published_as_a_few_events(stage: Settling, what: str) -> None:
+    """Without budgets 30 000 records become 30 000 events, and a task of 121 MB."""
+    stage.settle(settled.task("flood records", what=what)).result(120)
     assert stage.dead_letters() == []
     events = [value for topic, value in stage.out.sent if topic.endswith("render.events")]
     assert len(events) < 100
     assert sum(map(len, events)) < 100_000
     (task,) = stage.out.tasks
     assert len(task) < MAX_ENVELOPE_BYTES
-    given = RenderTask.parse(task).warnings
-    assert len(given) == (budget.MAX_WARNINGS if what == "warnings" else 0)
+    warnings = RenderTask.parse(task).warnings
+    assert len(warnings) == (budget.MAX_WARNINGS if what == "warnings" else 0)
 
 
 @pytest.mark.parametrize("what", ["logs", "spans", "metrics"])
-def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: str) -> None:
+def test_excess_telemetry_is_dropped_and_counted(stage: Settling, what: str) -> None:
     with capture_logs() as logged:
-        stage.settle(settled.task("talk", what=what)).result(120)
+        stage.settle(settled.task("flood records", what=what)).result(120)
     assert stage.dead_letters() == []
     assert len(logged) < budget.MAX_LOG_LINES + 100
     names = [span.name for span in stage.spans.get_finished_spans()]
     assert names.count("step") <= budget.MAX_SPANS
-    told = [line for line in logged if line["event"] == "worker_records_dropped"]
-    dropped = {key: value for line in told for key, value in line.items() if key in ("log", "span")}
+    reports = [line for line in logged if line["event"] == "worker_records_dropped"]
+    dropped = {key: value for line in reports for key, value in line.items() if key in ("log", "span")}
     expected = {"logs": {"log": 28_000}, "spans": {"span": 28_000}, "metrics": {}}
     assert dropped == expected[what]
 
@@ -65,12 +65,12 @@ def test_a_flood_of_telemetry_is_cut_and_its_size_told(stage: Settling, what: st
     [
         ("chunks", "more than 4 chunks at a time"),
         ("roles", "budget of 4 sequences"),
-        ("chunks it has not waited for", "a chunk that its task does not have"),
+        ("unknown chunks", "a chunk that its task does not have"),
     ],
 )
-def test_a_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
+def test_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
     with capture_logs() as logged:
-        stage.settle(settled.task("talk", what=what)).result(120)
+        stage.settle(settled.task("flood records", what=what)).result(120)
     end = stage.until("failed")
     assert isinstance(end, Failed)
     assert (end.code, end.attempt) == ("CRASH_LOOP", 3)
@@ -79,15 +79,15 @@ def test_a_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str,
     assert all(budget_named in reason for reason in died)
 
 
-@pytest.mark.parametrize("do", ["find out much", "make many files"])
-def test_a_output_that_no_task_could_carry_is_the_workers_fault(stage: Settling, do: str) -> None:
+@pytest.mark.parametrize("do", ["return much metadata", "make many files"])
+def test_output_too_large_for_a_task_is_a_crash_loop(stage: Settling, do: str) -> None:
     stage.settle(settled.task(do)).result(60)
     end = stage.until("failed")
     assert isinstance(end, Failed)
-    assert end.code == "CRASH_LOOP", "not INTERNAL, for want of a limit"
+    assert end.code == "CRASH_LOOP", "a limit, not INTERNAL"
 
 
-def test_a_million_records_are_an_attempts_share() -> None:
+def test_attempt_may_send_a_million_records() -> None:
     counted = Budget()
     for _ in range(budget.MAX_RECORDS):
         counted.read(60)
@@ -95,7 +95,7 @@ def test_a_million_records_are_an_attempts_share() -> None:
         counted.read(60)
 
 
-def test_large_records_use_the_budget_up_sooner() -> None:
+def test_large_records_exhaust_the_byte_budget_first() -> None:
     counted = Budget()
     for _ in range(budget.MAX_PIPE_BYTES // records.MAX_RECORD_BYTES):
         counted.read(records.MAX_RECORD_BYTES)
@@ -103,8 +103,8 @@ def test_large_records_use_the_budget_up_sooner() -> None:
         counted.read(1)
 
 
-def test_the_longest_honest_render_is_within_every_budget() -> None:
-    """Half an hour at two megapixels: a record of progress for every frame, one chunk a frame, a span a chunk."""
+def test_longest_valid_render_is_within_every_budget() -> None:
+    """Half an hour at two megapixels: one progress record and one chunk per frame, one span per chunk."""
     frames, counted = 45_000, Budget()
     for number in range(frames):
         for record in (
@@ -118,9 +118,9 @@ def test_the_longest_honest_render_is_within_every_budget() -> None:
             assert admitted or isinstance(record, records.Span)
 
 
-def test_a_huge_report_is_dropped_and_the_next_one_is_not() -> None:
+def test_oversized_report_is_dropped_and_the_next_one_is_kept() -> None:
     counted = Budget()
-    line = records.Log(level="info", event="said")
+    line = records.Log(level="info", event="line")
     assert not counted.admits(line, budget.MAX_REPORT_BYTES + 1)
     assert counted.admits(line, 100)
     whole = budget.MAX_TELEMETRY_BYTES // budget.MAX_REPORT_BYTES
@@ -131,7 +131,7 @@ def warned(number: int, size: int = 500) -> records.Warned:
     return records.Warned(code=Code.LOW_RESOLUTION, message=f"{number} " + "x" * size)
 
 
-def test_a_warning_counts_once_and_only_as_many_as_fit_are_kept() -> None:
+def test_warnings_are_deduplicated_and_limited_to_what_fits() -> None:
     warnings = Warnings()
     for _ in range(1000):
         warnings.add(warned(1))
@@ -140,10 +140,10 @@ def test_a_warning_counts_once_and_only_as_many_as_fit_are_kept() -> None:
         warnings.add(warned(number))
     fit = warnings.within(StageOutput(attempt="1", metadata={"much": "x" * 6000}))
     assert 1 < len(fit.warnings) < budget.MAX_WARNINGS
-    assert fit.warnings[0].message.startswith("1 "), "the first ones are kept"
+    assert fit.warnings[0].message.startswith("1 "), "the first warnings are kept"
 
 
-def test_four_full_outputs_and_the_largest_request_fit_one_record() -> None:
+def test_four_full_outputs_and_the_largest_request_fit_in_one_record() -> None:
     text = "\u0001" * 64
     request = RenderRequest.model_validate(
         {
@@ -163,13 +163,13 @@ def test_four_full_outputs_and_the_largest_request_fit_one_record() -> None:
     assert len(task.dump()) <= MAX_ENVELOPE_BYTES
 
 
-def test_a_worker_hands_over_no_more_bytes_than_an_attempt_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.runtime.execute.scratch.MAX_HANDED_BYTES", 10)
+def test_files_over_the_byte_budget_of_an_attempt_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.execute.scratch.MAX_FILE_BYTES", 10)
     folder = WorkFolder(tmp_path / "work")
     for name in ("a", "b"):
         (folder.path / name).write_bytes(b"x" * 6)
     with folder.opened(str(folder.path / "a")):
         pass
-    with pytest.raises(WorkerDied, match="handed over"), folder.opened(str(folder.path / "b")):
+    with pytest.raises(WorkerDied, match="file bytes"), folder.opened(str(folder.path / "b")):
         pass
     folder.close()

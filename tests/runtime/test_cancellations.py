@@ -42,20 +42,20 @@ def cancel(cancellations: Cancellations, job: str) -> None:
         (b"j", b"{}", ("default", "j")),
     ],
 )
-def test_a_cancel_names_the_tenant_in_key_or_value(key: bytes, value: bytes, cancelled: tuple[str, str]) -> None:
+def test_cancel_command_names_the_tenant_in_key_or_value(key: bytes, value: bytes, cancelled: tuple[str, str]) -> None:
     cancellations = Cancellations(None, "render.cancel")
     cancellations._take(key, value)
     assert [of for of in (("acme", "j"), ("default", "j"), ("other", "j")) if cancellations.has(*of)] == [cancelled]
 
 
-def test_a_cancel_that_names_two_tenants_concerns_neither() -> None:
+def test_cancel_command_that_names_two_tenants_is_ignored() -> None:
     cancellations = Cancellations(None, "render.cancel")
     cancellations._take(b"acme/j", b'{"tenant": "other"}')
     assert not cancellations.has("acme", "j")
     assert not cancellations.has("other", "j")
 
 
-def test_a_tombstone_takes_back_what_its_key_names() -> None:
+def test_tombstone_withdraws_the_cancel_of_its_key() -> None:
     cancellations = Cancellations(None, "render.cancel")
     for key in (b"acme/j", b"other/j", b"acme/k"):
         cancellations._take(key, b"{}")
@@ -65,7 +65,7 @@ def test_a_tombstone_takes_back_what_its_key_names() -> None:
     assert [cancellations.has("other", "j"), cancellations.has("acme", "k")] == [False, True]
 
 
-def test_a_cancel_is_remembered_for_as_long_as_its_job_can_be_delivered(clock: Clock) -> None:
+def test_cancel_is_kept_as_long_as_its_job_can_be_delivered(clock: Clock) -> None:
     cancellations = Cancellations(None, "render.cancel")
     cancel(cancellations, "queued")
     clock.now += 12 * HOUR_S * 5
@@ -81,7 +81,7 @@ def test_a_cancel_is_remembered_for_as_long_as_its_job_can_be_delivered(clock: C
     ]
 
 
-def test_a_service_that_starts_reads_cancels_as_old(clock: Clock) -> None:
+def test_new_service_reads_cancels_from_the_horizon(clock: Clock) -> None:
     asked: list[TopicPartition] = []
 
     class Consumer:

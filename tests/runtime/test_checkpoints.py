@@ -1,4 +1,4 @@
-"""State of a killed attempt: found by the next one, by nobody else, and not when it was touched."""
+"""Checkpoints of a killed attempt: the next attempt resumes from them, unless they are altered or of another task."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -50,13 +50,13 @@ def job() -> str:
 
 @pytest.fixture
 def run(store: ObjectStore, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs one attempt at the job: with what differs from the others."""
+    """Runs one attempt at the job, with the given differences from the default."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     worker = WorkerProcess(SPEC, "puppet")
     images = {name: store.artifacts.put_bytes(name.encode(), f"jobs/default/{job}/face/1/{name}") for name in "ab"}
 
     def attempt(
-        image: ArtifactRef = images["a"], spec: StageSpec = SPEC, do: str = "go on", **fields: Any
+        image: ArtifactRef = images["a"], spec: StageSpec = SPEC, do: str = "resume", **fields: Any
     ) -> StageOutput:
         if worker.pid is None:
             worker.start()
@@ -86,8 +86,8 @@ def run(store: ObjectStore, job: str, tmp_path: Path, monkeypatch: pytest.Monkey
     worker.stop()
 
 
-def begins_anew(run: Run, **differences: Any) -> None:
-    """Without state the handler saves some and dies."""
+def starts_without_checkpoint(run: Run, **differences: Any) -> None:
+    """Without a checkpoint the handler saves some and dies."""
     with pytest.raises(WorkerDied, match="-9"):
         run(**differences)
 
@@ -96,21 +96,21 @@ def objects(store: ObjectStore, job: str) -> list[str]:
     return [entry.key for entry in store.artifacts.list_prefix(keys.checkpoint_prefix("default", job, "trial"))]
 
 
-def test_a_killed_attempt_is_gone_on_from(run: Run, store: ObjectStore, job: str) -> None:
-    begins_anew(run)
-    assert len(objects(store, job)) == 2, "the newest state and the document that names it"
-    assert run().metadata["saved"] == "2"
+def test_killed_attempt_is_resumed_from_its_checkpoint(run: Run, store: ObjectStore, job: str) -> None:
+    starts_without_checkpoint(run)
+    assert len(objects(store, job)) == 2, "the newest checkpoint and the document that names it"
+    assert run().metadata["checkpoint"] == "2"
 
 
-def test_state_of_another_request_or_other_inputs_is_not(run: Run) -> None:
-    begins_anew(run)
-    begins_anew(run, engine_params={"blinks": False})
-    begins_anew(run, image=run.images["b"])  # type: ignore[attr-defined]
+def test_checkpoint_of_another_request_or_other_inputs_is_ignored(run: Run) -> None:
+    starts_without_checkpoint(run)
+    starts_without_checkpoint(run, engine_params={"blinks": False})
+    starts_without_checkpoint(run, image=run.images["b"])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("how", ["object", "gone", "document", "forged"])
-def test_touched_state_is_as_good_as_none(run: Run, store: ObjectStore, job: str, how: str) -> None:
-    begins_anew(run)
+def test_altered_checkpoint_is_ignored(run: Run, store: ObjectStore, job: str, how: str) -> None:
+    starts_without_checkpoint(run)
     record_key = keys.checkpoint_record("default", job, "trial")
     (data_key,) = (key for key in objects(store, job) if key != record_key)
     match how:
@@ -125,11 +125,11 @@ def test_touched_state_is_as_good_as_none(run: Run, store: ObjectStore, job: str
             document = store.documents.get(record_key)
             assert isinstance(document, dict)
             store.documents.put(record_key, document | {"ref": ref.model_dump(mode="json")})
-    begins_anew(run)
+    starts_without_checkpoint(run)
 
 
-def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: ObjectStore, job: str) -> None:
-    begins_anew(run)
+def test_checkpoints_are_deleted_when_the_stage_completes(run: Run, store: ObjectStore, job: str) -> None:
+    starts_without_checkpoint(run)
     ref = InputRef(key="default/x")
     task = RenderTask(job_id=job, request_id="r", request=RenderRequest(portrait=ref, speech=ref), submitted_ms=1)
     Cleanup(SPEC, store).after(task, job_ended=False)
@@ -137,14 +137,16 @@ def test_all_of_it_is_deleted_when_the_stage_is_through(run: Run, store: ObjectS
 
 
 @pytest.mark.parametrize("what", ["a link", "nothing"])
-def test_a_worker_that_hands_over_no_file_is_not_trusted(run: Run, store: ObjectStore, job: str, what: str) -> None:
+def test_checkpoint_that_is_no_regular_file_fails_the_attempt(
+    run: Run, store: ObjectStore, job: str, what: str
+) -> None:
     with pytest.raises(WorkerDied, match="can't be opened"):
-        run(do=f"hand over {what}")
+        run(do=f"save {what}")
     assert objects(store, job) == []
 
 
-class States:
-    """The states of one attempt without a worker: its files are written here."""
+class CheckpointFiles:
+    """The checkpoints of one attempt without a worker: the test writes the files."""
 
     def __init__(self, store: ObjectStore, job: str, folder: Path) -> None:
         ref = InputRef(key="default/x")
@@ -152,25 +154,25 @@ class States:
         task = RenderTask(job_id=job, request_id="r", request=request, submitted_ms=1)
         self.folder = WorkFolder(folder / "work")
         telemetry = WorkerTelemetry("trial", TracerProvider().get_tracer("test"))
-        self.saved = CheckpointStore(store, task, "trial", {}, "1", self.folder, telemetry)
+        self.checkpoints = CheckpointStore(store, task, "trial", {}, "1", self.folder, telemetry)
 
     def file(self, number: int) -> Path:
-        return self.folder.path / f"state-{number}"
+        return self.folder.path / f"checkpoint-{number}"
 
     def add(self, number: int) -> None:
         self.file(number).write_text(f"{number}")
-        self.saved.add(records.Checkpoint(path=str(self.file(number)), done=number))
+        self.checkpoints.add(records.Checkpoint(path=str(self.file(number)), done=number))
 
-    def left(self) -> list[str]:
+    def remaining(self) -> list[str]:
         return sorted(path.name for path in self.folder.path.iterdir())
 
 
 @pytest.fixture
-def states(store: ObjectStore, job: str, tmp_path: Path) -> Iterator[States]:
-    found = States(store, job, tmp_path)
-    yield found
-    found.saved.close()
-    found.folder.close()
+def attempt(store: ObjectStore, job: str, tmp_path: Path) -> Iterator[CheckpointFiles]:
+    attempt = CheckpointFiles(store, job, tmp_path)
+    yield attempt
+    attempt.checkpoints.close()
+    attempt.folder.close()
 
 
 def done(store: ObjectStore, job: str) -> object:
@@ -178,108 +180,110 @@ def done(store: ObjectStore, job: str) -> object:
     return document["done"] if isinstance(document, dict) else None
 
 
-def test_a_state_that_can_not_be_stored_leaves_its_space(
-    states: States, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+def test_checkpoint_that_cannot_be_stored_is_deleted_from_disk(
+    attempt: CheckpointFiles, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(type(store.artifacts), "put", refuse)
-    states.add(1)
-    states.saved.close()
-    assert states.left() == []
+    attempt.add(1)
+    attempt.checkpoints.close()
+    assert attempt.remaining() == []
 
 
-def test_a_state_that_the_worker_takes_back_is_stored_as_it_was(
-    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
+def test_checkpoint_deleted_by_the_worker_is_stored_unchanged(
+    attempt: CheckpointFiles, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = type(store.artifacts).put
 
-    def taken_back(artifacts: Any, path: Path, key: str) -> ArtifactRef:
-        states.file(1).unlink()
+    def deleted(artifacts: Any, path: Path, key: str) -> ArtifactRef:
+        attempt.file(1).unlink()
         return put(artifacts, path, key)
 
-    monkeypatch.setattr(type(store.artifacts), "put", taken_back)
-    states.add(1)
-    states.saved.close()
+    monkeypatch.setattr(type(store.artifacts), "put", deleted)
+    attempt.add(1)
+    attempt.checkpoints.close()
     assert done(store, job) == 1
 
 
-def test_a_state_that_is_passed_over_may_be_gone(
-    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
+def test_superseded_checkpoint_may_be_deleted(
+    attempt: CheckpointFiles, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, storing, go_on = type(store.artifacts).put, Event(), Event()
+    put, storing, proceed = type(store.artifacts).put, Event(), Event()
 
     def slow(artifacts: Any, path: Path, key: str) -> ArtifactRef:
         storing.set()
-        assert go_on.wait(30)
+        assert proceed.wait(30)
         return put(artifacts, path, key)
 
     monkeypatch.setattr(type(store.artifacts), "put", slow)
-    states.add(1)
+    attempt.add(1)
     assert storing.wait(30)
-    states.add(2)
-    states.file(2).unlink()
+    attempt.add(2)
+    attempt.file(2).unlink()
     try:
-        states.add(3)
+        attempt.add(3)
     finally:
-        go_on.set()
-    states.saved.close()
-    assert (done(store, job), states.left()) == (3, [])
+        proceed.set()
+    attempt.checkpoints.close()
+    assert (done(store, job), attempt.remaining()) == (3, [])
 
 
-def test_an_older_state_that_can_not_be_deleted_takes_nothing_from_the_newer(
-    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
+def test_newer_checkpoint_is_stored_when_the_older_cannot_be_deleted(
+    attempt: CheckpointFiles, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(type(store.artifacts), "delete", refuse)
-    with capture_logs() as said:
+    with capture_logs() as lines:
         for number in (1, 2):
-            states.add(number)
-            states.saved._pool.submit(lambda: None).result(30)  # One thread: what came before it is through.
-        states.saved.close()
+            attempt.add(number)
+            attempt.checkpoints._pool.submit(lambda: None).result(30)  # One thread: earlier work is finished.
+        attempt.checkpoints.close()
     assert done(store, job) == 2
-    assert "state_not_stored" not in [line["event"] for line in said]
-    assert "best_effort_failed" in [line["event"] for line in said]
+    assert "checkpoint_not_stored" not in [line["event"] for line in lines]
+    assert "best_effort_failed" in [line["event"] for line in lines]
 
 
-def test_an_unforeseen_failure_is_logged_and_the_next_state_is_stored(
-    states: States, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
+def test_unexpected_failure_is_logged_and_the_next_checkpoint_is_stored(
+    attempt: CheckpointFiles, store: ObjectStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody asks the storing thread for its result."""
+    """No code reads the result of the storing thread."""
 
     def fail(*_: object) -> None:
         raise RecursionError
 
-    with capture_logs() as said:
+    with capture_logs() as lines:
         with monkeypatch.context() as broken:
             broken.setattr(type(store.artifacts), "put", fail)
-            states.add(1)
-            states.saved._pool.submit(lambda: None).result(30)
-        states.add(2)
-        states.saved.close()
-    assert [(line["event"], line["log_level"]) for line in said if line["event"] == "state_not_stored"] == [
-        ("state_not_stored", "error")
+            attempt.add(1)
+            attempt.checkpoints._pool.submit(lambda: None).result(30)
+        attempt.add(2)
+        attempt.checkpoints.close()
+    assert [(line["event"], line["log_level"]) for line in lines if line["event"] == "checkpoint_not_stored"] == [
+        ("checkpoint_not_stored", "error")
     ]
     assert done(store, job) == 2
 
 
-def test_a_chunk_that_can_not_be_announced_ends_the_attempt() -> None:
+def test_chunk_that_cannot_be_announced_ends_the_attempt() -> None:
     class Worker:
         def send(self, _: object) -> None:
-            raise ValueError("the pipe is of another opinion")
+            raise ValueError("not serialisable")
 
     chunk: Future[Path] = Future()
     downloads = ChunkDownloader(None, Worker(), {}, Path("unused"), None)  # type: ignore[arg-type]
     chunk.set_result(Path("frames-00000"))
-    chunk.add_done_callback(lambda done: downloads._announce(records.ChunkRequest(role="frames", index=0), done))
+    chunk.add_done_callback(
+        lambda completed: downloads._announce(records.ChunkRequest(role="frames", index=0), completed)
+    )
     assert isinstance(downloads.failure, ValueError)
     downloads.close()
 
 
-def test_a_stage_that_does_not_resume_may_not_save(run: Run) -> None:
+def test_checkpoint_of_a_stage_that_does_not_resume_fails_the_attempt(run: Run) -> None:
     spec = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
     with pytest.raises(WorkerDied, match="does not resume"):
         run(spec=spec)

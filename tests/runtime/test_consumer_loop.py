@@ -107,7 +107,7 @@ def bench(stack: Infrastructure, request: pytest.FixtureRequest) -> Iterator[Ben
             member.close()
 
 
-def test_never_more_out_than_there_are_slots(bench: Bench) -> None:
+def test_running_records_never_exceed_the_slots(bench: Bench) -> None:
     bench.send(0, 1, 0, 1, 0)
     member = bench.member()
     for count in range(1, 6):
@@ -118,7 +118,7 @@ def test_never_more_out_than_there_are_slots(bench: Bench) -> None:
     assert (bench.committed(0), bench.committed(1)) == (3, 2)
 
 
-def test_two_slots_work_side_by_side_and_ends_out_of_order_lose_nothing(bench: Bench) -> None:
+def test_out_of_order_completions_of_two_slots_lose_no_record(bench: Bench) -> None:
     bench.send(0, 0, 0)
     member = bench.member(capacity=2)
     first, second = member.wait(1), member.wait(2)
@@ -131,7 +131,7 @@ def test_two_slots_work_side_by_side_and_ends_out_of_order_lose_nothing(bench: B
     assert bench.committed(0) in (-1001, first[0].offset), "not past the record that was given up"
 
 
-def test_a_revocation_waits_for_the_running_records(bench: Bench) -> None:
+def test_revocation_waits_for_running_records(bench: Bench) -> None:
     """The old owner ends and commits; the new one never sees those records."""
     bench.send(0, 1)
     old = bench.member(capacity=2)
@@ -161,7 +161,7 @@ def test_a_revocation_waits_for_the_running_records(bench: Bench) -> None:
     assert (bench.committed(0), bench.committed(1)) == (2, 2)
 
 
-def test_a_record_that_was_not_settled_comes_again(bench: Bench) -> None:
+def test_unsettled_record_is_delivered_again(bench: Bench) -> None:
     """A member that leaves with work unfinished has lost its assignment, and the next member gets the record."""
     bench.send(1)
     old = bench.member()

@@ -14,14 +14,14 @@ def headers(reason: DeadLetterReason) -> list[tuple[str, bytes | None]]:
     return list(dead_letter_headers(record, reason, stage="face", group="lipstage.face", attempts=2))
 
 
-def test_the_original_headers_come_first_and_unchanged() -> None:
+def test_original_headers_come_first_and_unchanged() -> None:
     found = headers(DeadLetterReason(Code.POISON, "poison", "unreadable"))
     assert found[: len(ORIGINAL)] == ORIGINAL
     assert all(name.startswith(DLQ) for name, _ in found[len(ORIGINAL) :])
     assert [name for name, _ in found].count("traceparent") == 1
 
 
-def test_where_it_came_from_and_why() -> None:
+def test_headers_name_the_source_and_the_reason() -> None:
     ours = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "a bug", "KeyError", "Traceback"))[len(ORIGINAL) :])
     expected = {
         "topic": b"render.face",
@@ -38,7 +38,7 @@ def test_where_it_came_from_and_why() -> None:
     assert {name: ours[DLQ + name] for name in expected} == expected
 
 
-def test_long_texts_are_cut_and_stay_text() -> None:
+def test_long_texts_are_truncated_to_valid_text() -> None:
     found = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
     message, stack = found[f"{DLQ}message"], found[f"{DLQ}exception.stacktrace"]
     assert message is not None

@@ -30,7 +30,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (("infer",), {"LIPSTAGE_SONIC_WEIGHTS": "s3://UPPER", "LIPSTAGE_ENGINE": "sonic"}, "LIPSTAGE_SONIC_WEIGHTS: "),
     ],
 )
-def test_bad_use_is_one_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
+def test_invalid_use_prints_one_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
     ended = run(*arguments, **variables)
     assert ended.returncode == 2
     assert ended.stderr.startswith(line)

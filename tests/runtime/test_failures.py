@@ -81,7 +81,7 @@ def test_exception_has_its_disposition(error: Exception, expected: object) -> No
     assert summary(classify(error, 2)) == expected
 
 
-def test_every_exception_of_the_runtime_is_in_the_table_or_never_leaves_a_slot() -> None:
+def test_every_runtime_exception_is_in_the_table_or_never_leaves_a_slot() -> None:
     """A new class must be thought of here."""
     handled_by_slots = {failures.RuntimeFailure, failures.EndsService, failures.HandlerUnavailable}
     known = {type(error) for error, _ in TABLE} | handled_by_slots
@@ -105,7 +105,7 @@ def test_every_storage_error_is_in_the_table_or_is_an_input_error() -> None:
     assert defined <= known
 
 
-def test_dispositions_carry_what_the_exception_says() -> None:
+def test_disposition_carries_the_fields_of_its_exception() -> None:
     rejected = classify(codes.Rejected(Code.NO_FACE, "m", field="portrait", allowed="one"), 1)
     assert rejected == Rejected(Code.NO_FACE, "m", "portrait", "one")
     assert classify(failures.JobCancelled(), 1) == Cancelled()
@@ -118,7 +118,7 @@ def test_dispositions_carry_what_the_exception_says() -> None:
     )
 
 
-def test_stack_of_an_unknown_exception_is_kept() -> None:
+def test_unknown_exception_keeps_its_stack() -> None:
     try:
         raise ZeroDivisionError("a bug")
     except ZeroDivisionError as e:

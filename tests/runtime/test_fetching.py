@@ -5,7 +5,7 @@ from shared.runtime.consume.statistics import STALLED_AFTER_S, FetchStallDetecto
 AT = ("render.face", "3")
 
 
-def test_a_partition_that_waits_too_long_is_named() -> None:
+def test_partition_not_fetched_for_too_long_is_named() -> None:
     now = [0.0]
     fetching = FetchStallDetector(clock=lambda: now[0])
     assert fetching.stuck({AT: "validate-epoch-wait"}) is None
@@ -16,7 +16,7 @@ def test_a_partition_that_waits_too_long_is_named() -> None:
     assert "validate-epoch-wait" in told
 
 
-def test_one_that_came_back_or_went_to_another_member_is_not() -> None:
+def test_recovered_or_revoked_partition_is_not_named() -> None:
     now = [0.0]
     fetching = FetchStallDetector(clock=lambda: now[0])
     assert fetching.stuck({AT: "offset-query"}) is None

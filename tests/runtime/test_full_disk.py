@@ -75,9 +75,7 @@ def stage(stack: Infrastructure, disk: Path, topic_prefix: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("how", ["plainly", "as numpy", "as numpy, and leave nothing", "as a rejection", "by a signal"])
-def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
-    stage: Make, filler: Path, how: str
-) -> None:
+def test_attempt_that_fills_the_disk_is_repeated_when_there_is_room(stage: Make, filler: Path, how: str) -> None:
     one = stage()
     task = settled.task("fill", how=how)
     settling = one.settle(task)
@@ -96,7 +94,7 @@ def test_a_handler_that_finds_the_disk_full_is_tried_again_when_there_is_room(
     assert list(one.scratch.iterdir()) == [], "what the attempts wrote is gone"
 
 
-def test_a_task_that_needs_more_than_is_free_waits_before_any_work(stage: Make, filler: Path) -> None:
+def test_task_waits_for_free_space_before_it_starts(stage: Make, filler: Path) -> None:
     one = stage(spec=settled.spec(lambda _: 4 * MIB))
     settling = one.settle(settled.task("nothing"))
     waits = one.until("waiting")
@@ -107,7 +105,7 @@ def test_a_task_that_needs_more_than_is_free_waits_before_any_work(stage: Make, 
     assert one.told()[:1] == ["started"], "it began when there was room"
 
 
-def test_an_input_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make, filler: Path) -> None:
+def test_input_is_downloaded_once_it_fits_the_disk(stage: Make, filler: Path) -> None:
     spec = settled.StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"data": "audio/data"})
     one = stage(spec=spec)
     ref = settled.artifact(one.store, b"x" * 3 * MIB)
@@ -118,7 +116,7 @@ def test_an_input_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make
     assert (one.dead_letters(), len(one.out.tasks)) == ([], 1)
 
 
-def test_a_chunk_that_does_not_fit_the_disk_is_fetched_when_it_does(stage: Make, filler: Path) -> None:
+def test_chunk_is_downloaded_once_it_fits_the_disk(stage: Make, filler: Path) -> None:
     spec = settled.StageSpec(
         name="face", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "audio/frames"}
     )
@@ -138,7 +136,7 @@ def chunked(one: Settling) -> dict[str, ArtifactRef]:
     return {"frames": manifests.write_manifest(one.store.artifacts, f"{folder}/frames.json", whole)}
 
 
-def test_a_cancel_ends_the_wait(stage: Make, filler: Path) -> None:
+def test_cancel_ends_the_wait_for_space(stage: Make, filler: Path) -> None:
     one = stage(spec=settled.spec(lambda _: 4 * MIB))
     task = settled.task("nothing")
     settling = one.settle(task)
@@ -152,7 +150,7 @@ def test_a_cancel_ends_the_wait(stage: Make, filler: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["the service ends", "the partition is wanted"])
-def test_a_record_that_waits_is_given_back(stage: Make, filler: Path, how: str) -> None:
+def test_waiting_record_is_abandoned_on_stop_or_revocation(stage: Make, filler: Path, how: str) -> None:
     one = stage(spec=settled.spec(lambda _: 4 * MIB))
     settling = one.settle(settled.task("nothing"))
     one.until("waiting")
@@ -165,7 +163,7 @@ def test_a_record_that_waits_is_given_back(stage: Make, filler: Path, how: str) 
     assert (one.told(), one.dead_letters(), one.out.tasks) == ([], [], [])
 
 
-def test_a_task_that_no_room_would_be_enough_for_fails_alone(stage: Make) -> None:
+def test_task_larger_than_the_file_system_fails_alone(stage: Make) -> None:
     one = stage(spec=settled.spec(lambda task: 9 * MIB if task.request.labels["do"] == "much" else 0))
     one.settle(settled.task("much")).result(60)
     end = one.until("failed")
@@ -175,7 +173,7 @@ def test_a_task_that_no_room_would_be_enough_for_fails_alone(stage: Make) -> Non
     one.until("finished")
 
 
-def test_a_disk_too_small_for_every_task_of_a_stage_gives_no_record_up(stage: Make) -> None:
+def test_disk_too_small_for_the_stage_fails_no_record(stage: Make) -> None:
     one = stage(spec=settled.spec(lambda _: 9 * MIB, needs_vary=False))
     settling = one.settle(settled.task("nothing"))
     one.until("waiting")
@@ -187,7 +185,7 @@ def test_a_disk_too_small_for_every_task_of_a_stage_gives_no_record_up(stage: Ma
 
 
 @pytest.mark.parametrize("what", ["file", "array"])
-def test_a_file_over_the_workers_own_limit_is_the_tasks_fault(stage: Make, what: str) -> None:
+def test_file_over_the_worker_limit_fails_the_task(stage: Make, what: str) -> None:
     one = stage(spec=settled.spec(file_mb=1))
     one.settle(settled.task(f"write a large {what}")).result(60)
     end = one.until("failed")
@@ -196,27 +194,27 @@ def test_a_file_over_the_workers_own_limit_is_the_tasks_fault(stage: Make, what:
     assert len(one.dead_letters()) == 1
 
 
-def test_a_full_disk_that_only_the_handler_sees_is_believed_but_not_for_ever(
+def test_disk_full_only_in_the_handler_fails_the_task_after_a_limit(
     stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = tmp_path / "full"
     full.touch()
     monkeypatch.setenv("TRIAL_FULL", str(full))
     one = stage()
-    settling = one.settle(settled.task("say that the disk is full"))
+    settling = one.settle(settled.task("report a full disk"))
     one.until("waiting")
     full.unlink()
     settling.result(60)
     assert one.until("finished").attempt == 1
     full.touch()
     monkeypatch.setattr(room_module, "UNSEEN_S", 0.0)
-    one.settle(settled.task("say that the disk is full")).result(60)
+    one.settle(settled.task("report a full disk")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "NO_SPACE"
 
 
-def test_the_wait_is_logged(stage: Make, filler: Path) -> None:
+def test_wait_for_space_is_logged(stage: Make, filler: Path) -> None:
     one = stage(spec=settled.spec(lambda _: 4 * MIB))
     with capture_logs() as logged:
         settling = one.settle(settled.task("nothing"))
@@ -250,7 +248,7 @@ def raised(how: str) -> BaseException:
 @pytest.mark.parametrize(
     "how", ["plainly", "quota", "another from it", "another after it", "another in place of it", "a group"]
 )
-def test_a_full_disk_is_told_from_whatever_error_came_of_it(how: str) -> None:
+def test_full_disk_is_recognised_in_any_error(how: str) -> None:
     assert disk_full(raised(how))
 
 
@@ -262,7 +260,7 @@ def test_other_errors_are_not_taken_for_a_full_disk(error: Exception) -> None:
     assert not disk_full(error)
 
 
-def test_ffmpegs_error_tells_of_a_full_disk(disk: Path) -> None:
+def test_ffmpeg_error_of_a_full_disk_is_recognised(disk: Path) -> None:
     (disk / "somebody-elses").write_bytes(b"x" * (DISK - 65536))
     with pytest.raises(av.FFmpegError) as failed, av.open(str(disk / "sound.wav"), "w") as file:
         stream = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
@@ -273,7 +271,7 @@ def test_ffmpegs_error_tells_of_a_full_disk(disk: Path) -> None:
     assert disk_full(failed.value)
 
 
-def test_tasks_that_ran_out_of_room_together_go_on_one_after_the_other(
+def test_tasks_that_ran_out_of_space_together_continue_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two slots, each of whose tasks fits alone: both start, both fail, and would do so for ever."""
@@ -311,13 +309,13 @@ def test_tasks_that_ran_out_of_room_together_go_on_one_after_the_other(
     assert {first, second} == {"a", "b"}
 
 
-def test_a_disk_is_full_when_nothing_can_be_written(disk: Path, filler: Path) -> None:
+def test_disk_without_free_blocks_is_full(disk: Path, filler: Path) -> None:
     assert not is_full(disk)
     with filler.open("ab") as file:
         file.write(b"x" * (LEFT - 4096))
     assert is_full(disk)
 
 
-def test_a_disk_without_an_inode_left_is_full(tmp_path: Path, disk: Path) -> None:
+def test_disk_without_free_inodes_is_full(tmp_path: Path, disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,nr_inodes=1", disk], check=True)
     assert is_full(disk)

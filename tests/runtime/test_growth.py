@@ -90,7 +90,7 @@ def reader(topic: Topic) -> Iterator[Reader]:
     assert made.failures == []
 
 
-def test_a_cancel_on_a_new_partition_is_heard(topic: Topic, reader: Reader) -> None:
+def test_cancel_on_a_new_partition_is_read(topic: Topic, reader: Reader) -> None:
     topic.create(1)
     topic.cancel("first", 0)
     reader.hears("first")
@@ -116,7 +116,7 @@ def test_a_cancel_on_a_new_partition_is_heard(topic: Topic, reader: Reader) -> N
     ],
     ids=lambda value: value[:9].decode(errors="replace"),
 )
-def test_no_record_ends_the_reader(topic: Topic, reader: Reader, value: bytes) -> None:
+def test_no_record_ends_the_cancel_reader(topic: Topic, reader: Reader, value: bytes) -> None:
     topic.create(1)
     topic.cancel("bad", 0, value)
     topic.cancel("bad", 0, value, key=b"\xff\x00\xff")
@@ -124,7 +124,7 @@ def test_no_record_ends_the_reader(topic: Topic, reader: Reader, value: bytes) -
     reader.hears("good")
 
 
-def test_a_cancel_topic_that_is_made_anew_is_followed(topic: Topic, reader: Reader) -> None:
+def test_recreated_cancel_topic_is_followed(topic: Topic, reader: Reader) -> None:
     topic.create(2)
     for job in ("old-1", "old-2", "old-3"):
         topic.cancel(job, 0)
@@ -137,7 +137,7 @@ def test_a_cancel_topic_that_is_made_anew_is_followed(topic: Topic, reader: Read
     reader.hears("third")
 
 
-def test_a_reader_that_starts_anew_hears_what_was_cancelled_before(topic: Topic) -> None:
+def test_new_reader_knows_earlier_cancels(topic: Topic) -> None:
     topic.create(2)
     topic.cancel("first", 1, b'{"tenant": "acme"}')
     reader = Reader(topic)
@@ -147,9 +147,7 @@ def test_a_reader_that_starts_anew_hears_what_was_cancelled_before(topic: Topic)
     assert reader.failures == []
 
 
-def test_a_partition_that_is_not_fetched_any_more_ends_the_service(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stalled_partition_ends_the_service(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
     topic.create(1)
     reader = Reader(topic)
     topic.cancel("first", 0)
@@ -161,7 +159,7 @@ def test_a_partition_that_is_not_fetched_any_more_ends_the_service(
     reader.cancellations.close()
 
 
-def test_a_dead_reader_is_told(topic: Topic) -> None:
+def test_dead_reader_is_reported(topic: Topic) -> None:
     topic.create(1)
 
     class Broken:
@@ -177,7 +175,7 @@ def test_a_dead_reader_is_told(topic: Topic) -> None:
     assert failures == ["the thread cancellations failed: SystemError: the client is broken"]
 
 
-def test_tasks_reach_the_new_partitions_of_the_next_topic(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_are_sent_to_new_partitions_of_the_next_topic(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
     """The producer is asked for the partitions it is to send to: it refuses one that it does not know."""
     monkeypatch.setattr("shared.runtime.producers.METADATA_REFRESH_S", 0.0)
     topic.create(1)
@@ -192,13 +190,13 @@ def test_tasks_reach_the_new_partitions_of_the_next_topic(topic: Topic, monkeypa
     producers.close()
 
 
-def test_every_client_looks_for_new_partitions_within_half_a_minute(topic: Topic) -> None:
+def test_every_client_refreshes_metadata_within_half_a_minute(topic: Topic) -> None:
     assert METADATA_REFRESH_S <= 30
     for config in (producer_config(topic.settings, "a"), reader_config(topic.settings, "a", "b")):
         assert config["topic.metadata.refresh.interval.ms"] == METADATA_REFRESH_S * 1000
 
 
-def test_an_error_of_a_partition_makes_the_reader_assign_it_again() -> None:
+def test_partition_error_makes_the_reader_reassign() -> None:
     cancellations = Cancellations(None, "render.cancel")
     cancellations._on_error(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     assert cancellations._assign_again

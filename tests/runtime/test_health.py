@@ -43,7 +43,7 @@ def served() -> Iterator[Served]:
     assert failures == [], "closing is no failure"
 
 
-def test_a_probe_that_raises_is_a_500_and_the_next_one_is_answered(served: Served) -> None:
+def test_probe_that_raises_returns_500_and_the_next_one_is_answered(served: Served) -> None:
     served.probe[0] = RecursionError()
     assert served.get("/livez") == (500, "RecursionError")
     served.probe[0] = "why not"
@@ -56,13 +56,13 @@ def test_a_probe_that_raises_is_a_500_and_the_next_one_is_answered(served: Serve
 @pytest.mark.parametrize(
     "said", [b"\x00\xff\r\n\r\n", b"GET /livez\xff HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 500, b""]
 )
-def test_what_is_no_request_harms_nothing(served: Served, said: bytes) -> None:
+def test_malformed_http_request_harms_nothing(served: Served, said: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as caller:
         caller.sendall(said)
     assert served.get("/livez")[0] == 200
 
 
-def test_a_dead_server_thread_is_seen(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_server_thread_is_reported(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError("no descriptors")
 

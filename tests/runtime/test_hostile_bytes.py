@@ -56,7 +56,7 @@ def documents(draw: st.DrawFn, model: dict[str, Any]) -> bytes:
 
 
 @given(documents(TASK))
-def test_a_task(value: bytes) -> None:
+def test_hostile_task_is_parsed_or_refused(value: bytes) -> None:
     try:
         task = RenderTask.parse(value)
     except ValidationError as e:
@@ -66,7 +66,7 @@ def test_a_task(value: bytes) -> None:
 
 
 @given(documents(TASK["request"] | {"engine_params": {}, "labels": {}, "params": {}}))  # type: ignore[operator]
-def test_a_request(value: bytes) -> None:
+def test_hostile_request_is_parsed_or_refused(value: bytes) -> None:
     try:
         request = parse_request(value)
     except Rejected:
@@ -75,7 +75,7 @@ def test_a_request(value: bytes) -> None:
 
 
 @given(documents({"type": "rejected", "job_id": "j", "tenant": "default", "code": "NO_FACE", "message": "m"}))
-def test_an_event(value: bytes) -> None:
+def test_hostile_event_is_parsed_or_refused(value: bytes) -> None:
     try:
         EVENT.validate_json(value)
     except ValidationError as e:
@@ -90,7 +90,7 @@ def test_an_event(value: bytes) -> None:
 @example(b"job", b'{"tenant": 9' + b"9" * 5000 + b"}")
 @example(b"\xff\x00", b"{}")
 @example(b"j" * 100_000, b"{}")
-def test_a_cancel(key: bytes | None, value: bytes | None) -> None:
+def test_hostile_cancel_ends_no_reader(key: bytes | None, value: bytes | None) -> None:
     cancellations = Cancellations(None, "render.cancel")
     cancellations._take(key, value)
     cancellations._take(b"next", b"{}")
@@ -105,12 +105,12 @@ REPORT = {
 
 
 @given(documents(REPORT))
-def test_statistics(value: bytes) -> None:
+def test_hostile_statistics_are_parsed_or_ignored(value: bytes) -> None:
     found = Statistics.read(value.decode(errors="surrogateescape"))
     assert all(isinstance(state, str) for state in found.fetch_states.values())
 
 
-def test_statistics_tell_lag_and_state_of_real_partitions() -> None:
+def test_statistics_hold_lag_and_fetch_state_of_real_partitions() -> None:
     report = json.loads(json.dumps(REPORT))
     report["topics"]["t"]["partitions"]["-1"] = {"consumer_lag": 5, "desired": True}
     report["topics"]["t"]["partitions"]["1"] = {"consumer_lag": -1, "fetch_state": "stopped"}

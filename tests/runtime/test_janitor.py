@@ -56,7 +56,7 @@ def left(store: ObjectStore, job: str) -> tuple[int, int]:
     return len(chunks), len(entries)
 
 
-def test_what_killed_attempts_left_goes_when_the_job_has_ended(store: ObjectStore, job: str) -> None:
+def test_frames_of_killed_attempts_are_deleted_once_the_job_has_ended(store: ObjectStore, job: str) -> None:
     janitor = Janitor(store, youngest_s=-60.0)
     janitor.sweep(Event())
     assert left(store, job) == (2, 2), "the job goes on"
@@ -70,7 +70,7 @@ def test_what_killed_attempts_left_goes_when_the_job_has_ended(store: ObjectStor
 @pytest.mark.parametrize(
     ("code", "goes"), [(Code.CANCELLED, True), (Code.INTERNAL, False), (Code.CRASH_LOOP, False), ("rejected", True)]
 )
-def test_the_frames_of_a_dead_letter_stay_for_its_replay(
+def test_frames_of_a_dead_letter_are_kept_for_its_replay(
     store: ObjectStore, job: str, code: Code | str, goes: bool
 ) -> None:
     rejected = RejectedEvent.model_validate(base(job) | {"stage": "infer", "code": Code.OUT_OF_MEMORY, "message": "m"})
@@ -79,14 +79,14 @@ def test_the_frames_of_a_dead_letter_stay_for_its_replay(
     assert left(store, job)[0] == (0 if goes else 2)
 
 
-def test_a_job_that_ended_just_now_is_left_to_the_stage_that_ended_it(store: ObjectStore, job: str) -> None:
+def test_job_that_has_just_ended_is_not_swept(store: ObjectStore, job: str) -> None:
     markers.claim_end(store.documents, "default", job, done(job))
     Janitor(store).sweep(Event())
     assert left(store, job) == (2, 2)
 
 
 @pytest.mark.parametrize("key", ["frames/x", "frames/a/b/c/d/e", "frames/.x/j/infer/a1", "frames/default/j/request/a1"])
-def test_an_object_of_somebody_elses_under_the_prefix_stops_nothing(store: ObjectStore, job: str, key: str) -> None:
+def test_foreign_object_under_the_prefix_is_skipped(store: ObjectStore, job: str, key: str) -> None:
     store.artifacts.put_bytes(b"", key)
     markers.claim_end(store.documents, "default", job, done(job))
     Janitor(store, youngest_s=-60.0).sweep(Event())
@@ -94,7 +94,7 @@ def test_an_object_of_somebody_elses_under_the_prefix_stops_nothing(store: Objec
     store.artifacts.delete([key])
 
 
-def test_a_pass_that_fails_is_tried_again_later(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_pass_is_repeated(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, passes = Event(), list[int]()
 
     def sweep(_: Janitor, stop: Event) -> int:

@@ -171,14 +171,14 @@ def rig(stack: Infrastructure, prefix: str, tmp_path: Path, monkeypatch: pytest.
         made.close()
 
 
-def test_a_good_record_is_handed_on(rig: Rig) -> None:
+def test_valid_record_is_forwarded(rig: Rig) -> None:
     """What the others differ from."""
     rig.front(rig.request())
     rig.inner(rig.task())
     assert [e["type"] for e in _drained(rig.events)] == ["accepted", "started", "finished", "started", "finished"]
 
 
-def test_an_input_that_the_store_refuses_rejects_its_job(rig: Rig) -> None:
+def test_input_refused_by_the_store_rejects_its_job(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, code="InvalidObjectState")
     rig.front(request)
@@ -202,7 +202,7 @@ def _stored(rig: Rig, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(("fault", "code"), CLAIMS.values(), ids=list(CLAIMS))
-def test_a_request_whose_claim_fails_ends_by_one_event_and_a_letter(
+def test_request_whose_claim_fails_gets_one_terminal_event_and_a_dead_letter(
     rig: Rig, fault: Callable[[Rig], object], code: str
 ) -> None:
     fault(rig)
@@ -212,14 +212,14 @@ def test_a_request_whose_claim_fails_ends_by_one_event_and_a_letter(
     assert dict(rig.dead_letter().headers())["__dlq.errors.code"] == code.encode()
 
 
-def test_a_job_under_a_prefix_that_is_closed_altogether_still_ends_once(rig: Rig) -> None:
+def test_job_under_a_closed_prefix_still_ends_once(rig: Rig) -> None:
     rig.refuse(f"jobs/{TENANT}/")
     rig.front(rig.request())
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "ARTIFACT_REFUSED")
 
 
-def test_a_rejection_whose_end_can_not_be_stored_is_said(rig: Rig) -> None:
+def test_rejection_is_published_when_its_document_cannot_be_stored(rig: Rig) -> None:
     request = rig.request()
     rig.refuse("end.json")
     rig.refuse(request.speech.key, code="InvalidObjectState")
@@ -228,8 +228,8 @@ def test_a_rejection_whose_end_can_not_be_stored_is_said(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("part", ["/face/", "face.json", "audio/a1/image"])
-def test_a_task_whose_objects_are_refused_fails(rig: Rig, part: str) -> None:
-    task = rig.task("ship")
+def test_task_whose_objects_are_refused_fails(rig: Rig, part: str) -> None:
+    task = rig.task("upload")
     rig.refuse(part)
     rig.inner(task)
     end = rig.end()
@@ -237,7 +237,7 @@ def test_a_task_whose_objects_are_refused_fails(rig: Rig, part: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ["front", "inner"])
-def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> None:
+def test_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> None:
     request, task = rig.request(), rig.task()
     rig.refuse("/lipstage/")
     with pytest.raises(StoreUnavailable):
@@ -245,7 +245,7 @@ def test_a_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> No
     assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
 
 
-def test_a_cached_output_that_is_damaged_fails_one_job_and_is_made_anew(rig: Rig) -> None:
+def test_damaged_cached_output_fails_one_job_and_is_replaced(rig: Rig) -> None:
     for tenant, found in ((TENANT, False), ("rich", True)):
         digest = uuid.uuid4().hex
         key = keys.within(keys.cache_prefix(tenant, "audio", digest, "a1"), "image")
@@ -258,7 +258,7 @@ def test_a_cached_output_that_is_damaged_fails_one_job_and_is_made_anew(rig: Rig
         rig.job = uuid.uuid4().hex
 
 
-def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
+def test_cancel_is_checked_before_the_inputs(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
     rig.cancels.after = 0
@@ -268,7 +268,7 @@ def test_a_cancel_is_looked_at_before_the_inputs(rig: Rig) -> None:
     assert [path for method, path in rig.faulty.asked if method == "HEAD"] == []
 
 
-def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
+def test_cancel_ends_the_wait_for_inputs(rig: Rig) -> None:
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
     rig.settings = rig.settings.model_copy(update={"store_retry_timeout_s": 60.0})
@@ -280,7 +280,7 @@ def test_a_cancel_is_looked_at_while_inputs_are_waited_for(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("lost", ["input", "request.json", "/image", "face.json", "audio/a1/image"])
-def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, lost: str) -> None:
+def test_object_lost_by_the_store_fails_its_job_after_the_limit(rig: Rig, lost: str) -> None:
     request, task = rig.request(), rig.task()
     rig.refuse(request.portrait.key if lost == "input" else lost, status=500, code="InternalError")
     rig.front(request) if lost in ("input", "request.json") else rig.inner(task)
@@ -290,13 +290,13 @@ def test_an_object_that_the_store_has_lost_fails_its_job_in_the_end(rig: Rig, lo
     assert rig.dead_letters.rest() == [], "one record, one dead letter"
 
 
-def test_a_job_whose_end_the_store_has_lost_is_ended_all_the_same(rig: Rig) -> None:
+def test_job_whose_terminal_document_is_lost_still_ends(rig: Rig) -> None:
     rig.refuse("end.json", status=500, code="InternalError")
     rig.inner(rig.task("fail"))
     assert rig.end()["code"] == "INTERNAL"
 
 
-def test_no_job_fails_for_a_store_that_is_away_however_long(rig: Rig) -> None:
+def test_store_outage_of_any_length_fails_no_job(rig: Rig) -> None:
     request = rig.request()
     rig.refuse("/", status=503, code="ServiceUnavailable")
     with pytest.raises(StoreUnavailable):
@@ -304,7 +304,7 @@ def test_no_job_fails_for_a_store_that_is_away_however_long(rig: Rig) -> None:
     assert rig.dead_letters.rest() == []
 
 
-def test_a_service_that_stops_while_the_front_waits_ends_no_job(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shutdown_while_admission_waits_ends_no_job(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.retry_policy.SHOWN_AFTER_S", 0.0)
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
@@ -315,20 +315,20 @@ def test_a_service_that_stops_while_the_front_waits_ends_no_job(rig: Rig, monkey
     assert rig.dead_letters.rest() == []
 
 
-def test_a_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
+def test_task_for_an_engine_without_a_topic_fails(rig: Rig) -> None:
     rig.inner(rig.task(engine="sonic"))
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "ENGINE_UNAVAILABLE")
 
 
-def test_a_missing_right_to_delete_does_not_stop_what_was_to_be_tidied(rig: Rig) -> None:
+def test_missing_delete_permission_does_not_stop_the_cleanup(rig: Rig) -> None:
     rig.refuse("delete", "POST")
-    rig.inner(rig.task("ship and fail"))
+    rig.inner(rig.task("upload and fail"))
     assert rig.end()["code"] == "INTERNAL"
     assert [path for method, path in rig.faulty.asked if method == "POST" and "delete" in path] != []
 
 
-def test_a_record_after_which_no_worker_loads_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_after_which_no_worker_loads_is_dead_lettered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     task = rig.task("die")
     rig.children["face"].start()
 
@@ -342,7 +342,7 @@ def test_a_record_after_which_no_worker_loads_is_given_up(rig: Rig, monkeypatch:
 
 
 @pytest.mark.parametrize("size", [3 << 20, 10 << 20])
-def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size: int) -> None:
+def test_record_too_large_for_a_dead_letter_is_sent_without_its_value(rig: Rig, size: int) -> None:
     rig.settle(INNER, b"x" * size)
     rig.end()
     dead_letter = rig.dead_letter()
@@ -352,7 +352,7 @@ def test_a_record_too_large_for_a_letter_is_one_without_its_value(rig: Rig, size
     assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
 
 
-def test_record_whose_outcome_can_not_be_published_is_dead_lettered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_whose_outcome_cannot_be_published_is_dead_lettered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
@@ -361,7 +361,7 @@ def test_record_whose_outcome_can_not_be_published_is_dead_lettered(rig: Rig, mo
     assert (rig.end()["type"], dict(rig.dead_letter().headers())["__dlq.errors.code"]) == ("failed", b"INTERNAL")
 
 
-def test_record_is_settled_even_when_its_clean_up_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_is_settled_when_its_cleanup_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
@@ -372,7 +372,7 @@ def test_record_is_settled_even_when_its_clean_up_fails(rig: Rig, monkeypatch: p
     assert rig.dead_letters.rest() == []
 
 
-def test_an_artifact_under_an_alias_that_is_gone_is_poison(rig: Rig) -> None:
+def test_artifact_under_an_unknown_alias_is_poison(rig: Rig) -> None:
     task = rig.task()
     gone = ArtifactRef(bucket="elsewhere", key="jobs/rich/x", sha256="0" * 64, size=1)
     rig.inner(task.with_output("audio", StageOutput(attempt="a1", artifacts={"image": gone})))

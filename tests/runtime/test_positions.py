@@ -46,7 +46,7 @@ def until(true: Callable[[], bool], what: str) -> None:
     raise AssertionError(what)
 
 
-def test_an_idle_group_has_committed_what_is_no_record_for_it(bench: Bench) -> None:  # noqa: F811
+def test_idle_group_commits_past_control_records(bench: Bench) -> None:  # noqa: F811
     """Markers, aborted records, a partition that never had a record."""
     transactions(bench, 0, commit, abort, abort)
     member = bench.member()
@@ -57,7 +57,7 @@ def test_an_idle_group_has_committed_what_is_no_record_for_it(bench: Bench) -> N
     until(lambda: bench.committed(0) == 8, "again, once it has been idle before")
 
 
-def test_the_end_is_not_committed_while_a_record_before_it_runs(bench: Bench) -> None:  # noqa: F811
+def test_partition_end_is_not_committed_while_an_earlier_record_runs(bench: Bench) -> None:  # noqa: F811
     transactions(bench, 0, commit, abort)
     transactions(bench, 1, abort)
     member = bench.member()
@@ -68,7 +68,7 @@ def test_the_end_is_not_committed_while_a_record_before_it_runs(bench: Bench) ->
     until(lambda: bench.committed(0) == 4, "all is done")
 
 
-def test_the_end_is_seen_after_a_pause(bench: Bench) -> None:  # noqa: F811
+def test_partition_end_is_reported_after_a_pause(bench: Bench) -> None:  # noqa: F811
     """More records than wait at hand: the partitions are paused, and what was fetched is dropped."""
     transactions(bench, 0, *[commit] * 50, abort)
     member = bench.member()
@@ -77,7 +77,7 @@ def test_the_end_is_seen_after_a_pause(bench: Bench) -> None:  # noqa: F811
     until(lambda: bench.committed(0) == 102, "the end behind the last record")
 
 
-def test_expired_records_do_not_hold_the_commit_back(bench: Bench) -> None:  # noqa: F811
+def test_expired_records_do_not_hold_back_the_commit(bench: Bench) -> None:  # noqa: F811
     bench.send(0, 0, 0)
     admin = AdminClient({"bootstrap.servers": bench.settings.bootstrap_servers})
     for future in admin.delete_records([TopicPartition(bench.topic, 0, 3)]).values():
@@ -86,7 +86,7 @@ def test_expired_records_do_not_hold_the_commit_back(bench: Bench) -> None:  # n
     until(lambda: bench.committed(0) == 3, "the records expired before they were read")
 
 
-def test_new_partitions_are_worked_on(bench: Bench) -> None:  # noqa: F811
+def test_records_of_new_partitions_are_processed(bench: Bench) -> None:  # noqa: F811
     bench.send(0)
     member = bench.member()
     member.release(*member.wait(1))
@@ -100,7 +100,7 @@ def test_new_partitions_are_worked_on(bench: Bench) -> None:  # noqa: F811
     until(lambda: [bench.committed(p) for p in range(4)] == [1, 0, 1, 1], "committed like any other")
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning(bench: Bench) -> None:  # noqa: F811
+def test_recreated_topic_is_read_from_its_beginning(bench: Bench) -> None:  # noqa: F811
     """The same offsets again are other records: they are not taken for deliveries that came twice."""
     bench.send(0, 0, 0)
     member = bench.member()
@@ -176,7 +176,7 @@ class FakeSlots:
 
 
 @pytest.mark.parametrize("settled", ["at once", "later"])
-def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
+def test_record_delivered_twice_is_processed_once(settled: str) -> None:
     consumer = FakeConsumer(
         Message(0), Message(0), Message(1), Message(0), Message(1), Message(2, end=True), Message(1), Message(4, True)
     )
@@ -208,7 +208,7 @@ def test_the_same_offset_twice_does_not_break_the_loop(settled: str) -> None:
     assert consumer.committed == sorted(set(consumer.committed))
 
 
-def test_an_abandoned_record_is_not_committed_when_later_ones_end() -> None:
+def test_abandoned_record_is_not_committed_when_later_ones_finish() -> None:
     consumer = FakeConsumer(Message(0), Message(1), Message(2, end=True))
 
     completions = Completions()

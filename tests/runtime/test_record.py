@@ -37,19 +37,19 @@ def record(kind: int, timestamp_ms: int) -> Record:
 
 
 @pytest.mark.parametrize("ago_ms", [0, 5_000, 20 * 24 * 3600 * 1000])
-def test_the_brokers_time_counts(ago_ms: int) -> None:
+def test_broker_timestamp_is_used(ago_ms: int) -> None:
     assert record(TIMESTAMP_LOG_APPEND_TIME, NOW_MS - ago_ms).appended_ms(NOW_MS) == NOW_MS - ago_ms
 
 
 @pytest.mark.parametrize("kind", [TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE])
 @pytest.mark.parametrize("timestamp_ms", [NOW_MS // 1000, -1, 0, NOW_MS + 1, NOW_MS * 1000, NOW_MS - OLDEST_MS - 1])
-def test_a_producers_time_that_can_not_be_true_is_now(kind: int, timestamp_ms: int) -> None:
+def test_impossible_producer_timestamp_is_replaced_by_now(kind: int, timestamp_ms: int) -> None:
     assert record(kind, timestamp_ms).appended_ms(NOW_MS) == NOW_MS
 
 
-def test_a_producers_time_that_can_be_true_counts() -> None:
+def test_plausible_producer_timestamp_is_used() -> None:
     assert record(TIMESTAMP_CREATE_TIME, NOW_MS - 5_000).appended_ms(NOW_MS) == NOW_MS - 5_000
 
 
-def test_a_broker_whose_clock_is_ahead_gives_no_negative_wait() -> None:
+def test_broker_clock_ahead_gives_no_negative_wait() -> None:
     assert record(TIMESTAMP_LOG_APPEND_TIME, NOW_MS + 3_000).appended_ms(NOW_MS) == NOW_MS

@@ -58,27 +58,27 @@ def waits(published: list[tuple[str, Code, str]]) -> Iterator[TaskWaits]:
     structlog.contextvars.clear_contextvars()
 
 
-def test_a_store_that_comes_back_is_waited_for() -> None:
+def test_operation_is_retried_until_the_store_answers() -> None:
     operation = Failing(StoreUnavailable("away"), StoreUnavailable("away"))
     assert RetryPolicy(30)(operation) == "done"
     assert operation.calls == 3
 
 
 @pytest.mark.parametrize("error", [ArtifactMissing("gone"), NoSpace("full"), OSError("?")])
-def test_what_is_no_outage_passes_at_once(error: Exception) -> None:
+def test_error_that_is_no_outage_is_raised_at_once(error: Exception) -> None:
     operation = Failing(error, error)
     with pytest.raises(type(error)):
         RetryPolicy(30)(operation)
     assert operation.calls == 1
 
 
-def test_the_retries_end_with_the_last_error() -> None:
+def test_retries_end_with_the_last_error() -> None:
     with pytest.raises(StoreUnavailable, match="first"):
         RetryPolicy(0)(Failing(StoreUnavailable("first"), StoreUnavailable("second")))
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_every_retry_is_logged_with_its_job_in_whatever_thread(waits: TaskWaits, threads: int) -> None:
+def test_every_retry_is_logged_with_its_job_in_any_thread(waits: TaskWaits, threads: int) -> None:
     operations = [Failing(StoreUnavailable(AWAY), StoreUnavailable(AWAY)) for _ in range(threads)]
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         map_concurrently(RetryPolicy(30), operations)
@@ -89,7 +89,7 @@ def test_every_retry_is_logged_with_its_job_in_whatever_thread(waits: TaskWaits,
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_wait_is_published_once_for_all_threads_that_wait(waits: TaskWaits, published: list[Any]) -> None:
+def test_wait_is_published_once_for_all_waiting_threads(waits: TaskWaits, published: list[Any]) -> None:
     """Each fails until all have failed twice: their waits are one."""
     failures = dict.fromkeys(range(4), 0)
 
@@ -107,12 +107,12 @@ def test_a_wait_is_published_once_for_all_threads_that_wait(waits: TaskWaits, pu
     assert published[1:] == [("job-7", Code.STORE_UNAVAILABLE, "again")], "the next wait is news"
 
 
-def test_a_short_wait_is_not_published(waits: TaskWaits, published: list[Any]) -> None:
+def test_short_wait_is_not_published(waits: TaskWaits, published: list[Any]) -> None:
     RetryPolicy(60)(Failing(StoreUnavailable(AWAY)))
     assert published == []
 
 
-def test_a_cancelled_job_waits_no_longer(waits: TaskWaits) -> None:
+def test_cancel_ends_the_retries(waits: TaskWaits) -> None:
     operation = Failing(*[StoreUnavailable(AWAY)] * 9)
     with cancellable(lambda: operation.calls == 2), pytest.raises(JobCancelled):
         RetryPolicy(60)(operation)
@@ -121,7 +121,7 @@ def test_a_cancelled_job_waits_no_longer(waits: TaskWaits) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_service_that_ends_waits_no_longer(waits: TaskWaits) -> None:
+def test_shutdown_ends_the_retries(waits: TaskWaits) -> None:
     operation = Failing(*[StoreUnavailable(AWAY)] * 9)
     waits.stopping = lambda: operation.calls == 2
     with pytest.raises(Abandoned):
@@ -129,6 +129,6 @@ def test_a_service_that_ends_waits_no_longer(waits: TaskWaits) -> None:
     assert operation.calls == 2
 
 
-def test_a_short_outage_costs_a_service_that_ends_no_work(waits: TaskWaits) -> None:
+def test_short_outage_during_shutdown_loses_no_work(waits: TaskWaits) -> None:
     waits.stopping = lambda: True
     assert RetryPolicy(60)(Failing(StoreUnavailable(AWAY))) == "done"

@@ -19,7 +19,7 @@ sys.stdin.read()
 """
 
 
-def test_what_a_killed_service_left_is_removed(tmp_path: Path) -> None:
+def test_scratch_folder_of_a_killed_service_is_removed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,

@@ -51,8 +51,8 @@ def gate(monkeypatch: pytest.MonkeyPatch, stage: Settling) -> Gate:
     return Gate(monkeypatch, stage)
 
 
-def test_a_job_whose_chunks_can_not_be_stored_waits_and_goes_on(stage: Settling, gate: Gate) -> None:
-    task = settled.task("ship")
+def test_job_waits_while_chunks_cannot_be_stored_and_then_continues(stage: Settling, gate: Gate) -> None:
+    task = settled.task("upload")
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         settling = stage.settle(task)
         waits = stage.until("waiting")
@@ -66,8 +66,8 @@ def test_a_job_whose_chunks_can_not_be_stored_waits_and_goes_on(stage: Settling,
     assert len(stage.out.tasks) == 1
 
 
-def test_a_cancel_ends_a_job_that_waits_for_its_store_and_leaves_its_worker_alive(stage: Settling, gate: Gate) -> None:
-    task = settled.task("ship")
+def test_cancel_ends_a_job_that_waits_for_the_store_and_keeps_its_worker(stage: Settling, gate: Gate) -> None:
+    task = settled.task("upload")
     settling = stage.settle(task)
     stage.until("waiting")
     worker = stage.worker.pid

@@ -76,14 +76,14 @@ def settled(store: ObjectStore, job: str, scratch: Path) -> list[tuple[str, byte
     return topics.records
 
 
-def test_a_task_of_a_job_that_has_ended_is_no_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:
+def test_task_of_an_ended_job_is_no_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:
     markers.claim_end(store.documents, "default", job, done(job))
     records = settled(store, job, tmp_path)
     assert [topic for topic, _ in records if topic.endswith("dlq")] == []
     assert b'"type":"done"' in records[-1][1]
 
 
-def test_a_task_of_a_job_under_way_is_one(store: ObjectStore, job: str, tmp_path: Path) -> None:
+def test_task_of_a_running_job_becomes_a_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:
     records = settled(store, job, tmp_path)
     assert [topic for topic, _ in records if topic.endswith("dlq")] == ["render.dlq"]
     assert b'"code":"ARTIFACT_MISSING"' in records[-1][1]

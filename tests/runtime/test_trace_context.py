@@ -20,7 +20,7 @@ def sent(flags: str = "01") -> Headers:
     return [("traceparent", f"00-{TRACE}-{SPAN}-{flags}".encode())]
 
 
-def test_every_record_of_a_job_without_a_senders_context_has_one_trace() -> None:
+def test_records_of_a_job_without_sender_context_share_one_trace() -> None:
     first = trace_context.of_request(record(), trusted=True)
     again = trace_context.of_request(record(offset=8), trusted=True)
     assert first.is_root
@@ -30,19 +30,19 @@ def test_every_record_of_a_job_without_a_senders_context_has_one_trace() -> None
 @pytest.mark.parametrize(
     "other", [record(key=b"other"), record(REQUEST | {"tenant": "b"}), record(REQUEST | {"engine": "sonic"})]
 )
-def test_other_jobs_and_refused_requests_under_its_id_have_job_traces_their_own(other: Record) -> None:
+def test_other_jobs_and_refused_requests_have_their_own_traces(other: Record) -> None:
     assert (
         trace_context.of_request(other, trusted=True).root_id
         != trace_context.of_request(record(), trusted=True).root_id
     )
 
 
-def test_records_without_an_id_are_jobs_of_their_own() -> None:
+def test_records_without_an_id_have_their_own_traces() -> None:
     traces = {trace_context.of_request(record(key=None, offset=n), trusted=True).root_id for n in range(3)}
     assert len(traces) == 3
 
 
-def test_a_senders_context_is_continued() -> None:
+def test_sender_context_is_continued() -> None:
     found = trace_context.of_request(record(headers=sent()), trusted=True)
     assert not found.is_root
     assert get_current_span(found.parent).get_span_context().trace_id == int(TRACE, 16)
@@ -50,7 +50,7 @@ def test_a_senders_context_is_continued() -> None:
 
 
 @pytest.mark.parametrize("flags", ["00", "01"])
-def test_a_context_that_is_not_trusted_is_only_linked_to(flags: str) -> None:
+def test_untrusted_context_is_only_linked(flags: str) -> None:
     found = trace_context.of_request(record(headers=sent(flags)), trusted=False)
     assert found.is_root
     assert [link.context.trace_id for link in found.links] == [int(TRACE, 16)]
@@ -58,12 +58,12 @@ def test_a_context_that_is_not_trusted_is_only_linked_to(flags: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"[" * 5000, b"{}"])
-def test_any_value_has_a_trace(value: bytes) -> None:
+def test_any_record_value_has_a_trace(value: bytes) -> None:
     odd = Record("render.requests", 0, 7, b"\xff", value, [("traceparent", b"\xff")], 1)
     assert trace_context.of_request(odd, trusted=True).root_id
     assert trace_context.of_task(odd).root_id
 
 
-def test_a_task_without_a_header_goes_on_in_the_trace_of_its_request() -> None:
+def test_task_without_traceparent_continues_the_trace_of_its_request() -> None:
     found = trace_context.of_task(record({"submit_traceparent": f"00-{TRACE}-{SPAN}-01"}))
     assert get_current_span(found.parent).get_span_context().trace_id == int(TRACE, 16)

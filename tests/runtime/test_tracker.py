@@ -13,11 +13,11 @@ def tracker() -> OffsetTracker:
     return OffsetTracker(PartitionAssignment("topic", 0))
 
 
-def test_nothing_taken_nothing_to_commit() -> None:
+def test_new_tracker_has_nothing_to_commit() -> None:
     assert tracker().committable() is None
 
 
-def test_out_of_order_ends_wait_for_the_first() -> None:
+def test_out_of_order_completions_wait_for_the_first_record() -> None:
     t = tracker()
     for offset in (7, 8, 9):
         t.start(offset)
@@ -31,7 +31,7 @@ def test_out_of_order_ends_wait_for_the_first() -> None:
     assert not t.running
 
 
-def test_a_dropped_record_is_not_committed() -> None:
+def test_dropped_record_is_not_committed() -> None:
     t = tracker()
     t.start(3)
     t.start(4)
@@ -40,13 +40,13 @@ def test_a_dropped_record_is_not_committed() -> None:
     assert t.committable() == 4
 
 
-def test_a_record_that_was_never_taken_is_a_bug() -> None:
+def test_finishing_a_record_that_was_never_started_raises() -> None:
     with pytest.raises(KeyError):
         tracker().finish(1)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30, unique=True), st.data())
-def test_the_committed_prefix_is_finished_and_only_grows(offsets: list[int], data: st.DataObject) -> None:
+def test_committed_prefix_is_finished_and_only_grows(offsets: list[int], data: st.DataObject) -> None:
     t, taken = tracker(), sorted(offsets)
     for offset in taken:
         t.start(offset)
@@ -64,7 +64,7 @@ def test_the_committed_prefix_is_finished_and_only_grows(offsets: list[int], dat
         assert before == expected
 
 
-def test_what_is_given_up_holds_back_what_comes_after_it() -> None:
+def test_dropped_record_holds_back_later_commits() -> None:
     t = tracker()
     for offset in (1, 2, 3):
         t.start(offset)
@@ -74,7 +74,7 @@ def test_what_is_given_up_holds_back_what_comes_after_it() -> None:
     assert t.committable() in (None, 1)
 
 
-def test_a_record_after_a_dropped_one_does_not_lift_the_commit_over_it() -> None:
+def test_record_after_a_dropped_one_does_not_raise_the_commit() -> None:
     t = tracker()
     t.start(1)
     t.drop(1)
@@ -87,7 +87,7 @@ def test_a_record_after_a_dropped_one_does_not_lift_the_commit_over_it() -> None
     assert t.committable() == 3
 
 
-def test_a_record_that_is_delivered_twice_is_taken_once() -> None:
+def test_record_delivered_twice_is_started_once() -> None:
     t = tracker()
     assert t.start(4)
     assert not t.start(4), "it runs"
@@ -97,7 +97,7 @@ def test_a_record_that_is_delivered_twice_is_taken_once() -> None:
     assert t.committable() == 5
 
 
-def test_the_end_of_the_partition_lies_behind_what_is_no_record() -> None:
+def test_partition_end_is_past_offsets_without_records() -> None:
     t = tracker()
     t.reached(7)
     assert t.committable() == 7, "a partition without a record for us"
@@ -113,7 +113,7 @@ def test_the_end_of_the_partition_lies_behind_what_is_no_record() -> None:
     assert t.committable() == 11, "not past a record that was dropped"
 
 
-def test_another_record_at_a_known_offset_is_taken() -> None:
+def test_other_record_at_a_known_offset_is_started() -> None:
     """The topic was made anew: its first records have the offsets of old ones, which may still run."""
     t = tracker()
     for offset in (0, 1, 2):
@@ -131,7 +131,7 @@ def test_another_record_at_a_known_offset_is_taken() -> None:
     assert t.committable() == 2
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_number_of_remembered_records_is_bounded() -> None:
     t = tracker()
     for offset in range(REMEMBERED + 2):
         assert t.start(offset, offset)
@@ -142,7 +142,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))
-def test_any_sequence_of_deliveries_commits_no_unfinished_record(seed: int, steps: int) -> None:
+def test_no_sequence_of_deliveries_commits_an_unfinished_record(seed: int, steps: int) -> None:
     """Against a model that knows for each offset whether it is a record, and whether it was worked on to its end."""
     draw = random.Random(seed)
     log = [draw.random() < 0.7 for _ in range(draw.randrange(1, 25))]  # False: a marker, or aborted

@@ -106,7 +106,7 @@ def request_job(stack: Infrastructure, start: Start, topic_prefix: str) -> str:
     return job
 
 
-def test_a_service_without_its_store_names_the_job_in_every_line_and_event(start: Start, request_job: str) -> None:
+def test_service_without_its_store_names_the_job_in_every_log_line_and_event(start: Start, request_job: str) -> None:
     (nobody,) = pick(1, set())
     away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
     with start("audio", **away) as service:
@@ -123,7 +123,7 @@ def test_a_service_without_its_store_names_the_job_in_every_line_and_event(start
         assert service.until("rejected")["job_id"] == request_job, "the record came again"
 
 
-def test_a_service_that_ends_gives_a_record_back_that_waits_for_its_store(start: Start, request_job: str) -> None:
+def test_shutdown_abandons_a_record_that_waits_for_the_store(start: Start, request_job: str) -> None:
     (nobody,) = pick(1, set())
     away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "3600"}
     with start("audio", **away) as service:
@@ -134,7 +134,7 @@ def test_a_service_that_ends_gives_a_record_back_that_waits_for_its_store(start:
         assert service.until("rejected")["job_id"] == request_job
 
 
-def test_a_service_whose_disk_is_full_is_alive_and_not_ready_and_gives_its_records_back(
+def test_service_with_a_full_disk_is_live_not_ready_and_abandons_its_records(
     start: Start, stack: Infrastructure, request_job: str
 ) -> None:
     import boto3

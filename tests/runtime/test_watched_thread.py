@@ -33,19 +33,19 @@ def raising(error: BaseException) -> object:
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), RecursionError("bad"), SystemError("bad"), SystemExit("bad")])
-def test_an_exception_is_told_with_the_threads_name(error: BaseException) -> None:
+def test_exception_is_reported_with_the_thread_name(error: BaseException) -> None:
     assert reason_of(raising(error)) == f"the thread worker failed: {type(error).__name__}: bad"
 
 
-def test_a_return_before_the_stop_is_a_death(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reason_of(lambda: None) == "the thread worker ended before its time"
+def test_return_before_stop_is_reported_as_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reason_of(lambda: None) == "the thread worker ended unexpectedly"
 
 
-def test_a_reason_of_its_own_is_told_as_it_is() -> None:
+def test_ends_service_reason_is_reported_unchanged() -> None:
     assert reason_of(raising(EndsService("there are no weights"))) == "there are no weights"
 
 
-def test_what_happens_after_the_stop_is_no_failure() -> None:
+def test_exception_after_stop_is_no_failure() -> None:
     assert reason_of(raising(ValueError()), stopped=True) is None
     assert reason_of(lambda: None, stopped=True) is None
 
@@ -67,12 +67,12 @@ class Producer:
         return 0
 
 
-def test_a_wait_for_a_report_ends_with_the_thread_that_serves_it() -> None:
+def test_wait_for_a_delivery_report_ends_when_its_thread_dies() -> None:
     reasons: Queue[str] = Queue()
     traced, raw = Producer(), Producer()
     producers = Producers(traced, raw, reasons.put)
     delivery = producers.send("topic", b"key", b"value", [])
-    with pytest.raises(DeliveryFailed, match="not served"):
+    with pytest.raises(DeliveryFailed, match="delivery reports"):
         delivery.wait()
     assert reasons.get(timeout=30) == "the thread reports-raw failed: SystemError: a callback failed"
     traced.given.set()
@@ -94,7 +94,7 @@ class Idle:
         return None
 
 
-def test_a_service_whose_thread_died_is_not_alive_and_ends_with_the_reason() -> None:
+def test_service_whose_thread_died_is_not_live_and_exits_with_the_reason() -> None:
     host = ServiceHost("audio", "audio", RuntimeSettings())
     host.thread_died("the thread cancellations failed: SystemError: x")
     host.thread_died("another one, because of the first")

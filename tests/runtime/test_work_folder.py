@@ -1,4 +1,4 @@
-"""What a worker may hand over: a regular file of its own folder, and nothing else."""
+"""A worker may name a regular file of its folder, and nothing else."""
 
 import errno
 import os
@@ -15,18 +15,18 @@ from shared.storage.streams import HashingReader
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[WorkFolder]:
-    made = WorkFolder(tmp_path / "work")
-    yield made
-    made.close()
+    work_folder = WorkFolder(tmp_path / "work")
+    yield work_folder
+    work_folder.close()
 
 
-def test_its_own_file_is_read_and_removed(folder: WorkFolder) -> None:
-    said = folder.path / "video.mp4"
-    said.write_bytes(b"frames")
-    with folder.opened(str(said)) as path:
-        assert path.read_bytes() == b"frames"
-        said.rename(folder.path / "other")
-        assert path.read_bytes() == b"frames", "held, whatever is put in its place"
+def test_regular_file_of_the_folder_is_read_and_removed(folder: WorkFolder) -> None:
+    path = folder.path / "video.mp4"
+    path.write_bytes(b"frames")
+    with folder.opened(str(path)) as opened:
+        assert opened.read_bytes() == b"frames"
+        path.rename(folder.path / "other")
+        assert opened.read_bytes() == b"frames", "the descriptor stays open when the file is replaced"
     folder.remove(str(folder.path / "other"))
     assert list(folder.path.iterdir()) == []
 
@@ -37,53 +37,57 @@ def link(path: Path) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [link, os.mkfifo, Path.mkdir, lambda _: None])
-def test_a_link_a_fifo_a_folder_and_nothing_are_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
-    said = folder.path / "frames"
-    make(said)
-    with pytest.raises(WorkerDied), folder.opened(str(said)):
+def test_anything_but_a_regular_file_is_refused(folder: WorkFolder, make: Callable[[Path], None]) -> None:
+    path = folder.path / "frames"
+    make(path)
+    with pytest.raises(WorkerDied), folder.opened(str(path)):
         pass
 
 
-def test_a_file_that_changes_while_it_is_read_is_the_workers_fault(folder: WorkFolder) -> None:
-    """Taken for this machine's, it would end the service, come again, and end it again."""
-    said = folder.path / "video.mp4"
-    said.write_bytes(b"frames")
-    with pytest.raises(WorkerDied, match="changed"), folder.opened(str(said)) as path, HashingReader(path) as reader:
+def test_file_that_changes_while_it_is_read_is_a_worker_failure(folder: WorkFolder) -> None:
+    """As a machine fault it would end the service after every redelivery."""
+    path = folder.path / "video.mp4"
+    path.write_bytes(b"frames")
+    with (
+        pytest.raises(WorkerDied, match="changed"),
+        folder.opened(str(path)) as opened,
+        HashingReader(opened) as reader,
+    ):
         reader.read(3)
         reader.seek(5)
         reader.read()
 
 
-def test_a_disk_that_can_not_be_read_is_this_machines_fault(folder: WorkFolder) -> None:
-    said = folder.path / "video.mp4"
-    said.write_bytes(b"frames")
-    with pytest.raises(OSError, match="I/O"), folder.opened(str(said)):
+def test_unreadable_disk_is_a_machine_fault(folder: WorkFolder) -> None:
+    path = folder.path / "video.mp4"
+    path.write_bytes(b"frames")
+    with pytest.raises(OSError, match="I/O"), folder.opened(str(path)):
         raise OSError(errno.EIO, "I/O error")
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "inner/file", "..", ""])
-def test_a_file_from_elsewhere_is_refused(folder: WorkFolder, name: str) -> None:
+def test_file_outside_the_folder_is_refused(folder: WorkFolder, name: str) -> None:
     (folder.path.parent / "secret").write_bytes(b"secret")
     (folder.path / "inner").mkdir()
     (folder.path / "inner" / "file").write_bytes(b"x")
-    with pytest.raises(WorkerDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a worker says it
+    with pytest.raises(WorkerDied), folder.opened(os.path.join(folder.path, name)):  # noqa: PTH118 - as a worker sends it
         pass
     with pytest.raises(WorkerDied):
         folder.remove(os.path.join(folder.path, name))  # noqa: PTH118
 
 
 @pytest.mark.parametrize("instead", [lambda p: None, lambda p: p.mkdir()], ids=["nothing", "a folder"])
-def test_a_file_that_the_worker_takes_back_is_its_fault(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
+def test_file_replaced_by_the_worker_is_a_worker_failure(folder: WorkFolder, instead: Callable[[Path], None]) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
     with folder.opened(str(path)):
         path.unlink()
         instead(path)
-    with pytest.raises(WorkerDied, match="took back"):
+    with pytest.raises(WorkerDied, match="deleted or replaced"):
         folder.remove(str(path))
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_the_workers_fault(folder: WorkFolder) -> None:
+def test_file_that_changes_while_it_is_uploaded_is_a_worker_failure(folder: WorkFolder) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")
     with pytest.raises(WorkerDied, match="changed a file"), folder.opened(str(path)):

@@ -1,4 +1,4 @@
-"""One worker and its pipe: what it does to its parent, and what it may not know."""
+"""One worker process and its pipe: failures, budgets, and an environment without credentials."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
 
 
 def ignore(_: records.FromWorker) -> None:
-    """What the worker says on the way is of no interest."""
+    """Ignore the records before the result."""
 
 
 def never() -> bool:
@@ -50,16 +50,16 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
     process.stop()
 
 
-def test_a_task_is_done_without_credentials(worker: WorkerProcess, tmp_path: Path) -> None:
-    ending = worker.run(work(tmp_path, "nothing"), ignore, never, 30)
-    assert isinstance(ending, records.Finished)
-    names = ending.metadata["environment"]
+def test_worker_environment_has_no_credentials(worker: WorkerProcess, tmp_path: Path) -> None:
+    result = worker.run(work(tmp_path, "nothing"), ignore, never, 30)
+    assert isinstance(result, records.Finished)
+    names = result.metadata["environment"]
     assert isinstance(names, list)
     assert "LIPSTAGE_ENGINE" in names
     assert [n for n in names if str(n).startswith(("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY"))] == []
 
 
-def test_a_models_library_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_library_writes_nothing_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
@@ -69,7 +69,7 @@ def test_a_models_library_leaves_nothing_in_the_home_folder(tmp_path: Path, monk
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_worker_that_dies_is_told_and_can_be_started_again(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_dead_worker_is_reported_and_can_be_restarted(worker: WorkerProcess, tmp_path: Path) -> None:
     first = worker.pid
     with pytest.raises(WorkerDied, match="-9"):
         worker.run(work(tmp_path, "die"), ignore, never, 30)
@@ -79,14 +79,14 @@ def test_a_worker_that_dies_is_told_and_can_be_started_again(worker: WorkerProce
     assert isinstance(worker.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
 
 
-def test_a_worker_that_hangs_is_killed_at_its_deadline(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_hanging_worker_is_killed_at_its_deadline(worker: WorkerProcess, tmp_path: Path) -> None:
     with pytest.raises(WorkerDied, match="deadline"):
         worker.run(work(tmp_path, "hang"), ignore, never, 0.3)
     assert worker.pid is None
 
 
-@pytest.mark.parametrize("how", ["half", "flood"])
-def test_a_worker_that_sends_half_a_record_or_a_huge_one_is_ended(
+@pytest.mark.parametrize("how", ["send half a record", "send a huge record"])
+def test_worker_that_sends_half_a_record_or_a_huge_one_is_killed(
     worker: WorkerProcess, tmp_path: Path, how: str
 ) -> None:
     with pytest.raises(WorkerDied):
@@ -96,9 +96,9 @@ def test_a_worker_that_sends_half_a_record_or_a_huge_one_is_ended(
     assert isinstance(worker.run(work(tmp_path, "nothing"), ignore, never, 30), records.Finished)
 
 
-def test_what_a_worker_says_is_bounded() -> None:
-    """It ends in events, spans, metrics and object keys."""
-    for said in (
+def test_worker_records_are_bounded() -> None:
+    """The records become events, spans, metrics and object keys."""
+    for record in (
         {"kind": "warned", "code": "LOW_RESOLUTION", "message": "x" * 10_000},
         {"kind": "metric", "name": "face_detections_total", "amount": -1},
         {"kind": "metric", "name": "face_detections_total", "amount": float("nan")},
@@ -107,58 +107,58 @@ def test_what_a_worker_says_is_bounded() -> None:
         {"kind": "progress", "done": -1, "total": 2},
     ):
         with pytest.raises(ValidationError):
-            records.FROM_WORKER.validate_python(said)
+            records.FROM_WORKER.validate_python(record)
 
 
-def test_a_handler_with_much_to_tell_is_cut_short_and_not_ended(worker: WorkerProcess, tmp_path: Path) -> None:
-    told: list[records.FromWorker] = []
-    ending = worker.run(work(tmp_path, "tell of every frame"), told.append, never, 30)
-    assert isinstance(ending, records.Finished)
-    (span,) = told
+def test_excess_span_events_are_dropped_and_the_task_completes(worker: WorkerProcess, tmp_path: Path) -> None:
+    received: list[records.FromWorker] = []
+    result = worker.run(work(tmp_path, "record every frame"), received.append, never, 30)
+    assert isinstance(result, records.Finished)
+    (span,) = received
     assert isinstance(span, records.Span)
     assert (len(span.events), len(span.attributes)) == (records.MAX_EVENTS, records.MAX_ATTRIBUTES)
 
 
-def test_a_bug_in_the_handler_leaves_the_worker_alive(worker: WorkerProcess, tmp_path: Path) -> None:
-    ending = worker.run(work(tmp_path, "fail"), ignore, never, 30)
-    assert isinstance(ending, records.HandlerFailed)
-    assert ending.exception == "KeyError"
-    assert "trial_handler" in ending.stack
+def test_handler_bug_leaves_the_worker_alive(worker: WorkerProcess, tmp_path: Path) -> None:
+    result = worker.run(work(tmp_path, "fail"), ignore, never, 30)
+    assert isinstance(result, records.HandlerFailed)
+    assert result.exception == "KeyError"
+    assert "trial_handler" in result.stack
     assert worker.pid is not None
 
 
-def test_a_cancel_ends_the_task_at_its_next_checkpoint(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_cancel_ends_the_task_at_its_next_check(worker: WorkerProcess, tmp_path: Path) -> None:
     working = threading.Event()
-    ending = worker.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
-    assert isinstance(ending, records.CancelledTask)
+    result = worker.run(work(tmp_path, "wait"), lambda _: working.set(), working.is_set, 30)
+    assert isinstance(result, records.CancelledTask)
     assert worker.pid is not None
 
 
-def test_shipping_waits_for_the_uploads(worker: WorkerProcess, tmp_path: Path) -> None:
-    """The fifth chunk comes only after a first one is confirmed: nothing else bounds the disk."""
-    out: list[records.FileReady] = []
+def test_upload_chunk_waits_for_earlier_uploads(worker: WorkerProcess, tmp_path: Path) -> None:
+    """The fifth chunk is sent only after the first is confirmed: nothing else bounds the disk usage."""
+    uploaded: list[records.FileReady] = []
     confirmed = 0
-    most = 0
+    peak = 0
 
     def take(record: records.FromWorker) -> None:
-        nonlocal most
+        nonlocal peak
         if isinstance(record, records.FileReady):
-            out.append(record)
-            most = max(most, len(out) - confirmed)
+            uploaded.append(record)
+            peak = max(peak, len(uploaded) - confirmed)
 
     def confirm() -> bool:
         nonlocal confirmed
-        if len(out) - confirmed == MAX_CHUNK_UPLOADS or len(out) == 6:
+        if len(uploaded) - confirmed == MAX_CHUNK_UPLOADS or len(uploaded) == 6:
             confirmed += 1
             worker.send(records.ChunkUploaded())
         return False
 
-    assert isinstance(worker.run(work(tmp_path, "ship"), take, confirm, 30), records.Finished)
-    assert len(out) == 6
-    assert most == MAX_CHUNK_UPLOADS
+    assert isinstance(worker.run(work(tmp_path, "upload"), take, confirm, 30), records.Finished)
+    assert len(uploaded) == 6
+    assert peak == MAX_CHUNK_UPLOADS
 
 
-def test_an_exception_of_the_parent_ends_the_child(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_exception_in_the_parent_kills_the_worker(worker: WorkerProcess, tmp_path: Path) -> None:
     def fail() -> bool:
         raise OSError("the upload failed")
 

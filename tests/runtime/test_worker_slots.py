@@ -30,7 +30,7 @@ def made(
     return WorkerSlots("trial", [worker], handle, completions or Completions(), clock or SlotClock(), fatal)
 
 
-def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     start = WorkerProcess.start
     started: Queue[int | None] = Queue()
@@ -56,7 +56,7 @@ def test_an_idle_worker_that_dies_is_replaced_with_no_task_to_ask_for_it(monkeyp
         slots.close()
 
 
-def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_is_returned_unsettled_when_its_worker_cannot_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the service would wait its whole drain for a slot that has ended."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     start = WorkerProcess.start
@@ -95,7 +95,7 @@ def test_a_record_whose_worker_can_not_be_started_again_is_given_up_at_once(monk
     assert "no memory" in failures[0]
 
 
-def test_a_record_that_is_given_back_ends_neither_slot_nor_service(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_record_ends_neither_slot_nor_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
 
     def settle(record: Record, *_: object) -> None:
@@ -116,7 +116,7 @@ def test_a_record_that_is_given_back_ends_neither_slot_nor_service(monkeypatch: 
         slots.close()
 
 
-def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_disk_is_not_counted_as_task_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a disk that is full for an hour would have the service killed for a task that hangs."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     seen: Queue[float] = Queue()
@@ -139,7 +139,7 @@ def test_a_wait_for_the_machine_is_not_the_tasks_time(monkeypatch: pytest.Monkey
         slots.close()
 
 
-def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The service is up and says why; as soon as what was missing is there, it works."""
     needed = tmp_path / "weights"
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
@@ -179,9 +179,7 @@ def test_a_handler_that_lacks_something_is_waited_for(monkeypatch: pytest.Monkey
         slots.close()
 
 
-def test_a_service_that_ends_while_its_model_loads_has_not_failed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_shutdown_during_model_load_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     loading = tmp_path / "loading"
     os.mkfifo(loading)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))

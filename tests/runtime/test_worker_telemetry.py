@@ -6,10 +6,10 @@ from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.slot import records
 
 
-def test_fields_named_like_the_loggers_own_are_kept_apart() -> None:
+def test_reserved_log_field_names_get_a_suffix() -> None:
     telemetry = WorkerTelemetry("audio", TracerProvider().get_tracer("test"))
     telemetry.take(records.Log(level="info", event="said", fields={"event": "x", "exc_info": True, "n": 1}))
 
 
-def test_an_unknown_metric_is_ignored() -> None:
+def test_unknown_metric_is_ignored() -> None:
     WorkerTelemetry("audio", TracerProvider().get_tracer("test")).take(records.Metric(name="no_such_metric"))

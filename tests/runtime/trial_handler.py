@@ -1,4 +1,4 @@
-"""A handler for the slot's tests: does what the job's first label says."""
+"""A handler for tests of the runtime: its behaviour is chosen by the job's label ``do``."""
 
 import errno
 import json
@@ -20,18 +20,18 @@ from shared.slot.api import Context, Handler, Result, Task
 
 MIB = 1 << 20
 MUCH = 3 * MIB
-"""More than the tests' small disk has left."""
+"""More bytes than the small disk of the tests has free."""
 
 
 class Metadata(BaseModel):
     environment: list[str] = []
     pid: int = 0
-    saved: str | None = None
+    checkpoint: str | None = None
     much: str = ""
 
 
 def fill(context: Context, how: str) -> None:
-    """Write more than there is room for, and fail as libraries do."""
+    """Write more than fits the disk, and fail as libraries do."""
     path = context.scratch / "much"
     match how:
         case "plainly":
@@ -52,12 +52,12 @@ def fill(context: Context, how: str) -> None:
             with path.open("wb+") as file:
                 file.truncate(MUCH)
                 with mmap.mmap(file.fileno(), MUCH) as mapped:
-                    for at in range(0, MUCH, mmap.PAGESIZE):
-                        mapped[at] = 1
+                    for offset in range(0, MUCH, mmap.PAGESIZE):
+                        mapped[offset] = 1
 
 
 def flood(context: Context, what: str) -> None:
-    """Send far more than a handler has to say."""
+    """Send far more records than a valid handler."""
     pipe: Callable[..., None] = context.send  # type: ignore[attr-defined]
     for number in range(30_000):
         match what:
@@ -66,7 +66,7 @@ def flood(context: Context, what: str) -> None:
             case "warnings":
                 pipe(records.Warned(code=Code.LOW_RESOLUTION, message=f"{number} " + "x" * 3900))
             case "logs":
-                pipe(records.Log(level="info", event="said", fields={"n": number}))
+                pipe(records.Log(level="info", event="line", fields={"n": number}))
             case "spans":
                 pipe(records.Span(name="step", span_id=f"{number + 1:016x}", start_ns=1, end_ns=2))
             case "metrics":
@@ -79,7 +79,7 @@ def flood(context: Context, what: str) -> None:
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
                 context.upload_chunk(f"frames_{number}", path, 1)
-            case "chunks it has not waited for":
+            case "unknown chunks":
                 pipe(records.ChunkRequest(role="frames", index=number))
 
 
@@ -92,12 +92,12 @@ def handle(context: Context, task: Task) -> Result:
     match labels["do"]:
         case "fill":
             fill(context, labels["how"])
-        case "say that the disk is full":
+        case "report a full disk":
             if Path(os.environ["TRIAL_FULL"]).exists():
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        case "talk":
+        case "flood records":
             flood(context, labels["what"])
-        case "tell of every frame":
+        case "record every frame":
             with context.span("frames") as span:
                 for number in range(45_000):
                     span.event(f"frame {number}")
@@ -109,7 +109,7 @@ def handle(context: Context, task: Task) -> Result:
             (context.scratch / "large").write_bytes(b"x" * (2 * MIB))
         case "write a large array":
             np.ones(2 * MIB, np.uint8).tofile(context.scratch / "large")
-        case "find out much":
+        case "return much metadata":
             return Result(metadata=Metadata(much="x" * 900_000))
         case "make many files":
             files = {f"file_{number}": context.scratch / f"file-{number}" for number in range(1000)}
@@ -128,37 +128,37 @@ def handle(context: Context, task: Task) -> Result:
             while True:
                 context.progress(1, 2)
                 time.sleep(0.01)
-        case "half":
-            # Half of a length prefix, and then silence: what a worker under another's control could do.
-            pipe = next(a for at, a in enumerate(sys.argv) if sys.argv[at - 1] == "--pipe")
+        case "send half a record":
+            # Half of a length prefix, then silence, as a compromised worker might send.
+            pipe = sys.argv[sys.argv.index("--pipe") + 1]
             os.write(int(pipe), b"\0\0")
             time.sleep(60)
-        case "flood":
-            pipe = next(a for at, a in enumerate(sys.argv) if sys.argv[at - 1] == "--pipe")
+        case "send a huge record":
+            pipe = sys.argv[sys.argv.index("--pipe") + 1]
             os.write(int(pipe), struct.pack("!i", 1 << 30))
             time.sleep(60)
-        case "ship" | "ship and fail" as do:
+        case "upload" | "upload and fail" as do:
             for number in range(6):
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
                 context.upload_chunk("frames", path, 1)
-            if do == "ship and fail":
+            if do == "upload and fail":
                 raise KeyError("a bug")
-        case "go on":
+        case "resume":
             if context.checkpoint is not None:
-                return Result(metadata=Metadata(saved=context.checkpoint.read_text()))
+                return Result(metadata=Metadata(checkpoint=context.checkpoint.read_text()))
             for number in range(3):
-                path = context.scratch / f"state-{number}"
+                path = context.scratch / f"checkpoint-{number}"
                 path.write_text(f"{number}")
                 context.save_checkpoint(path, number)
-                # As work would take its time: each is stored before the next comes.
+                # As in a slow render, each is stored before the next one is written.
                 while path.exists():
                     time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
-        case "hand over nothing":
-            context.save_checkpoint(context.scratch / "state", 1)
-        case "hand over a link":
-            path = context.scratch / "state"
+        case "save nothing":
+            context.save_checkpoint(context.scratch / "checkpoint", 1)
+        case "save a link":
+            path = context.scratch / "checkpoint"
             path.symlink_to("/proc/self/environ")
             context.save_checkpoint(path, 1)
     names = json.loads(json.dumps(sorted(os.environ)))

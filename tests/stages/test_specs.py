@@ -34,7 +34,7 @@ def test_every_artifact_is_read_by_a_later_stage_or_delivered() -> None:
     assert written - sources == {"encode/video", "encode/poster"}
 
 
-@pytest.mark.parametrize("stage", ["audio", "face", "encode"])
+@pytest.mark.parametrize("stage", ["audio", "face", "infer", "encode"])
 def test_load_returns_handle_of_a_frozen_class_named_after_the_stage(
     stage: str,
 ) -> None:

@@ -71,7 +71,7 @@ from shared.storage.answers import Answer, classify, in_words
         (403, "", Answer.UNCLEAR),
     ],
 )
-def test_every_answer_is_about_the_store_the_bucket_or_one_object(status: int, code: str, expected: Answer) -> None:
+def test_answer_is_classified_as_store_bucket_or_object(status: int, code: str, expected: Answer) -> None:
     assert classify(status, code) is expected
 
 
@@ -101,7 +101,7 @@ def error(status: int, code: str, message: str = "") -> ClientError:
         (error(451, "451"), "answers 451"),
     ],
 )
-def test_the_reason_is_in_words_and_holds_nothing_of_the_stores(found: ClientError, words: str) -> None:
+def test_reason_is_readable_and_quotes_nothing_of_the_store(found: ClientError, words: str) -> None:
     said = in_words(found)
     assert said.endswith(words) or words in said
     assert "secret" not in said

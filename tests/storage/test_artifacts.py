@@ -35,7 +35,7 @@ def test_empty_file_round_trip(artifacts: ArtifactStore, tmp_path: Path) -> None
     assert (tmp_path / "back").read_bytes() == b""
 
 
-def test_large_file_goes_in_parts_and_is_digested_whole(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_large_file_is_uploaded_in_parts_and_digested_whole(artifacts: ArtifactStore, tmp_path: Path) -> None:
     path = tmp_path / "large"
     block = os.urandom(1 << 20)
     with path.open("wb") as out:
@@ -60,7 +60,7 @@ def test_frames_carry_the_tag_of_the_lifecycle_rule(artifacts: ArtifactStore, fi
     assert tags == {tagged.key: [{"Key": "lipstage-class", "Value": "frames"}], plain.key: []}
 
 
-def test_altered_byte_is_noticed_and_leaves_no_file(artifacts: ArtifactStore, file: Path, tmp_path: Path) -> None:
+def test_altered_byte_is_detected_and_leaves_no_file(artifacts: ArtifactStore, file: Path, tmp_path: Path) -> None:
     ref = artifacts.put(file, _key())
     data = bytearray(file.read_bytes())
     data[150_000] ^= 1
@@ -81,21 +81,21 @@ def test_truncated_or_grown_object_is_altered(change, artifacts: ArtifactStore, 
     assert not artifacts.exists(ref)
 
 
-def test_missing_object(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_missing_object_raises_artifact_missing(artifacts: ArtifactStore, tmp_path: Path) -> None:
     ref = ArtifactRef(key=_key(), sha256="0" * 64, size=1)
     with pytest.raises(ArtifactMissing):
         artifacts.get(ref, tmp_path / "back")
     assert not artifacts.exists(ref)
 
 
-def test_get_bytes_is_bounded_before_reading(artifacts: ArtifactStore, file: Path) -> None:
+def test_get_bytes_checks_the_limit_before_it_reads(artifacts: ArtifactStore, file: Path) -> None:
     ref = artifacts.put(file, _key())
     assert artifacts.get_bytes(ref, 300_000) == file.read_bytes()
     with pytest.raises(ArtifactAltered):
         artifacts.get_bytes(ref, 299_999)
 
 
-def test_a_copy_into_an_output_bucket_and_one_that_is_refused(
+def test_copy_to_an_output_bucket_succeeds_or_raises_output_refused(
     client, settings: StorageSettings, file: Path, tmp_path: Path
 ) -> None:
     outputs = settings.model_copy(update={"output_buckets": {"films": "films-bucket", "none": "No_Such_Bucket"}})
@@ -123,12 +123,12 @@ def test_purge_deletes_one_job_only(artifacts: ArtifactStore) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "jobs/", "jobs/default/", "cache/default/", "jobs/default/job"])
-def test_a_short_prefix_is_never_deleted(prefix: str, artifacts: ArtifactStore) -> None:
+def test_short_prefix_is_never_deleted(prefix: str, artifacts: ArtifactStore) -> None:
     with pytest.raises(ValueError, match="prefix"):
         artifacts.delete_prefix(prefix)
 
 
-def test_a_file_that_grows_while_it_is_sent_is_an_error(
+def test_file_that_grows_during_upload_raises_file_changed(
     artifacts: ArtifactStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = artifacts.client.put_object
@@ -143,7 +143,7 @@ def test_a_file_that_grows_while_it_is_sent_is_an_error(
         artifacts.put(file, _key())
 
 
-def test_nobody_at_the_endpoint_is_unavailable(
+def test_unreachable_endpoint_raises_store_unavailable(
     settings: StorageSettings, monkeypatch: pytest.MonkeyPatch, file: Path, unused_endpoint: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", unused_endpoint)
@@ -153,7 +153,7 @@ def test_nobody_at_the_endpoint_is_unavailable(
         ArtifactStore(connect(settings), settings).put(file, _key())
 
 
-def test_wrong_credentials_are_unavailable_not_missing(
+def test_wrong_credentials_raise_store_unavailable_not_missing(
     artifacts: ArtifactStore, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
@@ -173,11 +173,11 @@ def test_wrong_credentials_are_unavailable_not_missing(
         ("http://127.0.0.1.example.com", False),
     ],
 )
-def test_payload_signing_is_only_left_out_on_plain_loopback(url: str, plain: bool) -> None:
+def test_payload_signing_is_disabled_only_on_plain_loopback(url: str, plain: bool) -> None:
     assert is_plain_loopback(url) is plain
 
 
-def test_client_settings(client, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_uses_the_settings(client, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.meta.config.s3["payload_signing_enabled"] is False
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://storage.example.com")
     remote = connect(settings)

@@ -33,7 +33,7 @@ def test_hit_names_the_same_objects(cache: StageCache, digest: str, output: Stag
     assert cache.lookup("default", "face", digest) == output.model_copy(update={"cached": True})
 
 
-def test_digest_depends_on_all_of_it(cache: StageCache) -> None:
+def test_digest_depends_on_every_part(cache: StageCache) -> None:
     base = ("default", "face", "1", INPUTS, {"a": 1, "b": 2})
     others = [
         ("other", *base[1:]),
@@ -71,7 +71,7 @@ def test_entry_in_the_second_half_of_its_life_is_a_miss(
         assert (cache.lookup("default", "face", digest) is not None) is hit
 
 
-def test_entry_of_another_form_is_a_miss_and_can_be_replaced(
+def test_malformed_entry_is_a_miss_and_can_be_replaced(
     cache: StageCache, documents: DocumentStore, digest: str, output: StageOutput
 ) -> None:
     documents.put(keys.cache_entry("default", "face", digest), {"old": "form"})
@@ -80,7 +80,9 @@ def test_entry_of_another_form_is_a_miss_and_can_be_replaced(
     assert cache.lookup("default", "face", digest) is not None
 
 
-def test_secret_from_a_file_and_too_short(tmp_path: Path, settings: StorageSettings, monkeypatch) -> None:
+def test_secret_is_read_from_a_file_and_a_short_one_is_refused(
+    tmp_path: Path, settings: StorageSettings, monkeypatch
+) -> None:
     monkeypatch.delenv("LIPSTAGE_CACHE_KEY")
     secret = tmp_path / "key"
     secret.write_text("sixteen-bytes-or-more\n")
@@ -90,7 +92,9 @@ def test_secret_from_a_file_and_too_short(tmp_path: Path, settings: StorageSetti
         _ = StorageSettings(cache_key_file=secret).cache_secret
 
 
-def test_without_a_secret_each_process_has_its_own(settings, monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_process_has_a_random_secret_when_none_is_set(
+    settings, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.delenv("LIPSTAGE_CACHE_KEY")
     assert StorageSettings().cache_secret != StorageSettings().cache_secret
     assert "LIPSTAGE_CACHE_KEY" in caplog.text
@@ -106,7 +110,7 @@ def test_without_a_secret_each_process_has_its_own(settings, monkeypatch, caplog
         {"LIPSTAGE_BUCKET": "Not_A_Bucket"},
     ],
 )
-def test_settings_that_would_mix_inputs_and_artifacts(environment: dict[str, str], settings, monkeypatch) -> None:
+def test_settings_that_mix_inputs_and_artifacts_are_refused(environment: dict[str, str], settings, monkeypatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):

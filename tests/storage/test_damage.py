@@ -61,7 +61,9 @@ def _end(job: str) -> Failed:
     )
 
 
-def test_an_artifact_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore, file: Path, tmp_path: Path) -> None:
+def test_artifact_damaged_in_transit_is_read_again(
+    artifacts: ArtifactStore, faulty: FaultyStore, file: Path, tmp_path: Path
+) -> None:
     ref = artifacts.put(file, f"jobs/default/{uuid4().hex}/face/a1/x.bin")
     faulty.damage(about(ref.key, "GET"), _at_first(flip))
     artifacts.get(ref, tmp_path / "back")
@@ -71,7 +73,7 @@ def test_an_artifact_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore
     assert artifacts.get_bytes(ref, 1 << 20) == file.read_bytes()
 
 
-def test_an_artifact_that_stays_altered_is_altered(
+def test_artifact_that_stays_altered_raises_artifact_altered(
     artifacts: ArtifactStore, faulty: FaultyStore, file: Path, tmp_path: Path
 ) -> None:
     ref = artifacts.put(file, f"jobs/default/{uuid4().hex}/face/a1/x.bin")
@@ -81,7 +83,7 @@ def test_an_artifact_that_stays_altered_is_altered(
     assert not (tmp_path / "back").exists()
 
 
-def test_a_body_that_breaks_off_is_an_outage_and_leaves_no_file(
+def test_truncated_body_is_an_outage_and_leaves_no_file(
     artifacts: ArtifactStore, documents: DocumentStore, faulty: FaultyStore, file: Path, tmp_path: Path, job: str
 ) -> None:
     ref = artifacts.put(file, f"jobs/default/{job}/face/a1/x.bin")
@@ -94,7 +96,7 @@ def test_a_body_that_breaks_off_is_an_outage_and_leaves_no_file(
         markers.read_end(documents, "default", job)
 
 
-def test_a_manifest_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore, job: str) -> None:
+def test_manifest_damaged_in_transit_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore, job: str) -> None:
     prefix = keys.attempt_prefix("default", job, "infer", "a1")
     chunk = Chunk(ref=ArtifactRef(key=f"{prefix}frames-00000.bin", sha256="0" * 64, size=250), frames=25)
     manifest = ChunkManifest(role="frames", chunks=(chunk,), frames=25)
@@ -104,7 +106,7 @@ def test_a_manifest_is_read_again(artifacts: ArtifactStore, faulty: FaultyStore,
 
 
 @pytest.mark.parametrize("change", [flip, _as_json(tenant="defaulx"), _as_json(stage="lips")])
-def test_an_end_that_comes_altered_is_read_again(
+def test_terminal_document_damaged_in_transit_is_read_again(
     documents: DocumentStore, faulty: FaultyStore, job: str, change: Callable[[bytes], bytes]
 ) -> None:
     markers.claim_end(documents, "default", job, _end(job))
@@ -113,7 +115,7 @@ def test_an_end_that_comes_altered_is_read_again(
 
 
 @pytest.mark.parametrize("change", [flip, _as_json(tenant="defaulx"), _as_json(stage="lips")])
-def test_an_end_that_stays_altered_is_not_believed(
+def test_terminal_document_that_stays_altered_raises_artifact_altered(
     documents: DocumentStore, faulty: FaultyStore, job: str, change: Callable[[bytes], bytes]
 ) -> None:
     markers.claim_end(documents, "default", job, _end(job))
@@ -122,7 +124,7 @@ def test_an_end_that_stays_altered_is_not_believed(
         markers.read_end(documents, "default", job)
 
 
-def test_a_marker_and_a_request_that_come_altered_are_read_again(
+def test_marker_and_request_damaged_in_transit_are_read_again(
     documents: DocumentStore, faulty: FaultyStore, job: str
 ) -> None:
     output = StageOutput(attempt="a1", metadata={"width": 512})
@@ -135,9 +137,7 @@ def test_a_marker_and_a_request_that_come_altered_are_read_again(
     assert markers.read_request(documents, "default", job) == record
 
 
-def test_a_claim_that_is_ours_is_known_as_ours_through_damage(
-    documents: DocumentStore, faulty: FaultyStore, job: str
-) -> None:
+def test_own_claim_is_recognised_despite_damage(documents: DocumentStore, faulty: FaultyStore, job: str) -> None:
     """Taken for another's, the attempt would delete what it has stored: the winner's artifacts."""
     output = StageOutput(attempt="a1")
     assert markers.claim_completion(documents, "default", job, "face", output).won
@@ -145,12 +145,12 @@ def test_a_claim_that_is_ours_is_known_as_ours_through_damage(
     assert markers.claim_completion(documents, "default", job, "face", output).won
 
 
-def test_a_document_of_an_earlier_version_has_no_checksum(documents: DocumentStore, client, job: str) -> None:
+def test_document_without_a_checksum_is_read(documents: DocumentStore, client, job: str) -> None:
     client.put_object(Bucket="lipstage", Key=keys.end("default", job), Body=_end(job).model_dump_json().encode())
     assert markers.read_end(documents, "default", job) == _end(job)
 
 
-def test_a_document_damaged_on_its_way_to_the_store_is_not_stored(
+def test_document_damaged_during_upload_is_not_stored(
     documents: DocumentStore, client, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = documents._client.put_object
@@ -161,7 +161,7 @@ def test_a_document_damaged_on_its_way_to_the_store_is_not_stored(
     assert documents.get(keys.end("default", job)) is None
 
 
-def test_a_cache_entry_that_stays_altered_is_a_miss(
+def test_cache_entry_that_stays_altered_is_a_miss(
     artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings, faulty: FaultyStore
 ) -> None:
     cache = StageCache(artifacts, documents, settings)

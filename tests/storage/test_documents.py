@@ -16,7 +16,7 @@ from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered, StoreUnavailable
 
 
-def test_one_of_many_racing_writers_wins(documents: DocumentStore) -> None:
+def test_exactly_one_of_many_racing_writers_wins(documents: DocumentStore) -> None:
     writers = 8
     for _ in range(5):
         key = keys.end("default", uuid4().hex)
@@ -32,7 +32,9 @@ def test_one_of_many_racing_writers_wins(documents: DocumentStore) -> None:
         assert documents.get(key) == {"writer": wins.index(True)}
 
 
-def test_a_put_whose_answer_was_lost_counts_as_ours(documents: DocumentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_put_once_whose_answer_was_lost_counts_as_won(
+    documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = keys.end("default", uuid4().hex)
     send = documents._client.put_object
 
@@ -48,11 +50,11 @@ def test_a_put_whose_answer_was_lost_counts_as_ours(documents: DocumentStore, mo
     assert documents.put_once(key, {"attempt": "b"}) is False
 
 
-def test_get_of_nothing_is_none(documents: DocumentStore) -> None:
+def test_get_of_a_missing_document_returns_none(documents: DocumentStore) -> None:
     assert documents.get(keys.end("default", uuid4().hex)) is None
 
 
-def test_age_is_by_the_stores_clock(documents: DocumentStore) -> None:
+def test_age_is_measured_by_the_clock_of_the_store(documents: DocumentStore) -> None:
     key = keys.end("default", uuid4().hex)
     documents.put(key, {"a": 1})
     document = documents.read(key)
@@ -61,14 +63,14 @@ def test_age_is_by_the_stores_clock(documents: DocumentStore) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b" " * ((1 << 20) + 1)], ids=["cut", "binary", "huge"])
-def test_what_is_not_a_document_is_altered(body: bytes, documents: DocumentStore, client) -> None:
+def test_object_that_is_no_document_raises_artifact_altered(body: bytes, documents: DocumentStore, client) -> None:
     key = keys.end("default", uuid4().hex)
     client.put_object(Bucket="lipstage", Key=key, Body=body)
     with pytest.raises(ArtifactAltered):
         documents.get(key)
 
 
-def test_first_completion_wins_and_tells_the_loser(documents: DocumentStore) -> None:
+def test_first_completion_wins_and_is_returned_to_the_loser(documents: DocumentStore) -> None:
     job = uuid4().hex
     key = keys.within(keys.attempt_prefix("default", job, "face", "a1"), "image.npy")
     ref = ArtifactRef(key=key, sha256="1" * 64, size=5)
@@ -80,7 +82,7 @@ def test_first_completion_wins_and_tells_the_loser(documents: DocumentStore) -> 
     assert markers.read_completion(documents, "default", job, "face") == first
 
 
-def test_first_end_wins(documents: DocumentStore) -> None:
+def test_first_terminal_event_wins(documents: DocumentStore) -> None:
     job = uuid4().hex
     base = {"job_id": job, "tenant": "default", "request_id": "r", "time_ms": 1, "stage": "face", "message": "no"}
     rejected = RejectedEvent(**base, code=Code.NO_FACE, field="portrait")
@@ -91,14 +93,14 @@ def test_first_end_wins(documents: DocumentStore) -> None:
     assert markers.read_end(documents, "default", job) == rejected
 
 
-def test_a_marker_of_another_form_is_altered(documents: DocumentStore) -> None:
+def test_malformed_marker_raises_artifact_altered(documents: DocumentStore) -> None:
     job = uuid4().hex
     documents.put(keys.marker("default", job, "face"), {"nonsense": True})
     with pytest.raises(ArtifactAltered):
         markers.read_completion(documents, "default", job, "face")
 
 
-def test_the_same_request_twice_is_one_claim(documents: DocumentStore) -> None:
+def test_same_request_twice_is_one_claim(documents: DocumentStore) -> None:
     job = uuid4().hex
     record = markers.RequestRecord(request_id="r1", body_sha256="a" * 64)
     assert markers.claim_request(documents, "default", job, record).won

@@ -33,25 +33,25 @@ def _with(ref: InputRef, **changes: object) -> InputRef:
     return ref.model_copy(update=changes)
 
 
-def test_download_gives_digest_and_size(inputs: InputStore, ref: InputRef, tmp_path: Path) -> None:
+def test_download_returns_digest_and_size(inputs: InputStore, ref: InputRef, tmp_path: Path) -> None:
     exact = _with(ref, sha256=hashlib.sha256(DATA).hexdigest(), size=len(DATA))
     digest = inputs.get(exact, tmp_path / "in", len(DATA), tenant="default")
     assert (digest.sha256, digest.size) == (exact.sha256, exact.size)
     assert (tmp_path / "in").read_bytes() == DATA
 
 
-def test_missing_object_and_missing_bucket(inputs: InputStore, ref: InputRef, tmp_path: Path) -> None:
+def test_missing_object_or_bucket_raises_input_not_found(inputs: InputStore, ref: InputRef, tmp_path: Path) -> None:
     with pytest.raises(InputNotFound) as caught:
         inputs.get(_with(ref, key="default/nothing"), tmp_path / "in", 10, tenant="default")
     assert caught.value.code is Code.INPUT_NOT_FOUND
 
 
-def test_a_folder_is_not_an_object(inputs: InputStore, ref: InputRef) -> None:
+def test_folder_raises_input_not_found(inputs: InputStore, ref: InputRef) -> None:
     with pytest.raises(InputNotFound):
         inputs.head(_with(ref, key=ref.key.rpartition("/")[0]), "default")
 
 
-def test_wrong_size_and_wrong_digest(inputs: InputStore, ref: InputRef, tmp_path: Path) -> None:
+def test_wrong_size_or_digest_raises_input_digest_mismatch(inputs: InputStore, ref: InputRef, tmp_path: Path) -> None:
     with pytest.raises(InputDigestMismatch):
         inputs.head(_with(ref, size=7), "default")
     with pytest.raises(InputDigestMismatch):
@@ -65,7 +65,7 @@ def test_announced_size_over_the_limit_is_not_downloaded(inputs: InputStore, ref
     assert not (tmp_path / "in").exists()
 
 
-def test_more_than_announced_stops_while_streaming(
+def test_download_stops_at_the_limit(
     inputs: InputStore, ref: InputRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = inputs.head(ref, "default")
@@ -75,7 +75,7 @@ def test_more_than_announced_stops_while_streaming(
     assert not (tmp_path / "in").exists()
 
 
-def test_replaced_between_looking_and_reading(
+def test_input_replaced_between_head_and_get_raises_digest_mismatch(
     inputs: InputStore, ref: InputRef, client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = inputs.head(ref, "default")
@@ -101,18 +101,18 @@ def test_replaced_between_looking_and_reading(
         "default/" + "x" * 1024,
     ],
 )
-def test_forbidden_keys(key: str, inputs: InputStore) -> None:
+def test_key_outside_the_tenant_prefix_is_forbidden(key: str, inputs: InputStore) -> None:
     # model_construct: the model refuses most of these already; the store does not rely on it.
     with pytest.raises(InputForbidden):
         inputs.head(InputRef.model_construct(bucket="inputs", key=key, sha256=None, size=None), "default")
 
 
-def test_artifacts_are_no_input(inputs: InputStore) -> None:
+def test_artifact_bucket_is_no_input_alias(inputs: InputStore) -> None:
     with pytest.raises(InputForbidden, match="alias"):
         inputs.head(InputRef(bucket="artifacts", key="default/x"), "default")
 
 
-def test_refused_credentials_are_our_fault_not_the_users(
+def test_refused_credentials_raise_store_unavailable(
     ref: InputRef, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")

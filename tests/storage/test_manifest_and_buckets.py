@@ -46,18 +46,18 @@ def test_manifest_round_trip(artifacts: ArtifactStore, prefix: str) -> None:
     ],
     ids=["sum", "twice", "empty", "frame size"],
 )
-def test_inconsistent_manifests(bad, prefix: str) -> None:
+def test_inconsistent_manifest_is_invalid(bad, prefix: str) -> None:
     with pytest.raises(ValidationError):
         ChunkManifest.model_validate({"role": "frames"} | bad(prefix))
 
 
 @pytest.mark.parametrize(("frames", "size"), [(26, 26 * FRAME), (1, (16 << 20) + 1), (2, 601), (1, 0), (0, 0)])
-def test_chunks_out_of_bounds(frames: int, size: int, prefix: str) -> None:
+def test_chunk_out_of_bounds_is_invalid(frames: int, size: int, prefix: str) -> None:
     with pytest.raises(ValidationError):
         _chunk(prefix, 0, frames, size)
 
 
-def test_a_manifest_can_not_point_elsewhere(artifacts: ArtifactStore, prefix: str) -> None:
+def test_manifest_cannot_name_objects_of_other_folders(artifacts: ArtifactStore, prefix: str) -> None:
     foreign = ChunkManifest(role="frames", chunks=(_chunk("jobs/other/job/infer/a1/", 0),), frames=25)
     with pytest.raises(ValueError, match="outside"):
         write_manifest(artifacts, f"{prefix}frames.json", foreign)
@@ -66,7 +66,7 @@ def test_a_manifest_can_not_point_elsewhere(artifacts: ArtifactStore, prefix: st
         read_manifest(artifacts, ref)
 
 
-def test_ensure_is_repeatable_and_the_store_keeps_the_rules(client, settings: StorageSettings) -> None:
+def test_ensure_is_idempotent_and_the_store_keeps_the_rules(client, settings: StorageSettings) -> None:
     again = ensure(client, settings)
     assert (again.created, again.rules_changed) == ((), ())
     rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
@@ -75,7 +75,7 @@ def test_ensure_is_repeatable_and_the_store_keeps_the_rules(client, settings: St
     assert days == kept | {"lipstage-uploads": None}
 
 
-def test_ensure_creates_all_buckets_and_leaves_foreign_rules(client, settings: StorageSettings) -> None:
+def test_ensure_creates_all_buckets_and_keeps_foreign_rules(client, settings: StorageSettings) -> None:
     name = f"b-{uuid4().hex[:12]}"
     own = StorageSettings(
         bucket=name, input_buckets={"inputs": f"{name}-in"}, output_buckets={"results": f"{name}-out"}
@@ -92,7 +92,7 @@ def test_ensure_creates_all_buckets_and_leaves_foreign_rules(client, settings: S
     assert after["operator"]["Expiration"]["Days"] == 3
 
 
-def test_keys_are_those_of_the_architecture() -> None:
+def test_keys_match_the_documented_layout() -> None:
     assert keys.marker("t", "j", "face") == "jobs/t/j/face.json"
     assert keys.within(keys.attempt_prefix("t", "j", "face", "a"), "image.npy") == "jobs/t/j/face/a/image.npy"
     assert keys.request("t", "j") == "jobs/t/j/request.json"
@@ -103,23 +103,23 @@ def test_keys_are_those_of_the_architecture() -> None:
 
 
 @pytest.mark.parametrize("segment", ["", ".", "..", "a/b", "a b", ".hidden", "x" * 129, "ä", "a\n"])
-def test_segments_that_would_leave_their_place(segment: str) -> None:
+def test_unsafe_key_segments_are_refused(segment: str) -> None:
     with pytest.raises(ValueError, match="not usable"):
         keys.job_prefix("t", segment)
 
 
 @pytest.mark.parametrize("stage", ["request", "end"])
-def test_no_stage_takes_a_job_documents_name(stage: str) -> None:
+def test_stage_may_not_have_the_name_of_a_job_document(stage: str) -> None:
     with pytest.raises(ValueError, match="stage"):
         keys.marker("t", "j", stage)
 
 
-def test_outputs_stay_in_the_tenants_prefix() -> None:
+def test_output_keys_stay_in_the_tenant_prefix() -> None:
     with pytest.raises(InputForbidden):
         keys.output("t", "other/films", "j", "video.mp4")
 
 
-def test_free_space(tmp_path: Path) -> None:
+def test_require_free_raises_no_space_below_the_reserve(tmp_path: Path) -> None:
     require_free(tmp_path, 1, 0)
     with pytest.raises(NoSpace):
         require_free(tmp_path, 1 << 60, 0)

@@ -68,7 +68,7 @@ def used(use: Use, storage: Storage, tenant: str, file: Path) -> None:
 
 @pytest.mark.parametrize(("methods", "name", "use"), ALL, ids=[f"{m} {n}" for m, n, _ in ALL])
 @pytest.mark.parametrize(("status", "code"), REFUSALS, ids=[code for _, code in REFUSALS])
-def test_a_refusal_of_one_tenants_objects_is_theirs_alone(
+def test_refusal_of_one_tenant_is_no_outage(
     through: Storage, faulty: FaultyStore, file: Path, methods: str, name: str, use: Use, status: int, code: str
 ) -> None:
     faulty.refuse(about("jobs/poor", *methods.split()), status, code)
@@ -80,7 +80,7 @@ def test_a_refusal_of_one_tenants_objects_is_theirs_alone(
 
 @pytest.mark.parametrize(("methods", "name", "use"), ALL, ids=[f"{m} {n}" for m, n, _ in ALL])
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (403, "InvalidAccessKeyId")])
-def test_a_refusal_of_all_is_an_outage(
+def test_refusal_of_everything_is_an_outage(
     through: Storage, faulty: FaultyStore, file: Path, methods: str, name: str, use: Use, status: int, code: str
 ) -> None:
     faulty.refuse(about("/lipstage", *methods.split()), status, code)
@@ -88,14 +88,14 @@ def test_a_refusal_of_all_is_an_outage(
         use(through, "rich", file)
 
 
-def test_a_missing_bucket_of_ours_is_an_outage(through: Storage, faulty: FaultyStore, file: Path) -> None:
+def test_missing_artifact_bucket_is_an_outage(through: Storage, faulty: FaultyStore, file: Path) -> None:
     faulty.refuse(about("/lipstage"), 404, "NoSuchBucket")
     for use in (*WRITES.values(), READS["an artifact"], READS["a document"]):
         with pytest.raises(StoreUnavailable):
             use(through, "rich", file)
 
 
-def test_who_may_not_list_has_a_fault_in_the_set_up(through: Storage, faulty: FaultyStore, client, file: Path) -> None:
+def test_missing_list_permission_is_an_outage(through: Storage, faulty: FaultyStore, client, file: Path) -> None:
     """Such a store answers 403 for what is missing: every marker that is not there yet would cost its job."""
     client.delete_object(Bucket="lipstage", Key=PROBE)
     present: list[bool] = []
@@ -110,15 +110,13 @@ def test_who_may_not_list_has_a_fault_in_the_set_up(through: Storage, faulty: Fa
 
 
 @pytest.mark.parametrize("closed", ["frames/", "cache/", "jobs/"])
-def test_a_right_that_lacks_one_of_our_prefixes_is_an_outage(
-    through: Storage, faulty: FaultyStore, closed: str
-) -> None:
+def test_policy_without_one_of_our_prefixes_is_an_outage(through: Storage, faulty: FaultyStore, closed: str) -> None:
     faulty.refuse(about(f"/lipstage/{closed}"), 403, "AccessDenied")
     with pytest.raises(StoreUnavailable):
         through.artifacts.put_bytes(b"x", f"{closed}rich/job/face/a1")
 
 
-def test_the_probes_answer_is_remembered(through: Storage, faulty: FaultyStore) -> None:
+def test_probe_result_is_cached(through: Storage, faulty: FaultyStore) -> None:
     faulty.refuse(about("jobs/poor"), 403, "AccessDenied")
     for _ in range(10):
         with pytest.raises(ArtifactRefused):
@@ -126,20 +124,20 @@ def test_the_probes_answer_is_remembered(through: Storage, faulty: FaultyStore) 
     assert sum(PROBE in path for _, path in faulty.asked) == 1
 
 
-def test_a_probe_that_finds_the_store_away_is_an_outage(through: Storage, faulty: FaultyStore) -> None:
+def test_probe_during_an_outage_is_an_outage(through: Storage, faulty: FaultyStore) -> None:
     faulty.refuse(about("jobs/poor"), 403, "AccessDenied")
     faulty.refuse(about(PROBE), 503, "SlowDown")
     with pytest.raises(StoreUnavailable):
         through.documents.put(keys.end("poor", "job"), {})
 
 
-def test_a_missing_right_to_delete_is_no_outage(through: Storage, faulty: FaultyStore) -> None:
+def test_missing_delete_permission_is_no_outage(through: Storage, faulty: FaultyStore) -> None:
     faulty.refuse(about("delete", "POST"), 403, "AccessDenied")
     with pytest.raises(ArtifactRefused):
         through.artifacts.delete(["jobs/rich/job/a"])
 
 
-def test_a_cached_output_that_is_refused_is_a_miss(through: Storage, faulty: FaultyStore, file: Path) -> None:
+def test_refused_cached_output_is_a_miss(through: Storage, faulty: FaultyStore, file: Path) -> None:
     ref = through.artifacts.put(file, keys.within(keys.cache_prefix("rich", "face", "d1", "a1"), "image.npy"))
     through.cache.store("rich", "face", "d1", StageOutput(attempt="a1", artifacts={"image": ref}))
     assert through.cache.lookup("rich", "face", "d1") is not None
@@ -166,7 +164,7 @@ def outputs(client, settings: StorageSettings, faulty: FaultyStore) -> ArtifactS
         (500, "InternalError", StoreUnavailable),
     ],
 )
-def test_a_copy_that_the_output_bucket_refuses(
+def test_copy_refused_by_the_output_bucket_raises_output_refused(
     outputs: ArtifactStore, faulty: FaultyStore, file: Path, status: int, code: str, error: type[Exception]
 ) -> None:
     ref = outputs.put(file, _ref("rich").key)
@@ -175,7 +173,7 @@ def test_a_copy_that_the_output_bucket_refuses(
         outputs.copy(ref, "films", "rich/a/video.mp4")
 
 
-def test_a_copy_whose_source_is_refused_is_not_the_output_buckets_fault(
+def test_copy_with_a_refused_source_raises_artifact_refused(
     outputs: ArtifactStore, faulty: FaultyStore, file: Path
 ) -> None:
     ref = outputs.put(file, _ref("poor").key)
@@ -185,19 +183,21 @@ def test_a_copy_whose_source_is_refused_is_not_the_output_buckets_fault(
 
 
 @pytest.mark.parametrize("code", ["QuotaExceeded", "XMinioAdminBucketQuotaExceeded"])
-def test_a_full_output_bucket_is_its_owners(outputs: ArtifactStore, faulty: FaultyStore, file: Path, code: str) -> None:
+def test_full_output_bucket_raises_output_refused(
+    outputs: ArtifactStore, faulty: FaultyStore, file: Path, code: str
+) -> None:
     ref = outputs.put(file, _ref("rich").key)
     faulty.refuse(about("films-bucket/", "PUT"), 403, code)
     with pytest.raises(OutputRefused, match=code):
         outputs.copy(ref, "films", "rich/a/video.mp4")
 
 
-def test_a_copy_to_an_alias_that_is_gone_is_refused(outputs: ArtifactStore, file: Path) -> None:
+def test_copy_to_an_unknown_alias_raises_output_refused(outputs: ArtifactStore, file: Path) -> None:
     with pytest.raises(OutputRefused, match="alias"):
         outputs.copy(outputs.put(file, _ref("rich").key), "elsewhere", "rich/a/video.mp4")
 
 
-def test_a_file_that_shrinks_while_it_is_sent_is_its_writers_fault(
+def test_file_that_shrinks_during_upload_raises_file_changed(
     through: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut_off(**_: object) -> None:

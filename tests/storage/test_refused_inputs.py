@@ -36,7 +36,7 @@ def _get(store: InputStore, ref: InputRef, path: Path) -> Digest:
     return store.get(ref, path, 1 << 20, tenant="default")
 
 
-def test_an_input_under_a_customers_key_is_forbidden_with_that_reason(
+def test_input_encrypted_with_a_customer_key_is_forbidden_with_that_reason(
     client, inputs: InputStore, tmp_path: Path
 ) -> None:
     key = f"default/{uuid4().hex}/speech.wav"
@@ -73,7 +73,7 @@ OF_THE_STORE = [
 
 @pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)], ids=["from the start", "between HEAD and GET"])
 @pytest.mark.parametrize(("status", "code", "message", "error", "words"), OWN, ids=[code for _, code, *_ in OWN])
-def test_an_objects_own_answer_is_the_jobs(
+def test_answer_about_one_object_is_an_input_error(
     through: InputStore,
     faulty: FaultyStore,
     ref: InputRef,
@@ -93,7 +93,7 @@ def test_an_objects_own_answer_is_the_jobs(
 
 @pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)], ids=["from the start", "between HEAD and GET"])
 @pytest.mark.parametrize(("status", "code"), OF_THE_STORE, ids=[code for _, code in OF_THE_STORE])
-def test_an_answer_of_the_store_is_an_outage(
+def test_answer_about_the_store_is_an_outage(
     through: InputStore,
     faulty: FaultyStore,
     ref: InputRef,
@@ -109,7 +109,7 @@ def test_an_answer_of_the_store_is_an_outage(
 
 
 @pytest.mark.parametrize("status", [400, 403, 405])
-def test_an_input_that_only_head_refuses_is_read(
+def test_input_refused_by_head_alone_is_read(
     through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path, status: int
 ) -> None:
     faulty.refuse(about(ref.key, "HEAD"), status, "")
@@ -118,16 +118,14 @@ def test_an_input_that_only_head_refuses_is_read(
     assert (tmp_path / "in").read_bytes() == DATA
 
 
-def test_a_body_that_breaks_off_is_an_outage(
-    through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path
-) -> None:
+def test_truncated_body_is_an_outage(through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path) -> None:
     faulty.damage(about(ref.key, "GET"), lambda _, body: body[: len(body) // 2])
     with pytest.raises(StoreUnavailable):
         _get(through, ref, tmp_path / "in")
     assert not (tmp_path / "in").exists()
 
 
-def test_an_input_damaged_on_the_way_is_read_again(
+def test_input_damaged_in_transit_is_read_again(
     through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path
 ) -> None:
     faulty.damage(about(ref.key, "GET"), lambda n, body: flip(body) if n < FAST else body)
@@ -136,7 +134,7 @@ def test_an_input_damaged_on_the_way_is_read_again(
     assert (tmp_path / "in").read_bytes() == DATA
 
 
-def test_an_input_that_always_differs_is_another_than_the_request_says(
+def test_input_that_always_differs_is_a_digest_mismatch(
     through: InputStore, faulty: FaultyStore, ref: InputRef, tmp_path: Path
 ) -> None:
     with pytest.raises(InputDigestMismatch):
@@ -145,7 +143,7 @@ def test_an_input_that_always_differs_is_another_than_the_request_says(
     assert 1 < sum(method == "GET" and ref.key in path for method, path in faulty.asked) < 20
 
 
-def test_the_reason_names_no_bucket(through: InputStore, faulty: FaultyStore, ref: InputRef) -> None:
+def test_refusal_reason_names_no_bucket(through: InputStore, faulty: FaultyStore, ref: InputRef) -> None:
     faulty.refuse(about(ref.key), 403, "AccessDenied", "arn:aws:s3:::lipstage-inputs/x of user/4711")
     with pytest.raises(InputForbidden) as caught:
         through.head(ref, "default")

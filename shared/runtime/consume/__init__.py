@@ -1,1 +1,1 @@
-"""From the broker to a slot: the consumer loop, what it may commit, and what else a service reads."""
+"""From the broker to a slot: the consumer loop, the offsets it may commit, cancel commands, client statistics."""

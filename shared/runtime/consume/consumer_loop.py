@@ -1,4 +1,5 @@
-"""The consumer loop: the one thread that owns the consumer. Feeds slots, keeps the membership, commits what is done."""
+"""The consumer loop: the one thread that owns the consumer. It submits records to slots, stays in the consumer group
+and commits settled records."""
 
 import math
 import time
@@ -14,14 +15,15 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from shared.runtime.consume.assignment import Completions, OffsetTracker, PartitionAssignment, Record
 
 BUSY_POLL_S = 0.01
-"""While a slot works its end must be seen at once; 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""
+"""Poll timeout while a slot works, whose completion must be seen at once: 0.2 s would add 86 ms to a hop, this costs
+0.8 % of a core."""
 IDLE_POLL_S = 0.25
-MOST_WAITING = 32
-FEW_WAITING = 4
-"""The flow stops at so many records at hand, and goes on at so few."""
-COMMIT_AGAIN_S = 1.0
+PAUSE_AT = 32
+RESUME_AT = 4
+"""Partitions are paused at ``PAUSE_AT`` buffered records and resumed below ``RESUME_AT``."""
+COMMIT_RETRY_S = 1.0
 COMMIT_IDLE_S = 0.1
-"""Partitions reach their ends one after the other: after so long all of them are committed at once."""
+"""Partitions reach their ends one after the other: one commit after this time covers all of them."""
 STATE_LOST = {
     KafkaError._STATE,
     KafkaError.ILLEGAL_GENERATION,
@@ -32,8 +34,8 @@ STATE_LOST = {
     KafkaError._NO_OFFSET,
     KafkaError._ASSIGNMENT_LOST,
 }
-"""Commit errors that say: the partition is another's now. Information, not failure: the record comes again there."""
-PASSING = {
+"""Commit errors that mean: another member owns the partition, and receives the record again. They are no failure."""
+TRANSIENT = {
     KafkaError._TIMED_OUT,
     KafkaError._TRANSPORT,
     KafkaError._WAIT_COORD,
@@ -43,14 +45,14 @@ PASSING = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 }
-"""Commit errors that pass by themselves: the same offsets are committed again a moment later."""
+"""Transient commit errors: the same offsets are committed again a moment later."""
 
 Partition = tuple[str, int]
 log = structlog.get_logger()
 
 
 class Consumer(Protocol):
-    """What the loop needs of a Kafka consumer; `confluent_kafka.Consumer` is one."""
+    """The part of a Kafka consumer that the loop uses; `confluent_kafka.Consumer` implements it."""
 
     def subscribe(
         self,
@@ -72,7 +74,7 @@ OnPartitions = Callable[[Any, list[TopicPartition]], None]
 
 
 class Slots(Protocol):
-    """Where records are processed; each submitted one comes back as a completion."""
+    """Process records; each submitted record comes back as a completion."""
 
     @property
     def count(self) -> int: ...
@@ -80,16 +82,16 @@ class Slots(Protocol):
 
 
 class ConsumerLoop:
-    """Polls, submits records to free slots, and commits what they have settled.
+    """Polls, submits records to free slots, and commits the records that they have settled.
 
-    Never more than ``slots.count`` records are out; some more wait here, then the partitions are paused and polling
-    goes on, so a task may take longer than ``max.poll.interval.ms``.
+    At most ``slots.count`` records run. Some more are buffered here; then the partitions are paused while polling
+    continues, so a task may take longer than ``max.poll.interval.ms``.
     """
 
     def __init__(
         self, consumer: Consumer, topics: Sequence[str], slots: Slots, completions: Completions, barrier_s: float
     ) -> None:
-        """``barrier_s`` is how long a revocation waits for the tasks that run."""
+        """``barrier_s`` is how long a revocation waits for running tasks, seconds."""
         self._consumer = consumer
         self._topics = list(topics)
         self._slots = slots
@@ -97,8 +99,8 @@ class ConsumerLoop:
         self._capacity = slots.count
         self._barrier_s = barrier_s
         self._trackers: dict[Partition, OffsetTracker] = {}
-        self._waiting: deque[Record] = deque()
-        self._out = 0
+        self._buffered: deque[Record] = deque()
+        self._running = 0
         self._paused: set[Partition] = set()
         self._stop = Event()
         self._drain_s = 0.0
@@ -108,9 +110,9 @@ class ConsumerLoop:
         self.joined = Event()
 
     def run(self, stop: Event, drain_s: float) -> None:
-        """Work until ``stop``; then let running tasks end within ``drain_s``, commit and leave the group.
+        """Consume until ``stop``; then let running tasks end within ``drain_s`` seconds, commit and leave the group.
 
-        Raises KafkaException on a fatal client error: the process should end and be started again.
+        Raises KafkaException on a fatal client error: the process must end and be started again.
         """
         self._stop, self._drain_s = stop, drain_s
         self._consumer.subscribe(
@@ -118,7 +120,7 @@ class ConsumerLoop:
         )
         try:
             while not stop.is_set():
-                self._step(BUSY_POLL_S if self._out else IDLE_POLL_S)
+                self._step(BUSY_POLL_S if self._running else IDLE_POLL_S)
             self._drain()
         finally:
             self._commit()
@@ -127,7 +129,7 @@ class ConsumerLoop:
     def _step(self, timeout: float) -> None:
         self.heartbeat = time.monotonic()
         self._take_completions()
-        self._submit_waiting()
+        self._submit_buffered()
         self._pause_or_resume()
         message = self._consumer.poll(timeout)
         if message is None:
@@ -140,46 +142,46 @@ class ConsumerLoop:
         if tracker is None:
             return
         if tracker.start(record.offset, (record.timestamp_ms, record.key, hash(record.value))):
-            self._waiting.append(record)
-            self._submit_waiting()
+            self._buffered.append(record)
+            self._submit_buffered()
         else:
             log.warning("record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset)
 
-    def _submit_waiting(self) -> None:
-        while self._waiting and self._out < self._capacity:
-            record = self._waiting.popleft()
-            self._out += 1
+    def _submit_buffered(self) -> None:
+        while self._buffered and self._running < self._capacity:
+            record = self._buffered.popleft()
+            self._running += 1
             self._slots.submit(record, self._trackers[record.topic, record.partition].assignment)
 
     def _take_completions(self) -> None:
-        news = False
+        any_settled = False
         while True:
             try:
-                done = self._completions.get_nowait()
+                completion = self._completions.get_nowait()
             except Empty:
                 break
-            self._out -= 1
-            record = done.record
+            self._running -= 1
+            record = completion.record
             tracker = self._trackers.get((record.topic, record.partition))
-            if tracker is None or tracker.assignment is not done.assignment:
+            if tracker is None or tracker.assignment is not completion.assignment:
                 continue
-            if done.settled:
+            if completion.settled:
                 tracker.finish(record.offset)
-                news = True
+                any_settled = True
             else:
                 tracker.drop(record.offset)
-        if news or (self._commit_at is not None and time.monotonic() > self._commit_at):
+        if any_settled or (self._commit_at is not None and time.monotonic() > self._commit_at):
             self._commit()
 
     def _pause_or_resume(self) -> None:
-        """Pause when enough records wait for a slot, resume when few do; on transitions only.
+        """Pause when enough records are buffered, resume when few are; call the client on transitions only.
 
-        Pausing drops what was fetched and restarts the fetch session, which costs up to hundreds of milliseconds at the
-        next record: a burst of short tasks must not pay that for each. Records at hand are small, and go back at a
-        revocation.
+        Pausing discards prefetched records and restarts the fetch session, which costs up to hundreds of milliseconds
+        at the next record: a burst of short tasks must not pay that for each. Buffered records are small, and a
+        revocation drops them.
         """
-        most = FEW_WAITING if self._paused else MOST_WAITING
-        full = len(self._waiting) >= most or self._capacity == 0
+        limit = RESUME_AT if self._paused else PAUSE_AT
+        full = len(self._buffered) >= limit or self._capacity == 0
         owned = set(self._trackers)
         change = owned - self._paused if full else owned & self._paused
         if not change:
@@ -192,15 +194,16 @@ class ConsumerLoop:
             self._consumer.resume(partitions)
             self._paused -= change
 
-    def _commit(self, of: set[Partition] | None = None) -> None:
-        """Commit the contiguous prefixes, synchronously: rates are low, and a failure is known at once."""
-        if of is None:
+    def _commit(self, partitions: set[Partition] | None = None) -> None:
+        """Commit the contiguous prefixes, of all partitions by default. Synchronously: rates are low, and a failure is
+        known at once."""
+        if partitions is None:
             self._commit_at = None
         offsets = []
         for partition, tracker in self._trackers.items():
-            upto = tracker.committable()
-            if upto is not None and (of is None or partition in of):
-                offsets.append(TopicPartition(*partition, upto))
+            offset = tracker.committable()
+            if offset is not None and (partitions is None or partition in partitions):
+                offsets.append(TopicPartition(*partition, offset))
         if not offsets:
             return
         try:
@@ -209,9 +212,9 @@ class ConsumerLoop:
             error = e.args[0]
             if error.code() in STATE_LOST:
                 log.info("commit_after_loss", error=error.name())
-            elif error.retriable() or error.code() in PASSING:
+            elif error.retriable() or error.code() in TRANSIENT:
                 log.warning("commit_failed", error=error.name())
-                self._commit_at = time.monotonic() + COMMIT_AGAIN_S
+                self._commit_at = time.monotonic() + COMMIT_RETRY_S
             else:
                 raise
             return
@@ -225,15 +228,15 @@ class ConsumerLoop:
         for p in partitions:
             self._trackers[p.topic, p.partition] = OffsetTracker(PartitionAssignment(p.topic, p.partition))
             self._paused.discard((p.topic, p.partition))
-        # A pause survives a revocation: say explicitly what is wanted.
+        # The client keeps a pause across a revocation: resume explicitly.
         consumer.resume(partitions)
         self.joined.set()
         log.info("partitions_assigned", count=len(partitions))
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        """Barrier: running tasks of these partitions may end and be committed before the next owner starts."""
+        """Wait until running tasks of these partitions have ended and are committed; then the next owner starts."""
         revoked = {(p.topic, p.partition) for p in partitions}
-        self._drop_waiting(revoked)
+        self._drop_buffered(revoked)
         for partition in revoked & set(self._trackers):
             self._trackers[partition].assignment.revoking = True
         self._wait_for(revoked, self._barrier_s)
@@ -247,9 +250,9 @@ class ConsumerLoop:
         log.info("partitions_revoked", count=len(partitions))
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        """The group went on without us: nothing may be committed, nothing handed on."""
+        """The group has excluded this member: it must commit and publish nothing for these partitions."""
         lost = {(p.topic, p.partition) for p in partitions}
-        self._drop_waiting(lost)
+        self._drop_buffered(lost)
         for partition in lost:
             tracker = self._trackers.pop(partition, None)
             if tracker is not None:
@@ -258,14 +261,14 @@ class ConsumerLoop:
         consumer.incremental_unassign(partitions)
         log.warning("partitions_lost", count=len(partitions))
 
-    def _drop_waiting(self, partitions: set[Partition]) -> None:
+    def _drop_buffered(self, partitions: set[Partition]) -> None:
         keep: deque[Record] = deque()
-        for record in self._waiting:
+        for record in self._buffered:
             if (record.topic, record.partition) in partitions:
                 self._trackers[record.topic, record.partition].drop(record.offset)
             else:
                 keep.append(record)
-        self._waiting = keep
+        self._buffered = keep
 
     def _wait_for(self, partitions: set[Partition], seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -277,22 +280,23 @@ class ConsumerLoop:
             time.sleep(BUSY_POLL_S)
 
     def _drain_end(self) -> float:
-        """When running tasks have had their time: ``drain_s`` after the stop was seen first."""
+        """When the drain ends: ``drain_s`` after the stop was first noticed; infinite before that."""
         if self._drain_until is None and self._stop.is_set():
             self._drain_until = time.monotonic() + self._drain_s
         return math.inf if self._drain_until is None else self._drain_until
 
     def _drain(self) -> None:
-        """Stop taking, keep polling (membership), until running tasks have ended."""
-        self._drop_waiting(set(self._trackers))
+        """Take no more records, and poll (to stay in the group) until running tasks have ended."""
+        self._drop_buffered(set(self._trackers))
         self._capacity = 0
-        while self._out and time.monotonic() < self._drain_end():
+        while self._running and time.monotonic() < self._drain_end():
             self._step(BUSY_POLL_S)
         self._take_completions()
-        self._barrier_s = 0.0  # close() revokes; what still runs now has had its time.
+        self._barrier_s = 0.0  # close() revokes the partitions; tasks that still run have used up the drain.
 
     def _on_event(self, message: Any) -> None:
-        """The end of a partition, or an error. At the end the position is committed, past what is no record for us."""
+        """Handle the end of a partition or an error. At the end the position is committed, which is past control
+        records."""
         error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
             tracker = self._trackers.get((message.topic(), message.partition()))
@@ -307,13 +311,13 @@ class ConsumerLoop:
 
 
 def _record(message: Any) -> Record:
-    """The message as a value. Headers whose names are no UTF-8 can't be read at all: the record counts as without."""
+    """The message as a record. Headers whose names are not UTF-8 can't be read at all: the record gets no headers."""
     try:
         headers = list(message.headers() or [])
     except SystemError:
         log.warning("headers_unreadable", topic=message.topic(), partition=message.partition(), offset=message.offset())
         headers = []
-    where = (message.topic(), message.partition(), message.offset())
+    coordinates = (message.topic(), message.partition(), message.offset())
     kind, timestamp_ms = message.timestamp()
-    by_producer = kind != TIMESTAMP_LOG_APPEND_TIME
-    return Record(*where, message.key(), message.value(), headers, timestamp_ms, by_producer)
+    producer_time = kind != TIMESTAMP_LOG_APPEND_TIME
+    return Record(*coordinates, message.key(), message.value(), headers, timestamp_ms, producer_time)

@@ -1,4 +1,4 @@
-"""librdkafka's statistics, as far as they are read, and the fetch stalls that they show."""
+"""librdkafka's statistics: the fields that are used, and the fetch stalls that they show."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,15 +10,15 @@ log = structlog.get_logger()
 
 Partition = tuple[str, str]
 FETCHING = {"active", "none"}
-"""Fetch states in librdkafka's statistics that are not a wait for something; a paused partition is active, too."""
+"""Fetch states of librdkafka in which a partition is not stalled; a paused partition is ``active``, too."""
 STALLED_AFTER_S = 60.0
 
 
 class PartitionStatistics(BaseModel):
-    """One partition of a client."""
+    """Statistics of one partition of a client."""
 
     consumer_lag: int = -1
-    """Records behind the end of the partition that are not committed; negative when unknown."""
+    """Records of the partition that the group has not committed; negative when unknown."""
     fetch_state: str = "none"
     desired: bool = False
     """Whether it is assigned to this client."""
@@ -33,14 +33,14 @@ class _Group(BaseModel):
 
 
 class Statistics(BaseModel):
-    """One report of a client."""
+    """One statistics report of a client."""
 
     topics: dict[str, _Topic] = Field(default_factory=dict)
     cgrp: _Group = _Group()
 
     @property
     def partitions(self) -> dict[Partition, PartitionStatistics]:
-        """By topic and number; librdkafka's internal partition -1 is none."""
+        """Partitions by topic and number, without librdkafka's internal partition -1."""
         return {
             (name, number): partition
             for name, topic in self.topics.items()
@@ -50,12 +50,13 @@ class Statistics(BaseModel):
 
     @property
     def fetch_states(self) -> dict[Partition, str]:
-        """Of the assigned partitions."""
-        return {at: partition.fetch_state for at, partition in self.partitions.items() if partition.desired}
+        """Fetch states of the assigned partitions."""
+        return {name: partition.fetch_state for name, partition in self.partitions.items() if partition.desired}
 
     @classmethod
     def read(cls, text: str) -> "Statistics":
-        """Never raises: statistics come in a callback of the client, whose exceptions would end the loop that polls."""
+        """Parse a report; an unreadable one is empty. Never raises: an exception in the client's callback would end the
+        loop that polls."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as e:
@@ -64,9 +65,9 @@ class Statistics(BaseModel):
 
 
 class FetchStallDetector:
-    """Detects a partition that the client has stopped fetching: librdkafka can lose one for good when a broker returns.
+    """Detects a partition that the client has stopped fetching: librdkafka may never resume one after a broker restart.
 
-    Fed with the fetch states of the client's statistics. Thread: the one that polls.
+    Call it with the fetch states of each statistics report, in the thread that polls.
     """
 
     def __init__(self, stalled_after_s: float = STALLED_AFTER_S, clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,12 +76,15 @@ class FetchStallDetector:
         self._since: dict[Partition, float] = {}
 
     def stuck(self, states: Mapping[Partition, str]) -> str | None:
-        """Why, when an assigned partition was not fetched for that long; ``states`` are of all assigned ones.
+        """The reason, when an assigned partition has not been fetched for ``stalled_after_s`` seconds; else None.
 
-        Only a new client repairs that: the service should end and be started again.
+        ``states`` are the fetch states of all assigned partitions. Only a new client repairs a stall: the service must
+        end and be started again.
         """
         now = self._clock()
-        self._since = {at: self._since.get(at, now) for at, state in states.items() if state not in FETCHING}
+        self._since = {
+            partition: self._since.get(partition, now) for partition, state in states.items() if state not in FETCHING
+        }
         for (topic, number), since in self._since.items():
             if now - since > self._stalled_after_s:
                 return f"{topic} partition {number} has been in state {states[topic, number]} for {now - since:.0f} s"

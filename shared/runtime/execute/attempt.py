@@ -1,4 +1,4 @@
-"""One attempt of a stage at a task: download, work in the worker process, upload. Publishes nothing to Kafka."""
+"""One attempt at a task: download the inputs, run the worker, upload the output. Publishes nothing to Kafka."""
 
 import shutil
 import tempfile
@@ -38,7 +38,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt; ``run`` once. Its artifacts lie under a prefix of its own, so that rivals never overwrite."""
+    """One attempt; call ``run`` once. It stores artifacts under its own prefix, so that concurrent attempts never
+    overwrite each other."""
 
     task: RenderTask
     spec: StageSpec
@@ -49,19 +50,20 @@ class Attempt:
     progress: Callable[[int, int], None]
     telemetry: WorkerTelemetry
     scratch: Path
-    """Folder in which the attempt makes its own, which is removed when the attempt ends."""
+    """Folder in which the attempt creates its own folder, which it removes when it ends."""
     id: str = field(default_factory=lambda: uuid4().hex)
     prefix: str = ""
     has_frames: bool = False
     """Whether the index of frames names this attempt."""
     digest: str | None = None
-    """Key of the output in the cache; None for one that is not cacheable, or comes from there."""
+    """Key of the output in the cache; None for an output that is not cacheable or was read from the cache."""
 
     def run(self) -> StageOutput:
-        """The stage's output, whose artifacts are stored.
+        """Make the attempt; returns the stage's output, whose artifacts are stored.
 
-        Raises Rejected, JobCancelled, HandlerFailed, WorkerDied, StorageError (missing or altered artifacts; an
-        unavailable store), DiskFull whoever met it, Abandoned, OSError when this machine is at fault.
+        Raises Rejected, JobCancelled, HandlerFailed, WorkerDied, StorageError (missing or altered artifacts, an
+        unavailable object store), DiskFull when service or worker filled the disk, Abandoned, and OSError when the
+        machine is at fault.
         """
         start = time.monotonic()
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
@@ -70,7 +72,7 @@ class Attempt:
         except JobCancelled:
             raise
         except Exception as e:
-            # NumPy and OpenCV report a failed write without saying why, and a write to a mapped file ends the worker.
+            # NumPy and OpenCV report a failed write without a reason, and a write to a mapped file kills the worker.
             hidden = isinstance(e, WorkerDied | HandlerFailed) and is_full(self.scratch)
             if hidden or disk_full(e):
                 raise DiskFull(f"the disk of the scratch folder is full ({type(e).__name__})") from e
@@ -114,7 +116,7 @@ class Attempt:
             return None
 
     def _work(self, scratch: Path, inputs: dict[str, Path], digests: dict[str, str]) -> StageOutput:
-        """Run the handler; chunks and checkpoints are transferred meanwhile, the other files afterwards."""
+        """Run the handler. Chunks and checkpoints are transferred meanwhile, the other files afterwards."""
         chunk_folder = scratch / "chunks"
         chunk_folder.mkdir()
         manifests = {
@@ -147,7 +149,7 @@ class Attempt:
         def cancelled() -> bool:
             for failure in (downloads.failure, uploads.failure):
                 if isinstance(failure, JobCancelled):
-                    return True  # The worker stops by itself; killed, it would have to load its model again.
+                    return True  # The worker stops by itself; if killed, it would have to load its model again.
                 if failure is not None:
                     raise failure
             return self.cancelled()
@@ -174,12 +176,12 @@ class Attempt:
         return warnings.within(StageOutput(attempt=self.id, artifacts=artifacts, metadata=finished.metadata))
 
     def _note_frames(self) -> None:
-        """The janitor finds the chunks of this attempt, should this service be killed."""
+        """Add the attempt to the index of frames, so that the janitor finds its chunks if this service is killed."""
         tenant, job = self.task.request.tenant, self.task.job_id
         try:
             frames.note(self.store.artifacts, tenant, job, self.spec.name, self.id)
             self.has_frames = True
-        except ArtifactRefused as e:  # The lifecycle finds them too, if later.
+        except ArtifactRefused as e:  # The bucket's lifecycle rules delete the chunks later.
             log.warning("frames_not_noted", error=str(e))
 
     def _checkpoints(self, digests: dict[str, str], folder: WorkFolder) -> CheckpointStore:
@@ -198,17 +200,17 @@ class Attempt:
         return dict(map_concurrently(put, finished.files.items()))
 
     def remember(self, output: StageOutput) -> None:
-        """Put an output that won into the cache; best effort, the job has gone on already."""
+        """Store the winning output in the cache; best effort, because the task is already published."""
         if self.digest is not None:
             with best_effort():
                 self.store.cache.store(self.task.request.tenant, self.spec.name, self.digest, output)
 
     def discard(self) -> None:
-        """Delete what this attempt stored: it lost, or failed. Janitor and lifecycle find what stays."""
+        """Delete the artifacts of an attempt that lost or failed. Janitor and lifecycle rules delete what remains."""
         if not self.prefix:
             return
         tenant, job = self.task.request.tenant, self.task.job_id
-        with cancellable(never):  # A cancelled job leaves nothing behind either.
+        with cancellable(never):  # The artifacts of a cancelled job are deleted, too.
             try:
                 self.store.artifacts.delete_prefix(self.prefix)
             except StorageError as e:
@@ -220,7 +222,7 @@ class Attempt:
 
 
 def _finished(result: records.WorkResult) -> records.Finished:
-    """The handler's result. Raises Rejected, JobCancelled, DiskFull, HandlerFailed for the other ways to end."""
+    """The handler's result. Raises Rejected, JobCancelled, DiskFull or HandlerFailed for the other outcomes."""
     match result:
         case records.Finished():
             return result

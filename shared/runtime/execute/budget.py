@@ -1,4 +1,5 @@
-"""What one attempt's worker may send: it has opened hostile media, and its parent reads, keeps and publishes for it."""
+"""Limits what the worker may send in one attempt: it has opened hostile media, and the parent stores and publishes for
+it."""
 
 from collections import Counter
 
@@ -11,34 +12,34 @@ from shared.storage.manifest import MAX_CHUNKS
 
 log = structlog.get_logger()
 
-# Hard budgets: a worker over one is ended, like one that sends what can't be read. Ten times what an honest handler of
-# half an hour at two megapixels sends: 45 000 frames, a record of progress each.
+# Hard budgets: a worker that exceeds one is killed, as after an unreadable record. They are ten times what a handler
+# sends for half an hour at two megapixels: 45 000 frames with a progress record each.
 MAX_RECORDS = 1_000_000
 MAX_PIPE_BYTES = 128 << 20
-"""Of all records together; 130 bytes each on average."""
+"""Size of all records together, bytes; 130 bytes a record on average."""
 MAX_SEQUENCES = 4
-MAX_STATES = 10_000
-"""States to resume from, each of which is uploaded: one in every third second of an attempt of eight hours."""
-MAX_HANDED_BYTES = 256 << 30
-"""Size of all files handed over: half an hour of I420 at two megapixels has 142 GB."""
+MAX_CHECKPOINTS = 10_000
+"""Checkpoints, each of which is uploaded: one every three seconds in an attempt of eight hours."""
+MAX_FILE_BYTES = 256 << 30
+"""Size of all files that the worker names, bytes: half an hour of I420 at two megapixels has 142 GB."""
 MAX_FILES = 16
-"""Files of a finished task; ours have four at most."""
+"""Files of a finished task; the stages of this project have at most four."""
 
-# Soft budgets: what is over is dropped and counted, for telemetry and hints must not cost anybody his video.
+# Soft budgets: excess records are dropped and counted, because telemetry and hints must not fail a render.
 MAX_SPANS = 2000
 MAX_LOG_LINES = 2000
 MAX_TELEMETRY_BYTES = 8 << 20
-"""Of spans and log lines together: they are kept until they are exported."""
+"""Size of spans and log lines together, bytes: they are buffered until they are exported."""
 MAX_REPORT_BYTES = 64 << 10
-"""Of one span or log line."""
+"""Size of one span or log line, bytes."""
 MAX_WARNINGS = 16
 MAX_WARNING_CHARACTERS = 500
 MAX_OUTPUT_BYTES = 10 << 10
-"""Of a stage's output in the task. Four of them and the largest request fit the envelope of 64 KiB."""
+"""Size of a stage's output in the task, bytes. Four outputs and the largest request fit the envelope of 64 KiB."""
 
 
 class Budget:
-    """Counts one attempt's records. Thread: the slot's own."""
+    """Counts the records of one attempt. Used by the slot's thread only."""
 
     def __init__(self) -> None:
         self._records = 0
@@ -49,52 +50,52 @@ class Budget:
         self._dropped: Counter[str] = Counter()
 
     def read(self, size: int) -> None:
-        """One more record of so many bytes came. Raises OverBudget."""
+        """Count a received record of ``size`` bytes. Raises OverBudget."""
         self._records += 1
         self._bytes += size
-        self._hold("records", self._records, MAX_RECORDS)
-        self._hold("pipe bytes", self._bytes, MAX_PIPE_BYTES)
+        self._require("records", self._records, MAX_RECORDS)
+        self._require("pipe bytes", self._bytes, MAX_PIPE_BYTES)
 
     def admits(self, record: records.FromWorker, size: int) -> bool:
-        """Whether the record may go on; one that may not is dropped and counted. Raises OverBudget."""
+        """Whether to process the record of ``size`` bytes; otherwise it is dropped and counted. Raises OverBudget."""
         self._kinds[record.kind] += 1
         count = self._kinds[record.kind]
         match record:
             case records.FileReady():
                 self._roles.add(record.role)
-                self._hold("chunks", count, MAX_CHUNKS)
-                self._hold("sequences", len(self._roles), MAX_SEQUENCES)
+                self._require("chunks", count, MAX_CHUNKS)
+                self._require("sequences", len(self._roles), MAX_SEQUENCES)
             case records.Checkpoint():
-                self._hold("states", count, MAX_STATES)
+                self._require("checkpoints", count, MAX_CHECKPOINTS)
             case records.Finished():
-                self._hold("files", len(record.files), MAX_FILES)
+                self._require("files", len(record.files), MAX_FILES)
             case records.Span() | records.Log():
-                most = MAX_SPANS if isinstance(record, records.Span) else MAX_LOG_LINES
-                if count > most or size > MAX_REPORT_BYTES or self._telemetry_bytes + size > MAX_TELEMETRY_BYTES:
+                limit = MAX_SPANS if isinstance(record, records.Span) else MAX_LOG_LINES
+                if count > limit or size > MAX_REPORT_BYTES or self._telemetry_bytes + size > MAX_TELEMETRY_BYTES:
                     self._dropped[record.kind] += 1
                     return False
                 self._telemetry_bytes += size
         return True
 
     def report(self) -> None:
-        """Log once what was dropped, if anything was."""
+        """Log the number of dropped records, if there are any."""
         if self._dropped:
             log.warning("worker_records_dropped", **self._dropped)
 
-    def _hold(self, budget: str, used: int, most: int) -> None:
-        if used > most:
-            raise OverBudget(f"the worker is over its budget of {most} {budget}")
+    def _require(self, budget: str, used: int, limit: int) -> None:
+        if used > limit:
+            raise OverBudget(f"the worker exceeded its budget of {limit} {budget}")
 
 
 class Warnings:
-    """The warnings of one attempt: each once, the first few of them."""
+    """The first warnings of one attempt, each once."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], JobWarning] = {}
         self._dropped = 0
 
     def add(self, record: records.Warned) -> None:
-        """Keep it, unless it was given before or there are enough."""
+        """Keep the warning, unless it is a duplicate or the limit is reached."""
         message = record.message[:MAX_WARNING_CHARACTERS]
         if (record.code, message) in self._kept:
             return
@@ -104,19 +105,20 @@ class Warnings:
         self._kept[record.code, message] = JobWarning(code=record.code, message=message)
 
     def within(self, output: StageOutput) -> StageOutput:
-        """The output with as many of the warnings as its budget has room for. Raises OverBudget without any."""
+        """The output with as many warnings as fit ``MAX_OUTPUT_BYTES``. Raises OverBudget for an output that is too
+        large without any."""
         kept = list(self._kept.values())
         while True:
-            fit = output.model_copy(update={"warnings": tuple(kept)})
-            size = len(fit.model_dump_json().encode())
+            result = output.model_copy(update={"warnings": tuple(kept)})
+            size = len(result.model_dump_json().encode())
             if size <= MAX_OUTPUT_BYTES:
                 break
             if not kept:
                 raise OverBudget(
-                    f"the worker is over its budget of {MAX_OUTPUT_BYTES} bytes of metadata and files: {size}"
+                    f"the worker exceeded its budget of {MAX_OUTPUT_BYTES} bytes of metadata and files: {size}"
                 )
             kept.pop()
             self._dropped += 1
         if self._dropped:
             log.warning("warnings_dropped", count=self._dropped)
-        return fit
+        return result

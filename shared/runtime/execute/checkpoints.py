@@ -1,4 +1,4 @@
-"""Checkpoints: state from which the next attempt at a task resumes. Stored while the worker works, sealed, deleted."""
+"""Checkpoints, from which the next attempt at a task resumes: stored while the worker works, and sealed."""
 
 import hmac
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ from shared.storage import keys
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError
 from shared.storage.protocols import Storage
 
-ROLE = "state"
-SEAL_VERSION = "resume-1"
+ROLE = "checkpoint"
+SEAL_VERSION = "checkpoint-1"
 
 log = structlog.get_logger()
 
 
 class CheckpointRecord(BaseModel):
-    """The newest state: where it lies, how much work it holds, and the seal under which it was written."""
+    """The newest checkpoint: its artifact, the amount of work done, and the seal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,8 +40,8 @@ class CheckpointRecord(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Handed:
-    """A state as the worker handed it over: held open, so that nothing else can be put in its place."""
+class _OpenCheckpoint:
+    """A checkpoint file of the worker, kept open so that it can't be replaced."""
 
     record: records.Checkpoint
     path: Path
@@ -49,11 +49,11 @@ class _Handed:
 
 
 class CheckpointStore:
-    """The states of one attempt. ``find`` before the work, ``add`` while it goes on, ``close`` after it.
+    """The checkpoints of one attempt. Call ``find`` before the work, ``add`` during it and ``close`` after it.
 
-    The seal is an HMAC over the task's request, the digests of its inputs and the state's own: a state that was
-    damaged, or written for something else, or by somebody without the deployment's secret, is as good as none.
-    ``digests`` are SHA-256 by input role.
+    The seal is an HMAC over the task's request, the digests of its inputs and the digest of the checkpoint. A
+    checkpoint that is damaged, belongs to another request, or was written without the deployment's secret is ignored.
+    ``digests`` are hex SHA-256 digests by input role.
     """
 
     def __init__(
@@ -75,90 +75,93 @@ class CheckpointStore:
         self._telemetry = telemetry
         self._prefix = keys.checkpoint_prefix(task.request.tenant, task.job_id, stage)
         self._record_key = keys.checkpoint_record(task.request.tenant, task.job_id, stage)
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._lock = Lock()
-        self._waiting: _Handed | None = None
+        self._waiting: _OpenCheckpoint | None = None
         self._running: Future[None] | None = None
         self._count = 0
         self._current: str | None = None
 
     def find(self, path: Path) -> Path | None:
-        """Download the newest state to ``path``; None when none can be trusted. Raises StoreUnavailable."""
+        """Download the newest checkpoint to ``path``; None when there is none with a valid seal.
+
+        Raises StoreUnavailable.
+        """
         try:
             value = self._store.documents.get(self._record_key)
             if value is None:
                 return None
-            found = CheckpointRecord.model_validate(value)
-            if not hmac.compare_digest(found.seal, self._seal(found.ref, found.done)):
-                raise ArtifactAltered("it was not sealed for this task")
+            checkpoint = CheckpointRecord.model_validate(value)
+            if not hmac.compare_digest(checkpoint.seal, self._seal(checkpoint.ref, checkpoint.done)):
+                raise ArtifactAltered("the checkpoint was not sealed for this task")
             with self._telemetry.span("artifact.get", {"artifact.role": ROLE}) as span:
-                self._store.artifacts.get(found.ref, path)
-                span.set_attribute("artifact.bytes", found.ref.size)
+                self._store.artifacts.get(checkpoint.ref, path)
+                span.set_attribute("artifact.bytes", checkpoint.ref.size)
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused, ValidationError, KeyError) as e:
-            log.warning("state_ignored", error=type(e).__name__)
+            log.warning("checkpoint_ignored", error=type(e).__name__)
             return None
         path.chmod(0o444)
-        self._telemetry.bytes("get", found.ref.size)
-        self._current = found.ref.key
-        log.info("state_found", done=found.done)
+        self._telemetry.bytes("get", checkpoint.ref.size)
+        self._current = checkpoint.ref.key
+        log.info("checkpoint_loaded", done=checkpoint.done)
         return path
 
     def add(self, record: records.Checkpoint) -> None:
-        """Store a state the worker made, in a thread; one that still waits for its turn is passed over for it.
+        """Store a checkpoint of the worker, in a background thread; it replaces one that still waits to be stored.
 
-        Raises WorkerDied for what is no file of its folder: such a worker is not to be trusted.
+        Raises WorkerDied for a path that is no regular file of the attempt's folder.
         """
         file = ExitStack()
-        handed = _Handed(record, file.enter_context(self._folder.opened(record.path)), file)
+        checkpoint = _OpenCheckpoint(record, file.enter_context(self._folder.opened(record.path)), file)
         with self._lock:
-            passed, self._waiting = self._waiting, handed
+            superseded, self._waiting = self._waiting, checkpoint
             if self._running is None or self._running.done():
                 self._running = self._pool.submit(copy_context().run, self._store_waiting)
-        if passed is not None:
-            self._drop(passed)
+        if superseded is not None:
+            self._drop(superseded)
 
-    def _drop(self, handed: _Handed) -> None:
-        """Free its space, which may be what a next one needs."""
-        handed.file.close()
-        with suppress(OSError, WorkerDied):  # It may be gone; what stays goes with the folder.
-            self._folder.remove(handed.record.path)
+    def _drop(self, checkpoint: _OpenCheckpoint) -> None:
+        """Delete the file: the next checkpoint may need its space."""
+        checkpoint.file.close()
+        with suppress(OSError, WorkerDied):  # It may be deleted already; the rest is deleted with the folder.
+            self._folder.remove(checkpoint.record.path)
 
     def _store_waiting(self) -> None:
         while True:
             with self._lock:
-                handed, self._waiting = self._waiting, None
-                if handed is None:
+                checkpoint, self._waiting = self._waiting, None
+                if checkpoint is None:
                     self._running = None
                     return
             try:
-                self._put(handed)
+                self._put(checkpoint)
             except (StorageError, WorkerDied, Abandoned, JobCancelled, OSError) as e:
-                # The work is worth more than the way back to here.
-                log.warning("state_not_stored", error=type(e).__name__, done=handed.record.done)
+                # The work continues without this checkpoint.
+                log.warning("checkpoint_not_stored", error=type(e).__name__, done=checkpoint.record.done)
             except Exception:
-                # Nobody asks this thread for its result: it would be seen nowhere.
-                log.exception("state_not_stored", done=handed.record.done)
+                # No code reads this thread's result: without this line the failure would be invisible.
+                log.exception("checkpoint_not_stored", done=checkpoint.record.done)
 
-    def _put(self, handed: _Handed) -> None:
+    def _put(self, checkpoint: _OpenCheckpoint) -> None:
         key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")
         self._count += 1
         try:
-            ref = self._store.artifacts.put(handed.path, key)
+            ref = self._store.artifacts.put(checkpoint.path, key)
         finally:
-            self._drop(handed)
-        done = handed.record.done
+            self._drop(checkpoint)
+        done = checkpoint.record.done
         document = CheckpointRecord(ref=ref, done=done, seal=self._seal(ref, done))
-        # The object first, then the document that names it: a kill between the two leaves the state before.
+        # The object first, then the document that names it: a kill between the two keeps the previous checkpoint.
         self._store.documents.put(self._record_key, document.model_dump(mode="json"))
         self._telemetry.bytes("put", ref.size)
-        before, self._current = self._current, key
-        if before is not None:
-            with best_effort():  # Stored is stored.
-                self._store.artifacts.delete([before])
+        previous, self._current = self._current, key
+        if previous is not None:
+            with best_effort():  # The new checkpoint is stored, whether or not this succeeds.
+                self._store.artifacts.delete([previous])
 
     def _seal(self, ref: ArtifactRef, done: int) -> str:
         task = self._task
-        about: dict[str, JsonValue] = {
+        parameters: dict[str, JsonValue] = {
             "job": task.job_id,
             "request_id": task.request_id,
             "request": task.request.model_dump(mode="json"),
@@ -167,8 +170,8 @@ class CheckpointStore:
             "done": done,
         }
         inputs = {**self._digests, f"{ROLE}.sha256": ref.sha256}
-        return self._store.cache.digest(task.request.tenant, self._stage, SEAL_VERSION, inputs, about)
+        return self._store.cache.digest(task.request.tenant, self._stage, SEAL_VERSION, inputs, parameters)
 
     def close(self) -> None:
-        """Wait until what the worker saved is stored: the next attempt may come at once."""
+        """Wait until the worker's checkpoints are stored: the next attempt may start at once."""
         self._pool.shutdown(wait=True)

@@ -1,4 +1,4 @@
-"""Several requests to the store at once: each is a wait, and a stage has up to six to wait for."""
+"""Concurrent requests to the object store: a stage makes up to six of them, and each is mostly waiting."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,19 +8,20 @@ from typing import TypeVar
 A = TypeVar("A")
 R = TypeVar("R")
 
-AT_ONCE = 4
+MAX_CONCURRENT = 4
 
 
 def map_concurrently(call: Callable[[A], R], items: Iterable[A]) -> list[R]:
-    """``call`` of every item, results in order, each in the caller's context (spans find their parent).
+    """The results of ``call`` for every item, in order. Each call runs in a copy of the caller's context, so that spans
+    find their parent.
 
-    Raises what the first failing call raised, once all that had begun have ended.
+    Raises the exception of the first failed call, after all started calls have ended.
     """
-    wanted = list(items)
-    if len(wanted) < 2:
-        return [call(item) for item in wanted]
-    with ThreadPoolExecutor(min(AT_ONCE, len(wanted)), thread_name_prefix="store") as pool:
-        futures = [pool.submit(copy_context().run, call, item) for item in wanted]
+    arguments = list(items)
+    if len(arguments) < 2:
+        return [call(item) for item in arguments]
+    with ThreadPoolExecutor(min(MAX_CONCURRENT, len(arguments)), thread_name_prefix="store") as pool:
+        futures = [pool.submit(copy_context().run, call, item) for item in arguments]
         try:
             return [future.result() for future in futures]
         finally:

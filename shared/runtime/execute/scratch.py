@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.runtime.execute.budget import MAX_HANDED_BYTES
+from shared.runtime.execute.budget import MAX_FILE_BYTES
 from shared.runtime.failures import WorkerDied
 from shared.slot.disk import disk_full
 from shared.storage.errors import NoSpace
@@ -23,18 +23,18 @@ LEAST_BYTES = MIB
 
 
 class Scratch:
-    """A folder that lives as long as this process.
+    """A folder that exists as long as this process.
 
-    It holds users' media. A service that is killed can't remove its own, so each one removes those that nobody holds:
-    the lock goes with its process, in whatever container that ran.
+    It holds users' media. A killed service can't remove its folder, so each service removes the folders whose lock is
+    free at its start: the kernel releases a lock when its process ends, in any container.
     """
 
     def __init__(self, above: Path | None) -> None:
         parent = Path(above or tempfile.gettempdir())
-        for left in parent.glob(f"{PREFIX}*/{LOCK}"):
-            _remove_unless_held(left)
+        for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
+            _remove_unless_held(lock)
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        # Held before it has the name by which others find it.
+        # Lock it before it gets the name by which other services find it.
         unnamed = self.path / f".{LOCK}"
         self._lock = unnamed.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -52,14 +52,15 @@ def _remove_unless_held(lock: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)
     except OSError:
-        return  # In use, another user's, or already gone.
+        return  # In use, owned by another user, or already deleted.
 
 
 class WorkFolder:
-    """One attempt's folder. Held by its descriptor, so that nothing else can be put in its place.
+    """The folder in which the worker writes during one attempt. Accessed by its descriptor, so that it can't be
+    replaced.
 
-    The worker has opened hostile media and runs as the same user: a link would have us upload a file of our own, a FIFO
-    would never end.
+    The worker has opened hostile media and runs as the same user: through a symbolic link the service would upload a
+    file of its own, and a FIFO would block it for ever.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,96 +68,96 @@ class WorkFolder:
         self.path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lock = threading.Lock()
-        self._handed_bytes = 0
+        self._file_bytes = 0
 
     @contextmanager
-    def opened(self, said: str) -> Iterator[Path]:
-        """A path by which the file that the worker names can be read, while the block lasts.
+    def opened(self, name: str) -> Iterator[Path]:
+        """A path through which the block can read the file ``name``, an absolute path that the worker sent.
 
-        Raises WorkerDied for a worker that can't be trusted: unless it is a regular file directly in this folder, for
-        one that hands over more than an attempt may, and when the file is changed while the block reads it.
+        Raises WorkerDied, because the worker is not trustworthy: when ``name`` is not a regular file directly in this
+        folder, when the attempt exceeds its budget of file bytes, and when the file changes while the block reads it.
         """
         try:
             file = os.open(
-                self._name(said), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder
+                self._file_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder
             )
         except OSError as e:
-            raise WorkerDied("the worker handed over a file that can't be opened") from e
+            raise WorkerDied("the worker named a file that can't be opened") from e
         try:
-            found = os.fstat(file)
-            if not stat.S_ISREG(found.st_mode):
-                raise WorkerDied("the worker handed over something that is no regular file")
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise WorkerDied("the worker named a file that is not a regular file")
             with self._lock:
-                self._handed_bytes += found.st_size
-                if self._handed_bytes > MAX_HANDED_BYTES:
-                    raise WorkerDied(f"the worker is over its budget of {MAX_HANDED_BYTES} bytes handed over")
+                self._file_bytes += status.st_size
+                if self._file_bytes > MAX_FILE_BYTES:
+                    raise WorkerDied(f"the worker exceeded its budget of {MAX_FILE_BYTES} file bytes")
             yield Path(f"/proc/self/fd/{file}")
         except OSError as e:
-            # With a number it is this machine's. Without: storage found that the file is not what it was a moment ago.
+            # An errno means a fault of this machine. FileChanged, which has none, means that the file was modified.
             if e.errno is None:
-                raise WorkerDied("the worker changed a file that it had handed over") from e
+                raise WorkerDied("the worker changed a file while it was read") from e
             raise
         finally:
             os.close(file)
 
-    def remove(self, said: str) -> None:
-        """Delete a file that was taken. Raises WorkerDied when the worker has put something else in its place."""
+    def remove(self, name: str) -> None:
+        """Delete a file that was read. Raises WorkerDied when the worker has deleted or replaced it."""
         try:
-            os.unlink(self._name(said), dir_fd=self._folder)
+            os.unlink(self._file_name(name), dir_fd=self._folder)
         except (FileNotFoundError, IsADirectoryError, PermissionError) as e:
-            raise WorkerDied("the worker took back a file that it had handed over") from e
+            raise WorkerDied("the worker deleted or replaced a file while it was read") from e
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder's descriptor."""
         os.close(self._folder)
 
-    def _name(self, said: str) -> str:
-        path = Path(said)
+    def _file_name(self, name: str) -> str:
+        path = Path(name)
         if path.parent != self.path or path.name in ("", ".", ".."):
-            raise WorkerDied("the worker handed over a file from outside its folder")
+            raise WorkerDied("the worker named a file outside its folder")
         return path.name
 
 
 class DiskSpace:
-    """The file system of the scratch folder, as all slots of a service see it."""
+    """The space of the scratch folder's file system, shared by all slots of a service."""
 
     def __init__(self, folder: Path, reserve_mb: int, on_wait: Callable[[float], None] = lambda _: None) -> None:
-        """``on_wait`` gets the seconds that the slot of the calling thread has just waited."""
+        """``reserve_mb`` MiB must stay free. ``on_wait`` receives the seconds that the calling slot has just waited."""
         self.folder = folder
         self.reserve_mb = reserve_mb
         self.on_wait = on_wait
         self.taking = threading.Lock()
-        """Held while a task looks for room and takes it."""
+        """Held while a task checks for room and reserves it."""
         self._waiting: dict[int, str] = {}
         self._taken: dict[int, int] = {}
 
     @property
     def reason(self) -> str | None:
-        """Why tasks wait for room; None when none does. Any thread."""
+        """The reason why a task waits for room; None when no task waits. Any thread."""
         return next(iter(self._waiting.copy().values()), None)
 
     def report(self, reason: str | None) -> None:
-        """The calling thread's task waits, or does so no longer."""
+        """Note why the calling thread's task waits; None when it no longer does."""
         if reason is None:
             self._waiting.pop(threading.get_ident(), None)
         else:
             self._waiting[threading.get_ident()] = reason
 
     def take(self, needed: int) -> None:
-        """The calling thread's task begins, and may come to need so many bytes."""
+        """Reserve ``needed`` bytes for the calling thread's task."""
         self._taken[threading.get_ident()] = needed
 
     def leave(self) -> None:
-        """The calling thread's task has removed what it wrote."""
+        """Release the reservation of the calling thread's task, which has deleted its files."""
         self._taken.pop(threading.get_ident(), None)
 
     @property
     def taken(self) -> int:
-        """What the tasks that run may come to need, bytes."""
+        """Sum of the reservations, bytes."""
         return sum(self._taken.copy().values())
 
     def lacking(self, needed: int) -> str | None:
-        """What is missing for a task that needs so many bytes; None when there is room. Raises OSError."""
+        """The reason why ``needed`` bytes are not available; None when they are. Raises OSError."""
         try:
             require_free(self.folder, max(needed, LEAST_BYTES), self.reserve_mb)
         except NoSpace as e:
@@ -165,11 +166,11 @@ class DiskSpace:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether nothing can be written to the folder, by free space, quota or inodes."""
+    """Whether nothing can be written to the folder, because of free space, quota or inodes."""
     if shutil.disk_usage(folder).free < LEAST_BYTES:
         return True
     try:
-        # Written through, for some file systems find out only then; random, for zeros may be compressed away.
+        # fsync, because some file systems report the error only then; random bytes, because zeros may be compressed.
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(os.urandom(LEAST_BYTES // 16))
             file.flush()

@@ -1,4 +1,4 @@
-"""A task's inputs as local files: the user's two objects, and artifacts of earlier stages."""
+"""Downloads a task's inputs to local files: the user's two objects, and artifacts of earlier stages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def artifact(task: RenderTask, source: str) -> ArtifactRef:
-    """The artifact ``<stage>/<role>`` that the task names. Raises ArtifactMissing."""
+    """The task's reference of the artifact ``source``, ``<stage>/<role>``. Raises ArtifactMissing."""
     stage, _, role = source.partition("/")
     output = task.outputs.get(stage)
     if output is None or role not in output.artifacts:
@@ -30,12 +30,12 @@ def artifact(task: RenderTask, source: str) -> ArtifactRef:
 
 
 def input_limit(settings: RuntimeSettings, field: str) -> int:
-    """Largest size of the request's object in that field, bytes."""
+    """Maximum size of the request's object in the field, bytes."""
     return (settings.max_portrait_mb if field == "portrait" else settings.max_speech_mb) * MIB
 
 
 def refusal(error: InputError, field: str, limit: int) -> Rejected:
-    """What an input that can't be read means for the user."""
+    """The rejection for an input that can't be read."""
     allowed = f"at most {limit} bytes" if isinstance(error, InputTooLarge) else None
     return Rejected(error.code, f"The {field} can't be used: {error}.", field=field, allowed=allowed)
 
@@ -81,7 +81,7 @@ class TaskInputs:
             self._store.artifacts.get(ref, path)
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused) as e:
             log.warning("artifact_unusable", error=type(e).__name__)
-            with best_effort():  # Every job with the same inputs would fail by it.
+            with best_effort():  # Otherwise every job with the same inputs fails, too.
                 self._store.cache.forget(self._task.request.tenant, ref)
             raise
 

@@ -1,7 +1,7 @@
 """The parent's side of a slot: one worker process and one pipe.
 
-The worker is started as a program of its own, not by ``multiprocessing``: that would import the service's main module
-in the worker, and pass it an environment full of credentials.
+The worker is started as a separate program, not by ``multiprocessing``, which would import the service's main module in
+the worker and pass it an environment with credentials.
 """
 
 import os
@@ -21,57 +21,58 @@ from shared.slot import records
 from shared.slot.spec import StageSpec
 
 LOAD_TIMEOUT_S = 600.0
-"""Loading a diffusion model from a cold disk takes minutes; hanging for ever must not pass."""
+"""Limit for loading a handler, seconds: a diffusion model takes minutes from a cold disk."""
 POLL_S = 0.1
-"""How soon a cancel is passed on."""
+"""How often a running worker is checked for cancellation, seconds."""
 SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY")
-"""Never in the worker's environment: it opens hostile media and needs none of it."""
+"""Variables that are never in the worker's environment: it opens hostile media and needs none of them."""
 
 OnRecord = Callable[[records.FromWorker], None]
 
 
 def worker_environment(environment: Mapping[str, str], engine: str) -> dict[str, str]:
-    """The worker's environment: no credentials, one BLAS thread (spinning ones fight ONNX Runtime's), and no telemetry
-    of ONNX Runtime's, which writes a device's id under the home folder."""
-    kept = {k: v for k, v in environment.items() if not k.startswith(SECRET_PREFIXES)}
-    ours = {"LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return {**kept, **ours, "ORT_DISABLE_TELEMETRY": "true"}
+    """The worker's environment: no credentials; one BLAS thread, because spinning BLAS threads compete with those of
+    ONNX Runtime; no telemetry of ONNX Runtime, which writes a device id to the home folder."""
+    inherited = {k: v for k, v in environment.items() if not k.startswith(SECRET_PREFIXES)}
+    added = {"LIPSTAGE_ENGINE": engine, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**inherited, **added, "ORT_DISABLE_TELEMETRY": "true"}
 
 
 class Worker(Protocol):
-    """What processes tasks in a slot: a process of its own, which may die."""
+    """Processes tasks in a slot, in a separate process that may die."""
 
     @property
     def pid(self) -> int | None:
-        """None once it has ended."""
+        """Process id; None when the worker does not run."""
 
     def start(self, variables: Mapping[str, str] | None = None) -> float:
-        """Start it and wait until its handler is loaded; seconds that took.
+        """Start the worker and wait until its handler is loaded; returns the loading time in seconds.
 
         ``variables`` are added to its environment; None keeps those of the last start. Raises WorkerDied,
         HandlerUnavailable.
         """
 
     def send(self, message: records.ToWorker) -> None:
-        """Send it a record; any thread."""
+        """Send a record to the worker; any thread."""
 
     def run(
         self, work: records.Work, on_record: OnRecord, cancelled: Callable[[], bool], deadline_s: float
     ) -> records.WorkResult:
-        """Have it process one task. Raises WorkerDied."""
+        """Process one task in the worker. Raises WorkerDied."""
 
     def stop(self) -> None:
-        """End it in order, when it is idle."""
+        """End an idle worker in order."""
 
     def kill(self) -> None:
-        """End it now; any thread."""
+        """Kill the worker; any thread."""
 
 
 class WorkerProcess:
-    """One worker. ``start``, ``run``, ``stop`` belong to the slot's thread: the kernel ties the worker's life to it."""
+    """One worker process. Call ``start``, ``run`` and ``stop`` in the slot's thread only: the kernel kills the worker
+    when that thread ends."""
 
     def __init__(self, spec: StageSpec, engine: str, on_log: Callable[[records.Log], None] = lambda _: None) -> None:
-        """``on_log`` gets what the handler logs while it loads."""
+        """``on_log`` receives the handler's log lines while it loads."""
         self._spec = spec
         self._on_log = on_log
         self._engine = engine
@@ -82,25 +83,24 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id while it lives."""
+        """Process id; None when the worker does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self, variables: Mapping[str, str] | None = None) -> float:
-        """Start the worker and wait until its handler is loaded; seconds that loading took.
+        """Start the worker and wait until its handler is loaded; returns the loading time in seconds.
 
-        ``variables`` are added to the worker's environment; None keeps those of the last start.
-
-        Raises WorkerDied, HandlerUnavailable.
+        ``variables`` are added to the worker's environment; None keeps those of the last start. Raises WorkerDied,
+        HandlerUnavailable.
         """
         self.stop()
         self._variables = self._variables if variables is None else variables
-        self._pipe, theirs = Pipe(duplex=True)
-        command = [sys.executable, "-m", "shared.slot.worker", "--pipe", str(theirs.fileno())]
+        self._pipe, worker_end = Pipe(duplex=True)
+        command = [sys.executable, "-m", "shared.slot.worker", "--pipe", str(worker_end.fileno())]
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
         command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
         environment = worker_environment({**os.environ, **self._variables}, self._engine)
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
-        theirs.close()
+        self._process = subprocess.Popen(command, pass_fds=[worker_end.fileno()], env=environment)
+        worker_end.close()
         budget = Budget()
         with self._deadline(LOAD_TIMEOUT_S):
             while (message := self._receive(budget)) is None or isinstance(message, records.Log):
@@ -110,11 +110,11 @@ class WorkerProcess:
             self.stop()
             raise HandlerUnavailable(message.reason)
         if not isinstance(message, records.Ready):
-            raise self._death("the worker spoke before it was ready")
+            raise self._death("the worker sent another record before it was ready")
         return message.load_seconds
 
     def send(self, message: records.ToWorker) -> None:
-        """Tell the worker something; any thread. A worker that has died is noticed by ``run``."""
+        """Send a record to the worker; any thread. ``run`` notices a worker that has died."""
         with self._writing:
             try:
                 self._pipe.send_bytes(message.model_dump_json().encode())
@@ -124,18 +124,19 @@ class WorkerProcess:
     def run(
         self, work: records.Work, on_record: OnRecord, cancelled: Callable[[], bool], deadline_s: float
     ) -> records.WorkResult:
-        """Have the worker do one task. Raises WorkerDied.
+        """Process one task in the worker, within ``deadline_s`` seconds; returns its result. Raises WorkerDied.
 
-        ``on_record`` gets everything but the ending, in this thread; when it raises, the worker is killed and the
-        exception passes. Within the budget of an attempt: a worker that sends more is ended, or not listened to.
+        ``on_record`` receives every record but the result, in this thread; when it raises, the worker is killed and the
+        exception propagates. The budgets of an attempt apply: records over a soft budget are dropped, a worker over a
+        hard budget is killed.
         """
-        told, budget = False, Budget()
+        notified, budget = False, Budget()
         try:
             with self._deadline(deadline_s):
                 self.send(work)
                 while True:
-                    if not told and cancelled():
-                        told = True
+                    if not notified and cancelled():
+                        notified = True
                         self.send(records.Cancel())
                     message = self._receive(budget)
                     if isinstance(message, records.WorkResult):
@@ -150,7 +151,7 @@ class WorkerProcess:
 
     @contextmanager
     def _deadline(self, seconds: float) -> Iterator[None]:
-        """Kill the worker after that time, from another thread: a worker that sends half a record, or reads none,
+        """Kill the worker after ``seconds``, from another thread: a worker that sends half a record, or reads nothing,
         blocks this one."""
         self._overdue = False
 
@@ -167,7 +168,7 @@ class WorkerProcess:
             timer.cancel()
 
     def _receive(self, budget: Budget) -> records.FromWorker | None:
-        """The next record, or None when none came for a moment, or one that is dropped. Raises WorkerDied."""
+        """The next record; None when none arrives within ``POLL_S``, or it is dropped. Raises WorkerDied."""
         try:
             if not self._pipe.poll(POLL_S):
                 return None
@@ -178,24 +179,26 @@ class WorkerProcess:
         except OverBudget as e:
             raise self._death(str(e)) from e
         except (EOFError, OSError):
-            late = "the worker did not answer before its deadline"
-            raise self._death(late if self._overdue else "the worker died, or sent too much") from None
+            reason = "the worker died, or sent a record that is too large"
+            if self._overdue:
+                reason = "the worker did not answer before its deadline"
+            raise self._death(reason) from None
         except ValidationError as e:
             raise self._death("the worker sent a record that can't be read") from e
 
-    def _death(self, why: str) -> WorkerDied:
+    def _death(self, reason: str) -> WorkerDied:
         self.kill()
         code = self._process.returncode if self._process is not None else None
-        return WorkerDied(f"{why} (exit status {code})")
+        return WorkerDied(f"{reason} (exit status {code})")
 
     def kill(self) -> None:
-        """End the worker now."""
+        """Kill the worker; any thread."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """End the worker: an idle one sees the pipe close and leaves; one that does not is killed."""
+        """End the worker: an idle one exits when its pipe is closed; one that does not exit is killed."""
         if self._process is None:
             return
         self._pipe.close()

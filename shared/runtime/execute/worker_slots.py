@@ -1,4 +1,4 @@
-"""The slots of a service: a thread and a worker process each."""
+"""The slots of a service: one thread and one worker process each."""
 
 import threading
 import time
@@ -18,10 +18,10 @@ from shared.telemetry import metrics
 log = structlog.get_logger()
 
 IDLE_LOOK_S = 0.5
-"""How often an idle slot looks whether its worker still lives."""
+"""How often an idle slot checks that its worker is alive, seconds."""
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
-"""Between two tries to load a handler whose needs are not met; each pause is twice the one before."""
+"""Longest pause between two attempts to load an unavailable handler, seconds; each pause is twice the previous one."""
 
 
 class Handle(Protocol):
@@ -31,13 +31,13 @@ class Handle(Protocol):
 
 
 class SlotClock:
-    """For how long each slot has been busy with its task, the waits for the machine left out. Thread-safe."""
+    """Measures how long each slot has been busy with its task, without waits for disk space. Thread-safe."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def start(self) -> None:
-        """The calling slot begins a task."""
+        """The calling slot starts a task."""
         self._since[threading.current_thread().name] = time.monotonic()
 
     def stop(self) -> None:
@@ -45,14 +45,14 @@ class SlotClock:
         del self._since[threading.current_thread().name]
 
     def extend(self, seconds: float) -> None:
-        """The calling slot's task has waited for the machine so long: that is not its own time."""
+        """Exclude ``seconds``, which the calling slot's task has waited for disk space."""
         slot = threading.current_thread().name
         if slot in self._since:
             self._since[slot] += seconds
 
     @property
     def longest_s(self) -> float:
-        """How long the oldest of the running tasks has been in its slot, seconds; 0 when none runs."""
+        """Time that the longest running task has spent in its slot, seconds; 0 when none runs."""
         return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 
@@ -69,12 +69,12 @@ class WorkerSlots:
         fatal: Callable[[str], None],
         fetch: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """A slot for each of ``workers``.
+        """Make a slot for each of ``workers``.
 
         ``fetch`` is called before the first load of each worker and returns variables of its environment; it may raise
         HandlerUnavailable, and is called again before the next attempt to load.
 
-        ``fatal`` gets the reason when a slot has ended: the service should end then, too.
+        ``fatal`` receives the reason when a slot has ended; the service must then end, too.
         """
         self.count = len(workers)
         self._stage = stage
@@ -92,7 +92,7 @@ class WorkerSlots:
             for n, (worker, ready) in enumerate(zip(workers, self._ready, strict=True))
         ]
         self.unavailable: str | None = None
-        """What the handler is missing, while it can't be loaded."""
+        """The reason why the handler can't be loaded; None when it can."""
 
     def start(self) -> None:
         """Start every worker; they load in parallel."""
@@ -109,7 +109,7 @@ class WorkerSlots:
         return all(event.is_set() for event in self._ready)
 
     def close(self) -> None:
-        """End the idle slots; one that still works is killed with its worker."""
+        """End the idle slots; kill the workers of busy ones."""
         self._closing.set()
         for _ in self._threads:
             self._queue.put(None)
@@ -119,7 +119,8 @@ class WorkerSlots:
                 worker.kill()
 
     def _work(self, worker: Worker, ready: threading.Event) -> None:
-        """The slot's thread: it starts the worker, for the kernel ends the worker with the thread that started it."""
+        """The body of the slot's thread. It starts the worker itself: the kernel kills a worker with the thread that
+        started it."""
         try:
             self._load_when_possible(worker, ready)
             while (item := self._next(worker, ready)) is not None:
@@ -139,7 +140,7 @@ class WorkerSlots:
         except Abandoned as e:
             log.info("task_abandoned", reason=str(e))
         except BaseException:
-            log.warning("record_not_settled", topic=record.topic, partition=record.partition, at=record.offset)
+            log.warning("record_not_settled", topic=record.topic, partition=record.partition, offset=record.offset)
             raise
         finally:
             self._clock.stop()
@@ -147,9 +148,10 @@ class WorkerSlots:
             self._completions.put(Completion(record, assignment, settled))
 
     def _load_when_possible(self, worker: Worker, ready: threading.Event) -> None:
-        """The first load. Until it succeeds the service takes no records, so nothing is lost by waiting.
+        """Load the handler for the first time, retrying while it is unavailable. Waiting is safe: the service takes no
+        records before.
 
-        A worker that had loaded and then can't be replaced ends the service instead: it holds partitions.
+        If a worker can't be replaced later, the service ends instead, because it holds partitions.
         """
         pause = FIRST_PAUSE_S
         while not self._closing.is_set():
@@ -161,7 +163,7 @@ class WorkerSlots:
                 self._load(worker, ready, variables)
             except HandlerUnavailable as e:
                 self.unavailable = str(e)
-                log.warning("handler_unavailable", reason=str(e), again_in_s=pause)
+                log.warning("handler_unavailable", reason=str(e), retry_in_s=pause)
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
@@ -174,7 +176,7 @@ class WorkerSlots:
         ready.set()
 
     def _next(self, worker: Worker, ready: threading.Event) -> tuple[Record, PartitionAssignment] | None:
-        """The next record, or None at the end; until then the worker is kept alive."""
+        """The next record; None at shutdown. Replaces a worker that dies meanwhile."""
         while True:
             try:
                 return self._queue.get(timeout=IDLE_LOOK_S)
@@ -183,7 +185,7 @@ class WorkerSlots:
                     self._revive(worker, ready)
 
     def _revive(self, worker: Worker, ready: threading.Event) -> None:
-        """Replace a worker that died while idle, before a task has to wait for its model; no attempt is spent on it."""
+        """Replace a worker that died while idle, before a task has to wait for its model; this counts as no attempt."""
         if worker.pid is None:
             ready.clear()
             log.warning("idle_worker_died")

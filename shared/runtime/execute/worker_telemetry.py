@@ -1,4 +1,4 @@
-"""What a worker reports while it works, turned into the parent's spans, logs and metrics."""
+"""Converts the telemetry records of a worker into the parent's spans, log lines and metrics."""
 
 from contextlib import AbstractContextManager
 
@@ -29,21 +29,21 @@ RESERVED = {
     "service",
     "job",
 }
-"""Names the log's own processors take."""
+"""Field names that the log's processors use."""
 
 
 def plain(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """A worker's fields under names that can't be taken for the logger's own."""
+    """A worker's log fields, with a suffix where the name is reserved."""
     return {f"{name}_" if name in RESERVED else name: value for name, value in fields.items()}
 
 
 def log_record(record: records.Log) -> None:
-    """A worker's log line as one of ours."""
+    """Log a worker's log line."""
     getattr(log, record.level)(record.event, **plain(record.fields))
 
 
 class WorkerTelemetry:
-    """One attempt's telemetry; spans become children of the span that is current when this is made."""
+    """The telemetry of one attempt; spans become children of the span that is current at construction."""
 
     def __init__(self, stage: str, tracer: Tracer) -> None:
         self._stage = stage
@@ -52,11 +52,15 @@ class WorkerTelemetry:
         self._unknown_metric = False
 
     def span(self, name: str, attributes: dict[str, str]) -> AbstractContextManager[Span]:
-        """A span of the parent's own work."""
+        """A span of work in the parent process."""
         return self._tracer.start_as_current_span(name, attributes=attributes)
 
     def moved(self, direction: str, role: str, size: int, since_ns: int) -> None:
-        """A whole sequence of chunks was put or got, side by side with the work: one span, not one per chunk."""
+        """Export one span for a whole sequence of chunks, transferred concurrently with the work.
+
+        ``direction`` is put or get, ``size`` is in bytes, ``since_ns`` is when the transfer started, nanoseconds since
+        the epoch.
+        """
         attributes: dict[str, str | int] = {"artifact.role": role, "artifact.bytes": size}
         context = trace.set_span_in_context(self._parent)
         span = self._tracer.start_span(f"artifact.{direction}", context, attributes=attributes, start_time=since_ns)
@@ -64,23 +68,23 @@ class WorkerTelemetry:
         self.bytes(direction, size)
 
     def bytes(self, direction: str, size: int) -> None:
-        """Artifact bytes moved."""
+        """Count ``size`` transferred artifact bytes; ``direction`` is put or get."""
         metrics.ARTIFACT_BYTES.labels(self._stage, direction).inc(size)
 
     def cache(self, *, hit: bool) -> None:
-        """A look into the output cache."""
+        """Count a lookup in the output cache."""
         metrics.CACHE.labels(self._stage, "hit" if hit else "miss").inc()
 
     def cached(self, spec: StageSpec, output: StageOutput) -> None:
-        """The span of work that a cached output saved: same name, same figures, marked."""
+        """Export the span of the work that a cached output replaces: same name and attributes, and ``cached``."""
         if spec.span is None:
             return
-        metadata = {name: output.metadata.get(fact) for name, fact in spec.metadata_attributes.items()}
-        figures = {name: value for name, value in metadata.items() if isinstance(value, bool | int | float | str)}
-        self._tracer.start_span(spec.span, attributes={**figures, "cached": True}).end()
+        metadata = {name: output.metadata.get(key) for name, key in spec.metadata_attributes.items()}
+        attributes = {name: value for name, value in metadata.items() if isinstance(value, bool | int | float | str)}
+        self._tracer.start_span(spec.span, attributes={**attributes, "cached": True}).end()
 
     def take(self, record: records.FromWorker) -> None:
-        """A span, log line or counter of the worker; anything else is not a report."""
+        """Export a span, log line or counter of the worker; ignore other records."""
         match record:
             case records.Span():
                 self._span(record)
@@ -89,14 +93,14 @@ class WorkerTelemetry:
             case records.Metric():
                 counter = metrics.FROM_WORKERS.get(record.name)
                 if counter is None:
-                    if not self._unknown_metric:  # Its name is the worker's own: once is enough.
+                    if not self._unknown_metric:  # The worker chooses the name: log it once.
                         log.warning("unknown_metric", metric=record.name)
                     self._unknown_metric = True
                 else:
                     counter.labels(self._stage).inc(record.amount)
 
     def _span(self, record: records.Span) -> None:
-        """The worker timed it; its id is kept, so that spans which arrive before their parent still fit."""
+        """Export a span with the worker's timestamps and span id, so that a child may arrive before its parent."""
         with preset_span_id(int(record.span_id, 16)):
             span = self._tracer.start_span(
                 record.name,
@@ -115,6 +119,6 @@ class WorkerTelemetry:
     def _context(self, parent_id: str | None) -> Context:
         if parent_id is None:
             return trace.set_span_in_context(self._parent)
-        own = self._parent.get_span_context()
-        inner = SpanContext(own.trace_id, int(parent_id, 16), is_remote=False, trace_flags=own.trace_flags)
-        return trace.set_span_in_context(NonRecordingSpan(inner))
+        root = self._parent.get_span_context()
+        context = SpanContext(root.trace_id, int(parent_id, 16), is_remote=False, trace_flags=root.trace_flags)
+        return trace.set_span_in_context(NonRecordingSpan(context))

@@ -1,1 +1,1 @@
-"""A service around its work: start, probes, signals, shutdown."""
+"""Hosts a service: start, probes, signals, shutdown."""

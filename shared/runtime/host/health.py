@@ -1,4 +1,4 @@
-"""The health port: liveness, readiness and metrics, on a thread that no task can block."""
+"""The health port: liveness, readiness and metrics, served by a thread that no task can block."""
 
 import json
 import threading
@@ -13,27 +13,27 @@ from shared.runtime.watched_thread import WatchedThread
 log = structlog.get_logger()
 
 Probe = Callable[[], str | None]
-"""None when all is well, else the reason in a few words."""
+"""Returns None when the check passes, else the reason."""
 NOT_READY = "not ready: "
-"""Prefix of the reason of a service that runs and can't work yet: no weights, no device."""
+"""Prefix of the reason of a service that runs but can't process records: no weights, no device, no disk space."""
 REQUEST_S = 10.0
-"""A caller that has sent no whole request after so long is dropped, and its thread with it."""
+"""Time to send a whole request, seconds; then the connection and its thread end."""
 Metrics = Callable[[str], tuple[bytes, str]]
-"""From the Accept header to body and content type."""
+"""Maps the Accept header to body and content type."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """A caller that goes away, or sends no HTTP, is not worth a stack on stderr."""
-        log.debug("probe_broken", exc_info=True)
+        """Log a closed connection or a malformed request at debug level, without a stack on stderr."""
+        log.debug("probe_request_failed", exc_info=True)
 
 
 class HealthServer:
     """Serves ``/livez``, ``/readyz`` and ``/metrics``.
 
-    Alive means that the consumer loop polls; ready: the model is loaded and the group joined. A busy service is both.
+    Live: the consumer loop polls. Ready: the model is loaded and the group joined. A busy service is both.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class HealthServer:
         metrics: Metrics,
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``on_failure`` gets the reason when the thread has died."""
+        """``on_failure`` receives the reason when the thread dies."""
         self._live = live
         self._ready = ready
         self._metrics = metrics
@@ -55,21 +55,21 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering and free the port."""
+        """Stop the server and free the port."""
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        owner = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             timeout = REQUEST_S
@@ -78,17 +78,17 @@ class HealthServer:
                 try:
                     self._get()
                 except OSError:
-                    raise  # The caller has gone.
+                    raise  # The client has closed the connection.
                 except Exception as e:
                     log.exception("probe_failed", path=self.path)
                     self._answer(500, f"{type(e).__name__}".encode(), "text/plain")
 
             def _get(self) -> None:
                 if self.path == "/metrics":
-                    body, content_type = owner._metrics(self.headers.get("Accept", ""))
+                    body, content_type = server._metrics(self.headers.get("Accept", ""))
                     self._answer(200, body, content_type)
                 elif self.path in ("/livez", "/readyz"):
-                    reason = (owner._live if self.path == "/livez" else owner._ready)()
+                    reason = (server._live if self.path == "/livez" else server._ready)()
                     body = json.dumps({"ok": reason is None, "reason": reason}).encode()
                     self._answer(200 if reason is None else 503, body, "application/json")
                 else:
@@ -102,6 +102,6 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Probes come every second; they are not worth a line."""
+                """Log nothing: probes arrive every second."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""What every service of lipstage needs around its work: telemetry, producers, probes, signals, an orderly shutdown."""
+"""Hosts the workload of a service: telemetry, producers, probes, signals, an orderly shutdown."""
 
 import signal
 import threading
@@ -23,26 +23,27 @@ log = structlog.get_logger()
 
 
 class Workload(Protocol):
-    """The work of a service: consumes records and handles them. Runs in the host's main thread."""
+    """The work of a service, which consumes and handles records. Runs in the host's main thread."""
 
     def run(self, stop: threading.Event, drain_s: float) -> None:
-        """Work until ``stop``; then let what runs end within ``drain_s``. What it raises ends the service."""
+        """Work until ``stop``; then let running tasks end within ``drain_s`` seconds. An exception ends the service."""
 
     def close(self) -> None:
-        """Release what it holds, after ``run``."""
+        """Release all resources, after ``run``."""
 
     def live(self) -> str | None:
-        """Why this process should be killed, if it should."""
+        """The reason to kill this process; None when it is live."""
 
     def ready(self) -> str | None:
-        """Why this process should get no work, if it should not."""
+        """The reason why this process is not ready; None when it is."""
 
 
 class ServiceHost:
-    """One process of a service. Make it, make the workload with its producers and tracing, then ``run``."""
+    """One process of a service. Construct the host, then the workload with its producers and tracing, then call
+    ``run``."""
 
     def __init__(self, name: str, client: str, settings: RuntimeSettings) -> None:
-        """``name`` is the service's in traces and metrics, ``client`` begins the ids of its Kafka clients."""
+        """``name`` is the service's name in traces and metrics, ``client`` the prefix of its Kafka client ids."""
         self.settings = settings
         self.stop = threading.Event()
         """Set when the service ends."""
@@ -56,7 +57,7 @@ class ServiceHost:
         metrics.BUILD.labels(shared.__version__, name).set(1)
 
     def run(self, workload: Workload) -> int:
-        """Serve until SIGTERM, SIGINT or a failure that only a fresh process repairs; the exit status."""
+        """Serve until SIGTERM, SIGINT or a failure that only a new process repairs; returns the exit status."""
         no_core_dumps()
         hide_from_workers()
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -87,32 +88,32 @@ class ServiceHost:
         return 1 if self._failure else 0
 
     def start_thread(self, name: str, target: Callable[[threading.Event], None]) -> None:
-        """Run ``target(stop)`` in a background thread; should it end before the service does, the service ends too."""
+        """Run ``target(stop)`` in a background thread; if it ends before the service, the service ends, too."""
         WatchedThread(name, partial(target, self.stop), self.thread_died, self.stop).start()
 
     def fail(self, reason: str) -> None:
-        """End the service: what is not settled will be delivered again. Any thread."""
+        """End the service; records that are not settled are delivered again. Any thread."""
         self._failure = self._failure or reason
         log.error("service_failed", reason=reason)
         self.stop.set()
 
     def thread_died(self, reason: str) -> None:
-        """A thread that the service can't do without has ended: it is not alive any more, and ends."""
+        """End the service because a required thread has ended; liveness fails from now on."""
         self._dead = self._dead or reason
         self.fail(reason)
 
     def live(self, workload: Workload) -> str | None:
-        """Why this process should be killed, if it should."""
+        """The reason to kill this process; None when it is live."""
         return self._dead or workload.live()
 
     def ready(self, workload: Workload) -> str | None:
-        """Why this process should get no work, if it should not."""
+        """The reason why this process is not ready; None when it is."""
         if self._failure or self.stop.is_set():
             return self._failure or "the service is ending"
         return workload.ready()
 
     def _on_signal(self, number: int, _: Any) -> None:
         if self.stop.is_set():
-            self._failure = self._failure or f"ended at once by a second signal {number}"
+            self._failure = self._failure or f"a second signal {number} ended the service at once"
             raise SystemExit(1)
         self.stop.set()

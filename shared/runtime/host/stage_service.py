@@ -1,4 +1,4 @@
-"""One stage as a service: makes its parts and connects them, each once and in one place."""
+"""One stage as a service: constructs and connects its parts."""
 
 import importlib
 import time
@@ -38,12 +38,12 @@ from shared.telemetry import clients, metrics
 from shared.telemetry.tracing import Tracing
 
 LOOP_SILENT_S = 30.0
-"""A consumer loop that has not polled for so long hangs; the barrier of a revocation keeps its heartbeat."""
+"""A consumer loop that has not polled for this time hangs, seconds; a revocation's barrier updates the heartbeat."""
 BARRIER_SHARE = 0.5
-"""Part of max.poll.interval that a revocation may wait for running tasks."""
+"""Share of max.poll.interval.ms that a revocation may wait for running tasks."""
 TASK_GRACE_S = 300.0
-"""What a task may take beside its worker's work: downloads, uploads, waits for an object store that is away."""
-READY_LOOK_S = 0.02
+"""Time for a task's downloads, uploads and waits for the object store, beside its worker's deadline, seconds."""
+READY_POLL_S = 0.02
 
 
 def task_processor(
@@ -57,7 +57,7 @@ def task_processor(
     disk: DiskSpace,
     stopping: Callable[[], bool],
 ) -> TaskProcessor:
-    """The processor of a stage's records, with everything it publishes by."""
+    """The processor of a stage's records, with its decoder, forwarder, event publisher and settlement."""
     events = EventPublisher(spec.name, settings.topic_prefix, producers, store.documents)
     decoder: Decoder = TaskDecoder(store.documents)
     if spec.name == FIRST:
@@ -82,7 +82,7 @@ def task_processor(
 
 
 class StageService:
-    """The workload of a stage: consumer loop, slots, and the threads beside them."""
+    """The workload of a stage: consumer loop, slots and background threads."""
 
     def __init__(
         self,
@@ -91,15 +91,15 @@ class StageService:
         spec: StageSpec | None = None,
         fetch: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """``spec`` takes the place of the stage's own, for benchmarks.
+        """``spec`` replaces the stage's own, for benchmarks.
 
         ``fetch`` downloads what the handler needs, with this process's credentials, and returns variables of the
         workers' environment; it may raise HandlerUnavailable, and is called again before the next attempt to load.
         """
         settings = host.settings
-        place = step(stage)
-        engine = settings.engine if place.per_engine else None
-        spec = spec or _spec(place.module, engine)
+        pipeline_step = step(stage)
+        engine = settings.engine if pipeline_step.per_engine else None
+        spec = spec or _spec(pipeline_step.module, engine)
         group = settings.group(stage, engine)
         client = client_name(stage, settings)
         self._host = host
@@ -128,12 +128,12 @@ class StageService:
         consume = consumer_config(settings, client, group, group_protocol(settings))
         self._loop = ConsumerLoop(
             clients.raw_consumer(consume | {"stats_cb": self._on_statistics}),
-            [settings.topic(place.source.format(engine=settings.engine))],
+            [settings.topic(pipeline_step.source.format(engine=settings.engine))],
             self._slots,
             completions,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
         )
-        # The stage that reads frames also looks for those that nobody deleted. It does not retry: passes repeat.
+        # The stage that reads frames also runs the janitor. Its object store does not retry: the passes are repeated.
         self._janitor = Janitor(ObjectStore.open(StorageSettings())) if spec.streams else None
         self._task_limit_s = settings.max_attempts * spec.deadline_s + TASK_GRACE_S + settings.store_lost_after_s
 
@@ -144,17 +144,17 @@ class StageService:
             self._host.start_thread("janitor", self._janitor.run)
         self._slots.start()
         while not self._slots.ready and not stop.is_set():
-            stop.wait(READY_LOOK_S)  # A member that can't work yet must not hold partitions.
+            stop.wait(READY_POLL_S)  # A member that can't process records yet must hold no partitions.
         self._loop.run(stop, drain_s)
 
     def close(self) -> None:
-        """End slots and threads, remove the scratch folder."""
+        """End slots and threads, and remove the scratch folder."""
         self._slots.close()
         self._cancellations.close()
         self._scratch.close()
 
     def live(self) -> str | None:
-        """Why this process should be killed, if it should."""
+        """The reason to kill this process; None when it is live."""
         silent = time.monotonic() - self._loop.heartbeat
         if self._slots.ready and silent > LOOP_SILENT_S:
             return f"the consumer loop has not polled for {silent:.0f} s"
@@ -162,7 +162,7 @@ class StageService:
         return f"a task has been in its slot for {longest:.0f} s" if longest > self._task_limit_s else None
 
     def ready(self) -> str | None:
-        """Why this process should get no work, if it should not."""
+        """The reason why this process is not ready; None when it is."""
         if not self._slots.ready:
             missing = self._slots.unavailable
             return f"{NOT_READY}{missing}" if missing else "the handler is loading"
@@ -172,24 +172,24 @@ class StageService:
 
     def _on_statistics(self, text: str) -> None:
         statistics = Statistics.read(text)
-        metrics.CONSUMER_LAG.clear()  # Partitions that were given away are others' to report.
+        metrics.CONSUMER_LAG.clear()  # The new owners of revoked partitions report their lag.
         for (topic, number), partition in statistics.partitions.items():
             if partition.consumer_lag >= 0:
                 metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
         if statistics.cgrp.join_state == "steady":
-            self._loop.joined.set()  # With more replicas than partitions some have none, and are as ready.
+            self._loop.joined.set()  # With more replicas than partitions, a replica without one is ready, too.
         if stalled := self._fetch_stall.stuck(statistics.fetch_states):
             self._host.fail(stalled)
 
 
 def open_store(settings: RuntimeSettings) -> ObjectStore:
-    """The object store as tasks use it: its operations retry as the settings say."""
+    """The object store for tasks; its operations retry according to the settings."""
     wait_s, lost_after_s = settings.store_retry_timeout_s, settings.store_lost_after_s
     return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(wait_s, works, lost_after_s))
 
 
 def client_name(stage: str, settings: RuntimeSettings) -> str:
-    """How the Kafka clients of a stage's service name themselves."""
+    """Name of a stage's service in the ids of its Kafka clients."""
     return f"{stage}-{settings.engine}" if step(stage).per_engine else stage
 
 
@@ -204,7 +204,7 @@ def _cancellations(host: ServiceHost, client: str, group: str) -> Cancellations:
 
 
 def _spec(module: str, engine: str | None) -> StageSpec:
-    """The stage's own, or as it runs with an engine. Raises ValueError for an engine that this build does not have."""
+    """The stage's spec, for an engine where the stage has one per engine. Raises ValueError for an unknown engine."""
     stage = importlib.import_module(module)
     return cast("StageSpec", stage.STAGE if engine is None else stage.stage_of(engine))
 
@@ -215,6 +215,9 @@ def serve(
     spec: StageSpec | None = None,
     fetch: Callable[[], Mapping[str, str]] | None = None,
 ) -> int:
-    """Run a stage's service in the foreground until SIGTERM, SIGINT or a failure; the exit status. As StageService."""
+    """Run a stage's service in the foreground until SIGTERM, SIGINT or a failure; returns the exit status.
+
+    ``spec`` and ``fetch`` are those of StageService.
+    """
     host = ServiceHost(stage, client_name(stage, settings), settings)
     return host.run(StageService(stage, host, spec, fetch))

@@ -81,9 +81,9 @@ class Catalogue:
     notice: str
 
     def wanted(self) -> list[WeightsFile]:
-        """All files of the official layout."""
-        named = [WeightsFile(f["path"], f["bytes"], f["sha256"], f.get("optional", False)) for f in self.files]
-        return [*(WeightsFile(name, None, None) for name in self.configs), *named]
+        """All files of the official layout, to pass to `shared.storage.weights.fetch`."""
+        files = [WeightsFile(f["path"], f["bytes"], f["sha256"], f.get("optional", False)) for f in self.files]
+        return [*(WeightsFile(name, None, None) for name in self.configs), *files]
 
 
 def catalogue(engine: str) -> Catalogue | None:
@@ -146,7 +146,7 @@ def local_folder(
 
 
 def worker_variables(engine: str) -> Callable[[], Mapping[str, str]] | None:
-    """What a service calls before it starts workers of ``engine``; None for an engine whose weights are shipped.
+    """The function that a service calls before it starts workers of ``engine``; None when its weights are shipped.
 
     Each call fetches what changed at the source and returns the variables that name the folder to the worker. It raises
     HandlerUnavailable, whose text is public on the health port and names neither the bucket nor a folder. Raises

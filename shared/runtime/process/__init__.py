@@ -1,1 +1,1 @@
-"""One record: decoded, processed, forwarded."""
+"""One record: decode, process, forward."""

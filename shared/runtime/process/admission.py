@@ -1,4 +1,4 @@
-"""The front of the pipeline: a record on ``render.requests`` becomes a task, or is refused for a stated reason."""
+"""The front of the pipeline: turns a record on ``render.requests`` into a task, or rejects it with a reason."""
 
 import hashlib
 import time
@@ -27,11 +27,11 @@ from shared.storage.errors import InputError, InputTooLarge
 from shared.storage.protocols import Storage
 
 LONGEST_NAME = "poster.jpg"
-"""Of the files that a job ends with."""
+"""The longest file name of a job's finished files."""
 
 
 class RequestDecoder:
-    """Requests of users, who may send anything."""
+    """Decodes and checks requests of users, who may send anything."""
 
     def __init__(
         self,
@@ -40,39 +40,40 @@ class RequestDecoder:
         events: EventPublisher,
         cancelled: Callable[[str, str], bool],
     ) -> None:
-        """``cancelled`` tells by tenant and job id; it is asked before every look at an input and during every wait."""
+        """``cancelled`` returns, by tenant and job id, whether the job is cancelled; it is called before each input is
+        checked and during every wait."""
         self._settings = settings
         self._store = store
         self._events = events
         self._cancelled = cancelled
 
     def trace(self, record: Record) -> RecordTrace:
-        """The sender's trace where it is trusted, else one of the job's own."""
+        """The sender's trace where it is trusted, else a trace of the job's own."""
         return trace_context.of_request(record, trusted=self._settings.trust_trace_context)
 
     def decode(self, record: Record) -> Decoded | Disposition:
-        """The task of a valid request.
+        """The task of a valid request; Conflict or Duplicate when the job id is taken or the job has ended.
 
-        The job id is claimed in the object store before anything is published: whatever happens to a request, valid or
-        not, happens under an id that is its own. Raises shared.messages.codes.Rejected, JobCancelled, Abandoned,
-        StorageError.
+        Claims the job id in the object store before anything is published, for valid and invalid requests: every event
+        is then published under an id that belongs to this request. Raises shared.messages.codes.Rejected, JobCancelled,
+        Abandoned, StorageError.
         """
-        request, why, job = self._identified(record)
+        request, parse_error, job = self._identify(record)
         set_current_job(job)
-        mine = markers.RequestRecord(
+        own = markers.RequestRecord(
             request_id=job.request_id,
             body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
             inputs=(request.portrait, request.speech) if request else (),
         )
-        claim = markers.claim_request(self._store.documents, job.tenant, job.job_id, mine)
-        if claim.winner.body_sha256 != mine.body_sha256:
+        claim = markers.claim_request(self._store.documents, job.tenant, job.job_id, own)
+        if claim.winner.body_sha256 != own.body_sha256:
             return Conflict(job=job)
         if not claim.won:
             terminal = markers.read_end(self._store.documents, job.tenant, job.job_id)
             if terminal is not None:
                 return Duplicate(terminal, job=job)
         if request is None:
-            raise why or Refusal(Code.INVALID_REQUEST, "The record can't be read.")
+            raise parse_error or Refusal(Code.INVALID_REQUEST, "The record can't be read.")
         check_request(request, self._settings.engines)
         self._check_output(request, job)
         self._check_inputs(request, job)
@@ -89,29 +90,31 @@ class RequestDecoder:
         self._events.accepted(job, request.engine)
         return Decoded(task, advice(request))
 
-    def _identified(self, record: Record) -> tuple[RenderRequest | None, Refusal | None, JobContext]:
-        """The request, or why it can't be read, and in both cases the job that the record names or gets."""
-        where = (record.topic, record.partition, record.offset)
+    def _identify(self, record: Record) -> tuple[RenderRequest | None, Refusal | None, JobContext]:
+        """The request, or the reason why it can't be read; and the job that the record names or is assigned."""
+        coordinates = (record.topic, record.partition, record.offset)
         try:
             request = parse_request(record.value)
-            own = identify(request, record.key, *where, record.value)
-            job = JobContext(own.job_id, request.tenant, own.request_id, request.batch, dict(request.labels))
+            identity = identify(request, record.key, *coordinates, record.value)
+            job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
             return request, None, job
         except Refusal as e:
-            found = identify_best_effort(record.value, record.key, *where)
-            identity = found.identity
-            job = JobContext(identity.job_id, found.tenant, identity.request_id, found.batch, found.labels)
+            best_effort = identify_best_effort(record.value, record.key, *coordinates)
+            identity = best_effort.identity
+            job = JobContext(
+                identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
+            )
             return None, e, job
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
-        """See that the finished files can have a key where the user wants them. Raises Rejected."""
+        """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""
         output = request.output
         if output is None:
             return
         if output.bucket not in self._store.settings.output_buckets:
-            known = ", ".join(sorted(self._store.settings.output_buckets)) or "none is configured"
+            aliases = ", ".join(sorted(self._store.settings.output_buckets)) or "none is configured"
             raise Refusal(
-                Code.INPUT_FORBIDDEN, "The output bucket has no such alias.", field="output.bucket", allowed=known
+                Code.INPUT_FORBIDDEN, "No output bucket has this alias.", field="output.bucket", allowed=aliases
             )
         try:
             keys.output(request.tenant, output.prefix, job.job_id, LONGEST_NAME)
@@ -119,8 +122,8 @@ class RequestDecoder:
             raise Refusal(e.code, f"The output prefix can't be used: {e}.", field="output.prefix") from e
 
     def _check_inputs(self, request: RenderRequest, job: JobContext) -> None:
-        """Look at both objects, without reading them: a job must not wait for its last stage to learn of a typing
-        error. A cancel must help while they are waited for. Raises Rejected, JobCancelled, StoreUnavailable."""
+        """Check both input objects without reading them, so that a wrong key is reported at once and not by a later
+        stage. A cancel ends the check. Raises Rejected, JobCancelled, StoreUnavailable."""
 
         def check(item: tuple[str, InputRef]) -> None:
             field, ref = item

@@ -1,5 +1,5 @@
-"""From a record to a task. A stage's decoder is chosen when its service is made, so that nothing else asks which stage
-it is: `admission.RequestDecoder` at the front, `TaskDecoder` at every other stage."""
+"""From a record to a task. The service chooses its decoder at construction, so that no other code depends on the stage:
+`admission.RequestDecoder` at the front, `TaskDecoder` at every other stage."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A task to work on, and warnings that belong to the stage's output."""
+    """A task to process, and warnings to add to the stage's output."""
 
     task: RenderTask
     warnings: tuple[JobWarning, ...] = ()
@@ -33,17 +33,17 @@ class Decoder(Protocol):
     """Reads the records of one topic."""
 
     def trace(self, record: Record) -> RecordTrace:
-        """Which trace the record's processing belongs to. Never raises."""
+        """The trace that the record's processing belongs to. Never raises."""
 
     def decode(self, record: Record) -> Decoded | Disposition:
-        """The task, or what becomes of a record that is not to be worked on.
+        """The task, or the disposition of a record that needs no work.
 
-        Makes the job known (`set_current_job`) as soon as it is. Raises what `failures.classify` knows.
+        Calls `set_current_job` as soon as the job is known. Raises exceptions that `failures.classify` maps.
         """
 
 
 class TaskDecoder:
-    """Tasks between stages: earlier stages of ours wrote them."""
+    """Decodes tasks, which earlier stages wrote."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -53,10 +53,10 @@ class TaskDecoder:
         return trace_context.of_task(record)
 
     def decode(self, record: Record) -> Decoded | Disposition:
-        """The task as sent. Raises InvalidRecord; the job is known all the same where headers or key name it."""
+        """The task as sent. Raises InvalidRecord; before that, sets the job where headers, body or key name it."""
         try:
             if record.value is None or len(record.value) > MAX_ENVELOPE_BYTES:
-                raise ValueError("the record has no value, or one that is too large")
+                raise ValueError("the record has no value, or its value is too large")
             task = RenderTask.parse(record.value)
         except ValueError as e:
             job = self._job_of(record)
@@ -67,16 +67,16 @@ class TaskDecoder:
         return Decoded(task)
 
     def _job_of(self, record: Record) -> JobContext | None:
-        """The job that an unreadable record belongs to, so that it ends; None when nothing names one."""
-        found = identify_task_best_effort(record.value, record.key, record.headers)
-        if found is None:
+        """The job of an unreadable record, which this record ends; None when the record names no job."""
+        best_effort = identify_task_best_effort(record.value, record.key, record.headers)
+        if best_effort is None:
             return None
-        job_id, request_id = found.identity.job_id, found.identity.request_id
+        job_id, request_id = best_effort.identity.job_id, best_effort.identity.request_id
         if not request_id:
             try:
-                stored = markers.read_request(self._documents, found.tenant, job_id)
+                stored = markers.read_request(self._documents, best_effort.tenant, job_id)
             except (ArtifactAltered, ArtifactRefused) as e:
                 log.warning("request_unreadable", job=job_id, error=str(e))
                 stored = None
             request_id = stored.request_id if stored else job_id
-        return JobContext(job_id, found.tenant, request_id, found.batch, found.labels)
+        return JobContext(job_id, best_effort.tenant, request_id, best_effort.batch, best_effort.labels)

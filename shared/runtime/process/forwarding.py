@@ -1,6 +1,7 @@
-"""After a stage's marker is set: the next stage's task on its topic, or the finished files where the user wants them.
+"""Publishes the next stage's task after a stage's marker is set; after the last stage, copies the finished files to the
+user's output bucket.
 
-Idempotent: a redelivered record does all of it again, to the same effect.
+Idempotent: a redelivered record repeats all of it with the same effect.
 """
 
 import time
@@ -22,12 +23,12 @@ from shared.storage import keys
 from shared.storage.protocols import Storage
 from shared.telemetry.propagation import trace_id
 
-LOOKS = 4
-LOOK_AGAIN_S = 1.0
+METADATA_ATTEMPTS = 4
+METADATA_RETRY_S = 1.0
 
 
 class Forwarder:
-    """Forwards the tasks of one stage; shared by its slots."""
+    """Forwards the tasks of one stage. Shared by its slots."""
 
     def __init__(self, stage: str, settings: RuntimeSettings, store: Storage, producers: TaskProducer) -> None:
         self._stage = stage
@@ -37,10 +38,10 @@ class Forwarder:
         self._route = RoundRobin()
 
     def forward(self, task: RenderTask, attempt: int) -> Done | None:
-        """Publish the task, which holds this stage's output, to the next stage: it is on the broker on return.
+        """Publish the task, which holds this stage's output, to the next stage; on return the broker has it.
 
-        After the last stage, put the finished files where the user wants them and return the event that ends the job;
-        ``attempt`` is the number of the attempt that made them. Raises DeliveryFailed, RecordRefused,
+        After the last stage, copy the finished files to the user's output bucket and return the event that ends the
+        job; ``attempt`` is the number of the attempt that made them. Raises DeliveryFailed, RecordRefused,
         EngineUnavailable, StoreUnavailable, OutputRefused, ArtifactMissing.
         """
         step = following(self._stage)
@@ -60,26 +61,28 @@ class Forwarder:
                 raise EngineUnavailable(
                     f"the topic of the engine {task.request.engine} can't be written to: {e}"
                 ) from e
-            raise  # A topic that every job needs: an operator's to repair, and no job's fault.
+            raise  # Every job needs this topic: an operator must repair it, and no job is at fault.
         return None
 
     def _partitions(self, topic: str) -> int:
-        """How many the topic has; asked again for one that seems missing: a broker may not know a new one yet."""
+        """Number of partitions of the topic; retried for a missing topic, because a broker may not know a new one
+        yet."""
         return Retrying(
             retry=retry_if_exception_type(TopicMissing),
-            stop=stop_after_attempt(LOOKS),
-            wait=wait_fixed(LOOK_AGAIN_S),
+            stop=stop_after_attempt(METADATA_ATTEMPTS),
+            wait=wait_fixed(METADATA_RETRY_S),
             reraise=True,
         )(lambda: self._producers.partitions(topic))
 
     def _deliver(self, task: RenderTask) -> Mapping[str, ArtifactRef]:
-        """Video and poster where the user wants them; copied, so that the job's own stay as its record."""
-        own = task.outputs[self._stage].artifacts
+        """References of video and poster: in the user's output bucket where the request names one. They are copied, so
+        that the job keeps its own."""
+        artifacts = task.outputs[self._stage].artifacts
         output = task.request.output
         if output is None:
-            return own
+            return artifacts
         copied: dict[str, ArtifactRef] = {}
-        for role, ref in own.items():
+        for role, ref in artifacts.items():
             key = keys.output(task.request.tenant, output.prefix, task.job_id, ref.key.rpartition("/")[2])
             copied[role] = self._store.artifacts.copy(ref, output.bucket, key)
         return copied

@@ -1,4 +1,4 @@
-"""One record from its arrival in a slot to the moment it may be committed."""
+"""The path of one record, from its arrival in a slot until it may be committed."""
 
 import time
 from collections.abc import Callable
@@ -63,7 +63,8 @@ class TaskProcessor:
         disk: DiskSpace,
         stopping: Callable[[], bool],
     ) -> None:
-        """``cancelled`` tells by tenant and job id; ``stopping``: the service ends, and what waits is given back."""
+        """``cancelled`` returns, by tenant and job id, whether the job is cancelled. ``stopping`` returns whether the
+        service is shutting down; then waiting tasks are abandoned."""
         self._spec = spec
         self._group = group
         self._settings = settings
@@ -78,10 +79,10 @@ class TaskProcessor:
         self._stopping = stopping
 
     def handle(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> None:
-        """Process the record and settle it, in its span; when this returns it may be committed.
+        """Process the record and settle it, in its span; on return it may be committed.
 
-        Raises what `failures.classify` has no disposition for: nothing is settled, the service ends, and the record is
-        delivered again. Abandoned means so too, when the service ends anyway.
+        Raises exceptions for which `failures.classify` returns None: nothing is settled, the service ends, and the
+        record is delivered again. After Abandoned the record is delivered again, too; it ends no service.
         """
         start = time.monotonic()
         origin = self._decoder.trace(record)
@@ -106,14 +107,15 @@ class TaskProcessor:
             disposition = self.process(record, assignment, worker)
             try:
                 self._settlement.settle(record, disposition)
-            except Exception as e:  # noqa: BLE001 - `classify` knows every kind
-                self._settle_broken(record, disposition, e)
+            except Exception as e:  # noqa: BLE001 - `classify` maps every class
+                self._settle_failed_settlement(record, disposition, e)
             exemplar = metrics.exemplar(trace_id())
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         structlog.contextvars.unbind_contextvars("job")
 
     def process(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> Disposition:
-        """What becomes of the record. Raises only what concerns the service: broker, object store, machine."""
+        """The disposition of the record. Raises only exceptions that concern the service: broker, object store,
+        machine."""
         task: RenderTask | None = None
         try:
             decoded = self._decoder.decode(record)
@@ -125,12 +127,12 @@ class TaskProcessor:
                 {"render.job": task.job_id, "tenant": job.tenant, "engine": task.request.engine}
             )
             if self._is_cancelled(task):
-                raise JobCancelled("the job was cancelled before its task began")
+                raise JobCancelled("the job was cancelled before its task started")
             attempt, output = None, self._completed(task)
             if output is None:
-                attempt, made = self._attempt_until_done(task, assignment, worker)
-                made = made.model_copy(update={"warnings": (*decoded.warnings, *made.warnings)})
-                claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._spec.name, made)
+                attempt, own = self._attempt_until_done(task, assignment, worker)
+                own = own.model_copy(update={"warnings": (*decoded.warnings, *own.warnings)})
+                claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._spec.name, own)
                 output = claim.winner
                 if not claim.won:
                     attempt.discard()
@@ -144,20 +146,20 @@ class TaskProcessor:
             if attempt is not None:
                 attempt.remember(output)
             return Completed(done, job=job, task=task)
-        except Exception as e:  # noqa: BLE001 - `classify` knows every kind
+        except Exception as e:  # noqa: BLE001 - `classify` maps every class
             return self._disposition_of(e, task, assignment)
 
     def _completed(self, task: RenderTask) -> StageOutput | None:
-        """The stage's output when some attempt has completed it: the record was delivered before."""
+        """The stage's output when an attempt has completed it, as after a redelivery; else None."""
         return markers.read_completion(self._store.documents, task.request.tenant, task.job_id, self._spec.name)
 
     def _attempt_until_done(
         self, task: RenderTask, assignment: PartitionAssignment, worker: Worker
     ) -> tuple[Attempt, StageOutput]:
-        """Make attempts until the worker survives one, at most LIPSTAGE_MAX_ATTEMPTS; its output, whose artifacts are
-        stored. Raises what the last attempt raised, and WorkerNotRestarted.
+        """Make attempts until the worker survives one, at most LIPSTAGE_MAX_ATTEMPTS; returns that attempt and its
+        output, whose artifacts are stored. Raises what the last attempt raised, and WorkerNotRestarted.
 
-        An attempt that found the disk full does not count: the next one waits until there is room.
+        An attempt that filled the disk does not count: the next one waits until there is room.
         """
         number, room = 1, Room(self._disk, self._spec, task)
         with cancellable(lambda: self._is_cancelled(task)):
@@ -192,9 +194,9 @@ class TaskProcessor:
                 finally:
                     room.leave()
 
-    def _settle_broken(self, record: Record, disposition: Disposition, error: Exception) -> None:
-        """Settle a record that broke us while its outcome was published: it would each time it is delivered. Raises the
-        error where broker, object store or machine are at fault."""
+    def _settle_failed_settlement(self, record: Record, disposition: Disposition, error: Exception) -> None:
+        """Settle a record whose settlement failed, as it would after each redelivery. Raises ``error`` where broker,
+        object store or machine are at fault."""
         fallback = classify(error, 1)
         if fallback is None:
             raise error
@@ -221,9 +223,9 @@ class TaskProcessor:
         )
 
     def _restarted(self, worker: Worker) -> bool:
-        """Whether the handler is loaded again. A start that fails counts as an attempt: what the record did to the
-        first worker may have broken the device for the next, and here as at every other replica it would come again.
-        A machine that is at fault is seen when the slot starts the worker for the next record, which ends the service.
+        """Restart the worker; whether its handler is loaded again. A start that fails counts as an attempt: the record
+        may have broken the device, and would do so at every other replica. If the machine is at fault, the slot's start
+        of the worker for the next record ends the service.
         """
         metrics.WORKER_PROCESS_STARTS.labels(self._spec.name).inc()
         try:
@@ -239,9 +241,9 @@ class TaskProcessor:
     def _disposition_of(
         self, error: Exception, task: RenderTask | None, assignment: PartitionAssignment
     ) -> Disposition:
-        """What the exception means for the record. Raises it where it means nothing for this record alone."""
+        """The disposition for the exception. Raises the exception where it is not about this record alone."""
         job = current_job()
-        if not assignment.held:  # Whatever went wrong: the new owner does this work.
+        if not assignment.held:  # Whatever the exception was: the new owner does this work.
             return PartitionLost(job=job, task=task)
         disposition = classify(error, job.attempt if job else 1)
         if disposition is None:
@@ -249,12 +251,12 @@ class TaskProcessor:
         if task is not None and isinstance(error, ArtifactMissing | ArtifactAltered):
             terminal = self._terminal_event(task)
             if terminal is not None:
-                # The record was delivered twice at once: the other one's end deleted what this one was reading.
+                # The record was delivered twice at once: the other delivery ended the job and deleted the artifacts.
                 return Duplicate(terminal, job=job, task=task)
         return replace(disposition, job=job, task=task)
 
     def _terminal_event(self, task: RenderTask) -> TerminalEvent | None:
-        """How the job ended, when it has; None also when what is stored of it can't be read."""
+        """The job's terminal event; None when it has not ended, or the stored event can't be read."""
         try:
             return markers.read_end(self._store.documents, task.request.tenant, task.job_id)
         except (ArtifactAltered, ArtifactRefused) as e:
@@ -262,7 +264,7 @@ class TaskProcessor:
             return None
 
     def _span_attributes(self, record: Record) -> dict[str, str | int]:
-        """By OpenTelemetry's semantic conventions for messaging."""
+        """Span attributes by OpenTelemetry's semantic conventions for messaging, and the wait in the queue."""
         now_ms = time.time_ns() // 1_000_000
         wait_ms = now_ms - record.appended_ms(now_ms)
         metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)

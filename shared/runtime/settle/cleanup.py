@@ -1,4 +1,4 @@
-"""Deletes what only an unfinished task needs: checkpoints of the stage, and, at a job's end, the frames it has read."""
+"""Deletes what only an unfinished task needs: the checkpoints of the stage and, at the end of the job, its frames."""
 
 import structlog
 
@@ -13,16 +13,16 @@ log = structlog.get_logger()
 
 
 class Cleanup:
-    """Cleans up after the tasks of one stage; what fails here the janitor or the bucket's lifecycle finds."""
+    """Cleans up after the tasks of one stage. The janitor or the bucket's lifecycle rules delete what remains."""
 
     def __init__(self, spec: StageSpec, store: Storage) -> None:
         self._spec = spec
         self._store = store
 
     def after(self, task: RenderTask, *, job_ended: bool) -> None:
-        """The stage has settled the task; ``job_ended``: and nobody will read its frames again.
+        """Clean up after a settled task; ``job_ended``: the job has ended, and its frames are not read again.
 
-        A job that failed keeps its frames: the replay of its dead letter needs them.
+        A failed job keeps its frames: the replay of its dead letter needs them.
         """
         tenant, job = task.request.tenant, task.job_id
         if self._spec.resumes:
@@ -35,15 +35,15 @@ class Cleanup:
                 self._sweep(task, stage)
 
     def _sweep(self, task: RenderTask, stage: str) -> None:
-        """Delete the chunks of every attempt. Whoever still reads them processes a record that was delivered twice, and
-        finds that the job has ended."""
+        """Delete the chunks of every attempt. A task that still reads them belongs to a record that was delivered
+        twice; it finds that the job has ended."""
         tenant, job = task.request.tenant, task.job_id
         try:
             self._store.artifacts.delete_prefix(keys.stage_prefix(tenant, job, stage))
             output = task.outputs.get(stage)
             if output is not None:
-                # Other attempts may still be writing; their entries are the janitor's.
+                # Other attempts may still be writing; the janitor deletes their entries.
                 with best_effort():
                     frames.forget(self._store.artifacts, tenant, job, stage, output.attempt)
-        except (StorageError, ValueError) as e:  # ValueError: an attempt's id that is none.
+        except (StorageError, ValueError) as e:  # ValueError: the id of an attempt is not valid.
             log.warning("sweep_left_to_janitor", error=type(e).__name__)

@@ -1,4 +1,4 @@
-"""The dead letter: the record as it came, byte for byte, and beside it why it is here."""
+"""The dead letter: the record byte for byte, with added headers that name its source and the reason."""
 
 import socket
 import time
@@ -23,8 +23,8 @@ MAX_MESSAGE_BYTES = 1024
 
 
 def dead_letter_headers(record: Record, reason: DeadLetterReason, *, stage: str, group: str, attempts: int) -> Headers:
-    """The original headers, all and in order, then ours: KIP-1191's six and more of the same family, UTF-8."""
-    added = {
+    """The original headers in order, then the added ones: KIP-1191's six and more of the same family, UTF-8."""
+    fields = {
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
@@ -41,11 +41,11 @@ def dead_letter_headers(record: Record, reason: DeadLetterReason, *, stage: str,
         "timestamp": str(time.time_ns() // 1_000_000),
         "original.timestamp": str(record.timestamp_ms),
     }
-    # Our context under a name of its own: the record keeps the one traceparent it came with.
+    # The context of this service has another name: the record keeps its one original traceparent.
     context = {name: value for name, value in inject() if name == "traceparent"}
-    # A message or a stack may hold what is no text, as the bytes of a file's name.
-    ours: Headers = [(DLQ + name, value.encode(errors="replace")) for name, value in added.items()]
-    return [*record.headers, *ours, *((DLQ + name, value) for name, value in context.items())]
+    # A message or a stack may hold surrogates, for example of a file name that is not UTF-8.
+    added: Headers = [(DLQ + name, value.encode(errors="replace")) for name, value in fields.items()]
+    return [*record.headers, *added, *((DLQ + name, value) for name, value in context.items())]
 
 
 def send_dead_letter(
@@ -58,12 +58,12 @@ def send_dead_letter(
     group: str,
     attempts: int,
 ) -> None:
-    """Have the dead letter on the broker when this returns; by the raw producer: an instrumented one would add a second
+    """Send the dead letter; on return the broker has it. Uses the raw producer: an instrumented one would add a second
     traceparent.
 
-    A record that does not fit, as its topic takes larger ones than the dead letters' does, is sent without its value,
-    and if need be without its headers: ours name where it lies, and ``omitted`` what is not here. Without that it would
-    come again for ever. Raises DeliveryFailed.
+    A record that is too large for the dead-letter topic is sent without its value, then without its headers, then
+    without its key: the added headers name its topic, partition and offset, and ``omitted`` the missing parts.
+    Otherwise it would be delivered again for ever. Raises DeliveryFailed.
     """
     forms = (
         (record, ""),
@@ -71,15 +71,15 @@ def send_dead_letter(
         (replace(record, value=None, headers=()), "value, headers"),
         (replace(record, value=None, headers=(), key=None), "value, headers, key"),
     )
-    for sent, omitted in forms:
-        headers = [*dead_letter_headers(sent, reason, stage=stage, group=group, attempts=attempts)]
+    for form, omitted in forms:
+        headers = [*dead_letter_headers(form, reason, stage=stage, group=group, attempts=attempts)]
         if omitted:
             headers.append((f"{DLQ}omitted", omitted.encode()))
         try:
-            producers.send(prefix + TOPIC, sent.key, sent.value, headers).wait()
+            producers.send(prefix + TOPIC, form.key, form.value, headers).wait()
         except RecordRefused as e:
             log.error("dead_letter_refused", error=str(e), omitted=omitted)
         else:
             return
-    # Not one byte of the record was in the last: the topic takes nothing, which is an operator's to repair.
-    raise DeliveryFailed("the topic of dead letters takes no dead letter at all")
+    # The last form holds no byte of the record: the topic accepts nothing, and an operator must repair it.
+    raise DeliveryFailed("the dead-letter topic accepts no dead letter at all")

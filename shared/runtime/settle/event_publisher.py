@@ -1,4 +1,4 @@
-"""Events of jobs on ``render.events``; a job gets one terminal event, whoever publishes it."""
+"""Publishes job events on ``render.events``; each job gets exactly one terminal event, whichever stage publishes it."""
 
 import math
 import time
@@ -35,11 +35,11 @@ from shared.telemetry.propagation import inject, trace_id
 log = structlog.get_logger()
 
 PROGRESS_EVERY_S = 0.5
-"""At most two progress events a second and job: a browser shows no more, and a day of renders must stay readable."""
+"""Shortest interval of progress events of a job: a browser shows no more, and a day of renders must stay readable."""
 
 
 class EventPublisher:
-    """The events of one stage. Thread-safe; shared by its slots."""
+    """Publishes the events of one stage. Thread-safe; shared by its slots."""
 
     def __init__(self, stage: str, topic_prefix: str, producers: EventProducer, documents: Documents) -> None:
         self._stage = stage
@@ -58,24 +58,24 @@ class EventPublisher:
         self._send(Started(**self._base(job), stage=self._stage))
 
     def progress(self, job: JobContext, done: int, total: int) -> None:
-        """How far the attempt is: ``done`` of ``total`` pieces of work."""
+        """The attempt has done ``done`` of ``total`` units of work."""
         percent = round(100.0 * done / total, 1) if total else 0.0
         self._send(Progress(**self._base(job), stage=self._stage, percent=percent, done=done, total=total))
 
     def waiting(self, job: JobContext, code: Code, message: str) -> None:
-        """The stage waits for the object store or for disk space; the job is not at fault."""
+        """The stage waits for the object store or for disk space."""
         self._send(Waiting(**self._base(job), stage=self._stage, code=code, message=message))
 
     def finished(self, job: JobContext, output: StageOutput) -> None:
-        """The stage's output and its warnings."""
+        """The stage is complete; publishes the warnings of its output, too."""
         base = self._base(job)
         for warning in output.warnings:
             self._send(WarningGiven(**base, stage=self._stage, code=warning.code, message=warning.message))
         self._send(Finished(**base, stage=self._stage, seconds=output.seconds, cached=output.cached))
 
     def conflict(self, job: JobContext) -> None:
-        """The job id is another request's; that job continues untouched."""
-        message = "Another request has this job id; send this one under an id of its own."
+        """Another request owns the job id; the other job continues."""
+        message = "Another request has this job id; send this request with another id."
         self._send(Conflict(**self._base(job), message=message))
 
     def rejected(self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None) -> None:
@@ -84,15 +84,15 @@ class EventPublisher:
         self.end(RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed))
 
     def failed(self, job: JobContext, code: Code, message: str) -> None:
-        """End the job: it could not be rendered, or it was cancelled."""
+        """End the job: it failed, or it was cancelled."""
         self.end(Failed(**self._base(job), stage=self._stage, code=code, message=message))
 
     def end(self, event: TerminalEvent) -> TerminalEvent | None:
-        """End the job with this event, unless it has ended; what is published is what was stored first.
+        """End the job with this event unless it has ended; publishes and returns the event that was stored first.
 
-        None when what was stored can't be read: a later version wrote it, and has published it. Where the store refuses
-        the document the event is published all the same: a redelivery may then publish another, which is better than a
-        job without one.
+        Returns None when the stored event can't be read: a later version wrote it, and has published it. When the
+        object store refuses the document, the event is published without being stored: a redelivery may then publish
+        another one, which is better than a job without a terminal event.
         """
         try:
             claim = markers.claim_end(self._documents, event.tenant, event.job_id, event)
@@ -107,17 +107,17 @@ class EventPublisher:
         return claim.winner
 
     def repeat(self, event: TerminalEvent) -> None:
-        """Publish a stored terminal event again: the record of an ended job was delivered once more."""
+        """Publish a stored terminal event again, after a redelivery of an ended job's record."""
         self._send(event)
 
     def flush(self) -> None:
-        """Wait until everything published so far is on the broker. Raises DeliveryFailed.
+        """Wait until the broker has everything published so far. Raises DeliveryFailed.
 
-        An event that the broker will never accept is logged and left out: the record would publish it again each time.
+        An event that the broker never accepts is logged and left out: each redelivery would publish it again.
         """
         with self._lock:
             pending = tuple(self._pending)
-        # Those of other slots too: an event must not leave the list before whoever published it has waited for it.
+        # Events of other slots too: an event must not leave the set before the slot that published it has waited.
         for delivery in pending:
             try:
                 delivery.wait()
@@ -147,7 +147,7 @@ class EventPublisher:
 
 
 class ProgressReporter:
-    """Publishes the progress of one attempt, spaced out; the first and the last are always published, the last once."""
+    """Publishes the progress of one attempt at most every ``PROGRESS_EVERY_S``; always the first, and the last once."""
 
     def __init__(self, events: EventPublisher, job: JobContext) -> None:
         self._events = events
@@ -156,7 +156,7 @@ class ProgressReporter:
         self._complete = False
 
     def __call__(self, done: int, total: int) -> None:
-        """Report ``done`` of ``total`` pieces of work."""
+        """Report ``done`` of ``total`` units of work."""
         now = time.monotonic()
         last = done >= total and not self._complete
         if not last and now - self._published_at < PROGRESS_EVERY_S:

@@ -1,6 +1,7 @@
-"""Deletes frames that nobody will read and nobody deleted: of attempts that were killed, of sweeps that failed.
+"""Deletes unused frames that remained after killed attempts and failed cleanups.
 
-Frames of a long render are tens of GB. The stage that reads them sweeps at a job's end; this finds the rest.
+Frames of a long render are tens of GB. The stage that reads them deletes them when the job ends; the janitor finds the
+rest.
 """
 
 import random
@@ -19,15 +20,15 @@ from shared.storage.protocols import Storage
 
 EVERY_S = 600.0
 YOUNGEST_S = 900.0
-"""A job that ended a moment ago is being swept by the stage that ended it."""
+"""Younger entries are skipped, seconds: the stage that has just ended a job is deleting its frames."""
 
 log = structlog.get_logger()
 
 
 class Janitor:
-    """One pass at a time over the index of frames; ``run`` is the body of a background thread.
+    """Makes passes over the index of frames; ``run`` is the body of a background thread.
 
-    Several replicas may do this at once: deleting twice is no harm.
+    Several replicas may do this at once: deleting an object twice is harmless.
     """
 
     def __init__(self, store: Storage, every_s: float = EVERY_S, youngest_s: float = YOUNGEST_S) -> None:
@@ -36,9 +37,9 @@ class Janitor:
         self._youngest_s = youngest_s
 
     def run(self, stop: Event) -> None:
-        """A pass every ``every_s`` seconds, spread over replicas, until ``stop``.
+        """Make a pass every ``every_s`` seconds, with jitter between replicas, until ``stop``.
 
-        What fails is for the next pass: frames that stay cost space, a stage that ends costs renders.
+        A failed pass is logged and repeated later: leftover frames cost space, a stopped stage costs renders.
         """
         while not stop.wait(self._every_s * random.uniform(0.5, 1.5)):
             try:
@@ -47,7 +48,7 @@ class Janitor:
                 log.warning("janitor_pass_failed", error=type(e).__name__, text=str(e))
 
     def sweep(self, stop: Event) -> int:
-        """Delete what is left over; returns how many objects. Raises StorageError, with part of it done."""
+        """Delete leftover frames; returns the number of objects. Raises StorageError, with part of the work done."""
         count, ended = 0, dict[tuple[str, str], bool]()
         oldest = datetime.fromtimestamp(time.time() - self._youngest_s, UTC)
         for entry in frames.entries(self._store.artifacts):
@@ -57,13 +58,13 @@ class Janitor:
                 continue
             job = (entry.tenant, entry.job)
             if job not in ended:
-                ended[job] = self._nobody_reads(*job)
+                ended[job] = self._unused(*job)
             if ended[job]:
                 count += self._delete(entry)
         return count
 
-    def _nobody_reads(self, tenant: str, job: str) -> bool:
-        """Whether the job has ended, and not as a dead letter: the replay of one needs its frames."""
+    def _unused(self, tenant: str, job: str) -> bool:
+        """Whether the job has ended without a dead letter, whose replay would need the frames."""
         try:
             end = markers.read_end(self._store.documents, tenant, job)
         except (StorageError, ValueError) as e:
@@ -72,12 +73,12 @@ class Janitor:
         return end is not None and not (isinstance(end, Failed) and end.code != Code.CANCELLED)
 
     def _delete(self, entry: FramesEntry) -> int:
-        """An entry goes once a pass finds nothing under its prefix: until then its attempt may still be writing."""
+        """Delete the frames of an entry, and the entry once its prefix is empty: its attempt may still be writing."""
         try:
             count = self._store.artifacts.delete_prefix(entry.chunks_prefix)
             if not count:
                 self._store.artifacts.delete([entry.key])
-        except (ArtifactRefused, ValueError):  # One job's prefix is closed to us, or it is no entry of ours.
+        except (ArtifactRefused, ValueError):  # The object store denies one job's prefix, or the key is no entry.
             return 0
         if count:
             log.info("frames_swept", job=entry.job, tenant=entry.tenant, objects=count)

@@ -1,4 +1,4 @@
-"""Carries out what became of a record: the only place that ends a job, writes a dead letter or counts an outcome."""
+"""Carries out the disposition of a record: the only place that ends jobs, writes dead letters and counts outcomes."""
 
 import structlog
 from opentelemetry import trace
@@ -54,28 +54,29 @@ class Settlement:
         self._tracer = tracer
 
     def settle(self, record: Record, disposition: Disposition) -> None:
-        """Publish the outcome and clean up; when this returns the record may be committed.
+        """Publish the outcome and clean up; on return the record may be committed.
 
-        Raises what `failures.classify` has no disposition for, as DeliveryFailed: then nothing is settled.
+        Raises DeliveryFailed and other exceptions for which `failures.classify` returns None; then the record is not
+        settled.
         """
         job, task = disposition.job, disposition.task
         match disposition:
             case Completed(done=done):
                 if done is not None:
                     self._complete_job(task, done)
-            case Rejected() as why if job:
-                self._events.rejected(job, why.error_code, why.message, why.field, why.allowed)
+            case Rejected() as rejected if job:
+                self._events.rejected(job, rejected.error_code, rejected.message, rejected.field, rejected.allowed)
             case Cancelled() if job:
                 self._events.failed(job, Code.CANCELLED, "The job was cancelled.")
             case Conflict() if job:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
-                task = None  # Whoever ended the job has cleaned up.
+                task = None  # The delivery that ended the job has cleaned up.
             case DeadLetter():
                 self._dead_letter(record, disposition)
             case PartitionLost():
-                task = None  # Its new owner needs what is there.
+                task = None  # The new owner needs the artifacts.
         self._events.flush()
         set_settled()
         trace.get_current_span().set_attribute("outcome", disposition.label)
@@ -84,14 +85,14 @@ class Settlement:
             self._clean_up(task, job_ended=_ends_well(disposition))
 
     def _clean_up(self, task: RenderTask, *, job_ended: bool) -> None:
-        """The outcome is on the broker: whatever goes wrong here is no reason to process the record again."""
+        """Clean up. The broker has the outcome: a failure here is no reason to process the record again."""
         try:
             self._cleanup.after(task, job_ended=job_ended)
         except Exception as e:  # noqa: BLE001 - see above
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
     def _dead_letter(self, record: Record, disposition: DeadLetter) -> None:
-        """Dead letter first, then the job's end: no job ends as failed whose record an operator can't find."""
+        """Send the dead letter first, then end the job: an operator finds the record of every failed job."""
         reason, job = disposition.reason, disposition.job
         log.error(
             "dead_letter",
@@ -114,7 +115,7 @@ class Settlement:
         )
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
         if job is not None:
-            self._events.failed(job, reason.code, "The render failed; the operator finds it in the dead letters.")
+            self._events.failed(job, reason.code, "The render failed; its record is in the dead letters.")
 
     def _complete_job(self, task: RenderTask | None, done: Done) -> None:
         event = self._events.end(done)
@@ -123,11 +124,12 @@ class Settlement:
         self._events.flush()
         try:
             self._summarise(task, event)
-        except (KeyError, ValidationError) as e:  # Metadata is missing: the job is done all the same.
+        except (KeyError, ValidationError) as e:  # Metadata is missing; the job is done nevertheless.
             log.warning("render_not_summarised", error=type(e).__name__)
 
     def _summarise(self, task: RenderTask, event: Done) -> None:
-        """The `render` span: whole render, every queried attribute; its id comes from the job, so it is one span."""
+        """Export the `render` span: the whole render with every queried attribute. Its id is derived from the job, so
+        that a redelivery exports the same span."""
         with preset_span_id(derived_span_id(task.job_id, task.request_id)):
             span = self._tracer.start_span(
                 "render",
@@ -138,12 +140,12 @@ class Settlement:
                     **{f"seconds.{stage}": value for stage, value in seconds(task).items()},
                     "outcome": "done",
                 },
-                # The broker's clock and this machine's may differ; a span of negative length is dropped on the way.
+                # The clocks of broker and machine may differ; exporters drop spans of negative length.
                 start_time=min(task.submitted_ms, event.time_ms) * 1_000_000,
             )
         span.end(event.time_ms * 1_000_000)
 
 
 def _ends_well(disposition: Disposition) -> bool:
-    """Whether the job has ended and nobody will need its frames: the replay of a dead letter would."""
+    """Whether the job has ended without a dead letter, whose replay would need the frames."""
     return isinstance(disposition, Cancelled) or (isinstance(disposition, Completed) and disposition.done is not None)

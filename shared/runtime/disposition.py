@@ -22,6 +22,9 @@ class JobContext:
     request_id: str
     batch: Batch | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    is_stored: bool = True
+    """False: the object store has no request of this job. Its id is what an unreadable record named: the event is
+    published and not stored, so that a later request with that id is not taken for one that has ended."""
     attempt: int = 1
     """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``."""
 

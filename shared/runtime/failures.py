@@ -40,7 +40,9 @@ from shared.slot import records
 from shared.storage.errors import (
     ArtifactAltered,
     ArtifactMissing,
-    StorageError,
+    ArtifactRefused,
+    NoSpace,
+    OutputRefused,
     StoreUnavailable,
 )
 
@@ -146,7 +148,7 @@ def classify(error: Exception, attempt: int) -> Disposition | None:
             return _dead_letter(Code.INTERNAL, "failed", error)
         case _ if isinstance(error, SERVICE_FAULTS):
             return None
-        case StorageError():
+        case NoSpace() | OutputRefused() | ArtifactRefused():
             return _dead_letter(error.code, "failed", error)
         case KeyError() | ValidationError():
             # The task parses, but a field that earlier stages write is missing.

@@ -1,7 +1,7 @@
-"""What an error answer of the object store means: an outage, or something about one object. One table for all callers.
+"""Classifies error answers of the object store: an outage, or an answer about one object. One table for all callers.
 
-An outage concerns every object and passes, or needs an operator: retry, and end no job for it. The answer about one
-object ends the one job that named it, and must not hold up any other.
+An outage concerns every object; it passes, or an operator repairs it. Operations are retried, and no job fails. An
+answer about one object ends the job that named it, and must not block any other.
 """
 
 from enum import Enum
@@ -10,17 +10,18 @@ from botocore.exceptions import ClientError
 
 
 class Answer(Enum):
-    """What an error answer is about."""
+    """The subject of an error answer."""
 
-    OUTAGE = "the store as a whole: no capacity, our credentials, the clock, damage in transit"
-    BUCKET = "the bucket: it is not there, or is another region's"
-    MISSING = "the object: it is not there"
-    OBJECT = "the object: the store refuses this one"
-    UNCLEAR = "a status without a reason, as HEAD gives it: a GET of the object tells"
+    OUTAGE = "the object store as a whole: no capacity, wrong credentials, a wrong clock, damage in transit"
+    BUCKET = "the bucket: it does not exist, or is in another region"
+    MISSING = "the object: it does not exist"
+    OBJECT = "the object: the object store refuses this one"
+    UNCLEAR = "a status without a reason, as for HEAD: a GET of the object has one"
 
 
 OUTAGE_STATUSES = frozenset({401, 407, 408, 421, 425, 426, 429, 499})
-"""Of 4xx: credentials, time, load and the way to the store. 5xx and redirects that boto3 does not follow are too."""
+"""4xx statuses of an outage: credentials, time, load and the route. 5xx and redirects that boto3 does not follow are
+outages, too."""
 
 THROTTLING = (
     "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled",
@@ -35,10 +36,10 @@ CREDENTIALS = (
     "InvalidSecurity", "MissingAuthenticationToken", "MissingSecurityHeader", "MissingSecurityElement",
 )  # fmt: skip
 TRANSIT = ("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody")
-"""What we sent did not arrive as it was: sent again it may."""
+"""The request was damaged in transit; a retry may help."""
 CONTENTION = ("OperationAborted", "ConditionalRequestConflict")
 QUOTA = ("QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull", "InsufficientStorage")
-"""Of our own bucket; an output bucket that is full is its owner's (``is_full``)."""
+"""The bucket is full: an outage for the artifact bucket; for an output bucket see ``is_full``."""
 OUTAGE_CODES = frozenset((*THROTTLING, *TIME, *CREDENTIALS, *TRANSIT, *CONTENTION, *QUOTA))
 
 BUCKET_CODES = frozenset(
@@ -57,13 +58,13 @@ def reason(error: ClientError) -> str:
 
 
 def meaning(error: ClientError) -> Answer:
-    """What the answer is about."""
+    """The subject of the answer."""
     return classify(status(error), reason(error))
 
 
 def classify(http_status: int, code: str) -> Answer:
     """The table. ``code`` is the S3 error code; the status as text, or ``Unknown``, where the answer had no body."""
-    name = code.removeprefix("KMS.")  # The key service's answers pass through: its throttling is throttling.
+    name = code.removeprefix("KMS.")  # S3 passes on answers of the key service: its throttling is throttling.
     if name in BUCKET_CODES or http_status in (301, 308):
         return Answer.BUCKET
     if name in OUTAGE_CODES or http_status in OUTAGE_STATUSES or not 400 <= http_status < 500:
@@ -76,34 +77,34 @@ def classify(http_status: int, code: str) -> Answer:
 
 
 def is_full(error: ClientError) -> bool:
-    """Whether the bucket takes no more."""
+    """Whether the bucket is full."""
     return reason(error) in QUOTA
 
 
 def in_words(error: ClientError) -> str:
-    """Why the store refuses this object, as the end of a sentence that begins with its name.
+    """The reason why the object store refuses an object, as the end of a sentence that starts with its key.
 
-    Says nothing that only the store's operator may know: neither buckets nor the store's own message.
+    The text holds nothing confidential: neither bucket names nor the object store's own message.
     """
-    code, said = reason(error), str(error.response.get("Error", {}).get("Message", "")).lower()
+    code, message = reason(error), str(error.response.get("Error", {}).get("Message", "")).lower()
     name = code.rpartition(".")[2]
-    if code.startswith("KMS.") or name.startswith("KMS") or (name == "AccessDenied" and "kms" in said):
-        return _of_its_key(name)
+    if code.startswith("KMS.") or name.startswith("KMS") or (name == "AccessDenied" and "kms" in message):
+        return _key_reason(name)
     if name == "InvalidObjectState":
         return "is archived and must be restored first"
-    if "encrypt" in said or name.startswith(("ServerSideEncryption", "SSECustomer", "CustomerKey")):
+    if "encrypt" in message or name.startswith(("ServerSideEncryption", "SSECustomer", "CustomerKey")):
         return "is encrypted with a customer's key (SSE-C), which this service does not have"
     if name in ("MethodNotAllowed", "405"):
-        return "was deleted, or is nothing that can be read"
+        return "was deleted, or can't be read"
     if name in ("AccessDenied", "Forbidden", "AllAccessDisabled", "403"):
-        return "is closed to this service: the store denies access"
+        return "is not accessible: the object store denies access to this service"
     plain = "".join(c for c in name if c.isascii() and c.isalnum())[:64]
-    return f"is refused by the store: it answers {' '.join(dict.fromkeys((str(status(error)), plain)))}"
+    return f"is refused by the object store: it answers {' '.join(dict.fromkeys((str(status(error)), plain)))}"
 
 
-def _of_its_key(name: str) -> str:
+def _key_reason(name: str) -> str:
     if "NotFound" in name:
-        return "needs an encryption key that is gone"
+        return "needs an encryption key that does not exist"
     if "Disabled" in name or "State" in name:
         return "needs an encryption key that is disabled"
     return "needs an encryption key that this service may not use"

@@ -1,4 +1,4 @@
-"""Objects that stages write: put once under a key of their own, verified by size and SHA-256 on every read."""
+"""Objects that stages write: each is stored once under its own key and verified by size and SHA-256 on every read."""
 
 import mimetypes
 from collections.abc import Iterable, Iterator
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef, ObjectIdentifierTypeDef
 
 MULTIPART_BYTES = 64 << 20
-"""Larger files go in parts; smaller ones in one PUT, which is faster on a single node."""
+"""Larger files are uploaded in parts; smaller ones in one PUT, which is faster on a single node."""
 PART_BYTES = 16 << 20
 FRAMES_TAG = ("lipstage-class", "frames")
-"""Object tag of what only the next stage needs; the bucket's lifecycle rule for frames finds it."""
+"""Tag of objects that only the next stage needs; the bucket's lifecycle rule for frames selects it."""
 JOBS = "jobs/"
 PURGE_BATCH = 1000
 """Keys per DeleteObjects call, S3's limit."""
 
 
 class FileChanged(OSError):
-    """A file was written to while it was uploaded: its writer's fault, not this machine's."""
+    """A file changed while it was uploaded: its writer is at fault, not this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One object of a listing."""
+    """One object of a listing; ``size`` in bytes."""
 
     key: str
     size: int
@@ -59,7 +59,8 @@ class Listed:
 
 @contextmanager
 def _unchanged(path: Path, length: int) -> Iterator[None]:
-    """A body that ends too soon looks like a store that does not answer: say FileChanged instead."""
+    """Raise FileChanged instead of StoreUnavailable when the file's size has changed: a body that ends early looks like
+    an outage."""
     try:
         yield
     except StoreUnavailable as error:
@@ -71,8 +72,8 @@ def _unchanged(path: Path, length: int) -> Iterator[None]:
 class ArtifactStore:
     """Artifacts by reference. Thread-safe.
 
-    Every method raises StoreUnavailable when the store as a whole fails, ArtifactRefused when it refuses this object;
-    all but ``list_prefix`` run under ``retry``.
+    Every method raises StoreUnavailable when the object store fails, ArtifactRefused when it refuses this object. All
+    but ``list_prefix`` run under ``retry``.
     """
 
     def __init__(self, client: "S3Client", settings: StorageSettings, retry: Retry = once) -> None:
@@ -82,7 +83,7 @@ class ArtifactStore:
         self._probe = BucketProbe(client, settings.bucket)
 
     def answers(self) -> bool:
-        """Whether the bucket can be read and written, by an object that belongs to no job."""
+        """Whether the bucket can be read and written, tested with an object that belongs to no job."""
         try:
             with store_errors("probing the bucket"):
                 return self._probe.works(JOBS, write=True) and self._probe.works(JOBS, write=False)
@@ -91,10 +92,10 @@ class ArtifactStore:
 
     @retried
     def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
-        """Upload a file and return its reference, digested in the same pass.
+        """Upload a file; returns its reference. The digest is computed in the same pass.
 
-        ``frames`` marks what only the next stage needs. Raises FileChanged, OSError when the file can't be read,
-        KeyError for an unknown bucket alias.
+        ``frames`` tags an object that only the next stage needs. Raises FileChanged, OSError when the file can't be
+        read, KeyError for an unknown bucket alias.
         """
         name = self.settings.artifact_bucket(bucket)
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
@@ -105,7 +106,7 @@ class ArtifactStore:
             if length <= MULTIPART_BYTES:
                 self.client.put_object(Bucket=name, Key=key, Body=body, ContentType=content_type, Tagging=tagging)
             else:
-                # On this thread: parts of other threads would leave the caller's trace and could not be digested.
+                # In this thread: parts of other threads would leave the caller's trace and could not be digested.
                 self.client.upload_fileobj(
                     body,
                     name,
@@ -120,7 +121,7 @@ class ArtifactStore:
 
     @retried
     def put_bytes(self, data: bytes, key: str, *, bucket: str = ARTIFACTS) -> ArtifactRef:
-        """Upload a small object from memory and return its reference."""
+        """Upload a small object from memory; returns its reference."""
         name = self.settings.artifact_bucket(bucket)
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
         with self._probe.refusals("writing an artifact", key, write=True):
@@ -131,8 +132,7 @@ class ArtifactStore:
     def get(self, ref: ArtifactRef, path: Path) -> None:
         """Download to ``path``; on an error no file is left there.
 
-        Raises ArtifactMissing, and ArtifactAltered when size or SHA-256 are not those of the reference, read several
-        times: what is damaged on the way is whole in the store.
+        Raises ArtifactMissing, and ArtifactAltered when after several reads size or SHA-256 differ from the reference.
         """
 
         def read() -> None:
@@ -148,7 +148,8 @@ class ArtifactStore:
 
     @retried
     def get_bytes(self, ref: ArtifactRef, max_bytes: int) -> bytes:
-        """A small object's content. Raises as ``get``, and ArtifactAltered when it is said to exceed ``max_bytes``."""
+        """A small object's content. Raises as ``get`` does, and ArtifactAltered when ``ref.size`` exceeds
+        ``max_bytes``."""
         if ref.size > max_bytes:
             raise ArtifactAltered(f"{ref.key} has {ref.size} bytes, more than {max_bytes}")
 
@@ -162,7 +163,7 @@ class ArtifactStore:
 
     @retried
     def exists(self, ref: ArtifactRef) -> bool:
-        """Whether an object of that size lies under the key; its content is not read."""
+        """Whether an object with the reference's key and size exists; its content is not read."""
         return self._exists(ref)
 
     def _exists(self, ref: ArtifactRef) -> bool:
@@ -176,7 +177,7 @@ class ArtifactStore:
         return head.get("ContentLength") == ref.size
 
     def list_prefix(self, prefix: str, *, bucket: str = ARTIFACTS) -> Iterator[Listed]:
-        """All objects under a prefix, in key order."""
+        """All objects under a prefix, ordered by key."""
         pages = self.client.get_paginator("list_objects_v2")
         with self._probe.refusals("listing artifacts", prefix, write=False):
             for page in pages.paginate(Bucket=self.settings.artifact_bucket(bucket), Prefix=prefix):
@@ -185,9 +186,10 @@ class ArtifactStore:
 
     @retried
     def copy(self, ref: ArtifactRef, bucket: str, key: str) -> ArtifactRef:
-        """Copy an artifact within the store to another bucket's alias and key; the reference of the copy.
+        """Copy an artifact within the object store to ``key`` in the bucket with the alias ``bucket``; returns the
+        reference of the copy.
 
-        Raises ArtifactMissing, OutputRefused when the store refuses the copy (no such alias or bucket, no right to it).
+        Raises ArtifactMissing, and OutputRefused for an unknown alias, a missing bucket or a missing permission.
         """
         if bucket != ARTIFACTS and bucket not in self.settings.output_buckets:
             raise OutputRefused(f"no output bucket has the alias {bucket}")
@@ -202,20 +204,19 @@ class ArtifactStore:
         return ref.model_copy(update={"bucket": bucket, "key": key})
 
     def _explain_copy(self, error: ClientError, ref: ArtifactRef, bucket: str) -> None:
-        """Raise whose answer it is, that of the artifact or of the output bucket; return if it is the store's failure.
+        """Raise ArtifactMissing or OutputRefused; return when the object store as a whole is at fault.
 
-        A copy has one answer for both: so the artifact is asked for by itself first.
+        A copy has one answer for source and target, so a HEAD request for the source tells them apart.
         """
-        found = meaning(error)
-        # Some stores answer 500 for a target that is not there.
-        gone = status(error) == 500 and self._is_gone(bucket)
-        if found is Answer.OUTAGE and not gone and not (is_full(error) and bucket != ARTIFACTS):
+        # Some object stores answer 500 for a target bucket that does not exist.
+        bucket_missing = status(error) == 500 and self._is_missing_bucket(bucket)
+        if meaning(error) is Answer.OUTAGE and not bucket_missing and not (is_full(error) and bucket != ARTIFACTS):
             return
         if not self._exists(ref):
-            raise ArtifactMissing(f"{ref.key} is gone") from error
+            raise ArtifactMissing(f"{ref.key} does not exist") from error
         raise OutputRefused(f"output bucket {bucket}: {status(error)} {reason(error)}") from error
 
-    def _is_gone(self, bucket: str) -> bool:
+    def _is_missing_bucket(self, bucket: str) -> bool:
         try:
             self.client.head_bucket(Bucket=self.settings.artifact_bucket(bucket))
         except ClientError as error:
@@ -224,7 +225,7 @@ class ArtifactStore:
 
     @retried
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
-        """Delete objects by key; those that do not exist count as deleted. Returns how many were asked for."""
+        """Delete objects by key; missing ones count as deleted. Returns the number of keys."""
         return self._delete(keys, bucket)
 
     def _delete(self, keys: Iterable[str], bucket: str = ARTIFACTS) -> int:
@@ -238,9 +239,9 @@ class ArtifactStore:
 
     @retried
     def delete_prefix(self, prefix: str) -> int:
-        """Delete all artifacts under a prefix of at least a job's or cache output's depth; returns how many.
+        """Delete all artifacts under the prefix of one job, one cached output or deeper; returns the number of objects.
 
-        Raises ValueError for a shorter prefix or one that does not end at a segment: a slip must not empty a bucket.
+        Raises ValueError for a shorter prefix or one without a slash at its end: a mistake must not empty a bucket.
         """
         if prefix.count("/") < 3 or not prefix.endswith("/"):
             raise ValueError(f"not the prefix of one job or output: {prefix!r}")
@@ -251,7 +252,7 @@ class ArtifactStore:
             answer = self.client.get_object(Bucket=self.settings.artifact_bucket(ref.bucket), Key=ref.key)
         except ClientError as error:
             if is_missing(error):
-                raise ArtifactMissing(f"{ref.key} is gone") from error
+                raise ArtifactMissing(f"{ref.key} does not exist") from error
             raise
         size = answer.get("ContentLength", ref.size)
         if size != ref.size:
@@ -261,25 +262,25 @@ class ArtifactStore:
 
     def _verify(self, ref: ArtifactRef, size: int, digest: str) -> None:
         if size != ref.size or digest != ref.sha256:
-            raise ArtifactAltered(f"{ref.key} is not what was written: its SHA-256 differs")
+            raise ArtifactAltered(f"{ref.key} is altered: its SHA-256 differs")
 
     def _delete_batch(self, bucket: str, batch: list[str]) -> int:
         if not batch:
             return 0
         objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in batch]
-        # No probe: where nothing may be deleted the lifecycle rules sweep, and no job ends or waits for that.
+        # No probe: without permission to delete, the lifecycle rules clean up, and no job fails or waits.
         with store_errors("deleting artifacts"):
             try:
                 answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             except ClientError as error:
                 if meaning(error) in (Answer.OBJECT, Answer.UNCLEAR):
-                    raise ArtifactRefused(f"deleting artifacts: the store {in_words(error)}") from error
+                    raise ArtifactRefused(f"deleting artifacts: an object {in_words(error)}") from error
                 raise
         if failed := answer.get("Errors"):
             codes = {str(entry.get("Code", "")) for entry in failed}
-            said = f"deleting artifacts: {len(failed)} of {len(batch)} were refused"
-            # Each has a code, and no status of its own.
+            message = f"deleting artifacts: {len(failed)} of {len(batch)} were refused"
+            # Each error has a code but no status.
             if any(classify(400, code) is Answer.OUTAGE for code in codes):
-                raise StoreUnavailable(said)
-            raise ArtifactRefused(said)
+                raise StoreUnavailable(message)
+            raise ArtifactRefused(message)
         return len(batch)

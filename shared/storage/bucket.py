@@ -1,4 +1,4 @@
-"""Buckets and their lifecycle rules: created when missing, safe to repeat."""
+"""Creates missing buckets and sets their lifecycle rules; idempotent."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import LifecycleRuleOutputTypeDef, LifecycleRuleTypeDef
 
 OWN_RULES = "lipstage-"
-"""Rule ids that begin so are ours; an operator's other rules stay as they are."""
+"""Prefix of the ids of lipstage's rules; an operator's other rules are not changed."""
 UPLOAD_DAYS = 2
-"""Parts of uploads that never ended are swept after this many days."""
+"""Parts of unfinished uploads are deleted after this many days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ensured:
-    """What was missing and is there now: names of buckets."""
+    """Names of the buckets that were created, and of those whose rules were changed."""
 
     created: tuple[str, ...]
     rules_changed: tuple[str, ...]
@@ -34,7 +34,7 @@ class Ensured:
 def ensure(client: "S3Client", settings: StorageSettings) -> Ensured:
     """Create the artifact, input and output buckets and set the lifecycle rules of the first two.
 
-    Objects in output buckets are the user's to keep. Raises StoreUnavailable.
+    Output buckets get no lifecycle rules: users keep their videos. Raises StoreUnavailable.
     """
     artifact_rules = _artifact_rules(settings)
     input_rules = [_expiry("inputs", settings.retention_inputs_days, prefix=""), _uploads()]
@@ -48,7 +48,7 @@ def ensure(client: "S3Client", settings: StorageSettings) -> Ensured:
 
 
 def _create(client: "S3Client", name: str) -> bool:
-    """Create unless it exists; False when it did."""
+    """Create the bucket; False when it exists."""
     try:
         client.head_bucket(Bucket=name)
         return False
@@ -60,10 +60,10 @@ def _create(client: "S3Client", name: str) -> bool:
         if region == DEFAULT_REGION:
             client.create_bucket(Bucket=name)
         else:
-            place: BucketLocationConstraintType = region  # type: ignore[assignment]
-            client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": place})
+            location: BucketLocationConstraintType = region  # type: ignore[assignment]
+            client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": location})
     except ClientError as error:
-        # Another service of ours was faster.
+        # Another service has created it meanwhile.
         if reason(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
         client.head_bucket(Bucket=name)
@@ -80,7 +80,7 @@ def _artifact_rules(settings: StorageSettings) -> "list[LifecycleRuleTypeDef]":
             "Filter": {"Tag": {"Key": key, "Value": value}},
             "Expiration": {"Days": settings.retention_frames_days},
         },
-        # Entries outlive the frames that they name.
+        # Entries are kept longer than the frames that they name.
         _expiry("frames-index", settings.retention_frames_days + 1, prefix=FRAMES),
         _expiry("jobs", settings.retention_jobs_days, prefix="jobs/"),
         _expiry("cache", settings.retention_cache_days, prefix="cache/"),
@@ -106,18 +106,18 @@ def _uploads() -> "LifecycleRuleTypeDef":
     }
 
 
-def _set_rules(client: "S3Client", bucket: str, wanted: "list[LifecycleRuleTypeDef]") -> bool:
-    """Put our rules beside the operator's; False when they are there already."""
+def _set_rules(client: "S3Client", bucket: str, rules: "list[LifecycleRuleTypeDef]") -> bool:
+    """Replace lipstage's rules and keep the operator's; False when nothing changes."""
     present = _rules(client, bucket)
-    ours = {rule.get("ID", ""): rule for rule in present if rule.get("ID", "").startswith(OWN_RULES)}
-    if ours == {rule.get("ID", ""): rule for rule in wanted}:
+    own = {rule.get("ID", ""): rule for rule in present if rule.get("ID", "").startswith(OWN_RULES)}
+    if own == {rule.get("ID", ""): rule for rule in rules}:
         return False
     kept: list[LifecycleRuleTypeDef] = [
         rule  # type: ignore[misc]
         for rule in present
         if not rule.get("ID", "").startswith(OWN_RULES)
     ]
-    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": kept + wanted})
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": kept + rules})
     return True
 
 

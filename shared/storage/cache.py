@@ -1,4 +1,4 @@
-"""Products found again by content: the same inputs, parameters and stage version give the same output."""
+"""The cache of stage outputs, by content: the same inputs, parameters and stage version have the same output."""
 
 import hashlib
 import hmac
@@ -18,10 +18,10 @@ DAY_S = 86_400.0
 
 
 class StageCache:
-    """Cached outputs of one tenant are never found by another. Thread-safe; raises StoreUnavailable.
+    """Caches stage outputs, separately for each tenant. Thread-safe; every method raises StoreUnavailable.
 
-    An entry older than half the cache's retention is a miss: a job that begins on it now, or a dead letter of that
-    job weeks later, must still find its objects. Entries may be replaced; each names objects of its own.
+    An entry older than half the cache's retention is a miss: a job that starts with it now, or the replay of its dead
+    letter weeks later, must still find the objects. Entries may be replaced; each names its own objects.
     """
 
     def __init__(self, artifacts: ArtifactStore, documents: DocumentStore, settings: StorageSettings) -> None:
@@ -38,16 +38,17 @@ class StageCache:
         inputs: Mapping[str, str],
         parameters: Mapping[str, JsonValue],
     ) -> str:
-        """Hex HMAC-SHA-256 of all that the output depends on; ``inputs`` are SHA-256 digests by role.
+        """Hex HMAC-SHA-256 of everything that the output depends on; ``inputs`` are hex SHA-256 digests by role.
 
-        Keyed, because a plain digest would tell whoever lists the bucket whether a known picture was rendered.
+        The digest is keyed: a plain one would reveal to anybody who lists the bucket whether a known picture was
+        rendered.
         """
-        subject: list[JsonValue] = [tenant, stage, version, dict(inputs), dict(parameters)]
-        return hmac.new(self._secret, encode(subject), hashlib.sha256).hexdigest()
+        content: list[JsonValue] = [tenant, stage, version, dict(inputs), dict(parameters)]
+        return hmac.new(self._secret, encode(content), hashlib.sha256).hexdigest()
 
     def lookup(self, tenant: str, stage: str, digest: str) -> StageOutput | None:
-        """The cached output, marked ``cached``; None when there is none, it is too old, can't be read or its objects
-        are gone. Work that was saved once must never be what stops a job."""
+        """The cached output, marked ``cached``; None when there is none, it is too old or unreadable, or its objects
+        are deleted. The cache must never stop a job."""
         try:
             document = self._documents.read(keys.cache_entry(tenant, stage, digest))
             if document is None or document.age_s > self._max_age_s:
@@ -56,17 +57,17 @@ class StageCache:
             if not all(self._artifacts.exists(ref) for ref in output.artifacts.values()):
                 return None
         except (ArtifactAltered, ArtifactRefused, ValidationError, KeyError):
-            # Damaged, refused, or of a version with another form or other buckets: as good as none, and replaced.
+            # Damaged, refused, or of a version with another form or other buckets: a miss, and replaced.
             return None
         return output.model_copy(update={"cached": True})
 
     def forget(self, tenant: str, ref: ArtifactRef) -> None:
-        """Let the output of this artifact be made anew, if it is a cached one of that tenant: it can't be read, and
-        every job with the same inputs would fail by it. Raises ArtifactRefused."""
+        """Delete the cache entry that names an unreadable artifact, if it is the tenant's: otherwise every job with the
+        same inputs would fail. Raises ArtifactRefused."""
         entry = keys.cache_entry_of(ref.key)
         if entry is not None and entry.startswith(f"cache/{tenant}/"):
             self._artifacts.delete([entry])
 
     def store(self, tenant: str, stage: str, digest: str, output: StageOutput) -> None:
-        """Remember a output whose artifacts lie under ``keys.cache_prefix``. Raises ArtifactRefused."""
+        """Store an output whose artifacts lie under ``keys.cache_prefix``. Raises ArtifactRefused."""
         self._documents.put(keys.cache_entry(tenant, stage, digest), output.model_dump(mode="json"))

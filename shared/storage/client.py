@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 DEFAULT_REGION = "us-east-1"
-"""Signing needs a region even where the store has none."""
+"""Signing needs a region even where the object store has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ def connect(
     attempts: int = 4,
     read_timeout_s: float = 10.0,
 ) -> "S3Client":
-    """Make the client; no request is sent. ``attempts`` and ``read_timeout_s`` bound what one call may take.
+    """Construct the client without sending a request. ``attempts`` and ``read_timeout_s`` bound the time of one call.
 
-    boto3's own CRC checksums stay off where S3 does not require them: references carry SHA-256, and the second sum
-    costs 30 % of the CPU of a PUT and 75 % of a GET. Signing the payload as well is left out only towards plain HTTP
-    on loopback, where nobody can alter it on the way.
+    boto3's CRC checksums are off where S3 does not require them: references carry SHA-256, and the second checksum
+    costs 30 % of the CPU time of a PUT and 75 % of a GET. Payload signing is off only for plain HTTP on loopback, where
+    the payload can't be altered in transit.
     """
     session = access.session()
     region = session.region_name or DEFAULT_REGION

@@ -1,4 +1,4 @@
-"""Small JSON documents: written once for all by whoever comes first, or read with their age."""
+"""Small JSON documents: written once by the first writer, or replaced, and read with their age."""
 
 import json
 import math
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 MAX_DOCUMENT_BYTES = 1 << 20
 JSON_TYPE = "application/json"
 SUM = "sha256"
-"""User metadata: hex SHA-256 of the document. Damage on the way that leaves valid JSON is noticed by it."""
+"""User metadata: hex SHA-256 of the document. It detects damage in transit that leaves valid JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as stored: its value, and its age in seconds by the store's own clock, infinite when not given."""
+    """A stored document: its value, and its age in seconds by the object store's clock, infinite when unknown."""
 
     value: JsonValue
     age_s: float
@@ -45,7 +45,7 @@ def encode(value: JsonValue) -> bytes:
 class DocumentStore:
     """JSON documents of the artifact bucket. Thread-safe.
 
-    Every method raises StoreUnavailable when the store as a whole fails, ArtifactRefused when it refuses this document.
+    Every method raises StoreUnavailable when the object store fails, ArtifactRefused when it refuses this document.
     """
 
     def __init__(self, client: "S3Client", settings: StorageSettings, retry: Retry = once) -> None:
@@ -56,11 +56,11 @@ class DocumentStore:
 
     @retried
     def put_once(self, key: str, value: JsonValue) -> bool:
-        """Write unless there is one (``If-None-Match: *``); False when another was first.
+        """Write the document unless the key exists (``If-None-Match: *``); False when another writer was first.
 
-        True also when exactly this document is there already: an earlier PUT of ours whose answer was lost. So let
-        every writer's document hold something of its own, as an attempt id, where it matters who won. Raises
-        ArtifactAltered when another was first with what is no document.
+        True also when exactly this document exists already, as after an earlier PUT whose answer was lost. Where it
+        matters which writer won, each one's document must hold something unique, as an attempt id. Raises
+        ArtifactAltered when the existing object is no document.
         """
         body = encode(value)
         with self._probe.refusals("writing a document", key, write=True):
@@ -90,7 +90,7 @@ class DocumentStore:
 
     @retried
     def put(self, key: str, value: JsonValue) -> None:
-        """Write, replacing what is there."""
+        """Write the document, replacing an existing one."""
         body = encode(value)
         with self._probe.refusals("writing a document", key, write=True):
             self._client.put_object(
@@ -103,16 +103,17 @@ class DocumentStore:
             )
 
     def get(self, key: str) -> JsonValue | None:
-        """The document's value; None when there is none.
+        """The document's value; None when it does not exist.
 
-        Raises ArtifactAltered when, read several times, it is not JSON, not what its checksum says or over 1 MiB.
+        Raises ArtifactAltered when it is larger than 1 MiB, or when after several reads it is not JSON or does not
+        match its checksum.
         """
         document = self.read(key)
         return None if document is None else document.value
 
     @retried
     def read(self, key: str) -> Document | None:
-        """The document with its age. Raises as ``get``."""
+        """The document with its age; None when it does not exist. Raises as ``get`` does."""
         return self._read(key)
 
     def _read(self, key: str) -> Document | None:
@@ -130,30 +131,31 @@ class DocumentStore:
                 answer["Body"].close()
                 raise ArtifactAltered(f"{key} has {answer['ContentLength']} bytes, more than {MAX_DOCUMENT_BYTES}")
             data = answer["Body"].read()
-        # Documents that earlier versions wrote have no checksum; stores differ in how they write the name.
+        # Documents of earlier versions have no checksum; object stores differ in the case of the name.
         stored_sum = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}.get(SUM)
         if stored_sum is not None and stored_sum != sha256(data).hexdigest():
-            raise ArtifactAltered(f"{key} is not what was written: its SHA-256 differs")
+            raise ArtifactAltered(f"{key} is altered: its SHA-256 differs")
         try:
             value = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ArtifactAltered(f"{key} is not JSON") from error
-        now = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return Document(value, _age_s(now, answer.get("LastModified")))
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return Document(value, _age_s(date, answer.get("LastModified")))
 
 
 def _md5(body: bytes) -> str:
-    """The store compares it before it keeps the document: the one that wins must not be one damaged on its way."""
+    """Content-MD5, which the object store checks before it stores the document: a document damaged in transit must not
+    win."""
     return b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
-def _age_s(now: str | None, modified: datetime | None) -> float:
-    """Both times come from the store, so that this machine's clock does not matter."""
+def _age_s(date: str | None, modified: datetime | None) -> float:
+    """Age in seconds. Both times come from the object store, so that this machine's clock does not matter."""
     try:
         return (
             math.inf
-            if now is None or modified is None
-            else max(0.0, (parsedate_to_datetime(now) - modified).total_seconds())
+            if date is None or modified is None
+            else max(0.0, (parsedate_to_datetime(date) - modified).total_seconds())
         )
     except (TypeError, ValueError):
         return math.inf

@@ -1,4 +1,4 @@
-"""What can go wrong with storage: a small family that callers tell apart, each with its public code."""
+"""The exceptions of the object storage, each with its public code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +19,19 @@ class StorageError(Exception):
 
 
 class StoreUnavailable(StorageError):
-    """The store does not answer, refuses all we ask or answers nonsense. Trying later may help."""
+    """The object store does not answer, refuses every request, or its answer is invalid. A retry may help."""
 
     code = Code.STORE_UNAVAILABLE
 
 
 class NoSpace(StorageError):
-    """Too little free disk space to begin. Trying later may help."""
+    """Too little free disk space to start. A retry may help."""
 
     code = Code.NO_SPACE
 
 
 class ArtifactMissing(StorageError):
-    """An object that a stage wrote is gone."""
+    """An object that a stage wrote does not exist any more."""
 
     code = Code.ARTIFACT_MISSING
 
@@ -43,25 +43,25 @@ class ArtifactAltered(StorageError):
 
 
 class ArtifactRefused(StorageError):
-    """The store refuses to read or write this object of ours, though the bucket as a whole works."""
+    """The object store refuses to read or write one object of the artifact bucket, while the bucket works."""
 
     code = Code.ARTIFACT_REFUSED
 
 
 class ObjectLost(ArtifactRefused):
-    """The store gives no answer for one object, and works for others: it has lost it, as a volume of its disks."""
+    """The object store does not answer for one object, but works for others: the object is lost, as with a disk."""
 
     code = Code.STORE_UNAVAILABLE
 
 
 class OutputRefused(StorageError):
-    """The user's output bucket does not take the finished files. An operator's to mend; the render itself is whole."""
+    """The output bucket does not accept the finished files. An operator must repair this; the render is complete."""
 
     code = Code.OUTPUT_REFUSED
 
 
 class InputError(StorageError):
-    """Base of what is the user's to mend."""
+    """Base of the errors that the user must fix."""
 
 
 class InputNotFound(InputError):
@@ -71,7 +71,7 @@ class InputNotFound(InputError):
 
 
 class InputForbidden(InputError):
-    """The alias is unknown, the key is outside the tenant's prefix, or the store does not let us read the object."""
+    """The alias is unknown, the key is outside the tenant's prefix, or the object store refuses to read the object."""
 
     code = Code.INPUT_FORBIDDEN
 
@@ -83,32 +83,34 @@ class InputTooLarge(InputError):
 
 
 class InputDigestMismatch(InputError):
-    """The input has another size or digest than the request says, or changed while it was read."""
+    """The size or digest of the input differs from the request's, or the input changed while it was read."""
 
     code = Code.INPUT_DIGEST_MISMATCH
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether the answer says that the object is not there. A missing bucket is a fault of the set-up, not this."""
+    """Whether the answer means that the object does not exist; False for a missing bucket, which is a wrong set-up."""
     return meaning(error) is Answer.MISSING
 
 
 def is_conflict(error: ClientError) -> bool:
-    """Whether another conditional write to the same key is in progress: try again."""
+    """Whether another conditional write to the same key is in progress, so that a retry helps."""
     return status(error) == 409 and reason(error) == "ConditionalRequestConflict"
 
 
 @contextmanager
 def store_errors(doing: str) -> Iterator[None]:
-    """Turn what boto3 raises inside into StoreUnavailable; ``doing`` begins the message, as ``reading an artifact``.
+    """Convert exceptions of boto3 in the block to StoreUnavailable; ``doing`` starts the message, as
+    ``reading an artifact``.
 
-    Handle the answers about one object (404, 412, refusals) inside the block. Our own misuse of a call is not hidden.
+    Handle answers about one object (404, 412, refusals) inside the block. ParamValidationError, a bug, is not
+    converted.
     """
     try:
         yield
     except ParamValidationError:
         raise
     except ClientError as error:
-        raise StoreUnavailable(f"{doing}: the store answered {status(error)} {reason(error)}") from error
-    except (BotoCoreError, Boto3Error, HTTPError) as error:  # HTTPError: what botocore lets through of a broken body.
+        raise StoreUnavailable(f"{doing}: the object store answered {status(error)} {reason(error)}") from error
+    except (BotoCoreError, Boto3Error, HTTPError) as error:  # HTTPError: botocore does not convert a truncated body.
         raise StoreUnavailable(f"{doing}: {type(error).__name__}") from error

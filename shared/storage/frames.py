@@ -1,7 +1,7 @@
-"""Which attempts have frames in the store: an index of its own, so that leftovers are found without listing all jobs.
+"""The index of attempts that have frames in the object store, so that leftovers are found without listing all jobs.
 
-An entry is written before an attempt's first chunk and deleted once its chunks are gone. Its key names the attempt; it
-has no content. What it is for: the attempts of killed services, and sweeps that failed.
+An entry is written before an attempt's first chunk and deleted after its chunks. Its key names the attempt; it has no
+content. The janitor uses it after killed attempts and failed cleanups.
 """
 
 from collections.abc import Iterator
@@ -14,39 +14,39 @@ from shared.storage.protocols import Artifacts
 
 @dataclass(frozen=True, slots=True)
 class FramesEntry:
-    """An attempt that has, or had, frames in the store."""
+    """An attempt that has, or had, frames in the object store."""
 
     tenant: str
     job: str
     stage: str
     attempt: str
     noted: datetime
-    """By the store's clock, with its time zone."""
+    """When the entry was written, by the object store's clock, with time zone."""
 
     @property
     def chunks_prefix(self) -> str:
-        """Where the attempt's frames lie."""
+        """Prefix of the attempt's frames."""
         return keys.attempt_prefix(self.tenant, self.job, self.stage, self.attempt)
 
     @property
     def key(self) -> str:
-        """The entry's own object."""
+        """Key of the entry."""
         return keys.frames_entry(self.tenant, self.job, self.stage, self.attempt)
 
 
 def note(store: Artifacts, tenant: str, job: str, stage: str, attempt: str) -> None:
-    """Enter an attempt; before its first chunk is stored. Raises StoreUnavailable."""
+    """Add an entry; call this before the attempt's first chunk is stored. Raises StoreUnavailable, ArtifactRefused."""
     store.put_bytes(b"", keys.frames_entry(tenant, job, stage, attempt))
 
 
 def forget(store: Artifacts, tenant: str, job: str, stage: str, attempt: str) -> None:
-    """Delete the entry of an attempt that ended and whose chunks are gone. Raises StoreUnavailable."""
+    """Delete the entry of an attempt whose chunks are deleted. Raises StoreUnavailable, ArtifactRefused."""
     store.delete([keys.frames_entry(tenant, job, stage, attempt)])
 
 
 def entries(store: Artifacts) -> Iterator[FramesEntry]:
-    """All entries, a job's together; other objects under the prefix are passed over. Raises StoreUnavailable."""
-    for found in store.list_prefix(keys.FRAMES):
-        match found.key.removeprefix(keys.FRAMES).split("/"):
+    """All entries, grouped by job; other objects under the prefix are skipped. Raises StoreUnavailable."""
+    for entry in store.list_prefix(keys.FRAMES):
+        match entry.key.removeprefix(keys.FRAMES).split("/"):
             case [tenant, job, stage, attempt]:
-                yield FramesEntry(tenant, job, stage, attempt, found.modified)
+                yield FramesEntry(tenant, job, stage, attempt, entry.modified)

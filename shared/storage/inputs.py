@@ -1,4 +1,4 @@
-"""Objects that users supply: looked at before they are read, read only up to a limit, and only as they were seen."""
+"""Objects that users supply: checked by HEAD before they are read, read up to a limit, and only if unchanged."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 FOLDER_TYPES = frozenset({"application/x-directory", "httpd/unix-directory"})
-"""Content types by which some stores and tools mark an object that stands for a folder."""
+"""Content types with which some object stores and tools mark an object that represents a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputHead:
-    """What the store says of an input before it is read: size in bytes and entity tag."""
+    """Size in bytes and entity tag of an input."""
 
     size: int
     etag: str
 
 
 class InputStore:
-    """Inputs by reference. Thread-safe; every method raises StoreUnavailable when the store as a whole fails.
+    """Inputs by reference. Thread-safe; every method raises StoreUnavailable when the object store fails.
 
-    What the store answers about one object ends the job that names it, so it is an InputError: no other job waits.
+    An answer about one object raises InputError: it ends the job that names the object, and no other job waits.
     """
 
     def __init__(self, client: "S3Client", settings: StorageSettings, retry: Retry = once) -> None:
@@ -52,9 +52,8 @@ class InputStore:
     def head(self, ref: InputRef, tenant: str) -> InputHead:
         """Size and entity tag, without reading the object.
 
-        Raises InputForbidden (alias unknown, key outside ``<tenant>/``, the store refuses the object), InputNotFound
-        (also for a folder, and where the alias's bucket is missing), InputDigestMismatch when the reference gives
-        another size.
+        Raises InputForbidden (unknown alias, key outside ``<tenant>/``, object refused), InputNotFound (also for a
+        folder, and for a missing bucket), InputDigestMismatch when the reference has another size.
         """
         return self._head(ref, tenant)
 
@@ -62,7 +61,7 @@ class InputStore:
         bucket = self._bucket(ref, tenant)
         with store_errors("looking at an input"):
             try:
-                answer = self._look(bucket, ref.key)
+                answer = self._head_object(bucket, ref.key)
             except ClientError as error:
                 self._explain(error, ref)
                 raise
@@ -70,17 +69,17 @@ class InputStore:
             raise InputNotFound(f"{ref.key} is a folder, not an object")
         size, etag = _whole_size(answer), answer.get("ETag")
         if size is None or etag is None:
-            raise InputForbidden(f"{ref.key} is refused: the store does not say how large it is")
+            raise InputForbidden(f"{ref.key} is refused: the object store does not report its size")
         if ref.size is not None and ref.size != size:
             raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request says {ref.size}")
         return InputHead(size, etag)
 
     @retried
     def get(self, ref: InputRef, path: Path, max_bytes: int, *, tenant: str) -> Digest:
-        """Download to ``path`` and return what came; on an error no file is left there.
+        """Download to ``path``; returns digest and size. On an error no file is left there.
 
-        Raises as ``head``; InputTooLarge at the announced or the true length; InputDigestMismatch when the SHA-256
-        differs from the reference's or the object was replaced while it was read.
+        Raises as ``head`` does; InputTooLarge when the announced or the true length exceeds ``max_bytes``;
+        InputDigestMismatch when the SHA-256 differs from the reference's or the object was replaced meanwhile.
         """
         head = self._head(ref, tenant)
         if head.size > max_bytes:
@@ -116,24 +115,24 @@ class InputStore:
         try:
             return self._buckets[ref.bucket]
         except KeyError:
-            known = ", ".join(sorted(self._buckets))
-            raise InputForbidden(f"no input bucket has the alias {ref.bucket!r}; there are: {known}") from None
+            aliases = ", ".join(sorted(self._buckets))
+            raise InputForbidden(f"no input bucket has the alias {ref.bucket!r}; aliases are: {aliases}") from None
 
     def _explain(self, error: ClientError, ref: InputRef) -> None:
-        """Raise what the answer means for the user; return if it is the store's failure."""
+        """Raise the InputError for the answer; return when the object store as a whole is at fault."""
         match meaning(error):
             case Answer.MISSING:
                 raise InputNotFound(f"{ref.key} does not exist in {ref.bucket}") from error
             case Answer.BUCKET:
-                raise InputNotFound(f"{ref.key} can't be found: the bucket of {ref.bucket} is not there") from error
+                raise InputNotFound(f"{ref.key} can't be found: the bucket of {ref.bucket} does not exist") from error
             case Answer.OBJECT | Answer.UNCLEAR:
                 raise InputForbidden(f"{ref.key} {in_words(error)}") from error
             case Answer.OUTAGE:
                 return
 
-    def _look(self, bucket: str, key: str) -> "HeadObjectOutputTypeDef | GetObjectOutputTypeDef":
-        """The answer to HEAD. Where that is a bare status (the same for a bad signature, a wrong clock and an object of
-        its own kind) the answer to a GET of the first byte, which has a reason. Raises ClientError."""
+    def _head_object(self, bucket: str, key: str) -> "HeadObjectOutputTypeDef | GetObjectOutputTypeDef":
+        """The answer to HEAD. Where that is a bare status (the same for a bad signature, a wrong clock and a refused
+        object) the answer to a GET of the first byte, which has a reason. Raises ClientError."""
         try:
             return self._client.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
@@ -145,10 +144,10 @@ class InputStore:
 
 
 def _whole_size(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> int | None:
-    """Bytes of the object, also where the answer holds a part of it; None when it does not say."""
+    """Size of the whole object in bytes, also from the answer to a range request; None when unknown."""
     whole = str(answer.get("ContentRange", "")).rpartition("/")[2]
     return int(whole) if whole.isdecimal() else answer.get("ContentLength")
 
 
 class _Differs(InputDigestMismatch):
-    """What came has another digest: on the way, or in the store."""
+    """The downloaded bytes have another digest: damaged in transit, or in the object store."""

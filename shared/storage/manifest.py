@@ -1,4 +1,4 @@
-"""The manifest of a chunked artifact: written last, so that its presence says that all chunks are there."""
+"""The manifest of a chunked artifact: written last, so that its presence means that all chunks are stored."""
 
 from typing import Self
 
@@ -49,7 +49,8 @@ class ChunkManifest(BaseModel):
 
 
 def write_manifest(store: Artifacts, key: str, manifest: ChunkManifest) -> ArtifactRef:
-    """Store the manifest; call it when every chunk is stored. Raises ValueError, StoreUnavailable."""
+    """Store the manifest, after every chunk. Raises ValueError for a chunk outside the manifest's folder, and
+    StoreUnavailable."""
     _check_folder(key, manifest)
     return store.put_bytes(manifest.model_dump_json().encode(), key)
 
@@ -70,7 +71,7 @@ def read_manifest(store: Artifacts, ref: ArtifactRef) -> ChunkManifest:
 
 
 def _check_folder(key: str, manifest: ChunkManifest) -> None:
-    """A manifest names only what the same attempt wrote beside it. Raises ValueError."""
+    """Check that the manifest names only chunks in its own folder. Raises ValueError."""
     folder = key.rpartition("/")[0]
     if any(chunk.ref.key.rpartition("/")[0] != folder for chunk in manifest.chunks):
         raise ValueError("a chunk lies outside the manifest's folder")

@@ -1,4 +1,4 @@
-"""Documents that exactly one writer wins: a stage's completion, a job's request, a job's end."""
+"""Documents that only the first writer can create: completion markers, request claims, terminal events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from shared.storage.errors import ArtifactAltered
 from shared.storage.protocols import Documents
 
 CLAIMS = 3
-"""A purge may delete the winner's document between the claim that lost and the look at it: then it is free again."""
+"""Number of attempts: a purge may delete the winner's document between the lost claim and its read."""
 
 T = TypeVar("T", bound=BaseModel)
 
 
 class RequestRecord(BaseModel):
-    """Which record first claimed a job id, and the SHA-256 of its body: the same id with another body is a conflict."""
+    """The request that claimed a job id, with the SHA-256 of its body; another body under the same id is a conflict."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,16 +31,16 @@ class RequestRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[T]):
-    """Outcome of a race: what is stored, and whether it is ours."""
+    """The result of a claim: the stored document, and whether this writer won."""
 
     winner: T
     won: bool
 
 
 def read_completion(documents: Documents, tenant: str, job: str, stage: str) -> StageOutput | None:
-    """The output of a stage that has completed; None when it has not.
+    """The output of a completed stage; None when the stage has not completed.
 
-    Raises, as all below, ArtifactAltered, ArtifactRefused, StoreUnavailable.
+    Raises ArtifactAltered, ArtifactRefused, StoreUnavailable, as the functions below do.
     """
     return _read(documents, keys.marker(tenant, job, stage), StageOutput.model_validate)
 
@@ -48,9 +48,9 @@ def read_completion(documents: Documents, tenant: str, job: str, stage: str) -> 
 def claim_completion(
     documents: Documents, tenant: str, job: str, stage: str, output: StageOutput
 ) -> Claim[StageOutput]:
-    """Complete a stage with this output, unless another attempt has. Its artifacts must be stored before.
+    """Complete a stage with this output, unless another attempt has. The artifacts must be stored before.
 
-    The loser deletes its own artifacts and goes on with the winner's.
+    The loser deletes its own artifacts and continues with the winner's.
     """
     return _claim(documents, keys.marker(tenant, job, stage), output, StageOutput.model_validate)
 
@@ -61,17 +61,17 @@ def claim_request(documents: Documents, tenant: str, job: str, record: RequestRe
 
 
 def read_request(documents: Documents, tenant: str, job: str) -> RequestRecord | None:
-    """Who claimed a job id; None while nobody has."""
+    """The request that claimed a job id; None when it is free."""
     return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
 
 
-def claim_end(documents: Documents, tenant: str, job: str, ending: TerminalEvent) -> Claim[TerminalEvent]:
-    """End a job with this outcome, unless it has ended."""
-    return _claim(documents, keys.end(tenant, job), ending, TERMINAL.validate_python)
+def claim_end(documents: Documents, tenant: str, job: str, event: TerminalEvent) -> Claim[TerminalEvent]:
+    """End a job with this terminal event, unless it has ended."""
+    return _claim(documents, keys.end(tenant, job), event, TERMINAL.validate_python)
 
 
 def read_end(documents: Documents, tenant: str, job: str) -> TerminalEvent | None:
-    """How a job ended; None while it has not."""
+    """The terminal event of a job; None while it has not ended."""
     return _read(documents, keys.end(tenant, job), TERMINAL.validate_python)
 
 
@@ -82,13 +82,13 @@ def _read(documents: Documents, key: str, parse: Callable[[JsonValue], T]) -> T 
     try:
         return parse(value)
     except ValidationError as error:
-        raise ArtifactAltered(f"{key} has not the form of this document") from error
+        raise ArtifactAltered(f"{key} does not have the form of this document") from error
 
 
-def _claim(documents: Documents, key: str, mine: T, parse: Callable[[JsonValue], T]) -> Claim[T]:
+def _claim(documents: Documents, key: str, document: T, parse: Callable[[JsonValue], T]) -> Claim[T]:
     for _ in range(CLAIMS):
-        if documents.put_once(key, mine.model_dump(mode="json")):
-            return Claim(mine, won=True)
+        if documents.put_once(key, document.model_dump(mode="json")):
+            return Claim(document, won=True)
         winner = _read(documents, key, parse)
         if winner is not None:
             return Claim(winner, won=False)

@@ -1,4 +1,4 @@
-"""The object store as one value: artifacts, documents, inputs and the cache of stage outputs."""
+"""The facade of the object store: artifacts, documents, inputs and the cache of stage outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from shared.storage.settings import StorageSettings
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """Thread-safe; shared by all slots of a service."""
+    """The stores of one deployment. Thread-safe; shared by all slots of a service."""
 
     settings: StorageSettings
     artifacts: ArtifactStore
@@ -25,9 +25,10 @@ class ObjectStore:
 
     @classmethod
     def open(cls, settings: StorageSettings, retry: Callable[[Callable[[], bool]], Retry] = lambda _: once) -> Self:
-        """Connect; no request is sent.
+        """Construct the stores without sending a request.
 
-        ``retry`` makes the policy of every operation. It gets a probe: whether the store works for other objects.
+        ``retry`` returns the retry policy of every operation. Its argument is a probe, which returns whether the object
+        store works for other objects.
         """
         client = connect(settings)
         policy = retry(ArtifactStore(client, settings).answers)

@@ -1,4 +1,4 @@
-"""Tells whether a refusal is about one object of the artifact bucket or about the bucket, by an object of our own."""
+"""Tells a refusal of one object from a refusal of the whole artifact bucket, with a probe object."""
 
 import time
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REMEMBERED_S = 5.0
-"""How long an answer of the probe holds: a queue of refused jobs must not double the requests."""
+"""How long a result of the probe is cached, seconds: a queue of refused jobs must not double the requests."""
 
 
 class BucketProbe:
-    """Whether the artifact bucket lets us read or write at all. Thread-safe.
+    """Tests whether the artifact bucket can be read or written at all. Thread-safe.
 
-    A wrong policy refuses every object: an outage, for which no job may be given up. A policy or a key that is wrong
-    for one object or one tenant's prefix must not hold up the others. Only asking for an object that is nobody's tells
-    these apart: see ``keys.probe``.
+    A wrong policy refuses every object: an outage, which must fail no job. A policy or an encryption key that is wrong
+    for one object or one tenant's prefix must not block other jobs. Only a request for an object that belongs to no job
+    distinguishes them: see ``keys.probe``.
     """
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
@@ -35,9 +35,9 @@ class BucketProbe:
 
     @contextmanager
     def refusals(self, doing: str, key: str, *, write: bool) -> Iterator[None]:
-        """As ``store_errors``, and ArtifactRefused for a refusal that is about ``key`` alone.
+        """As ``store_errors``; in addition, raises ArtifactRefused for a refusal that concerns ``key`` alone.
 
-        Handle the answers that mean something else (404, 412) inside the block.
+        Handle answers with another meaning (404, 412) inside the block.
         """
         with store_errors(doing):
             try:
@@ -48,13 +48,13 @@ class BucketProbe:
                 raise
 
     def works(self, key: str, *, write: bool) -> bool:
-        """Whether objects like that can be read or written; the answer holds for some seconds. Raises ClientError and
-        other errors of boto3 for an outage."""
+        """Whether objects with the first segment of ``key`` can be read or written; the result is cached. Raises
+        ClientError and other exceptions of boto3 for an outage."""
         probe = keys.probe(key)
         with self._lock:
-            works, until = self._works.get((probe, write), (False, 0.0))
-            if time.monotonic() >= until:
-                works = self._writes(probe) if write else self._reads(probe) and self._tells_missing(key)
+            works, expires = self._works.get((probe, write), (False, 0.0))
+            if time.monotonic() >= expires:
+                works = self._writes(probe) if write else self._reads(probe) and self._reports_missing(key)
                 self._works[probe, write] = works, time.monotonic() + REMEMBERED_S
             return works
 
@@ -68,18 +68,18 @@ class BucketProbe:
     def _reads(self, probe: str) -> bool:
         if self._read(probe):
             return True
-        # Who may not list is refused an object that is not there: write it, and ask again.
+        # Without permission to list, a missing object is answered with 403: write the probe object and read it again.
         with suppress(ClientError):
             self._client.put_object(Bucket=self._bucket, Key=probe, Body=b"{}", ContentType="application/json")
         return self._read(probe)
 
-    def _tells_missing(self, key: str) -> bool:
-        """Whether a missing object is answered as missing. Who may not list the bucket is refused it instead, and would
-        be refused every marker that is not there yet: a fault of the set-up."""
+    def _reports_missing(self, key: str) -> bool:
+        """Whether a missing object is answered with 404. Without permission to list the bucket the answer is 403, also
+        for every marker that does not exist yet: a wrong set-up."""
         return self._read(keys.never(key))
 
     def _read(self, key: str) -> bool:
-        """Whether the key's object is there, or answered as missing."""
+        """Whether the object can be read, or is answered as missing."""
         try:
             self._client.get_object(Bucket=self._bucket, Key=key)["Body"].close()
         except ClientError as error:
@@ -88,8 +88,8 @@ class BucketProbe:
 
 
 def _allowed(error: ClientError) -> bool:
-    """Whether the answer, though an error, shows that the bucket lets us in. Raises the error when it is an outage."""
-    found = meaning(error)
-    if found in (Answer.OUTAGE, Answer.BUCKET):
+    """Whether the error answer shows that the bucket permits access. Raises the error when it is an outage."""
+    answer = meaning(error)
+    if answer in (Answer.OUTAGE, Answer.BUCKET):
         raise error
-    return found is Answer.MISSING
+    return answer is Answer.MISSING

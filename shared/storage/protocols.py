@@ -1,4 +1,4 @@
-"""What the runtime needs of an object store, as protocols: S3 in production, memory in unit tests."""
+"""The object store as protocols of the runtime: S3 in production, memory in unit tests."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,7 +44,7 @@ class Inputs(Protocol):
 
 
 class Cache(Protocol):
-    """Outputs found again by content: see `shared.storage.cache.StageCache`."""
+    """Stage outputs, cached by content: see `shared.storage.cache.StageCache`."""
 
     def digest(
         self,
@@ -60,7 +60,7 @@ class Cache(Protocol):
 
 
 class Storage(Protocol):
-    """All of them: see `shared.storage.object_store.ObjectStore`."""
+    """All of the above: see `shared.storage.object_store.ObjectStore`."""
 
     @property
     def settings(self) -> StorageSettings: ...

@@ -1,4 +1,4 @@
-"""Reading again what came altered: damage on the way from the store is not damage in the store."""
+"""Repeats reads whose result is altered: damage in transit is not damage in the object store."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,11 +8,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 T = TypeVar("T")
 
 READS = 6
-"""With one read in ten damaged on the way, six in a row are one in a million."""
+"""Number of reads: with one read in ten damaged in transit, six damaged in a row are one in a million."""
 
 
 def reread(read: Callable[[], T], altered: type[Exception]) -> T:
-    """The first result of ``read`` that is whole. The last ``altered`` passes: then it is the object that differs."""
+    """The first result of ``read`` that does not raise ``altered``. Raises the last ``altered``, which then means that
+    the stored object differs."""
     return Retrying(
         retry=retry_if_exception_type(altered),
         stop=stop_after_attempt(READS),

@@ -1,7 +1,7 @@
-"""Retries of single operations on the object store: the policy is the caller's, the place is here.
+"""Retries of single operations on the object store, under a policy that the caller provides.
 
-Every public method of the stores below is one idempotent operation. It runs under the policy that its store was opened
-with, so that no caller has to remember to retry.
+Every public method of the stores that is marked ``retried`` is one idempotent operation. It runs under the policy with
+which the store was opened, so that callers need no retries of their own.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ P = ParamSpec("P")
 
 
 class Retry(Protocol):
-    """Runs an operation, again where that may help; the last error passes."""
+    """Runs an operation and repeats it where that may help. Raises the last error."""
 
     def __call__(self, operation: Callable[[], T], /) -> T: ...
 
 
 class HasRetry(Protocol):
-    """A store with a policy."""
+    """A store with a retry policy."""
 
     @property
     def retry(self) -> Retry: ...
@@ -29,12 +29,12 @@ S = TypeVar("S", bound=HasRetry)
 
 
 def once(operation: Callable[[], T], /) -> T:
-    """The policy of a command line or a background pass: one try; boto3 has made four by then."""
+    """The policy of the command line and of background passes: one attempt, in which boto3 makes up to four."""
     return operation()
 
 
 def retried(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Run the method under its store's policy. It must not call another such method: waits would add up."""
+    """Run the method under its store's policy. It must not call another retried method: the waits would add up."""
 
     @wraps(method)
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:

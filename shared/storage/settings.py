@@ -1,4 +1,4 @@
-"""Where artifacts and inputs lie and how long they are kept. boto3's own ``AWS_*`` variables keep their names."""
+"""Settings of buckets and retention. boto3's own ``AWS_*`` variables keep their names."""
 
 import logging
 import secrets
@@ -25,9 +25,9 @@ _log = logging.getLogger(__name__)
 class StorageSettings(BaseSettings):
     """Settings of the object storage, read from ``LIPSTAGE_*``.
 
-    Bucket maps are JSON objects ``{alias: bucket}``. Retention is in days and kept by the bucket's lifecycle rules;
-    frames of a finished job are deleted at once, so ``retention_frames_days`` only concerns jobs that failed. All
-    defaults outlive the 30 days of a dead letter, whose replay reads these objects.
+    Bucket maps are JSON objects ``{alias: bucket}``. Retention is in days, by the bucket's lifecycle rules. Frames of a
+    finished job are deleted at once, so ``retention_frames_days`` only concerns failed jobs. All defaults are longer
+    than the 30 days of a dead letter, whose replay reads these objects.
     """
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
@@ -56,7 +56,7 @@ class StorageSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _inputs_are_not_artifacts(self) -> Self:
-        """Nobody reads another job's artifacts by naming them as an input, or finds inputs overwritten by outputs."""
+        """Prevent a request from reading artifacts of other jobs as inputs, and outputs from overwriting inputs."""
         if ARTIFACTS in self.input_buckets or ARTIFACTS in self.output_buckets:
             raise ValueError(f"the alias {ARTIFACTS!r} is the artifact bucket's own")
         if self.bucket in self.input_buckets.values():
@@ -67,7 +67,7 @@ class StorageSettings(BaseSettings):
 
     @cached_property
     def cache_secret(self) -> bytes:
-        """Secret of the cache's digests; without one, a random secret of this process (no hits across processes).
+        """Secret of the cache's digests; when none is set, a random secret of this process (no hits across processes).
 
         Raises ValueError for a secret that is too short, OSError for a file that can't be read.
         """

@@ -1,4 +1,4 @@
-"""SHA-256 and size of a file, taken in the same pass that sends or writes it."""
+"""Computes SHA-256 and size of a file in the same pass that sends or writes it."""
 
 import hashlib
 import io
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
 BLOCK = 1 << 20
-"""Bytes per read from the store."""
+"""Bytes per read from the object store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Hex SHA-256 and size in bytes of what passed."""
+    """Hex SHA-256 and size in bytes of a file."""
 
     sha256: str
     size: int
 
 
 class HashingReader(io.BufferedReader):
-    """A file opened for reading, which digests what is read from it.
+    """A file opened for reading, which digests the bytes that are read from it.
 
-    Reading starts anew after ``seek(0)``, as an HTTP client does before it sends a body again. Other jumps between
-    reads raise OSError: the digest would be of something else than the file.
+    ``seek(0)`` restarts the digest, as an HTTP client does before it sends a body again. A read after any other seek
+    raises OSError, because the digest would not be that of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,10 +34,10 @@ class HashingReader(io.BufferedReader):
         self._size = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        at = self.tell()
-        if at == 0:
+        position = self.tell()
+        if position == 0:
             self._hash, self._size = hashlib.sha256(), 0
-        if at != self._size:
+        if position != self._size:
             raise OSError("a digested file must be read in order")
         block = super().read(size)
         self._hash.update(block)
@@ -46,15 +46,15 @@ class HashingReader(io.BufferedReader):
 
     @property
     def digest(self) -> Digest:
-        """Of everything read since the start of the file."""
+        """Digest of all bytes read since the start of the file."""
         return Digest(self._hash.hexdigest(), self._size)
 
 
 def save(body: "StreamingBody", path: Path, max_bytes: int) -> Digest:
-    """Write an object's body to ``path`` and digest it.
+    """Write an object's body to ``path``; returns its digest.
 
-    Stops at the first block that passes ``max_bytes``, whatever length the store had announced: the size returned is
-    then larger than ``max_bytes``.
+    Stops at the first block beyond ``max_bytes``, whatever length the object store announced: the returned size is then
+    larger than ``max_bytes``.
     """
     sha, size = hashlib.sha256(), 0
     with path.open("wb") as file:

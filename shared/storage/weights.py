@@ -1,6 +1,6 @@
-"""A folder of model weights in a bucket, brought to a folder here: whole files or none, and only what changed.
+"""Downloads a folder of model weights from a bucket to a local folder: whole files only, and only changed ones.
 
-Credentials stay with the process that calls this; the one that opens the files needs none.
+The process that calls this has the credentials; the process that opens the files needs none.
 """
 
 import fcntl
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*?))?/*")
 MANIFEST = "weights.json"
-"""Names the files of a converted tree; comes last, so that a folder with one is whole."""
+"""Names the files of a converted tree; written last, so that a folder with a manifest is complete."""
 STATE = ".fetched.json"
 LOCK = ".lock"
 RESERVE_MB = 256
-FRUITLESS = 3
-"""Attempts in a row that may bring nothing."""
+MAX_EMPTY_ATTEMPTS = 3
+"""Consecutive attempts at a file without a received byte, after which the error is raised."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MANIFEST_BYTES = 1 << 20
 
-Tell = Callable[[str, int, int], None]
-"""Told of a file: its name, bytes there, bytes in all."""
+OnProgress = Callable[[str, int, int], None]
+"""Receives the name of a file, the bytes downloaded and the bytes in total."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """One file to have: its SHA-256 where that is known."""
+    """One required file, with size in bytes and hex SHA-256 where they are known."""
 
     path: str
     bytes: int | None
@@ -56,83 +56,86 @@ class _Remote:
 
 
 def is_url(source: str) -> bool:
-    """Whether weights are named by a place in a store, not by a folder."""
+    """Whether ``source`` is an s3:// URL and not a folder."""
     return source.startswith("s3://")
 
 
 def parse(url: str) -> tuple[str, str]:
-    """Bucket and prefix, the latter empty or with a slash at its end. Raises ValueError."""
-    found = URL.fullmatch(url)
-    if found is None:
+    """Bucket and prefix; the prefix is empty or has a slash at its end. Raises ValueError."""
+    match = URL.fullmatch(url)
+    if match is None:
         raise ValueError(f"{url!r} is not s3://BUCKET/PREFIX")
-    bucket, prefix = found[1], found[2] or ""
+    bucket, prefix = match[1], match[2] or ""
     return bucket, f"{prefix}/" if prefix else ""
 
 
-def fetch(client: "S3Client", url: str, wanted: list[WeightsFile], folder: Path, tell: Tell) -> int:
-    """Have ``folder`` hold the files under ``url``; bytes that were fetched.
+def fetch(client: "S3Client", url: str, required: list[WeightsFile], folder: Path, on_progress: OnProgress) -> int:
+    """Download the files under ``url`` to ``folder``; returns the number of bytes of the changed files.
 
-    ``wanted`` are those of the official layout; where the prefix has a manifest, it says what is wanted instead. A file
-    is kept while the store has the same entity tag for it; one that broke off goes on where it was. Digests are
-    compared where one is known and the size is the one it belongs to. Several processes may call this for one folder:
-    they take turns. Raises ValueError for a wrong URL, ArtifactMissing, ArtifactAltered, NoSpace, StoreUnavailable,
-    whose messages name files but not the place, and OSError.
+    ``required`` are the files of the official layout; a manifest under the prefix replaces them. A file is kept while
+    its entity tag in the object store is the same; an interrupted download is resumed. A known digest is compared where
+    the file has the size that belongs to it. Concurrent calls for one folder run one after the other.
+
+    Raises ValueError for a wrong URL, ArtifactMissing, ArtifactAltered, NoSpace, StoreUnavailable, whose messages name
+    files but not the bucket, and OSError.
     """
     bucket, prefix = parse(url)
     folder.mkdir(parents=True, exist_ok=True)
-    with _turn(folder):
-        there = _listing(client, bucket, prefix)
-        files = _of_manifest(client, bucket, prefix, there) if MANIFEST in there else wanted
-        if missing := [one.path for one in files if one.path not in there and not one.optional]:
-            raise ArtifactMissing(f"the place in the store lacks {', '.join(missing)}")
-        files = [one for one in files if one.path in there]
+    with _locked(folder):
+        remote = _listing(client, bucket, prefix)
+        files = _manifest_files(client, bucket, prefix, remote) if MANIFEST in remote else required
+        if missing := [file.path for file in files if file.path not in remote and not file.optional]:
+            raise ArtifactMissing(f"missing at the source: {', '.join(missing)}")
+        files = [file for file in files if file.path in remote]
         state = _State(folder)
-        state.forget_all_but({one.path for one in files})
-        due = [one for one in files if not state.has(one.path, there[one.path])]
-        require_free(folder, sum(there[one.path].size - state.begun(one.path) for one in due), RESERVE_MB)
-        for one in due:
-            _fetch(client, bucket, prefix + one.path, one, there[one.path], state, tell)
-        return sum(there[one.path].size for one in due)
+        state.forget_all_but({file.path for file in files})
+        changed = [file for file in files if not state.has(file.path, remote[file.path])]
+        require_free(
+            folder, sum(remote[file.path].size - state.partial_bytes(file.path) for file in changed), RESERVE_MB
+        )
+        for file in changed:
+            _fetch(client, bucket, prefix + file.path, file, remote[file.path], state, on_progress)
+        return sum(remote[file.path].size for file in changed)
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _listing(client: "S3Client", bucket: str, prefix: str) -> dict[str, _Remote]:
-    found: dict[str, _Remote] = {}
+    files: dict[str, _Remote] = {}
     with store_errors("listing weights"):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
-                found[entry["Key"].removeprefix(prefix)] = _Remote(entry["Size"], entry["ETag"])
-    return found
+                files[entry["Key"].removeprefix(prefix)] = _Remote(entry["Size"], entry["ETag"])
+    return files
 
 
-def _of_manifest(client: "S3Client", bucket: str, prefix: str, there: Mapping[str, _Remote]) -> list[WeightsFile]:
-    """What a converted tree consists of. Names are the store's to choose, so they must be plain ones."""
-    if there[MANIFEST].size > _MANIFEST_BYTES:
-        raise ArtifactAltered(f"{MANIFEST} is not a manifest: {there[MANIFEST].size} bytes")
+def _manifest_files(client: "S3Client", bucket: str, prefix: str, remote: Mapping[str, _Remote]) -> list[WeightsFile]:
+    """The files of a converted tree. The manifest is not trusted: names must be plain file names."""
+    if remote[MANIFEST].size > _MANIFEST_BYTES:
+        raise ArtifactAltered(f"{MANIFEST} is not a manifest: {remote[MANIFEST].size} bytes")
     with store_errors("reading a manifest"):
         data = client.get_object(Bucket=bucket, Key=prefix + MANIFEST)["Body"].read()
     try:
-        named = [WeightsFile(one["path"], one["bytes"], one["sha256"]) for one in json.loads(data)["files"].values()]
-        if not all(_PLAIN.fullmatch(one.path) for one in named):
-            raise ValueError("a name that is none")
+        files = [WeightsFile(f["path"], f["bytes"], f["sha256"]) for f in json.loads(data)["files"].values()]
+        if not all(_PLAIN.fullmatch(file.path) for file in files):
+            raise ValueError("a file name is invalid")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactAltered(f"{MANIFEST} is not a manifest: {error}") from error
-    configs = [name for name in there if name.endswith(".json") and _PLAIN.fullmatch(name) and name != MANIFEST]
-    last = WeightsFile(MANIFEST, len(data), sha256(data).hexdigest())
-    for one in named:
-        if one.path in there and there[one.path].size != one.bytes:
-            raise ArtifactAltered(f"{one.path} has {there[one.path].size} bytes, its manifest says {one.bytes}")
-    return [*named, *(WeightsFile(name, None, None) for name in sorted(configs)), last]
+    configs = [name for name in remote if name.endswith(".json") and _PLAIN.fullmatch(name) and name != MANIFEST]
+    manifest = WeightsFile(MANIFEST, len(data), sha256(data).hexdigest())
+    for file in files:
+        if file.path in remote and remote[file.path].size != file.bytes:
+            raise ArtifactAltered(f"{file.path} has {remote[file.path].size} bytes, its manifest says {file.bytes}")
+    return [*files, *(WeightsFile(name, None, None) for name in sorted(configs)), manifest]
 
 
 class _State:
-    """Which version of each file is here, and of which one a part is."""
+    """The version of each local file, and of each partial one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -146,35 +149,35 @@ class _State:
         path = self.folder / name
         return self._known.get(name) == asdict(remote) and path.is_file() and path.stat().st_size == remote.size
 
-    def begun(self, name: str) -> int:
-        """Bytes of the part that is here."""
+    def partial_bytes(self, name: str) -> int:
+        """Size of the local part of the file, bytes."""
         partial = self.partial(name)
         return partial.stat().st_size if partial.is_file() else 0
 
     def begin(self, name: str, remote: _Remote) -> int:
-        """Go on with a part of the same version, or start anew; where to go on."""
-        mark = f"{name}:partial"
-        if self._known.get(mark) != asdict(remote) or self.begun(name) > remote.size:
+        """Keep a part of the same version, delete any other; returns the offset at which to continue."""
+        entry = f"{name}:partial"
+        if self._known.get(entry) != asdict(remote) or self.partial_bytes(name) > remote.size:
             self.partial(name).unlink(missing_ok=True)
-        self._known[mark] = asdict(remote)
+        self._known[entry] = asdict(remote)
         self._save()
-        return self.begun(name)
+        return self.partial_bytes(name)
 
     def finish(self, name: str, remote: _Remote) -> None:
-        """Give the whole file its name."""
+        """Rename the complete file to its final name."""
         self.partial(name).replace(self.folder / name)
         del self._known[f"{name}:partial"]
         self._known[name] = asdict(remote)
         self._save()
 
     def drop(self, name: str) -> None:
-        """Forget a part that is not what it should be."""
+        """Delete an altered part."""
         self.partial(name).unlink(missing_ok=True)
         self._known.pop(f"{name}:partial", None)
         self._save()
 
     def forget_all_but(self, names: set[str]) -> None:
-        """Remove files of an earlier version of the folder, which would be taken for the new one's."""
+        """Delete files of an earlier version of the folder, which could be mistaken for current ones."""
         for name in [known for known in self._known if known.removesuffix(":partial") not in names]:
             file = name.removesuffix(":partial")
             (self.folder / file if file == name else self.partial(file)).unlink(missing_ok=True)
@@ -192,35 +195,47 @@ class _State:
 
 
 def _fetch(
-    client: "S3Client", bucket: str, key: str, file: WeightsFile, remote: _Remote, state: _State, tell: Tell
+    client: "S3Client",
+    bucket: str,
+    key: str,
+    file: WeightsFile,
+    remote: _Remote,
+    state: _State,
+    on_progress: OnProgress,
 ) -> None:
     (state.folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-    fruitless, at = 0, state.begin(file.path, remote)
-    tell(file.path, at, remote.size)
-    while at < remote.size:
+    empty_attempts, offset = 0, state.begin(file.path, remote)
+    on_progress(file.path, offset, remote.size)
+    while offset < remote.size:
         try:
             part = state.partial(file.path)
-            _read_on(client, bucket, key, remote, part, at, lambda n: tell(file.path, n, remote.size))
+            _append(client, bucket, key, remote, part, offset, lambda n: on_progress(file.path, n, remote.size))
         except StoreUnavailable:
-            fruitless = fruitless + 1 if state.begun(file.path) == at else 0
-            if fruitless == FRUITLESS:
+            empty_attempts = empty_attempts + 1 if state.partial_bytes(file.path) == offset else 0
+            if empty_attempts == MAX_EMPTY_ATTEMPTS:
                 raise
-        at = state.begun(file.path)
+        offset = state.partial_bytes(file.path)
     state.partial(file.path).touch()
     if file.sha256 is not None and file.bytes == remote.size and _digest(state.partial(file.path)) != file.sha256:
         state.drop(file.path)
-        raise ArtifactAltered(f"{file.path} has another SHA-256 than is known of it")
+        raise ArtifactAltered(f"{file.path} has another SHA-256 than published")
     state.finish(file.path, remote)
 
 
-def _read_on(
-    client: "S3Client", bucket: str, key: str, remote: _Remote, partial: Path, at: int, tell: Callable[[int], None]
+def _append(
+    client: "S3Client",
+    bucket: str,
+    key: str,
+    remote: _Remote,
+    partial: Path,
+    offset: int,
+    on_progress: Callable[[int], None],
 ) -> None:
-    """Append what is left of an object; a broken connection keeps what came. Raises as ``fetch``."""
+    """Append the rest of an object; a broken connection keeps the received bytes. Raises as ``fetch`` does."""
     name = key.rpartition("/")[2]
     with store_errors("reading weights"), partial.open("ab") as file:
         try:
-            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={at}-", IfMatch=remote.etag)
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={offset}-", IfMatch=remote.etag)
         except ClientError as error:
             if status(error) == 412:
                 raise ArtifactAltered(f"{name} was replaced while it was read: try again") from error
@@ -229,10 +244,10 @@ def _read_on(
         try:
             while block := body.read(BLOCK):
                 file.write(block)
-                at += len(block)
-                if at > remote.size:
-                    raise ArtifactAltered(f"{name} is longer than the store says")
-                tell(at)
+                offset += len(block)
+                if offset > remote.size:
+                    raise ArtifactAltered(f"{name} is longer than the object store reports")
+                on_progress(offset)
         finally:
             body.close()
         file.flush()

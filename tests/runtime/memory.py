@@ -64,7 +64,7 @@ class MemoryArtifacts:
 
     def get_bytes(self, ref: ArtifactRef, max_bytes: int) -> bytes:
         if ref.key not in self.values:
-            raise ArtifactMissing(f"{ref.key} is gone")
+            raise ArtifactMissing(f"{ref.key} does not exist")
         return self.values[ref.key][:max_bytes]
 
     def exists(self, ref: ArtifactRef) -> bool:

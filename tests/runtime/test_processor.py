@@ -1,5 +1,7 @@
 """One record from poll to commit, without broker or object store: its outcomes, and the order of what is published."""
 
+import errno
+import tempfile
 import threading
 import uuid
 from dataclasses import replace
@@ -21,6 +23,7 @@ from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
 from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing, WorkerDied
 from shared.runtime.host.stage_service import task_processor
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settle.event_publisher import EventPublisher
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.storage import keys, markers
@@ -70,6 +73,11 @@ class Rig:
         ref = InputRef(key="default/x")
         request = RenderRequest(portrait=ref, speech=ref, **fields)
         return RenderTask(job_id=self.job, request_id="r", request=request, submitted_ms=1)
+
+    def claim_request(self) -> None:
+        """As the front did when it accepted the job."""
+        request = markers.RequestRecord(request_id="r", body_sha256="0" * 64)
+        markers.claim_request(self.store.documents, "default", self.job, request)
 
     def handle(self, value: bytes, headers: list[tuple[str, bytes | None]] | None = None) -> None:
         record = Record("t", 0, 7, self.job.encode(), value, headers or [], 1)
@@ -199,12 +207,19 @@ def test_attempt_that_survives_names_its_number(face: Rig) -> None:
 def test_unreadable_task_ends_its_job_once(face: Rig, how: str) -> None:
     values = {"headers": b"\xff", "key": b"{}", "body": b'{"job_id": "%s", "request": 7}' % face.job.encode()}
     headers = [("ce_id", f"default/{face.job}:face".encode()), ("ce_subject", face.job.encode())]
+    face.claim_request()
     for _ in range(2):
         face.handle(values[how], headers if how == "headers" else None)
     first, again = (event for event in face.producers.events() if event.type == "failed")
     assert first == again, "a redelivery repeats the stored event"
-    assert (first.job_id, first.code) == (face.job, Code.POISON)
+    assert (first.job_id, first.code, first.request_id) == (face.job, Code.POISON, "r")
     assert len(face.producers.dead_letters()) == 2
+
+
+def test_unreadable_task_of_an_unknown_job_leaves_the_id_free(face: Rig) -> None:
+    face.handle(b"{}")
+    assert (face.end().job_id, face.end().code) == (face.job, Code.POISON)
+    assert markers.read_end(face.store.documents, "default", face.job) is None
 
 
 def test_unreadable_task_of_no_known_job_is_a_dead_letter_without_event(face: Rig) -> None:
@@ -251,6 +266,63 @@ def test_fault_of_broker_or_store_settles_nothing(face: Rig, error: Exception) -
         face.handle(face.task().dump())
     assert face.producers.dead_letters() == []
     assert "failed" not in face.types()
+
+
+def test_bug_while_a_forwarded_task_is_settled_does_not_fail_its_job(
+    face: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next stage has the task already."""
+    flush = EventPublisher.flush
+    calls = iter([ZeroDivisionError("a bug")])
+
+    def broken(publisher: EventPublisher) -> None:
+        for error in calls:
+            raise error
+        flush(publisher)
+
+    monkeypatch.setattr(EventPublisher, "flush", broken)
+    face.handle(face.task().dump())
+    assert len(face.producers.dead_letters()) == 1
+    assert "failed" not in face.types()
+
+
+def test_bug_while_a_failure_is_classified_is_dead_lettered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(replace(FACE, inputs={"image": "audio/image"}), tmp_path)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(markers, "read_end", broken)
+    rig.handle(rig.task().dump())
+    assert rig.end().code == Code.INTERNAL
+    assert len(rig.producers.dead_letters()) == 1
+
+
+def test_dead_letter_is_sent_once_when_its_event_can_not_be_published(
+    face: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(EventPublisher, "failed", broken)
+    face.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
+    face.handle(face.task().dump())
+    assert len(face.producers.dead_letters()) == 1
+
+
+def test_disk_without_inodes_for_the_scratch_folder_is_waited_for(face: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdtemp = tempfile.mkdtemp
+    errors = iter([OSError(errno.ENOSPC, "no inodes")])
+
+    def full_once(*arguments: Any, **options: Any) -> str:
+        for error in errors:
+            raise error
+        return mkdtemp(*arguments, **options)
+
+    monkeypatch.setattr("shared.runtime.execute.attempt.tempfile.mkdtemp", full_once)
+    face.handle(face.task().dump())
+    assert len(face.producers.tasks("render.infer.puppet")) == 1
+    assert [event.attempt for event in face.producers.events() if event.type == "started"] == [1, 1]
 
 
 def encoded(tmp_path: Path) -> Rig:
@@ -309,6 +381,15 @@ def test_request_of_an_ended_job_repeats_its_end(tmp_path: Path) -> None:
     rig.handle(request_body())
     rig.handle(request_body())
     assert rig.types() == ["failed", "failed"]
+
+
+def test_inputs_of_a_request_with_another_key_are_kept_for_its_purge(tmp_path: Path) -> None:
+    rig = Rig(FRONT, tmp_path)
+    rig.handle(request_body(job_id="another"))
+    assert rig.end().code == Code.KEY_MISMATCH
+    stored = markers.read_request(rig.store.documents, "default", rig.end().job_id)
+    assert stored is not None
+    assert len(stored.inputs) == 2
 
 
 def test_invalid_request_is_rejected_and_no_dead_letter(tmp_path: Path) -> None:

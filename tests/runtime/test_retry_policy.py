@@ -18,7 +18,7 @@ from shared.runtime.waiting import TaskWaits, cancellable, set_current_job, task
 from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable
 
 JOB = JobContext("job-7", "default", uuid.uuid4().hex)
-AWAY = "reading an artifact: the store answered 503 SlowDown"
+AWAY = "reading an artifact: the object store answered 503 SlowDown"
 
 
 class Failing:

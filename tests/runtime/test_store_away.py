@@ -17,7 +17,7 @@ from tests.conftest import Infrastructure
 from tests.runtime import settled
 from tests.runtime.settled import Settling
 
-AWAY = "writing an artifact: the store answered 503 SlowDown"
+AWAY = "writing an artifact: the object store answered 503 SlowDown"
 
 
 class Gate:

@@ -92,12 +92,15 @@ def error(status: int, code: str, message: str = "") -> ClientError:
             error(400, "KMS.DisabledException", "arn:secret is disabled"),
             "needs an encryption key that is disabled",
         ),
-        (error(400, "KMS.NotFoundException"), "needs an encryption key that is gone"),
+        (error(400, "KMS.NotFoundException"), "needs an encryption key that does not exist"),
         (error(403, "AccessDenied", "user is not authorized to perform: kms:Decrypt"), "that this service may not use"),
-        (error(403, "AccessDenied", "user arn:secret is not authorized"), "the store denies access"),
+        (
+            error(403, "AccessDenied", "user arn:secret is not authorized"),
+            "the object store denies access to this service",
+        ),
         (error(405, "MethodNotAllowed"), "was deleted"),
         (error(418, "Tea<pot>\x1b[31m"), "answers 418 Teapot31m"),
-        (error(403, "403"), "the store denies access"),
+        (error(403, "403"), "the object store denies access to this service"),
         (error(451, "451"), "answers 451"),
     ],
 )

@@ -55,7 +55,7 @@ OWN: list[tuple[int, str, str, type[StorageError], str]] = [
     (403, "InvalidObjectState", "", InputForbidden, "archived"),
     (400, "KMS.DisabledException", "", InputForbidden, "encryption key that is disabled"),
     (405, "MethodNotAllowed", "", InputForbidden, "was deleted"),
-    (403, "AccessDenied", "", InputForbidden, "denies access"),
+    (403, "AccessDenied", "", InputForbidden, "is not accessible"),
     (403, "NobodyKnowsIt", "", InputForbidden, "403 NobodyKnowsIt"),
     (404, "NoSuchKey", "", InputNotFound, "does not exist"),
     (404, "NoSuchBucket", "", InputNotFound, "inputs"),

@@ -159,7 +159,7 @@ def test_reduced_model_is_fetched_without_digests(bucket: Bucket, tmp_path: Path
 def test_missing_objects_are_named(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put({"RIFE/flownet.pkl": b"flow"})
     asked = [*wanted(OFFICIAL), WeightsFile("yoloface_v5m.pt", 3, None, optional=True)]
-    with pytest.raises(ArtifactMissing, match=r"lacks Sonic/unet\.pth, whisper-tiny/config\.json$"):
+    with pytest.raises(ArtifactMissing, match=r"missing at the source: Sonic/unet\.pth, whisper-tiny/config\.json$"):
         weights.fetch(bucket.client, bucket.url, asked, tmp_path, Progress())
     assert not (tmp_path / "RIFE").exists()
 
@@ -296,7 +296,7 @@ def test_reason_of_an_unready_service_names_no_location(
     """Anybody may read it on the health port."""
     fetch = sonic_fetch()
     bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/Sonic/unet.pth")
-    with pytest.raises(HandlerUnavailable, match=r"lacks Sonic/unet\.pth") as incomplete:
+    with pytest.raises(HandlerUnavailable, match=r"missing at the source: Sonic/unet\.pth") as incomplete:
         fetch()
     bucket.put({"weights.json": b"?"})
     with pytest.raises(HandlerUnavailable, match=r"weights\.json is not a manifest") as no_manifest:

@@ -66,8 +66,9 @@ class Attempt:
         machine is at fault.
         """
         start = time.monotonic()
-        scratch = Path(tempfile.mkdtemp(dir=self.scratch))
+        scratch: Path | None = None
         try:
+            scratch = Path(tempfile.mkdtemp(dir=self.scratch))
             return self._run(scratch).model_copy(update={"seconds": time.monotonic() - start})
         except JobCancelled:
             raise
@@ -78,7 +79,8 @@ class Attempt:
                 raise DiskFull(f"the disk of the scratch folder is full ({type(e).__name__})") from e
             raise
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def _run(self, scratch: Path) -> StageOutput:
         tenant, stage = self.task.request.tenant, self.spec.name

@@ -155,6 +155,7 @@ def worker_variables(engine: str) -> Callable[[], Mapping[str, str]] | None:
     if catalogue(engine) is None:
         return None
     settings = WeightsSettings()
+    settings.source(engine)  # A value that does not parse is found here, before the service starts.
 
     def fetch() -> Mapping[str, str]:
         try:

@@ -58,7 +58,7 @@ class RequestDecoder:
         is then published under an id that belongs to this request. Raises shared.messages.codes.Rejected, JobCancelled,
         Abandoned, StorageError.
         """
-        request, parse_error, job = self._identify(record)
+        request, refused, job = self._identify(record)
         set_current_job(job)
         own = markers.RequestRecord(
             request_id=job.request_id,
@@ -72,8 +72,8 @@ class RequestDecoder:
             terminal = markers.read_end(self._store.documents, job.tenant, job.job_id)
             if terminal is not None:
                 return Duplicate(terminal, job=job)
-        if request is None:
-            raise parse_error or Refusal(Code.INVALID_REQUEST, "The record can't be read.")
+        if request is None or refused is not None:
+            raise refused or Refusal(Code.INVALID_REQUEST, "The record can't be read.")
         check_request(request, self._settings.engines)
         self._check_output(request, job)
         self._check_inputs(request, job)
@@ -91,8 +91,10 @@ class RequestDecoder:
         return Decoded(task, advice(request))
 
     def _identify(self, record: Record) -> tuple[RenderRequest | None, Refusal | None, JobContext]:
-        """The request, or the reason why it can't be read; and the job that the record names or is assigned."""
+        """The request, if it can be read; the reason why it is refused, if it is; and the job that the record names or
+        is assigned."""
         coordinates = (record.topic, record.partition, record.offset)
+        request: RenderRequest | None = None
         try:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
@@ -104,7 +106,7 @@ class RequestDecoder:
             job = JobContext(
                 identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
             )
-            return None, e, job
+            return request, e, job
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
         """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""

@@ -71,12 +71,18 @@ class TaskDecoder:
         best_effort = identify_task_best_effort(record.value, record.key, record.headers)
         if best_effort is None:
             return None
-        job_id, request_id = best_effort.identity.job_id, best_effort.identity.request_id
-        if not request_id:
-            try:
-                stored = markers.read_request(self._documents, best_effort.tenant, job_id)
-            except (ArtifactAltered, ArtifactRefused) as e:
-                log.warning("request_unreadable", job=job_id, error=str(e))
-                stored = None
-            request_id = stored.request_id if stored else job_id
-        return JobContext(job_id, best_effort.tenant, request_id, best_effort.batch, best_effort.labels)
+        job_id = best_effort.identity.job_id
+        try:
+            stored = markers.read_request(self._documents, best_effort.tenant, job_id)
+        except (ArtifactAltered, ArtifactRefused) as e:
+            log.warning("request_unreadable", job=job_id, error=str(e))
+            stored = None
+        request_id = best_effort.identity.request_id or (stored.request_id if stored else job_id)
+        return JobContext(
+            job_id,
+            best_effort.tenant,
+            request_id,
+            best_effort.batch,
+            best_effort.labels,
+            is_stored=stored is not None,
+        )

@@ -84,7 +84,9 @@ class TaskProcessor:
         Raises exceptions for which `failures.classify` returns None: nothing is settled, the service ends, and the
         record is delivered again. After Abandoned the record is delivered again, too; it ends no service.
         """
-        start = time.monotonic()
+        start, now_ms = time.monotonic(), time.time_ns() // 1_000_000
+        wait_ms = now_ms - record.appended_ms(now_ms)
+        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
         origin = self._decoder.trace(record)
         structlog.contextvars.unbind_contextvars("job")
         waits = TaskWaits(
@@ -95,20 +97,22 @@ class TaskProcessor:
         )
         with (
             task_waits(waits),
+            self._events.of_one_record(),
             preset_trace_id(origin.root_id),
             self._tracer.start_as_current_span(
                 f"process {record.topic}",
                 context=origin.parent,
                 kind=SpanKind.CONSUMER,
                 links=origin.links,
-                attributes=self._span_attributes(record),
+                attributes=self._span_attributes(record, wait_ms),
             ),
         ):
-            disposition = self.process(record, assignment, worker)
+            disposition: Disposition | None = None
             try:
+                disposition = self.process(record, assignment, worker)
                 self._settlement.settle(record, disposition)
             except Exception as e:  # noqa: BLE001 - `classify` maps every class
-                self._settle_failed_settlement(record, disposition, e)
+                self._settle_after_failure(record, disposition, e)
             exemplar = metrics.exemplar(trace_id())
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         structlog.contextvars.unbind_contextvars("job")
@@ -170,6 +174,7 @@ class TaskProcessor:
                 try:
                     if worker.pid is None and not self._restarted(worker):
                         raise WorkerNotRestarted("the handler can't be loaded again")
+                    trace.get_current_span().set_attribute("attempt", number)
                     self._events.started(job)
                     attempt = self._attempt(task, job, assignment, worker)
                     try:
@@ -194,20 +199,18 @@ class TaskProcessor:
                 finally:
                     room.leave()
 
-    def _settle_failed_settlement(self, record: Record, disposition: Disposition, error: Exception) -> None:
-        """Settle a record whose settlement failed, as it would after each redelivery. Raises ``error`` where broker,
-        object store or machine are at fault."""
+    def _settle_after_failure(self, record: Record, disposition: Disposition | None, error: Exception) -> None:
+        """Settle a record whose processing or settlement failed by a bug, as it would after each redelivery. Raises
+        ``error`` where broker, object store or machine are at fault."""
         fallback = classify(error, 1)
         if fallback is None:
             raise error
-        # The job id of a conflict is another request's, whose job continues.
-        job = None if isinstance(disposition, Conflict) else disposition.job
-        try:
-            self._settlement.settle(record, replace(fallback, job=job))
-        except Exception as e:
-            if job is None or classify(e, 1) is None:
-                raise
-            self._settlement.settle(record, replace(fallback, job=None))
+        job = current_job() if disposition is None else disposition.job
+        if isinstance(disposition, Conflict | PartitionLost) or (
+            isinstance(disposition, Completed) and disposition.done is None
+        ):
+            job = None  # The job continues: with another request, on another member, or in the next stage.
+        self._settlement.settle(record, replace(fallback, job=job))
 
     def _attempt(self, task: RenderTask, job: JobContext, assignment: PartitionAssignment, worker: Worker) -> Attempt:
         return Attempt(
@@ -263,11 +266,8 @@ class TaskProcessor:
             log.warning("end_unreadable", error=str(e))
             return None
 
-    def _span_attributes(self, record: Record) -> dict[str, str | int]:
+    def _span_attributes(self, record: Record, wait_ms: int) -> dict[str, str | int]:
         """Span attributes by OpenTelemetry's semantic conventions for messaging, and the wait in the queue."""
-        now_ms = time.time_ns() // 1_000_000
-        wait_ms = now_ms - record.appended_ms(now_ms)
-        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
         return {
             "messaging.system": "kafka",
             "messaging.operation.name": "process",

@@ -2,7 +2,9 @@
 
 import math
 import time
-from threading import Lock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -33,21 +35,20 @@ from shared.storage.protocols import Documents
 from shared.telemetry.propagation import inject, trace_id
 
 log = structlog.get_logger()
+_PENDING: ContextVar[list[Delivery]] = ContextVar("pending_events")
 
 PROGRESS_EVERY_S = 0.5
 """Shortest interval of progress events of a job: a browser shows no more, and a day of renders must stay readable."""
 
 
 class EventPublisher:
-    """Publishes the events of one stage. Thread-safe; shared by its slots."""
+    """Publishes the events of one stage, each record's in ``of_one_record``. Thread-safe; shared by its slots."""
 
     def __init__(self, stage: str, topic_prefix: str, producers: EventProducer, documents: Documents) -> None:
         self._stage = stage
         self._topic = topic_prefix + EVENTS
         self._producers = producers
         self._documents = documents
-        self._pending: set[Delivery] = set()
-        self._lock = Lock()
 
     def accepted(self, job: JobContext, engine: str) -> None:
         """The request is valid."""
@@ -85,7 +86,11 @@ class EventPublisher:
 
     def failed(self, job: JobContext, code: Code, message: str) -> None:
         """End the job: it failed, or it was cancelled."""
-        self.end(Failed(**self._base(job), stage=self._stage, code=code, message=message))
+        event = Failed(**self._base(job), stage=self._stage, code=code, message=message)
+        if job.is_stored:
+            self.end(event)
+        else:
+            self._send(event)
 
     def end(self, event: TerminalEvent) -> TerminalEvent | None:
         """End the job with this event unless it has ended; publishes and returns the event that was stored first.
@@ -110,21 +115,28 @@ class EventPublisher:
         """Publish a stored terminal event again, after a redelivery of an ended job's record."""
         self._send(event)
 
+    @contextmanager
+    def of_one_record(self) -> Iterator[None]:
+        """Events published in the block, also by threads that copy its context, belong to one record: ``flush`` waits
+        for them, and for no other record's."""
+        token = _PENDING.set([])
+        try:
+            yield
+        finally:
+            _PENDING.reset(token)
+
     def flush(self) -> None:
-        """Wait until the broker has everything published so far. Raises DeliveryFailed.
+        """Wait until the broker has every event of the current record. Raises DeliveryFailed.
 
         An event that the broker never accepts is logged and left out: each redelivery would publish it again.
         """
-        with self._lock:
-            pending = tuple(self._pending)
-        # Events of other slots too: an event must not leave the set before the slot that published it has waited.
-        for delivery in pending:
+        pending = _PENDING.get()
+        while pending:
             try:
-                delivery.wait()
+                pending[0].wait()
             except RecordRefused as e:
                 log.error("event_refused", error=str(e))
-        with self._lock:
-            self._pending.difference_update(pending)
+            del pending[0]
 
     def _base(self, job: JobContext) -> dict[str, Any]:
         return {
@@ -142,8 +154,7 @@ class EventPublisher:
         value = event.model_dump_json(exclude_none=True).encode()
         headers = [*message_headers.event_headers(event), *inject()]
         delivery = self._producers.send(self._topic, event.job_id.encode(), value, headers)
-        with self._lock:
-            self._pending.add(delivery)
+        _PENDING.get().append(delivery)
 
 
 class ProgressReporter:

@@ -3,7 +3,6 @@
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
-from pydantic import ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.events import Done
@@ -20,6 +19,7 @@ from shared.runtime.disposition import (
     PartitionLost,
     Rejected,
 )
+from shared.runtime.failures import SERVICE_FAULTS
 from shared.runtime.producers import EventProducer
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
@@ -77,6 +77,8 @@ class Settlement:
                 self._dead_letter(record, disposition)
             case PartitionLost():
                 task = None  # The new owner needs the artifacts.
+            case _:
+                raise ValueError(f"a disposition without a job: {disposition.label}")
         self._events.flush()
         set_settled()
         trace.get_current_span().set_attribute("outcome", disposition.label)
@@ -114,8 +116,15 @@ class Settlement:
             attempts=job.attempt if job else 1,
         )
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
-        if job is not None:
+        if job is None:
+            return
+        try:
             self._events.failed(job, reason.code, "The render failed; its record is in the dead letters.")
+        except SERVICE_FAULTS:
+            raise
+        except Exception:
+            # A bug: settling again would only send the dead letter again.
+            log.exception("failed_event_not_published")
 
     def _complete_job(self, task: RenderTask | None, done: Done) -> None:
         event = self._events.end(done)
@@ -124,7 +133,7 @@ class Settlement:
         self._events.flush()
         try:
             self._summarise(task, event)
-        except (KeyError, ValidationError) as e:  # Metadata is missing; the job is done nevertheless.
+        except Exception as e:  # noqa: BLE001 - the job is done, whatever its summary is missing
             log.warning("render_not_summarised", error=type(e).__name__)
 
     def _summarise(self, task: RenderTask, event: Done) -> None:

@@ -1,1 +1,1 @@
-"""The stage runtime: takes tasks from Kafka, runs them in slots, hands them on. Knows nothing of media."""
+"""The stage runtime: from a record on a Kafka topic to its commit."""

@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
-from shared.runtime.consume import consumer_loop
 from shared.runtime.consume.assignment import OLDEST_MS, Record
+from shared.runtime.consume.consumer import record_of
 
 NOW_MS = 1_800_000_000_000
 
@@ -33,7 +33,7 @@ class Message:
 
 
 def record(kind: int, timestamp_ms: int) -> Record:
-    return consumer_loop._record(Message(kind, timestamp_ms))
+    return record_of(Message(kind, timestamp_ms))
 
 
 @pytest.mark.parametrize("ago_ms", [0, 5_000, 20 * 24 * 3600 * 1000])

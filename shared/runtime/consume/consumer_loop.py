@@ -4,15 +4,16 @@ and commits settled records."""
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from queue import Empty
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.runtime.consume.assignment import Completions, OffsetTracker, PartitionAssignment, Record
+from shared.runtime.consume.consumer import Consumer, Slots, record_of
 
 BUSY_POLL_S = 0.01
 """Poll timeout while a slot works, whose completion must be seen at once: 0.2 s would add 86 ms to a hop, this costs
@@ -49,36 +50,6 @@ TRANSIENT = {
 
 Partition = tuple[str, int]
 log = structlog.get_logger()
-
-
-class Consumer(Protocol):
-    """The part of a Kafka consumer that the loop uses; `confluent_kafka.Consumer` implements it."""
-
-    def subscribe(
-        self,
-        topics: list[str],
-        on_assign: "OnPartitions",
-        on_revoke: "OnPartitions",
-        on_lost: "OnPartitions",
-    ) -> None: ...
-    def poll(self, timeout: float) -> Any: ...
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]: ...
-    def pause(self, partitions: list[TopicPartition]) -> None: ...
-    def resume(self, partitions: list[TopicPartition]) -> None: ...
-    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
-    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
-    def close(self) -> None: ...
-
-
-OnPartitions = Callable[[Any, list[TopicPartition]], None]
-
-
-class Slots(Protocol):
-    """Process records; each submitted record comes back as a completion."""
-
-    @property
-    def count(self) -> int: ...
-    def submit(self, record: Record, assignment: PartitionAssignment) -> None: ...
 
 
 class ConsumerLoop:
@@ -137,7 +108,7 @@ class ConsumerLoop:
         if message.error() is not None:
             self._on_event(message)
             return
-        record = _record(message)
+        record = record_of(message)
         tracker = self._trackers.get((record.topic, record.partition))
         if tracker is None:
             return
@@ -308,16 +279,3 @@ class ConsumerLoop:
         if error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
             raise KafkaException(error)
         log.warning("kafka_error", error=error.name(), text=error.str())
-
-
-def _record(message: Any) -> Record:
-    """The message as a record. Headers whose names are not UTF-8 can't be read at all: the record gets no headers."""
-    try:
-        headers = list(message.headers() or [])
-    except SystemError:
-        log.warning("headers_unreadable", topic=message.topic(), partition=message.partition(), offset=message.offset())
-        headers = []
-    coordinates = (message.topic(), message.partition(), message.offset())
-    kind, timestamp_ms = message.timestamp()
-    producer_time = kind != TIMESTAMP_LOG_APPEND_TIME
-    return Record(*coordinates, message.key(), message.value(), headers, timestamp_ms, producer_time)

@@ -1,4 +1,4 @@
-"""SIGKILL of any one process in mid-job: the job still ends done, once; `down` leaves nothing behind."""
+"""SIGKILL of any one process during a job: the job still ends with done, once; `down` leaves nothing behind."""
 
 import io
 import tempfile
@@ -57,7 +57,7 @@ def supervisor(pipeline: Pipeline) -> ProcessId:
 
 
 def check(client: Client, job: str) -> None:
-    """Done, once, and whole."""
+    """Check that the job ended once, with done and a complete video."""
     end = client.done(job, 100)
     client.drain()
     assert {event.id for event in client.ends(job)} == {end.id}
@@ -90,7 +90,7 @@ def test_job_survives_a_killed_worker(
     processes.kill(target)
     check(client, job)
     assert processes.wait_gone([target], 5)
-    # Where the work had ended before the kill the worker is replaced with no task to ask for it.
+    # If the work had ended before the kill, the idle worker is replaced without a task.
     client.until(lambda: target not in (found := children(pipeline, stage)) and len(found) == 1, 30)
 
 
@@ -101,7 +101,7 @@ def test_job_survives_a_killed_service(
     target, below = parent(pipeline, stage), worker(pipeline, stage)
     job = victim_job(stage)
     processes.kill(target)
-    assert processes.wait_gone([target, below], 10), "the worker goes with its parent"
+    assert processes.wait_gone([target, below], 10), "the worker ends with its parent"
     check(client, job)
 
 

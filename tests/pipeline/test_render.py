@@ -63,7 +63,7 @@ def records_of(pipeline: Pipeline, topic: str, job: str) -> list[list[tuple[str,
 
 
 def metric(pipeline: Pipeline, stage: str, name: str) -> float:
-    """Sum of a metric over a stage's replicas."""
+    """Sum of a metric over the replicas of a stage."""
     total = 0.0
     for service in pipeline.stack.services:
         if service.stage == stage:
@@ -175,7 +175,7 @@ def test_event_and_summary_span_have_the_same_measurements(client: Client, rende
 
 
 def test_frames_are_deleted_and_each_final_artifact_exists_once(client: Client, rendered: Rendered) -> None:
-    client.spans(rendered.job, "process render.encode")  # It ends after the sweep.
+    client.spans(rendered.job, "process render.encode")  # It ends after the cleanup.
     keys = client.keys(f"jobs/default/{rendered.job}/")
     assert [key for key in keys if "/infer/" in key] == []
     assert len([key for key in keys if key.endswith(".mp4")]) == 1
@@ -221,12 +221,12 @@ def test_same_record_twice_is_one_job(client: Client, portrait: str, rendered: R
     assert len({span["trace_id"] for span in client.spans(job, "render")}) == 1
     assert len([key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]) == 1
     started = Counter(e.stage for e in client.events[job] if e.type == "started")
-    assert started == {"audio": 1, "face": 1, "infer": 1, "encode": 1}, "the second record is no second work"
+    assert started == {"audio": 1, "face": 1, "infer": 1, "encode": 1}, "the second record causes no work"
 
 
 @pytest.mark.parametrize("timestamp_ms", [1_800_000_000, 4_000_000_000_000])
 def test_producer_clock_has_no_effect(client: Client, rendered: Rendered, timestamp_ms: int) -> None:
-    """Seconds for milliseconds, which retention took for 1970, and a clock that is decades ahead."""
+    """Seconds instead of milliseconds, which retention reads as 1970, and a clock that is decades ahead."""
     job = uuid.uuid4().hex
     client.produce("render.requests", body(rendered.portrait, rendered.speech), job, timestamp_ms=timestamp_ms)
     assert 0 < client.done(job).body["total_s"] < 600
@@ -260,7 +260,7 @@ def test_finished_files_are_copied_to_the_output_bucket(client: Client, rendered
 def test_redelivery_without_sender_context_stays_in_its_trace(
     client: Client, pipeline: Pipeline, rendered: Rendered
 ) -> None:
-    """The service dies with the record uncommitted: what comes again is the same record, in the same trace."""
+    """The service dies before the commit: the same record is delivered again, in the same trace."""
     job = client.submit(client.upload(unseen_portrait()), client.upload(spoken(3.0, unseen_start())))
     client.started(job, "audio")
     processes.kill(parent(pipeline, "audio"))

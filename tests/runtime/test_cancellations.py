@@ -1,4 +1,4 @@
-"""For how long a service remembers that a job is to be cancelled."""
+"""Cancel commands: whom they concern, and how long they are kept."""
 
 import json
 import time
@@ -17,7 +17,7 @@ TASKS_S = int(topics("", ("sonic",))[0].config["retention.ms"]) / 1000
 
 
 class Clock:
-    """The time as the module reads it."""
+    """The clock that the module reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = time.time()

@@ -253,8 +253,8 @@ def test_fault_of_broker_or_store_settles_nothing(face: Rig, error: Exception) -
     assert "failed" not in face.types()
 
 
-def encoded(tmp_path: Path) -> Rig:
-    """The last stage, at its end."""
+def encode_rig(tmp_path: Path) -> Rig:
+    """The last stage, whose worker has finished."""
     rig = Rig(ENCODE, tmp_path)
     rig.worker.answer = finished(ENCODED.model_dump(mode="json"), video=b"v", poster=b"p")
     return rig
@@ -266,7 +266,7 @@ def last_task(rig: Rig, **fields: Any) -> bytes:
 
 
 def test_last_stage_ends_the_job_once_with_done(tmp_path: Path) -> None:
-    rig = encoded(tmp_path)
+    rig = encode_rig(tmp_path)
     for _ in range(2):
         rig.handle(last_task(rig))
     done = [event for event in rig.producers.events() if isinstance(event, Done)]
@@ -276,7 +276,7 @@ def test_last_stage_ends_the_job_once_with_done(tmp_path: Path) -> None:
 
 
 def test_refused_output_bucket_fails_the_job(tmp_path: Path) -> None:
-    rig = encoded(tmp_path)
+    rig = encode_rig(tmp_path)
     rig.store.artifacts.refused.add("films")
     rig.handle(last_task(rig, output={"bucket": "films", "prefix": "default/films"}))
     assert rig.end().code == Code.OUTPUT_REFUSED

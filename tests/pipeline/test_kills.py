@@ -21,9 +21,9 @@ SECONDS = 3.0
 def program(pipeline: Pipeline, name: str) -> ProcessId:
     """The process of a program of the stack. `name`: broker, store, or the name of a service's replica."""
     pid = next(p.pid for p in pipeline.stack.supervisor().programs() if p.name == name)
-    found = processes.identify(pid)
-    assert found is not None
-    return found
+    process = processes.identify(pid)
+    assert process is not None
+    return process
 
 
 def parent(pipeline: Pipeline, stage: str, engine: str = "") -> ProcessId:
@@ -34,26 +34,26 @@ def parent(pipeline: Pipeline, stage: str, engine: str = "") -> ProcessId:
 def children(pipeline: Pipeline, stage: str, engine: str = "") -> list[ProcessId]:
     """The slots' processes: those of the stack that run shared.slot.worker under this parent."""
     above = str(parent(pipeline, stage, engine).pid).encode()
-    found = []
+    workers = []
     for process in processes.stack_processes(pipeline.stack.mark):
         try:
             line = (processes.PROC / str(process.pid) / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if b"shared.slot.worker" in line and line[line.index(b"--parent") + 1] == above:
-            found.append(process)
-    return found
+            workers.append(process)
+    return workers
 
 
 def worker(pipeline: Pipeline, stage: str) -> ProcessId:
-    (found,) = children(pipeline, stage)
-    return found
+    (process,) = children(pipeline, stage)
+    return process
 
 
 def supervisor(pipeline: Pipeline) -> ProcessId:
-    found = processes.identify(int(pipeline.stack.supervisor().pidfile.read_text()))
-    assert found is not None
-    return found
+    process = processes.identify(int(pipeline.stack.supervisor().pidfile.read_text()))
+    assert process is not None
+    return process
 
 
 def check(client: Client, job: str) -> None:
@@ -91,7 +91,7 @@ def test_job_survives_a_killed_worker(
     check(client, job)
     assert processes.wait_gone([target], 5)
     # If the work had ended before the kill, the idle worker is replaced without a task.
-    client.until(lambda: target not in (found := children(pipeline, stage)) and len(found) == 1, 30)
+    client.until(lambda: target not in (running := children(pipeline, stage)) and len(running) == 1, 30)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -36,13 +36,13 @@ def picture(image: Image.Image | NDArray[np.uint8]) -> bytes:
 def tone(seconds: float, level: float = 0.0) -> bytes:
     """A WAV file with a hum; level 0 is silence."""
     rate = 16000
-    wanted = level * np.sin(2 * np.pi * 150 * np.arange(round(seconds * rate)) / rate)
+    samples = level * np.sin(2 * np.pi * 150 * np.arange(round(seconds * rate)) / rate)
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes((wanted * 32767).astype("<i2").tobytes())
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
     return out.getvalue()
 
 
@@ -165,20 +165,20 @@ ALLOWED = {
 def refused(client: Client, portrait: str) -> dict[str, tuple[str, Expected]]:
     """All invalid requests at once, then a valid one behind them; job and expectation by name."""
     speech = client.upload(spoken(0.4, 2.0))
-    found = {}
+    cases = {}
     for name, (value, expected) in requests(portrait, speech, client.upload(PICTURE, "other")).items():
         job = uuid.uuid4().hex
         client.produce("render.requests", value, job)
-        found[name] = (job, expected)
+        cases[name] = (job, expected)
     for name, (data, expected) in portraits().items():
-        found[name] = (client.submit(client.upload(data), speech), expected)
+        cases[name] = (client.submit(client.upload(data), speech), expected)
     for name, (data, expected) in speeches().items():
-        found[name] = (client.submit(portrait, client.upload(data)), expected)
+        cases[name] = (client.submit(portrait, client.upload(data)), expected)
     good = client.submit(portrait, speech)
     client.done(good)
-    client.wait([job for job, _ in found.values()], 60)
+    client.wait([job for job, _ in cases.values()], 60)
     client.drain()
-    return found
+    return cases
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -245,19 +245,21 @@ def task(client: Client, portrait: str) -> RenderTask:
     )  # fmt: skip
 
 
-def check_letter(dead_letters: Reader, key: bytes, value: bytes, headers: list[tuple[str, bytes]], code: str) -> None:
-    found = None
+def check_dead_letter(
+    dead_letters: Reader, key: bytes, value: bytes, headers: list[tuple[str, bytes]], code: str
+) -> None:
+    message = None
     for _ in range(60):
-        found = dead_letters.poll(0.5)
-        if found is not None:
+        message = dead_letters.poll(0.5)
+        if message is not None:
             break
-    assert found is not None
-    assert (found.key(), found.value()) == (key, value), "byte for byte"
-    got = list(found.headers())
+    assert message is not None
+    assert (message.key(), message.value()) == (key, value), "byte for byte"
+    got = list(message.headers())
     assert got[: len(headers)] == headers
-    ours = dict(got[len(headers) :])
-    assert all(name.startswith(DLQ) for name in ours)
-    assert ours[f"{DLQ}code"].decode() == code
+    added = dict(got[len(headers) :])
+    assert all(name.startswith(DLQ) for name in added)
+    assert added[f"{DLQ}code"].decode() == code
     assert len([name for name, _ in got if name == "traceparent"]) <= 1
 
 
@@ -266,7 +268,7 @@ def test_unreadable_task_becomes_a_dead_letter_and_the_partition_continues(
 ) -> None:
     value, headers = b"\xff\xfe no task at all \x00", [("a", b"\x00\xff"), ("b", b""), ("a", b"again")]
     partition, offset = client.produce("render.face", value, b"\xffkey", headers, partition=3)
-    check_letter(dead_letters, b"\xffkey", value, headers, "POISON")
+    check_dead_letter(dead_letters, b"\xffkey", value, headers, "POISON")
     good = task(client, portrait)
     good = good.model_copy(update={"outputs": {"audio": good.outputs["audio"]}})
     behind = client.produce("render.face", good.dump(), good.job_id, partition=partition)
@@ -289,7 +291,7 @@ def test_task_with_a_wrong_artifact_becomes_a_dead_letter(
     order = order.with_output("audio", audio)
     headers = [("origin", b"test")]
     client.produce("render.infer.puppet", order.dump(), order.job_id, headers, partition=5)
-    check_letter(dead_letters, order.job_id.encode(), order.dump(), headers, code)
+    check_dead_letter(dead_letters, order.job_id.encode(), order.dump(), headers, code)
     (end,) = client.wait([order.job_id], 30)
     assert (end.type, end.body["code"]) == ("failed", code)
     good = task(client, portrait)

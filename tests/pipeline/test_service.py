@@ -121,7 +121,7 @@ def test_internal_record_with_an_invalid_job_id_or_a_megabyte_is_a_dead_letter(
 def test_job_cancelled_before_it_starts_does_no_work(client: Client, pipeline: Pipeline, portrait: str) -> None:
     """The first stage that reads the cancel command ends the job; another tenant's command has no effect."""
     job, other = uuid.uuid4().hex, uuid.uuid4().hex
-    client.produce("render.cancel", b'{"tenant": "somebody"}', other)
+    client.produce("render.cancel", b'{"tenant": "other"}', other)
     client.produce("render.cancel", b"{}", job)
     speech = client.upload(spoken(5.0))
     client.submit(portrait, speech, job=job, params={"min_resolution": 512})

@@ -130,8 +130,8 @@ def test_trace_has_steps_guidance_and_durations(both: Stack, client: Client, und
 
 
 def attributes(spans: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(span["attributes"] for span in spans if span["name"] == name)
-    return found
+    attributes: dict[str, Any] = next(span["attributes"] for span in spans if span["name"] == name)
+    return attributes
 
 
 def saved_steps(client: Client, job: str) -> int:

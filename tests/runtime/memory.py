@@ -97,7 +97,7 @@ class MemoryInputs:
 
 
 class NoCache:
-    """Nothing is ever found."""
+    """A cache in which every lookup is a miss."""
 
     def digest(
         self, tenant: str, stage: str, version: str, inputs: Mapping[str, str], parameters: Mapping[str, JsonValue]

@@ -107,9 +107,9 @@ def request_job(stack: Infrastructure, start: Start, topic_prefix: str) -> str:
 
 
 def test_service_without_its_store_names_the_job_in_every_log_line_and_event(start: Start, request_job: str) -> None:
-    (nobody,) = pick(1, set())
-    away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
-    with start("audio", **away) as service:
+    (free_port,) = pick(1, set())
+    environment = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
+    with start("audio", **environment) as service:
         waiting = service.until("waiting")
         assert (waiting["job_id"], waiting["stage"], waiting["code"]) == (request_job, "audio", "STORE_UNAVAILABLE")
         assert service.process.wait(SECONDS) == 1
@@ -124,9 +124,9 @@ def test_service_without_its_store_names_the_job_in_every_log_line_and_event(sta
 
 
 def test_shutdown_abandons_a_record_that_waits_for_the_store(start: Start, request_job: str) -> None:
-    (nobody,) = pick(1, set())
-    away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "3600"}
-    with start("audio", **away) as service:
+    (free_port,) = pick(1, set())
+    environment = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "3600"}
+    with start("audio", **environment) as service:
         service.until("waiting")
         assert service.end() == 0, "a stop is no failure"
         assert len(service.lines("task_abandoned")) == 1

@@ -287,13 +287,13 @@ def test_tasks_that_ran_out_of_space_together_continue_one_by_one(
         room = Room(disk, real_stage.spec(lambda _: 4 * MIB), real_stage.task("nothing"))
         room.wait()
         together.wait(30)  # Each fits the free space alone; they run concurrently.
-        room.leave()
+        room.release()
         room.failed(DiskFull("full"))
         together.wait(30)
         room.wait()
         news.put(name)
         assert ends[name].wait(30)
-        room.leave()
+        room.release()
 
     with ThreadPoolExecutor(2) as pool:
         slots = [pool.submit(slot, name) for name in "ab"]

@@ -192,7 +192,7 @@ class TaskProcessor:
                         attempt.discard()
                         raise
                 finally:
-                    room.leave()
+                    room.release()
 
     def _settle_failed_settlement(self, record: Record, disposition: Disposition, error: Exception) -> None:
         """Settle a record whose settlement failed, as it would after each redelivery. Raises ``error`` where broker,

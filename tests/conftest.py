@@ -1,4 +1,4 @@
-"""The real broker and the real store, once per test session; services where a test asks for them."""
+"""The real broker and object store, once per test session; services where a test requests them."""
 
 import importlib.util
 import os
@@ -14,13 +14,13 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
-# `make test-sonic` runs those, in the environment that has torch.
+# `make test-sonic` runs them, in the environment with torch.
 collect_ignore = [] if importlib.util.find_spec("torch") else ["sonic", "parity"]
 
 
 @dataclass(frozen=True)
 class Infrastructure:
-    """A running broker, store and trace receiver."""
+    """A running broker, object store and trace receiver."""
 
     settings: LocalSettings
     stack: Stack
@@ -37,7 +37,7 @@ class Infrastructure:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure]:
-    """Broker, store and trace receiver of their own, whatever the caller's environment says; stopped in any case."""
+    """Start a broker, an object store and a trace receiver, whatever the caller's environment; always stop them."""
     jars = Path(os.environ.get("LIPSTAGE_JARS_DIR", ROOT / ".lipstage" / "jars"))
     settings = LocalSettings(
         state_dir=tmp_path_factory.mktemp("stack"),

@@ -56,6 +56,8 @@ class Group(TyperGroup):
         except typer.Exit:
             raise
         except Exception as e:
+            if hasattr(e, "format_message"):
+                raise  # typer's own: it prints them.
             from shared.cli import failures  # It imports the client library: too slow for a command that succeeds.
 
             if (explained := failures.explained(e)) is None:

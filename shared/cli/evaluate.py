@@ -65,7 +65,7 @@ def evaluate(
         arguments += [option, str(checked(path, role, _MAX_MB))] if path else []
     for option, path in (("--plot", plot), ("--sheet", sheet)):
         arguments += [option, str(writable_target(path))] if path else []
-    command = [sys.executable, "-m", PROGRAM, "--parent", str(os.getpid()), *arguments]
+    command = [sys.executable, "-P", "-m", PROGRAM, "--parent", str(os.getpid()), *arguments]
     process = subprocess.run(
         command, env=worker_environment(os.environ, ""), capture_output=True, text=True, check=False
     )

@@ -31,4 +31,4 @@ def run(name: str, engine: str | None) -> NoReturn:
             raise CliError(f"{error.code}: {error.message}") from None
     variables = environment.of_deployment()
     variables["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [variables.get("PYTHONPATH")])])
-    os.execve(python, [str(python), "-m", "shared.runtime", *arguments], variables)
+    os.execve(python, [str(python), "-P", "-m", "shared.runtime", *arguments], variables)

@@ -64,7 +64,7 @@ def check(name: str | None, source: str, quick: bool, accept: bool, as_json: boo
 def convert(name: str | None, source: str, out: Path, dtype: str, accept: bool, as_json: bool) -> None:
     """Convert a folder of weights and print what was made. Raises BadUse, CliError, Unreachable."""
     if dtype not in DTYPES:
-        raise BadUse(f"there is no dtype {dtype!r} here", f"dtypes are {', '.join(DTYPES)}")
+        raise BadUse(f"unknown dtype {dtype!r}", f"dtypes are {', '.join(DTYPES)}")
     engine = _engine(name)
     folder, accepted = _prepare(engine, source, accept)
     target = out.expanduser().absolute()
@@ -92,7 +92,7 @@ def _engine(name: str | None) -> str:
         return name
     if name is None and len(engines) == 1:
         return engines[0]
-    message = "--engine is needed" if name is None else f"there are no weights of the engine {name!r} to get"
+    message = "--engine is needed" if name is None else f"the weights of {name} are shipped"
     raise BadUse(message, f"engines with weights of their own are {', '.join(engines)}")
 
 

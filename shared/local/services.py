@@ -89,7 +89,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         "TMPDIR": str(stack.scratch),
     }
     python = engine_python(record.engine) if record.engine else Path(sys.executable)
-    argv = (str(python), "-m", "shared.runtime", record.stage, *engine)
+    argv = (str(python), "-P", "-m", "shared.runtime", record.stage, *engine)
     return Program(
         record.name,
         argv,

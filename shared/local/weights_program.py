@@ -41,7 +41,7 @@ def run(engine: str, arguments: Sequence[str], on_progress: OnProgress) -> dict[
     if weights is None:
         raise ValueError(f"the weights of the engine {engine} are shipped")
     python = engine_python(engine)
-    command = [str(python), "-m", weights.program, "--parent", str(os.getpid()), *arguments]
+    command = [str(python), "-P", "-m", weights.program, "--parent", str(os.getpid()), *arguments]
     path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = worker_environment(os.environ, "") | {"PYTHONPATH": path}
     del environment["LIPSTAGE_ENGINE"]  # The program runs no engine.

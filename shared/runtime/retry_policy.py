@@ -80,7 +80,7 @@ class RetryPolicy:
                     stop=lambda _: wait.seconds >= self._seconds and not 0 <= works.seconds() < self._lost_after_s,
                     before_sleep=partial(self._report, wait),
                     # A short outage during shutdown must not lose the work of a long render.
-                    sleep=lambda s: wait.sleep(s, patient_s=SHOWN_AFTER_S, yields=wait.seconds >= self._seconds),
+                    sleep=lambda s: wait.sleep(s, grace_s=SHOWN_AFTER_S, yields=wait.seconds >= self._seconds),
                     reraise=True,
                 )(operation)
             except StoreUnavailable as e:

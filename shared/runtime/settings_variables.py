@@ -19,7 +19,7 @@ def faults(error: ValueError, models: Iterable[type[BaseSettings]]) -> list[str]
     if isinstance(error, SettingsError):
         # Its message quotes the field: error parsing value for field "input_buckets" from source ...
         name = str(error).partition('"')[2].partition('"')[0]
-        return [f"{variable(model, name)} is no JSON" for model in by_name.values() if name in model.model_fields][:1]
+        return [f"{variable(model, name)} is not JSON" for model in by_name.values() if name in model.model_fields][:1]
     if not isinstance(error, ValidationError) or error.title not in by_name:
         return []
     model = by_name[error.title]

@@ -15,7 +15,7 @@ from shared.runtime.failures import Abandoned, JobCancelled
 
 SHOWN_AFTER_S = 2.0
 """A wait is published after this time, seconds: most retries succeed earlier."""
-LOOK_S = 0.1
+CHECK_S = 0.1
 """How often a wait checks whether it must end, seconds."""
 
 
@@ -88,22 +88,22 @@ class Wait:
         if self.seconds >= SHOWN_AFTER_S:
             self.task.show(self, code, message)
 
-    def sleep(self, seconds: float, *, patient_s: float = 0.0, yields: bool = False) -> None:
+    def sleep(self, seconds: float, *, grace_s: float = 0.0, yields: bool = False) -> None:
         """Sleep. Raises JobCancelled, and Abandoned when the wait must end.
 
-        A wait must end when the service is shutting down and the wait has lasted ``patient_s`` seconds; with ``yields``
+        A wait must end when the service is shutting down and the wait has lasted ``grace_s`` seconds; with ``yields``
         also when another member of the group waits for the partition.
         """
         end = time.monotonic() + seconds
         while True:
             if self.task.cancelled():
                 raise JobCancelled("the job was cancelled while it waited")
-            if (self.seconds >= patient_s and self.task.stopping()) or (yields and self.task.revoking()):
+            if (self.seconds >= grace_s and self.task.stopping()) or (yields and self.task.revoking()):
                 raise Abandoned("the service ends, or the partition goes to another member, while the task waits")
             remaining = end - time.monotonic()
             if remaining <= 0:
                 return
-            time.sleep(min(LOOK_S, remaining))
+            time.sleep(min(CHECK_S, remaining))
 
 
 _TASK: ContextVar[TaskWaits | None] = ContextVar("task_waits", default=None)

@@ -71,7 +71,7 @@ class InputStore:
         if size is None or etag is None:
             raise InputForbidden(f"{ref.key} is refused: the object store does not report its size")
         if ref.size is not None and ref.size != size:
-            raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request says {ref.size}")
+            raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request has {ref.size}")
         return InputHead(size, etag)
 
     @retried
@@ -107,7 +107,7 @@ class InputStore:
         if digest.size > max_bytes:
             raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
         if ref.sha256 is not None and ref.sha256 != digest.sha256:
-            raise _Differs(f"{ref.key} has another SHA-256 than the request says")
+            raise _Differs(f"{ref.key} has another SHA-256 than in the request")
         return digest
 
     def _bucket(self, ref: InputRef, tenant: str) -> str:

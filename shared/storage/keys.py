@@ -9,7 +9,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _RESERVED_STAGES = frozenset({"request", "end"})
 """Names of job documents that lie beside the stages' markers."""
 FRAMES = "frames/"
-"""Prefix of the index of attempts that have frames in the store."""
+"""Prefix of the index of attempts that have frames in the object store."""
 CHECKPOINTS = "checkpoints"
 """Path segment beside the attempts of a stage, whose ids are hexadecimal."""
 PROBED = "_probe"

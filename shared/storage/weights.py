@@ -130,7 +130,7 @@ def _manifest_files(client: "S3Client", bucket: str, prefix: str, remote: Mappin
     manifest = WeightsFile(MANIFEST, len(data), sha256(data).hexdigest())
     for file in files:
         if file.path in remote and remote[file.path].size != file.bytes:
-            raise ArtifactAltered(f"{file.path} has {remote[file.path].size} bytes, its manifest says {file.bytes}")
+            raise ArtifactAltered(f"{file.path} has {remote[file.path].size} bytes, {file.bytes} in its manifest")
     return [*files, *(WeightsFile(name, None, None) for name in sorted(configs)), manifest]
 
 

@@ -30,7 +30,7 @@ def test_a_port_that_is_not_a_number_is_reported(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS is no JSON"),
+        ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS is not JSON"),
         ("LIPSTAGE_INPUT_BUCKETS", '{"inputs": "lipstage"}', "must not name the artifact bucket"),
         ("LIPSTAGE_MAX_ATTEMPTS", "0", "LIPSTAGE_MAX_ATTEMPTS: Input should be greater"),
         ("KAFKA_PROPERTIES_FILE", "/no/such", "KAFKA_PROPERTIES_FILE can't be read: No such file"),

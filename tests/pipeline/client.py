@@ -1,4 +1,4 @@
-"""A plain user of the pipeline: puts files into the input bucket, sends records, reads events."""
+"""A plain client of the pipeline: uploads inputs, sends records, reads events."""
 
 import json
 import time
@@ -18,14 +18,14 @@ from shared.runtime.consume.statistics import FetchStallDetector
 
 INPUTS = "lipstage-inputs"
 ARTIFACTS = "lipstage"
-STUCK_S = 15.0
+STALLED_AFTER_S = 15.0
 SMALL = {"min_resolution": 256}
-"""Renders in tests are about the pipeline: the smallest picture will do."""
+"""The smallest resolution, because these tests are about the pipeline and not the picture."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as it lies on the topic."""
+    """One event with its headers."""
 
     body: dict[str, Any]
     headers: list[tuple[str, bytes]]
@@ -48,25 +48,26 @@ class Event:
 
 
 class Reader:
-    """Reads a topic from its present end on, all partitions, without a group; new ones, too, when the topic grows.
+    """Reads all partitions of a topic from their current ends, without a group, and new partitions when it grows.
 
-    Outlives a broker that is killed: the client can lose a partition for good then, and is made anew.
+    Survives a killed broker: the client may then stop fetching a partition, and is replaced.
     """
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap, self._topic = bootstrap, topic
-        self._stuck: str | None = None
+        self._stalled: str | None = None
         self._new: set[int] = set()
-        self._consumer, self._fetching = self._made(), FetchStallDetector(STUCK_S)
-        known = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        self._next = {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in known}
+        self._consumer, self._fetch_stall = self._make_consumer(), FetchStallDetector(STALLED_AFTER_S)
+        numbers = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        self._next = {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in numbers}
         self._assign()
 
     def poll(self, seconds: float) -> Message | None:
-        if self._stuck is not None:
-            print(f"reader made anew: {self._stuck}")
+        if self._stalled is not None:
+            print(f"consumer replaced: {self._stalled}")
             self._consumer.close()
-            self._consumer, self._fetching, self._stuck = self._made(), FetchStallDetector(STUCK_S), None
+            self._consumer, self._fetch_stall = self._make_consumer(), FetchStallDetector(STALLED_AFTER_S)
+            self._stalled = None
             self._assign()
         elif self._new:
             self._next |= dict.fromkeys(self._new, 0)
@@ -79,38 +80,38 @@ class Reader:
         return message
 
     def rest(self) -> list[Message]:
-        """What lies on the topic now and was not read yet."""
+        """The records that the topic has now and that have not been read."""
         ends = {
             p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=10)[1] for p in self._next
         }
-        found = []
+        messages = []
         while any(self._next[p] < end for p, end in ends.items()):
             if (message := self.poll(0.2)) is not None:
-                found.append(message)
-        return found
+                messages.append(message)
+        return messages
 
     def close(self) -> None:
         self._consumer.close()
 
-    def _made(self) -> Consumer:
+    def _make_consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self._bootstrap, "group.id": f"test-{uuid.uuid4().hex}",
                          "enable.auto.commit": False, "reconnect.backoff.max.ms": 500, "log_level": 0,
                          "topic.metadata.refresh.interval.ms": 2000,
-                         "statistics.interval.ms": 2000, "stats_cb": self._look})  # fmt: skip
+                         "statistics.interval.ms": 2000, "stats_cb": self._on_statistics})  # fmt: skip
 
     def _assign(self) -> None:
         self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._next.items()])
 
-    def _look(self, statistics: str) -> None:
-        of = json.loads(statistics)["topics"].get(self._topic, {}).get("partitions", {})
-        states = {(self._topic, number): p["fetch_state"] for number, p in of.items() if p["desired"]}
-        self._stuck = self._stuck or self._fetching.stuck(states)
-        self._new = {int(number) for number in of if int(number) >= 0} - self._next.keys()
+    def _on_statistics(self, statistics: str) -> None:
+        partitions = json.loads(statistics)["topics"].get(self._topic, {}).get("partitions", {})
+        states = {(self._topic, number): p["fetch_state"] for number, p in partitions.items() if p["desired"]}
+        self._stalled = self._stalled or self._fetch_stall.stuck(states)
+        self._new = {int(number) for number in partitions if int(number) >= 0} - self._next.keys()
 
 
 @dataclass
 class Client:
-    """Collects every event from its making on, by job."""
+    """Collects all events since its construction, by job."""
 
     bootstrap: str
     traces_url: str
@@ -127,7 +128,7 @@ class Client:
         self._reader.close()
 
     def upload(self, data: bytes, tenant: str = "default") -> str:
-        """Put an input; its key."""
+        """Upload an input; returns its key."""
         key = f"{tenant}/{uuid.uuid4().hex}/input"
         self.s3.put_object(Bucket=INPUTS, Key=key, Body=data)
         return key
@@ -141,7 +142,7 @@ class Client:
         partition: int = -1,
         timestamp_ms: int = 0,
     ) -> tuple[int, int]:
-        """Send one record; its partition and offset."""
+        """Send one record; returns its partition and offset."""
         reports: list[Any] = []
         self._producer.produce(topic, value=value, key=key, headers=list(headers), partition=partition,
                                timestamp=timestamp_ms, on_delivery=lambda *report: reports.append(report))  # fmt: skip
@@ -153,25 +154,25 @@ class Client:
         return message.partition(), message.offset()
 
     def submit(self, portrait: str, speech: str, job: str | None = None, **fields: Any) -> str:
-        """Send a good request under a job id of its own; the id."""
+        """Send a valid request; returns its job id, a new one by default."""
         job = job or uuid.uuid4().hex
         self.produce("render.requests", body(portrait, speech, **fields), job)
         return job
 
     def wait(self, jobs: Iterable[str], seconds: float = 90) -> list[Event]:
-        """The ends of the jobs, in their order."""
-        wanted = list(jobs)
-        self.until(lambda: all(self.ends(job) for job in wanted), seconds, wanted)
-        return [self.ends(job)[0] for job in wanted]
+        """The terminal events of the jobs, in the order of ``jobs``."""
+        expected = list(jobs)
+        self.until(lambda: all(self.ends(job) for job in expected), seconds, expected)
+        return [self.ends(job)[0] for job in expected]
 
     def done(self, job: str, seconds: float = 90) -> Event:
-        """The job's end, which must be done."""
+        """The job's terminal event, which must be ``done``."""
         (end,) = self.wait([job], seconds)
         assert end.type == "done", end.body
         return end
 
     def until(self, condition: Callable[[], object], seconds: float, about: Iterable[str] = ()) -> None:
-        """Read events until the condition holds; a failure that shows what has come when it does not."""
+        """Read events until the condition holds; after ``seconds`` fail with the events of the jobs in ``about``."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, {job: self.events[job] for job in about if not self.ends(job)}
@@ -180,11 +181,11 @@ class Client:
                 self._take(message)
 
     def started(self, job: str, stage: str, seconds: float = 60) -> None:
-        """Return once the stage works at the job."""
+        """Wait until the stage has started the job's task."""
         self.until(lambda: ("started", stage) in [(e.type, e.stage) for e in self.events[job]], seconds, [job])
 
     def drain(self) -> None:
-        """Read on until an event sent now comes back: whatever was sent before has then been seen."""
+        """Read until an event that is sent now arrives: every earlier event has then been read."""
         mark = uuid.uuid4().hex
         for partition in range(self.partitions("render.events")):
             self.produce("render.events", json.dumps({"type": "mark", "job_id": mark}).encode(), mark, (), partition)
@@ -207,14 +208,14 @@ class Client:
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def spans(self, job: str, *names: str, seconds: float = 20) -> list[dict[str, Any]]:
-        """The spans of the job's traces, once those names have been exported: exporting is not part of a job."""
+        """The spans of the job's traces, once ``names`` are exported: a job may end before the export."""
         deadline = time.monotonic() + seconds
         while True:
             with urllib.request.urlopen(f"{self.traces_url}/jobs/{job}", timeout=5) as answer:
-                found = [span for spans in json.load(answer).values() for span in spans]
-            if set(names) <= {span["name"] for span in found}:
-                return found
-            assert time.monotonic() < deadline, f"not all of {names} of {job}: {sorted(s['name'] for s in found)}"
+                exported = [span for spans in json.load(answer).values() for span in spans]
+            if set(names) <= {span["name"] for span in exported}:
+                return exported
+            assert time.monotonic() < deadline, f"not all of {names} of {job}: {sorted(s['name'] for s in exported)}"
             self._take_if(self._reader.poll(0.2))
 
     def _take_if(self, message: Message | None) -> None:
@@ -222,8 +223,8 @@ class Client:
             self._take(message)
 
     def _take(self, message: Message) -> None:
-        found = json.loads(message.value() or b"{}")
-        self.events[found["job_id"]].append(Event(found, list(message.headers() or [])))
+        event = json.loads(message.value() or b"{}")
+        self.events[event["job_id"]].append(Event(event, list(message.headers() or [])))
 
 
 def body(portrait: str, speech: str, /, **fields: Any) -> bytes:

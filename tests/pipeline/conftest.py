@@ -1,4 +1,4 @@
-"""The four services on the session's broker and store, and a client of theirs."""
+"""The four services with the session's broker and object store, and a client."""
 
 import io
 import json
@@ -19,9 +19,10 @@ from tests.pipeline.client import Client
 DELIVERIES = "deliveries"
 """Alias of an output bucket."""
 MAX_SPEECH_S = 20.0
-"""Of the services under test: a file that is too long must not take a minute to make."""
+"""Limit of the services under test, so that a test can make a file that is too long within seconds."""
 MAX_PORTRAIT_MB = 1
-"""Nor one that is too large a minute to upload; the bundled portrait has 0.8 MB."""
+"""Limit of the services under test, so that a test can upload a file that is too large; the bundled portrait has
+0.8 MB."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Pipeline:
     stack: Stack
 
     def up(self, **scale: int) -> "Pipeline":
-        """Mend or scale: one replica of each stage but for those named."""
+        """Repair or scale the services: one replica of each stage but those in the arguments."""
         return replace(self, stack=local.up(self.infrastructure.settings, dict.fromkeys(STAGES, 1) | scale))
 
 
 @pytest.fixture(scope="session")
 def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
-    """The services run from the first test that asks for them to the end of the session."""
+    """The services, from the first test that requests them until the end of the session."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LIPSTAGE_MAX_SPEECH_S", str(MAX_SPEECH_S))
         environment.setenv("LIPSTAGE_MAX_PORTRAIT_MB", str(MAX_PORTRAIT_MB))
@@ -52,7 +53,7 @@ def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
 
 @pytest.fixture(scope="session")
 def client(pipeline: Pipeline) -> Iterator[Client]:
-    """Sees every event from the start of the services on."""
+    """A client that reads every event since the start of the services."""
     made = Client(pipeline.stack.bootstrap_servers, pipeline.stack.traces_url)
     yield made
     made.close()
@@ -65,7 +66,7 @@ def portrait(client: Client) -> str:
 
 
 def unseen_portrait() -> bytes:
-    """The bundled portrait with one pixel of its own: no stage finds its output in the cache."""
+    """The bundled portrait with one changed pixel, so that no stage finds its output in the cache."""
     with av.open(str(ROOT / "samples" / "portrait.png")) as file:
         picture = next(file.decode(video=0)).to_image()
     picture.putpixel((0, 0), tuple(os.urandom(3)))
@@ -75,7 +76,7 @@ def unseen_portrait() -> bytes:
 
 
 def unseen_start() -> float:
-    """Where in the bundled speech no other test of this session cuts, seconds."""
+    """An offset in the bundled speech that no other test of this session uses, seconds."""
     return 0.5 + int.from_bytes(os.urandom(2)) / 16_000
 
 

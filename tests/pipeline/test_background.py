@@ -1,4 +1,4 @@
-"""What services do beside their work: commit where they are when idle, hear cancels whatever else lies there."""
+"""Background work of services: commits of idle groups, and reading cancel commands."""
 
 import urllib.request
 import uuid
@@ -17,15 +17,15 @@ WAIT_S = 60
 HOSTILE = [b"[" * 200_000, b'{"a":' * 50_000, b"\xff\xfe", b'{"tenant": ' + b"9" * 10_000 + b"}", b'{"tenant": []}']
 
 
-def told_lag(port: int) -> float:
-    """Of all partitions of a service, as its metrics tell."""
+def reported_lag(port: int) -> float:
+    """Lag of all partitions of a service, by its metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("lipstage_consumer_lag{"))
 
 
 def test_transactional_producer_leaves_no_lag(pipeline: Pipeline, client: Client) -> None:
-    """Markers and aborted records lie behind the last record of every partition they were sent to."""
+    """Transaction markers and aborted records follow the last record of every partition."""
     producer = Producer(
         {"bootstrap.servers": pipeline.stack.bootstrap_servers, "transactional.id": f"test-{uuid.uuid4().hex}"}
     )
@@ -51,7 +51,7 @@ def test_transactional_producer_leaves_no_lag(pipeline: Pipeline, client: Client
 
     client.until(idle, WAIT_S)
     for service in pipeline.stack.services:
-        client.until(lambda port=service.health_port: told_lag(port) == 0, WAIT_S)  # type: ignore[misc]
+        client.until(lambda port=service.health_port: reported_lag(port) == 0, WAIT_S)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: value[:9].decode(errors="replace"))
@@ -66,6 +66,6 @@ def test_unreadable_cancel_does_not_hide_others(
     client.submit(portrait, client.upload(spoken(5.0)), job=job, params={"min_resolution": 512})
     (end,) = client.wait([job])
     assert (end.type, end.body["code"]) == ("failed", "CANCELLED")
-    assert {stage: parent(pipeline, stage) for stage in STAGES} == before, "the same processes go on"
+    assert {stage: parent(pipeline, stage) for stage in STAGES} == before, "the same processes continue"
     for service in pipeline.stack.services:
         assert probe(service.health_port, "/livez") == (200, {"ok": True, "reason": None})

@@ -1,4 +1,4 @@
-"""Every kind of file a user may bring goes through the real services."""
+"""Every input format is rendered by the real services."""
 
 import io
 from fractions import Fraction
@@ -41,17 +41,17 @@ def portrait() -> Image.Image:
         return image.convert("RGB")
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
 
 
 def turned() -> bytes:
-    """A phone's picture: stored on its side, upright by its EXIF orientation (6: turn by 90 degrees clockwise)."""
+    """A phone's picture: stored rotated, with an EXIF orientation (6: rotate by 90 degrees clockwise)."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    return saved(portrait().transpose(Image.Transpose.ROTATE_90), "JPEG", quality=92, exif=exif)
+    return encoded(portrait().transpose(Image.Transpose.ROTATE_90), "JPEG", quality=92, exif=exif)
 
 
 def with_alpha() -> Image.Image:
@@ -64,21 +64,21 @@ def with_alpha() -> Image.Image:
 def pictures() -> dict[str, bytes]:
     image = portrait()
     return {
-        "jpeg": saved(image, "JPEG", quality=90),
+        "jpeg": encoded(image, "JPEG", quality=90),
         "jpeg-exif": turned(),
-        "jpeg-cmyk": saved(image.convert("CMYK"), "JPEG", quality=92),
-        "jpeg-grey": saved(image.convert("L"), "JPEG", quality=90),
-        "png-alpha": saved(with_alpha(), "PNG"),
-        "png-palette": saved(image.quantize(256), "PNG"),
-        "webp": saved(image, "WEBP", quality=90),
-        "webp-lossless-alpha": saved(with_alpha(), "WEBP", lossless=True),
-        "bmp": saved(image, "BMP"),
-        "png-16-bit-grey": saved(Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257), "PNG"),
+        "jpeg-cmyk": encoded(image.convert("CMYK"), "JPEG", quality=92),
+        "jpeg-grey": encoded(image.convert("L"), "JPEG", quality=90),
+        "png-alpha": encoded(with_alpha(), "PNG"),
+        "png-palette": encoded(image.quantize(256), "PNG"),
+        "webp": encoded(image, "WEBP", quality=90),
+        "webp-lossless-alpha": encoded(with_alpha(), "WEBP", lossless=True),
+        "bmp": encoded(image, "BMP"),
+        "png-16-bit-grey": encoded(Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257), "PNG"),
     }
 
 
 def samples(seconds: float) -> NDArray[np.float32]:
-    """Speech, [n] at 16 kHz."""
+    """Speech, mono samples [n] at 16 kHz."""
     with av.open(io.BytesIO(spoken(seconds, 2.0))) as file:
         return np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)]).astype(np.float32) / 32768
 
@@ -104,15 +104,15 @@ def sound(container: str, codec: str, rate: int, layout: str, sample_format: str
 
 @pytest.fixture(scope="module")
 def jobs(client: Client, portrait: str) -> dict[str, str]:
-    """All submitted at once: the services work while the next files are made."""
-    found: dict[str, str] = {}
+    """Jobs by name, submitted at once: the services work while the next files are made."""
+    jobs: dict[str, str] = {}
     for name, *how in SOUNDS:
-        found[name] = client.submit(portrait, client.upload(sound(*how)))
+        jobs[name] = client.submit(portrait, client.upload(sound(*how)))
     speech = client.upload(spoken(SECONDS, 2.0))
     for name, data in pictures().items():
-        found[name] = client.submit(client.upload(data), speech)
-    client.wait(found.values(), 150)
-    return found
+        jobs[name] = client.submit(client.upload(data), speech)
+    client.wait(jobs.values(), 150)
+    return jobs
 
 
 def test_at_least_twenty_formats_are_tested() -> None:
@@ -123,7 +123,7 @@ def test_at_least_twenty_formats_are_tested() -> None:
 def test_format_is_rendered(client: Client, jobs: dict[str, str], name: str) -> None:
     (end,) = client.ends(jobs[name])
     assert end.type == "done", end.body
-    # Encoders pad a lossy sound to whole frames, or drop the padding again: at most one of theirs.
+    # Encoders pad lossy sound to whole frames, or remove the padding: a difference of at most one frame.
     assert abs(end.body["duration_s"] - SECONDS) <= 0.12
     assert abs(end.body["container_drift_ms"]) <= 40
     assert client.video(jobs[name])[4:8] == b"ftyp"
@@ -135,7 +135,7 @@ def poster(client: Client, job: str) -> bytes:
 
 
 def test_rotated_portrait_is_rendered_upright(client: Client, jobs: dict[str, str]) -> None:
-    """A portrait that was not turned would have no upright face; its poster shows how it was taken."""
+    """An unrotated portrait would have no upright face; the poster shows the orientation."""
     still = poster(client, jobs["jpeg-exif"])
     shown = np.asarray(Image.open(io.BytesIO(still)).convert("L").resize((64, 64)), dtype=np.float32)
     upright = np.asarray(portrait().convert("L").resize((64, 64)), dtype=np.float32)

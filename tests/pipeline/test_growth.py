@@ -1,4 +1,4 @@
-"""Topics that grow while everything runs."""
+"""Topics that grow while the services run."""
 
 import uuid
 
@@ -14,7 +14,7 @@ MORE = 2
 
 @pytest.fixture(scope="module")
 def grown(pipeline: Pipeline, client: Client) -> dict[str, int]:
-    """Every topic that is not compacted, each by two partitions; how many it had."""
+    """Add two partitions to every topic that is not compacted; the earlier number by topic."""
     admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
     known = admin.list_topics(timeout=10).topics
     names = [REQUESTS, "render.face", "render.infer.puppet", "render.encode", EVENTS, DLQ]
@@ -27,7 +27,7 @@ def grown(pipeline: Pipeline, client: Client) -> dict[str, int]:
 
 
 def test_job_on_new_partitions_is_rendered(grown: dict[str, int], client: Client, portrait: str) -> None:
-    """Also its events are heard, wherever their keys lead now."""
+    """Its events are read, too, on whichever partition they are now."""
     speech = client.upload(spoken(0.6, unseen_start()))
     jobs = [uuid.uuid4().hex for _ in range(4)]
     for number, job in enumerate(jobs):
@@ -43,7 +43,7 @@ def test_job_on_new_partitions_is_rendered(grown: dict[str, int], client: Client
 def test_task_on_a_new_partition_of_an_internal_topic_is_processed(
     grown: dict[str, int], pipeline: Pipeline, client: Client
 ) -> None:
-    """Whatever its sender's partitioner is: every new partition of every stage has an owner, which gives it up."""
+    """Every new partition of every stage has an owner, which dead-letters the record."""
     dead_letters, waiting = Reader(pipeline.stack.bootstrap_servers, DLQ), set[bytes]()
     for name in ("render.face", "render.infer.puppet", "render.encode"):
         for partition in range(grown[name], grown[name] + MORE):

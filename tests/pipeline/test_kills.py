@@ -1,4 +1,4 @@
-"""SIGKILL of any one process in mid-job: the job still ends done, once; `down` leaves nothing behind."""
+"""SIGKILL of any one process during a job: the job still ends with done, once; `down` leaves nothing behind."""
 
 import io
 import tempfile
@@ -21,9 +21,9 @@ SECONDS = 3.0
 def program(pipeline: Pipeline, name: str) -> ProcessId:
     """The process of a program of the stack. `name`: broker, store, or the name of a service's replica."""
     pid = next(p.pid for p in pipeline.stack.supervisor().programs() if p.name == name)
-    found = processes.identify(pid)
-    assert found is not None
-    return found
+    process = processes.identify(pid)
+    assert process is not None
+    return process
 
 
 def parent(pipeline: Pipeline, stage: str, engine: str = "") -> ProcessId:
@@ -34,30 +34,30 @@ def parent(pipeline: Pipeline, stage: str, engine: str = "") -> ProcessId:
 def children(pipeline: Pipeline, stage: str, engine: str = "") -> list[ProcessId]:
     """The slots' processes: those of the stack that run shared.slot.worker under this parent."""
     above = str(parent(pipeline, stage, engine).pid).encode()
-    found = []
+    workers = []
     for process in processes.stack_processes(pipeline.stack.mark):
         try:
             line = (processes.PROC / str(process.pid) / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if b"shared.slot.worker" in line and line[line.index(b"--parent") + 1] == above:
-            found.append(process)
-    return found
+            workers.append(process)
+    return workers
 
 
 def worker(pipeline: Pipeline, stage: str) -> ProcessId:
-    (found,) = children(pipeline, stage)
-    return found
+    (process,) = children(pipeline, stage)
+    return process
 
 
 def supervisor(pipeline: Pipeline) -> ProcessId:
-    found = processes.identify(int(pipeline.stack.supervisor().pidfile.read_text()))
-    assert found is not None
-    return found
+    process = processes.identify(int(pipeline.stack.supervisor().pidfile.read_text()))
+    assert process is not None
+    return process
 
 
 def check(client: Client, job: str) -> None:
-    """Done, once, and whole."""
+    """Check that the job ended once, with done and a complete video."""
     end = client.done(job, 100)
     client.drain()
     assert {event.id for event in client.ends(job)} == {end.id}
@@ -90,8 +90,8 @@ def test_job_survives_a_killed_worker(
     processes.kill(target)
     check(client, job)
     assert processes.wait_gone([target], 5)
-    # Where the work had ended before the kill the worker is replaced with no task to ask for it.
-    client.until(lambda: target not in (found := children(pipeline, stage)) and len(found) == 1, 30)
+    # If the work had ended before the kill, the idle worker is replaced without a task.
+    client.until(lambda: target not in (running := children(pipeline, stage)) and len(running) == 1, 30)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -101,7 +101,7 @@ def test_job_survives_a_killed_service(
     target, below = parent(pipeline, stage), worker(pipeline, stage)
     job = victim_job(stage)
     processes.kill(target)
-    assert processes.wait_gone([target, below], 10), "the worker goes with its parent"
+    assert processes.wait_gone([target, below], 10), "the worker ends with its parent"
     check(client, job)
 
 

@@ -1,4 +1,4 @@
-"""Bad input: each kind has its code, ends in one event, and holds nobody up."""
+"""Invalid input: each kind has its code, ends in one event, and delays no other job."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ from tests.pipeline.conftest import MAX_PORTRAIT_MB, MAX_SPEECH_S, Pipeline, spo
 from tests.pipeline.test_formats import sound
 
 Expected = tuple[str, str | None]
-"""Code and field."""
+"""Expected code and field."""
 INVALID = "INVALID_REQUEST"
 PICTURE = (ROOT / "samples" / "portrait.png").read_bytes()
 
@@ -34,20 +34,20 @@ def picture(image: Image.Image | NDArray[np.uint8]) -> bytes:
 
 
 def tone(seconds: float, level: float = 0.0) -> bytes:
-    """A WAV file of a hum; level 0 is silence."""
+    """A WAV file with a hum; level 0 is silence."""
     rate = 16000
-    wanted = level * np.sin(2 * np.pi * 150 * np.arange(round(seconds * rate)) / rate)
+    samples = level * np.sin(2 * np.pi * 150 * np.arange(round(seconds * rate)) / rate)
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes((wanted * 32767).astype("<i2").tobytes())
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
     return out.getvalue()
 
 
 def long_speech() -> bytes:
-    """More than the limit in a small file."""
+    """A small file whose speech is longer than the limit."""
     out = io.BytesIO()
     with av.open(out, "w", format="flac") as file:
         stream = file.add_stream("flac", rate=16000, layout="mono")
@@ -89,8 +89,8 @@ def speeches() -> dict[str, tuple[bytes, Expected]]:
     }
 
 
-# A key is opaque to S3, which has no folders and no symlinks: what would lead a file system elsewhere either is no key
-# of ours or names nothing. `{}` stands for the key of another tenant's picture, which exists.
+# A key is opaque to S3, which has no folders and no symbolic links: a path traversal either is an invalid key or names
+# no object. `{}` is replaced by the key of another tenant's picture, which exists.
 ELSEWHERE: dict[str, tuple[str, Expected]] = {
     "a URL": ("https://example.com/a.png", (INVALID, "portrait.key")),
     "an S3 URL": ("s3://lipstage-inputs/{}", (INVALID, "portrait.key")),
@@ -116,7 +116,7 @@ ELSEWHERE: dict[str, tuple[str, Expected]] = {
 
 
 def requests(portrait: str, speech: str, foreign: str) -> dict[str, tuple[bytes, Expected]]:
-    """Records whose text alone is at fault, or the object it names."""
+    """Records with an invalid text, or that name an invalid object."""
 
     def request(**fields: Any) -> bytes:
         return body(portrait, speech, **fields)
@@ -163,22 +163,22 @@ ALLOWED = {
 
 @pytest.fixture(scope="module")
 def refused(client: Client, portrait: str) -> dict[str, tuple[str, Expected]]:
-    """All bad requests at once, then a good one behind them; job and expectation by name."""
+    """All invalid requests at once, then a valid one behind them; job and expectation by name."""
     speech = client.upload(spoken(0.4, 2.0))
-    found = {}
+    cases = {}
     for name, (value, expected) in requests(portrait, speech, client.upload(PICTURE, "other")).items():
         job = uuid.uuid4().hex
         client.produce("render.requests", value, job)
-        found[name] = (job, expected)
+        cases[name] = (job, expected)
     for name, (data, expected) in portraits().items():
-        found[name] = (client.submit(client.upload(data), speech), expected)
+        cases[name] = (client.submit(client.upload(data), speech), expected)
     for name, (data, expected) in speeches().items():
-        found[name] = (client.submit(portrait, client.upload(data)), expected)
+        cases[name] = (client.submit(portrait, client.upload(data)), expected)
     good = client.submit(portrait, speech)
     client.done(good)
-    client.wait([job for job, _ in found.values()], 60)
+    client.wait([job for job, _ in cases.values()], 60)
     client.drain()
-    return found
+    return cases
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -196,14 +196,14 @@ def test_job_is_rejected_once_with_its_code_and_field(
 
 
 def test_portrait_of_the_other_tenant_exists(client: Client) -> None:
-    """The keys that lead to it are refused, not the picture."""
+    """The picture exists: its keys are refused, not the object."""
     key = client.upload(PICTURE, "other")
     end = client.done(client.submit(key, client.upload(spoken(0.4, 2.0), "other"), tenant="other"))
     assert end.body["tenant"] == "other"
 
 
 def test_key_that_differs_from_the_job_id_ends_neither_job(client: Client, portrait: str) -> None:
-    """The refusal is under the record's own id: it must not end a job of either name."""
+    """The rejection has the record's own id: it must end neither job."""
     named, keyed = uuid.uuid4().hex, uuid.uuid4().hex
     value = body(portrait, portrait, job_id=named)
     at = client.produce("render.requests", value, keyed)
@@ -230,7 +230,7 @@ def dead_letters(pipeline: Pipeline) -> Iterator[Reader]:
 
 
 def task(client: Client, portrait: str) -> RenderTask:
-    """An internal message as the face stage gets it, for a new job, with artifacts that a finished job has."""
+    """A task for the face stage of a new job, with the artifacts of a finished job."""
     job = client.submit(portrait, client.upload(spoken(0.4, 3.0)))
     client.done(job)
     markers = {}
@@ -245,19 +245,21 @@ def task(client: Client, portrait: str) -> RenderTask:
     )  # fmt: skip
 
 
-def check_letter(dead_letters: Reader, key: bytes, value: bytes, headers: list[tuple[str, bytes]], code: str) -> None:
-    found = None
+def check_dead_letter(
+    dead_letters: Reader, key: bytes, value: bytes, headers: list[tuple[str, bytes]], code: str
+) -> None:
+    message = None
     for _ in range(60):
-        found = dead_letters.poll(0.5)
-        if found is not None:
+        message = dead_letters.poll(0.5)
+        if message is not None:
             break
-    assert found is not None
-    assert (found.key(), found.value()) == (key, value), "byte for byte"
-    got = list(found.headers())
+    assert message is not None
+    assert (message.key(), message.value()) == (key, value), "byte for byte"
+    got = list(message.headers())
     assert got[: len(headers)] == headers
-    ours = dict(got[len(headers) :])
-    assert all(name.startswith(DLQ) for name in ours)
-    assert ours[f"{DLQ}code"].decode() == code
+    added = dict(got[len(headers) :])
+    assert all(name.startswith(DLQ) for name in added)
+    assert added[f"{DLQ}code"].decode() == code
     assert len([name for name, _ in got if name == "traceparent"]) <= 1
 
 
@@ -266,7 +268,7 @@ def test_unreadable_task_becomes_a_dead_letter_and_the_partition_continues(
 ) -> None:
     value, headers = b"\xff\xfe no task at all \x00", [("a", b"\x00\xff"), ("b", b""), ("a", b"again")]
     partition, offset = client.produce("render.face", value, b"\xffkey", headers, partition=3)
-    check_letter(dead_letters, b"\xffkey", value, headers, "POISON")
+    check_dead_letter(dead_letters, b"\xffkey", value, headers, "POISON")
     good = task(client, portrait)
     good = good.model_copy(update={"outputs": {"audio": good.outputs["audio"]}})
     behind = client.produce("render.face", good.dump(), good.job_id, partition=partition)
@@ -289,7 +291,7 @@ def test_task_with_a_wrong_artifact_becomes_a_dead_letter(
     order = order.with_output("audio", audio)
     headers = [("origin", b"test")]
     client.produce("render.infer.puppet", order.dump(), order.job_id, headers, partition=5)
-    check_letter(dead_letters, order.job_id.encode(), order.dump(), headers, code)
+    check_dead_letter(dead_letters, order.job_id.encode(), order.dump(), headers, code)
     (end,) = client.wait([order.job_id], 30)
     assert (end.type, end.body["code"]) == ("failed", code)
     good = task(client, portrait)

@@ -47,7 +47,7 @@ def records_of(pipeline: Pipeline, topic: str, job: str) -> list[list[tuple[str,
     """Headers of every record of a job on a topic."""
     consumer = Consumer({"bootstrap.servers": pipeline.stack.bootstrap_servers, "group.id": uuid.uuid4().hex,
                          "enable.auto.commit": False, "enable.partition.eof": True})  # fmt: skip
-    found = []
+    headers = []
     left = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
     while left:
@@ -57,13 +57,13 @@ def records_of(pipeline: Pipeline, topic: str, job: str) -> list[list[tuple[str,
             assert message.error().code() == KafkaError._PARTITION_EOF
             left.discard(message.partition())
         elif message.key() == job.encode():
-            found.append(list(message.headers() or []))
+            headers.append(list(message.headers() or []))
     consumer.close()
-    return found
+    return headers
 
 
 def metric(pipeline: Pipeline, stage: str, name: str) -> float:
-    """Sum of a metric over a stage's replicas."""
+    """Sum of a metric over the replicas of a stage."""
     total = 0.0
     for service in pipeline.stack.services:
         if service.stage == stage:
@@ -74,9 +74,9 @@ def metric(pipeline: Pipeline, stage: str, name: str) -> float:
 
 
 def test_events_report_the_job_in_order(client: Client, rendered: Rendered) -> None:
-    told = [(e.type, e.stage) for e in client.events[rendered.job] if e.type not in ("progress", "warning")]
+    types = [(e.type, e.stage) for e in client.events[rendered.job] if e.type not in ("progress", "warning")]
     stages = [(kind, stage) for stage in ("audio", "face", "infer", "encode") for kind in ("started", "finished")]
-    assert told == [("accepted", ""), *stages, ("done", "")]
+    assert types == [("accepted", ""), *stages, ("done", "")]
     progress = [e.body["percent"] for e in client.events[rendered.job] if e.type == "progress" and e.stage == "infer"]
     assert progress == sorted(progress)
     assert progress[-1] == 100.0
@@ -90,15 +90,15 @@ def test_every_event_has_batch_and_labels(client: Client, rendered: Rendered) ->
 
 
 def test_every_record_has_one_traceparent_of_one_trace(client: Client, pipeline: Pipeline, rendered: Rendered) -> None:
-    told = client.events[rendered.job]
-    traces = {e.body["trace_id"] for e in told}
+    events = client.events[rendered.job]
+    traces = {e.body["trace_id"] for e in events}
     assert len(traces) == 1
     for topic in TOPICS:
         (headers,) = records_of(pipeline, topic, rendered.job)
         parents = [value.decode() for name, value in headers if name == "traceparent"]
         assert len(parents) == 1, topic
         assert parents[0].split("-")[1] in traces
-    for event in told:
+    for event in events:
         parents = [value.decode() for name, value in event.headers if name == "traceparent"]
         assert len(parents) == 1, event
         assert parents[0].split("-")[1] in traces
@@ -165,17 +165,17 @@ def test_file_matches_the_request(rendered: Rendered) -> None:
 
 
 def test_event_and_summary_span_have_the_same_measurements(client: Client, rendered: Rendered) -> None:
-    told = rendered.end.body
+    body = rendered.end.body
     (summary,) = (s for s in client.spans(rendered.job, "render") if s["name"] == "render")
-    found = summary["attributes"]
-    assert found["audio.drift_ms"] == told["audio_drift_ms"]
-    assert found.get("render.quality") == told.get("quality")
-    assert ("lip.offset_ms" in found) == ("lip_offset_ms" in told)
-    assert told["audio_drift_ms"] >= round(abs(told["container_drift_ms"]))
+    attributes = summary["attributes"]
+    assert attributes["audio.drift_ms"] == body["audio_drift_ms"]
+    assert attributes.get("render.quality") == body.get("quality")
+    assert ("lip.offset_ms" in attributes) == ("lip_offset_ms" in body)
+    assert body["audio_drift_ms"] >= round(abs(body["container_drift_ms"]))
 
 
 def test_frames_are_deleted_and_each_final_artifact_exists_once(client: Client, rendered: Rendered) -> None:
-    client.spans(rendered.job, "process render.encode")  # It ends after the sweep.
+    client.spans(rendered.job, "process render.encode")  # It ends after the cleanup.
     keys = client.keys(f"jobs/default/{rendered.job}/")
     assert [key for key in keys if "/infer/" in key] == []
     assert len([key for key in keys if key.endswith(".mp4")]) == 1
@@ -221,12 +221,12 @@ def test_same_record_twice_is_one_job(client: Client, portrait: str, rendered: R
     assert len({span["trace_id"] for span in client.spans(job, "render")}) == 1
     assert len([key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]) == 1
     started = Counter(e.stage for e in client.events[job] if e.type == "started")
-    assert started == {"audio": 1, "face": 1, "infer": 1, "encode": 1}, "the second record is no second work"
+    assert started == {"audio": 1, "face": 1, "infer": 1, "encode": 1}, "the second record causes no work"
 
 
 @pytest.mark.parametrize("timestamp_ms", [1_800_000_000, 4_000_000_000_000])
 def test_producer_clock_has_no_effect(client: Client, rendered: Rendered, timestamp_ms: int) -> None:
-    """Seconds for milliseconds, which retention took for 1970, and a clock that is decades ahead."""
+    """Seconds instead of milliseconds, which retention reads as 1970, and a clock that is decades ahead."""
     job = uuid.uuid4().hex
     client.produce("render.requests", body(rendered.portrait, rendered.speech), job, timestamp_ms=timestamp_ms)
     assert 0 < client.done(job).body["total_s"] < 600
@@ -243,8 +243,8 @@ def test_other_request_under_the_same_id_is_a_conflict_that_ends_nothing(
     client.done(job)
     client.until(lambda: any(e.type == "conflict" for e in client.events[job]), 60, [job])
     client.drain()
-    told = Counter(e.type for e in client.events[job])
-    assert (told["conflict"], told["done"], told["rejected"], told["failed"]) == (1, 1, 0, 0)
+    counts = Counter(e.type for e in client.events[job])
+    assert (counts["conflict"], counts["done"], counts["rejected"], counts["failed"]) == (1, 1, 0, 0)
 
 
 def test_finished_files_are_copied_to_the_output_bucket(client: Client, rendered: Rendered) -> None:
@@ -260,7 +260,7 @@ def test_finished_files_are_copied_to_the_output_bucket(client: Client, rendered
 def test_redelivery_without_sender_context_stays_in_its_trace(
     client: Client, pipeline: Pipeline, rendered: Rendered
 ) -> None:
-    """The service dies with the record uncommitted: what comes again is the same record, in the same trace."""
+    """The service dies before the commit: the same record is delivered again, in the same trace."""
     job = client.submit(client.upload(unseen_portrait()), client.upload(spoken(3.0, unseen_start())))
     client.started(job, "audio")
     processes.kill(parent(pipeline, "audio"))

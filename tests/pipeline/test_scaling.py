@@ -1,4 +1,4 @@
-"""Two replicas of infer share the work; every job is rendered once."""
+"""Two replicas of infer share the jobs; every job is rendered once."""
 
 import urllib.request
 import uuid
@@ -14,7 +14,7 @@ TWICE = 6
 
 
 def settled(port: int) -> float:
-    """Tasks a service has done."""
+    """Number of tasks that a service has completed."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return sum(
@@ -23,16 +23,16 @@ def settled(port: int) -> float:
 
 
 def lags(pipeline: Pipeline, group: str, topic: str) -> dict[int, int]:
-    """Records of each partition that the group has not committed; a partition without records has none."""
+    """Number of uncommitted records by partition."""
     admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
     partitions = [TopicPartition(topic, n) for n in admin.list_topics(topic, timeout=10).topics[topic].partitions]
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
     committed = {p.partition: p.offset for p in asked[group].result(timeout=10).topic_partitions}
     ends = admin.list_offsets({p: OffsetSpec.latest() for p in partitions})
-    found = {}
+    lag = {}
     for partition, future in ends.items():
-        found[partition.partition] = future.result(timeout=10).offset - max(0, committed.get(partition.partition, 0))
-    return found
+        lag[partition.partition] = future.result(timeout=10).offset - max(0, committed.get(partition.partition, 0))
+    return lag
 
 
 def test_ten_concurrent_jobs_finish_on_two_replicas(pipeline: Pipeline, client: Client, portrait: str) -> None:
@@ -61,7 +61,7 @@ def test_ten_concurrent_jobs_finish_on_two_replicas(pipeline: Pipeline, client: 
 
 
 def test_every_record_delivered_twice_ends_each_job_once(pipeline: Pipeline, client: Client, portrait: str) -> None:
-    """Whoever loses a job's race finds its frames swept while reading them: that is no fault of the record."""
+    """The delivery that loses the race may find its frames deleted while it reads them: the record is not at fault."""
     pipeline.up(infer=2, encode=2)
     dead = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
     try:

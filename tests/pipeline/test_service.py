@@ -1,4 +1,4 @@
-"""A service as its operator sees it: probes, a polite end, tries, records that would stop a lesser one."""
+"""Operation of a service: probes, orderly shutdown, attempts, and records that must not stop it."""
 
 import json
 import os
@@ -26,23 +26,23 @@ def probe(port: int, path: str) -> tuple[int, dict[str, object]]:
 
 
 def dead_letter(reader: Reader, client: Client, key: bytes) -> dict[str, str]:
-    """Our headers of the dead letter under that key."""
-    found: list[dict[str, str]] = []
+    """The added headers of the dead letter with that key."""
+    matching: list[dict[str, str]] = []
 
-    def look() -> bool:
+    def received() -> bool:
         message = reader.poll(0.1)
         if message is not None and message.key() == key:
-            ours = [(name, value.decode()) for name, value in message.headers() if name.startswith("__dlq")]
-            found.append(dict(ours))
-        return bool(found)
+            added = [(name, value.decode()) for name, value in message.headers() if name.startswith("__dlq")]
+            matching.append(dict(added))
+        return bool(matching)
 
-    client.until(look, 60)
-    return found[0]
+    client.until(received, 60)
+    return matching[0]
 
 
 @pytest.fixture
 def long_job(client: Client, pipeline: Pipeline) -> str:
-    """A job of several seconds that infer works at."""
+    """A job of several seconds that infer is processing."""
     portrait, speech = client.upload(unseen_portrait()), client.upload(spoken(6.0, unseen_start() % 3))
     job = client.submit(portrait, speech, params={"min_resolution": 512})
     client.started(job, "infer")
@@ -71,7 +71,7 @@ def test_sigterm_lets_the_task_finish_and_leaves_the_group(client: Client, pipel
     os.kill(service.pid, signal.SIGTERM)
     client.done(long_job)
     started = Counter(e.stage for e in client.events[long_job] if e.type == "started")
-    assert started["infer"] == 1, "the task that ran was let end"
+    assert started["infer"] == 1, "the running task was finished"
     assert processes.wait_gone([service], 30)
     again = client.submit(client.upload(unseen_portrait()), client.upload(spoken(0.4, unseen_start())))
     client.done(again)
@@ -103,7 +103,7 @@ def test_task_whose_worker_dies_gets_three_attempts_then_a_dead_letter(
 def test_internal_record_with_an_invalid_job_id_or_a_megabyte_is_a_dead_letter(
     client: Client, pipeline: Pipeline, portrait: str
 ) -> None:
-    """Either would have ended the service, been delivered again, and ended it again."""
+    """Without limits either record would end the service after every delivery."""
     dead_letters = Reader(pipeline.stack.bootstrap_servers, "render.dlq")
     face = parent(pipeline, "face")
     request = json.loads(body(portrait, portrait))
@@ -115,13 +115,13 @@ def test_internal_record_with_an_invalid_job_id_or_a_megabyte_is_a_dead_letter(
         assert ours["__dlq.errors.code"] == "POISON"
         assert "../a" not in ours["__dlq.errors.message"]
     dead_letters.close()
-    assert parent(pipeline, "face") == face, "the same process goes on"
+    assert parent(pipeline, "face") == face, "the same process continues"
 
 
 def test_job_cancelled_before_it_starts_does_no_work(client: Client, pipeline: Pipeline, portrait: str) -> None:
-    """At a stage boundary: the first stage that knows of it ends the job; another tenant's wish does not."""
+    """The first stage that reads the cancel command ends the job; another tenant's command has no effect."""
     job, other = uuid.uuid4().hex, uuid.uuid4().hex
-    client.produce("render.cancel", b'{"tenant": "somebody"}', other)
+    client.produce("render.cancel", b'{"tenant": "other"}', other)
     client.produce("render.cancel", b"{}", job)
     speech = client.upload(spoken(5.0))
     client.submit(portrait, speech, job=job, params={"min_resolution": 512})

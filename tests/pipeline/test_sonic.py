@@ -32,7 +32,7 @@ PARAMS = {"min_resolution": 256, "framing": "face", "inference_steps": STEPS, "s
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint, somewhere else than where the service looks. Fails without `make setup-sonic`."""
+    """The tiny checkpoint, outside the service's weights folder. Fails without `make setup-sonic`."""
     folder = tmp_path_factory.mktemp("made") / "tree"
     maker = [str(engine_python("sonic")), str(GOLDEN / "make_tiny_checkpoint.py"), "--skip-unused"]
     subprocess.run([*maker, "--config", str(GOLDEN / "A.json"), "--out", str(folder)], check=True, capture_output=True)
@@ -41,13 +41,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the service looks for weights; at first there are none."""
+    """The service's weights folder, which is missing at first."""
     return tmp_path_factory.mktemp("looked-at") / "weights"
 
 
 @pytest.fixture(scope="module")
 def both(pipeline: Pipeline, weights: Path) -> Iterator[Stack]:
-    """The services with sonic's beside the puppet's."""
+    """The services, with infer services of sonic and puppet."""
     settings = pipeline.infrastructure.settings
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LIPSTAGE_SONIC_WEIGHTS", str(weights))
@@ -62,7 +62,7 @@ def inputs(client: Client) -> tuple[str, str]:
 
 
 def submit(client: Client, inputs: tuple[str, str]) -> str:
-    # Blended chunks would decode every frame twice, which is not what is tested.
+    # Blended chunks would decode every frame twice, which this test does not cover.
     return client.submit(*inputs, engine="sonic", engine_params={"decode_overlap": 0}, params=PARAMS)
 
 
@@ -77,7 +77,7 @@ def pictures(video: bytes) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(both: Stack, client: Client, inputs: tuple[str, str]) -> str:
-    """A job that was sent while there were no weights."""
+    """A job that was submitted while the weights were missing."""
     return submit(client, inputs)
 
 
@@ -85,20 +85,22 @@ def test_service_without_weights_is_not_ready_and_reports_why(
     pipeline: Pipeline, both: Stack, client: Client, undisturbed: str, weights: Path
 ) -> None:
     record = service(both)
-    code, said = probe(record.health_port, "/readyz")
+    code, body = probe(record.health_port, "/readyz")
     assert code == 503
-    assert "FOLDER_MISSING" in str(said["reason"])
-    assert probe(record.health_port, "/livez")[0] == 200, "nothing a restart would mend"
+    assert "FOLDER_MISSING" in str(body["reason"])
+    assert probe(record.health_port, "/livez")[0] == 200, "a restart would not help"
     assert list(local.not_ready(both)) == [record.name]
     part = next(p for p in status(pipeline.infrastructure.settings) if p.name == record.name)
     assert (part.healthy, "FOLDER_MISSING" in part.detail) == (False, True)
     assert [c.result for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
     check_services(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
     again = Lipstage()("up", "--json")
-    assert (again.code, list(again.json["not_ready"])) == (1, [record.name]), "a plain up keeps the engine, and says so"
-    assert list(local.not_ready(both)) == [record.name], "everything goes on"
+    assert (again.code, list(again.json["not_ready"])) == (1, [record.name]), (
+        "a plain `up` keeps the engine and reports it"
+    )
+    assert list(local.not_ready(both)) == [record.name], "the other services continue"
     client.until(lambda: ("finished", "face") in [(e.type, e.stage) for e in client.events[undisturbed]], 60)
-    assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a service that can"
+    assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a ready service"
 
 
 def test_waiting_job_is_rendered_once_the_weights_exist(
@@ -128,12 +130,12 @@ def test_trace_has_steps_guidance_and_durations(both: Stack, client: Client, und
 
 
 def attributes(spans: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(span["attributes"] for span in spans if span["name"] == name)
-    return found
+    attributes: dict[str, Any] = next(span["attributes"] for span in spans if span["name"] == name)
+    return attributes
 
 
 def saved_steps(client: Client, job: str) -> int:
-    """Of the newest state in the store."""
+    """Progress of the newest checkpoint in the object store."""
     key = f"jobs/default/{job}/infer/checkpoints/state.json"
     if key not in client.keys(key):
         return 0
@@ -143,7 +145,7 @@ def saved_steps(client: Client, job: str) -> int:
 def test_render_killed_twice_is_resumed_to_the_same_bytes(
     pipeline: Pipeline, both: Stack, client: Client, inputs: tuple[str, str], undisturbed: str
 ) -> None:
-    """First the worker, then the service with its worker: another process goes on from what the first one saved."""
+    """First the worker is killed, then the service: another process resumes from the checkpoint."""
     client.done(undisturbed, 150)
     job = submit(client, inputs)
     client.until(lambda: saved_steps(client, job) >= 1, 90, [job])
@@ -177,4 +179,4 @@ def test_cancel_stops_the_render_between_two_network_calls(
     assert children(pipeline, "infer", engine="sonic") == [worker], "the model stays loaded"
     assert client.keys(f"jobs/default/{job}/infer/") == []
     steps = [e.body["done"] for e in client.events[job] if (e.type, e.stage) == ("progress", "infer")]
-    assert not steps or max(steps) < STEPS * 64, "it did not go on to its end"
+    assert not steps or max(steps) < STEPS * 64, "the render was not completed"

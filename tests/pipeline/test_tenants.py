@@ -1,4 +1,4 @@
-"""Three tenants on one partition, and an object of one that the store refuses: nobody else notices."""
+"""Three tenants on one partition: a refused object of one does not affect the others."""
 
 import os
 import uuid
@@ -11,7 +11,7 @@ PARTITION = 7
 
 
 def encrypted(client: Client, data: bytes, tenant: str) -> str:
-    """An input that only its owner's key opens; its key in the bucket."""
+    """Upload an input that is encrypted with a customer's key; returns its key in the bucket."""
     key = f"{tenant}/{uuid.uuid4().hex}/input"
     client.s3.put_object(
         Bucket=INPUTS, Key=key, Body=data, SSECustomerAlgorithm="AES256", SSECustomerKey=os.urandom(32)
@@ -36,4 +36,4 @@ def test_object_encrypted_with_a_customer_key_rejects_its_job_alone(client: Clie
     assert (end.type, end.body["code"], end.body["field"]) == ("rejected", "INPUT_FORBIDDEN", "speech")
     assert "is encrypted with a customer's key" in end.body["message"]
     assert end.body["tenant"] == "a"
-    assert parent(pipeline, "audio") == audio, "the same process goes on"
+    assert parent(pipeline, "audio") == audio, "the same process continues"

@@ -1,4 +1,4 @@
-"""A handler that never gets ready: it says into a FIFO that it is being loaded."""
+"""A handler that never becomes ready: it writes to a FIFO while it is loaded."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A deployment in memory for unit tests: what is stored, published and committed, in one journal, in order."""
+"""A deployment in memory for unit tests. One journal records in order what is stored, published and committed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from shared.storage.settings import ARTIFACTS, StorageSettings
 from shared.storage.streams import Digest
 
 Journal = list[tuple[str, str]]
-"""What happened, and to what: ("claimed", key), ("sent", topic), ("delivered", topic), ("committed", offset)."""
+"""Steps and their subjects: ("claimed", key), ("sent", topic), ("delivered", topic), ("committed", offset)."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class MemoryInputs:
 
 
 class NoCache:
-    """Nothing is ever found."""
+    """A cache in which every lookup is a miss."""
 
     def digest(
         self, tenant: str, stage: str, version: str, inputs: Mapping[str, str], parameters: Mapping[str, JsonValue]
@@ -124,7 +124,7 @@ class MemoryStorage:
 
 @dataclass(eq=False)
 class MemoryDelivery:
-    """Delivered when it is waited for."""
+    """A delivery that is completed by ``wait``."""
 
     journal: Journal
     topic: str
@@ -138,7 +138,7 @@ class MemoryDelivery:
 
 @dataclass
 class MemoryProducers:
-    """Records by topic; ``errors`` are what the broker answers for a topic."""
+    """Records by topic; ``errors`` are the broker's errors by topic."""
 
     journal: Journal
     records: list[tuple[str, bytes | None, Headers]] = field(default_factory=list)
@@ -166,7 +166,7 @@ class MemoryProducers:
 
 
 class ScriptedWorker:
-    """Answers every task by ``answer``; an exception is raised. Starts as long as ``starts`` lasts."""
+    """Answers every task with ``answer``, which may raise. ``starts`` is the number of starts left."""
 
     def __init__(self, answer: Callable[[records.Work], records.WorkResult], starts: int = 100) -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""A handler that can't be loaded before a file is there."""
+"""A handler that can't be loaded before a file exists."""
 
 import os
 from pathlib import Path

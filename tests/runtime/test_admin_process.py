@@ -1,4 +1,4 @@
-"""Admin requests that survive their own client: one that aborts, hangs or speaks nonsense is an error like others."""
+"""Admin requests in a separate process: a client that aborts, hangs or answers nonsense raises an error."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Broken = Callable[[str], None]
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Broken:
-    """Have every worker run this code at its start; the client's own assertion can't be asked for."""
+    """Run this code at the start of every admin process; a test can't trigger the client's own assertion."""
 
     def make(code: str) -> None:
         python = tmp_path / "python"
@@ -77,7 +77,7 @@ def test_unreadable_properties_raise_in_the_caller(tmp_path: Path) -> None:
 
 def test_real_broker_answers(stack: Infrastructure, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = RuntimeSettings(bootstrap_servers=stack.bootstrap_servers, topic_prefix=topic_prefix)
-    # Whatever the caller's folder holds under our name is not imported.
+    # A package `shared` in the current folder is not imported.
     folder = stack.settings.state / "elsewhere"
     (folder / "shared").mkdir(parents=True, exist_ok=True)
     (folder / "shared" / "__init__.py").write_text("raise SystemExit('the wrong one')")

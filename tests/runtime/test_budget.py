@@ -16,40 +16,40 @@ from shared.runtime.execute.scratch import WorkFolder
 from shared.runtime.failures import OverBudget, WorkerDied
 from shared.slot import records
 from tests.conftest import Infrastructure
-from tests.runtime import settled
-from tests.runtime.settled import Settling
+from tests.runtime import real_stage
+from tests.runtime.real_stage import RealStage
 
-Make = Callable[..., Settling]
+Make = Callable[..., RealStage]
 
 
 @pytest.fixture
 def stage(
     stack: Infrastructure, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Settling]:
-    monkeypatch.setenv("PYTHONPATH", str(settled.ROOT))
-    one = Settling(topic_prefix, tmp_path)
+) -> Iterator[RealStage]:
+    monkeypatch.setenv("PYTHONPATH", str(real_stage.ROOT))
+    one = RealStage(topic_prefix, tmp_path)
     yield one
     one.close()
 
 
 @pytest.mark.parametrize("what", ["progress", "warnings"])
-def test_flood_of_progress_is_published_as_a_few_events(stage: Settling, what: str) -> None:
+def test_flood_of_progress_is_published_as_a_few_events(stage: RealStage, what: str) -> None:
     """Without budgets 30 000 records become 30 000 events, and a task of 121 MB."""
-    stage.settle(settled.task("flood records", what=what)).result(120)
+    stage.submit(real_stage.task("flood records", what=what)).result(120)
     assert stage.dead_letters() == []
-    events = [value for topic, value in stage.out.sent if topic.endswith("render.events")]
+    events = [value for topic, value in stage.producers.sent if topic.endswith("render.events")]
     assert len(events) < 100
     assert sum(map(len, events)) < 100_000
-    (task,) = stage.out.tasks
+    (task,) = stage.producers.tasks
     assert len(task) < MAX_ENVELOPE_BYTES
     warnings = RenderTask.parse(task).warnings
     assert len(warnings) == (budget.MAX_WARNINGS if what == "warnings" else 0)
 
 
 @pytest.mark.parametrize("what", ["logs", "spans", "metrics"])
-def test_excess_telemetry_is_dropped_and_counted(stage: Settling, what: str) -> None:
+def test_excess_telemetry_is_dropped_and_counted(stage: RealStage, what: str) -> None:
     with capture_logs() as logged:
-        stage.settle(settled.task("flood records", what=what)).result(120)
+        stage.submit(real_stage.task("flood records", what=what)).result(120)
     assert stage.dead_letters() == []
     assert len(logged) < budget.MAX_LOG_LINES + 100
     names = [span.name for span in stage.spans.get_finished_spans()]
@@ -68,9 +68,9 @@ def test_excess_telemetry_is_dropped_and_counted(stage: Settling, what: str) -> 
         ("unknown chunks", "a chunk that its task does not have"),
     ],
 )
-def test_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, budget_named: str) -> None:
+def test_worker_over_a_hard_budget_is_a_crash_loop(stage: RealStage, what: str, budget_named: str) -> None:
     with capture_logs() as logged:
-        stage.settle(settled.task("flood records", what=what)).result(120)
+        stage.submit(real_stage.task("flood records", what=what)).result(120)
     end = stage.until("failed")
     assert isinstance(end, Failed)
     assert (end.code, end.attempt) == ("CRASH_LOOP", 3)
@@ -80,8 +80,8 @@ def test_worker_over_a_hard_budget_is_a_crash_loop(stage: Settling, what: str, b
 
 
 @pytest.mark.parametrize("do", ["return much metadata", "make many files"])
-def test_output_too_large_for_a_task_is_a_crash_loop(stage: Settling, do: str) -> None:
-    stage.settle(settled.task(do)).result(60)
+def test_output_too_large_for_a_task_is_a_crash_loop(stage: RealStage, do: str) -> None:
+    stage.submit(real_stage.task(do)).result(60)
     end = stage.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "CRASH_LOOP", "a limit, not INTERNAL"

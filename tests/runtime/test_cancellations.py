@@ -1,4 +1,4 @@
-"""For how long a service remembers that a job is to be cancelled."""
+"""Cancel commands: whom they concern, and how long they are kept."""
 
 import json
 import time
@@ -17,7 +17,7 @@ TASKS_S = int(topics("", ("sonic",))[0].config["retention.ms"]) / 1000
 
 
 class Clock:
-    """The time as the module reads it."""
+    """The clock that the module reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = time.time()
@@ -82,7 +82,7 @@ def test_cancel_is_kept_as_long_as_its_job_can_be_delivered(clock: Clock) -> Non
 
 
 def test_new_service_reads_cancels_from_the_horizon(clock: Clock) -> None:
-    asked: list[TopicPartition] = []
+    requested: list[TopicPartition] = []
 
     class Consumer:
         def list_topics(self, topic: str, timeout: float) -> Any:
@@ -91,13 +91,13 @@ def test_new_service_reads_cancels_from_the_horizon(clock: Clock) -> None:
         def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
             return 0, 5
 
-        def offsets_for_times(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-            asked.extend(TopicPartition(p.topic, p.partition, p.offset) for p in wanted)
-            return wanted
+        def offsets_for_times(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            requested.extend(TopicPartition(p.topic, p.partition, p.offset) for p in partitions)
+            return partitions
 
         def assign(self, partitions: list[TopicPartition]) -> None:
             pass
 
     Cancellations(Consumer(), "render.cancel")._assign()
-    (partition,) = asked
+    (partition,) = requested
     assert partition.offset <= (clock.now - TASKS_S - DAY_S) * 1000

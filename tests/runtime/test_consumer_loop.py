@@ -1,4 +1,4 @@
-"""The consumer loop on the real broker: a revocation lets running work end, after a loss the record comes again."""
+"""The consumer loop with the real broker: a revocation waits for running tasks, a lost record is delivered again."""
 
 import threading
 import uuid
@@ -21,7 +21,7 @@ WAIT_S = 40
 
 @dataclass
 class Member:
-    """One loop in a thread of its own; its slot is the test, which ends records by `release`."""
+    """One consumer loop in its own thread. The test is its slot and completes records with `release`."""
 
     settings: RuntimeSettings
     topic: str
@@ -53,7 +53,7 @@ class Member:
             self.news.notify_all()
 
     def wait(self, count: int) -> tuple[Record, PartitionAssignment]:
-        """The newest record once `count` have come."""
+        """The newest record, once `count` records have arrived."""
         with self.news:
             assert self.news.wait_for(lambda: len(self.taken) >= count, WAIT_S), f"{len(self.taken)} of {count} came"
             return self.taken[count - 1]
@@ -69,7 +69,7 @@ class Member:
 
 @dataclass
 class Bench:
-    """A topic, a group, and members of it."""
+    """A topic, a consumer group and its members."""
 
     settings: RuntimeSettings
     topic: str
@@ -89,9 +89,9 @@ class Bench:
 
     def committed(self, partition: int) -> int:
         admin = AdminClient({"bootstrap.servers": self.settings.bootstrap_servers})
-        asked = [ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.topic, partition)])]
-        (found,) = admin.list_consumer_group_offsets(asked)[self.group].result(timeout=10).topic_partitions
-        return int(found.offset)
+        query = [ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.topic, partition)])]
+        (partition_offset,) = admin.list_consumer_group_offsets(query)[self.group].result(timeout=10).topic_partitions
+        return int(partition_offset.offset)
 
 
 @pytest.fixture(params=["consumer", "classic"])
@@ -128,11 +128,11 @@ def test_out_of_order_completions_of_two_slots_lose_no_record(bench: Bench) -> N
     member.release(*third)
     member.completions.put(Completion(*first, settled=False))
     member.close()
-    assert bench.committed(0) in (-1001, first[0].offset), "not past the record that was given up"
+    assert bench.committed(0) in (-1001, first[0].offset), "not past the dropped record"
 
 
 def test_revocation_waits_for_running_records(bench: Bench) -> None:
-    """The old owner ends and commits; the new one never sees those records."""
+    """The old owner finishes and commits; the new one never receives those records."""
     bench.send(0, 1)
     old = bench.member(capacity=2)
     running = [old.wait(1), old.wait(2)]
@@ -145,7 +145,7 @@ def test_revocation_waits_for_running_records(bench: Bench) -> None:
     assert new.taken == []
     for record, assignment in running:
         old.release(record, assignment)
-    # Either member may own a partition from here on; what comes next is the next record, once.
+    # Either member may own a partition from now on; the next record is delivered once.
     bench.send(0, 1)
     for partition in (0, 1):
         owner = first(
@@ -177,11 +177,11 @@ def test_unsettled_record_is_delivered_again(bench: Bench) -> None:
     assert bench.committed(1) == record.offset + 1
 
 
-def first(found: Callable[[], list[Member]]) -> Member:
-    """The first member that answers; looked for in turns."""
+def first(candidates: Callable[[], list[Member]]) -> Member:
+    """The first member that ``candidates`` returns, polled until one does."""
     turn = threading.Event()
     for _ in range(WAIT_S * 20):
-        members = found()
+        members = candidates()
         if members:
             return members[0]
         turn.wait(0.05)

@@ -1,4 +1,4 @@
-"""A dead letter carries the record as it was, and beside it why it is there."""
+"""A dead letter holds the unchanged record, and headers with the reason."""
 
 from shared.messages.codes import Code
 from shared.messages.headers import DLQ
@@ -15,10 +15,10 @@ def headers(reason: DeadLetterReason) -> list[tuple[str, bytes | None]]:
 
 
 def test_original_headers_come_first_and_unchanged() -> None:
-    found = headers(DeadLetterReason(Code.POISON, "poison", "unreadable"))
-    assert found[: len(ORIGINAL)] == ORIGINAL
-    assert all(name.startswith(DLQ) for name, _ in found[len(ORIGINAL) :])
-    assert [name for name, _ in found].count("traceparent") == 1
+    added = headers(DeadLetterReason(Code.POISON, "poison", "unreadable"))
+    assert added[: len(ORIGINAL)] == ORIGINAL
+    assert all(name.startswith(DLQ) for name, _ in added[len(ORIGINAL) :])
+    assert [name for name, _ in added].count("traceparent") == 1
 
 
 def test_headers_name_the_source_and_the_reason() -> None:
@@ -39,8 +39,8 @@ def test_headers_name_the_source_and_the_reason() -> None:
 
 
 def test_long_texts_are_truncated_to_valid_text() -> None:
-    found = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
-    message, stack = found[f"{DLQ}message"], found[f"{DLQ}exception.stacktrace"]
+    added = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
+    message, stack = added[f"{DLQ}message"], added[f"{DLQ}exception.stacktrace"]
     assert message is not None
     assert stack is not None
     assert len(message) <= MAX_MESSAGE_BYTES

@@ -27,6 +27,13 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (("audio", "--engine", "puppet"), {}, "--engine is for infer; audio serves every engine"),
         (("infer",), {"LIPSTAGE_ENGINE": "nobody"}, "this build has no engine 'nobody'"),
         (("audio",), {"LIPSTAGE_SLOTS": "many"}, "LIPSTAGE_SLOTS: "),
+        (("audio",), {"KAFKA_PROPERTIES_FILE": "missing-file"}, "KAFKA_PROPERTIES_FILE: "),
+        (("audio",), {"LIPSTAGE_CACHE_KEY": "short"}, "LIPSTAGE_CACHE_KEY: "),
+        (("audio",), {"LIPSTAGE_CACHE_KEY_FILE": "missing-file"}, "LIPSTAGE_CACHE_KEY_FILE: "),
+        (("audio",), {"AWS_ENDPOINT_URL_S3": "foo"}, "AWS_*: "),
+        (("audio",), {"AWS_PROFILE": "of-another-store"}, "AWS_*: "),
+        (("audio",), {"LIPSTAGE_SCRATCH_DIR": "missing-folder"}, "LIPSTAGE_SCRATCH_DIR: "),
+        (("audio",), {"LIPSTAGE_BUCKET": "X"}, "LIPSTAGE_BUCKET: "),
         (("infer",), {"LIPSTAGE_SONIC_WEIGHTS": "s3://UPPER", "LIPSTAGE_ENGINE": "sonic"}, "LIPSTAGE_SONIC_WEIGHTS: "),
     ],
 )
@@ -41,14 +48,12 @@ def test_invalid_use_prints_one_line(arguments: tuple[str, ...], variables: dict
 def test_service_gets_the_engine_and_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     services: list[tuple[str, RuntimeSettings, object]] = []
 
-    class Service:
-        def __init__(self, stage: str, settings: RuntimeSettings, fetch: object) -> None:
-            services.append((stage, settings, fetch))
+    def serve(stage: str, settings: RuntimeSettings, fetch: object) -> int:
+        services.append((stage, settings, fetch))
+        return 0
 
-        def run(self) -> int:
-            return 0
-
-    monkeypatch.setattr(entry_point, "Service", Service)
+    monkeypatch.setattr(entry_point, "serve", serve)
+    monkeypatch.setattr(entry_point, "check_settings", lambda _: None)
     monkeypatch.setattr(entry_point.logs, "setup", lambda _: None)
     assert [entry_point.run("infer", "sonic"), entry_point.run("infer", "puppet"), entry_point.run("audio", None)] == [
         0,

@@ -1,4 +1,4 @@
-"""What each exception means for its record: the whole table, without a broker."""
+"""The table of exceptions and dispositions, without a broker."""
 
 import errno
 
@@ -70,10 +70,10 @@ TABLE: list[tuple[Exception, object]] = [
 ]
 
 
-def summary(found: Disposition | None) -> object:
-    if isinstance(found, DeadLetter):
-        return dead(found.reason.code, found.reason.failure_class)
-    return None if found is None else found.label
+def summary(disposition: Disposition | None) -> object:
+    if isinstance(disposition, DeadLetter):
+        return dead(disposition.reason.code, disposition.reason.failure_class)
+    return None if disposition is None else disposition.label
 
 
 @pytest.mark.parametrize(("error", "expected"), TABLE, ids=[type(error).__name__ for error, _ in TABLE])
@@ -82,13 +82,11 @@ def test_exception_has_its_disposition(error: Exception, expected: object) -> No
 
 
 def test_every_runtime_exception_is_in_the_table_or_never_leaves_a_slot() -> None:
-    """A new class must be thought of here."""
+    """A new exception class needs a row in the table."""
     handled_by_slots = {failures.RuntimeFailure, failures.EndsService, failures.HandlerUnavailable}
     known = {type(error) for error, _ in TABLE} | handled_by_slots
     defined = {
-        found
-        for found in vars(failures).values()
-        if isinstance(found, type) and issubclass(found, failures.RuntimeFailure)
+        cls for cls in vars(failures).values() if isinstance(cls, type) and issubclass(cls, failures.RuntimeFailure)
     }
     assert defined <= known
 
@@ -96,11 +94,9 @@ def test_every_runtime_exception_is_in_the_table_or_never_leaves_a_slot() -> Non
 def test_every_storage_error_is_in_the_table_or_is_an_input_error() -> None:
     known = {type(error) for error, _ in TABLE} | {errors.StorageError}
     defined = {
-        found
-        for found in vars(errors).values()
-        if isinstance(found, type)
-        and issubclass(found, errors.StorageError)
-        and not issubclass(found, errors.InputError)
+        cls
+        for cls in vars(errors).values()
+        if isinstance(cls, type) and issubclass(cls, errors.StorageError) and not issubclass(cls, errors.InputError)
     }
     assert defined <= known
 
@@ -122,6 +118,6 @@ def test_unknown_exception_keeps_its_stack() -> None:
     try:
         raise ZeroDivisionError("a bug")
     except ZeroDivisionError as e:
-        found = classify(e, 1)
-    assert isinstance(found, DeadLetter)
-    assert "test_failures.py" in found.reason.stack
+        disposition = classify(e, 1)
+    assert isinstance(disposition, DeadLetter)
+    assert "test_failures.py" in disposition.reason.stack

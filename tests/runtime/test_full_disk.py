@@ -1,4 +1,4 @@
-"""A scratch disk that is full, for real: tasks wait for room, no record is given up, no attempt is spent."""
+"""A full scratch disk, with a real file system: tasks wait for space, no record fails, no attempt is counted."""
 
 import errno
 import os
@@ -27,14 +27,14 @@ from shared.runtime.failures import Abandoned, DiskFull
 from shared.slot.disk import disk_full
 from shared.storage import manifest as manifests
 from tests.conftest import Infrastructure
-from tests.runtime import settled
-from tests.runtime.settled import Settling
+from tests.runtime import real_stage
+from tests.runtime.real_stage import RealStage
 from tests.runtime.trial_handler import MIB
 
 DISK = 8 * MIB
-LEFT = 2 * MIB
+FREE = 2 * MIB
 
-Make = Callable[..., Settling]
+Make = Callable[..., RealStage]
 
 
 @pytest.fixture
@@ -53,82 +53,82 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def filler(disk: Path) -> Path:
-    """Somebody else's file, which leaves two of the disk's eight MiB."""
-    path = disk / "somebody-elses"
-    path.write_bytes(b"x" * (DISK - LEFT))
+    """A file of another program, which leaves two of the disk's eight MiB free."""
+    path = disk / "other-program"
+    path.write_bytes(b"x" * (DISK - FREE))
     return path
 
 
 @pytest.fixture
 def stage(stack: Infrastructure, disk: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    monkeypatch.setenv("PYTHONPATH", str(settled.ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(real_stage.ROOT))
     monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.0)
-    made: list[Settling] = []
+    stages: list[RealStage] = []
 
-    def make(**fields: object) -> Settling:
-        made.append(Settling(topic_prefix, disk, **fields))  # type: ignore[arg-type]
-        return made[-1]
+    def make(**fields: object) -> RealStage:
+        stages.append(RealStage(topic_prefix, disk, **fields))  # type: ignore[arg-type]
+        return stages[-1]
 
     yield make
-    for one in made:
+    for one in stages:
         one.close()
 
 
 @pytest.mark.parametrize("how", ["plainly", "as numpy", "as numpy, and leave nothing", "as a rejection", "by a signal"])
 def test_attempt_that_fills_the_disk_is_repeated_when_there_is_room(stage: Make, filler: Path, how: str) -> None:
     one = stage()
-    task = settled.task("fill", how=how)
-    settling = one.settle(task)
+    task = real_stage.task("fill", how=how)
+    future = one.submit(task)
     waits = one.until("waiting")
     assert isinstance(waits, Waiting)
     assert (waits.job_id, waits.stage, waits.code) == (task.job_id, "face", "NO_SPACE")
     assert "full" in (one.disk.reason or "")
-    assert not settling.done()
+    assert not future.done()
     filler.unlink()
-    settling.result(60)
+    future.result(60)
     finished = one.until("finished")
-    assert finished.attempt == 1, "no attempt was spent"
+    assert finished.attempt == 1, "no attempt was counted"
     assert one.dead_letters() == []
-    assert len(one.out.tasks) == 1
+    assert len(one.producers.tasks) == 1
     assert one.disk.reason is None
-    assert list(one.scratch.iterdir()) == [], "what the attempts wrote is gone"
+    assert list(one.scratch.iterdir()) == [], "the files of the attempts are deleted"
 
 
 def test_task_waits_for_free_space_before_it_starts(stage: Make, filler: Path) -> None:
-    one = stage(spec=settled.spec(lambda _: 4 * MIB))
-    settling = one.settle(settled.task("nothing"))
+    one = stage(spec=real_stage.spec(lambda _: 4 * MIB))
+    future = one.submit(real_stage.task("nothing"))
     waits = one.until("waiting")
     assert isinstance(waits, Waiting)
     assert "2 MiB are free, 4 MiB are needed" in waits.message
     filler.unlink()
-    settling.result(60)
-    assert one.told()[:1] == ["started"], "it began when there was room"
+    future.result(60)
+    assert one.event_types()[:1] == ["started"], "it started when there was room"
 
 
 def test_input_is_downloaded_once_it_fits_the_disk(stage: Make, filler: Path) -> None:
-    spec = settled.StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"data": "audio/data"})
+    spec = real_stage.StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"data": "audio/data"})
     one = stage(spec=spec)
-    ref = settled.artifact(one.store, b"x" * 3 * MIB)
-    settling = one.settle(settled.task("nothing", {"audio": StageOutput(attempt="1", artifacts={"data": ref})}))
+    ref = real_stage.artifact(one.store, b"x" * 3 * MIB)
+    future = one.submit(real_stage.task("nothing", {"audio": StageOutput(attempt="1", artifacts={"data": ref})}))
     one.until("waiting")
     filler.unlink()
-    settling.result(60)
-    assert (one.dead_letters(), len(one.out.tasks)) == ([], 1)
+    future.result(60)
+    assert (one.dead_letters(), len(one.producers.tasks)) == ([], 1)
 
 
 def test_chunk_is_downloaded_once_it_fits_the_disk(stage: Make, filler: Path) -> None:
-    spec = settled.StageSpec(
+    spec = real_stage.StageSpec(
         name="face", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "audio/frames"}
     )
     one = stage(spec=spec)
-    settling = one.settle(settled.task("read chunks", {"audio": StageOutput(attempt="1", artifacts=chunked(one))}))
+    future = one.submit(real_stage.task("read chunks", {"audio": StageOutput(attempt="1", artifacts=chunked(one))}))
     one.until("waiting")
     filler.unlink()
-    settling.result(60)
-    assert (one.dead_letters(), len(one.out.tasks)) == ([], 1)
+    future.result(60)
+    assert (one.dead_letters(), len(one.producers.tasks)) == ([], 1)
 
 
-def chunked(one: Settling) -> dict[str, ArtifactRef]:
+def chunked(one: RealStage) -> dict[str, ArtifactRef]:
     """A sequence of one chunk of 3 MiB."""
     folder = f"jobs/default/{uuid.uuid4().hex}/audio/1"
     data = one.store.artifacts.put_bytes(b"x" * 3 * MIB, f"{folder}/frames-0.bin")
@@ -137,57 +137,57 @@ def chunked(one: Settling) -> dict[str, ArtifactRef]:
 
 
 def test_cancel_ends_the_wait_for_space(stage: Make, filler: Path) -> None:
-    one = stage(spec=settled.spec(lambda _: 4 * MIB))
-    task = settled.task("nothing")
-    settling = one.settle(task)
+    one = stage(spec=real_stage.spec(lambda _: 4 * MIB))
+    task = real_stage.task("nothing")
+    future = one.submit(task)
     one.until("waiting")
     one.cancelled.jobs.add(task.job_id)
-    settling.result(60)
+    future.result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "CANCELLED"
     assert one.dead_letters() == []
 
 
-@pytest.mark.parametrize("how", ["the service ends", "the partition is wanted"])
+@pytest.mark.parametrize("how", ["the service ends", "the partition is revoked"])
 def test_waiting_record_is_abandoned_on_stop_or_revocation(stage: Make, filler: Path, how: str) -> None:
-    one = stage(spec=settled.spec(lambda _: 4 * MIB))
-    settling = one.settle(settled.task("nothing"))
+    one = stage(spec=real_stage.spec(lambda _: 4 * MIB))
+    future = one.submit(real_stage.task("nothing"))
     one.until("waiting")
     if how == "the service ends":
         one.stop.set()
     else:
         one.assignment.revoking = True
     with pytest.raises(Abandoned):
-        settling.result(60)
-    assert (one.told(), one.dead_letters(), one.out.tasks) == ([], [], [])
+        future.result(60)
+    assert (one.event_types(), one.dead_letters(), one.producers.tasks) == ([], [], [])
 
 
 def test_task_larger_than_the_file_system_fails_alone(stage: Make) -> None:
-    one = stage(spec=settled.spec(lambda task: 9 * MIB if task.request.labels["do"] == "much" else 0))
-    one.settle(settled.task("much")).result(60)
+    one = stage(spec=real_stage.spec(lambda task: 9 * MIB if task.request.labels["do"] == "much" else 0))
+    one.submit(real_stage.task("much")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert (end.code, len(one.dead_letters())) == ("NO_SPACE", 1)
-    one.settle(settled.task("nothing")).result(60)
+    one.submit(real_stage.task("nothing")).result(60)
     one.until("finished")
 
 
 def test_disk_too_small_for_the_stage_fails_no_record(stage: Make) -> None:
-    one = stage(spec=settled.spec(lambda _: 9 * MIB, needs_vary=False))
-    settling = one.settle(settled.task("nothing"))
+    one = stage(spec=real_stage.spec(lambda _: 9 * MIB, needs_vary=False))
+    future = one.submit(real_stage.task("nothing"))
     one.until("waiting")
     assert "9 MiB are needed" in (one.disk.reason or "")
     one.stop.set()
     with pytest.raises(Abandoned):
-        settling.result(60)
+        future.result(60)
     assert one.dead_letters() == []
 
 
 @pytest.mark.parametrize("what", ["file", "array"])
 def test_file_over_the_worker_limit_fails_the_task(stage: Make, what: str) -> None:
-    one = stage(spec=settled.spec(file_mb=1))
-    one.settle(settled.task(f"write a large {what}")).result(60)
+    one = stage(spec=real_stage.spec(file_mb=1))
+    one.submit(real_stage.task(f"write a large {what}")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "INTERNAL"
@@ -201,32 +201,32 @@ def test_disk_full_only_in_the_handler_fails_the_task_after_a_limit(
     full.touch()
     monkeypatch.setenv("TRIAL_FULL", str(full))
     one = stage()
-    settling = one.settle(settled.task("report a full disk"))
+    future = one.submit(real_stage.task("report a full disk"))
     one.until("waiting")
     full.unlink()
-    settling.result(60)
+    future.result(60)
     assert one.until("finished").attempt == 1
     full.touch()
     monkeypatch.setattr(room_module, "UNSEEN_S", 0.0)
-    one.settle(settled.task("report a full disk")).result(60)
+    one.submit(real_stage.task("report a full disk")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)
     assert end.code == "NO_SPACE"
 
 
 def test_wait_for_space_is_logged(stage: Make, filler: Path) -> None:
-    one = stage(spec=settled.spec(lambda _: 4 * MIB))
+    one = stage(spec=real_stage.spec(lambda _: 4 * MIB))
     with capture_logs() as logged:
-        settling = one.settle(settled.task("nothing"))
+        future = one.submit(real_stage.task("nothing"))
         one.until("waiting")
         filler.unlink()
-        settling.result(60)
+        future.result(60)
     (line,) = [line for line in logged if line["event"] == "waiting_for_space"]
     assert (line["stage"], line["log_level"]) == ("face", "warning")
 
 
-def raised(how: str) -> BaseException:
-    """An error that came of a full disk, as different code makes it."""
+def full_disk_error(how: str) -> BaseException:
+    """An exception caused by a full disk, as different code raises it."""
     try:
         try:
             raise OSError(errno.EDQUOT if how == "quota" else errno.ENOSPC, "?")
@@ -235,7 +235,7 @@ def raised(how: str) -> BaseException:
                 case "another from it":
                     raise ValueError("not read") from e
                 case "another after it":
-                    raise ValueError("not read")  # noqa: B904 - as careless code does
+                    raise ValueError("not read")  # noqa: B904 - as some code does
                 case "another in place of it":
                     raise ValueError("not read") from None
                 case "a group":
@@ -249,19 +249,19 @@ def raised(how: str) -> BaseException:
     "how", ["plainly", "quota", "another from it", "another after it", "another in place of it", "a group"]
 )
 def test_full_disk_is_recognised_in_any_error(how: str) -> None:
-    assert disk_full(raised(how))
+    assert disk_full(full_disk_error(how))
 
 
 @pytest.mark.parametrize(
     "error", [OSError(errno.EFBIG, "?"), OSError(errno.EIO, "?"), OSError("?"), ValueError("ENOSPC"), MemoryError()]
 )
 def test_other_errors_are_not_taken_for_a_full_disk(error: Exception) -> None:
-    error.__context__ = error  # A chain that has no end.
+    error.__context__ = error  # A cyclic chain.
     assert not disk_full(error)
 
 
 def test_ffmpeg_error_of_a_full_disk_is_recognised(disk: Path) -> None:
-    (disk / "somebody-elses").write_bytes(b"x" * (DISK - 65536))
+    (disk / "other-program").write_bytes(b"x" * (DISK - 65536))
     with pytest.raises(av.FFmpegError) as failed, av.open(str(disk / "sound.wav"), "w") as file:
         stream = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
         for _ in range(10):
@@ -274,7 +274,7 @@ def test_ffmpeg_error_of_a_full_disk_is_recognised(disk: Path) -> None:
 def test_tasks_that_ran_out_of_space_together_continue_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two slots, each of whose tasks fits alone: both start, both fail, and would do so for ever."""
+    """Two slots whose tasks each fit alone: both start, both fail, and without coordination would do so for ever."""
     usage = shutil._ntuple_diskusage(10 * MIB, 4 * MIB, 6 * MIB)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(room_module, "LONGEST_PAUSE_S", 0.0)
@@ -284,16 +284,16 @@ def test_tasks_that_ran_out_of_space_together_continue_one_by_one(
     together = Barrier(2)
 
     def slot(name: str) -> None:
-        room = Room(disk, settled.spec(lambda _: 4 * MIB), settled.task("nothing"))
+        room = Room(disk, real_stage.spec(lambda _: 4 * MIB), real_stage.task("nothing"))
         room.wait()
-        together.wait(30)  # Each fits by what is free now, and they run side by side.
-        room.leave()
+        together.wait(30)  # Each fits the free space alone; they run concurrently.
+        room.release()
         room.failed(DiskFull("full"))
         together.wait(30)
         room.wait()
         news.put(name)
         assert ends[name].wait(30)
-        room.leave()
+        room.release()
 
     with ThreadPoolExecutor(2) as pool:
         slots = [pool.submit(slot, name) for name in "ab"]
@@ -312,7 +312,7 @@ def test_tasks_that_ran_out_of_space_together_continue_one_by_one(
 def test_disk_without_free_blocks_is_full(disk: Path, filler: Path) -> None:
     assert not is_full(disk)
     with filler.open("ab") as file:
-        file.write(b"x" * (LEFT - 4096))
+        file.write(b"x" * (FREE - 4096))
     assert is_full(disk)
 
 

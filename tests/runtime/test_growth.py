@@ -1,4 +1,4 @@
-"""Topics that grow, vanish or hold anything at all while services run."""
+"""Topics that grow, are deleted, or hold malformed records while services run."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ WAIT_S = 60
 
 
 class Topic:
-    """A topic of its own on the real broker."""
+    """A new topic of the real broker."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.settings = RuntimeSettings(bootstrap_servers=bootstrap_servers)
@@ -32,12 +32,12 @@ class Topic:
             (future,) = self._admin.create_topics([NewTopic(self.name, partitions, 1)]).values()
             return future.exception(WAIT_S) is None
 
-        until(created, "the topic is there")
+        until(created, "the topic exists")
 
     def delete(self) -> None:
         for future in self._admin.delete_topics([self.name], operation_timeout=WAIT_S).values():
             future.result(WAIT_S)
-        until(lambda: self.name not in self._admin.list_topics(timeout=WAIT_S).topics, "the topic is gone")
+        until(lambda: self.name not in self._admin.list_topics(timeout=WAIT_S).topics, "the topic is deleted")
 
     def grow(self, partitions: int) -> None:
         for future in self._admin.create_partitions([NewPartitions(self.name, partitions)]).values():
@@ -69,7 +69,7 @@ def topic(stack: Infrastructure) -> Topic:
 
 
 class Reader:
-    """The cancel reader of a service, looking for partitions several times a second."""
+    """The cancel reader of a service, which looks for new partitions several times a second."""
 
     def __init__(self, topic: Topic) -> None:
         self.failures: list[str] = []
@@ -152,8 +152,10 @@ def test_stalled_partition_ends_the_service(topic: Topic, monkeypatch: pytest.Mo
     reader = Reader(topic)
     topic.cancel("first", 0)
     reader.hears("first")
-    monkeypatch.setattr(reader.cancellations._fetch_stall, "stuck", lambda states: f"{topic.name} is stuck in {states}")
-    until(lambda: bool(reader.failures), "the service learns of it")
+    monkeypatch.setattr(
+        reader.cancellations._fetch_stall, "stuck", lambda states: f"{topic.name} is stalled in {states}"
+    )
+    until(lambda: bool(reader.failures), "the failure is reported")
     assert reader.failures[0].startswith("cancels can't be read: ")
     assert f"('{topic.name}', '0'): 'active'" in reader.failures[0]
     reader.cancellations.close()
@@ -171,15 +173,15 @@ def test_dead_reader_is_reported(topic: Topic) -> None:
     failures: list[str] = []
     cancellations = Cancellations(Broken(), topic.name, failures.append)
     cancellations.start()
-    until(lambda: bool(failures), "the death is told")
+    until(lambda: bool(failures), "the failure is reported")
     assert failures == ["the thread cancellations failed: SystemError: the client is broken"]
 
 
 def test_tasks_are_sent_to_new_partitions_of_the_next_topic(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The producer is asked for the partitions it is to send to: it refuses one that it does not know."""
+    """The sending producer provides the partition count, because it refuses a partition that it does not know."""
     monkeypatch.setattr("shared.runtime.producers.METADATA_REFRESH_S", 0.0)
     topic.create(1)
-    # As far apart as in a long-lived service: only the question itself makes the producer look.
+    # As in a long-lived service, only the request itself makes the producer refresh its metadata.
     config = producer_config(topic.settings, "test") | {"topic.metadata.refresh.interval.ms": 3_600_000}
     producers = Producers(Producer(config), Producer(config))
     assert producers.partitions(topic.name) == 1

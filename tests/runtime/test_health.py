@@ -1,4 +1,4 @@
-"""The health port answers whatever is asked, and whatever fails behind it."""
+"""The health port answers every request, also malformed ones and those whose probe fails."""
 
 import socket
 import urllib.error
@@ -54,11 +54,12 @@ def test_probe_that_raises_returns_500_and_the_next_one_is_answered(served: Serv
 
 
 @pytest.mark.parametrize(
-    "said", [b"\x00\xff\r\n\r\n", b"GET /livez\xff HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 500, b""]
+    "request_bytes",
+    [b"\x00\xff\r\n\r\n", b"GET /livez\xff HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 500, b""],
 )
-def test_malformed_http_request_harms_nothing(served: Served, said: bytes) -> None:
+def test_malformed_http_request_harms_nothing(served: Served, request_bytes: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as caller:
-        caller.sendall(said)
+        caller.sendall(request_bytes)
     assert served.get("/livez")[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""Readers that run in a service's own process, against any bytes: a value or one foreseen exception, never another."""
+"""Parsers that run in a service's own process, with any bytes: a value or the expected exception, never another."""
 
 import json
 from typing import Any
@@ -48,10 +48,10 @@ def documents(draw: st.DrawFn, model: dict[str, Any]) -> bytes:
         return draw(st.binary(max_size=200) | fragments.map(str.encode))
     mark = "@@"
     changed = json.loads(json.dumps(model))
-    at = changed
-    while (nested := [k for k, v in at.items() if isinstance(v, dict)]) and draw(st.booleans()):
-        at = at[draw(st.sampled_from(nested))]
-    at[draw(st.sampled_from([*at, "unknown"]))] = mark
+    parent = changed
+    while (nested := [k for k, v in parent.items() if isinstance(v, dict)]) and draw(st.booleans()):
+        parent = parent[draw(st.sampled_from(nested))]
+    parent[draw(st.sampled_from([*parent, "unknown"]))] = mark
     return json.dumps(changed).replace(f'"{mark}"', draw(fragments)).encode()
 
 
@@ -62,7 +62,7 @@ def test_hostile_task_is_parsed_or_refused(value: bytes) -> None:
     except ValidationError as e:
         assert str(e)
         return
-    assert RenderTask.parse(task.dump()).job_id == task.job_id, "what was read can be handed on"
+    assert RenderTask.parse(task.dump()).job_id == task.job_id, "a parsed task can be forwarded"
 
 
 @given(documents(TASK["request"] | {"engine_params": {}, "labels": {}, "params": {}}))  # type: ignore[operator]
@@ -94,7 +94,7 @@ def test_hostile_cancel_ends_no_reader(key: bytes | None, value: bytes | None) -
     cancellations = Cancellations(None, "render.cancel")
     cancellations._take(key, value)
     cancellations._take(b"next", b"{}")
-    assert cancellations.has("default", "next"), "the one after it is heard"
+    assert cancellations.has("default", "next"), "the next command is applied"
     assert all(isinstance(tenant, str) for tenants in cancellations._jobs.values() for tenant in tenants)
 
 
@@ -106,15 +106,15 @@ REPORT = {
 
 @given(documents(REPORT))
 def test_hostile_statistics_are_parsed_or_ignored(value: bytes) -> None:
-    found = Statistics.read(value.decode(errors="surrogateescape"))
-    assert all(isinstance(state, str) for state in found.fetch_states.values())
+    statistics = Statistics.read(value.decode(errors="surrogateescape"))
+    assert all(isinstance(state, str) for state in statistics.fetch_states.values())
 
 
 def test_statistics_hold_lag_and_fetch_state_of_real_partitions() -> None:
     report = json.loads(json.dumps(REPORT))
     report["topics"]["t"]["partitions"]["-1"] = {"consumer_lag": 5, "desired": True}
     report["topics"]["t"]["partitions"]["1"] = {"consumer_lag": -1, "fetch_state": "stopped"}
-    found = Statistics.read(json.dumps(report))
-    assert {at: p.consumer_lag for at, p in found.partitions.items()} == {("t", "0"): 3, ("t", "1"): -1}
-    assert found.fetch_states == {("t", "0"): "active"}
-    assert found.cgrp.join_state == "steady"
+    statistics = Statistics.read(json.dumps(report))
+    assert {name: p.consumer_lag for name, p in statistics.partitions.items()} == {("t", "0"): 3, ("t", "1"): -1}
+    assert statistics.fetch_states == {("t", "0"): "active"}
+    assert statistics.cgrp.join_state == "steady"

@@ -1,4 +1,4 @@
-"""Frames that nobody deleted: found by the index, deleted once their job has ended and nobody will read them."""
+"""Leftover frames: found through the index, and deleted once their job has ended and no replay needs them."""
 
 import uuid
 from threading import Event
@@ -24,7 +24,7 @@ def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore
 
 @pytest.fixture
 def job(store: ObjectStore) -> str:
-    """A job of which two attempts of infer left a chunk each."""
+    """A job with two attempts of infer that left one chunk each."""
     name = uuid.uuid4().hex
     for attempt in ("a1", "a2"):
         frames.note(store.artifacts, "default", name, "infer", attempt)
@@ -50,7 +50,7 @@ def failed(job: str, code: Code) -> Failed:
 
 
 def left(store: ObjectStore, job: str) -> tuple[int, int]:
-    """Chunks and entries that are there."""
+    """Number of existing chunks and entries."""
     chunks = list(store.artifacts.list_prefix(keys.stage_prefix("default", job, "infer")))
     entries = list(store.artifacts.list_prefix(keys.frames_prefix("default", job)))
     return len(chunks), len(entries)
@@ -59,7 +59,7 @@ def left(store: ObjectStore, job: str) -> tuple[int, int]:
 def test_frames_of_killed_attempts_are_deleted_once_the_job_has_ended(store: ObjectStore, job: str) -> None:
     janitor = Janitor(store, youngest_s=-60.0)
     janitor.sweep(Event())
-    assert left(store, job) == (2, 2), "the job goes on"
+    assert left(store, job) == (2, 2), "the job is running"
     markers.claim_end(store.documents, "default", job, done(job))
     janitor.sweep(Event())
     assert left(store, job) == (0, 2), "an attempt may still be writing"

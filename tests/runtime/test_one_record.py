@@ -1,4 +1,4 @@
-"""No record can end the service each time it comes: whatever is its own ends its job, by one event."""
+"""No record ends the service at every delivery: a fault of one record ends its job, with one event."""
 
 import json
 import uuid
@@ -41,18 +41,18 @@ INNER = StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={"i
 TENANT = "poor"
 
 
-class Cancels:
-    """Says that the job is cancelled after it was asked so many times."""
+class CancelAfter:
+    """Reports the job as cancelled after ``after`` checks."""
 
     def __init__(self) -> None:
         self.after = 1000
-        self.asked = 0
-        self.on_ask: Callable[[], None] = lambda: None
+        self.checks = 0
+        self.on_check: Callable[[], None] = lambda: None
 
     def has(self, tenant: str, job: str) -> bool:
-        self.asked += 1
-        self.on_ask()
-        return self.asked > self.after
+        self.checks += 1
+        self.on_check()
+        return self.checks > self.after
 
 
 class Rig:
@@ -69,15 +69,15 @@ class Rig:
         self.store = ObjectStore.open(StorageSettings())
         self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
         self.dead_letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
-        self.cancels = Cancels()
+        self.cancels = CancelAfter()
         self.folder = folder
         self.prefix = prefix
         self.job = uuid.uuid4().hex
         self.stop = Event()
-        self.children = {spec.name: WorkerProcess(spec, "puppet") for spec in (FRONT, INNER)}
+        self.workers = {spec.name: WorkerProcess(spec, "puppet") for spec in (FRONT, INNER)}
 
     def close(self) -> None:
-        for worker in self.children.values():
+        for worker in self.workers.values():
             worker.stop()
         self.producers.close()
         self.events.close()
@@ -99,10 +99,10 @@ class Rig:
         return RenderTask(job_id=self.job, request_id="r", request=request, submitted_ms=1, outputs=outputs)
 
     def settle(self, spec: StageSpec, value: bytes) -> None:
-        """As a slot does it; raises what would end the service."""
+        """Process a record as a slot does; raises what would end the service."""
         headers = [("a", b"b"), ("ce_id", f"{TENANT}/{self.job}:face".encode()), ("ce_subject", self.job.encode())]
         record = Record(f"{self.prefix}render.work", 0, 7, self.job.encode(), value, headers, 1)
-        worker = self.children[spec.name]
+        worker = self.workers[spec.name]
         if worker.pid is None:
             worker.start()
         processor = task_processor(
@@ -125,11 +125,11 @@ class Rig:
         self.settle(INNER, task.dump())
 
     def end(self) -> dict[str, Any]:
-        """The job's one end."""
-        found = [event for event in _drained(self.events) if event["type"] in ("done", "failed", "rejected")]
-        assert len(found) == 1, found
-        assert (found[0]["job_id"], found[0]["tenant"]) == (self.job, TENANT)
-        return found[0]
+        """The job's only terminal event."""
+        terminal = [event for event in _drained(self.events) if event["type"] in ("done", "failed", "rejected")]
+        assert len(terminal) == 1, terminal
+        assert (terminal[0]["job_id"], terminal[0]["tenant"]) == (self.job, TENANT)
+        return terminal[0]
 
     def dead_letter(self) -> Any:
         (message,) = self.dead_letters.rest()
@@ -140,13 +140,13 @@ class Rig:
 
 
 def _drained(reader: Reader) -> list[dict[str, Any]]:
-    """What is there: everything was on the broker before ``settle`` returned."""
+    """The records so far: the broker had all of them before ``settle`` returned."""
     return [json.loads(message.value() or b"") for message in reader.rest()]
 
 
 @pytest.fixture(scope="module")
 def prefix(stack: Infrastructure) -> str:
-    """Topics of this module's own."""
+    """Topics that only this module uses."""
     prefix = f"t{uuid.uuid4().hex[:8]}."
     topic_admin.apply(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
     for name in ("render.events", "render.dlq"):
@@ -156,7 +156,7 @@ def prefix(stack: Infrastructure) -> str:
 
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
 def _until_led(bootstrap: str, topic: str) -> None:
-    """A new topic's partitions have no leader for a moment."""
+    """Wait until the partitions of a new topic have a leader."""
     Reader(bootstrap, topic).close()
 
 
@@ -166,13 +166,13 @@ def rig(stack: Infrastructure, prefix: str, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
     with faulty_store(stack.s3_endpoint_url) as faulty:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faulty.url)
-        made = Rig(stack, faulty, prefix, tmp_path)
-        yield made
-        made.close()
+        stage = Rig(stack, faulty, prefix, tmp_path)
+        yield stage
+        stage.close()
 
 
 def test_valid_record_is_forwarded(rig: Rig) -> None:
-    """What the others differ from."""
+    """The case from which the other tests differ."""
     rig.front(rig.request())
     rig.inner(rig.task())
     assert [e["type"] for e in _drained(rig.events)] == ["accepted", "started", "finished", "started", "finished"]
@@ -246,7 +246,7 @@ def test_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> None
 
 
 def test_damaged_cached_output_fails_one_job_and_is_replaced(rig: Rig) -> None:
-    for tenant, found in ((TENANT, False), ("rich", True)):
+    for tenant, kept in ((TENANT, False), ("rich", True)):
         digest = uuid.uuid4().hex
         key = keys.within(keys.cache_prefix(tenant, "audio", digest, "a1"), "image")
         output = StageOutput(attempt="a1", artifacts={"image": rig.store.artifacts.put_bytes(b"image", key)})
@@ -254,7 +254,9 @@ def test_damaged_cached_output_fails_one_job_and_is_replaced(rig: Rig) -> None:
         rig.store.artifacts.put_bytes(b"imagX", key)
         rig.inner(rig.task().with_output("audio", output))
         assert rig.end()["code"] == "ARTIFACT_ALTERED"
-        assert (rig.store.cache.lookup(tenant, "audio", digest) is not None) is found, "another tenant's stays"
+        assert (rig.store.cache.lookup(tenant, "audio", digest) is not None) is kept, (
+            "the entry of another tenant is kept"
+        )
         rig.job = uuid.uuid4().hex
 
 
@@ -265,7 +267,7 @@ def test_cancel_is_checked_before_the_inputs(rig: Rig) -> None:
     rig.front(request)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "CANCELLED")
-    assert [path for method, path in rig.faulty.asked if method == "HEAD"] == []
+    assert [path for method, path in rig.faulty.requests if method == "HEAD"] == []
 
 
 def test_cancel_ends_the_wait_for_inputs(rig: Rig) -> None:
@@ -276,7 +278,7 @@ def test_cancel_ends_the_wait_for_inputs(rig: Rig) -> None:
     rig.front(request)
     end = rig.end()
     assert (end["type"], end["code"]) == ("failed", "CANCELLED")
-    assert [path for method, path in rig.faulty.asked if method == "HEAD"] != []
+    assert [path for method, path in rig.faulty.requests if method == "HEAD"] != []
 
 
 @pytest.mark.parametrize("lost", ["input", "request.json", "/image", "face.json", "audio/a1/image"])
@@ -308,7 +310,7 @@ def test_shutdown_while_admission_waits_ends_no_job(rig: Rig, monkeypatch: pytes
     monkeypatch.setattr("shared.runtime.retry_policy.SHOWN_AFTER_S", 0.0)
     request = rig.request()
     rig.refuse(request.portrait.key, status=503, code="SlowDown")
-    rig.cancels.on_ask = rig.stop.set
+    rig.cancels.on_check = rig.stop.set
     with pytest.raises(Abandoned):
         rig.front(request)
     assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
@@ -325,15 +327,15 @@ def test_missing_delete_permission_does_not_stop_the_cleanup(rig: Rig) -> None:
     rig.refuse("delete", "POST")
     rig.inner(rig.task("upload and fail"))
     assert rig.end()["code"] == "INTERNAL"
-    assert [path for method, path in rig.faulty.asked if method == "POST" and "delete" in path] != []
+    assert [path for method, path in rig.faulty.requests if method == "POST" and "delete" in path] != []
 
 
 def test_record_after_which_no_worker_loads_is_dead_lettered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     task = rig.task("die")
-    rig.children["face"].start()
+    rig.workers["face"].start()
 
     def broken(_: WorkerProcess) -> float:
-        raise WorkerDied("the device is gone")
+        raise WorkerDied("no device")
 
     monkeypatch.setattr(WorkerProcess, "start", broken)
     rig.inner(task)
@@ -374,6 +376,6 @@ def test_record_is_settled_when_its_cleanup_fails(rig: Rig, monkeypatch: pytest.
 
 def test_artifact_under_an_unknown_alias_is_poison(rig: Rig) -> None:
     task = rig.task()
-    gone = ArtifactRef(bucket="elsewhere", key="jobs/rich/x", sha256="0" * 64, size=1)
-    rig.inner(task.with_output("audio", StageOutput(attempt="a1", artifacts={"image": gone})))
+    unknown = ArtifactRef(bucket="elsewhere", key="jobs/rich/x", sha256="0" * 64, size=1)
+    rig.inner(task.with_output("audio", StageOutput(attempt="a1", artifacts={"image": unknown})))
     assert rig.end()["code"] == "POISON"

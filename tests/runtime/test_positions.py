@@ -1,4 +1,4 @@
-"""What a group has committed when nothing is left to do: the end of every partition, whatever lies in it."""
+"""The committed offsets of an idle group: the end of every partition, whatever it contains."""
 
 import threading
 import uuid
@@ -69,7 +69,7 @@ def test_partition_end_is_not_committed_while_an_earlier_record_runs(bench: Benc
 
 
 def test_partition_end_is_reported_after_a_pause(bench: Bench) -> None:  # noqa: F811
-    """More records than wait at hand: the partitions are paused, and what was fetched is dropped."""
+    """More records than are buffered: the partitions are paused, and prefetched records are discarded."""
     transactions(bench, 0, *[commit] * 50, abort)
     member = bench.member()
     for count in range(1, 51):
@@ -101,7 +101,7 @@ def test_records_of_new_partitions_are_processed(bench: Bench) -> None:  # noqa:
 
 
 def test_recreated_topic_is_read_from_its_beginning(bench: Bench) -> None:  # noqa: F811
-    """The same offsets again are other records: they are not taken for deliveries that came twice."""
+    """The same offsets hold other records, which must not count as duplicate deliveries."""
     bench.send(0, 0, 0)
     member = bench.member()
     for count in range(1, 4):
@@ -110,13 +110,13 @@ def test_recreated_topic_is_read_from_its_beginning(bench: Bench) -> None:  # no
     admin = AdminClient({"bootstrap.servers": bench.settings.bootstrap_servers})
     for future in admin.delete_topics([bench.topic], operation_timeout=WAIT_S).values():
         future.result(WAIT_S)
-    until(lambda: bench.topic not in admin.list_topics(timeout=WAIT_S).topics, "the topic is gone")
+    until(lambda: bench.topic not in admin.list_topics(timeout=WAIT_S).topics, "the topic is deleted")
 
     def created() -> bool:
         (future,) = admin.create_topics([NewTopic(bench.topic, PARTITIONS, 1)]).values()
         return future.exception(WAIT_S) is None
 
-    until(created, "the topic is there again")
+    until(created, "the topic is created again")
     bench.send(0, 0)
     for count in range(4, 6):
         member.release(*member.wait(count))
@@ -138,7 +138,7 @@ class Message:
 
 
 class FakeConsumer:
-    """Delivers what it is told to, the same offsets again too."""
+    """Delivers the given messages, including repeated offsets."""
 
     def __init__(self, *messages: Message) -> None:
         self._messages = list(messages)
@@ -169,7 +169,7 @@ class FakeConsumer:
 
 @dataclass
 class FakeSlots:
-    """Slots whose work is a function of the test."""
+    """Slots whose work is a callable of the test."""
 
     count: int
     submit: Callable[[Record, PartitionAssignment], None]

@@ -325,8 +325,8 @@ def test_disk_without_inodes_for_the_scratch_folder_is_waited_for(face: Rig, mon
     assert [event.attempt for event in face.producers.events() if event.type == "started"] == [1, 1]
 
 
-def encoded(tmp_path: Path) -> Rig:
-    """The last stage, at its end."""
+def encode_rig(tmp_path: Path) -> Rig:
+    """The last stage, whose worker has finished."""
     rig = Rig(ENCODE, tmp_path)
     rig.worker.answer = finished(ENCODED.model_dump(mode="json"), video=b"v", poster=b"p")
     return rig
@@ -338,7 +338,7 @@ def last_task(rig: Rig, **fields: Any) -> bytes:
 
 
 def test_last_stage_ends_the_job_once_with_done(tmp_path: Path) -> None:
-    rig = encoded(tmp_path)
+    rig = encode_rig(tmp_path)
     for _ in range(2):
         rig.handle(last_task(rig))
     done = [event for event in rig.producers.events() if isinstance(event, Done)]
@@ -348,7 +348,7 @@ def test_last_stage_ends_the_job_once_with_done(tmp_path: Path) -> None:
 
 
 def test_refused_output_bucket_fails_the_job(tmp_path: Path) -> None:
-    rig = encoded(tmp_path)
+    rig = encode_rig(tmp_path)
     rig.store.artifacts.refused.add("films")
     rig.handle(last_task(rig, output={"bucket": "films", "prefix": "default/films"}))
     assert rig.end().code == Code.OUTPUT_REFUSED

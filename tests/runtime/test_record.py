@@ -1,4 +1,4 @@
-"""When a record came: the broker's time, or a producer's where it can be true."""
+"""The arrival time of a record: the broker's timestamp, or a producer's where it is plausible."""
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
@@ -10,7 +10,7 @@ NOW_MS = 1_800_000_000_000
 
 
 class Message:
-    """A message with that timestamp."""
+    """A message with the given timestamp."""
 
     def __init__(self, kind: int, timestamp_ms: int) -> None:
         self._timestamp = kind, timestamp_ms

@@ -1,4 +1,4 @@
-"""Retries while the object store is away: only for that, told to everybody who asks, ended when they are pointless."""
+"""Retries during an outage of the object store: for outages only, logged and published, ended by a cancel or a stop."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from shared.runtime.waiting import TaskWaits, cancellable, set_current_job, task
 from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable
 
 JOB = JobContext("job-7", "default", uuid.uuid4().hex)
-AWAY = "reading an artifact: the object store answered 503 SlowDown"
+OUTAGE = "reading an artifact: the object store answered 503 SlowDown"
 
 
 class Failing:
@@ -35,7 +35,7 @@ class Failing:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every wait is long enough to be published, and to end with the service."""
+    """Every wait is published, and ends when the service stops."""
     monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.0)
     monkeypatch.setattr("shared.runtime.retry_policy.SHOWN_AFTER_S", 0.0)
 
@@ -47,14 +47,14 @@ def published() -> list[tuple[str, Code, str]]:
 
 @pytest.fixture
 def waits(published: list[tuple[str, Code, str]]) -> Iterator[TaskWaits]:
-    """A task of which the job is known."""
+    """A task whose job is known."""
 
     def publish(job: JobContext, code: Code, message: str) -> None:
         published.append((job.job_id, code, message))
 
-    with task_waits(TaskWaits("face", publish)) as found:
+    with task_waits(TaskWaits("face", publish)) as waits:
         set_current_job(JOB)
-        yield found
+        yield waits
     structlog.contextvars.clear_contextvars()
 
 
@@ -79,50 +79,50 @@ def test_retries_end_with_the_last_error() -> None:
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_every_retry_is_logged_with_its_job_in_any_thread(waits: TaskWaits, threads: int) -> None:
-    operations = [Failing(StoreUnavailable(AWAY), StoreUnavailable(AWAY)) for _ in range(threads)]
+    operations = [Failing(StoreUnavailable(OUTAGE), StoreUnavailable(OUTAGE)) for _ in range(threads)]
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         map_concurrently(RetryPolicy(30), operations)
     assert [line["event"] for line in logged] == ["store_retry"] * 2 * threads
     for line in logged:
-        assert (line["job"], line["stage"], line["reason"], line["log_level"]) == ("job-7", "face", AWAY, "warning")
+        assert (line["job"], line["stage"], line["reason"], line["log_level"]) == ("job-7", "face", OUTAGE, "warning")
         assert 0 < line["ends_in_s"] <= 30
 
 
 @pytest.mark.usefixtures("at_once")
 def test_wait_is_published_once_for_all_waiting_threads(waits: TaskWaits, published: list[Any]) -> None:
-    """Each fails until all have failed twice: their waits are one."""
+    """Each operation fails until all have failed twice; their concurrent waits count as one."""
     failures = dict.fromkeys(range(4), 0)
 
     def operation(number: int) -> Callable[[], None]:
         def call() -> None:
             failures[number] += 1
             if min(failures.values()) < 2:
-                raise StoreUnavailable(AWAY)
+                raise StoreUnavailable(OUTAGE)
 
         return call
 
     map_concurrently(RetryPolicy(60), [operation(number) for number in failures])
-    assert published == [("job-7", Code.STORE_UNAVAILABLE, AWAY)]
+    assert published == [("job-7", Code.STORE_UNAVAILABLE, OUTAGE)]
     RetryPolicy(60)(Failing(StoreUnavailable("again")))
-    assert published[1:] == [("job-7", Code.STORE_UNAVAILABLE, "again")], "the next wait is news"
+    assert published[1:] == [("job-7", Code.STORE_UNAVAILABLE, "again")], "the next wait is published"
 
 
 def test_short_wait_is_not_published(waits: TaskWaits, published: list[Any]) -> None:
-    RetryPolicy(60)(Failing(StoreUnavailable(AWAY)))
+    RetryPolicy(60)(Failing(StoreUnavailable(OUTAGE)))
     assert published == []
 
 
 def test_cancel_ends_the_retries(waits: TaskWaits) -> None:
-    operation = Failing(*[StoreUnavailable(AWAY)] * 9)
+    operation = Failing(*[StoreUnavailable(OUTAGE)] * 9)
     with cancellable(lambda: operation.calls == 2), pytest.raises(JobCancelled):
         RetryPolicy(60)(operation)
     assert operation.calls == 2
-    RetryPolicy(60)(Failing(StoreUnavailable(AWAY)))  # What comes after, as the event that says so, is waited for.
+    RetryPolicy(60)(Failing(StoreUnavailable(OUTAGE)))  # A later operation, as for the terminal event, waits again.
 
 
 @pytest.mark.usefixtures("at_once")
 def test_shutdown_ends_the_retries(waits: TaskWaits) -> None:
-    operation = Failing(*[StoreUnavailable(AWAY)] * 9)
+    operation = Failing(*[StoreUnavailable(OUTAGE)] * 9)
     waits.stopping = lambda: operation.calls == 2
     with pytest.raises(Abandoned):
         RetryPolicy(60)(operation)
@@ -131,4 +131,4 @@ def test_shutdown_ends_the_retries(waits: TaskWaits) -> None:
 
 def test_short_outage_during_shutdown_loses_no_work(waits: TaskWaits) -> None:
     waits.stopping = lambda: True
-    assert RetryPolicy(60)(Failing(StoreUnavailable(AWAY))) == "done"
+    assert RetryPolicy(60)(Failing(StoreUnavailable(OUTAGE))) == "done"

@@ -1,4 +1,4 @@
-"""Tasks are spread evenly, whatever the assignor gives to whom."""
+"""Tasks are spread evenly for every assignment of partitions."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A killed service's media go with the next service's start; a living one's stay."""
+"""The start of a service removes the scratch folders of killed services, and keeps those of running ones."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ def test_scratch_folder_of_a_killed_service_is_removed(tmp_path: Path) -> None:
         assert other.stdout is not None
         left = Path(other.stdout.readline().strip())
         mine = Scratch(tmp_path)
-        assert (left / "portrait").exists(), "its service lives"
+        assert (left / "portrait").exists(), "its service is running"
         other.send_signal(signal.SIGKILL)
         other.wait()
     Scratch(tmp_path).close()

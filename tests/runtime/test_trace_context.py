@@ -1,4 +1,4 @@
-"""In which trace a record's work is told: its sender's, or one whose id follows from the job."""
+"""The trace of a record: the sender's, or one whose id is derived from the job."""
 
 import json
 
@@ -43,18 +43,18 @@ def test_records_without_an_id_have_their_own_traces() -> None:
 
 
 def test_sender_context_is_continued() -> None:
-    found = trace_context.of_request(record(headers=sent()), trusted=True)
-    assert not found.is_root
-    assert get_current_span(found.parent).get_span_context().trace_id == int(TRACE, 16)
-    assert [link.context.trace_id for link in found.links] == [int(TRACE, 16)]
+    record_trace = trace_context.of_request(record(headers=sent()), trusted=True)
+    assert not record_trace.is_root
+    assert get_current_span(record_trace.parent).get_span_context().trace_id == int(TRACE, 16)
+    assert [link.context.trace_id for link in record_trace.links] == [int(TRACE, 16)]
 
 
 @pytest.mark.parametrize("flags", ["00", "01"])
 def test_untrusted_context_is_only_linked(flags: str) -> None:
-    found = trace_context.of_request(record(headers=sent(flags)), trusted=False)
-    assert found.is_root
-    assert [link.context.trace_id for link in found.links] == [int(TRACE, 16)]
-    assert found.root_id == trace_context.of_request(record(), trusted=False).root_id
+    record_trace = trace_context.of_request(record(headers=sent(flags)), trusted=False)
+    assert record_trace.is_root
+    assert [link.context.trace_id for link in record_trace.links] == [int(TRACE, 16)]
+    assert record_trace.root_id == trace_context.of_request(record(), trusted=False).root_id
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"[" * 5000, b"{}"])
@@ -65,5 +65,5 @@ def test_any_record_value_has_a_trace(value: bytes) -> None:
 
 
 def test_task_without_traceparent_continues_the_trace_of_its_request() -> None:
-    found = trace_context.of_task(record({"submit_traceparent": f"00-{TRACE}-{SPAN}-01"}))
-    assert get_current_span(found.parent).get_span_context().trace_id == int(TRACE, 16)
+    record_trace = trace_context.of_task(record({"submit_traceparent": f"00-{TRACE}-{SPAN}-01"}))
+    assert get_current_span(record_trace.parent).get_span_context().trace_id == int(TRACE, 16)

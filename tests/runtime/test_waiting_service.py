@@ -1,4 +1,4 @@
-"""A real service whose store is away, or whose disk is full: it says so, names the job, loses nothing."""
+"""A real service during an outage of the object store or with a full disk: it reports the job and loses no record."""
 
 import json
 import os
@@ -35,11 +35,11 @@ class Service:
         self._log, self._reader = log, reader
 
     def lines(self, event: str) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in found if line.get("event") == event]
+        lines = [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
 
     def until(self, kind: str) -> dict[str, Any]:
-        """The next event of that kind."""
+        """The next event of type ``kind``."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             message = self._reader.poll(0.2)
@@ -52,7 +52,7 @@ class Service:
         raise AssertionError(f"no event {kind}: {self._log.read_text()}")
 
     def probe(self, path: str) -> str | None:
-        """The reason why not; None when all is well."""
+        """The reason why the probe fails; None when it passes."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5):
                 return None
@@ -97,7 +97,7 @@ def start(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[
 
 @pytest.fixture
 def request_job(stack: Infrastructure, start: Start, topic_prefix: str) -> str:
-    """A request whose objects do not exist; its job id."""
+    """Send a request whose objects do not exist; returns its job id."""
     job = uuid.uuid4().hex
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
     ref = {"key": f"default/{job}"}
@@ -107,9 +107,9 @@ def request_job(stack: Infrastructure, start: Start, topic_prefix: str) -> str:
 
 
 def test_service_without_its_store_names_the_job_in_every_log_line_and_event(start: Start, request_job: str) -> None:
-    (nobody,) = pick(1, set())
-    away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
-    with start("audio", **away) as service:
+    (free_port,) = pick(1, set())
+    environment = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
+    with start("audio", **environment) as service:
         waiting = service.until("waiting")
         assert (waiting["job_id"], waiting["stage"], waiting["code"]) == (request_job, "audio", "STORE_UNAVAILABLE")
         assert service.process.wait(SECONDS) == 1
@@ -120,15 +120,15 @@ def test_service_without_its_store_names_the_job_in_every_log_line_and_event(sta
         assert len(service.lines("service_failed")) == 1
         assert all(line["reason"] and line["stage"] == "audio" and "ends_in_s" in line for line in retries)
     with start("audio") as service:
-        assert service.until("rejected")["job_id"] == request_job, "the record came again"
+        assert service.until("rejected")["job_id"] == request_job, "the record is delivered again"
 
 
 def test_shutdown_abandons_a_record_that_waits_for_the_store(start: Start, request_job: str) -> None:
-    (nobody,) = pick(1, set())
-    away = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{nobody}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "3600"}
-    with start("audio", **away) as service:
+    (free_port,) = pick(1, set())
+    environment = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "3600"}
+    with start("audio", **environment) as service:
         service.until("waiting")
-        assert service.end() == 0, "to be stopped is no failure"
+        assert service.end() == 0, "a stop is no failure"
         assert len(service.lines("task_abandoned")) == 1
     with start("audio") as service:
         assert service.until("rejected")["job_id"] == request_job

@@ -1,4 +1,4 @@
-"""The death of a background thread is seen, whatever it died of."""
+"""The unexpected end of a background thread is reported, whatever the cause."""
 
 import threading
 from queue import Queue
@@ -51,7 +51,7 @@ def test_exception_after_stop_is_no_failure() -> None:
 
 
 class Producer:
-    """Takes what it is given and can't serve its reports."""
+    """Accepts records; its poll fails, so that no delivery report is served."""
 
     def __init__(self) -> None:
         self.given = threading.Event()
@@ -80,7 +80,7 @@ def test_wait_for_a_delivery_report_ends_when_its_thread_dies() -> None:
 
 
 class Idle:
-    """A workload that has nothing to do."""
+    """A workload without work."""
 
     def run(self, stop: threading.Event, drain_s: float) -> None:
         assert stop.is_set()

@@ -1,4 +1,4 @@
-"""The slots of a service: a worker that dies while nothing is to do."""
+"""The slots of a service: loading, restarts, abandoned records, the slot clock."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from shared.slot.spec import StageSpec
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
 
 
-def made(
+def make_slots(
     fatal: Callable[[str], None],
     handle: Callable[..., None] = lambda *_: None,
     completions: Completions | None = None,
@@ -35,12 +35,12 @@ def test_idle_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> N
     start = WorkerProcess.start
     started: Queue[int | None] = Queue()
 
-    def noted(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
+    def recorded(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
         seconds = start(worker, variables)
         started.put(worker.pid)
         return seconds
 
-    monkeypatch.setattr(WorkerProcess, "start", noted)
+    monkeypatch.setattr(WorkerProcess, "start", recorded)
     failures: list[str] = []
     slots = WorkerSlots(
         "trial", [WorkerProcess(SPEC, "puppet")], lambda *_: None, Completions(), SlotClock(), failures.append
@@ -57,7 +57,7 @@ def test_idle_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_record_is_returned_unsettled_when_its_worker_cannot_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the service would wait its whole drain for a slot that has ended."""
+    """Otherwise the service would wait its whole drain for a slot that has ended."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     start = WorkerProcess.start
     started: Queue[int | None] = Queue()
@@ -104,7 +104,7 @@ def test_abandoned_record_ends_neither_slot_nor_service(monkeypatch: pytest.Monk
 
     failures: list[str] = []
     completions = Completions()
-    slots = made(failures.append, settle, completions)
+    slots = make_slots(failures.append, settle, completions)
     slots.start()
     try:
         for offset in (7, 8):
@@ -117,18 +117,18 @@ def test_abandoned_record_ends_neither_slot_nor_service(monkeypatch: pytest.Monk
 
 
 def test_wait_for_disk_is_not_counted_as_task_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a disk that is full for an hour would have the service killed for a task that hangs."""
+    """Otherwise a disk that is full for an hour would fail liveness, as a hanging task does."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     seen: Queue[float] = Queue()
 
     def settle(*_: object) -> None:
-        monkeypatch.setattr("shared.runtime.execute.worker_slots.time.monotonic", lambda: began + 5000)
+        monkeypatch.setattr("shared.runtime.execute.worker_slots.time.monotonic", lambda: started_at + 5000)
         clock.extend(4990)
         seen.put(clock.longest_s)
 
-    began = time.monotonic()
+    started_at = time.monotonic()
     clock = SlotClock()
-    slots = made(lambda _: None, settle, clock=clock)
+    slots = make_slots(lambda _: None, settle, clock=clock)
     monkeypatch.setattr(WorkerSlots, "_revive", lambda *_: None)
     slots.start()
     try:
@@ -140,7 +140,7 @@ def test_wait_for_disk_is_not_counted_as_task_time(monkeypatch: pytest.MonkeyPat
 
 
 def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The service is up and says why; as soon as what was missing is there, it works."""
+    """Until then the service runs and reports the reason."""
     needed = tmp_path / "weights"
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("TRIAL_NEEDS", str(needed))
@@ -148,7 +148,7 @@ def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.Monke
     start = WorkerProcess.start
     tried: Queue[str] = Queue()
 
-    def noted(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
+    def recorded(worker: WorkerProcess, variables: Mapping[str, str]) -> float:
         try:
             seconds = start(worker, variables)
         except HandlerUnavailable as e:
@@ -157,7 +157,7 @@ def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.Monke
         tried.put("loaded")
         return seconds
 
-    monkeypatch.setattr(WorkerProcess, "start", noted)
+    monkeypatch.setattr(WorkerProcess, "start", recorded)
     failures: list[str] = []
     spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={})
     slots = WorkerSlots(
@@ -166,7 +166,7 @@ def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.Monke
     slots.start()
     try:
         assert tried.get(timeout=30) == "there are no weights; fetch them"
-        assert tried.get(timeout=30) == "there are no weights; fetch them", "it is tried again"
+        assert tried.get(timeout=30) == "there are no weights; fetch them", "the load is repeated"
         assert slots.unavailable == "there are no weights; fetch them"
         assert not slots.ready
         needed.touch()

@@ -1,4 +1,4 @@
-"""What a service fetches for its workers reaches them as variables, and nothing else sees them."""
+"""Variables that `fetch` returns are set in the workers' environment, and nowhere else."""
 
 import os
 from collections.abc import Mapping
@@ -35,6 +35,6 @@ def test_variables_of_fetch_reach_the_worker(tmp_path: Path, monkeypatch: pytest
             assert failures.empty(), failures.get()
         assert "TRIAL_NEEDS" not in os.environ
         workers[0].start()
-        assert workers[0].pid is not None, "a worker that is started again after a crash has them too"
+        assert workers[0].pid is not None, "a restarted worker has them, too"
     finally:
         slots.close()

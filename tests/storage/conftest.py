@@ -1,4 +1,4 @@
-"""Storage as a service sees it, on the session's real store."""
+"""The object storage of a service, with the session's real object store."""
 
 import os
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def unused_endpoint() -> str:
 
 @pytest.fixture
 def faulty(client: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
-    """A proxy before the real store; what connects after this goes through it."""
+    """A proxy in front of the real object store; later connections use it."""
     with faulty_store(client.meta.endpoint_url) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
         yield store

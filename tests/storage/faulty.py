@@ -1,4 +1,4 @@
-"""A store as bad as can be: a proxy before the real one, which answers some requests itself and damages bodies."""
+"""A faulty object store: a proxy in front of the real one that refuses requests and damages bodies."""
 
 import http.client
 import threading
@@ -11,12 +11,12 @@ from urllib.parse import unquote, urlsplit
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 
 Matches = Callable[[str, str], bool]
-"""Of a request: method and path with its query."""
+"""Matches a request by method and path with query."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Answer what matches with an error as S3 forms it; HEAD gets the bare status."""
+    """Answers matching requests with an error in S3's format; HEAD gets the status alone."""
 
     matches: Matches
     status: int
@@ -26,7 +26,7 @@ class Refusal:
 
 @dataclass
 class Damage:
-    """Change the body of some answers: ``change`` gets how many matching ones came before, and the body."""
+    """Changes the body of matching answers: ``change`` gets the number of earlier ones, and the body."""
 
     matches: Matches
     change: Callable[[int, bytes], bytes]
@@ -35,11 +35,11 @@ class Damage:
 
 @dataclass
 class FaultyStore:
-    """The proxy. Faults may be added and cleared while it runs; ``asked`` is what came."""
+    """The proxy. Faults may be added and cleared while it runs; ``requests`` lists the requests."""
 
     url: str = ""
     faults: list[Refusal | Damage] = field(default_factory=list)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
 
     def refuse(self, matches: Matches, status: int, code: str, message: str = "") -> None:
         self.faults.append(Refusal(matches, status, code, message))
@@ -49,19 +49,19 @@ class FaultyStore:
 
 
 def flip(body: bytes) -> bytes:
-    """One bit in the middle."""
-    at = len(body) // 2
-    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+    """The body with one bit in the middle inverted."""
+    middle = len(body) // 2
+    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 
 
 def about(part: str, *methods: str) -> Matches:
-    """Requests by these methods (all when none is given) whose path holds this part."""
+    """Matches requests with these methods (all when none is given) whose path contains ``part``."""
     return lambda method, path: part in path and (not methods or method in methods)
 
 
 @contextmanager
 def faulty_store(endpoint: str) -> Iterator[FaultyStore]:
-    """The proxy before the store at ``endpoint``, while the block lasts."""
+    """Run the proxy in front of the object store at ``endpoint`` during the block."""
     store = FaultyStore()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(store, urlsplit(endpoint).netloc))
     server.daemon_threads = True
@@ -86,7 +86,7 @@ def _handler(store: FaultyStore, behind: str) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = unquote(self.path)
-            store.asked.append((self.command, path))
+            store.requests.append((self.command, path))
             for fault in store.faults:
                 if isinstance(fault, Refusal) and fault.matches(self.command, path):
                     self._refuse(fault)
@@ -104,7 +104,7 @@ def _handler(store: FaultyStore, behind: str) -> type[BaseHTTPRequestHandler]:
 
         def _pass_on(self, sent: bytes, path: str) -> None:
             connection = http.client.HTTPConnection(behind, timeout=30)
-            # The Host header goes on as it came: the signature covers it.
+            # Forward the Host header unchanged: the signature covers it.
             headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
             connection.request(self.command, self.path, sent or None, headers)
             answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""The table of the store's answers: what is an outage, and what ends one job."""
+"""The table of error answers: which are outages, and which concern one object."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -9,7 +9,7 @@ from shared.storage.answers import Answer, classify, in_words
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        # The store as a whole.
+        # The object store as a whole.
         (500, "InternalError", Answer.OUTAGE),
         (500, "500", Answer.OUTAGE),
         (502, "Unknown", Answer.OUTAGE),
@@ -26,7 +26,7 @@ from shared.storage.answers import Answer, classify, in_words
         (400, "RequestTimeout", Answer.OUTAGE),
         (408, "408", Answer.OUTAGE),
         (0, "Unknown", Answer.OUTAGE),
-        # Our credentials and our clock.
+        # Credentials and clock.
         (401, "401", Answer.OUTAGE),
         (403, "InvalidAccessKeyId", Answer.OUTAGE),
         (403, "SignatureDoesNotMatch", Answer.OUTAGE),
@@ -37,7 +37,7 @@ from shared.storage.answers import Answer, classify, in_words
         (400, "AuthorizationHeaderMalformed", Answer.OUTAGE),
         (403, "RequestTimeTooSkewed", Answer.OUTAGE),
         (400, "RequestExpired", Answer.OUTAGE),
-        # What comes right when sent again.
+        # A retry may succeed.
         (400, "BadDigest", Answer.OUTAGE),
         (400, "IncompleteBody", Answer.OUTAGE),
         (409, "OperationAborted", Answer.OUTAGE),
@@ -83,7 +83,7 @@ def error(status: int, code: str, message: str = "") -> ClientError:
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("answer", "words"),
     [
         (error(400, "InvalidRequest", "The object was stored using a form of Server Side Encryption."), "(SSE-C)"),
         (error(400, "InvalidArgument", "Requests specifying Server Side Encryption with Customer"), "(SSE-C)"),
@@ -104,8 +104,8 @@ def error(status: int, code: str, message: str = "") -> ClientError:
         (error(451, "451"), "answers 451"),
     ],
 )
-def test_reason_is_readable_and_quotes_nothing_of_the_store(found: ClientError, words: str) -> None:
-    said = in_words(found)
-    assert said.endswith(words) or words in said
-    assert "secret" not in said
-    assert said.isprintable()
+def test_reason_is_readable_and_quotes_nothing_of_the_store(answer: ClientError, words: str) -> None:
+    text = in_words(answer)
+    assert text.endswith(words) or words in text
+    assert "secret" not in text
+    assert text.isprintable()

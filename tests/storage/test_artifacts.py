@@ -1,4 +1,4 @@
-"""Artifacts on the real store: what comes back is what was written, or a clear error."""
+"""Artifacts in the real object store: a read returns the written bytes, or raises a clear error."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Products found again by content."""
+"""The cache of stage outputs."""
 
 from pathlib import Path
 from uuid import uuid4

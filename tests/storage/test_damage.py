@@ -1,4 +1,4 @@
-"""Damage on the way from the store: read again, and noticed even where it leaves a valid document."""
+"""Damage in transit: the read is repeated, and damage that leaves a valid document is detected, too."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from shared.storage.settings import StorageSettings
 from tests.storage.faulty import FaultyStore, about, flip
 
 TRIES = 3
-"""Reads that are damaged before one comes whole."""
+"""Number of damaged reads before an undamaged one."""
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def _at_first(change: Callable[[bytes], bytes]) -> Callable[[int, bytes], bytes]
 
 
 def _as_json(**changes: object) -> Callable[[bytes], bytes]:
-    """Another document of the same length and form: only a checksum tells."""
+    """Another valid document of the same length: only the checksum detects it."""
 
     def change(body: bytes) -> bytes:
-        found = json.dumps(json.loads(body) | changes, sort_keys=True, separators=(",", ":")).encode()
-        assert len(found) == len(body)
-        return found
+        altered = json.dumps(json.loads(body) | changes, sort_keys=True, separators=(",", ":")).encode()
+        assert len(altered) == len(body)
+        return altered
 
     return change
 
@@ -138,7 +138,7 @@ def test_marker_and_request_damaged_in_transit_are_read_again(
 
 
 def test_own_claim_is_recognised_despite_damage(documents: DocumentStore, faulty: FaultyStore, job: str) -> None:
-    """Taken for another's, the attempt would delete what it has stored: the winner's artifacts."""
+    """If the claim counted as lost, the attempt would delete its own artifacts, which are the winner's."""
     output = StageOutput(attempt="a1")
     assert markers.claim_completion(documents, "default", job, "face", output).won
     faulty.damage(about("face.json", "GET"), _at_first(_as_json(attempt="a2")))

@@ -1,4 +1,4 @@
-"""Conditional writes under a race, and documents that exactly one writer wins."""
+"""Conditional writes in a race, and documents that only the first writer creates."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What users name: only in their own prefix, only up to the limit, only as the request says."""
+"""Inputs: only under the tenant's prefix, only up to the limit, only with the request's size and digest."""
 
 import hashlib
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_input_replaced_between_head_and_get_raises_digest_mismatch(
     ],
 )
 def test_key_outside_the_tenant_prefix_is_forbidden(key: str, inputs: InputStore) -> None:
-    # model_construct: the model refuses most of these already; the store does not rely on it.
+    # model_construct: the model refuses most of these already, and InputStore checks them again.
     with pytest.raises(InputForbidden):
         inputs.head(InputRef.model_construct(bucket="inputs", key=key, sha256=None, size=None), "default")
 

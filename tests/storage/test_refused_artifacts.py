@@ -1,4 +1,4 @@
-"""Our own bucket: what is refused for one object or prefix is told from what is refused for all."""
+"""The artifact bucket: a refusal of one object or prefix is distinguished from a refusal of everything."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ Use = Callable[["Storage", str, Path], object]
 
 
 class Storage:
-    """What a service behind the proxy holds."""
+    """The stores of a service that connects through the proxy."""
 
     def __init__(self, settings: StorageSettings) -> None:
         client = connect(settings)
@@ -59,7 +59,7 @@ REFUSALS = [(403, "AccessDenied"), (400, "InvalidRequest"), (400, "KMS.DisabledE
 
 
 def used(use: Use, storage: Storage, tenant: str, file: Path) -> None:
-    """The use, where an object that is not there is as good as one."""
+    """Run the operation; a missing object counts as success."""
     try:
         use(storage, tenant, file)
     except ArtifactMissing:
@@ -96,7 +96,7 @@ def test_missing_artifact_bucket_is_an_outage(through: Storage, faulty: FaultySt
 
 
 def test_missing_list_permission_is_an_outage(through: Storage, faulty: FaultyStore, client, file: Path) -> None:
-    """Such a store answers 403 for what is missing: every marker that is not there yet would cost its job."""
+    """Without it a missing object is answered with 403: every marker that does not exist yet would fail its job."""
     client.delete_object(Bucket="lipstage", Key=PROBE)
     present: list[bool] = []
 
@@ -121,7 +121,7 @@ def test_probe_result_is_cached(through: Storage, faulty: FaultyStore) -> None:
     for _ in range(10):
         with pytest.raises(ArtifactRefused):
             through.documents.put(keys.end("poor", "job"), {})
-    assert sum(PROBE in path for _, path in faulty.asked) == 1
+    assert sum(PROBE in path for _, path in faulty.requests) == 1
 
 
 def test_probe_during_an_outage_is_an_outage(through: Storage, faulty: FaultyStore) -> None:

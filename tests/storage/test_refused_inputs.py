@@ -1,4 +1,4 @@
-"""What the store answers about one input ends the job that names it; what it answers of itself does not."""
+"""An answer about one input is an InputError, which ends its job; an answer about the object store is an outage."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def ref(client) -> InputRef:
 
 @pytest.fixture
 def through(faulty: FaultyStore, settings: StorageSettings) -> InputStore:
-    """Inputs as a service behind the proxy sees them."""
+    """The inputs of a service that connects through the proxy."""
     return InputStore(connect(settings), settings)
 
 
@@ -140,7 +140,7 @@ def test_input_that_always_differs_is_a_digest_mismatch(
     with pytest.raises(InputDigestMismatch):
         _get(through, ref.model_copy(update={"sha256": "0" * 64}), tmp_path / "in")
     assert not (tmp_path / "in").exists()
-    assert 1 < sum(method == "GET" and ref.key in path for method, path in faulty.asked) < 20
+    assert 1 < sum(method == "GET" and ref.key in path for method, path in faulty.requests) < 20
 
 
 def test_refusal_reason_names_no_bucket(through: InputStore, faulty: FaultyStore, ref: InputRef) -> None:

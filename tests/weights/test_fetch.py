@@ -242,7 +242,7 @@ def sonic_in_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path
     """A tree with every file that the catalogue names, each of a few bytes."""
     needed = catalogue("sonic")
     assert needed is not None
-    content = {one.path: one.path.encode() for one in needed.wanted()}
+    content = {one.path: one.path.encode() for one in needed.required_files()}
     bucket.put(content)
     monkeypatch.setenv("LIPSTAGE_SONIC_WEIGHTS", bucket.url)
     monkeypatch.setenv("LIPSTAGE_WEIGHTS_CACHE", str(tmp_path))

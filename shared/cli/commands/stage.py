@@ -9,7 +9,7 @@ from shared.cli.app import OPERATE, app
 
 @app.command(rich_help_panel=OPERATE)
 def stage(
-    name: Annotated[str, typer.Argument(help="audio, face, infer or encode.")],
+    name: Annotated[str, typer.Argument(metavar="STAGE", help="audio, face, infer or encode.")],
     engine: Annotated[
         str | None, typer.Option("--engine", help="For infer: the engine it runs; default: LIPSTAGE_ENGINE.")
     ] = None,

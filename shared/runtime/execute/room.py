@@ -16,7 +16,7 @@ from shared.slot.spec import StageSpec
 from shared.storage.errors import NoSpace
 from shared.storage.space import MIB
 
-LOOK_S = 0.5
+CHECK_S = 0.5
 """How often a waiting task checks for free space, seconds."""
 LOG_EVERY_S = 30.0
 LONGEST_PAUSE_S = 60.0
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Room:
-    """The disk space of one task. Call ``wait`` before every attempt, ``leave`` after it, ``failed`` if it filled the
+    """The disk space of one task. Call ``wait`` before every attempt, ``release`` after it, ``failed`` if it filled the
     disk.
 
     Tasks of several slots may start together and run out of space together. So a task that has failed once also counts
@@ -82,7 +82,7 @@ class Room:
                     wait.show(Code.NO_SPACE, reason)
                     started = time.monotonic()
                     try:
-                        wait.sleep(LOOK_S, yields=True)
+                        wait.sleep(CHECK_S, yields=True)
                     finally:
                         self._disk.on_wait(time.monotonic() - started)
             finally:
@@ -90,22 +90,22 @@ class Room:
 
     def _fits_never(self, waited_s: float) -> bool:
         """Whether the disk has room for other tasks and only this one waits, because permanent files use the rest."""
-        return self._needs_vary and waited_s > UNSEEN_S and not self._disk.taken and self._disk.lacking(0) is None
+        return self._needs_vary and waited_s > UNSEEN_S and not self._disk.reserved and self._disk.shortage(0) is None
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the space: the attempt has ended and its files are deleted."""
-        self._disk.leave()
+        self._disk.release()
 
     def _try_reserve(self) -> str | None:
         """Reserve the space; the reason when there is too little."""
-        with self._disk.taking:
+        with self._disk.reserving:
             reason = self._reason()
             if reason is None:
-                self._disk.take(self._needed)
+                self._disk.reserve(self._needed)
             return reason
 
     def _reason(self) -> str | None:
-        missing = self._disk.lacking(self._needed + (self._disk.taken if self._failures else 0))
+        missing = self._disk.shortage(self._needed + (self._disk.reserved if self._failures else 0))
         if missing is not None or self._failures == 0:
             return missing
         if time.monotonic() < self._next_at or is_full(self._disk.folder):
@@ -116,7 +116,7 @@ class Room:
         """Note that an attempt filled the disk; its files are deleted. Raises NoSpace when attempts have failed for
         ``UNSEEN_S`` while this process finds the disk not full."""
         now = time.monotonic()
-        seen = self._disk.lacking(self._needed) is not None or is_full(self._disk.folder)
+        seen = self._disk.shortage(self._needed) is not None or is_full(self._disk.folder)
         self._unseen_since = None if seen else self._unseen_since or now
         if self._unseen_since is not None and now - self._unseen_since > UNSEEN_S:
             raise NoSpace(f"the disk has room, but attempts have found it full for {UNSEEN_S / 60:.0f} min: {error}")

@@ -126,10 +126,10 @@ class DiskSpace:
         self.folder = folder
         self.reserve_mb = reserve_mb
         self.on_wait = on_wait
-        self.taking = threading.Lock()
+        self.reserving = threading.Lock()
         """Held while a task checks for room and reserves it."""
         self._waiting: dict[int, str] = {}
-        self._taken: dict[int, int] = {}
+        self._reserved: dict[int, int] = {}
 
     @property
     def reason(self) -> str | None:
@@ -143,20 +143,20 @@ class DiskSpace:
         else:
             self._waiting[threading.get_ident()] = reason
 
-    def take(self, needed: int) -> None:
+    def reserve(self, needed: int) -> None:
         """Reserve ``needed`` bytes for the calling thread's task."""
-        self._taken[threading.get_ident()] = needed
+        self._reserved[threading.get_ident()] = needed
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the reservation of the calling thread's task, which has deleted its files."""
-        self._taken.pop(threading.get_ident(), None)
+        self._reserved.pop(threading.get_ident(), None)
 
     @property
-    def taken(self) -> int:
+    def reserved(self) -> int:
         """Sum of the reservations, bytes."""
-        return sum(self._taken.copy().values())
+        return sum(self._reserved.copy().values())
 
-    def lacking(self, needed: int) -> str | None:
+    def shortage(self, needed: int) -> str | None:
         """The reason why ``needed`` bytes are not available; None when they are. Raises OSError."""
         try:
             require_free(self.folder, max(needed, LEAST_BYTES), self.reserve_mb)

@@ -53,7 +53,7 @@ class TaskInputs:
         """Read-only files in ``folder``, and their hex SHA-256 digests, both by role.
 
         ``sources``: by role, ``request.<field>`` or ``<stage>/<role>``. Raises Rejected for the user's objects,
-        ArtifactMissing, ArtifactAltered and ArtifactRefused for ours, StoreUnavailable, JobCancelled.
+        ArtifactMissing, ArtifactAltered and ArtifactRefused for artifacts, StoreUnavailable, JobCancelled.
         """
         paths: dict[str, Path] = {}
         digests: dict[str, str] = {}

@@ -95,7 +95,7 @@ class WorkerProcess:
         self.stop()
         self._variables = self._variables if variables is None else variables
         self._pipe, worker_end = Pipe(duplex=True)
-        command = [sys.executable, "-m", "shared.slot.worker", "--pipe", str(worker_end.fileno())]
+        command = [sys.executable, "-P", "-m", "shared.slot.worker", "--pipe", str(worker_end.fileno())]
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
         command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
         environment = worker_environment({**os.environ, **self._variables}, self._engine)

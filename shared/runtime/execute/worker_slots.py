@@ -17,7 +17,7 @@ from shared.telemetry import metrics
 
 log = structlog.get_logger()
 
-IDLE_LOOK_S = 0.5
+IDLE_CHECK_S = 0.5
 """How often an idle slot checks that its worker is alive, seconds."""
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
@@ -179,7 +179,7 @@ class WorkerSlots:
         """The next record; None at shutdown. Replaces a worker that dies meanwhile."""
         while True:
             try:
-                return self._queue.get(timeout=IDLE_LOOK_S)
+                return self._queue.get(timeout=IDLE_CHECK_S)
             except Empty:
                 if not self._closing.is_set():
                     self._revive(worker, ready)

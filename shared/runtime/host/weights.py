@@ -80,7 +80,7 @@ class Catalogue:
     licences: Mapping[str, str]
     notice: str
 
-    def wanted(self) -> list[WeightsFile]:
+    def required_files(self) -> list[WeightsFile]:
         """All files of the official layout, to pass to `shared.storage.weights.fetch`."""
         files = [WeightsFile(f["path"], f["bytes"], f["sha256"], f.get("optional", False)) for f in self.files]
         return [*(WeightsFile(name, None, None) for name in self.configs), *files]
@@ -141,7 +141,7 @@ def local_folder(
     if not weights.is_url(source) or needed is None or store is None:
         return absolute(source)
     folder = cached(source, store.endpoint_url, settings)
-    weights.fetch(store.client, source, needed.wanted(), folder, on_progress)
+    weights.fetch(store.client, source, needed.required_files(), folder, on_progress)
     return folder
 
 

@@ -197,7 +197,7 @@ class TaskProcessor:
                         attempt.discard()
                         raise
                 finally:
-                    room.leave()
+                    room.release()
 
     def _settle_after_failure(self, record: Record, disposition: Disposition | None, error: Exception) -> None:
         """Settle a record whose processing or settlement failed by a bug, as it would after each redelivery. Raises

@@ -1,1 +1,1 @@
-"""What becomes of a record: outcomes, failures, events, dead letters, cleaning up."""
+"""Settles a record: terminal events, dead letters, cleanup, outcome metrics; and the janitor."""

@@ -1,4 +1,4 @@
-"""Settles one record of the face stage, whose handler is the trial one: real broker, store and worker."""
+"""A face stage with the trial handler: processes single records with a real broker, object store and worker."""
 
 import threading
 import uuid
@@ -31,8 +31,8 @@ from shared.telemetry import clients, tracing
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Heard(Producers):
-    """The real one, of which the test sees what is sent."""
+class RecordingProducers(Producers):
+    """The real producers; they keep a copy of every record for the test."""
 
     def __init__(self, traced: Any, raw: Any) -> None:
         super().__init__(traced, raw)
@@ -51,8 +51,8 @@ class Heard(Producers):
         return super().send_task(topic, key, value, headers, partition)
 
 
-class Cancelled:
-    """Which jobs are cancelled."""
+class CancelledJobs:
+    """The ids of cancelled jobs."""
 
     def __init__(self) -> None:
         self.jobs: set[str] = set()
@@ -62,8 +62,8 @@ class Cancelled:
 
 
 @dataclass
-class Settling:
-    """A stage of one slot; ``settle`` runs in the thread that owns the worker, as a slot's does."""
+class RealStage:
+    """A stage with one slot; ``submit`` processes a record in the thread that owns the worker, as a slot does."""
 
     prefix: str
     scratch: Path
@@ -71,7 +71,7 @@ class Settling:
     reserve_mb: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     assignment: PartitionAssignment = field(default_factory=lambda: PartitionAssignment("render.face", 0))
-    cancelled: Cancelled = field(default_factory=Cancelled)
+    cancelled: CancelledJobs = field(default_factory=CancelledJobs)
 
     def __post_init__(self) -> None:
         settings = RuntimeSettings(topic_prefix=self.prefix, free_space_reserve_mb=self.reserve_mb)
@@ -79,7 +79,9 @@ class Settling:
         self.spans = InMemorySpanExporter()
         self._tracing = tracing.setup("face", "1", self.spans)
         produce = producer_config(settings, "face")
-        self.out = Heard(clients.traced_producer(self._tracing, produce), clients.raw_producer(produce))
+        self.producers = RecordingProducers(
+            clients.traced_producer(self._tracing, produce), clients.raw_producer(produce)
+        )
         self.store = ObjectStore.open(StorageSettings())
         self.disk = DiskSpace(self.scratch, self.reserve_mb)
         self.processor = task_processor(
@@ -87,7 +89,7 @@ class Settling:
             "group",
             settings,
             open_store(settings),
-            self.out,
+            self.producers,
             self._tracing,
             self.cancelled.has,
             self.disk,
@@ -96,8 +98,8 @@ class Settling:
         self.worker = WorkerProcess(self.spec, "puppet")
         self._thread = ThreadPoolExecutor(1)
 
-    def settle(self, task: RenderTask) -> "Future[None]":
-        """Begin with the task's record."""
+    def submit(self, task: RenderTask) -> "Future[None]":
+        """Start to process the task's record."""
         record = Record("render.face", 0, 0, task.job_id.encode(), task.dump(), [], 1)
 
         def work() -> None:
@@ -108,23 +110,23 @@ class Settling:
         return self._thread.submit(work)
 
     def until(self, kind: str) -> AnyEvent:
-        """The next event of that kind."""
-        while (event := self.out.events.get(timeout=60)).type != kind:
+        """The next event of type ``kind``."""
+        while (event := self.producers.events.get(timeout=60)).type != kind:
             pass
         return event
 
-    def told(self) -> list[str]:
+    def event_types(self) -> list[str]:
         """Types of the events so far, in order."""
-        return [event.type for event in list(self.out.events.queue)]
+        return [event.type for event in list(self.producers.events.queue)]
 
     def dead_letters(self) -> list[str]:
-        return [topic for topic, _ in self.out.sent if topic.endswith("render.dlq")]
+        return [topic for topic, _ in self.producers.sent if topic.endswith("render.dlq")]
 
     def close(self) -> None:
         self.stop.set()
         self._thread.submit(self.worker.stop).result(30)
         self._thread.shutdown()
-        self.out.close()
+        self.producers.close()
         self._tracing.shutdown()
 
 
@@ -134,12 +136,12 @@ def spec(needs: Callable[[RenderTask], int] = lambda _: 0, **fields: Any) -> Sta
 
 
 def task(do: str, outputs: dict[str, StageOutput] | None = None, **labels: str) -> RenderTask:
-    """A task of which the handler does what the labels say."""
+    """A task whose labels choose the behaviour of the handler."""
     ref = InputRef(key="default/x")
     request = RenderRequest(portrait=ref, speech=ref, labels={"do": do, **labels})
     return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1, outputs=outputs or {})
 
 
 def artifact(store: ObjectStore, data: bytes) -> ArtifactRef:
-    """Something an earlier stage wrote."""
+    """An artifact of an earlier stage."""
     return store.artifacts.put_bytes(data, f"jobs/default/{uuid.uuid4().hex}/audio/1/data")

@@ -1,4 +1,4 @@
-"""What may be committed: never past a record that still runs or was given back, never less than before."""
+"""The committable offset: never past a running or dropped record, never lower than before."""
 
 import random
 
@@ -81,7 +81,7 @@ def test_record_after_a_dropped_one_does_not_raise_the_commit() -> None:
     t.start(2)
     t.finish(2)
     assert t.committable() in (None, 1)
-    assert t.start(1), "a dropped record is taken again"
+    assert t.start(1), "a dropped record is started again"
     assert t.committable() in (None, 1)
     t.finish(1)
     assert t.committable() == 3
@@ -100,7 +100,7 @@ def test_record_delivered_twice_is_started_once() -> None:
 def test_partition_end_is_past_offsets_without_records() -> None:
     t = tracker()
     t.reached(7)
-    assert t.committable() == 7, "a partition without a record for us"
+    assert t.committable() == 7, "a partition without readable records"
     t.committed(7)
     t.start(8)
     t.reached(11)
@@ -114,7 +114,7 @@ def test_partition_end_is_past_offsets_without_records() -> None:
 
 
 def test_other_record_at_a_known_offset_is_started() -> None:
-    """The topic was made anew: its first records have the offsets of old ones, which may still run."""
+    """In a recreated topic the first records have the offsets of old ones, which may still run."""
     t = tracker()
     for offset in (0, 1, 2):
         t.start(offset, "old")
@@ -137,13 +137,13 @@ def test_number_of_remembered_records_is_bounded() -> None:
         assert t.start(offset, offset)
         t.finish(offset)
     assert not t.start(REMEMBERED + 1, REMEMBERED + 1)
-    assert t.start(0, 0), "too old to be known: worked on again"
+    assert t.start(0, 0), "too old to be recognised: processed again"
     assert t.committable() == 0
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_no_sequence_of_deliveries_commits_an_unfinished_record(seed: int, steps: int) -> None:
-    """Against a model that knows for each offset whether it is a record, and whether it was worked on to its end."""
+    """Compares the tracker with a model that knows for each offset whether it is a record and whether it finished."""
     draw = random.Random(seed)
     log = [draw.random() < 0.7 for _ in range(draw.randrange(1, 25))]  # False: a marker, or aborted
     t, done, running, dropped, position, before = tracker(), set[int](), set[int](), set[int](), 0, -1

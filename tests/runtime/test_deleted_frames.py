@@ -1,4 +1,4 @@
-"""A task whose frames are gone: a second delivery of a job that has ended, or a dead letter."""
+"""A task whose frames are deleted: a duplicate of an ended job, or a dead letter."""
 
 import uuid
 from collections.abc import Sequence
@@ -27,21 +27,21 @@ from tests.runtime.test_janitor import done
 SPEC = StageSpec(name="encode", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "infer/frames"})
 
 
-class Sent:
-    """The report of a record that the broker has."""
+class Delivered:
+    """The delivery of a record that the broker has."""
 
     def wait(self) -> None: ...
 
 
 @dataclass
-class Topics:
-    """Takes records as the producers do."""
+class RecordingProducers:
+    """Accepts every record and keeps a copy."""
 
     records: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[object]) -> Sent:
+    def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[object]) -> Delivered:
         self.records.append((topic, value))
-        return Sent()
+        return Delivered()
 
 
 @pytest.fixture
@@ -55,35 +55,35 @@ def job() -> str:
     return uuid.uuid4().hex
 
 
-def settled(store: ObjectStore, job: str, scratch: Path) -> list[tuple[str, bytes]]:
-    """What is produced for a task of encode whose frames are not there."""
-    gone = ArtifactRef(key=f"jobs/default/{job}/infer/a1/frames.json", sha256="0" * 64, size=9)
+def published(store: ObjectStore, job: str, scratch: Path) -> list[tuple[str, bytes]]:
+    """The records that encode publishes for a task whose frames do not exist."""
+    missing = ArtifactRef(key=f"jobs/default/{job}/infer/a1/frames.json", sha256="0" * 64, size=9)
     ref = InputRef(key="default/x")
     task = RenderTask(
         job_id=job,
         request_id="r",
         request=RenderRequest(portrait=ref, speech=ref),
         submitted_ms=1,
-        outputs={"infer": StageOutput(attempt="a1", artifacts={"frames": gone})},
+        outputs={"infer": StageOutput(attempt="a1", artifacts={"frames": missing})},
     )
-    topics = Topics()
+    producers = RecordingProducers()
     settings = RuntimeSettings(free_space_reserve_mb=0)
     traces = tracing.setup("t", "0")
     disk = DiskSpace(scratch, 0)
-    processor = task_processor(SPEC, "g", settings, store, topics, traces, lambda *_: False, disk, never)  # type: ignore[arg-type]
+    processor = task_processor(SPEC, "g", settings, store, producers, traces, lambda *_: False, disk, never)  # type: ignore[arg-type]
     record = Record("render.encode", 0, 7, job.encode(), task.dump(), [], 1)
     processor.handle(record, PartitionAssignment("render.encode", 0), WorkerProcess(SPEC, "puppet"))
-    return topics.records
+    return producers.records
 
 
 def test_task_of_an_ended_job_is_no_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:
     markers.claim_end(store.documents, "default", job, done(job))
-    records = settled(store, job, tmp_path)
+    records = published(store, job, tmp_path)
     assert [topic for topic, _ in records if topic.endswith("dlq")] == []
     assert b'"type":"done"' in records[-1][1]
 
 
 def test_task_of_a_running_job_becomes_a_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:
-    records = settled(store, job, tmp_path)
+    records = published(store, job, tmp_path)
     assert [topic for topic, _ in records if topic.endswith("dlq")] == ["render.dlq"]
     assert b'"code":"ARTIFACT_MISSING"' in records[-1][1]

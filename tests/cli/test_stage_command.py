@@ -57,7 +57,7 @@ def replaced(name: str, engine: str | None = None) -> Replaced:
 def test_stage_runs_the_runtime_with_the_located_environment(located: None) -> None:
     before = dict(os.environ)
     program = replaced("audio")
-    assert program.argv == [sys.executable, "-m", "shared.runtime", "audio"]
+    assert program.argv == [sys.executable, "-P", "-m", "shared.runtime", "audio"]
     assert program.variables["KAFKA_BOOTSTRAP_SERVERS"] == LOCATED["KAFKA_BOOTSTRAP_SERVERS"]
     checkout, rest = program.variables["PYTHONPATH"].split(os.pathsep)
     assert (Path(checkout, "shared", "runtime").is_dir(), rest) == (True, "elsewhere")
@@ -66,7 +66,7 @@ def test_stage_runs_the_runtime_with_the_located_environment(located: None) -> N
 
 def test_engine_with_its_own_python_runs_there(located: None, sonic_python: Path) -> None:
     program = replaced("infer", "sonic")
-    assert program.argv == [str(sonic_python), "-m", "shared.runtime", "infer", "--engine", "sonic"]
+    assert program.argv == [str(sonic_python), "-P", "-m", "shared.runtime", "infer", "--engine", "sonic"]
 
 
 def test_engine_of_the_environment_is_used_without_option(

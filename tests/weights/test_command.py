@@ -142,7 +142,7 @@ def test_faults_are_a_table_and_exit_with_2(lipstage: Lipstage, program: Program
     assert "refused  12     differs  -       -        Sonic/unet.pth" in ran.out
     assert "SIZE_DIFFERS  bytes  6303636358  12     Sonic/unet.pth" in ran.out
     assert "1 faults in 1 files" in ran.out
-    assert program.arguments[4:] == ["check", str(tmp_path), "--quick"]
+    assert program.arguments[5:] == ["check", str(tmp_path), "--quick"]
     assert lipstage("weights", "check", tmp_path, "--json").json["faults"] == [FAULT]
 
 

@@ -12,6 +12,7 @@ from shared.messages.events import Failed, Waiting
 from shared.messages.refs import ArtifactRef
 from shared.runtime import waiting
 from shared.storage.errors import StoreUnavailable
+from shared.storage.retry import retried
 from tests.conftest import Infrastructure
 from tests.runtime import real_stage
 from tests.runtime.real_stage import RealStage
@@ -24,14 +25,14 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stage: RealStage) -> None:
         self.closed = True
-        put = type(stage.store.artifacts).put
+        put = type(stage.store.artifacts).put.__wrapped__  # type: ignore[attr-defined]
 
         def gated(artifacts: Any, path: Path, key: str, **options: Any) -> ArtifactRef:
             if self.closed:
                 raise StoreUnavailable(OUTAGE)
             return put(artifacts, path, key, **options)
 
-        monkeypatch.setattr(type(stage.store.artifacts), "put", gated)
+        monkeypatch.setattr(type(stage.store.artifacts), "put", retried(gated))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stage: RealStage) -> None:
         self.closed = True
-        put = type(stage.store.artifacts).put
+        put = type(stage.store.artifacts).put.__wrapped__  # type: ignore[attr-defined]
 
         def gated(artifacts: Any, path: Path, key: str, **options: Any) -> ArtifactRef:
             if self.closed:

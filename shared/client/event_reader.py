@@ -63,4 +63,4 @@ class EventReader:
         # -1 is librdkafka's own, for records without a partition yet.
         self._new = {int(number) for number in partitions if int(number) >= 0} - self._next.keys()
         states = {(self._topic, number): p["fetch_state"] for number, p in partitions.items() if p["desired"]}
-        self._stalled = self._stalls.stuck(states) is not None
+        self._stalled = self._stalls.stalled(states) is not None

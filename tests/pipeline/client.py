@@ -105,7 +105,7 @@ class Reader:
     def _on_statistics(self, statistics: str) -> None:
         partitions = json.loads(statistics)["topics"].get(self._topic, {}).get("partitions", {})
         states = {(self._topic, number): p["fetch_state"] for number, p in partitions.items() if p["desired"]}
-        self._stalled = self._stalled or self._fetch_stall.stuck(states)
+        self._stalled = self._stalled or self._fetch_stall.stalled(states)
         self._new = {int(number) for number in partitions if int(number) >= 0} - self._next.keys()
 
 

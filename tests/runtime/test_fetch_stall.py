@@ -8,9 +8,9 @@ PARTITION = ("render.face", "3")
 def test_partition_not_fetched_for_too_long_is_named() -> None:
     now = [0.0]
     detector = FetchStallDetector(clock=lambda: now[0])
-    assert detector.stuck({PARTITION: "validate-epoch-wait"}) is None
+    assert detector.stalled({PARTITION: "validate-epoch-wait"}) is None
     now[0] = STALLED_AFTER_S + 1
-    reason = detector.stuck({PARTITION: "validate-epoch-wait"})
+    reason = detector.stalled({PARTITION: "validate-epoch-wait"})
     assert reason is not None
     assert "render.face partition 3" in reason
     assert "validate-epoch-wait" in reason
@@ -19,10 +19,10 @@ def test_partition_not_fetched_for_too_long_is_named() -> None:
 def test_recovered_or_revoked_partition_is_not_named() -> None:
     now = [0.0]
     detector = FetchStallDetector(clock=lambda: now[0])
-    assert detector.stuck({PARTITION: "offset-query"}) is None
+    assert detector.stalled({PARTITION: "offset-query"}) is None
     now[0] = STALLED_AFTER_S - 1
-    assert detector.stuck({PARTITION: "active"}) is None
+    assert detector.stalled({PARTITION: "active"}) is None
     now[0] = STALLED_AFTER_S + 10
-    assert detector.stuck({PARTITION: "offset-query"}) is None
+    assert detector.stalled({PARTITION: "offset-query"}) is None
     now[0] += STALLED_AFTER_S + 1
-    assert detector.stuck({}) is None
+    assert detector.stalled({}) is None

@@ -153,7 +153,7 @@ def test_stalled_partition_ends_the_service(topic: Topic, monkeypatch: pytest.Mo
     topic.cancel("first", 0)
     reader.hears("first")
     monkeypatch.setattr(
-        reader.cancellations._fetch_stall, "stuck", lambda states: f"{topic.name} is stalled in {states}"
+        reader.cancellations._fetch_stall, "stalled", lambda states: f"{topic.name} is stalled in {states}"
     )
     until(lambda: bool(reader.failures), "the failure is reported")
     assert reader.failures[0].startswith("cancels can't be read: ")

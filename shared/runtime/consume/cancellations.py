@@ -67,7 +67,7 @@ class Cancellations:
 
     def statistics(self, text: str) -> None:
         """Receive a statistics report of the consumer; it shows partitions that the client no longer fetches."""
-        self._stalled = self._fetch_stall.stuck(Statistics.read(text).fetch_states) or self._stalled
+        self._stalled = self._fetch_stall.stalled(Statistics.read(text).fetch_states) or self._stalled
 
     def _run(self) -> None:
         try:

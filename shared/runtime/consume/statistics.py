@@ -75,7 +75,7 @@ class FetchStallDetector:
         self._clock = clock
         self._since: dict[Partition, float] = {}
 
-    def stuck(self, states: Mapping[Partition, str]) -> str | None:
+    def stalled(self, states: Mapping[Partition, str]) -> str | None:
         """The reason, when an assigned partition has not been fetched for ``stalled_after_s`` seconds; else None.
 
         ``states`` are the fetch states of all assigned partitions. Only a new client repairs a stall: the service must

@@ -178,7 +178,7 @@ class StageService:
                 metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
         if statistics.cgrp.join_state == "steady":
             self._loop.joined.set()  # With more replicas than partitions, a replica without one is ready, too.
-        if stalled := self._fetch_stall.stuck(statistics.fetch_states):
+        if stalled := self._fetch_stall.stalled(statistics.fetch_states):
             self._host.fail(stalled)
 
 

@@ -1,4 +1,6 @@
-"""The producers of a service. Every delivery report is awaited before the consumed record is committed."""
+"""The producers of a service and their delivery reports: what the broker refused, what it did not answer.
+
+Every delivery report is awaited before the consumed record is committed."""
 
 import threading
 import time

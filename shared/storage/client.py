@@ -1,4 +1,4 @@
-"""The boto3 client: one per process, thread-safe, credentials and endpoint from the ``AWS_*`` variables."""
+"""The boto3 client: endpoint, credentials (``AWS_*``), time-outs and attempts of a call. One per process."""
 
 import ipaddress
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Set-up of tracing: OTLP over HTTP when an endpoint is configured, always redacted, never blocking the work."""
+"""Set-up and shutdown of tracing: export by OTLP over HTTP, always redacted, never blocking the work."""
 
 import logging
 import os

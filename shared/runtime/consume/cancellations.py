@@ -1,4 +1,4 @@
-"""The cancelled jobs. Every service reads all of ``render.cancel``, without a consumer group."""
+"""The cancelled jobs, as every service remembers them. It reads all of ``render.cancel``, without a consumer group."""
 
 import threading
 import time

@@ -1,5 +1,6 @@
-"""The consumer loop: the one thread that owns the consumer. It submits records to slots, stays in the consumer group
-and commits settled records."""
+"""The consumer loop: polls, pauses, takes part in rebalances, commits settled records.
+
+It is the one thread that owns the consumer; it submits records to slots and stays in the group while they work."""
 
 import math
 import time

@@ -1,5 +1,4 @@
-"""Publishes the next stage's task after a stage's marker is set; after the last stage, copies the finished files to the
-user's output bucket.
+"""Publishes the next stage's task; after the last stage, copies the finished files to the user's output bucket.
 
 Idempotent: a redelivered record repeats all of it with the same effect.
 """

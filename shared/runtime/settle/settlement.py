@@ -1,4 +1,4 @@
-"""Carries out the disposition of a record: the only place that ends jobs, writes dead letters and counts outcomes."""
+"""Carries out the disposition of a record: the only place that ends jobs, dead-letters records and counts outcomes."""
 
 import structlog
 from opentelemetry import trace

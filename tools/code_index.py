@@ -1,0 +1,56 @@
+"""Writes the list of source files into CONTRIBUTING.md from docstrings: ``python -m tools.code_index [--check]``."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "CONTRIBUTING.md"
+START, END = "<!-- files: generated -->", "<!-- end of files -->"
+ROOMS = ("messages", "slot", "storage", "telemetry", "runtime", "client", "local", "cli")
+
+
+def summary(path: Path) -> str:
+    """The first sentence of the module's docstring, without code marks that a table can't hold."""
+    docstring = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].split())
+    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z])", docstring)[0].rstrip(".")
+    return sentence.replace("``", "`").replace("|", "\\|")
+
+
+def files(room: Path) -> Iterator[Path]:
+    """The room's files and those of the rooms in it; what holds nothing of its own is left out."""
+    for path in sorted(room.rglob("*.py"), key=lambda path: (path.parent, path.name)):
+        if path.name != "__init__.py" and path.parent.name != "commands":
+            yield path
+
+
+def index() -> str:
+    """One table per room, without the markers."""
+    lines = []
+    for room in ROOMS:
+        folder = ROOT / "shared" / room
+        lines += [f"\n### shared/{room}\n", "| file | about |", "| --- | --- |"]
+        lines += [f"| `{path.relative_to(ROOT)}` | {summary(path)} |" for path in files(folder)]
+    return "\n".join(lines) + "\n\n"
+
+
+def page(text: str) -> str:
+    """The page with a current index. Raises ValueError without the markers."""
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n{index()}{END}{after}"
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` compare it; the exit status."""
+    text = PAGE.read_text()
+    if "--check" in sys.argv:
+        return int(page(text) != text)
+    PAGE.write_text(page(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

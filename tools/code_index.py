@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "CONTRIBUTING.md"
 START, END = "<!-- files: generated -->", "<!-- end of files -->"
-ROOMS = ("messages", "slot", "storage", "telemetry", "runtime", "client", "local", "cli")
+SHARED = ("messages", "slot", "storage", "telemetry", "runtime", "client", "local", "cli")
+STAGES = ("audio", "face", "infer", "encode")
 
 
 def summary(path: Path) -> str:
@@ -29,10 +30,11 @@ def files(room: Path) -> Iterator[Path]:
 def index() -> str:
     """One table per room, without the markers."""
     lines = []
-    for room in ROOMS:
-        folder = ROOT / "shared" / room
-        lines += [f"\n### shared/{room}\n", "| file | about |", "| --- | --- |"]
-        lines += [f"| `{path.relative_to(ROOT)}` | {summary(path)} |" for path in files(folder)]
+    rooms = {f"shared/{room}": files(ROOT / "shared" / room) for room in SHARED}
+    rooms |= {f"stages/{stage}": iter(sorted((ROOT / "stages" / stage).glob("*.py"))) for stage in STAGES}
+    for name, paths in rooms.items():
+        lines += [f"\n### {name}\n", "| file | about |", "| --- | --- |"]
+        lines += [f"| `{path.relative_to(ROOT)}` | {summary(path)} |" for path in paths]
     return "\n".join(lines) + "\n\n"
 
 

@@ -246,7 +246,7 @@ class Client:
 
 
 def _key(job: JobLike) -> JobKey:
-    """Raises InvalidRequest for an id that can't be one."""
+    """Raises InvalidRequest for an id or a tenant that can't be one: object keys are made of both."""
     if isinstance(job, Submission):
         return job.key
-    return JobKey.parse(job) if isinstance(job, str) else job
+    return JobKey.parse(job) if isinstance(job, str) else JobKey.parse(job.job_id, job.tenant)

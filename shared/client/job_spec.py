@@ -39,8 +39,8 @@ class JobSpec:
     ) -> Self:
         """Check files and fields; no service is contacted.
 
-        A ``job_id`` that is missing or None becomes a fresh one, such a ``tenant`` the default. Raises InvalidRequest, which names
-        the file or the field.
+        A ``job_id`` that is missing or None becomes a fresh one, such a ``tenant`` the default. Raises
+        InvalidRequest, which names the file or the field.
         """
         local_files.checked(portrait, "portrait", max_portrait_mb)
         local_files.checked(speech, "speech", max_speech_mb)

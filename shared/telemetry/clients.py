@@ -23,7 +23,7 @@ class TracedProducer(cimpl.Producer):
         super().__init__(config)
         self.config = config
         """The instrumentation reads the broker's address from it."""
-        self._tracer = tracing.provider.get_tracer(instrumentation.__name__, instrumentation.__version__)
+        self._tracer = tracing.provider.get_tracer(instrumentation.__name__)
 
     def produce(  # type: ignore[override]
         self,

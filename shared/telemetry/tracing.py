@@ -37,7 +37,7 @@ class Tracing:
 
 
 def setup(service: str, version: str, exporter: SpanExporter | None = None, *, endpoint: str | None = None) -> Tracing:
-    """Set up tracing for a service or a client; nothing global is changed.
+    """Set up tracing for a service or a client; the global provider and propagator stay as they are.
 
     ``endpoint`` is an OTLP/HTTP collector to use instead of the environment's. ``exporter`` replaces OTLP in tests; it
     is redacted like any other. Without either, and without an endpoint in the environment

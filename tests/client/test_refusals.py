@@ -62,6 +62,20 @@ def test_job_id_and_tenant_of_none_get_their_defaults(
     assert len({first.job_id, second.job_id, "None"}) == 3
 
 
+def test_a_manifest_that_cannot_be_read_is_refused(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("portrait,speech\n")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InvalidRequest, match="Permission denied"):
+        client.batch(path)
+
+
 def test_a_field_that_json_cannot_represent_is_refused(client: Client, portrait: Path, speech: Path) -> None:
     with pytest.raises(InvalidRequest, match="JSON"):
         client.job_spec(portrait, speech, owner=Path("x"))  # type: ignore[arg-type]
@@ -96,14 +110,16 @@ def test_kafka_properties_that_cannot_be_used_are_named(tmp_path: Path, call: Ca
         call(client)
 
 
-def test_an_endpoint_that_is_none_is_named(portrait: Path, speech: Path) -> None:
+def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, portrait: Path, speech: Path) -> None:
     """Also where a document is read: a set-up error is not the document's."""
+    monkeypatch.setattr("shared.client.follow.STORE_CHECK_S", 0.0)
     client = Client(Deployment(RuntimeSettings(bootstrap_servers=NOWHERE), s3=S3Access("foo")))
     for call in (
         lambda: client.submit(client.job_spec(portrait, speech)),
         lambda: client.terminal_event("j"),
         lambda: client.purge("j"),
         lambda: history.stored_request(client.connection, JobKey("default", "j")),
+        lambda: next(client.follow("j", {}, timeout_s=5)),
     ):
         with pytest.raises(InvalidDeployment, match="Invalid endpoint: foo"):
             call()

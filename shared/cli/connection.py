@@ -1,8 +1,7 @@
 """The deployment that a command talks to: the environment's, completed by the running local stack."""
 
-from shared.cli.errors import Unreachable
-from shared.cli.failures import START
-from shared.client import Client, Deployment
+from shared.cli.errors import START, Unreachable
+from shared.client import BrokerUnreachable, BucketUnusable, Client, Deployment, StoreUnreachable
 from shared.local.deployment import find_deployment
 from shared.local.settings import LocalSettings
 
@@ -18,5 +17,12 @@ def deployment() -> Deployment:
 def connect() -> Client:
     """A client, once broker and object store have both answered. Raises Unreachable, ClientError."""
     client = Client(deployment(), service_name="cli")
-    client.check()
+    try:
+        client.check()
+    except BucketUnusable:
+        raise
+    except (BrokerUnreachable, StoreUnreachable) as e:
+        # Later failures get no such hint: the deployment has answered.
+        e.hint = e.hint or START
+        raise
     return client

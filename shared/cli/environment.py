@@ -13,16 +13,13 @@ def of_deployment() -> dict[str, str]:
 
     Raises Unreachable when no stack runs here and the environment names no deployment.
     """
-    from shared.cli.errors import Unreachable
+    from shared.cli.errors import START, Unreachable
     from shared.local.deployment import find_environment
     from shared.local.settings import LocalSettings
 
     environment = find_environment(LocalSettings())
     if environment is None:
-        raise Unreachable(
-            "no stack is running here",
-            "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERVERS and AWS_ENDPOINT_URL_S3",
-        )
+        raise Unreachable("no stack is running here", START)
     return environment
 
 

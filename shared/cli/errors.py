@@ -5,6 +5,9 @@ from enum import IntEnum
 
 from shared.messages.codes import Code
 
+START = "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERVERS and AWS_ENDPOINT_URL_S3"
+"""The hint where no deployment answers."""
+
 
 class ExitCode(IntEnum):
     """Exit codes that scripts rely on."""

@@ -6,10 +6,10 @@ from shared.client import errors
 from shared.client.job_key import JobKey
 from shared.messages.names import DEFAULT_TENANT
 
-START = "start one here with `lipstage up`, or name yours by KAFKA_BOOTSTRAP_SERVERS and AWS_ENDPOINT_URL_S3"
 EXIT_CODES: tuple[tuple[type[errors.ClientError], ExitCode], ...] = (
     (errors.InvalidRequest, ExitCode.REJECTED),
     (errors.InputBucketMissing, ExitCode.REJECTED),
+    (errors.InvalidDeployment, ExitCode.REJECTED),
     (errors.JobConflict, ExitCode.REJECTED),
     (errors.Unreachable, ExitCode.UNREACHABLE),
     (errors.ClientError, ExitCode.FAILED),
@@ -18,7 +18,6 @@ EXIT_CODES: tuple[tuple[type[errors.ClientError], ExitCode], ...] = (
 HINTS: tuple[tuple[type[errors.ClientError], str], ...] = (
     (errors.TopicMissing, "create the topics with `lipstage topics apply`"),
     (errors.BucketUnusable, "check AWS_* and LIPSTAGE_BUCKET"),
-    (errors.Unreachable, START),
     (errors.JobConflict, "choose another --job-id, or none"),
 )
 """What helps on the command line, where the error itself has no hint."""

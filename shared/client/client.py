@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from shared.client import download, event_log, history, manifest, purge, submission
 from shared.client.connection import Connection
 from shared.client.deployment import Deployment
+from shared.client.errors import InvalidRequest
 from shared.client.event_log import Offsets
 from shared.client.follow import follow
 from shared.client.job_key import JobKey
@@ -20,12 +21,8 @@ from shared.client.purge import Purged
 from shared.client.submission import Submission
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.refs import ArtifactRef
+from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
 from shared.runtime.settings import RuntimeSettings
-
-MAX_EVENTS = 50_000
-"""How many of the newest events ``jobs`` reads; a job has 30 to 60."""
-MAX_EVENTS_OF_JOB = 400_000
-"""How many of the newest events are searched for one job: its key rules the others out before they are parsed."""
 
 JobLike = JobKey | Submission | str
 """How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
@@ -38,7 +35,7 @@ class Client:
     exports its last spans. Not thread-safe: use one client for each thread.
 
     Methods raise subclasses of ``ClientError`` for everything that a caller can handle (the tree is drawn in
-    `shared.client.errors`).
+    `shared.client.errors`); each that uses Kafka or S3 raises InvalidDeployment for settings that can't be used.
     """
 
     def __init__(self, deployment: Deployment | None = None, *, service_name: str = "client") -> None:
@@ -46,8 +43,15 @@ class Client:
 
         Raises pydantic's ``ValidationError`` or ``SettingsError`` for a variable that can't be read.
         """
-        self.connection = Connection(deployment or Deployment(), service_name)
-        """The Kafka and S3 clients, for what this class does not offer."""
+        self._connection = Connection(deployment or Deployment(), service_name)
+        self._closed = False
+
+    @property
+    def connection(self) -> Connection:
+        """The Kafka and S3 clients, for what this class does not offer. Raises RuntimeError when closed."""
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        return self._connection
 
     @property
     def settings(self) -> RuntimeSettings:
@@ -63,8 +67,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Export what is left of spans, for 3 s at most."""
-        self.connection.close()
+        """Export what is left of spans, for 3 s at most; safe to repeat. Any later use raises RuntimeError."""
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
 
     def check(self) -> None:
         """Send one request to the broker and one to the object store; returns when both answer.
@@ -103,7 +109,8 @@ class Client:
     def submit(self, spec: JobSpec) -> Submission:
         """Upload both files and send the request; returns once the broker has it.
 
-        Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing.
+        Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that
+        can't be read any more.
         """
         return submission.submit(self.connection, spec)
 
@@ -199,7 +206,10 @@ class Client:
     def jobs(
         self, *, limit: int | None = None, tenant: str | None = None, max_events: int = MAX_EVENTS
     ) -> list[JobState]:
-        """The newest jobs, newest first, of every tenant or of one. Raises BrokerUnreachable, TopicMissing."""
+        """The newest jobs, newest first, of every tenant or of one. Raises InvalidRequest for a ``limit`` below 1,
+        BrokerUnreachable, TopicMissing."""
+        if limit is not None and limit < 1:
+            raise InvalidRequest(f"limit must be at least 1, not {limit}")
         return history.recent_jobs(self.connection, max_events, tenant)[:limit]
 
     def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
@@ -246,7 +256,7 @@ class Client:
 
 
 def _key(job: JobLike) -> JobKey:
-    """Raises InvalidRequest for an id that can't be one."""
+    """Raises InvalidRequest for an id or a tenant that can't be one: object keys are made of both."""
     if isinstance(job, Submission):
         return job.key
-    return JobKey.parse(job) if isinstance(job, str) else job
+    return JobKey.parse(job) if isinstance(job, str) else JobKey.parse(job.job_id, job.tenant)

@@ -1,20 +1,21 @@
 """Kafka, S3 and tracing clients of one deployment, each made when it is first used."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from shared import __version__
 from shared.client.deployment import Deployment
-from shared.client.errors import BrokerUnreachable, BucketUnusable, StoreUnreachable
+from shared.client.errors import BrokerUnreachable, BucketUnusable, InvalidDeployment, StoreUnreachable
 from shared.runtime.admin_process import START_S, AdminProcess
-from shared.runtime.kafka_config import producer_config, reader_config
+from shared.runtime.kafka_config import base, producer_config, reader_config
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.client import connect as connect_store
@@ -59,12 +60,17 @@ class Connection:
     @cached_property
     def s3(self) -> "S3Client":
         """The object store's client."""
-        return connect_store(
-            self.storage_settings,
-            access=self.deployment.s3,
-            attempts=self.store_attempts,
-            read_timeout_s=self.store_read_s,
-        )
+        try:
+            return connect_store(
+                self.storage_settings,
+                access=self.deployment.s3,
+                attempts=self.store_attempts,
+                read_timeout_s=self.store_read_s,
+            )
+        except ValueError as e:
+            raise InvalidDeployment(f"the object store's endpoint can't be used: {e}", "see AWS_*") from None
+        except BotoCoreError as e:  # A profile that does not exist.
+            raise StoreUnreachable(f"the object store can't be used: {e} ({type(e).__name__})") from None
 
     @cached_property
     def fail_fast(self) -> "Connection":
@@ -89,24 +95,30 @@ class Connection:
     @cached_property
     def producer(self) -> Any:
         """The instrumented producer: each record it sends is a span of the current trace."""
-        config = _quiet(producer_config(self.settings, self.service_name))
-        return traced_producer(self.tracing, config | {"delivery.timeout.ms": DELIVERY_TIMEOUT_MS})
+        with _kafka_properties():
+            config = _quiet(producer_config(self.settings, self.service_name))
+            return traced_producer(self.tracing, config | {"delivery.timeout.ms": DELIVERY_TIMEOUT_MS})
 
     def consumer(self, overrides: Mapping[str, Any] = MappingProxyType({})) -> Any:
         """A new consumer for explicit assignment: it joins no group and commits nothing."""
-        config = _quiet(reader_config(self.settings, self.service_name, self.settings.group(self.service_name)))
-        return raw_consumer({**config, "enable.partition.eof": True, **overrides})
+        with _kafka_properties():
+            config = _quiet(reader_config(self.settings, self.service_name, self.settings.group(self.service_name)))
+            return raw_consumer({**config, "enable.partition.eof": True, **overrides})
 
     def check(self) -> None:
         """Send one real request to the broker and one to the object store.
 
-        Raises BrokerUnreachable, StoreUnreachable, BucketUnusable.
+        Raises BrokerUnreachable, StoreUnreachable, BucketUnusable, InvalidDeployment.
         """
+        with _kafka_properties():
+            servers = base(self.settings, self.service_name)["bootstrap.servers"]
         broker = AdminProcess(self.settings, "answers", ANSWER_S + START_S, timeout_s=ANSWER_S)
         try:
             broker.result()
-        except KafkaException:
-            raise BrokerUnreachable(f"no Kafka broker answers at {self.settings.bootstrap_servers}") from None
+        except KafkaException as e:
+            if e.args[0].code() == KafkaError._INVALID_ARG:
+                raise _invalid_properties(e) from None
+            raise BrokerUnreachable(f"no Kafka broker answers at {servers}: {e.args[0].str()}") from None
         bucket = self.storage_settings.bucket
         try:
             self.s3.head_bucket(Bucket=bucket)
@@ -124,6 +136,25 @@ class Connection:
             self.producer.flush(FLUSH_S)
         if "tracing" in self.__dict__:
             self.tracing.shutdown()
+
+
+@contextmanager
+def _kafka_properties() -> Iterator[None]:
+    """Raises InvalidDeployment for properties that can't be read, or that the Kafka client refuses."""
+    try:
+        yield
+    except KafkaException as e:
+        raise _invalid_properties(e) from None
+    except OSError as e:
+        raise InvalidDeployment(f"KAFKA_PROPERTIES_FILE can't be read: {e.strerror}") from None
+    except ValueError as e:
+        raise InvalidDeployment(f"KAFKA_PROPERTIES_FILE can't be read: {e}") from None
+
+
+def _invalid_properties(error: KafkaException) -> InvalidDeployment:
+    return InvalidDeployment(
+        f"the Kafka client can't be made: {error.args[0].str()}", "see KAFKA_BOOTSTRAP_SERVERS, KAFKA_PROPERTIES_FILE"
+    )
 
 
 def _quiet(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefu
 def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
     """Fetch an artifact to ``target``, whose folder is created; the file appears when it is whole and verified.
 
-    Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable.
+    Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable, also for a target that is not a regular file.
     """
+    if target.exists() and not target.is_file():
+        raise TargetUnwritable(f"{target} exists and is not a regular file")
     temporary = target.parent / f".lipstage-{uuid.uuid4().hex}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

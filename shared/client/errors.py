@@ -6,6 +6,7 @@
     ├── InvalidRequest             a file, a field or a name is refused on this machine; nothing was sent
     │   └── InvalidManifest        at least one line of a batch manifest is refused
     ├── InputBucketMissing         the deployment has no bucket to upload inputs to
+    ├── InvalidDeployment          a Kafka property or the endpoint is refused on this machine; nothing was sent
     ├── Unreachable                the deployment does not answer; the same call may succeed later
     │   ├── BrokerUnreachable
     │   │   └── TopicMissing
@@ -50,6 +51,10 @@ class InvalidManifest(InvalidRequest):
 
 class InputBucketMissing(ClientError):
     """The deployment has no input bucket under the alias that uploads go to."""
+
+
+class InvalidDeployment(ClientError):
+    """A Kafka property, the properties file or the object store's endpoint is refused on this machine."""
 
 
 class Unreachable(ClientError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from shared.client import history
 from shared.client.connection import Connection
-from shared.client.errors import ClientError, JobConflict, WaitTimeout
+from shared.client.errors import ClientError, InvalidDeployment, JobConflict, WaitTimeout
 from shared.client.event_log import POLL_S, Offsets, event_of
 from shared.client.event_reader import EventReader
 from shared.client.job_key import JobKey
@@ -59,12 +59,15 @@ def follow(
 
 
 def _stored_terminal_event(connection: Connection, job: JobKey, own: OwnRequest | None) -> AnyEvent | None:
-    """The terminal event that the object store keeps. Raises JobConflict: the conflict event may have been missed."""
+    """The terminal event that the object store keeps.
+
+    Raises JobConflict: the conflict event may have been missed. Raises InvalidDeployment.
+    """
     try:
         if own is not None:
             own.is_duplicate()
         return history.terminal_event(connection.fail_fast, job)
-    except JobConflict:
+    except (JobConflict, InvalidDeployment):
         raise
     except ClientError:  # The store is away, or refuses to read it: the event itself is still to come.
         return None

@@ -68,7 +68,7 @@ def terminal_event(connection: Connection, job: JobKey) -> TerminalEvent | None:
         return markers.read_end(connection.documents, job.tenant, job.job_id)
     except StoreUnavailable as e:
         raise StoreUnreachable(str(e)) from None
-    except (StorageError, ValueError) as e:
+    except StorageError as e:
         raise JobDocumentUnreadable(f"the stored terminal event of job {job.job_id} can't be read: {e}") from None
 
 
@@ -81,5 +81,5 @@ def stored_request(connection: Connection, job: JobKey) -> RequestRecord | None:
         return markers.read_request(connection.documents, job.tenant, job.job_id)
     except StoreUnavailable as e:
         raise StoreUnreachable(str(e)) from None
-    except (StorageError, ValueError) as e:
+    except StorageError as e:
         raise JobDocumentUnreadable(f"the stored request of job {job.job_id} can't be read: {e}") from None

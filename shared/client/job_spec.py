@@ -19,6 +19,9 @@ from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.validation import check_engine_params, check_tenant, parse_request
 
+IDENTITY = ("job_id", "tenant")
+"""Fields that have a default here."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
@@ -36,12 +39,13 @@ class JobSpec:
     ) -> Self:
         """Check files and fields; no service is contacted.
 
-        A missing ``job_id`` becomes a fresh one, a missing ``tenant`` the default. Raises InvalidRequest, which names
-        the file or the field.
+        A ``job_id`` that is missing or None becomes a fresh one, such a ``tenant`` the default. Raises
+        InvalidRequest, which names the file or the field.
         """
         local_files.checked(portrait, "portrait", max_portrait_mb)
         local_files.checked(speech, "speech", max_speech_mb)
-        complete = {"tenant": DEFAULT_TENANT, **fields}
+        given = {name: value for name, value in fields.items() if value is not None or name not in IDENTITY}
+        complete = {"tenant": DEFAULT_TENANT, **given}
         job_id = str(complete.setdefault("job_id", new_job_id()))
         # The keys are not known yet. A bad tenant name must be reported for the field, not for a key made of it.
         tenant = str(complete["tenant"])
@@ -73,6 +77,10 @@ def new_job_id() -> str:
 
 
 def _parsed(fields: Mapping[str, JsonValue], portrait: InputRef, speech: InputRef) -> RenderRequest:
-    """The request, read by the services' own parser. Raises Rejected."""
+    """The request, read by the services' own parser. Raises Rejected, InvalidRequest."""
     inputs = {"portrait": portrait.model_dump(exclude_none=True), "speech": speech.model_dump(exclude_none=True)}
-    return parse_request(json.dumps({**fields, **inputs}).encode())
+    try:
+        body = json.dumps({**fields, **inputs})
+    except (TypeError, ValueError, RecursionError) as e:  # A Path, a set, a list that holds itself.
+        raise InvalidRequest(f"a field has a value that JSON can't represent: {e}", "nothing was sent") from None
+    return parse_request(body.encode())

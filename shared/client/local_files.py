@@ -41,6 +41,8 @@ def writable_target(path: Path) -> Path:
     status = status_of(path, "output")
     if status is not None and stat.S_ISDIR(status.st_mode):
         raise InvalidRequest(f"the output {path} is a directory", f"name a file in it, as {path / 'video.mp4'}")
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise InvalidRequest(f"the output {path} exists and is not a regular file", "choose another output")
     parent = path.parent
     if parent.exists() and not parent.is_dir():
         raise InvalidRequest(f"{parent} is not a directory")

@@ -49,6 +49,8 @@ def read(path: Path, defaults: Fields, check: Check) -> list[JobSpec]:
                 specs.append(spec)
     except UnicodeDecodeError as e:
         raise InvalidRequest(f"{path} is not UTF-8 text") from e
+    except OSError as e:
+        raise InvalidRequest(f"the manifest {path} can't be read: {e.strerror}") from None
     if faults:
         more = [f"... and {len(faults) - MAX_SHOWN} more lines"] if len(faults) > MAX_SHOWN else []
         raise InvalidManifest(f"{path} is faulty:", "nothing was sent", [*faults[:MAX_SHOWN], *more])

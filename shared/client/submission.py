@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
 from confluent_kafka import KafkaError, KafkaException, Message
 from opentelemetry.trace import SpanKind
 
@@ -15,6 +16,7 @@ from shared.client.connection import Connection
 from shared.client.errors import (
     BrokerUnreachable,
     InputBucketMissing,
+    InvalidRequest,
     RecordRefused,
     StoreUnreachable,
 )
@@ -61,7 +63,8 @@ class Submission:
 def submit(connection: Connection, spec: JobSpec) -> Submission:
     """Upload both files and send the request; returns once the broker has the record.
 
-    Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing.
+    Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that can't
+    be read any more.
     """
     topic = connection.topic(REQUESTS)
     tracer = connection.tracing.tracer
@@ -91,7 +94,7 @@ def cancel(connection: Connection, job: JobKey) -> None:
 def upload(connection: Connection, path: Path, key: str) -> InputRef:
     """Put one file into the input bucket; the reference holds the digest computed while it was sent.
 
-    Raises InputBucketMissing, StoreUnreachable.
+    Raises InputBucketMissing, InvalidRequest for a file that can't be read, StoreUnreachable.
     """
     bucket = connection.storage_settings.input_buckets.get(INPUT_ALIAS)
     if bucket is None:
@@ -111,7 +114,10 @@ def upload(connection: Connection, path: Path, key: str) -> InputRef:
             )
             digest = body.digest
     except StoreUnavailable as e:
-        raise StoreUnreachable(str(e)) from None
+        answered = isinstance(e.__cause__, ClientError)
+        raise StoreUnreachable(str(e), "check AWS_* and LIPSTAGE_INPUT_BUCKETS" if answered else None) from None
+    except OSError as e:  # The file was there when the job spec was made.
+        raise InvalidRequest(f"{path} can't be read: {e.strerror or e}") from None
     return InputRef(bucket=INPUT_ALIAS, key=key, sha256=digest.sha256, size=digest.size)
 
 

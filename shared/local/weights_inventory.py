@@ -1,15 +1,12 @@
 """What every stage and engine needs, and what of it is on disk. Opens no weights and needs no torch."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.local import store
-from shared.local.credentials import Credentials
-from shared.local.deployment import find_environment
+from shared.local.deployment import find_deployment
 from shared.local.settings import LocalSettings
 from shared.local.shipped_weights import MANIFEST, shipped
 from shared.runtime.host.weights import (
@@ -21,10 +18,11 @@ from shared.runtime.host.weights import (
     environment_store,
     external_engines,
 )
+from shared.storage.client import connect
+from shared.storage.settings import StorageSettings
 from shared.storage.weights import is_url
 
 SHIPPED = "see NOTICE"
-ENDPOINT, KEY, SECRET = "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +74,10 @@ def location(engine: str) -> Location:
 
 def object_store() -> ObjectStore:
     """The object store that weights are fetched from: the running local stack's, unless the environment names one."""
-    environment = find_environment(LocalSettings())
-    if environment is None or all(environment.get(name) == os.environ.get(name) for name in (ENDPOINT, KEY, SECRET)):
+    found = find_deployment(LocalSettings())
+    if found is None or found.s3.endpoint_url is None:
         return environment_store()
-    endpoint, key, secret = environment[ENDPOINT], environment.get(KEY), environment.get(SECRET)
-    credentials = Credentials(key, secret) if key and secret else None
-    return ObjectStore(store.client(endpoint, credentials, environment["AWS_REGION"]), endpoint)
+    return ObjectStore(connect(StorageSettings(), access=found.s3), found.s3.endpoint_url)
 
 
 def _engine_rows(needed: Catalogue, location: Location) -> list[InventoryRow]:

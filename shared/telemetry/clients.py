@@ -1,41 +1,53 @@
-"""Kafka clients: OpenTelemetry's instrumentation on the producer of tasks, raw clients everywhere else.
+"""Kafka clients: OpenTelemetry's spans around the sends of tasks, raw clients everywhere else.
 
 The instrumented consumer starts a new trace per record and ends the current span at the next keep-alive poll; the
-instrumented producer appends a second traceparent to headers that have one. So tasks are sent by the instrumented
-producer with fresh headers, dead letters and events by a raw one, and ``cimpl.Consumer`` is never patched.
+instrumented producer appends a second traceparent to headers that have one, and injects by the process's global
+propagator, which may send baggage. So nothing is instrumented globally: a process may hold several clients, and an
+application's own instrumentation stays as it is. Dead letters and events are sent by a raw producer.
 """
 
-import threading
+from collections.abc import Iterable
 from typing import Any
 
-import confluent_kafka
 from confluent_kafka import cimpl
-from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
+from opentelemetry.instrumentation import confluent_kafka as instrumentation
 
+from shared.telemetry import propagation
 from shared.telemetry.tracing import Tracing
 
-_lock = threading.Lock()
-_instrumented_for: Tracing | None = None
+
+class TracedProducer(cimpl.Producer):
+    """A producer whose every send is a span of the current trace."""
+
+    def __init__(self, tracing: Tracing, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.config = config
+        """The instrumentation reads the broker's address from it."""
+        self._tracer = tracing.provider.get_tracer(instrumentation.__name__)
+
+    def produce(  # type: ignore[override]
+        self,
+        topic: str,
+        value: bytes | None = None,
+        *,
+        headers: Iterable[tuple[str, bytes]] = (),
+        **record: Any,
+    ) -> None:
+        """Send a record. ``headers`` hold no trace headers: those of the send's span are added."""
+        send = super().produce
+
+        def with_own_trace_headers(**arguments: Any) -> None:
+            # In the send's span. What the global propagator wrote is replaced: W3C trace context alone is sent.
+            send(**arguments | {"headers": [*headers, *propagation.inject()]})
+
+        arguments = {"topic": topic, "value": value, **record, "headers": []}
+        wrap: Any = instrumentation.ConfluentKafkaInstrumentor.wrap_produce
+        wrap(with_own_trace_headers, self, self._tracer, (), arguments)
 
 
-def traced_producer(tracing: Tracing, config: dict[str, Any]) -> Any:
-    """A producer whose every send is a span of the current trace.
-
-    Pass ``headers=`` by keyword, as a new list without trace headers: the producer appends to that list, and ignores
-    a positional one.
-    """
-    global _instrumented_for
-    with _lock:
-        instrumentor = ConfluentKafkaInstrumentor()
-        if _instrumented_for is not tracing:
-            if instrumentor.is_instrumented_by_opentelemetry:
-                instrumentor.uninstrument()
-            instrumentor.instrument(tracer_provider=tracing.provider)
-            # It also patches the consumer: undone, so that nothing in this process uses that one by accident.
-            confluent_kafka.Consumer = cimpl.Consumer  # type: ignore[misc]
-            _instrumented_for = tracing
-        # An attribute of the module, read after instrument(): a name imported before stays raw.
-        return confluent_kafka.Producer(config)
+def traced_producer(tracing: Tracing, config: dict[str, Any]) -> TracedProducer:
+    """A producer whose every send is a span of the current trace, recorded by ``tracing``."""
+    return TracedProducer(tracing, config)
 
 
 def raw_producer(config: dict[str, Any]) -> Any:

@@ -5,13 +5,11 @@ import os
 import threading
 from dataclasses import dataclass
 
-from opentelemetry import propagate
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.telemetry.ids import PresetIdGenerator
 from shared.telemetry.redaction import RedactingExporter
@@ -26,7 +24,7 @@ SHUTDOWN_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """Tracer and provider of this process."""
+    """Tracer and provider of one service or client."""
 
     tracer: Tracer
     provider: TracerProvider
@@ -39,14 +37,12 @@ class Tracing:
 
 
 def setup(service: str, version: str, exporter: SpanExporter | None = None, *, endpoint: str | None = None) -> Tracing:
-    """Set up tracing for this process; call it once, at the start.
+    """Set up tracing for a service or a client; the global provider and propagator stay as they are.
 
     ``endpoint`` is an OTLP/HTTP collector to use instead of the environment's. ``exporter`` replaces OTLP in tests; it
     is redacted like any other. Without either, and without an endpoint in the environment
     (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported.
     """
-    # The instrumentation uses the global propagator, whose default also sends baggage in clear text.
-    propagate.set_global_textmap(TraceContextTextMapPropagator())
     resource = Resource.create({"service.namespace": "lipstage", "service.name": service, "service.version": version})
     provider = TracerProvider(resource=resource, id_generator=PresetIdGenerator(), shutdown_on_exit=False)
     if exporter is None and (endpoint or _is_set("OTLP_ENDPOINT", "OTLP_TRACES_ENDPOINT")):

@@ -14,6 +14,7 @@ EXIT_CODES = {
     "InvalidRequest": ExitCode.REJECTED,
     "InvalidManifest": ExitCode.REJECTED,
     "InputBucketMissing": ExitCode.REJECTED,
+    "InvalidDeployment": ExitCode.REJECTED,
     "JobConflict": ExitCode.REJECTED,
     "Unreachable": ExitCode.UNREACHABLE,
     "BrokerUnreachable": ExitCode.UNREACHABLE,

@@ -6,9 +6,13 @@ import confluent_kafka
 import pytest
 from confluent_kafka import cimpl
 from confluent_kafka.admin import AdminClient, NewTopic
-from opentelemetry import baggage, trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import attach, detach
+from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.telemetry.clients import raw_consumer, raw_producer, traced_producer
 from shared.telemetry.propagation import extract, inject, parent, trace_id, traceparent
@@ -116,18 +120,46 @@ def test_two_hops_are_one_trace(recorded, bootstrap: str, topic: str) -> None:
     assert send.kind is SpanKind.PRODUCER
 
 
-def test_only_the_producer_is_instrumented(recorded, bootstrap: str) -> None:
-    traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
-    assert confluent_kafka.Consumer is cimpl.Consumer
-    assert type(raw_producer({"bootstrap.servers": bootstrap})) is cimpl.Producer
+def test_nothing_is_instrumented_globally(recorded) -> None:
+    """An application may instrument Kafka itself, and has a propagator of its own."""
+    before = (confluent_kafka.Producer, confluent_kafka.Consumer, propagate.get_global_textmap())
+    host = ConfluentKafkaInstrumentor()
+    host.instrument(tracer_provider=recorded.tracing.provider)
+    try:
+        instrumented = (confluent_kafka.Producer, confluent_kafka.Consumer)
+        other = type(recorded)()
+        traced_producer(other.tracing, {"bootstrap.servers": "127.0.0.1:1"})
+        assert host.is_instrumented_by_opentelemetry
+        assert (confluent_kafka.Producer, confluent_kafka.Consumer) == instrumented
+        other.tracing.shutdown()
+    finally:
+        host.uninstrument()
+    assert (confluent_kafka.Producer, confluent_kafka.Consumer, propagate.get_global_textmap()) == before
+    assert type(raw_producer({"bootstrap.servers": "127.0.0.1:1"})) is cimpl.Producer
 
 
-def test_a_later_tracing_receives_the_spans(recorded, bootstrap: str, topic: str) -> None:
-    traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
-    later = type(recorded)()
-    producer = traced_producer(later.tracing, {"bootstrap.servers": bootstrap})
-    producer.produce(topic=topic, value=b"v", headers=[])
-    producer.flush(30)
-    assert [span.name for span in later.spans()] == [f"send {topic}"]
-    assert recorded.spans() == []
-    later.tracing.shutdown()
+def test_producers_of_two_tracings_send_spans_each_to_its_own(recorded) -> None:
+    other = type(recorded)()
+    config = {"bootstrap.servers": "127.0.0.1:1"}
+    first, second = traced_producer(recorded.tracing, config), traced_producer(other.tracing, config)
+    second.produce(topic="b", value=b"v", headers=[])
+    first.produce(topic="a", value=b"v", headers=[])
+    assert [span.name for span in other.spans()] == ["send b"]
+    assert [span.name for span in recorded.spans()] == ["send a"]
+    other.tracing.shutdown()
+    for producer in (first, second):
+        producer.purge()
+
+
+def test_global_propagator_of_the_application_does_not_change_what_is_sent(recorded, bootstrap, topic) -> None:
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
+    token = attach(baggage.set_baggage("owner", "canary"))
+    try:
+        producer = traced_producer(recorded.tracing, {"bootstrap.servers": bootstrap})
+        producer.produce(topic=topic, value=b"v", headers=[("ce_id", b"1")], partition=0)
+    finally:
+        detach(token)
+        propagate.set_global_textmap(before)
+    assert producer.flush(30) == 0
+    assert [name for name, _ in _receive(bootstrap, topic).headers()] == ["ce_id", "traceparent"]

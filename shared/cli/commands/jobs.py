@@ -7,6 +7,7 @@ import typer
 
 from shared.cli.app import JOBS, app
 from shared.messages.names import DEFAULT_TENANT
+from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
 
 if TYPE_CHECKING:
     from shared.client import JobKey
@@ -33,10 +34,6 @@ def _key(job: str, tenant: str) -> "JobKey":
 
 Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Tenant the job belongs to.")]
 Scan = Annotated[int, typer.Option(min=1, help="Read at most this many of the newest events.")]
-SCAN = 50_000
-"""About 30 to 60 events belong to one job."""
-SCAN_ONE = 400_000
-"""For one job, whose key rules the others out before they are parsed."""
 
 
 @app.command(rich_help_panel=JOBS)
@@ -44,7 +41,7 @@ def watch(
     job: Job,
     tenant: Tenant = DEFAULT_TENANT,
     timeout: Annotated[float | None, typer.Option(help="Watch for at most this many seconds.")] = None,
-    scan: Scan = SCAN_ONE,
+    scan: Scan = MAX_EVENTS_OF_JOB,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
 ) -> None:
     """Follow a job until it ends. Ctrl-C ends watching, not the job."""
@@ -59,7 +56,7 @@ def jobs(
     tenant: Annotated[
         str | None, typer.Option("--tenant", callback=_any_tenant, help="Only jobs of this tenant; default: all.")
     ] = None,
-    scan: Scan = SCAN,
+    scan: Scan = MAX_EVENTS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per job.")] = False,
 ) -> None:
     """List jobs, newest first."""
@@ -69,7 +66,7 @@ def jobs(
 
 
 @app.command(rich_help_panel=JOBS)
-def job(job: Job, tenant: Tenant = DEFAULT_TENANT, scan: Scan = SCAN_ONE, as_json: Json = False) -> None:
+def job(job: Job, tenant: Tenant = DEFAULT_TENANT, scan: Scan = MAX_EVENTS_OF_JOB, as_json: Json = False) -> None:
     """Show the state of one job."""
     from shared.cli import jobs as implementation
 
@@ -93,7 +90,7 @@ def fetch(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     poster: Annotated[bool, typer.Option("--poster", help="Fetch the still picture instead of the video.")] = False,
     tenant: Tenant = DEFAULT_TENANT,
-    scan: Scan = SCAN_ONE,
+    scan: Scan = MAX_EVENTS_OF_JOB,
 ) -> None:
     """Download the video of a finished job."""
     from shared.cli import jobs as implementation

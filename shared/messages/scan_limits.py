@@ -1,0 +1,6 @@
+"""How many of the newest events a client reads, unless it is told otherwise."""
+
+MAX_EVENTS = 50_000
+"""For a list of jobs; a job has 30 to 60."""
+MAX_EVENTS_OF_JOB = 400_000
+"""For one job: its key rules the others out before they are parsed."""

@@ -1,4 +1,4 @@
-"""How many of the newest events a client reads, unless it is told otherwise."""
+"""How many of the newest events a client reads, unless the caller sets a limit."""
 
 MAX_EVENTS = 50_000
 """For a list of jobs; a job has 30 to 60."""

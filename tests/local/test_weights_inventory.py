@@ -5,7 +5,7 @@ from shared.local import weights_inventory
 
 
 def test_store_of_weights_is_the_deployments_with_the_services_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probe's client gives up at once; weights are downloads of gigabytes."""
+    """The client of a probe has one short attempt; weights are downloads of gigabytes."""
     s3 = S3Access("http://127.0.0.1:1", "eu-west-3", "key", "secret")
     monkeypatch.setattr(weights_inventory, "find_deployment", lambda _: Deployment(s3=s3))
     store = weights_inventory.object_store()

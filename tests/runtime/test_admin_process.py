@@ -11,11 +11,11 @@ from shared.runtime.admin_process import AdminProcess, ask
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
 
-Broken = Callable[[str], None]
+Break = Callable[[str], None]
 
 
 @pytest.fixture
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Broken:
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Break:
     """Run this code at the start of every admin process; a test can't trigger the client's own assertion."""
 
     def make(code: str) -> None:
@@ -36,12 +36,12 @@ def refused(settings: RuntimeSettings, limit_s: float = 30) -> KafkaError:
 SETTINGS = RuntimeSettings(bootstrap_servers="127.0.0.1:1")
 
 
-def test_aborted_client_raises_an_error_with_its_signal(broken: Broken) -> None:
+def test_aborted_client_raises_an_error_with_its_signal(broken: Break) -> None:
     broken("import os; os.abort()")
     assert "died of SIGABRT" in refused(SETTINGS).str()
 
 
-def test_request_is_repeated_when_the_client_aborts_once(broken: Broken, tmp_path: Path) -> None:
+def test_request_is_repeated_when_the_client_aborts_once(broken: Break, tmp_path: Path) -> None:
     once = tmp_path / "once"
     broken(
         f"import json, os, pathlib; p = pathlib.Path('{once}'); first = not p.exists(); p.touch();"
@@ -50,7 +50,7 @@ def test_request_is_repeated_when_the_client_aborts_once(broken: Broken, tmp_pat
     assert ask(SETTINGS, "answers", 30, timeout_s=0.5) is True
 
 
-def test_hanging_client_is_killed(broken: Broken) -> None:
+def test_hanging_client_is_killed(broken: Break) -> None:
     broken("import time; time.sleep(600)")
     asked = AdminProcess(SETTINGS, "answers", 0.5, timeout_s=0.1)
     with pytest.raises(KafkaException) as caught:
@@ -59,7 +59,7 @@ def test_hanging_client_is_killed(broken: Broken) -> None:
     assert asked._process.poll() is not None
 
 
-def test_unreadable_answer_raises_an_error_with_its_last_line(broken: Broken) -> None:
+def test_unreadable_answer_raises_an_error_with_its_last_line(broken: Break) -> None:
     broken("import sys; print('{'); sys.exit('no such module')")
     assert "no such module" in refused(SETTINGS).str()
 

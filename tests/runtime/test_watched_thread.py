@@ -79,6 +79,17 @@ def test_wait_for_a_delivery_report_ends_when_its_thread_dies() -> None:
     producers.close()
 
 
+class QuietProducer:
+    """Has nothing to send and reports nothing."""
+
+    def poll(self, timeout: float) -> int:
+        threading.Event().wait(timeout)
+        return 0
+
+    def flush(self, _timeout: float) -> int:
+        return 0
+
+
 class Idle:
     """A workload without work."""
 
@@ -94,7 +105,9 @@ class Idle:
         return None
 
 
-def test_service_whose_thread_died_is_not_live_and_exits_with_the_reason() -> None:
+def test_service_whose_thread_died_is_not_live_and_exits_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("raw_producer", "traced_producer"):
+        monkeypatch.setattr(f"shared.runtime.host.service_host.clients.{name}", lambda *_: QuietProducer())
     host = ServiceHost("audio", "audio", RuntimeSettings())
     host.thread_died("the thread cancellations failed: SystemError: x")
     host.thread_died("another one, because of the first")

@@ -1,6 +1,7 @@
 """Past jobs, from the newest events and from the object store's documents; every read is bounded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from shared.client import event_log
 from shared.client.connection import Connection
@@ -64,12 +65,8 @@ def terminal_event(connection: Connection, job: JobKey) -> TerminalEvent | None:
 
     Raises StoreUnreachable, JobDocumentUnreadable.
     """
-    try:
+    with _reading("terminal event", job):
         return markers.read_end(connection.documents, job.tenant, job.job_id)
-    except StoreUnavailable as e:
-        raise StoreUnreachable(str(e)) from None
-    except StorageError as e:
-        raise JobDocumentUnreadable(f"the stored terminal event of job {job.job_id} can't be read: {e}") from None
 
 
 def stored_request(connection: Connection, job: JobKey) -> RequestRecord | None:
@@ -77,9 +74,15 @@ def stored_request(connection: Connection, job: JobKey) -> RequestRecord | None:
 
     Raises StoreUnreachable, JobDocumentUnreadable.
     """
-    try:
+    with _reading("request", job):
         return markers.read_request(connection.documents, job.tenant, job.job_id)
+
+
+@contextmanager
+def _reading(document: str, job: JobKey) -> Iterator[None]:
+    try:
+        yield
     except StoreUnavailable as e:
         raise StoreUnreachable(str(e)) from None
     except StorageError as e:
-        raise JobDocumentUnreadable(f"the stored request of job {job.job_id} can't be read: {e}") from None
+        raise JobDocumentUnreadable(f"the stored {document} of job {job.job_id} can't be read: {e}") from None

@@ -66,6 +66,21 @@ class Outcome:
         """Value of the label ``code`` of lipstage_tasks_total; empty where nothing failed."""
         return ""
 
+    @property
+    def job_continues(self) -> bool:
+        """Whether the job goes on elsewhere: in the next stage, with another request, at another member."""
+        return False
+
+    @property
+    def cleans_up(self) -> bool:
+        """Whether what only the unfinished task needed may be deleted."""
+        return True
+
+    @property
+    def frees_frames(self) -> bool:
+        """Whether the job has ended and nothing needs its frames; the replay of a dead letter does."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Completed(Outcome):
@@ -73,6 +88,16 @@ class Completed(Outcome):
 
     label = "done"
     done: Done | None = None
+
+    @property
+    def job_continues(self) -> bool:
+        """True unless this was the last stage."""
+        return self.done is None
+
+    @property
+    def frees_frames(self) -> bool:
+        """True after the last stage."""
+        return self.done is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +127,22 @@ class Cancelled(Outcome):
         """The public code."""
         return Code.CANCELLED
 
+    @property
+    def frees_frames(self) -> bool:
+        """True."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict(Outcome):
     """Another request owns the job id: a ``conflict`` event is published, and the other job continues."""
 
     label = "conflict"
+
+    @property
+    def job_continues(self) -> bool:
+        """True: the job is another request's."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +152,27 @@ class Duplicate(Outcome):
     label = "duplicate"
     terminal: TerminalEvent
 
+    @property
+    def cleans_up(self) -> bool:
+        """False: the delivery that ended the job has cleaned up."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionLost(Outcome):
     """Another member of the group owns the partition, and processes the record: nothing is published here."""
 
     label = "partition_lost"
+
+    @property
+    def job_continues(self) -> bool:
+        """True: the new owner processes the record."""
+        return True
+
+    @property
+    def cleans_up(self) -> bool:
+        """False: the new owner needs what is there."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,6 @@ class RecordTrace:
     root_id: int
     """Trace id, if the span is a root."""
 
-    @property
-    def is_root(self) -> bool:
-        """Whether the span is the root of a trace."""
-        return not get_current_span(self.parent).get_span_context().is_valid
-
 
 class _Stored(BaseModel):
     """The trace context of the request, as stored in a task."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ class MemoryArtifacts:
         return ref.model_copy(update={"bucket": bucket, "key": key})
 
     def list_prefix(self, prefix: str, *, bucket: str = ARTIFACTS) -> Iterator[Listed]:
-        raise NotImplementedError
+        found = sorted(key for key in self.values if key.startswith(prefix))
+        return (Listed(key, len(self.values[key]), datetime.now(UTC)) for key in found)
 
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
         return sum(self.values.pop(key, None) is not None for key in keys)

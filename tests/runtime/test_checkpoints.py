@@ -28,19 +28,11 @@ from shared.slot.spec import StageSpec
 from shared.storage import keys
 from shared.storage.errors import StoreUnavailable
 from shared.storage.object_store import ObjectStore
-from shared.storage.settings import StorageSettings
-from tests.conftest import Infrastructure
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={"image": "face/image"}, resumes=True)
 ROOT = Path(__file__).resolve().parents[2]
 
 Run = Callable[..., StageOutput]
-
-
-@pytest.fixture
-def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
-    return ObjectStore.open(StorageSettings())
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ from shared.runtime.waiting import never
 from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.storage.object_store import ObjectStore
-from shared.storage.settings import StorageSettings
 from shared.telemetry import tracing
-from tests.conftest import Infrastructure
 from tests.runtime.test_janitor import done
 
 SPEC = StageSpec(name="encode", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "infer/frames"})
@@ -42,12 +40,6 @@ class RecordingProducers:
     def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[object]) -> Delivered:
         self.records.append((topic, value))
         return Delivered()
-
-
-@pytest.fixture
-def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
-    return ObjectStore.open(StorageSettings())
 
 
 @pytest.fixture

@@ -12,14 +12,6 @@ from shared.runtime.settle.janitor import Janitor
 from shared.storage import frames, keys, markers
 from shared.storage.errors import StoreUnavailable
 from shared.storage.object_store import ObjectStore
-from shared.storage.settings import StorageSettings
-from tests.conftest import Infrastructure
-
-
-@pytest.fixture
-def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")
-    return ObjectStore.open(StorageSettings())
 
 
 @pytest.fixture

@@ -213,11 +213,7 @@ class ConsumerLoop:
             self._trackers[partition].assignment.revoking = True
         self._wait_for(revoked, self._barrier_s)
         self._commit(revoked)
-        for partition in revoked:
-            tracker = self._trackers.pop(partition, None)
-            if tracker is not None:
-                tracker.assignment.held = False
-        self._paused -= revoked
+        self._release(revoked)
         consumer.incremental_unassign(partitions)
         log.info("partitions_revoked", count=len(partitions))
 
@@ -225,13 +221,17 @@ class ConsumerLoop:
         """The group has excluded this member: it must commit and publish nothing for these partitions."""
         lost = {(p.topic, p.partition) for p in partitions}
         self._drop_buffered(lost)
-        for partition in lost:
+        self._release(lost)
+        consumer.incremental_unassign(partitions)
+        log.warning("partitions_lost", count=len(partitions))
+
+    def _release(self, partitions: set[Partition]) -> None:
+        """Forget partitions that this member no longer owns; tasks that still run for them publish nothing."""
+        for partition in partitions:
             tracker = self._trackers.pop(partition, None)
             if tracker is not None:
                 tracker.assignment.held = False
-        self._paused -= lost
-        consumer.incremental_unassign(partitions)
-        log.warning("partitions_lost", count=len(partitions))
+        self._paused -= partitions
 
     def _drop_buffered(self, partitions: set[Partition]) -> None:
         keep: deque[Record] = deque()

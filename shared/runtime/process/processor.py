@@ -12,7 +12,7 @@ from shared.messages.codes import Rejected
 from shared.messages.events import TerminalEvent
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.consume.assignment import PartitionAssignment, Record
-from shared.runtime.disposition import Completed, Conflict, Disposition, Duplicate, JobContext, PartitionLost
+from shared.runtime.disposition import Completed, Disposition, Duplicate, JobContext, PartitionLost
 from shared.runtime.execute.attempt import Attempt
 from shared.runtime.execute.room import Room
 from shared.runtime.execute.scratch import DiskSpace
@@ -134,14 +134,13 @@ class TaskProcessor:
                 raise JobCancelled("the job was cancelled before its task started")
             attempt, output = None, self._completed(task)
             if output is None:
-                attempt, own = self._attempt_until_done(task, assignment, worker)
+                job, attempt, own = self._attempt_until_done(task, assignment, worker)
                 own = own.model_copy(update={"warnings": (*decoded.warnings, *own.warnings)})
                 claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._spec.name, own)
                 output = claim.winner
                 if not claim.won:
                     attempt.discard()
                     attempt = None
-            job = current_job() or job
             self._events.finished(job, output)
             if not assignment.held:
                 raise PartitionRevoked("the partition was lost before the task was published")
@@ -159,37 +158,32 @@ class TaskProcessor:
 
     def _attempt_until_done(
         self, task: RenderTask, assignment: PartitionAssignment, worker: Worker
-    ) -> tuple[Attempt, StageOutput]:
-        """Make attempts until the worker survives one, at most LIPSTAGE_MAX_ATTEMPTS; returns that attempt and its
-        output, whose artifacts are stored. Raises what the last attempt raised, and WorkerNotRestarted.
+    ) -> tuple[JobContext, Attempt, StageOutput]:
+        """Make attempts until the worker survives one, at most LIPSTAGE_MAX_ATTEMPTS; returns the job at that attempt,
+        the attempt and its output, whose artifacts are stored. Raises what the last attempt raised, and
+        WorkerNotRestarted.
 
         An attempt that filled the disk does not count: the next one waits until there is room.
         """
-        number, room = 1, Room(self._disk, self._spec, task)
+        job, room = JobContext.of(task), Room(self._disk, self._spec, task)
         with cancellable(lambda: self._is_cancelled(task)):
             while True:
-                job = JobContext.of(task).at_attempt(number)
-                set_current_job(job)
                 room.wait()
                 try:
                     if worker.pid is None and not self._restarted(worker):
                         raise WorkerNotRestarted("the handler can't be loaded again")
-                    trace.get_current_span().set_attribute("attempt", number)
+                    trace.get_current_span().set_attribute("attempt", job.attempt)
                     self._events.started(job)
                     attempt = self._attempt(task, job, assignment, worker)
                     try:
-                        return attempt, attempt.run()
+                        return job, attempt, attempt.run()
                     except WorkerDied as e:
-                        log.warning("worker_died", attempt=number, reason=str(e))
+                        log.warning("worker_died", attempt=job.attempt, reason=str(e))
                         attempt.discard()
-                        number += 1
-                        while assignment.held and number <= self._settings.max_attempts:
-                            set_current_job(job.at_attempt(number))
-                            if self._restarted(worker):
-                                break
-                            number += 1
-                        else:
+                        next_job = self._restart(worker, job, assignment)
+                        if next_job is None:
                             raise
+                        job = next_job
                     except DiskFull as e:
                         attempt.discard()
                         room.failed(e)
@@ -206,10 +200,8 @@ class TaskProcessor:
         if fallback is None:
             raise error
         job = current_job() if disposition is None else disposition.job
-        if isinstance(disposition, Conflict | PartitionLost) or (
-            isinstance(disposition, Completed) and disposition.done is None
-        ):
-            job = None  # The job continues: with another request, on another member, or in the next stage.
+        if disposition is not None and disposition.job_continues:
+            job = None
         self._settlement.settle(record, replace(fallback, job=job))
 
     def _attempt(self, task: RenderTask, job: JobContext, assignment: PartitionAssignment, worker: Worker) -> Attempt:
@@ -224,6 +216,15 @@ class TaskProcessor:
             telemetry=WorkerTelemetry(self._spec.name, self._tracer),
             scratch=self._disk.folder,
         )
+
+    def _restart(self, worker: Worker, job: JobContext, assignment: PartitionAssignment) -> JobContext | None:
+        """Start the worker again for the next attempt; the job at that attempt, None when no attempt is left."""
+        while assignment.held and job.attempt < self._settings.max_attempts:
+            job = job.at_attempt(job.attempt + 1)
+            set_current_job(job)
+            if self._restarted(worker):
+                return job
+        return None
 
     def _restarted(self, worker: Worker) -> bool:
         """Restart the worker; whether its handler is loaded again. A start that fails counts as an attempt: the record

@@ -72,19 +72,18 @@ class Settlement:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
-                task = None  # The delivery that ended the job has cleaned up.
             case DeadLetter():
                 self._dead_letter(record, disposition)
             case PartitionLost():
-                task = None  # The new owner needs the artifacts.
+                pass
             case _:
                 raise ValueError(f"a disposition without a job: {disposition.label}")
         self._events.flush()
         set_settled()
         trace.get_current_span().set_attribute("outcome", disposition.label)
         metrics.TASKS.labels(self._stage, disposition.label, disposition.code).inc()
-        if task is not None:
-            self._clean_up(task, job_ended=_ends_well(disposition))
+        if task is not None and disposition.cleans_up:
+            self._clean_up(task, job_ended=disposition.frees_frames)
 
     def _clean_up(self, task: RenderTask, *, job_ended: bool) -> None:
         """Clean up. The broker has the outcome: a failure here is no reason to process the record again."""
@@ -153,8 +152,3 @@ class Settlement:
                 start_time=min(task.submitted_ms, event.time_ms) * 1_000_000,
             )
         span.end(event.time_ms * 1_000_000)
-
-
-def _ends_well(disposition: Disposition) -> bool:
-    """Whether the job has ended without a dead letter, whose replay would need the frames."""
-    return isinstance(disposition, Cancelled) or (isinstance(disposition, Completed) and disposition.done is not None)

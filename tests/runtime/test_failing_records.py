@@ -1,0 +1,141 @@
+"""Records that fail, without broker or object store: one dead letter, one terminal event, and no service that ends."""
+
+import errno
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.messages.codes import Code
+from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
+from shared.runtime.settle.event_publisher import EventPublisher
+from shared.slot import records
+from shared.storage import markers
+from shared.storage.errors import StoreUnavailable
+from tests.runtime.memory_stage import FACE, MemoryStage
+
+
+@pytest.mark.parametrize("how", ["headers", "key", "body"])
+def test_unreadable_task_ends_its_job_once(face: MemoryStage, how: str) -> None:
+    values = {"headers": b"\xff", "key": b"{}", "body": b'{"job_id": "%s", "request": 7}' % face.job.encode()}
+    headers = [("ce_id", f"default/{face.job}:face".encode()), ("ce_subject", face.job.encode())]
+    face.claim_request()
+    for _ in range(2):
+        face.handle(values[how], headers if how == "headers" else None)
+    first, again = (event for event in face.producers.events() if event.type == "failed")
+    assert first == again, "a redelivery repeats the stored event"
+    assert (first.job_id, first.code, first.request_id) == (face.job, Code.POISON, "r")
+    assert len(face.producers.dead_letters()) == 2
+
+
+def test_unreadable_task_of_an_unknown_job_leaves_the_id_free(face: MemoryStage) -> None:
+    face.handle(b"{}")
+    assert (face.end().job_id, face.end().code) == (face.job, Code.POISON)
+    assert markers.read_end(face.store.documents, "default", face.job) is None
+
+
+def test_unreadable_task_of_no_known_job_is_a_dead_letter_without_event(face: MemoryStage) -> None:
+    face.job = "not a valid id!"
+    face.handle(b"\x00")
+    assert face.types() == []
+    assert face.producers.dead_letters()[0]["__dlq.errors.code"] == b"POISON"
+
+
+def test_missing_artifact_of_an_ended_job_repeats_its_end(tmp_path: Path) -> None:
+    rig = MemoryStage(replace(FACE, inputs={"image": "audio/image"}), tmp_path)
+    rig.handle(rig.task().dump())
+    rig.handle(rig.task().dump())
+    assert len(rig.producers.dead_letters()) == 1
+    assert rig.types().count("failed") == 2
+
+
+def test_dead_letter_is_on_the_broker_before_its_job_ends(face: MemoryStage) -> None:
+    face.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
+    face.handle(face.task().dump())
+    steps = [step for step in face.journal if step in (("delivered", "render.dlq"), ("claimed", "end.json"))]
+    assert steps == [("delivered", "render.dlq"), ("claimed", "end.json")]
+
+
+def test_missing_engine_topic_fails_the_job(face: MemoryStage) -> None:
+    face.producers.errors["render.infer.puppet"] = TopicMissing("UNKNOWN_TOPIC_OR_PART")
+    face.handle(face.task().dump())
+    assert face.end().code == Code.ENGINE_UNAVAILABLE
+
+
+def test_task_that_the_broker_never_accepts_is_dead_lettered(face: MemoryStage) -> None:
+    face.producers.errors["render.infer.puppet"] = RecordRefused("MSG_SIZE_TOO_LARGE")
+    face.handle(face.task().dump())
+    assert face.end().code == Code.INTERNAL
+
+
+@pytest.mark.parametrize("error", [DeliveryFailed("timed out"), StoreUnavailable("away")])
+def test_fault_of_broker_or_store_settles_nothing(face: MemoryStage, error: Exception) -> None:
+    def away(_: records.Work) -> records.WorkResult:
+        raise error
+
+    face.worker.answer = away
+    with pytest.raises(type(error)):
+        face.handle(face.task().dump())
+    assert face.producers.dead_letters() == []
+    assert "failed" not in face.types()
+
+
+def test_bug_while_a_forwarded_task_is_settled_does_not_fail_its_job(
+    face: MemoryStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next stage has the task already."""
+    flush = EventPublisher.flush
+    calls = iter([ZeroDivisionError("a bug")])
+
+    def broken(publisher: EventPublisher) -> None:
+        for error in calls:
+            raise error
+        flush(publisher)
+
+    monkeypatch.setattr(EventPublisher, "flush", broken)
+    face.handle(face.task().dump())
+    assert len(face.producers.dead_letters()) == 1
+    assert "failed" not in face.types()
+
+
+def test_bug_while_a_failure_is_classified_is_dead_lettered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = MemoryStage(replace(FACE, inputs={"image": "audio/image"}), tmp_path)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(markers, "read_end", broken)
+    rig.handle(rig.task().dump())
+    assert rig.end().code == Code.INTERNAL
+    assert len(rig.producers.dead_letters()) == 1
+
+
+def test_dead_letter_is_sent_once_when_its_event_can_not_be_published(
+    face: MemoryStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(EventPublisher, "failed", broken)
+    face.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
+    face.handle(face.task().dump())
+    assert len(face.producers.dead_letters()) == 1
+
+
+def test_disk_without_inodes_for_the_scratch_folder_is_waited_for(
+    face: MemoryStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdtemp = tempfile.mkdtemp
+    errors = iter([OSError(errno.ENOSPC, "no inodes")])
+
+    def full_once(*arguments: Any, **options: Any) -> str:
+        for error in errors:
+            raise error
+        return mkdtemp(*arguments, **options)
+
+    monkeypatch.setattr("shared.runtime.execute.attempt.tempfile.mkdtemp", full_once)
+    face.handle(face.task().dump())
+    assert len(face.producers.tasks("render.infer.puppet")) == 1
+    assert [event.attempt for event in face.producers.events() if event.type == "started"] == [1, 1]

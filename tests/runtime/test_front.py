@@ -1,0 +1,54 @@
+"""Requests at the front, without broker or object store: accepted, conflicting, ended before, rejected."""
+
+from pathlib import Path
+from typing import Any
+
+from shared.messages.codes import Code
+from shared.messages.refs import InputRef
+from shared.messages.request import RenderRequest
+from shared.storage import markers
+from tests.runtime.memory_stage import FRONT, MemoryStage
+
+
+def request_body(**fields: Any) -> bytes:
+    ref = InputRef(key="default/x")
+    return RenderRequest(portrait=ref, speech=ref, **fields).model_dump_json(exclude_none=True).encode()
+
+
+def test_request_is_accepted_and_becomes_a_task(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.handle(request_body())
+    assert rig.types() == ["accepted", "started", "finished"]
+    assert rig.producers.tasks("render.face")[0].job_id == rig.job
+
+
+def test_other_request_under_the_same_id_is_a_conflict_that_ends_nothing(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.handle(request_body())
+    rig.handle(request_body(labels={"other": "body"}))
+    assert rig.types()[-1] == "conflict"
+    assert len(rig.producers.tasks("render.face")) == 1
+
+
+def test_request_of_an_ended_job_repeats_its_end(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.cancelled.add(rig.job)
+    rig.handle(request_body())
+    rig.handle(request_body())
+    assert rig.types() == ["failed", "failed"]
+
+
+def test_inputs_of_a_request_with_another_key_are_kept_for_its_purge(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.handle(request_body(job_id="another"))
+    assert rig.end().code == Code.KEY_MISMATCH
+    stored = markers.read_request(rig.store.documents, "default", rig.end().job_id)
+    assert stored is not None
+    assert len(stored.inputs) == 2
+
+
+def test_invalid_request_is_rejected_and_no_dead_letter(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.handle(b"{}")
+    assert rig.end().type == "rejected"
+    assert rig.producers.dead_letters() == []

@@ -110,7 +110,7 @@ COMPILE_SONIC := $(PIN) --extra sonic
 requirements: ## Compile the hash-pinned requirement files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
-	$(BIN)/python $(COMPILE) --group dev --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE) --group dev --group docs --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
 	$(BIN)/python $(COMPILE_SONIC) -c requirements/dev.txt -o requirements/sonic.txt
 	$(BIN)/python $(COMPILE_SONIC) --group sonic-dev -c requirements/dev.txt -c requirements/sonic.txt \
 	  -o requirements/sonic-dev.txt

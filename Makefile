@@ -8,7 +8,7 @@ SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
 
-.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format up down clean requirements
+.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format docs docs-links up down clean requirements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,12 @@ test-pythons: setup-dev ## Run a short suite with the demo on every supported Py
 	  echo "Python $$version in $$venv"; \
 	  $(MAKE) --no-print-directory PYTHON="$$python" VENV="$$venv" test-short </dev/null || exit 1; \
 	done
+
+docs: setup-dev ## Build the documentation site into out/docs; a link that leads nowhere fails
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs out/docs
+
+docs-links: docs ## Check the links to other sites as well; needs the network
+	$(BIN)/python -m sphinx -b linkcheck docs out/links
 
 # Extras stay in the pins: in hash mode pip treats `coverage[toml]` as unpinned where only `coverage` is pinned, once a
 # newer release exists.

@@ -1,0 +1,123 @@
+"""The commands of the tutorial and of the page on Kafka clients, run as they stand, in a folder of a new user."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.cli.conftest import NAMED
+from tests.conftest import ROOT
+
+JARS = Path(os.environ.get("LIPSTAGE_JARS_DIR", ROOT / ".lipstage" / "jars"))
+FENCE = re.compile(r"(?:<!-- exit code: (\d+) -->\n)?```sh\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: str, heading: str = "") -> list[tuple[int, str]]:
+    """Exit code and text of a page's shell blocks; those under one heading, or all."""
+    text = (ROOT / "docs" / page).read_text()
+    if heading:
+        text = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    found = [(int(code or 0), script) for code, script in FENCE.findall(text)]
+    assert found, f"{page} has no shell block under {heading!r}"
+    return found
+
+
+class Shell:
+    """bash in a folder with the two samples, where `lipstage` is a command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        commands = folder / "bin"
+        commands.mkdir(parents=True)
+        launcher = commands / "lipstage"
+        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m shared.cli.main "$@"\n')
+        launcher.chmod(0o755)
+        self.environment = {name: value for name, value in os.environ.items() if name not in NAMED}
+        self.environment |= {"PATH": f"{commands}:{os.environ['PATH']}", "LIPSTAGE_JARS_DIR": str(JARS)}
+        for name in ("portrait.png", "speech.wav"):
+            shutil.copy(ROOT / "samples" / name, folder)
+
+    def __call__(self, script: str, exit_code: int = 0) -> str:
+        """What the script prints. Fails the test on another exit code."""
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == exit_code, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """With a running stack, which the first command of the tutorial starts."""
+    shell = Shell(tmp_path_factory.mktemp("newcomer"))
+    try:
+        shell("lipstage up")
+        yield shell
+    finally:
+        shell("lipstage down --purge")
+
+
+def exports(shell: Shell) -> dict[str, str]:
+    return dict(re.findall(r"^export (\w+)=(.*)$", shell("lipstage config --env"), re.MULTILINE))
+
+
+def duration_s(video: Path) -> float:
+    with av.open(str(video)) as file:
+        return float(file.streams.video[0].duration * file.streams.video[0].time_base)
+
+
+def test_every_command_of_the_tutorial_ends_as_it_says(shell: Shell) -> None:
+    # One shell for all: later blocks use the variables of earlier ones.
+    script = ""
+    for exit_code, block in blocks("tutorial.md"):
+        if "lipstage down" in block:
+            continue  # The other tests of this file need the stack; the fixture stops it.
+        script += block if exit_code == 0 else f"code=0; {block.strip()} || code=$?; test $code -eq {exit_code}\n"
+    shell(script)
+    videos = [shell.folder / name for name in ("first.mp4", "lively.mp4", "later.mp4")]
+    videos += (shell.folder / "videos").glob("*.mp4")
+    assert [round(duration_s(video), 1) for video in videos] == [10.1] * 6
+    assert not (shell.folder / "x.mp4").exists()
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("kcat", "curl", "jq"))), reason="needs kcat, curl and jq")
+def test_the_shell_commands_render_a_video_without_any_library(shell: Shell) -> None:
+    [(_, script)] = blocks("kafka-client.md", "Shell: kcat, curl and jq")
+    assert '"type": "done"' in shell('eval "$(lipstage config --env)"\n' + script)
+    assert round(duration_s(shell.folder / "my-video.mp4"), 1) == 10.1
+
+
+def java_compiles() -> bool:
+    """A Java runtime alone can't run a source file."""
+    listed = shutil.which("java") and subprocess.run(["java", "--list-modules"], capture_output=True, text=True).stdout
+    return "jdk.compiler@" in (listed or "")
+
+
+@pytest.mark.skipif(not java_compiles(), reason="needs a JDK, 17 or newer, as `java` in PATH")
+def test_the_java_program_renders_a_video_and_reports_a_rejection(shell: Shell) -> None:
+    environment = exports(shell)
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    for name in ("portrait.png", "speech.wav"):
+        s3.upload_file(str(shell.folder / name), "lipstage-inputs", f"default/me/{name}")
+    program = f"java -cp '{JARS}/*' {ROOT}/examples/ProduceRequest.java"
+    setup = 'eval "$(lipstage config --env)"\n'
+    printed = shell(f"{setup}{program} default/me/portrait.png default/me/speech.wav")
+    assert re.search(r"^video: artifacts jobs/default/[0-9a-f-]{36}/encode/\w+/video\.mp4$", printed, re.MULTILINE)
+    refused = shell(f"{setup}{program} default/me/portrait.png default/me/none.wav 2>&1", exit_code=1)
+    assert "rejected audio\nINPUT_NOT_FOUND: " in refused

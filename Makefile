@@ -101,7 +101,7 @@ test-pythons: setup-dev ## Run a short suite with the demo on every supported Py
 	done
 
 docs: setup-dev ## Build the documentation site into out/docs; a link that leads nowhere fails
-	$(BIN)/python -m sphinx --fail-on-warning --quiet docs out/docs
+	$(BIN)/python -m sphinx --fail-on-warning --quiet --fresh-env --write-all docs out/docs
 
 docs-links: docs ## Check the links to other sites as well; needs the network
 	$(BIN)/python -m sphinx -b linkcheck docs out/links

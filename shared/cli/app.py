@@ -76,7 +76,7 @@ def new_app(help_text: str | None = None) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         # Boxes are for people; a pipe or a file gets plain lines.
-        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        rich_markup_mode="rich" if sys.stdout is not None and sys.stdout.isatty() else None,
         context_settings=HELP_OPTIONS,
     )
 

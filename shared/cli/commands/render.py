@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import RENDER, app
+from shared.cli.commands.output import Force, Output
 
 Set = Annotated[
     list[str] | None,
@@ -21,7 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 def render(
     portrait: Annotated[Path, typer.Argument(help="Picture with a face: JPEG, PNG, WebP or BMP.")],
     speech: Annotated[Path, typer.Argument(help="Recording: WAV, MP3, M4A, OGG or FLAC.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The video to write.")],
+    output: Output,
+    force: Force = False,
     engine: Engine = None,
     assignments: Set = None,
     job_id: JobId = None,
@@ -33,9 +35,17 @@ def render(
 ) -> None:
     """Render a video and wait for it. Ctrl-C cancels the job."""
     from shared.cli import render as implementation
+    from shared.cli.output_file import OutputFile
 
     spec = implementation.spec(portrait, speech, assignments or [], engine, job_id, tenant)
-    raise typer.Exit(implementation.render(spec, output, timeout, as_json))
+    video = OutputFile(
+        output,
+        inputs={"portrait": portrait, "speech": speech},
+        force=force,
+        suffixes=(".mp4",),
+        stdout_holds="--json prints there" if as_json else None,
+    )
+    raise typer.Exit(implementation.render(spec, video, timeout, as_json))
 
 
 @app.command(rich_help_panel=RENDER)

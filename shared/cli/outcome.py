@@ -50,8 +50,9 @@ def summary(event: Done, output: OutputFile | None) -> list[str]:
     stages = ", ".join(f"{name} {console.seconds(value)}" for name, value in event.seconds.items())
     ratio = event.duration_s / event.total_s if event.total_s else 0.0
     lips = "not measured" if event.lip_offset_ms is None else f"{event.lip_offset_ms:+.0f} ms"
+    place = output.name if output else f"{event.video.bucket}/{event.video.key}"
     rows = [
-        ("video", output.name if output else f"{event.video.bucket}/{event.video.key}"),
+        ("video", "stdout" if output and output.is_stdout else place),
         (
             "format",
             f"{event.width}x{event.height}, {event.fps} frames/s, {event.duration_s:.2f} s, engine {event.engine}",

@@ -60,14 +60,18 @@ class OutputFile:
         return self.name in STDOUT_NAMES
 
     def check(self) -> None:
-        """Refuse what could not be written later; a probe file is created beside the output and deleted.
+        """Refuse what could not be written later; a probe file is created where the content will go, and deleted.
 
         Raises OutputRefused.
         """
         if self._is_stream():
             self._check_stream()
+            try:
+                self._probe(Path(tempfile.gettempdir()))
+            except OSError as e:
+                raise self._refused(f"needs a temporary folder: {e.strerror}", "name one in TMPDIR") from None
             return
-        self._probe()
+        self._probe(self.path.parent)
         if self.path.suffix and self.suffixes and self.path.suffix.lower() not in self.suffixes:
             console.note(f"note: the content of {self.name} is {self._suffix[1:]}, whatever its name ends in")
 
@@ -79,9 +83,8 @@ class OutputFile:
         ``check``. Raises OutputRefused, CliError when the device or the disk fails.
         """
         is_stream = self._is_stream()
-        beside = nullcontext(str(self.path.parent))
-        with tempfile.TemporaryDirectory(prefix="lipstage-") if is_stream else beside as folder:
-            temporary = Path(folder) / f".lipstage-{uuid.uuid4().hex}{self._suffix}"
+        with _temporary_folder() if is_stream else nullcontext(self.path.parent) as folder:
+            temporary = folder / f".lipstage-{uuid.uuid4().hex}{self._suffix}"
             try:
                 yield temporary
                 try:
@@ -168,9 +171,9 @@ class OutputFile:
         if is_terminal:
             raise self._refused("would be written to the terminal", "redirect stdout, or name a file")
 
-    def _probe(self) -> None:
-        """Create a file beside the output and reserve some space: a mode says nothing of quotas and full disks."""
-        probe = self.path.parent / f".lipstage-{uuid.uuid4().hex}"
+    def _probe(self, folder: Path) -> None:
+        """Create a file and reserve some space: a mode says nothing of quotas and full disks."""
+        probe = folder / f".lipstage-{uuid.uuid4().hex}"
         try:
             descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             try:
@@ -179,9 +182,7 @@ class OutputFile:
                 os.close(descriptor)
         except OSError as e:
             if e.errno not in _NO_PREALLOCATION:
-                raise self._refused(
-                    f"can't be written: nothing can be written in {self.path.parent}: {e.strerror}"
-                ) from None
+                raise self._refused(f"can't be written: nothing can be written in {folder}: {e.strerror}") from None
         finally:
             with suppress(OSError):
                 probe.unlink()
@@ -233,6 +234,12 @@ class OutputFile:
 
     def _refused(self, why: str, hint: str = OTHER) -> OutputRefused:
         return OutputRefused(f"the {self.role} {self.name} {why}", hint)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="lipstage-") as folder:
+        yield Path(folder)
 
 
 def _stdout_status() -> os.stat_result | None:

@@ -46,10 +46,11 @@ class Times(ProgressColumn):
         """Plain text, of one line."""
         if (took := task.fields["seconds"]) is not None:
             return Text(console.seconds(took))
-        if task.elapsed is None or task.finished:
+        elapsed = task.finished_time if task.finished else task.elapsed
+        if elapsed is None:
             return Text()
-        left = "" if task.time_remaining is None else f"  {console.clock(task.time_remaining)} left"
-        return Text(f"{console.clock(task.elapsed)}{left}")
+        left = "" if task.finished or task.time_remaining is None else f"  {console.clock(task.time_remaining)} left"
+        return Text(f"{console.clock(elapsed)}{left}")
 
 
 class Bars:

@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 
+from shared.cli import demo, render
+from shared.cli.output_file import OutputFile
+from shared.client import Client
 from shared.client.connection import Connection
+from shared.local.errors import StackCode, StackError
 from shared.local.settings import CHECKOUT
+from shared.messages.events import Done
 from tests.cli.conftest import Lipstage
+from tests.client.events import event
 from tests.client.services import VIDEO, Services, answering, job_of
 from tests.conftest import ROOT
 
@@ -49,6 +55,46 @@ def test_output_is_checked_by_demo_and_fetch_too(lipstage: Lipstage, tmp_path: P
     for command in (["demo"], ["fetch", "a-job"]):
         ran = lipstage(*command, "-o", video)
         assert (ran.code, "exists already" in ran.err) == (2, True), command
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_demo_replaces_its_own_video_and_no_link(
+    lipstage: Lipstage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default output is the demo's own; the stack that fails to start comes after the check."""
+
+    def no_stack(*_: object) -> None:
+        raise StackError(StackCode.JAVA_MISSING, "no stack in this test")
+
+    monkeypatch.setattr(demo, "running_deployment", no_stack)
+    monkeypatch.chdir(tmp_path)
+    assert (ran := lipstage("demo")).code == 1, ran.err
+    (tmp_path / "out" / "demo.mp4").write_bytes(b"of an earlier demo")
+    assert (ran := lipstage("demo")).code == 1, ran.err
+    (tmp_path / "out" / "demo.mp4").unlink()
+    (tmp_path / "out" / "demo.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    ran = lipstage("demo")
+    assert (ran.code, "is a link to" in ran.err) == (2, True)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_interrupt_while_the_video_is_fetched_names_the_way_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    file = {"key": "k", "sha256": "0" * 64, "size": 1}
+    figures = {"duration_s": 1.0, "width": 512, "height": 512, "fps": 25, "engine": "puppet", "total_s": 1.0}
+    drifts = {"container_drift_ms": 0.0, "audio_drift_ms": 0, "seconds": {}}
+    client = Client()
+    monkeypatch.setattr(client, "download", interrupted)
+    done = event("done", "a-job", video=file, poster=file, **figures, **drifts)
+    assert isinstance(done, Done)
+    with pytest.raises(KeyboardInterrupt):
+        render.save(client, done, OutputFile(str(tmp_path / "x.mp4")))
+    assert capsys.readouterr().err == "interrupted; the video is kept: `lipstage fetch -o OTHER.mp4 a-job`\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -120,6 +121,15 @@ def test_device_is_written_through_and_stays(force: bool, tmp_path: Path) -> Non
         write(OutputFile(name, force=force))
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     assert (tmp_path / "null").is_symlink()
+
+
+def test_device_without_a_temporary_folder_is_refused_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_folder() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in []")
+
+    monkeypatch.setattr(tempfile, "gettempdir", no_folder)
+    with pytest.raises(OutputRefused, match="/dev/null needs a temporary folder: No usable temporary directory"):
+        OutputFile("/dev/null").check()
 
 
 def test_full_device_is_reported() -> None:

@@ -39,7 +39,7 @@ def render(
     job_id: JobId = None,
     tenant: Tenant = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Wait for at most this many seconds; the job continues.")
+        float | None, typer.Option(min=0, help="Wait for at most this many seconds; the job continues.")
     ] = None,
     as_json: Json = False,
 ) -> None:

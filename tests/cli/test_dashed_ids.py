@@ -60,6 +60,7 @@ def test_id_that_begins_with_a_dash_names_the_job(
         (["-V1"], ["--", "-V1"]),
         (["--tenant", "-x", "-V1", "--json"], ["--tenant", "-x", "--json", "--", "-V1"]),
         (["--", "-V1"], ["--", "-V1"]),
+        (["--json", "--", "--json"], ["--json", "--", "--json"]),
         (["a", "-V1"], ["a", "-V1"]),  # The job is named: the other is a wrong option.
         (["-V1", "-V2"], ["-V1", "-V2"]),
         (["--jsno"], ["--jsno"]),
@@ -79,7 +80,7 @@ def test_only_an_id_that_is_clearly_one_is_taken_for_the_job(arguments: list[str
 
 
 def test_value_attached_to_a_short_option_is_not_the_job(lipstage: Lipstage) -> None:
-    ran = lipstage("fetch", "-oV1")
+    ran = lipstage("fetch", "-oa-name-of-a-file")
     assert (ran.code, "Missing argument" in ran.err) == (2, True)
 
 

@@ -33,7 +33,8 @@ def test_help_fits_the_terminal(columns: int, command: str) -> None:
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_terminal([command, "--help"], columns))
     assert max(len(line.rstrip("\r")) for line in shown.split("\n")) <= columns
     assert f"Usage: lipstage {command}" in shown
-    assert ("audio_guidance" in shown) == (command in ("render", "submit"))
+    assert ("╭─ Parameters of the engine sonic ─" in shown) == (command in ("render", "submit"))
+    assert ("│ audio_guidance " in shown) == (command in ("render", "submit"))
 
 
 def test_every_listed_name_is_one_that_set_takes() -> None:

@@ -206,18 +206,12 @@ class OutputFile:
 
     def _write_through(self, temporary: Path) -> None:
         with temporary.open("rb") as source:
-            if not self.is_stdout:
-                with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb") as device:
-                    shutil.copyfileobj(source, device)
-                return
-            try:
+            if self.is_stdout:
                 shutil.copyfileobj(source, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
-            except OSError:
-                # What is left in the buffer would be written again, and fail again, when Python ends.
-                with suppress(OSError, ValueError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise
+                return
+            with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb") as device:
+                shutil.copyfileobj(source, device)
 
     @property
     def _suffix(self) -> str:

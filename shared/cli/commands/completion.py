@@ -10,6 +10,13 @@ def engines(incomplete: str) -> list[str]:
     return [name for name in ENGINES if name.startswith(incomplete)]
 
 
+def stages(incomplete: str) -> list[str]:
+    """Names of stages."""
+    from shared.messages.pipeline import STAGES
+
+    return [name for name in STAGES if name.startswith(incomplete)]
+
+
 def parameters(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
     """Names that ``--set`` takes for the engine of the command line, each with its meaning."""
     from shared.cli.parameters import groups

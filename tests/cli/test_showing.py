@@ -1,11 +1,14 @@
 """How jobs and traces are shown: on lines, in a table, as a tree."""
 
+import re
+
 import pytest
 
 from shared.cli import console, jobs, trace
 from shared.cli.errors import ADVICE, advice
 from shared.cli.progress import Display, Lines, frames_text
 from shared.cli.progress_bars import Bars
+from shared.cli.weights_progress import WeightsProgress
 from shared.client import JobKey, JobState
 from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
@@ -103,6 +106,23 @@ def test_bars_fit_the_terminal_and_show_amount_and_times(
     seconds = "" if columns < 80 else ", 1.6/4.0 s"
     assert f" 40% 40/100 frames{seconds} 0:04 0:06 left" in cells["infer"]
     assert " 0% waiting" in cells["encode"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_progress_of_weights_fits_the_terminal_and_has_a_remaining_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    with WeightsProgress() as progress:
+        for done in (1, 2, 3):
+            progress.show("unet.safetensors", "convert", done << 30, 5 << 30)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    rows = [row for row in re.split(r"[\r\n]+", shown) if row.strip()]
+    assert max(map(len, rows)) <= columns
+    assert "unet.safetensors: convert" in rows[-1]
+    assert "3.2/5.4 GB" in rows[-1] and rows[-1].rstrip().endswith("left")
 
 
 def test_every_code_that_can_end_a_job_has_advice() -> None:

@@ -99,4 +99,6 @@ if __name__ == "__main__":
     paths = [Path(argument) for argument in sys.argv[1:]]
     if len(paths) not in (0, 3):
         sys.exit(__doc__)
+    if paths and os.path.lexists(paths[2]):
+        sys.exit(f"{paths[2]} exists already")
     sys.exit(main(*(paths or (SAMPLES / "portrait.png", SAMPLES / "speech.wav", Path("out/example.mp4")))))

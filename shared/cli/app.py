@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from shared.cli import console
+from shared.cli import console, dashed_ids
 from shared.cli.errors import CliError
 from shared.cli.printable import clean
 
@@ -43,6 +43,10 @@ class Group(TyperGroup):
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else dashed_ids.protect(command, ctx, rest)
+
     def make_context(self, *args: Any, **options: Any) -> Any:
         with _clean_usage_errors():
             return super().make_context(*args, **options)
@@ -67,21 +71,24 @@ class Group(TyperGroup):
         raise typer.Exit(int(failure.exit_code))
 
 
-def new_app(help_text: str | None = None) -> typer.Typer:
-    """An application, or a group of sub-commands, that handles errors as ``Group`` does."""
+def new_app(help_text: str | None = None, *, completion: bool = False) -> typer.Typer:
+    """An application, or a group of sub-commands, that handles errors as ``Group`` does.
+
+    ``completion`` adds the options that install and print shell completion.
+    """
     return typer.Typer(
         help=help_text,
         cls=Group,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         # Boxes are for people; a pipe or a file gets plain lines.
-        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        rich_markup_mode="rich" if sys.stdout is not None and sys.stdout.isatty() else None,
         context_settings=HELP_OPTIONS,
     )
 
 
-app = new_app("One portrait and one speech recording become a talking-head mp4.")
+app = new_app("One portrait and one speech recording become a talking-head mp4.", completion=True)
 
 RENDER, STACK, JOBS, OPERATE = "Render", "Local stack", "Jobs", "Operation"
 """Panels of the help."""

@@ -1,12 +1,13 @@
 """``lipstage demo``: starts what is missing, renders the bundled sample, and stops what it started."""
 
+from contextlib import suppress
 from pathlib import Path
 
-from shared.cli import console, outcome, trace, watching
+from shared.cli import console, outcome, render, trace, watching
 from shared.cli import stack as stack_command
 from shared.cli.errors import CliError, ExitCode
+from shared.cli.output_file import OutputFile
 from shared.client import Client, Deployment, JobKey
-from shared.client.local_files import writable_target
 from shared.local import stack
 from shared.local.deployment import running_deployment
 from shared.local.errors import StackError
@@ -17,21 +18,36 @@ from shared.messages.events import Done
 from shared.messages.pipeline import STAGES
 
 SAMPLES = CHECKOUT / "samples"
+OUTPUT = Path("out/demo.mp4")
 ENGINE = "puppet"
 TRACE_WAIT_S = 8.0
 
 
-def demo(target: Path) -> ExitCode:
-    """Render the bundled sample into ``target``; print figures and the trace. Raises CliError, ClientError."""
-    writable_target(target)
+def demo(name: str | None, force: bool) -> ExitCode:
+    """Render the bundled sample; print figures and the trace. Raises CliError, ClientError.
+
+    ``name`` is the output, by default ``OUTPUT``: that one is the demo's own, so its folder is created and its former
+    video replaced.
+    """
     portrait, speech = sample("portrait"), sample("speech")
+    output = OutputFile(
+        name or str(OUTPUT),
+        inputs={"portrait": portrait, "speech": speech},
+        force=force or name is None,
+        suffixes=(".mp4",),
+        stdout_holds="the trace is printed there",
+    )
+    if name is None:
+        with suppress(OSError):  # The check names what is wrong.
+            OUTPUT.parent.mkdir(exist_ok=True)
+    output.check()
     settings = LocalSettings()
     running = stack.running(settings)
     if running is not None:
         check_services(settings, running)
     try:
         with running_deployment(settings, console.note) as deployment:
-            return _render(deployment, portrait, speech, target)
+            return _render(deployment, portrait, speech, output)
     except StackError as e:
         raise stack_command.failed(e) from None
 
@@ -58,7 +74,7 @@ def check_services(settings: LocalSettings, running: Stack) -> None:
         )
 
 
-def _render(deployment: Deployment, portrait: Path, speech: Path, target: Path) -> ExitCode:
+def _render(deployment: Deployment, portrait: Path, speech: Path, output: OutputFile) -> ExitCode:
     with Client(deployment, service_name="cli") as client:
         client.check()
         spec = client.job_spec(portrait, speech)
@@ -67,8 +83,8 @@ def _render(deployment: Deployment, portrait: Path, speech: Path, target: Path) 
         console.note(f"job {spec.job_id} submitted: {portrait.name} + {speech.name}")
         terminal = watching.watch(client, submission, start)
         if isinstance(terminal, Done):
-            client.download(terminal.video, target)
-        outcome.report(terminal, target if isinstance(terminal, Done) else None)
+            render.save(client, terminal, output)
+        outcome.report(terminal, output)
     _show_trace(submission.key, deployment)
     return outcome.exit_code(terminal)
 

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from shared.cli import console
 from shared.cli.errors import BadUse, CliError
-from shared.client.local_files import checked, writable_target
+from shared.cli.output_file import OutputFile
+from shared.client.local_files import checked
 from shared.runtime.execute.worker_process import worker_environment
 
 PROGRAM = "stages.encode.evaluation"
@@ -54,17 +56,47 @@ DESCRIPTIONS = {
 
 
 def evaluate(
-    video: Path, speech: Path, portrait: Path | None, transcript: Path | None, plot: Path | None, sheet: Path | None
+    video: Path,
+    speech: Path,
+    portrait: Path | None,
+    transcript: Path | None,
+    plot: str | None,
+    sheet: str | None,
+    force: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate a video; writes the plot and the sheet when paths are given. Returns the metrics.
+    """Evaluate a video; writes the plot and the sheet when they are named. Returns the metrics.
 
     Raises BadUse when the files can't be evaluated, CliError when the evaluation fails.
     """
-    arguments = [str(checked(video, "video", _MAX_MB)), str(checked(speech, "speech", _MAX_MB))]
-    for option, path, role in (("--reference", portrait, "portrait"), ("--transcript", transcript, "transcript")):
-        arguments += [option, str(checked(path, role, _MAX_MB))] if path else []
-    for option, path in (("--plot", plot), ("--sheet", sheet)):
-        arguments += [option, str(writable_target(path))] if path else []
+    named = {"video": video, "speech": speech, "portrait": portrait, "transcript": transcript}
+    inputs = {role: checked(path, role, _MAX_MB) for role, path in named.items() if path}
+    outputs = {
+        "--plot": _picture(plot, "plot", (".png", ".jpg", ".jpeg", ".webp"), inputs, force),
+        "--sheet": _picture(sheet, "sheet", (".jpg", ".jpeg", ".png", ".webp"), inputs, force),
+    }
+    for picture in filter(None, outputs.values()):
+        picture.check()
+    if plot and sheet and Path(plot).resolve() == Path(sheet).resolve():
+        raise BadUse(f"the plot and the sheet are the same file, {plot}", "name two files")
+    arguments = [str(video), str(speech)]
+    for option, path in (("--reference", portrait), ("--transcript", transcript)):
+        arguments += [option, str(path)] if path else []
+    with ExitStack() as written:
+        for option, output in outputs.items():
+            arguments += [option, str(written.enter_context(output.writing()))] if output else []
+        return _run(arguments)
+
+
+def _picture(
+    name: str | None, role: str, suffixes: tuple[str, ...], inputs: Mapping[str, Path], force: bool
+) -> OutputFile | None:
+    if name is None:
+        return None
+    return OutputFile(name, role, inputs, force, stdout_holds="the metrics are printed there", suffixes=suffixes)
+
+
+def _run(arguments: Sequence[str]) -> dict[str, Any]:
+    """The metrics that the evaluation prints. Raises BadUse, CliError."""
     command = [sys.executable, "-P", "-m", PROGRAM, "--parent", str(os.getpid()), *arguments]
     process = subprocess.run(
         command, env=worker_environment(os.environ, ""), capture_output=True, text=True, check=False

@@ -1,16 +1,15 @@
 """watch, jobs, job, cancel, fetch and purge."""
 
 import time
-from pathlib import Path
 
 from shared.cli import console, outcome, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import arguments
+from shared.cli.output_file import OutputFile
 from shared.cli.printable import flat
 from shared.client import JobNotFinished, JobState
 from shared.client.job_key import JobKey
-from shared.client.local_files import writable_target
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent
 
 
@@ -99,17 +98,19 @@ def cancel(key: JobKey) -> None:
     console.say(f"cancel of {key.job_id} sent")
 
 
-def fetch(key: JobKey, target: Path, poster: bool, max_events: int) -> None:
+def fetch(key: JobKey, output: OutputFile, poster: bool, max_events: int) -> None:
     """Download the result of a finished job. Raises CliError, ClientError."""
-    writable_target(target)
+    output.check()
     client = connect()
     terminal = client.terminal_event(key) or client.job(key, max_events=max_events).terminal_event
     if terminal is None:
         raise CliError(f"job {key.job_id} has not ended", f"wait for it with `lipstage watch {arguments(key)}`")
     if not isinstance(terminal, Done):
         raise CliError(f"job {key.job_id} has no video: {terminal.type}, {terminal.code}: {terminal.message}")
-    client.download(terminal.poster if poster else terminal.video, target)
-    console.say(str(target))
+    with output.writing() as temporary:
+        client.download(terminal.poster if poster else terminal.video, temporary)
+    if not output.is_stdout:
+        console.say(output.name)
 
 
 def purge(key: JobKey, force: bool, as_json: bool) -> None:

@@ -1,11 +1,11 @@
 """How a job ended, for a person or a script: the figures, or what was wrong and what helps."""
 
-from pathlib import Path
 from typing import Any
 
 from shared.cli import console
 from shared.cli.errors import ExitCode, advice
 from shared.cli.failures import arguments
+from shared.cli.output_file import OutputFile
 from shared.client import JobKey
 from shared.messages.codes import Code
 from shared.messages.events import Done, RejectedEvent, TerminalEvent
@@ -22,17 +22,17 @@ def exit_code(event: TerminalEvent) -> ExitCode:
             return ExitCode.FAILED
 
 
-def as_json(event: TerminalEvent, target: Path | None = None) -> dict[str, Any]:
-    """The terminal event with the local file, for scripts."""
+def as_json(event: TerminalEvent, output: OutputFile | None = None) -> dict[str, Any]:
+    """The terminal event, with the local file of a video that was written, for scripts."""
     fields: dict[str, Any] = event.model_dump(mode="json", exclude_none=True)
-    return fields | ({"file": str(target)} if target else {})
+    return fields | ({"file": output.name} if output and isinstance(event, Done) else {})
 
 
-def report(event: TerminalEvent, target: Path | None = None) -> None:
-    """Print the summary of a done job, or the reason of one that is not."""
+def report(event: TerminalEvent, output: OutputFile | None = None) -> None:
+    """Print the summary of a done job, on stderr when the video is on stdout, or the reason of one that is not."""
     if isinstance(event, Done):
-        for line in summary(event, target):
-            console.say(line)
+        for line in summary(event, output):
+            console.note(line) if output and output.is_stdout else console.say(line)
         return
     details = [f"field: {event.field}"] if isinstance(event, RejectedEvent) and event.field else []
     if isinstance(event, RejectedEvent) and event.allowed:
@@ -45,13 +45,14 @@ def report(event: TerminalEvent, target: Path | None = None) -> None:
     console.error(f"{event.type} in {event.stage}, {event.code}: {event.message}", f"job {event.job_id}", details)
 
 
-def summary(event: Done, target: Path | None) -> list[str]:
+def summary(event: Done, output: OutputFile | None) -> list[str]:
     """Job, times and drifts, one aligned line each."""
     stages = ", ".join(f"{name} {console.seconds(value)}" for name, value in event.seconds.items())
     ratio = event.duration_s / event.total_s if event.total_s else 0.0
     lips = "not measured" if event.lip_offset_ms is None else f"{event.lip_offset_ms:+.0f} ms"
+    place = output.name if output else f"{event.video.bucket}/{event.video.key}"
     rows = [
-        ("video", str(target) if target else f"{event.video.bucket}/{event.video.key}"),
+        ("video", "stdout" if output and output.is_stdout else place),
         (
             "format",
             f"{event.width}x{event.height}, {event.fps} frames/s, {event.duration_s:.2f} s, engine {event.engine}",

@@ -1,19 +1,20 @@
 """Live progress of one job: bars per stage on a terminal, a line per change everywhere else."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from shared.cli import console
-from shared.cli.printable import clean
-from shared.client import JobState, StageState
+from shared.client import JobState
 from shared.messages.events import AnyEvent, Finished, Progress, Started, Waiting, WarningGiven
-from shared.messages.pipeline import STAGES
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
 QUARTERS = 4
 """Off a terminal a stage's progress is printed at every quarter."""
+SILENCE_MS = 30_000
+"""And at least this often, in milliseconds between events."""
+FPS = 25
+"""Of every video, frames a second."""
+FRAME_ENGINES = ("puppet",)
+"""Engines whose progress counts frames alone; others count their preparation too, in units of their own."""
 
 
 class Display(Protocol):
@@ -28,10 +29,12 @@ class Display(Protocol):
 
 
 class Lines:
-    """One plain line per change, on stderr."""
+    """One plain line per change, on stderr. Times are those of the events."""
 
     def __init__(self) -> None:
+        self._started_ms: dict[str, int] = {}
         self._quarters: dict[str, int] = {}
+        self._printed_ms: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -41,17 +44,15 @@ class Lines:
     ) -> None:
         return None
 
-    def show(self, event: AnyEvent, job: JobState) -> None:  # noqa: ARG002 - Display's signature
+    def show(self, event: AnyEvent, job: JobState) -> None:
         match event:
             case Started():
                 again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+                self._started_ms[event.stage] = self._printed_ms[event.stage] = event.time_ms
                 self._quarters[event.stage] = 0
                 console.note(f"{event.stage} started{again}")
             case Progress():
-                quarter = int(event.percent * QUARTERS / 100)
-                if self._quarters.get(event.stage, 0) < quarter < QUARTERS:
-                    self._quarters[event.stage] = quarter
-                    console.note(f"{event.stage} {event.percent:.0f} % ({event.done} of {event.total})")
+                self._progress(event, job)
             case Finished():
                 cached = ", from the cache" if event.cached else ""
                 console.note(f"{event.stage} finished in {console.seconds(event.seconds)}{cached}")
@@ -62,58 +63,33 @@ class Lines:
             case _:
                 return
 
+    def _progress(self, event: Progress, job: JobState) -> None:
+        quarter = int(event.percent * QUARTERS / 100)
+        is_due = self._quarters.get(event.stage, 0) < quarter
+        is_late = event.time_ms - self._printed_ms.setdefault(event.stage, event.time_ms) >= SILENCE_MS
+        if quarter >= QUARTERS or not (is_due or is_late):
+            return
+        self._quarters[event.stage], self._printed_ms[event.stage] = quarter, event.time_ms
+        amount = frames_text(job.engine, event.stage, event.done, event.total)
+        pieces = [f"{event.stage} {event.percent:.0f} %", *([f"{amount} of video"] if amount else [])]
+        if (started := self._started_ms.get(event.stage)) is not None and event.percent > 0:
+            elapsed = (event.time_ms - started) / 1000
+            remaining = elapsed * (100 - event.percent) / event.percent
+            pieces.append(f"{console.seconds(elapsed)} elapsed, about {console.seconds(remaining)} left")
+        console.note(", ".join(pieces))
 
-class Bars:
-    """A bar per stage that moves in place, on stderr."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Rich
-
-        self._rich = Rich(
-            # Without markup: names of stages and reasons come from events.
-            TextColumn("  {task.description:<7}", markup=False),
-            BarColumn(bar_width=32, complete_style="cyan", finished_style="green"),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=Console(stderr=True, highlight=False),
-            refresh_per_second=8,
-        )
-        waiting = self._note(StageState())
-        self._bars: dict[str, TaskID] = {name: self._rich.add_task(name, total=100, note=waiting) for name in STAGES}
-
-    def __enter__(self) -> Self:
-        self._rich.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._rich.stop()
-
-    def show(self, event: AnyEvent, job: JobState) -> None:
-        for name, stage in job.stages.items():
-            if name not in self._bars:  # A stage of a newer deployment.
-                self._bars[name] = self._rich.add_task(clean(name), total=100, note="")
-            self._rich.update(self._bars[name], completed=stage.percent, note=clean(self._note(stage)))
-        if isinstance(event, WarningGiven):
-            text = clean(f"  warning {event.code}: {event.message}")
-            self._rich.console.print(text, style="yellow", markup=False, emoji=False)
-
-    @staticmethod
-    def _note(stage: StageState) -> str:
-        if stage.waiting_for:
-            return f"waiting: {stage.waiting_for}"
-        match stage.state:
-            case "finished":
-                time = "" if stage.seconds is None else console.seconds(stage.seconds)
-                return f"{time}  from the cache" if stage.cached else time
-            case "running":
-                count = f"{stage.done} of {stage.total}" if stage.total else "working"
-                return f"{count}  attempt {stage.attempt}" if stage.attempt > 1 else count
-        return "waiting"
+def frames_text(engine: str, stage: str, done: int, total: int) -> str:
+    """Frames and seconds of video, such as ``126/252 frames, 5.0/10.1 s``; empty where a stage counts other units."""
+    if not total or not (stage == "encode" or (stage == "infer" and engine in FRAME_ENGINES)):
+        return ""
+    return f"{done}/{total} frames, {done / FPS:.1f}/{total / FPS:.1f} s"
 
 
 def display() -> Display:
     """Bars on a terminal, else lines."""
-    return Bars() if console.on_terminal() else Lines()
+    if not console.on_terminal():
+        return Lines()
+    from shared.cli.progress_bars import Bars
+
+    return Bars()

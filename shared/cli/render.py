@@ -4,9 +4,19 @@ from pathlib import Path
 
 from shared.cli import assignments, console, outcome, watching
 from shared.cli.connection import connect
-from shared.cli.errors import ExitCode
-from shared.client import Client, ClientError, JobConflict, JobSpec, Submission, Unreachable
-from shared.client.local_files import writable_target
+from shared.cli.errors import CliError, ExitCode
+from shared.cli.failures import arguments
+from shared.cli.output_file import OutputFile
+from shared.client import (
+    ArtifactUnavailable,
+    Client,
+    ClientError,
+    JobConflict,
+    JobKey,
+    JobSpec,
+    Submission,
+    Unreachable,
+)
 from shared.client.request_fields import Fields
 from shared.messages.events import Done
 
@@ -47,9 +57,9 @@ def submit(specs: list[JobSpec], as_json: bool) -> None:
             raise
 
 
-def render(job: JobSpec, target: Path, timeout_s: float | None, as_json: bool) -> ExitCode:
+def render(job: JobSpec, output: OutputFile, timeout_s: float | None, as_json: bool) -> ExitCode:
     """Submit, follow, fetch, report. Ctrl-C cancels the job. Raises CliError, ClientError."""
-    writable_target(target)
+    output.check()
     with connect() as client:
         # Before the request is sent: all events of the job come after it.
         start = client.position()
@@ -59,14 +69,29 @@ def render(job: JobSpec, target: Path, timeout_s: float | None, as_json: bool) -
             terminal = watching.watch(client, submission, start, timeout_s=timeout_s)
         except KeyboardInterrupt:
             return _cancel(client, submission)
-        file = target if isinstance(terminal, Done) else None
         if isinstance(terminal, Done):
-            client.download(terminal.video, target)
+            save(client, terminal, output)
         if as_json:
-            console.emit_json(outcome.as_json(terminal, file))
+            console.emit_json(outcome.as_json(terminal, output))
         else:
-            outcome.report(terminal, file)
+            outcome.report(terminal, output)
         return outcome.exit_code(terminal)
+
+
+def save(client: Client, done: Done, output: OutputFile) -> None:
+    """Download a finished video into the output. Raises CliError, ClientError, with how to get the video after all."""
+    again = f"the video is kept: `lipstage fetch -o OTHER.mp4 {arguments(JobKey(done.tenant, done.job_id))}`"
+    try:
+        with output.writing() as temporary:
+            client.download(done.video, temporary)
+    except ArtifactUnavailable:
+        raise
+    except (CliError, ClientError) as e:
+        code = ExitCode.UNREACHABLE if isinstance(e, Unreachable) else ExitCode.FAILED
+        raise CliError(e.message, again, e.details, code) from None
+    except KeyboardInterrupt:
+        console.note(f"interrupted; {again}")
+        raise
 
 
 def _cancel(client: Client, submission: Submission) -> ExitCode:

@@ -65,6 +65,8 @@ def convert(name: str | None, source: str, out: Path, dtype: str, accept: bool, 
     """Convert a folder of weights and print what was made. Raises BadUse, CliError, Unreachable."""
     if dtype not in DTYPES:
         raise BadUse(f"unknown dtype {dtype!r}", f"dtypes are {', '.join(DTYPES)}")
+    if out.exists() and not out.is_dir():
+        raise BadUse(f"the output {out} is not a directory", "name a folder, which is created")
     engine = _engine(name)
     folder, accepted = _prepare(engine, source, accept)
     target = out.expanduser().absolute()

@@ -8,6 +8,8 @@ from shared.cli.printable import clean
 
 MIN_LOGGED_BYTES = 32 << 20
 """Without a terminal, smaller files get no line."""
+NARROW = 76
+"""Below this width, in columns, the speed is left out."""
 
 
 class WeightsProgress:
@@ -21,15 +23,20 @@ class WeightsProgress:
     def __enter__(self) -> Self:
         if console.on_terminal():
             from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import TransferSpeedColumn as Speed
+            from rich.table import Column
 
+            screen = Console(stderr=True, highlight=False)
             columns = (
-                TextColumn("  {task.description:<22}", markup=False),
-                BarColumn(32),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+                BarColumn(12),
                 DownloadColumn(),
-                TransferSpeedColumn(),
+                *([Speed()] if screen.width >= NARROW else []),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
             )
-            self._rich = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+            self._rich = Progress(*columns, console=screen, transient=True)
             self._rich.start()
         return self
 

@@ -13,8 +13,11 @@ from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefu
 def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
     """Fetch an artifact to ``target``, whose folder is created; the file appears when it is whole and verified.
 
-    Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable, also for a target that is not a regular file.
+    A regular file of that name is replaced. Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable, also for a
+    target that is a link or not a regular file.
     """
+    if target.is_symlink():
+        raise TargetUnwritable(f"{target} is a link to {target.readlink()}", "name the file itself")
     if target.exists() and not target.is_file():
         raise TargetUnwritable(f"{target} exists and is not a regular file")
     temporary = target.parent / f".lipstage-{uuid.uuid4().hex}"

@@ -36,22 +36,6 @@ def checked(path: Path, role: str, max_mb: int) -> Path:
     return path
 
 
-def writable_target(path: Path) -> Path:
-    """The path, if a file can be written there later. Raises InvalidRequest."""
-    status = status_of(path, "output")
-    if status is not None and stat.S_ISDIR(status.st_mode):
-        raise InvalidRequest(f"the output {path} is a directory", f"name a file in it, as {path / 'video.mp4'}")
-    if status is not None and not stat.S_ISREG(status.st_mode):
-        raise InvalidRequest(f"the output {path} exists and is not a regular file", "choose another output")
-    parent = path.parent
-    if parent.exists() and not parent.is_dir():
-        raise InvalidRequest(f"{parent} is not a directory")
-    existing = next(p for p in (parent, *parent.absolute().parents) if p.exists())
-    if not os.access(existing, os.W_OK):
-        raise InvalidRequest(f"nothing can be written in {existing}", "choose another output")
-    return path
-
-
 def status_of(path: Path, role: str) -> os.stat_result | None:
     """``stat`` of a path; None when nothing is there. Raises InvalidRequest for a path that can't be used at all."""
     try:

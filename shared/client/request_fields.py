@@ -36,7 +36,7 @@ def parse_value(text: str) -> JsonValue:
 def resolve(name: str, engine: str) -> FieldPath:
     """The path of a field in the request, from its full path or from the bare name of a field or parameter.
 
-    Raises InvalidRequest for a name that no request has, with the nearest name that it has.
+    Raises InvalidRequest for a name that no request has, with the nearest name and all names that it has.
     """
     section, dot, member = name.partition(".")
     top = set(RenderRequest.model_fields) - set(OWN_ARGUMENTS)
@@ -55,12 +55,13 @@ def resolve(name: str, engine: str) -> FieldPath:
         return "params", name
     elif not dot and name in engine_params:
         return "engine_params", name
+    others = [other for other, model in ENGINE_PARAMS.items() if (member or section) in model.model_fields]
+    if others and engine not in others:
+        raise InvalidRequest(f"{name} is a parameter of the engine {others[0]}, not of {engine}", "choose that engine")
     possible = sorted((top - set(SECTIONS)) | set(Params.model_fields) | engine_params)
     near = difflib.get_close_matches(member or section, possible, n=1)
-    raise InvalidRequest(
-        f"no request has a field {name!r}",
-        f"did you mean {near[0]}?" if near else f"possible names: {', '.join(possible)}",
-    )
+    nearest = f"did you mean {near[0]}? " if near else ""
+    raise InvalidRequest(f"no request has a field {name!r}", f"{nearest}possible names: {', '.join(possible)}")
 
 
 def value_of(path: FieldPath, text: str) -> JsonValue:

@@ -23,6 +23,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def demo_run(stack: Infrastructure, state: Path) -> Ran:
     """The session's stack is only needed for the jars."""
+    (state.parent / "out").mkdir()
     return alone("demo", "-o", state.parent / "out" / "demo.mp4", LIPSTAGE_STATE_DIR=state)
 
 

@@ -67,6 +67,7 @@ def test_render_follows_and_fetches(
         services.done(job)
 
     target = tmp_path / "new" / "video.mp4"
+    target.parent.mkdir()
     with answering(deployment, answer):
         ran = lipstage("render", portrait, speech, "-o", target)
     assert ran.code == 0

@@ -17,7 +17,8 @@ from shared.cli import console, jobs, outcome, trace
 from shared.cli.config import _quoted
 from shared.cli.errors import CliError
 from shared.cli.printable import as_json, clean
-from shared.cli.progress import Bars, Lines
+from shared.cli.progress import Lines
+from shared.cli.progress_bars import Bars
 from shared.client import JobKey, JobState
 from shared.local.settings import LocalSettings
 from shared.local.trace_store import StoredSpan

@@ -1,13 +1,18 @@
 """How jobs and traces are shown: on lines, in a table, as a tree."""
 
+import re
+
 import pytest
 
 from shared.cli import console, jobs, trace
 from shared.cli.errors import ADVICE, advice
-from shared.cli.progress import Lines
+from shared.cli.progress import Display, Lines, frames_text
+from shared.cli.progress_bars import Bars
+from shared.cli.weights_progress import WeightsProgress
 from shared.client import JobKey, JobState
 from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
+from shared.messages.events import AnyEvent
 from tests.cli.conftest import KnownJob
 from tests.client.events import event, waiting
 
@@ -28,9 +33,17 @@ def test_a_job_that_waits_is_shown_with_its_reason(
     assert capsys.readouterr().out.splitlines()[-1].split()[1:6] == ["waiting", "NO_SPACE", "default", "face", "puppet"]
 
 
+def show(display: Display, *events: AnyEvent) -> None:
+    job = JobState("j")
+    with display:
+        for one in (event("accepted", engine="puppet"), *events):
+            job.apply(one)
+            display.show(one, job)
+
+
 def test_progress_off_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    shown, job = Lines(), JobState("j")
-    for one in (
+    show(
+        Lines(),
         event("started", stage="face"),
         event("progress", stage="face", percent=10, done=1, total=10),
         event("progress", stage="face", percent=50, done=5, total=10),
@@ -38,16 +51,78 @@ def test_progress_off_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[st
         event("warning", stage="face", code="MULTIPLE_FACES", message="two"),
         waiting(),
         event("finished", stage="face", seconds=0.5, cached=True),
-    ):
-        job.apply(one)
-        shown.show(one, job)
+    )
     assert capsys.readouterr().err.splitlines() == [
         "face started",
-        "face 50 % (5 of 10)",
+        "face 50 %, 0.00 s elapsed, about 0.00 s left",
         "warning MULTIPLE_FACES: two",
         "face waits: NO_SPACE: 1 MiB is free",
         "face finished in 0.50 s, from the cache",
     ]
+
+
+def test_progress_lines_have_frames_seconds_of_video_and_times(capsys: pytest.CaptureFixture[str]) -> None:
+    show(
+        Lines(),
+        event("started", stage="infer"),
+        event("progress", stage="infer", percent=25, done=63, total=252, time_ms=4000),
+        event("progress", stage="infer", percent=30, done=76, total=252, time_ms=33_999),
+        event("progress", stage="infer", percent=30, done=76, total=252, time_ms=34_000),
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        "infer started",
+        "infer 25 %, 63/252 frames, 2.5/10.1 s of video, 3.00 s elapsed, about 9.00 s left",
+        "infer 30 %, 76/252 frames, 3.0/10.1 s of video, 33.0 s elapsed, about 77.0 s left",
+    ]
+
+
+@pytest.mark.parametrize(("engine", "shown"), [("puppet", "40/100 frames, 1.6/4.0 s"), ("sonic", ""), ("", "")])
+def test_frames_are_named_only_where_the_engine_counts_frames(engine: str, shown: str) -> None:
+    """The sonic engine counts its denoising in the same total."""
+    assert frames_text(engine, "infer", 40, 100) == shown
+    assert frames_text(engine, "encode", 40, 100) == "40/100 frames, 1.6/4.0 s"
+    assert frames_text(engine, "audio", 40, 100) == ""
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_bars_fit_the_terminal_and_show_amount_and_times(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """The events are past ones: their own times count, not those at which they are shown."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show(
+        Bars(),
+        event("finished", stage="audio", seconds=0.41),
+        event("finished", stage="face", seconds=0.02, cached=True, time_ms=1500),
+        event("started", stage="infer", time_ms=2000),
+        *(event("progress", stage="infer", percent=n, done=n, total=100, time_ms=2000 + 100 * n) for n in (10, 20, 40)),
+    )
+    rows = capsys.readouterr().err.splitlines()[-4:]
+    assert max(map(len, rows)) <= columns
+    assert not [row for row in rows if "…" in row]
+    cells = {row.split()[0]: " ".join(row.split()) for row in rows}
+    assert cells["audio"].split()[-2:] == ["0.41", "s"]
+    assert "100% from the cache" in cells["face"]
+    seconds = "" if columns < 80 else ", 1.6/4.0 s"
+    assert f" 40% 40/100 frames{seconds} 0:04 0:06 left" in cells["infer"]
+    assert " 0% waiting" in cells["encode"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_progress_of_weights_fits_the_terminal_and_has_a_remaining_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    with WeightsProgress() as progress:
+        for done in (1, 2, 3):
+            progress.show("unet.safetensors", "convert", done << 30, 5 << 30)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    rows = [row for row in re.split(r"[\r\n]+", shown) if row.strip()]
+    assert max(map(len, rows)) <= columns
+    assert "unet.safetensors: convert" in rows[-1]
+    assert "3.2/5.4 GB" in rows[-1] and rows[-1].rstrip().endswith("left")
 
 
 def test_every_code_that_can_end_a_job_has_advice() -> None:

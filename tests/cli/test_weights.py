@@ -33,3 +33,10 @@ def test_damage_is_found(tmp_path: Path, content: bytes | None, fault: str) -> N
     (found,) = shipped_weights.shipped(tmp_path)
     assert found.owner == "face"
     assert fault in (found.fault() or "")
+
+
+def test_weights_are_not_converted_into_a_file(lipstage: Lipstage, tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"mine")
+    ran = lipstage("weights", "convert", tmp_path, tmp_path / "out")
+    assert (ran.code, "is not a directory" in ran.err) == (2, True)
+    assert (tmp_path / "out").read_bytes() == b"mine"

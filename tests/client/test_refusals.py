@@ -25,7 +25,6 @@ from shared.client import (
     history,
 )
 from shared.client.connection import Connection
-from shared.client.local_files import writable_target
 from shared.messages.refs import ArtifactRef
 from shared.runtime.settings import RuntimeSettings
 
@@ -150,8 +149,11 @@ def test_targets_that_are_not_regular_files_are_refused(client: Client, fifo: Pa
     with pytest.raises(TargetUnwritable, match="not a regular file"):
         client.download(ref, fifo)
     assert fifo.is_fifo()
-    with pytest.raises(InvalidRequest, match="not a regular file"):
-        writable_target(fifo)
+    link = fifo.with_name("link.mp4")
+    link.symlink_to("elsewhere.mp4")
+    with pytest.raises(TargetUnwritable, match="is a link to elsewhere"):
+        client.download(ref, link)
+    assert link.is_symlink()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def lipstage() -> Lipstage:
 
 
 def test_json_and_pictures_are_written(lipstage: Lipstage, sample: Film, tmp_path: Path) -> None:
-    plot, sheet = tmp_path / "plot.png", tmp_path / "new" / "sheet.jpg"
+    plot, sheet = tmp_path / "plot.png", tmp_path / "sheet.jpg"
     ran = lipstage("eval", sample.path, SPEECH, "--reference", PORTRAIT, "--plot", plot, "--sheet", sheet, "--json")
     assert ran.code == 0
     result = ran.json
@@ -68,6 +68,21 @@ def test_unwritable_picture_is_refused_before_the_evaluation(lipstage: Lipstage,
     ran = lipstage("eval", sample.path, SPEECH, "--plot", tmp_path)
     assert ran.code == 2
     assert "is a directory" in ran.err
+
+
+def test_picture_is_never_written_over_an_input_or_an_existing_file(lipstage: Lipstage, tmp_path: Path) -> None:
+    portrait, plot = tmp_path / "me.png", tmp_path / "plot.png"
+    portrait.write_bytes(PORTRAIT.read_bytes())
+    plot.write_bytes(b"old")
+    for option in ("--plot", "--sheet"):
+        for target, words in ((portrait, "is the portrait"), (plot, "exists already"), ("-", "metrics are printed")):
+            force = ["--force"] if target == portrait else []
+            ran = lipstage("eval", SPEECH, SPEECH, "--reference", portrait, option, target, *force)
+            assert (ran.code, words in ran.err) == (2, True), ran.err
+    assert portrait.read_bytes() == PORTRAIT.read_bytes()
+    assert plot.read_bytes() == b"old"
+    ran = lipstage("eval", SPEECH, SPEECH, "--plot", tmp_path / "x.png", "--sheet", f"{tmp_path}/./x.png")
+    assert (ran.code, "the same file" in ran.err) == (2, True)
 
 
 def test_failed_evaluation_is_one_line(monkeypatch: pytest.MonkeyPatch, sample: Film) -> None:

@@ -1,16 +1,20 @@
 """demo."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shared.cli.app import RENDER, app
+from shared.cli.commands.output import Force
 
 
 @app.command(rich_help_panel=RENDER)
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The video to write.")] = Path("out/demo.mp4"),
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The video to write; default: out/demo.mp4, replaced."),
+    ] = None,
+    force: Force = False,
 ) -> None:
     """Render the bundled sample.
 
@@ -18,4 +22,4 @@ def demo(
     """
     from shared.cli import demo as implementation
 
-    raise typer.Exit(implementation.demo(output))
+    raise typer.Exit(implementation.demo(output, force))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import OPERATE, app
+from shared.cli.commands.output import Force
 
 
 @app.command("eval", rich_help_panel=OPERATE)
@@ -19,8 +20,11 @@ def evaluate(
         Path | None,
         typer.Option("--transcript", help="English text of the speech, for a sharper reference; needs pocketsphinx."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Write a plot of mouth and speech (png).")] = None,
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="Write a sheet of faces (jpg).")] = None,
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE", help="Write a plot of mouth and speech (png).")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option("--sheet", metavar="FILE", help="Write a sheet of faces (jpg).")] = None,
+    force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Measure a video's lip sync and picture quality.
@@ -30,7 +34,7 @@ def evaluate(
     from shared.cli import console
     from shared.cli import evaluate as implementation
 
-    metrics = implementation.evaluate(video, speech, reference, transcript, plot, sheet)
+    metrics = implementation.evaluate(video, speech, reference, transcript, plot, sheet, force)
     if as_json:
         console.emit_json(metrics)
     else:

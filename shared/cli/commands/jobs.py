@@ -1,11 +1,11 @@
 """watch, jobs, job, cancel, fetch, purge."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shared.cli.app import JOBS, app
+from shared.cli.commands.output import Force, Output
 from shared.messages.names import DEFAULT_TENANT
 from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
 
@@ -87,15 +87,18 @@ def cancel(job: Job, tenant: Tenant = DEFAULT_TENANT) -> None:
 @app.command(rich_help_panel=JOBS)
 def fetch(
     job: Job,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    output: Output,
+    force: Force = False,
     poster: Annotated[bool, typer.Option("--poster", help="Fetch the still picture instead of the video.")] = False,
     tenant: Tenant = DEFAULT_TENANT,
     scan: Scan = MAX_EVENTS_OF_JOB,
 ) -> None:
     """Download the video of a finished job."""
     from shared.cli import jobs as implementation
+    from shared.cli.output_file import OutputFile
 
-    implementation.fetch(_key(job, tenant), output, poster, scan)
+    file = OutputFile(output, force=force, suffixes=(".jpg", ".jpeg") if poster else (".mp4",))
+    implementation.fetch(_key(job, tenant), file, poster, scan)
 
 
 @app.command(rich_help_panel=JOBS)

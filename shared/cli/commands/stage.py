@@ -5,13 +5,21 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import OPERATE, app
+from shared.cli.commands import completion
 
 
 @app.command(rich_help_panel=OPERATE)
 def stage(
-    name: Annotated[str, typer.Argument(metavar="STAGE", help="audio, face, infer or encode.")],
+    name: Annotated[
+        str, typer.Argument(metavar="STAGE", help="audio, face, infer or encode.", autocompletion=completion.stages)
+    ],
     engine: Annotated[
-        str | None, typer.Option("--engine", help="For infer: the engine it runs; default: LIPSTAGE_ENGINE.")
+        str | None,
+        typer.Option(
+            "--engine",
+            help="For infer: the engine it runs; default: LIPSTAGE_ENGINE.",
+            autocompletion=completion.engines,
+        ),
     ] = None,
 ) -> None:
     """Run one stage service in the foreground."""

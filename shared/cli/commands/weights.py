@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import OPERATE, app, new_app
+from shared.cli.commands import completion
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Accept = Annotated[bool, typer.Option("--accept-licence", help="Accept the licences of the weights without a prompt.")]
 Engine = Annotated[
-    str | None, typer.Option("--engine", help="Engine of the weights; default: the only one that needs them.")
+    str | None,
+    typer.Option(
+        "--engine",
+        help="Engine of the weights; default: the only one that needs them.",
+        autocompletion=completion.engines,
+    ),
 ]
 
 weights_app = new_app("Model weights: those shipped, and those of the engines that need more.")

@@ -8,6 +8,7 @@ import typer
 from typer.cli import get_docs_for_click
 
 from shared.cli.main import app
+from shared.cli.parameters import groups
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 HEAD = """# Command line
@@ -35,7 +36,16 @@ def page() -> str:
     overview, section, rest = text.partition("\n## ")
     overview = re.sub(r"^\* `(\w[\w-]*)`: .*$", whole, overview, flags=re.MULTILINE)
     _, _, overview = overview.partition("\n\n")
-    return (HEAD + overview + section + rest).rstrip() + "\n"
+    return (HEAD + overview + section + rest).rstrip() + "\n" + _parameters()
+
+
+def _parameters() -> str:
+    """What the help of render and submit ends with."""
+    lines = []
+    for title, parameters in groups().items():
+        lines += [f"\n## {title}\n", "| name | values | default | meaning |", "| --- | --- | --- | --- |"]
+        lines += [f"| `{one.name}` | {one.values} | {one.default or '-'} | {one.about} |" for one in parameters]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

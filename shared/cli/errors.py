@@ -65,7 +65,7 @@ ADVICE: dict[Code, str] = {
     Code.FACE_TOO_SMALL: "Use a picture in which the face is larger.",
     Code.FACE_CUT_OFF: "Use a picture that shows the whole face, with some room around it.",
     Code.EXTREME_POSE: "Use a picture in which the face looks towards the camera.",
-    Code.AUDIO_UNREADABLE: "Use a whole WAV, MP3, M4A, OGG or FLAC file.",
+    Code.AUDIO_UNREADABLE: "Use a whole WAV, FLAC, MP3, M4A, OGG or WebM file.",
     Code.AUDIO_EMPTY: "The recording holds no sound samples; record it again.",
     Code.AUDIO_TOO_SHORT: "The speech must last at least 0.2 seconds.",
     Code.AUDIO_TOO_LONG: "Cut the speech into shorter parts, or raise the limit of the deployment.",

@@ -12,7 +12,8 @@ from stages.audio.resample import Samples
 _RATES_HZ = range(1000, 384_001)
 _MAX_CHANNELS = 8
 _PADDING_FRAMES = 2
-_PADDED = frozenset(("aac", "mp3", "mp3float"))
+_PADDED = {"aac": 1024, "mp3": 1152, "mp3float": 1152, "alac": 4096, "opus": 2880}
+"""Samples of a frame, where the file does not state them."""
 
 Block = tuple[Samples, int, tuple[str, ...]]
 """float32 [channels, n], rate in Hz, channel names."""
@@ -21,7 +22,8 @@ Block = tuple[Samples, int, tuple[str, ...]]
 def padding_s(stream: av.AudioStream, rate: int) -> float:
     """The part of the decoded end that may be padding, seconds: an encoder fills its last frame and may add one."""
     codec = stream.codec_context
-    return _PADDING_FRAMES * (codec.frame_size or 0) / rate if codec.codec.name in _PADDED else 0.0
+    usual = _PADDED.get(codec.codec.name)
+    return _PADDING_FRAMES * (codec.frame_size or usual) / rate if usual else 0.0
 
 
 def blocks(file: InputContainer, stream: av.AudioStream, max_s: float, *, length_is_known: bool) -> Iterator[Block]:

@@ -3,12 +3,26 @@
 from shared.messages.codes import Code, Rejected
 
 MIN_SPEECH_S = 0.2
-FORMATS = "wav (8, 16, 24, 32 bit or float), mp3, m4a or aac, ogg (vorbis or opus), flac"
+FORMATS = (
+    "wav, aiff or au (8 to 32 bit, float, mu-law, A-law), flac, mp3, aac, m4a (AAC, ALAC), ogg (Opus, Vorbis, FLAC), "
+    "webm or mka, amr; the sound of a video in mp4, mov, 3gp, webm or mkv"
+)
+_CONVERT = "Convert it to FLAC, MP3 or 16-bit WAV."
 
 
 def unreadable(message: str) -> Rejected:
     """AUDIO_UNREADABLE: not audio, of a kind that is not accepted, damaged or truncated."""
     return Rejected(Code.AUDIO_UNREADABLE, message, field="speech", allowed=FORMATS)
+
+
+def other_format(name: str) -> Rejected:
+    """AUDIO_UNREADABLE: a file or a codec that is known, but not accepted; ``name`` with its article."""
+    return unreadable(f"The speech file is {name}, which is not accepted. {_CONVERT}")
+
+
+def other_codec(name: str) -> Rejected:
+    """AUDIO_UNREADABLE: the container is accepted, the codec in it is not."""
+    return unreadable(f"The speech is coded as {name}, which is not accepted. {_CONVERT}")
 
 
 def truncated(present_s: float, stated_s: float) -> Rejected:

@@ -26,11 +26,12 @@ def record(
     codec: str,
     sample_format: str,
     options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
     cover: bool = False,
 ) -> Path:
     """Encode float32 [channels, n] into a file; ``cover`` adds a picture as music players do."""
     layout = LAYOUTS[samples.shape[0]]
-    with av.open(str(path), "w", format=container) as file:
+    with av.open(str(path), "w", format=container, container_options=container_options or {}) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options=options or {})
         assert isinstance(stream, av.AudioStream)
         stream.format = sample_format

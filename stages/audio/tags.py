@@ -44,9 +44,10 @@ def find_frames(file: BinaryIO, tags: Tags) -> tuple[str, int] | None:
 
     A tag may state more bytes than it has; frames inside it that continue behind its end are sound.
     """
-    for begin, reach in ((tags.last, tags.end), (tags.end, 0)):
-        if begin is None or begin == reach:
-            continue
+    places = [(tags.end, 0)]
+    if tags.last is not None and tags.last < tags.end:
+        places.insert(0, (tags.last, tags.end))
+    for begin, reach in places:
         file.seek(begin)
         data = file.read(_SEARCHED_BYTES + _LONGEST_FRAMES)
         for demuxer, first, is_run in (("mp3", first_mp3, is_mp3), ("aac", first_adts, is_adts)):

@@ -50,9 +50,8 @@ def read_aiff(file: BinaryIO, start: int, size: int) -> Container:
     channels, frames, bits, exponent, mantissa = struct.unpack(">HIHHQ", common[:18])
     rate = mantissa >> 16446 - exponent if 16383 <= exponent <= 16446 else 0
     encoding = _aiff_encoding(common[18:22] if compressed else b"NONE", (bits + 7) // 8)
-    if frames:  # The last chunk may be longer than its samples.
-        whole = frames * channels * encoding.width
-        stated = min(stated or whole, whole)
+    if stated is None and frames:
+        stated = frames * channels * encoding.width
     return pcm_container(encoding, PcmLayout(rate, channels), first, stated, size)
 
 

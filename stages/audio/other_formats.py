@@ -26,6 +26,7 @@ _SIGNATURES = (
     (4, b"ftypheic", "a HEIC picture"),
     (4, b"ftypmif1", "a HEIF picture"),
     (4, b"ftypavif", "an AVIF picture"),
+    (0, b"\x1f\x43\xb6\x75", "a later part of a WebM recording without its first part"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (8, b"WEBP", "a WebP picture"),

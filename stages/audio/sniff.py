@@ -19,6 +19,8 @@ from stages.audio.truncation import mp4_is_cut, ogg_is_cut
 from stages.audio.wav import is_wav, read_wav
 
 _HEAD_BYTES = 64 * 1024
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide")
+"""The first box of an MP4; QuickTime's files need not name their type."""
 
 
 def sniff(path: Path) -> Container:
@@ -60,7 +62,7 @@ def _by_signature(file: BinaryIO, head: bytes, start: int, size: int) -> Contain
         container = Container("ogg", start, missing=float(ogg_is_cut(file, size)))
     elif head[:4] == EBML:
         container = read_matroska(file, start, size)
-    elif head[4:8] == b"ftyp" and name_of(head) is None:
+    elif head[4:8] in _MP4_BOXES and name_of(head) is None:
         missing = float(mp4_is_cut(file, start, size))
         container = Container("mp4", start, states_length=True, missing=missing)
     elif head[:6] == b"#!AMR\n" or head[:9] == b"#!AMR-WB\n":

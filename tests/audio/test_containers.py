@@ -85,6 +85,14 @@ def test_alac_of_a_recorder_is_accepted(tmp_path: Path) -> None:
     assert (speech.codec, speech.sample_rate, speech.duration_s) == ("alac", 48_000, 2.0)
 
 
+def test_quicktime_file_that_does_not_name_its_type_is_accepted(tmp_path: Path) -> None:
+    samples = noise(48_000, 1.0)
+    path = record(tmp_path / "x", samples, 48_000, container="mov", codec="pcm_s16be", sample_format="s16")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"ftyp", b"wide", 1))
+    np.testing.assert_array_equal(decoded(tmp_path, path)[1], samples[0])
+
+
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize(
     ("container", "codec", "sample_format", "rate", "channels", "tail_s"),

@@ -43,6 +43,7 @@ def refused(tmp_path: Path, data: bytes) -> str:
         (b"GIF89a", "GIF picture"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC picture"),
         (b"\0\0\0\x18ftypavif\0\0\0\0", "AVIF picture"),
+        (b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff\xe7\x81\0", "later part of a WebM"),
         (b"%PDF-1.7\n", "PDF"),
         (b"PK\x03\x04\x14\0", "ZIP"),
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "playlist"),

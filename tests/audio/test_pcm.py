@@ -267,6 +267,13 @@ def test_aiff_states_its_rate_as_an_extended_float(tmp_path: Path, rate: int) ->
     assert (speech.sample_rate, speech.duration_s) == (rate, 1.0)
 
 
+@pytest.mark.parametrize("frames", [0, 1, 10 * N])
+def test_samples_of_an_aiff_decide_its_length(tmp_path: Path, frames: int) -> None:
+    values = integers(16, 2)
+    data = aiff(16, packed(values, 2, big_endian=True), frames=frames)
+    assert_samples(decoded(tmp_path, data)[1], values, 2)
+
+
 def test_aiff_of_unknown_length_is_accepted(tmp_path: Path) -> None:
     values = integers(16, 2)
     data = bytearray(aiff(16, packed(values, 2, big_endian=True), frames=0))

@@ -32,7 +32,7 @@ def sniff(path: Path) -> Container:
     if size == 0:
         raise empty("The speech file is empty.")
     with path.open("rb") as file:
-        tags = skip_tags(file, size)
+        tags = skip_tags(file)
         file.seek(tags.end)
         head = file.read(_HEAD_BYTES)
         container = _by_signature(file, head, tags.end, size)

@@ -22,8 +22,8 @@ class Tags:
     """Offset after the header of the last tag."""
 
 
-def skip_tags(file: BinaryIO, size: int) -> Tags:
-    """Find the end of the tags in a file of ``size`` bytes; a tag that is longer than the file ends with its header."""
+def skip_tags(file: BinaryIO) -> Tags:
+    """Find the end of the tags at the start of a file, as they state it."""
     offset, last = 0, None
     for _ in range(_MAX_TAGS):
         file.seek(offset)
@@ -32,7 +32,7 @@ def skip_tags(file: BinaryIO, size: int) -> Tags:
         if length is None:
             break
         last = offset + 10
-        offset = offset + length if offset + length < size else last
+        offset += length
     file.seek(offset)
     head = file.read(_SEARCHED_BYTES)
     zeros = len(head) - len(head.lstrip(b"\0"))

@@ -115,3 +115,21 @@ def test_live_recording_that_ends_inside_a_block_is_truncated(tmp_path: Path, re
     result = outcome(tmp_path, live(b"", recording)[:-lost])
     assert isinstance(result, tuple)
     assert "truncated" in result[1]
+
+
+def test_indexed_recording_may_lose_its_index_but_no_sound(tmp_path: Path) -> None:
+    """A segment of known size: what is missing is a share of it."""
+    path = record(
+        tmp_path / "x",
+        tone(48_000, 4.0),
+        48_000,
+        container="webm",
+        codec="libopus",
+        sample_format="flt",
+        container_options={"cluster_time_limit": "500"},
+    )
+    data = path.read_bytes()
+    assert outcome(tmp_path, data[:-5]) == pytest.approx(4.0, abs=0.01)
+    result = outcome(tmp_path, data[: data.index(CLUSTER, len(data) // 2)])
+    assert isinstance(result, tuple)
+    assert "truncated" in result[1]

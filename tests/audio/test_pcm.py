@@ -134,7 +134,7 @@ def test_width_of_a_plain_wav_is_that_of_its_blocks(tmp_path: Path, bits: int, w
     assert_samples(decoded(tmp_path, data)[1], values, width)
 
 
-@pytest.mark.parametrize("block", [0, 1, 3, 7])
+@pytest.mark.parametrize("block", [0, 1, 2, 3, 7])
 def test_blocks_too_small_for_their_samples_are_ignored(tmp_path: Path, block: int) -> None:
     values = np.tile(integers(16, 2), 2)
     form = struct.pack("<HHIIHH", 1, 2, RATE, 0, block, 16)
@@ -222,13 +222,14 @@ def test_incomplete_last_sample_is_ignored(tmp_path: Path) -> None:
     assert_samples(decoded(tmp_path, data)[1], values, 3)
 
 
-def test_speakers_of_an_extensible_wav_decide_the_mix(tmp_path: Path) -> None:
-    """Sound of the effects channel alone is left out: the mask names it as the third of three."""
+@pytest.mark.parametrize(("third", "heard"), [(0x4, True), (0x8, False)])
+def test_speakers_of_an_extensible_wav_decide_the_mix(tmp_path: Path, third: int, heard: bool) -> None:
+    """Sound of the centre is mixed to both sides; that of the effects channel is left out."""
     samples = np.zeros((N, 3), "<i2")
     samples[:, 2] = 9000
-    form = extensible(1, 2, 16, channels=3, mask=0x1 | 0x2 | 0x8)
+    form = extensible(1, 2, 16, channels=3, mask=0x1 | 0x2 | third)
     _, sound = decoded(tmp_path, riff(chunk(b"fmt ", form), chunk(b"data", samples.tobytes())))
-    assert not sound.any()
+    assert bool(sound.any()) is heard
 
 
 @pytest.mark.parametrize("form", [fmt(1, 24, width=4), fmt(1, 32) + b"\x02\0\x01\0"])
@@ -326,7 +327,13 @@ def test_header_that_makes_no_sense_is_unreadable(tmp_path: Path, data: bytes) -
 
 
 @pytest.mark.parametrize(
-    "data", [riff(chunk(b"fmt ", fmt(1, 16)), chunk(b"data", b"")), aiff(16, b"", frames=0), au(3, b"")]
+    "data",
+    [
+        riff(chunk(b"fmt ", fmt(1, 16)), chunk(b"data", b"")),
+        riff(chunk(b"fmt ", fmt(1, 16)), chunk(b"data", b"\1")),
+        aiff(16, b"", frames=0),
+        au(3, b""),
+    ],
 )
 def test_header_without_samples_is_empty(tmp_path: Path, data: bytes) -> None:
     assert refused(tmp_path, data)[0] is Code.AUDIO_EMPTY

@@ -6,11 +6,10 @@ import av
 import numpy as np
 from av.container import InputContainer
 
+from stages.audio.container import MAX_CHANNELS, RATES_HZ
 from stages.audio.rejections import too_long, unreadable
 from stages.audio.resample import Samples
 
-_RATES_HZ = range(1000, 384_001)
-_MAX_CHANNELS = 8
 _PADDING_FRAMES = 2
 _PADDED = {"aac": 1024, "mp3": 1152, "mp3float": 1152, "alac": 4096, "opus": 2880}
 """Samples of a frame, where the file does not state them."""
@@ -41,7 +40,7 @@ def blocks(file: InputContainer, stream: av.AudioStream, max_s: float, *, length
         for frame in _frames(file, stream, length_is_known=length_is_known):
             if regroup is None:
                 rate, layout = frame.sample_rate, tuple(channel.name for channel in frame.layout.channels)
-                if rate not in _RATES_HZ or not 1 <= len(layout) <= _MAX_CHANNELS:
+                if rate not in RATES_HZ or not 1 <= len(layout) <= MAX_CHANNELS:
                     raise unreadable(f"The speech file has {len(layout)} channels at {rate} Hz.")
                 limit = (max_s + padding_s(stream, rate)) * rate
                 # Packed: PyAV reads past the planes of a frame of eight planar channels.

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+RATES_HZ = range(1000, 384_001)
+MAX_CHANNELS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class PcmLayout:

@@ -1,7 +1,8 @@
 """Decodes the user's speech under limits: one pass, two sample streams.
 
-The file is untrusted: one forced demuxer (stages.audio.sniff), allow-listed decoders, no protocol but ``file``, and
-every limit is checked on decoded samples while decoding. The length in a header serves to detect a truncated file only.
+The file is untrusted: one forced demuxer (stages.audio.sniff), allow-listed decoders, no protocol but ``file`` and
+``subfile`` (a part of a file), and every limit is checked on decoded samples while decoding. The length in a header
+serves to detect a truncated file only.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,9 @@
-"""Names of files that are not accepted as speech, so that the user learns what the file is."""
+"""Recognises files that are not accepted as speech, so that the user learns what the file is and what to do."""
 
-_SIGNATURES = (
+from shared.messages.codes import Rejected
+from stages.audio.rejections import not_a_recording, other_format
+
+_RECORDINGS = (
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a WMA or another Windows Media file"),
     (0, b"MThd", "a MIDI file, which holds notes and no sound"),
     (0, b"MAC ", "a Monkey's Audio (APE) file"),
@@ -23,15 +26,19 @@ _SIGNATURES = (
     (0, b"FLV\x01", "a Flash video"),
     (0, b"\0\0\x01\xba", "an MPEG program stream (MPG, VOB)"),
     (8, b"AVI ", "an AVI video"),
+    (0, b"\x1f\x43\xb6\x75", "a later part of a WebM recording without its first part"),
+)
+_PICTURES = (
     (4, b"ftypheic", "a HEIC picture"),
     (4, b"ftypmif1", "a HEIF picture"),
     (4, b"ftypavif", "an AVIF picture"),
-    (0, b"\x1f\x43\xb6\x75", "a later part of a WebM recording without its first part"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (8, b"WEBP", "a WebP picture"),
     (0, b"GIF8", "a GIF picture"),
     (0, b"BM", "a BMP picture"),
+)
+_OTHERS = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
@@ -43,15 +50,20 @@ _SIGNATURES = (
 _TS_PACKET = 188
 
 
-def name_of(head: bytes) -> str | None:
-    """The name, with its article, of the format of a file that begins like this; None for an unknown one."""
-    for offset, signature, name in _SIGNATURES:
-        if head[offset : offset + len(signature)] == signature:
-            return name
+def recognised(head: bytes) -> Rejected | None:
+    """The rejection of a file that begins like this; None for an unknown format."""
+    for names, rejection in ((_RECORDINGS, other_format), (_PICTURES, _picture), (_OTHERS, not_a_recording)):
+        for offset, signature, name in names:
+            if head[offset : offset + len(signature)] == signature:
+                return rejection(name)
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE4:
-        return "an MPEG layer II (MP2) file"
+        return other_format("an MPEG layer II (MP2) file")
     if head[: 4 * _TS_PACKET : _TS_PACKET] == b"GGGG":  # Every packet begins with 0x47.
-        return "an MPEG transport stream (TS)"
+        return other_format("an MPEG transport stream (TS)")
     if head[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page"
+        return not_a_recording("a web page")
     return None
+
+
+def _picture(name: str) -> Rejected:
+    return not_a_recording(name, " Check whether portrait and speech are swapped.")

@@ -1,13 +1,12 @@
-"""Bare PCM samples in a file: libav's demuxers of bare samples read them, so no header reaches a demuxer of libav."""
+"""Bare PCM samples in a file: libav's demuxers of bare samples read them, so that no header reaches libav."""
 
 from dataclasses import dataclass
 
-from stages.audio.container import Container, PcmLayout
+from stages.audio.container import MAX_CHANNELS, RATES_HZ, Container, PcmLayout
 from stages.audio.rejections import empty, unreadable
 
 _UNKNOWN_SIZE = 0x7FFF0000
 """Programs that write into a pipe leave a size near 2 or 4 GiB, some minus the header, or 0."""
-_MAX_CHANNELS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +36,21 @@ A_LAW = Encoding("alaw", 1)
 
 
 def stated_bytes(length: int) -> int | None:
-    """The bytes of samples that a header states; None when the program that wrote it did not know."""
+    """The bytes of samples that a header states; None for a size that is no size."""
     return length if 0 < length < _UNKNOWN_SIZE else None
 
 
 def pcm_container(encoding: Encoding, layout: PcmLayout, first: int, stated: int | None, size: int) -> Container:
     """The samples that begin at ``first`` in a file of ``size`` bytes; ``stated``: how many bytes its header states.
 
-    Raises Rejected: AUDIO_EMPTY without a whole sample, AUDIO_UNREADABLE for a number of channels that can't be.
+    Raises Rejected: AUDIO_EMPTY without a whole sample, AUDIO_UNREADABLE for a rate or channels out of range.
     """
-    if not 1 <= layout.channels <= _MAX_CHANNELS or not layout.rate:
+    if not 1 <= layout.channels <= MAX_CHANNELS or layout.rate not in RATES_HZ:
         raise unreadable(f"The speech file has {layout.channels} channels at {layout.rate} Hz.")
     present = max(0, size - first if stated is None else min(stated, size - first))
     missing = 1 - present / stated if stated else 0.0
     present -= present % (layout.channels * encoding.width)
-    if not present:
+    if not present and not missing:
         raise empty("The speech file holds no samples.")
     return Container(encoding.demuxer, first, first + present, pcm=layout, missing=missing)
 

@@ -16,8 +16,13 @@ def unreadable(message: str) -> Rejected:
 
 
 def other_format(name: str) -> Rejected:
-    """AUDIO_UNREADABLE: a file or a codec that is known, but not accepted; ``name`` with its article."""
+    """AUDIO_UNREADABLE: a recording in a format that is known, but not accepted; ``name`` with its article."""
     return unreadable(f"The speech file is {name}, which is not accepted. {_CONVERT}")
+
+
+def not_a_recording(name: str, advice: str = "") -> Rejected:
+    """AUDIO_UNREADABLE: a file of another kind; ``name`` with its article, ``advice``: a sentence after a space."""
+    return unreadable(f"The speech file is {name}, not a recording.{advice}")
 
 
 def other_codec(name: str) -> Rejected:

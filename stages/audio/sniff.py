@@ -12,8 +12,8 @@ from stages.audio.aiff import is_aiff, read_aiff, read_au
 from stages.audio.container import Container
 from stages.audio.matroska import EBML, read_matroska
 from stages.audio.mpeg_frames import is_adts, is_mp3, stated_seconds
-from stages.audio.other_formats import name_of
-from stages.audio.rejections import empty, other_format, unreadable
+from stages.audio.other_formats import recognised
+from stages.audio.rejections import empty, unreadable
 from stages.audio.tags import find_frames, skip_tags
 from stages.audio.truncation import mp4_is_cut, ogg_is_cut
 from stages.audio.wav import is_wav, read_wav
@@ -38,9 +38,9 @@ def sniff(path: Path) -> Container:
         container = _by_signature(file, head, tags.end, size)
         if container is not None:
             return container
-        name = name_of(head)
-        if name is not None:
-            raise other_format(name)
+        rejection = recognised(head)
+        if rejection is not None:
+            raise rejection
         found = find_frames(file, tags)
         if found is not None:
             return _mpeg(file, *found)
@@ -62,7 +62,7 @@ def _by_signature(file: BinaryIO, head: bytes, start: int, size: int) -> Contain
         container = Container("ogg", start, missing=float(ogg_is_cut(file, size)))
     elif head[:4] == EBML:
         container = read_matroska(file, start, size)
-    elif head[4:8] in _MP4_BOXES and name_of(head) is None:
+    elif head[4:8] in _MP4_BOXES and recognised(head) is None:
         missing = float(mp4_is_cut(file, start, size))
         container = Container("mp4", start, states_length=True, missing=missing)
     elif head[:6] == b"#!AMR\n" or head[:9] == b"#!AMR-WB\n":

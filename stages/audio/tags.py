@@ -8,6 +8,7 @@ from stages.audio.mpeg_frames import first_adts, first_mp3, is_adts, is_mp3
 _SEARCHED_BYTES = 1024 * 1024
 """How far behind the tags the sound is looked for."""
 _LONGEST_FRAMES = 3 * 8192
+"""Bytes of the frames that prove a sound: one of ADTS has at most 8191."""
 _MAX_TAGS = 1000
 """A real file has one or two; a hostile one with 10 bytes each takes minutes."""
 

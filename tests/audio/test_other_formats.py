@@ -37,23 +37,45 @@ def refused(tmp_path: Path, data: bytes) -> str:
         (b"\x7f\xfe\x80\x01", "DTS"),
         (b"RIFF\xff\xff\0\0AVI LIST", "AVI"),
         (b"\0\0\1\xba\x44", "MPG"),
+        (b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff\xe7\x81\0", "later part of a WebM"),
+    ],
+)
+def test_recording_is_named_with_what_to_convert_it_to(tmp_path: Path, head: bytes, name: str) -> None:
+    message = refused(tmp_path, head + bytes(5000))
+    assert name in message
+    assert "Convert it to FLAC, MP3 or 16-bit WAV." in message
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
         (b"\x89PNG\r\n\x1a\n", "PNG picture"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG picture"),
         (b"RIFF\x24\0\0\0WEBPVP8 ", "WebP picture"),
         (b"GIF89a", "GIF picture"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC picture"),
         (b"\0\0\0\x18ftypavif\0\0\0\0", "AVIF picture"),
-        (b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff\xe7\x81\0", "later part of a WebM"),
+    ],
+)
+def test_picture_is_named_with_the_likely_mistake(tmp_path: Path, head: bytes, name: str) -> None:
+    message = refused(tmp_path, head + bytes(5000))
+    assert f"{name}, not a recording" in message
+    assert "swapped" in message
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
         (b"%PDF-1.7\n", "PDF"),
         (b"PK\x03\x04\x14\0", "ZIP"),
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "playlist"),
         (b"\n<!DOCTYPE html><html><title>Not found</title>", "web page"),
     ],
 )
-def test_file_is_named(tmp_path: Path, head: bytes, name: str) -> None:
+def test_other_file_is_named(tmp_path: Path, head: bytes, name: str) -> None:
     message = refused(tmp_path, head + bytes(5000))
     assert name in message
-    assert "Convert it to FLAC, MP3 or 16-bit WAV." in message
+    assert message.endswith("not a recording.")
 
 
 @pytest.mark.parametrize(

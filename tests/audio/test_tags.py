@@ -9,7 +9,7 @@ import pytest
 from shared.messages.codes import Code, Rejected
 from stages.audio.decode import decode
 from stages.audio.mpeg_frames import first_mp3
-from tests.audio.tones import record
+from tests.audio.tones import click, peak_s, record
 
 RATE = 44_100
 SECONDS, CLICK_S = 3.0, 1.5
@@ -40,8 +40,7 @@ PICTURE = b"APIC\0\0\0\0\0\0\0image/jpeg\0\3\0" + JUNK[: 90 * KIB]
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The same click as an MP3 that counts its samples, and in other formats that tags precede."""
-    samples = np.zeros((1, round(RATE * SECONDS)), np.float32)
-    samples[0, round(RATE * CLICK_S) : round(RATE * CLICK_S) + 10] = 0.9
+    samples = click(RATE, SECONDS, CLICK_S)
     folder = tmp_path_factory.mktemp("sounds")
     made = {
         name: record(folder / name, samples, RATE, container=name, codec=codec, sample_format=form).read_bytes()
@@ -63,7 +62,7 @@ def decoded(tmp_path: Path, data: bytes) -> tuple[float, float]:
     path = tmp_path / "speech"
     path.write_bytes(data)
     speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
-    return speech.duration_s, int(np.abs(speech.pcm).argmax()) / 16_000
+    return speech.duration_s, peak_s(speech.pcm, 16_000)
 
 
 FRONTS = {

@@ -1,7 +1,7 @@
 """Recognises files that are not accepted as speech, so that the user learns what the file is and what to do."""
 
 from shared.messages.codes import Rejected
-from stages.audio.rejections import not_a_recording, other_format
+from stages.audio.rejections import not_a_recording, other_format, unreadable
 
 _RECORDINGS = (
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a WMA or another Windows Media file"),
@@ -26,7 +26,6 @@ _RECORDINGS = (
     (0, b"FLV\x01", "a Flash video"),
     (0, b"\0\0\x01\xba", "an MPEG program stream (MPG, VOB)"),
     (8, b"AVI ", "an AVI video"),
-    (0, b"\x1f\x43\xb6\x75", "a later part of a WebM recording without its first part"),
 )
 _PICTURES = (
     (4, b"ftypheic", "a HEIC picture"),
@@ -48,6 +47,7 @@ _OTHERS = (
     (0, b"[playlist]", "a playlist"),
 )
 _TS_PACKET = 188
+_CLUSTER = b"\x1f\x43\xb6\x75"
 
 
 def recognised(head: bytes) -> Rejected | None:
@@ -56,6 +56,8 @@ def recognised(head: bytes) -> Rejected | None:
         for offset, signature, name in names:
             if head[offset : offset + len(signature)] == signature:
                 return rejection(name)
+    if head[:4] == _CLUSTER:
+        return unreadable("The speech file is a later part of a WebM recording: join it to the first part.")
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE4:
         return other_format("an MPEG layer II (MP2) file")
     if head[: 4 * _TS_PACKET : _TS_PACKET] == b"GGGG":  # Every packet begins with 0x47.

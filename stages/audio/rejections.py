@@ -4,8 +4,8 @@ from shared.messages.codes import Code, Rejected
 
 MIN_SPEECH_S = 0.2
 FORMATS = (
-    "wav, aiff or au (8 to 32 bit, float, mu-law, A-law), flac, mp3, aac, m4a (AAC, ALAC), ogg (Opus, Vorbis, FLAC), "
-    "webm or mka, amr; the sound of a video in mp4, mov, 3gp, webm or mkv"
+    "wav, aiff, au, flac, mp3, m4a or aac (AAC, ALAC), ogg or webm (Opus, Vorbis), mka, amr; "
+    "the sound of an mp4, mov, 3gp or mkv video"
 )
 _CONVERT = "Convert it to FLAC, MP3 or 16-bit WAV."
 

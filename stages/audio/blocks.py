@@ -10,9 +10,11 @@ from stages.audio.container import MAX_CHANNELS, RATES_HZ
 from stages.audio.rejections import too_long, unreadable
 from stages.audio.resample import Samples
 
-_PADDING_FRAMES = 2
-_PADDED = {"aac": 1024, "mp3": 1152, "mp3float": 1152, "alac": 4096, "opus": 2880}
-"""Samples of a frame, where the file does not state them."""
+_PADDING = {
+    **{"aac": (2, 1024), "mp3": (2, 1152), "mp3float": (2, 1152)},
+    **{"alac": (1, 4096), "opus": (2, 960), "vorbis": (1, 2048), "amrnb": (2, 160), "amrwb": (2, 320)},
+}
+"""Frames that may be padding, and the samples of a frame where libav does not know them."""
 
 Block = tuple[Samples, int, tuple[str, ...]]
 """float32 [channels, n], rate in Hz, channel names."""
@@ -21,8 +23,8 @@ Block = tuple[Samples, int, tuple[str, ...]]
 def padding_s(stream: av.AudioStream, rate: int) -> float:
     """The part of the decoded end that may be padding, seconds: an encoder fills its last frame and may add one."""
     codec = stream.codec_context
-    usual = _PADDED.get(codec.codec.name)
-    return _PADDING_FRAMES * (codec.frame_size or usual) / rate if usual else 0.0
+    frames, usual = _PADDING.get(codec.codec.name, (0, 0))
+    return frames * (codec.frame_size or usual) / rate
 
 
 def blocks(file: InputContainer, stream: av.AudioStream, max_s: float, *, length_is_known: bool) -> Iterator[Block]:

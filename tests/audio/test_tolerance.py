@@ -114,18 +114,34 @@ def test_wav_written_into_a_pipe_is_accepted(tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "codec"), [("ipod", "aac"), ("adts", "aac"), ("mp3", "libmp3lame"), ("flac", "flac")]
+    ("container", "codec", "form", "rate", "options"),
+    [
+        ("ipod", "aac", "fltp", RATE, None),
+        ("adts", "aac", "fltp", RATE, None),
+        ("matroska", "aac", "fltp", RATE, None),
+        ("mp3", "libmp3lame", "fltp", RATE, None),
+        ("flac", "flac", "s16", RATE, None),
+        ("ipod", "alac", "s16p", RATE, None),
+        ("ogg", "libopus", "flt", 48_000, None),
+        ("webm", "libopus", "flt", 48_000, None),
+        ("mp4", "libopus", "flt", 48_000, None),
+        ("webm", "vorbis", "fltp", RATE, {"strict": "-2"}),
+        ("amr", "libopencore_amrnb", "s16", 8000, {"b": "12200"}),
+        ("3gp", "libopencore_amrnb", "s16", 8000, {"b": "12200"}),
+    ],
 )
-def test_codec_padding_does_not_exceed_the_limit(tmp_path: Path, container: str, codec: str) -> None:
+def test_codec_padding_does_not_exceed_the_limit(
+    tmp_path: Path, container: str, codec: str, form: str, rate: int, options: dict[str, str] | None
+) -> None:
     """A recording of exactly the limit is accepted, and comes out no longer than that."""
-    form = "s16" if codec == "flac" else "fltp"
+    samples = tone(rate, SECONDS, 2 if codec == "vorbis" else 1)
     data = record(
-        tmp_path / "x", tone(RATE, SECONDS), RATE, container=container, codec=codec, sample_format=form
+        tmp_path / "x", samples, rate, container=container, codec=codec, sample_format=form, options=options
     ).read_bytes()
     speech = decoded(tmp_path, data, max_s=SECONDS)
     assert speech.duration_s == pytest.approx(SECONDS, abs=1e-6)
     assert len(speech.pcm) == SECONDS * 16_000
-    assert speech.sound.stat().st_size == SECONDS * 48_000 * 4
+    assert speech.sound.stat().st_size == SECONDS * 48_000 * 4 * speech.sound_channels
     assert refused(tmp_path, data, max_s=SECONDS - 0.1)[0] is Code.AUDIO_TOO_LONG
 
 

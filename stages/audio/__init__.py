@@ -33,7 +33,7 @@ STAGE = StageSpec(
         "mel": ArrayArtifact("float32", (80, "T"), "Whisper's log-mel, about -1.5..1.5; T: 10 ms steps"),
         "tracks": ArrayArtifact("float32", (3, "T"), "rows: F0 in Hz (0: unvoiced), voicing 0..1, level in dBFS"),
     },
-    cache_version="3",
+    cache_version="4",
     cache_parameters=_cache_parameters,
     span="load_audio",
     metadata_attributes={

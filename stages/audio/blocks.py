@@ -6,13 +6,15 @@ import av
 import numpy as np
 from av.container import InputContainer
 
+from stages.audio.container import MAX_CHANNELS, RATES_HZ
 from stages.audio.rejections import too_long, unreadable
 from stages.audio.resample import Samples
 
-_RATES_HZ = range(1000, 384_001)
-_MAX_CHANNELS = 8
-_PADDING_FRAMES = 2
-_PADDED = frozenset(("aac", "mp3", "mp3float"))
+_PADDING = {
+    **{"aac": (2, 1024), "mp3": (2, 1152), "mp3float": (2, 1152)},
+    **{"alac": (1, 4096), "opus": (2, 960), "vorbis": (1, 2048), "amrnb": (2, 160), "amrwb": (2, 320)},
+}
+"""Frames that may be padding, and the samples of a frame where libav does not know them."""
 
 Block = tuple[Samples, int, tuple[str, ...]]
 """float32 [channels, n], rate in Hz, channel names."""
@@ -21,7 +23,8 @@ Block = tuple[Samples, int, tuple[str, ...]]
 def padding_s(stream: av.AudioStream, rate: int) -> float:
     """The part of the decoded end that may be padding, seconds: an encoder fills its last frame and may add one."""
     codec = stream.codec_context
-    return _PADDING_FRAMES * (codec.frame_size or 0) / rate if codec.codec.name in _PADDED else 0.0
+    frames, usual = _PADDING.get(codec.codec.name, (0, 0))
+    return frames * (codec.frame_size or usual) / rate
 
 
 def blocks(file: InputContainer, stream: av.AudioStream, max_s: float, *, length_is_known: bool) -> Iterator[Block]:
@@ -39,7 +42,7 @@ def blocks(file: InputContainer, stream: av.AudioStream, max_s: float, *, length
         for frame in _frames(file, stream, length_is_known=length_is_known):
             if regroup is None:
                 rate, layout = frame.sample_rate, tuple(channel.name for channel in frame.layout.channels)
-                if rate not in _RATES_HZ or not 1 <= len(layout) <= _MAX_CHANNELS:
+                if rate not in RATES_HZ or not 1 <= len(layout) <= MAX_CHANNELS:
                     raise unreadable(f"The speech file has {len(layout)} channels at {rate} Hz.")
                 limit = (max_s + padding_s(stream, rate)) * rate
                 # Packed: PyAV reads past the planes of a frame of eight planar channels.

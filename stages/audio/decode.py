@@ -1,7 +1,8 @@
 """Decodes the user's speech under limits: one pass, two sample streams.
 
-The file is untrusted: one forced demuxer (stages.audio.sniff), allow-listed decoders, no protocol but ``file``, and
-every limit is checked on decoded samples while decoding. The length in a header serves to detect a truncated file only.
+The file is untrusted: one forced demuxer (stages.audio.sniff), allow-listed decoders, no protocol but ``file`` and
+``subfile`` (a part of a file), and every limit is checked on decoded samples while decoding. The length in a header
+serves to detect a truncated file only.
 """
 
 from collections.abc import Callable
@@ -10,18 +11,24 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 
 from stages.audio.blocks import blocks, padding_s
-from stages.audio.rejections import MIN_SPEECH_S, empty, too_short, truncated, unreadable
+from stages.audio.container import Container
+from stages.audio.rejections import MIN_SPEECH_S, empty, other_codec, too_short, truncated, unreadable
 from stages.audio.sample_streams import SampleStreams, Speech
-from stages.audio.sniff import Container, sniff
+from stages.audio.sniff import sniff
 
 DECODERS = frozenset(
     (
         *("pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"),
-        *("mp3float", "mp3", "aac", "vorbis", "opus", "flac"),
+        *("pcm_s8", "pcm_s16be", "pcm_s24be", "pcm_s32be", "pcm_f32be", "pcm_f64be", "pcm_mulaw", "pcm_alaw"),
+        *("mp3float", "mp3", "aac", "vorbis", "opus", "flac", "alac", "amrnb", "amrwb"),
     )
 )
+_FAMILIES = {"mp4": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
+"""Names of demuxers that read several formats."""
+_MAX_STREAMS = "100"
 # Tags in other encodings than UTF-8 are common in old files and are not used. PyAV replaces such characters by default
 # from version 19 on, which needs Python 3.12; an older one needs this option, and 19 rejects it.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
@@ -50,23 +57,22 @@ def decode(path: Path, sound: Path, max_s: float, raise_if_cancelled: Callable[[
 
 def _open(path: Path, container: Container) -> InputContainer:
     options = {
-        "protocol_whitelist": "file",
-        "format_whitelist": "mov\\,mp4\\,m4a\\,3gp\\,3g2\\,mj2" if container.demuxer == "mp4" else container.demuxer,
+        "protocol_whitelist": "file,subfile",
+        "format_whitelist": _FAMILIES.get(container.demuxer, container.demuxer).replace(",", "\\,"),
         "codec_whitelist": ",".join(sorted(DECODERS)),
+        "max_streams": _MAX_STREAMS,
+        **(container.pcm.options() if container.pcm else {}),
     }
-    file: InputContainer = av.open(f"file:{path}", format=container.demuxer, options=options, **_TAGS)
+    url = f"subfile,,start,{container.start},end,{container.end or 0},,:file:{path}"
+    file: InputContainer = av.open(url, format=container.demuxer, options=options, **_TAGS)
     return file
 
 
 def _decode(
     file: InputContainer, container: Container, sound: Path, max_s: float, raise_if_cancelled: Callable[[], None]
 ) -> Speech:
-    if not file.streams.audio:
-        raise unreadable("The speech file has no audio track.")
-    stream = file.streams.audio[0]
-    codec = stream.codec_context.codec.name if stream.codec_context else "unknown"
-    if codec not in DECODERS:
-        raise unreadable(f"The speech is coded as {codec}, which is not accepted.")
+    stream = _track(file)
+    codec = stream.codec_context.codec.name
     stated_s = container.stated_s
     if container.states_length and stream.duration and stream.time_base:
         stated_s = float(stream.duration * stream.time_base)
@@ -96,6 +102,19 @@ def _decode(
     if speech.duration_s < MIN_SPEECH_S:
         raise too_short(speech.duration_s)
     return speech
+
+
+def _track(file: InputContainer) -> av.AudioStream:
+    """The sound track that a player chooses: the default one, of those that can be decoded."""
+    tracks = file.streams.audio
+    if not tracks:
+        raise unreadable(f"The speech file has {'pictures but ' if file.streams.video else ''}no audio track.")
+    accepted = [track for track in tracks if track.codec_context and track.codec_context.codec.name in DECODERS]
+    if not accepted:
+        context = tracks[0].codec_context
+        raise other_codec(f"{context.codec.name} ({context.codec.long_name})" if context else "an unknown codec")
+    default = [track for track in accepted if track.disposition & Disposition.default]
+    return (default or accepted)[0]
 
 
 def _tolerance_s(stated_s: float) -> float:

@@ -1,5 +1,6 @@
 """Frame headers of MPEG audio: MP3 (ISO/IEC 11172-3, 13818-3 layer III) and AAC in ADTS (ISO/IEC 13818-7)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _BITRATES_KBPS = {
@@ -52,38 +53,58 @@ def adts_length(data: bytes, offset: int = 0) -> int | None:
 
 def first_mp3(data: bytes) -> int | None:
     """Offset of the first of several consecutive layer III frames of one rate; None when there are none."""
+    return _first(data, is_mp3)
+
+
+def first_adts(data: bytes) -> int | None:
+    """Offset of the first of several consecutive ADTS frames; None when there are none."""
+    return _first(data, is_adts)
+
+
+def is_mp3(data: bytes, offset: int = 0, reach: int = 0) -> bool:
+    """Whether consecutive layer III frames of one rate begin at ``offset`` and continue for ``reach`` bytes or more."""
+    return _is_run(data, offset, reach, _mp3_rate_and_length)
+
+
+def is_adts(data: bytes, offset: int = 0, reach: int = 0) -> bool:
+    """Whether consecutive ADTS frames of one rate begin at ``offset`` and continue for ``reach`` bytes or more."""
+    return _is_run(data, offset, reach, _adts_rate_and_length)
+
+
+def _first(data: bytes, begins: Callable[[bytes, int], bool]) -> int | None:
     offset = data.find(b"\xff")
     while offset >= 0:
-        if _mp3_run(data, offset):
+        if begins(data, offset):
             return offset
         offset = data.find(b"\xff", offset + 1)
     return None
 
 
-def _mp3_run(data: bytes, offset: int) -> bool:
-    rate = None
-    for _ in range(_FRAMES_IN_A_ROW):
-        frame = mp3_frame(data, offset)
-        if frame is None or rate not in (None, frame.rate):
+def _is_run(
+    data: bytes, offset: int, reach: int, rate_and_length: Callable[[bytes, int], tuple[int, int] | None]
+) -> bool:
+    rate, begin, frames = None, offset, 0
+    while frames < _FRAMES_IN_A_ROW or offset - begin <= reach:
+        frame = rate_and_length(data, offset)
+        if frame is None or rate not in (None, frame[0]):
             return False
-        rate = frame.rate
-        offset += frame.length
+        rate = frame[0]
+        offset += frame[1]
+        frames += 1
         if offset >= len(data):
-            break
+            # A file of one or two frames alone; in the middle of a file they occur by chance.
+            return begin == 0 or frames >= _FRAMES_IN_A_ROW
     return True
 
 
-def is_adts(data: bytes) -> bool:
-    """Whether the data begins with consecutive ADTS frames."""
-    offset = 0
-    for _ in range(_FRAMES_IN_A_ROW):
-        length = adts_length(data, offset)
-        if length is None:
-            return False
-        offset += length
-        if offset >= len(data):
-            break
-    return True
+def _mp3_rate_and_length(data: bytes, offset: int) -> tuple[int, int] | None:
+    frame = mp3_frame(data, offset)
+    return (frame.rate, frame.length) if frame else None
+
+
+def _adts_rate_and_length(data: bytes, offset: int) -> tuple[int, int] | None:
+    length = adts_length(data, offset)
+    return (data[offset + 2] >> 2 & 15, length) if length else None
 
 
 def stated_seconds(data: bytes, offset: int) -> float | None:

@@ -3,12 +3,31 @@
 from shared.messages.codes import Code, Rejected
 
 MIN_SPEECH_S = 0.2
-FORMATS = "wav (8, 16, 24, 32 bit or float), mp3, m4a or aac, ogg (vorbis or opus), flac"
+FORMATS = (
+    "wav, aiff, au, flac, mp3, m4a or aac (AAC, ALAC), ogg or webm (Opus, Vorbis), mka, amr; "
+    "the sound of an mp4, mov, 3gp or mkv video"
+)
+_CONVERT = "Convert it to FLAC, MP3 or 16-bit WAV."
 
 
 def unreadable(message: str) -> Rejected:
     """AUDIO_UNREADABLE: not audio, of a kind that is not accepted, damaged or truncated."""
     return Rejected(Code.AUDIO_UNREADABLE, message, field="speech", allowed=FORMATS)
+
+
+def other_format(name: str) -> Rejected:
+    """AUDIO_UNREADABLE: a recording in a format that is known, but not accepted; ``name`` with its article."""
+    return unreadable(f"The speech file is {name}, which is not accepted. {_CONVERT}")
+
+
+def not_a_recording(name: str, advice: str = "") -> Rejected:
+    """AUDIO_UNREADABLE: a file of another kind; ``name`` with its article, ``advice``: a sentence after a space."""
+    return unreadable(f"The speech file is {name}, not a recording.{advice}")
+
+
+def other_codec(name: str) -> Rejected:
+    """AUDIO_UNREADABLE: the container is accepted, the codec in it is not."""
+    return unreadable(f"The speech is coded as {name}, which is not accepted. {_CONVERT}")
 
 
 def truncated(present_s: float, stated_s: float) -> Rejected:

@@ -52,17 +52,36 @@ def test_mutated_files_are_rejected_or_decoded(tmp_path: Path) -> None:
     """Flipped bytes and cuts in every format: nothing but Rejected ever escapes."""
     rng = random.Random(7)
     recordings = [
-        record(tmp_path / f"{codec}.src", tone(RATE, 0.6), RATE, container=container, codec=codec, sample_format=form)
-        for container, codec, form in (
-            ("wav", "pcm_s16le", "s16"),
-            ("mp3", "libmp3lame", "fltp"),
-            ("ipod", "aac", "fltp"),
-            ("ogg", "libopus", "flt"),
-            ("flac", "flac", "s16"),
+        record(
+            tmp_path / f"{container}-{codec}.src",
+            tone(rate, 0.6),
+            rate,
+            container=container,
+            codec=codec,
+            sample_format=form,
+            options={"b": "12200"} if codec.endswith("amrnb") else None,
+            container_options={"live": "1"} if codec == "libopus" and container == "webm" else None,
+        )
+        for container, codec, form, rate in (
+            ("wav", "pcm_s16le", "s16", RATE),
+            ("mp3", "libmp3lame", "fltp", RATE),
+            ("ipod", "aac", "fltp", RATE),
+            ("ogg", "libopus", "flt", RATE),
+            ("flac", "flac", "s16", RATE),
+            ("wav", "pcm_mulaw", "s16", RATE),
+            ("aiff", "pcm_s24be", "s32", RATE),
+            ("au", "pcm_s16be", "s16", RATE),
+            ("ipod", "alac", "s16p", RATE),
+            ("webm", "libopus", "flt", 48_000),
+            ("matroska", "aac", "fltp", RATE),
+            ("matroska", "flac", "s16", RATE),
+            ("matroska", "alac", "s16p", RATE),
+            ("3gp", "libopencore_amrnb", "s16", 8000),
+            ("amr", "libopencore_amrnb", "s16", 8000),
         )
     ]
     endings: dict[str, int] = {}
-    for i in range(250):
+    for i in range(750):
         data = bytearray(recordings[i % len(recordings)].read_bytes())
         for _ in range(rng.randint(1, 12)):
             data[rng.randrange(min(len(data), 400)) if rng.random() < 0.5 else rng.randrange(len(data))] = (

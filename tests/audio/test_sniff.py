@@ -14,12 +14,17 @@ from tests.audio.tones import record, tone
 @pytest.mark.parametrize(
     ("container", "codec", "sample_format", "demuxer", "states_length"),
     [
-        ("wav", "pcm_s16le", "s16", "wav", False),
+        ("wav", "pcm_s16le", "s16", "s16le", False),
         ("flac", "flac", "s16", "flac", True),
         ("mp3", "libmp3lame", "fltp", "mp3", True),
         ("adts", "aac", "fltp", "aac", False),
         ("ipod", "aac", "fltp", "mp4", True),
         ("ogg", "libopus", "flt", "ogg", False),
+        ("webm", "libopus", "flt", "matroska", False),
+        ("matroska", "flac", "s16", "matroska", False),
+        ("aiff", "pcm_s16be", "s16", "s16be", False),
+        ("au", "pcm_mulaw", "s16", "mulaw", False),
+        ("mov", "alac", "s16p", "mp4", True),
     ],
 )
 def test_container_is_detected_by_content(

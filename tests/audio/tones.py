@@ -17,6 +17,13 @@ def tone(rate: int, seconds: float, channels: int = 1, hz: float = HZ, level: fl
     return np.repeat((level * np.sin(2 * np.pi * hz * t)).astype(np.float32)[None], channels, axis=0)
 
 
+def click(rate: int, seconds: float, at: float) -> NDArray[np.float32]:
+    """Silence with a click of 0.25 ms, float32 [1, n]; ``at``: its position, seconds."""
+    samples = np.zeros((1, round(rate * seconds)), np.float32)
+    samples[0, round(at * rate) : round(at * rate) + rate // 4000] = 0.9
+    return samples
+
+
 def record(
     path: Path,
     samples: NDArray[np.float32],
@@ -26,11 +33,12 @@ def record(
     codec: str,
     sample_format: str,
     options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
     cover: bool = False,
 ) -> Path:
     """Encode float32 [channels, n] into a file; ``cover`` adds a picture as music players do."""
     layout = LAYOUTS[samples.shape[0]]
-    with av.open(str(path), "w", format=container) as file:
+    with av.open(str(path), "w", format=container, container_options=container_options or {}) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options=options or {})
         assert isinstance(stream, av.AudioStream)
         stream.format = sample_format
@@ -65,3 +73,8 @@ def loudest_hz(samples: NDArray[np.float32], rate: int) -> float:
     """Frequency of the strongest component of float32 [n]."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 1 << 18))
     return float(spectrum.argmax() * rate / (1 << 18))
+
+
+def peak_s(samples: NDArray[np.float32], rate: int) -> float:
+    """Position of the largest value of float32 [n], seconds."""
+    return int(np.abs(samples).argmax()) / rate

@@ -31,6 +31,11 @@ SOUNDS = [
     ("aac-bare", "adts", "aac", 44100, "mono", "fltp"),
     ("ogg-vorbis", "ogg", "vorbis", 44100, "stereo", "fltp"),
     ("ogg-opus", "ogg", "libopus", 48000, "mono", "s16"),
+    ("wav-mulaw", "wav", "pcm_mulaw", 8000, "mono", "s16"),
+    ("aiff", "aiff", "pcm_s24be", 44100, "stereo", "s32"),
+    ("m4a-alac", "ipod", "alac", 44100, "stereo", "s16p"),
+    ("webm-opus", "webm", "libopus", 48000, "mono", "s16"),
+    ("mkv-aac", "matroska", "aac", 48000, "stereo", "fltp"),
     ("flac", "flac", "flac", 44100, "stereo", "s16"),
     ("flac-24", "flac", "flac", 96000, "mono", "s32"),
 ]

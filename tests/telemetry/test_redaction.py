@@ -237,3 +237,10 @@ def test_status_keeps_its_code_and_is_scrubbed(recorded) -> None:
         span.set_status(Status(StatusCode.ERROR, "lost /tmp/x/y"))
     status = recorded.one().status
     assert (status.status_code, status.description) == (StatusCode.ERROR, "lost [..]")
+
+
+@pytest.mark.parametrize(
+    "name", ["ann.wav", "ann.aiff", "ann.aif", "ann.au", "ann.amr", "ann.3gp", "ann.mka", "ann.webm"]
+)
+def test_name_of_a_media_file_is_removed_from_error_text(name: str) -> None:
+    assert scrubbed(f"can't read {name} of the user") == "can't read [..] of the user"

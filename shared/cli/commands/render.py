@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 @app.command(rich_help_panel=RENDER)
 def render(
-    portrait: Annotated[Path, typer.Argument(help="Picture with a face: JPEG, PNG, WebP or BMP.")],
+    portrait: Annotated[Path, typer.Argument(help="Picture with a face: JPEG, PNG, WebP, AVIF, HEIC, GIF or BMP.")],
     speech: Annotated[Path, typer.Argument(help="Recording: WAV, MP3, M4A, OGG or FLAC.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The video to write.")],
     engine: Engine = None,

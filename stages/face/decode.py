@@ -13,7 +13,8 @@ from PIL import AvifImagePlugin, Image
 
 from shared.messages.codes import Code, Rejected
 from stages.face.colour import to_srgb
-from stages.face.formats import ALLOWED, HEAD_BYTES, JPEG, PNG, WEBP, Format, recognise
+from stages.face.formats import ALLOWED, HEAD_BYTES, HEIC, JPEG, PNG, WEBP, Format, recognise
+from stages.face.heif_items import require_readable_items
 from stages.face.jpeg_end import JpegTruncated, require_rows, with_end
 from stages.face.jpeg_structure import MAX_SCANS, read_structure
 from stages.face.png_chunks import PngDamaged, reduce_png
@@ -74,6 +75,8 @@ def _decode(data: bytes, found: Format) -> Image.Image:
         data, profile = reduce_png(data)
     elif found is WEBP:
         _check_size(*read_canvas_size(data))
+    elif found is HEIC:
+        require_readable_items(data)
     image = _loaded(data, found)
     if profile:
         image.info["icc_profile"] = profile

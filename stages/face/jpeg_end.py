@@ -6,7 +6,6 @@ bytes in place of what may be missing: a complete picture needs none of them and
 
 import hashlib
 import io
-import re
 
 import numpy as np
 from PIL import Image
@@ -16,8 +15,8 @@ from stages.face.jpeg_structure import JpegStructure
 _END = b"\xff\xd9"
 # Bits of two kinds, enough for some blocks of any picture; neither contains a marker.
 _FILLERS = (bytes(512), bytes(range(1, 255)) * 2)
-_PADDING = re.compile(rb"\0{16,}\Z")
-"""An interrupted transfer can leave zeros for the rest of the file."""
+_PADDING = 16
+"""Zeros at the end of a file from which they are no data: an interrupted transfer can leave them for the rest."""
 _BLOCK = 8
 _MISSING_ROWS_ARE = (127, 128)
 """The values of all channels where libjpeg has no data: of RGB and grey 128, of inverted CMYK also 127."""
@@ -31,9 +30,11 @@ def with_end(data: bytes, structure: JpegStructure) -> bytes:
     """The JPEG file ``data`` with an end marker. Raises JpegTruncated when more than the marker is missing."""
     if structure.end is not None:
         return data
-    body = _PADDING.sub(b"", data)
-    if body.endswith(b"\xff"):
-        body += b"\0"  # the zero belonged to this byte of data
+    body = data.rstrip(b"\0")
+    if len(data) - len(body) < _PADDING:
+        body = data
+    elif body.endswith(b"\xff"):
+        body += b"\0"  # the zero belongs to this byte of data
     if not structure.has_all_scans or not _is_complete(body):
         raise JpegTruncated("rows are missing")
     return body + _END

@@ -191,6 +191,13 @@ def test_damaged_bytes_of_every_format_end_as_pixels_or_rejected(tmp_path: Path)
     assert min(ends["pixels"], ends[Code.IMAGE_UNREADABLE]) > 50
 
 
+def test_heic_with_an_item_type_that_is_no_text_is_refused(decode: Decode) -> None:
+    """It ends the process in pi-heif."""
+    data = (DATA / "rotated.heic").read_bytes()
+    kind = data.index(b"Exif")
+    assert refused(decode, data[:kind] + b"E\x8cif" + data[kind + 4 :]).code == Code.IMAGE_UNREADABLE
+
+
 @pytest.mark.parametrize("name", ["AVIF", "GIF", "portrait.heic"])
 @pytest.mark.parametrize("kept", [0.9, 0.5, 0.1])
 def test_truncated_file_is_refused(decode: Decode, name: str, kept: float) -> None:

@@ -16,7 +16,7 @@ _PRIVATE = re.compile(
     | (?<![^\s'"()<>,;])[^\s'"()<>,;/\\]*[/\\][^\s'"()<>,;]*       # any word with a slash or backslash
     | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                      # a mail address
     | (?<![^\s'"()<>,;])[^\s'"()<>,;]+                             # a media file
-      \.(?:png|jpe?g|webp|bmp|gif|wav|mp3|m4a|aac|ogg|opus|flac|mp4|mov|mkv|webm)\b
+      \.(?:png|jpe?g|webp|avif|hei[cf]|bmp|gif|wav|mp3|m4a|aac|ogg|opus|flac|mp4|mov|mkv|webm)\b
     | (?:password|passwd|secret|token|api_?key|authorization)\s*[=:]\s*(?:(?:bearer|basic)\s+)?\S+
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                                # an access key id
     | (?<![\w+=-])[\w+=-]{32,}(?![\w+=-])                          # a digest or a token

@@ -30,7 +30,7 @@ STAGE = StageSpec(
     cache_parameters=_cache_parameters,
     span="preprocess_image",
     metadata_attributes={"face.roi_size": "roi_size"},
-    # 65 MP pictures of every format, with alpha, EXIF rotation and colour profile, take 1250 to 1700 MiB.
+    # 65 MP pictures of every format, with alpha, EXIF rotation and colour profile, take 1250 to 1900 MiB.
     memory_mb=2048,
     deadline_s=60.0,
 )

@@ -14,10 +14,12 @@ from stages.face.jpeg_structure import JpegStructure
 
 _END = b"\xff\xd9"
 # Bits of two kinds, enough for some blocks of any picture; neither contains a marker.
-_FILLERS = (bytes(512), bytes(range(1, 255)) * 2)
+_FILLERS = (bytes(256), bytes(range(1, 255)))
+_RESTARTS = [bytes((0xFF, 0xD0 + number)) for number in range(8)]
 _PADDING = 16
 """Zeros at the end of a file from which they are no data: an interrupted transfer can leave them for the rest."""
-_BLOCK = 8
+_CORNER = 2
+"""Pixels: further inside, interpolated colours of the rows above may show."""
 _MISSING_ROWS_ARE = (127, 128)
 """The values of all channels where libjpeg has no data: of RGB and grey 128, of inverted CMYK also 127."""
 
@@ -46,15 +48,21 @@ def require_rows(image: Image.Image, data: bytes, structure: JpegStructure) -> N
     Missing rows are mid-grey: only a picture with such a corner is decoded again.
     """
     width, height = image.size
-    corner = np.asarray(image.crop(((width - 1) // _BLOCK * _BLOCK, (height - 1) // _BLOCK * _BLOCK, width, height)))
+    corner = np.asarray(image.crop((width - _CORNER, height - _CORNER, width, height)))
     is_suspect = structure.end is not None and bool(np.isin(corner, _MISSING_ROWS_ARE).all())
     if is_suspect and not _is_complete(data[: structure.end]):
         raise JpegTruncated("rows are missing")
 
 
 def _is_complete(body: bytes) -> bool:
-    first, second = (_digest(body + filler + _END) for filler in _FILLERS)
+    restart = _next_restart(body)  # a decoder that expects it skips all bits before it
+    first, second = (_digest(body + bits + restart + bits + _END) for bits in _FILLERS)
     return first == second
+
+
+def _next_restart(body: bytes) -> bytes:
+    last = max(range(8), key=lambda number: body.rfind(_RESTARTS[number]))
+    return _RESTARTS[(last + 1) % 8 if _RESTARTS[last] in body else 0]
 
 
 def _digest(data: bytes) -> bytes:

@@ -123,6 +123,14 @@ def test_jpeg_with_missing_rows_is_refused(decode: Decode, kind: str, kept: floa
     assert "truncated JPEG" in rejected.message
 
 
+@pytest.mark.parametrize("height", [484, 488, 490, 496, 500])
+def test_jpeg_with_an_end_marker_behind_missing_last_rows_is_refused(decode: Decode, height: int) -> None:
+    """Whatever part of the last blocks belongs to the picture."""
+    whole = jpeg("restarts", portrait().crop((0, 0, 512, height)))
+    last_row = max(whole.rfind(bytes((0xFF, restart))) for restart in range(0xD0, 0xD8))
+    assert refused(decode, whole[:last_row] + END).code == Code.IMAGE_UNREADABLE
+
+
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9, 0.995])
 def test_progressive_jpeg_that_ends_in_a_scan_is_refused(decode: Decode, kept: float) -> None:
     whole = jpeg("progressive")

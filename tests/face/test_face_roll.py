@@ -21,9 +21,9 @@ CHIN = 152
 
 
 def turned(degrees: float) -> NDArray[np.uint8]:
-    """The portrait turned counter-clockwise on a larger grey canvas."""
-    size = 740
+    """The portrait turned counter-clockwise, on grey."""
     matrix = cv2.getRotationMatrix2D((256, 256), degrees, 1.0)
+    size = int(512 * np.abs(matrix[0, :2]).sum())
     matrix[:, 2] += (size - 512) / 2
     return np.asarray(cv2.warpAffine(pixels(), matrix, (size, size), borderValue=(120, 120, 120)), np.uint8)
 

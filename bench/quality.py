@@ -44,6 +44,7 @@ VOICES = {
     "de": "Am Morgen kommt der Bäcker mit frischem Brot. Danach gehen wir mit dem Hund in den Wald und sammeln Pilze.",
     "hi": "मेरा भाई बहुत अच्छा गाना गाता है। सुबह वह बाज़ार जाता है और शाम को किताब पढ़ता है।",
 }
+PORTRAITS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".gif", ".bmp")
 FIGURES = ("sync_r", "av_offset_ms", "closure_lift", "silence_closed", "jitter", "quality")
 
 
@@ -75,7 +76,7 @@ def voices(folder: Path, recordings: Sequence[Path]) -> Iterator[Voice]:
 def portraits(folder: Path, given: Path | None) -> list[Path]:
     """The pictures of a folder; else the sample, and the sample mirrored and dark, tilted and small."""
     if given:
-        return sorted(p for p in given.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"))
+        return sorted(p for p in given.iterdir() if p.suffix.lower() in PORTRAITS)
     sample = SAMPLES / "portrait.png"
     mirrored, tilted = folder / "mirrored-dark.png", folder / "tilted-small.png"
     with Image.open(sample) as picture:

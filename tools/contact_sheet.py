@@ -42,7 +42,7 @@ POSES = {
     "blink": Pose(CLOSED, blink=1.0),
     "turned": Pose(MouthPose(open=0.5, teeth=0.4), head=_TURNED),
 }
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".gif", ".bmp"}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Code(StrEnum):
     FACE_NOT_FOUND = "FACE_NOT_FOUND"
     FACE_TOO_SMALL = "FACE_TOO_SMALL"
     FACE_CUT_OFF = "FACE_CUT_OFF"
+    ROTATED_PORTRAIT = "ROTATED_PORTRAIT"  # as a warning: turned upright
     EXTREME_POSE = "EXTREME_POSE"  # face in profile; as a warning: turned far to the side
     # The speech.
     AUDIO_UNREADABLE = "AUDIO_UNREADABLE"

@@ -16,7 +16,7 @@ _PRIVATE = re.compile(
     | (?<![^\s'"()<>,;])[^\s'"()<>,;/\\]*[/\\][^\s'"()<>,;]*       # any word with a slash or backslash
     | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                      # a mail address
     | (?<![^\s'"()<>,;])[^\s'"()<>,;]+                             # a media file
-      \.(?:png|jpe?g|webp|bmp|gif|wav|aif[cf]?|au|snd|mp3|m4a|aac|amr|og[ag]|opus|flac|mp4|mov|3gp|mk[av]|webm)\b
+      \.(?:png|jpe?g|webp|avif|hei[cf]|bmp|gif|wav|aif[cf]?|au|snd|mp3|m4a|aac|amr|og[ag]|opus|flac|mp4|mov|3gp|mk[av]|webm)\b
     | (?:password|passwd|secret|token|api_?key|authorization)\s*[=:]\s*(?:(?:bearer|basic)\s+)?\S+
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                                # an access key id
     | (?<![\w+=-])[\w+=-]{32,}(?![\w+=-])                          # a digest or a token

@@ -1,4 +1,4 @@
-"""Decodes the user's picture: four formats, limits checked before decoding, 8-bit RGB as the result."""
+"""Decodes the user's picture: format and size are checked before decoding, 8-bit RGB is the result."""
 
 import io
 import struct
@@ -7,110 +7,129 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import AvifImagePlugin, Image
 
 from shared.messages.codes import Code, Rejected
-from stages.face.jpeg_scans import MAX_SCANS, count_scans
+from stages.face.colour import to_srgb
+from stages.face.formats import ALLOWED, HEAD_BYTES, HEIC, JPEG, PNG, WEBP, Format, recognise
+from stages.face.heif_items import require_readable_items
+from stages.face.jpeg_end import JpegTruncated, require_rows, with_end
+from stages.face.jpeg_structure import MAX_SCANS, read_structure
+from stages.face.png_chunks import PngDamaged, reduce_png
+from stages.face.webp_canvas import read_canvas_size
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-MAX_PIXELS = 50_000_000
-"""Checked in the header, so a decompression bomb is never decoded."""
+MAX_MEGAPIXELS = 65
+"""Cameras of 64 megapixels write up to 64.4. Checked in the header, so a decompression bomb is never decoded."""
+MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
 MIN_SIDE = 32
 """A picture narrower than the narrowest face that can be animated."""
-BACKGROUND = (192, 192, 192)
-"""Neutral light grey behind transparent pixels."""
 
-# Exceptions of Pillow's parsers on damaged files, besides their own UnidentifiedImageError (an OSError).
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError)
-_DAMAGED_BINARY = (*_DAMAGED, struct.error, zlib.error)
+# Exceptions of Pillow's parsers, libavif and libheif on damaged files, besides UnidentifiedImageError (an OSError).
+_DAMAGED = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError),
+    *(RuntimeError, AttributeError, AssertionError, ZeroDivisionError, struct.error, zlib.error),
+)
+
+# One thread each: replicas and slots use the other cores, and the stack of a thread counts in the memory limit.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
 def decode_portrait(path: Path) -> NDArray[np.uint8]:
-    """Decode the picture at ``path`` to [H, W, 3] uint8 sRGB, upright (EXIF orientation applied).
+    """Decode the picture at ``path`` to [H, W, 3] uint8 sRGB, upright (``to_srgb``).
 
-    Takes the first frame of an animation, puts transparency on neutral grey, converts CMYK, grey, palette and 16-bit
-    pictures and embedded ICC profiles. Raises Rejected: IMAGE_UNREADABLE (another format, truncated, damaged, a JPEG of
-    more than 200 scans), IMAGE_TOO_LARGE (more than 50 megapixels in its header), IMAGE_TOO_SMALL (a side below 32
-    pixels).
+    Takes the first picture of an animation or of a file of several. Metadata that is damaged or too large is skipped.
+    Raises Rejected: IMAGE_UNREADABLE (another format, truncated, damaged, a JPEG of more than 200 scans),
+    IMAGE_TOO_LARGE (more than 65 megapixels in its header), IMAGE_TOO_SMALL (a side below 32 pixels).
     """
+    data = path.read_bytes()
+    found = recognise(data[:HEAD_BYTES])
+    if found is None or not found.openers:
+        raise _other_format(found, empty=not data)
     try:
-        # Pillow's own check warns from half of its limit; the limit here is stricter than both.
+        # Pillow's own check warns from a size that is accepted here, and refuses from twice of it.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                _check_size(*image.size)
-                if count_scans(path) > MAX_SCANS:
-                    raise _unreadable(f"The portrait is a JPEG of more than {MAX_SCANS} scans.")
-                image.load()
-                return _to_rgb(image)
+            return to_srgb(_decode(data, found))
     except Image.DecompressionBombError as e:
-        raise _too_large() from e
-    except _DAMAGED_BINARY as e:
-        raise _unreadable(
-            "The portrait can't be read: it is not a picture of a supported format, or it is truncated or damaged."
-        ) from e
+        raise _too_large(f"has more than {MAX_MEGAPIXELS} megapixels") from e
+    except MemoryError as e:
+        raise _too_large("needs more memory than a worker has") from e
+    except PngDamaged as e:
+        raise _unreadable(f"The portrait is a damaged PNG picture: {e}. {found.advice}") from e
+    except JpegTruncated as e:
+        raise _unreadable(f"The portrait is a truncated JPEG picture: {e}. {found.advice}") from e
+    except _DAMAGED as e:
+        if "memory" in str(e).lower():  # as libheif and libavif report it
+            raise _too_large("needs more memory than a worker has") from e
+        raise _unreadable(f"The portrait is {found.name} that is truncated or damaged. {found.advice}") from e
 
 
-def _unreadable(message: str) -> Rejected:
-    return Rejected(Code.IMAGE_UNREADABLE, message, field="portrait", allowed="JPEG, PNG, WebP or BMP")
+def _decode(data: bytes, found: Format) -> Image.Image:
+    if found is JPEG:
+        return _decode_jpeg(data)
+    profile = None
+    if found is PNG:
+        data, profile = reduce_png(data)
+    elif found is WEBP:
+        _check_size(*read_canvas_size(data))
+    elif found is HEIC:
+        require_readable_items(data)
+    image = _loaded(data, found)
+    if profile:
+        image.info["icc_profile"] = profile
+    return image
+
+
+def _decode_jpeg(data: bytes) -> Image.Image:
+    structure = read_structure(data)
+    if structure.scans > MAX_SCANS:
+        raise _unreadable(f"The portrait is a JPEG of more than {MAX_SCANS} scans. {JPEG.advice}")
+    with _opened(data, JPEG):
+        pass  # the size is checked before with_end decodes
+    data = with_end(data, structure)
+    image = _loaded(data, JPEG)
+    require_rows(image, data, structure)
+    return image
+
+
+def _loaded(data: bytes, found: Format) -> Image.Image:
+    """The decoded picture as a copy: the decoders of WebP and AVIF keep buffers of twice its size."""
+    with _opened(data, found) as image:
+        image.load()
+        _check_size(*image.size)  # HEIC: the coded picture may have another size than the container declares
+        return image.copy()
+
+
+def _opened(data: bytes, found: Format) -> Image.Image:
+    """Open a picture and check its size; nothing is decoded yet."""
+    image = Image.open(io.BytesIO(data), formats=found.openers)
+    _check_size(*image.size)
+    return image
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _too_large()
+        raise _too_large(f"has {width * height / 1_000_000:.1f} megapixels ({width} x {height})")
     if min(width, height) < MIN_SIDE:
         message = f"The portrait is {width} x {height} pixels: too small to hold a face."
         raise Rejected(Code.IMAGE_TOO_SMALL, message, field="portrait", allowed=f"at least {MIN_SIDE} pixels a side")
 
 
-def _too_large() -> Rejected:
-    limit = f"{MAX_PIXELS // 1_000_000} megapixels"
-    return Rejected(Code.IMAGE_TOO_LARGE, f"The portrait has more than {limit}.", field="portrait", allowed=limit)
+def _too_large(what: str) -> Rejected:
+    message = f"The portrait {what}. Scale it down."
+    return Rejected(Code.IMAGE_TOO_LARGE, message, field="portrait", allowed=f"at most {MAX_MEGAPIXELS} megapixels")
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    profile = image.info.get("icc_profile")
-    upright = _rotate_upright(image)
-    if upright.mode.startswith("I"):
-        upright = _to_eight_bit(upright)
-    if upright.has_transparency_data:
-        upright = _flatten(upright)
-    if profile:
-        upright = _to_srgb(upright, profile)
-    return np.ascontiguousarray(upright.convert("RGB"), dtype=np.uint8)
+def _other_format(found: Format | None, *, empty: bool) -> Rejected:
+    if empty:
+        return _unreadable("The portrait is an empty file. Upload it again.")
+    if found is None:
+        return _unreadable("The portrait is in no format that is known here, or damaged. Save it as JPEG or PNG.")
+    return _unreadable(f"The portrait is {found.name}, which can't be used. {found.advice}")
 
 
-def _rotate_upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except _DAMAGED_BINARY:
-        return image  # a picture with damaged EXIF data is still usable
-
-
-def _to_eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey: Pillow's own conversion clips instead of scaling, and drops transparency."""
-    values = np.asarray(image).astype(np.uint32)
-    grey = Image.fromarray(((values + 128) // 257).clip(0, 255).astype(np.uint8))
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey.putalpha(Image.fromarray(np.where(values == transparent, np.uint8(0), np.uint8(255))))
-    return grey
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    rgba = image.convert("RGBA")
-    flat = Image.new("RGB", rgba.size, BACKGROUND)
-    flat.paste(rgba, mask=rgba.getchannel("A"))
-    return flat
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    if image.mode not in ("RGB", "CMYK", "L"):
-        image = image.convert("RGB")
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, *_DAMAGED_BINARY):
-        return image  # the profile is damaged, or of another colour space than the picture's
-    return image if converted is None else converted
+def _unreadable(message: str) -> Rejected:
+    return Rejected(Code.IMAGE_UNREADABLE, message, field="portrait", allowed=ALLOWED)

@@ -15,7 +15,15 @@ from stages.face.decode import decode_portrait
 from stages.face.frame import plan_frame
 from stages.face.mask import face_mask
 from stages.face.models import FaceModels, load_models
-from stages.face.quality import occlusion_warnings, quality_warnings, require_frame, require_usable
+from stages.face.quality import (
+    occlusion_warnings,
+    quality_warnings,
+    require_frame,
+    require_upright,
+    require_usable,
+    roll_warnings,
+)
+from stages.face.roll import upright
 
 
 def load() -> Handler:
@@ -34,9 +42,10 @@ class FaceHandler:
         """Decode the portrait, find the requested face, frame the picture.
 
         Files: ``image`` (npy uint8 [H, W, 3] RGB, the size of the video), ``landmarks`` (npy float32 [478, 3] in pixels
-        of the image), ``mask`` (npy uint8 [H, W], 255 on the face). Warns of several faces, weak detections, strong
-        poses, few pixels and an occluded mouth. Raises Rejected with the codes of ``decode_portrait``, ``choose_face``,
-        ``require_usable`` and ``require_frame``.
+        of the image), ``mask`` (npy uint8 [H, W], 255 on the face). A picture that lies on its side or upside down is
+        turned. Warns of that, several faces, weak detections, strong poses, few pixels and an occluded mouth. Raises
+        Rejected with the codes of ``decode_portrait``, ``choose_face``, ``require_upright``, ``require_usable`` and
+        ``require_frame``.
         """
         params = task.job.request.params
         with context.span("preprocess_image", **{"expand.ratio": params.expand_ratio}) as span:
@@ -48,10 +57,17 @@ class FaceHandler:
             context.count("face_detections_total")
             face = choose_face(faces, params.face, width, height)
             context.raise_if_cancelled()
-            mesh = self.models.landmarks.locate(image, face)
+            located = self.models.locator.locate(image, face)
+            require_upright(located)
+            image, mesh = upright(image, located.mesh)
+            height, width = image.shape[:2]
             require_usable(mesh)
             candidates = len(faces) if params.face == "largest" else 1
-            warnings = chain(quality_warnings(mesh, face.score, candidates), occlusion_warnings(image, mesh))
+            warnings = chain(
+                roll_warnings(located),
+                quality_warnings(mesh, face.score, candidates),
+                occlusion_warnings(image, mesh),
+            )
             for code, message in warnings:
                 context.warn(code, message)
             frame = plan_frame(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shared.slot.weights import read_weights
 from stages.face.detector import BlazeFace, DetectedFace
 from stages.face.landmarks import LandmarkModel
+from stages.face.roll import FaceLocator
 from stages.face.search import FaceSearch
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -22,6 +23,7 @@ class FaceModels:
 
     search: FaceSearch
     landmarks: LandmarkModel
+    locator: FaceLocator
 
 
 def load_models() -> FaceModels:
@@ -31,8 +33,9 @@ def load_models() -> FaceModels:
     def is_face(image: NDArray[np.uint8], face: DetectedFace) -> bool:
         return landmarks.locate(image, face).score >= _MIN_MESH_SCORE
 
-    search = FaceSearch(BlazeFace(_session("face_full.onnx")), BlazeFace(_session("face_short.onnx")), is_face)
-    return FaceModels(search, landmarks)
+    full_range, short_range = (BlazeFace(_session(f"face_{name}.onnx")) for name in ("full", "short"))
+    search = FaceSearch(full_range, short_range, is_face)
+    return FaceModels(search, landmarks, FaceLocator(full_range, landmarks))
 
 
 def _session(name: str) -> ort.InferenceSession:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from shared.messages.codes import Code, Rejected
 from stages.face.landmarks import FaceMesh
 from stages.face.occlusion import mouth_is_occluded
+from stages.face.roll import LocatedFace, quarter_turns
 
 MIN_WIDTH = 32
 """Pixels of face width in the source: a mouth needs as many."""
@@ -18,6 +19,20 @@ STRONG_YAW = 0.6
 _ANIMATED = [33, 133, 362, 263, 61, 291, 13, 14]
 LOW_SCORE = 0.6
 LOW_MESH_SCORE = 0.5
+
+
+_TURNED = {
+    1: "The portrait lay on its side and was turned by 90 degrees counter-clockwise.",
+    2: "The portrait was upside down and was turned by 180 degrees.",
+    3: "The portrait lay on its side and was turned by 90 degrees clockwise.",
+}
+
+
+def require_upright(located: LocatedFace) -> None:
+    """Check that it is certain how to turn the picture. Raises Rejected: ROTATED_PORTRAIT."""
+    if quarter_turns(located.mesh.roll) and not located.roll_is_certain:
+        message = "The portrait seems to lie on its side or upside down. Turn it upright and save it."
+        raise Rejected(Code.ROTATED_PORTRAIT, message, field="portrait", allowed="upright portraits")
 
 
 def require_usable(mesh: FaceMesh) -> None:
@@ -61,6 +76,16 @@ def quality_warnings(mesh: FaceMesh, detection_score: float, face_count: int) ->
         yield Code.EXTREME_POSE, "The face is turned far to the side; the mouth may look distorted."
     if detection_score < LOW_SCORE or mesh.score < LOW_MESH_SCORE:
         yield Code.LOW_CONFIDENCE_FACE, "The face was found with little confidence; check the result."
+
+
+def roll_warnings(located: LocatedFace) -> Iterator[tuple[Code, str]]:
+    """A warning when the picture is turned upright, or when it is not certain which way up the face is."""
+    turns = quarter_turns(located.mesh.roll)
+    if turns:
+        yield Code.ROTATED_PORTRAIT, f"{_TURNED[turns]} Save it upright if the video shows it the wrong way up."
+    elif not located.roll_is_certain:
+        message = "It is not certain which way up the face is; check the result, and turn the portrait upright."
+        yield Code.LOW_CONFIDENCE_FACE, message
 
 
 def occlusion_warnings(image: NDArray[np.uint8], mesh: FaceMesh) -> Iterator[tuple[Code, str]]:

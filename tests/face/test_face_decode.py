@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from shared.messages.codes import Code, Rejected
-from stages.face.decode import BACKGROUND, decode_portrait
-from stages.face.jpeg_scans import count_scans
+from stages.face.colour import BACKGROUND
+from stages.face.decode import decode_portrait
+from stages.face.jpeg_structure import read_structure
 from tests.face.pictures import encoded, exif, many_scans, pixels, png_bomb, portrait
 
 
@@ -90,8 +91,11 @@ def test_transparency_is_put_on_neutral_grey(decode: Decode) -> None:
         flat = decode(encoded(image, file_format, lossless=True))
         assert np.array_equal(flat[0, 0], BACKGROUND)
         assert difference(flat[300:], pixels()[300:]) == 0
-    keyed = decode(encoded(Image.new("RGB", (64, 64), (1, 2, 3)), "PNG", transparency=(1, 2, 3)))
+    two_colours = Image.new("RGB", (64, 64), (1, 2, 3))
+    two_colours.paste((9, 8, 7), (0, 32, 64, 64))
+    keyed = decode(encoded(two_colours, "PNG", transparency=(1, 2, 3)))
     assert np.array_equal(keyed[5, 5], BACKGROUND)
+    assert np.array_equal(keyed[50, 5], (9, 8, 7))
     deep = np.full((64, 64), 40_000, np.uint16)
     deep[:32] = 1000
     keyed = decode(encoded(Image.fromarray(deep), "PNG", transparency=1000))
@@ -146,21 +150,17 @@ def test_other_content_is_unreadable(decode: Decode, data: bytes) -> None:
     assert refused(decode, data).code == Code.IMAGE_UNREADABLE
 
 
-@pytest.mark.parametrize("file_format", ["GIF", "TIFF", "PPM", "ICO"])
-def test_other_formats_are_unreadable(decode: Decode, file_format: str) -> None:
-    rejected = refused(decode, encoded(portrait().resize((64, 64)), file_format))
-    assert (rejected.code, rejected.allowed) == (Code.IMAGE_UNREADABLE, "JPEG, PNG, WebP or BMP")
-
-
-@pytest.mark.parametrize(("width", "height"), [(7072, 7072), (12_000, 12_000), (60_000, 60_000)])
+@pytest.mark.parametrize(("width", "height"), [(8063, 8063), (12_000, 12_000), (60_000, 60_000)])
 def test_pixel_bomb_is_rejected_by_its_header(decode: Decode, width: int, height: int) -> None:
     rejected = refused(decode, png_bomb(width, height))
-    assert (rejected.code, rejected.allowed) == (Code.IMAGE_TOO_LARGE, "50 megapixels")
+    assert (rejected.code, rejected.allowed) == (Code.IMAGE_TOO_LARGE, "at most 65 megapixels")
+    assert "megapixels" in rejected.message
 
 
-def test_largest_size_is_accepted(decode: Decode) -> None:
+@pytest.mark.parametrize(("width", "height"), [(8160, 6144), (9280, 6944)], ids=["50-MP-phone", "64-MP-phone"])
+def test_sizes_of_phones_are_accepted(decode: Decode, width: int, height: int) -> None:
     # Within the limit, so it is decoded, and then found to be empty.
-    assert refused(decode, png_bomb(7071, 7071)).code == Code.IMAGE_UNREADABLE
+    assert refused(decode, png_bomb(width, height)).code == Code.IMAGE_UNREADABLE
 
 
 @pytest.mark.parametrize("multi_picture", [False, True])
@@ -171,20 +171,16 @@ def test_jpeg_of_a_thousand_scans_is_rejected_before_decoding(decode: Decode, mu
     assert "200 scans" in rejected.message
 
 
-def test_scans_of_previews_do_not_count(tmp_path: Path) -> None:
+def test_scans_of_previews_do_not_count(decode: Decode) -> None:
     """A preview in a segment and what follows the picture hold marker bytes of their own."""
-    path = tmp_path / "portrait"
     preview = encoded(portrait(), "JPEG", progressive=True)[:60_000]
     for options, scans in (({}, 1), ({"progressive": True}, 10)):
         whole = encoded(portrait(), "JPEG", quality=90, comment=preview, **options)
-        path.write_bytes(whole + b"\xff\xda\x00\x02" * 5000)
-        assert count_scans(path) == scans
-        assert difference(decode_portrait(path), pixels()) < 3
-    path.write_bytes(many_scans(64, 64, 150))
-    assert count_scans(path) == 151
-    assert decode_portrait(path).shape == (64, 64, 3)
-    path.write_bytes(encoded(portrait(), "PNG"))
-    assert count_scans(path) == 0
+        data = whole + b"\xff\xda\x00\x02" * 5000
+        assert read_structure(data).scans == scans
+        assert difference(decode(data), pixels()) < 3
+    assert read_structure(many_scans(64, 64, 150)).scans == 151
+    assert decode(many_scans(64, 64, 150)).shape == (64, 64, 3)
 
 
 def test_too_small_picture_is_rejected(decode: Decode) -> None:

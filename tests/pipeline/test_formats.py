@@ -78,6 +78,9 @@ def pictures() -> dict[str, bytes]:
         "webp": encoded(image, "WEBP", quality=90),
         "webp-lossless-alpha": encoded(with_alpha(), "WEBP", lossless=True),
         "bmp": encoded(image, "BMP"),
+        "avif": encoded(image, "AVIF", quality=80),
+        "gif": encoded(image, "GIF"),
+        "heic": (Path(ROOT) / "tests" / "face" / "data" / "portrait.heic").read_bytes(),
         "png-16-bit-grey": encoded(Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257), "PNG"),
     }
 

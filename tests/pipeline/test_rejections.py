@@ -157,7 +157,7 @@ ALLOWED = {
     "too many bytes": f"at most {MAX_PORTRAIT_MB << 20} bytes",
     "another tenant": "keys that start with default/",
     "longer than the limit": f"0.2..{MAX_SPEECH_S:g} s",
-    "pixel bomb": "50 megapixels",
+    "pixel bomb": "at most 65 megapixels",
 }
 
 

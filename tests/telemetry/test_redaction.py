@@ -125,6 +125,7 @@ def test_names_of_the_instrumentation_are_renamed(recorded) -> None:
 
 def test_error_text_keeps_what_is_not_personal() -> None:
     assert scrubbed("NoSuchKey: default/bob/p.png is gone after 3 tries") == "NoSuchKey: [..] is gone after 3 tries"
+    assert scrubbed("bob.heic and bob.avif are gone") == "[..] and [..] are gone"
     assert scrubbed("the face is 40 px wide, at least 64 px are needed") == (
         "the face is 40 px wide, at least 64 px are needed"
     )

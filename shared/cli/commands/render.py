@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 @app.command(cls=ParameterCommand, rich_help_panel=RENDER)
 def render(
-    portrait: Annotated[Path, typer.Argument(help="Picture with a face: JPEG, PNG, WebP, BMP, GIF, HEIC or AVIF.")],
+    portrait: Annotated[Path, typer.Argument(help="Picture with a face: JPEG, PNG, WebP, AVIF, HEIC, GIF or BMP.")],
     speech: Annotated[Path, typer.Argument(help="Recording: WAV, AIFF, MP3, M4A (AAC, ALAC), OGG, WebM or FLAC.")],
     output: Output,
     force: Force = False,

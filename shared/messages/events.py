@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, Strict, TypeAdapte
 from shared.messages.codes import Code
 from shared.messages.json_text import json_text
 from shared.messages.numbers import Boolean, Integer, Natural, Number, Positive
+from shared.messages.pipeline import STAGES
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import Batch
 from shared.messages.task import JobWarning
@@ -98,6 +99,7 @@ class Done(_Event):
     """The video is ready."""
 
     type: Literal["done"] = "done"
+    stage: str = Field(STAGES[-1], description="The stage that ended the job.")
     video: ArtifactRef
     poster: ArtifactRef
     duration_s: Number

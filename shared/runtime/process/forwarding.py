@@ -46,7 +46,8 @@ class Forwarder:
         step = following(self._stage)
         if step is None:
             files = self._deliver(task)
-            return done(task, files, now_ms=time.time_ns() // 1_000_000, attempt=attempt, trace_id=trace_id())
+            now_ms = time.time_ns() // 1_000_000
+            return done(task, files, stage=self._stage, now_ms=now_ms, attempt=attempt, trace_id=trace_id())
         topic = self._settings.topic(step.source.format(engine=task.request.engine))
         value = task.dump()
         if len(value) > MAX_ENVELOPE_BYTES:

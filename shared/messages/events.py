@@ -33,6 +33,7 @@ class _Event(BaseModel):
     time_ms: Integer = Field(description="Milliseconds since the epoch.")
     attempt: Positive = Field(1, description="Attempt of the stage that sends the event, from 1.")
     trace_id: str | None = Field(None, description="32 hex digits.")
+    sampled: Boolean = Field(True, description="Whether spans of the trace are exported: the flag in the traceparent.")
     batch: Batch | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 

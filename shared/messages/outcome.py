@@ -14,7 +14,14 @@ def seconds(task: RenderTask) -> dict[str, float]:
 
 
 def done(
-    task: RenderTask, files: Mapping[str, ArtifactRef], *, stage: str, now_ms: int, attempt: int, trace_id: str | None
+    task: RenderTask,
+    files: Mapping[str, ArtifactRef],
+    *,
+    stage: str,
+    now_ms: int,
+    attempt: int,
+    trace_id: str | None,
+    sampled: bool,
 ) -> Done:
     """The ``done`` event of a task that completed all stages.
 
@@ -31,6 +38,7 @@ def done(
         stage=stage,
         attempt=attempt,
         trace_id=trace_id,
+        sampled=sampled,
         batch=task.request.batch,
         labels=task.request.labels,
         video=files["video"],

@@ -4,6 +4,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from shared.messages.codes import Code
 from shared.messages.events import EVENT, Done
 from shared.messages.refs import InputRef
@@ -63,6 +65,15 @@ def test_inputs_of_a_request_with_another_key_are_kept_for_its_purge(tmp_path: P
     stored = markers.read_request(rig.store.documents, "default", rig.end().job_id)
     assert stored is not None
     assert len(stored.inputs) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "trusted", "sampled"), [("01", True, True), ("00", True, False), ("00", False, True)]
+)
+def test_events_say_whether_the_trace_is_sampled(tmp_path: Path, flags: str, trusted: bool, sampled: bool) -> None:
+    rig = MemoryStage(FRONT, tmp_path, trust_trace_context=trusted)
+    rig.handle(request_body(), [("traceparent", f"00-{'a' * 32}-{'b' * 16}-{flags}".encode())])
+    assert {event.sampled for event in rig.producers.events()} == {sampled}
 
 
 def test_invalid_request_is_rejected_and_no_dead_letter(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ class Settlement:
         set_settled()
         trace.get_current_span().set_attribute("outcome", disposition.label)
         metrics.TASKS.labels(self._stage, disposition.label, disposition.code).inc()
+        log.info("task_settled", outcome=disposition.label, code=disposition.code or None)
         if task is not None and disposition.cleans_up:
             self._clean_up(task, job_ended=disposition.frees_frames)
 

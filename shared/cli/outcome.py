@@ -37,7 +37,7 @@ def report(event: TerminalEvent, output: OutputFile | None = None) -> None:
     details = [f"field: {event.field}"] if isinstance(event, RejectedEvent) and event.field else []
     if isinstance(event, RejectedEvent) and event.allowed:
         details.append(f"allowed: {event.allowed}")
-    if event.code == Code.INTERNAL:
+    if event.code == Code.INTERNAL and event.sampled:
         job = JobKey(event.tenant, event.job_id)
         details.append(f"`lipstage trace {arguments(job)}` shows where it happened.")
     elif text := advice(event.code):

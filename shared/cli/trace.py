@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shared.cli import console
-from shared.cli.connection import deployment
+from shared.cli.connection import connect, deployment
 from shared.cli.console import Part, seconds, styled
 from shared.cli.errors import CliError
-from shared.client import Deployment, JobKey
+from shared.client import ClientError, Deployment, JobKey
 from shared.local.settings import LocalSettings
 from shared.local.trace_store import StoredSpan
 from shared.local.trace_tree import Node, tree
@@ -29,14 +29,28 @@ def trace(job: JobKey, as_json: bool) -> None:
     """Print the traces of a job. Raises CliError when none is known."""
     traces = fetch(job, deployment())
     if not traces:
-        raise CliError(
-            f"no trace of the job {job.job_id} of the tenant {job.tenant} is known",
-            "spans arrive up to a second after the work",
-        )
+        raise _absent(job)
     if as_json:
         console.emit_json({trace: [dataclasses.asdict(s) for s in spans] for trace, spans in traces.items()})
     else:
         show(traces)
+
+
+def _absent(job: JobKey) -> CliError:
+    """Why no span of the job is known: the caller may have excluded its trace."""
+    try:
+        state = connect().job(job)
+    except ClientError:
+        hint = "`lipstage jobs` lists the newest jobs; spans arrive up to a second after the work"
+    else:
+        if not state.sampled:
+            return CliError(
+                f"the trace {state.trace_id} of the job {job.job_id} was not sampled by the caller",
+                "no span of it is exported: send a traceparent that ends in 01 (sampled), or set "
+                "LIPSTAGE_TRUST_TRACE_CONTEXT=false for traces that do not depend on the caller",
+            )
+        hint = f"the job is {state.status}; spans arrive up to a second after the work, and the oldest are deleted"
+    return CliError(f"no trace of the job {job.job_id} of the tenant {job.tenant} is known", hint)
 
 
 def show(traces: Traces) -> None:

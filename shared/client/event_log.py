@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from shared.client.connection import Connection
 from shared.client.errors import BrokerUnreachable, TopicMissing
 from shared.client.job_key import JobKey
-from shared.messages.events import EVENT, AnyEvent
+from shared.messages.events import AnyEvent, parse_event
 from shared.messages.topics import EVENTS
 
 ANSWER_S = 10.0
@@ -82,7 +82,7 @@ def shares(sizes: Sequence[int], budget: int) -> list[int]:
 def parse(value: bytes | None) -> AnyEvent | None:
     """An event; None for a record that is not one, or one of an unknown version."""
     try:
-        return EVENT.validate_json(value or b"")
+        return parse_event(value)
     except ValidationError:
         return None
 

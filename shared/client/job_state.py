@@ -48,6 +48,8 @@ class JobState:
     first_ms: int = 0
     last_ms: int = 0
     trace_id: str | None = None
+    sampled: bool = True
+    """Whether spans of the trace are exported."""
     batch: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     stages: dict[str, StageState] = field(default_factory=lambda: {name: StageState() for name in STAGES})
@@ -67,6 +69,7 @@ class JobState:
         self.last_ms = max(self.last_ms, event.time_ms)
         self.tenant = event.tenant
         self.trace_id = event.trace_id or self.trace_id
+        self.sampled = event.sampled
         self.labels = dict(event.labels) or self.labels
         if event.batch:
             self.batch = f"{event.batch.id} {event.batch.index + 1}/{event.batch.total}"
@@ -142,6 +145,7 @@ class JobState:
             "first_ms": self.first_ms,
             "last_ms": self.last_ms,
             "trace_id": self.trace_id,
+            "sampled": self.sampled,
             "batch": self.batch,
             "labels": self.labels,
             "stages": {

@@ -6,9 +6,11 @@ Its name is also in the request's ``engine`` field. Everything else about an eng
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from shared.messages.numbers import INTEGRAL
 
 
 class _EngineParams(BaseModel):
@@ -46,17 +48,21 @@ class SonicParams(_EngineParams):
     expression_scale: float = Field(
         1.0, ge=0.25, le=3.0, description="Scale of the expression, beside params.dynamic_scale."
     )
-    shift: int = Field(7, ge=0, le=24, description="Frames by which windows move at every step; 0 shows seams.")
-    overlap: int = Field(
-        0, ge=0, le=12, description="Frames that neighbouring windows share; 5 costs a quarter more time."
+    shift: Annotated[int, Field(ge=0, le=24), INTEGRAL] = Field(
+        7, description="Frames by which windows move at every step; 0 shows seams."
+    )
+    overlap: Annotated[int, Field(ge=0, le=12), INTEGRAL] = Field(
+        0, description="Frames that neighbouring windows share; 5 costs a quarter more time."
     )
     strength: float | None = Field(
         None, ge=0.3, le=1.0, description="Part of the steps that run, the last ones; default: the preset's."
     )
     interpolate: bool = Field(True, description="Draw the frames between those of the model; else each is held twice.")
-    decode_chunk: int = Field(8, ge=2, le=32, description="Frames decoded together; fewer take less memory.")
-    decode_overlap: int | None = Field(
-        None, ge=0, le=16, description="Frames that decoded chunks share, at most half of one; default: the preset's."
+    decode_chunk: Annotated[int, Field(ge=2, le=32), INTEGRAL] = Field(
+        8, description="Frames decoded together; fewer take less memory."
+    )
+    decode_overlap: Annotated[int, Field(ge=0, le=16), INTEGRAL] | None = Field(
+        None, description="Frames that decoded chunks share, at most half of one; default: the preset's."
     )
     mask_area: float = Field(
         1.1, ge=0.5, le=3.0, description="Size of the face's rectangle in which the speech acts, in face boxes."

@@ -2,25 +2,38 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, Strict, TypeAdapter
 
 from shared.messages.codes import Code
+from shared.messages.json_text import json_text
+from shared.messages.numbers import Boolean, Integer, Natural, Number, Positive
+from shared.messages.pipeline import STAGES
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import Batch
 from shared.messages.task import JobWarning
 
 
+def _require_type(schema: dict[str, JsonValue]) -> None:
+    """``type`` selects the model, so a reader needs it; pydantic lists no field with a default as required."""
+    required = schema.get("required")
+    schema["required"] = ["type", *(required if isinstance(required, list) else ())]
+
+
+Percent = Annotated[float, Strict(), Field(ge=0, le=100)]
+
+
 class _Event(BaseModel):
     """Fields of every event. Readers ignore fields that they do not know."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra=_require_type)
 
     job_id: str
     tenant: str
     request_id: str
-    time_ms: int = Field(description="Milliseconds since the epoch.")
-    attempt: int = Field(1, ge=1, description="Attempt of the stage that sends the event, from 1.")
+    time_ms: Integer = Field(description="Milliseconds since the epoch.")
+    attempt: Positive = Field(1, description="Attempt of the stage that sends the event, from 1.")
     trace_id: str | None = Field(None, description="32 hex digits.")
+    sampled: Boolean = Field(True, description="Whether spans of the trace are exported: the flag in the traceparent.")
     batch: Batch | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
@@ -44,9 +57,9 @@ class Progress(_Event):
 
     type: Literal["progress"] = "progress"
     stage: str
-    percent: float = Field(ge=0, le=100)
-    done: int = Field(ge=0, description="Units done; frames for infer and encode.")
-    total: int = Field(ge=0)
+    percent: Percent
+    done: Natural = Field(description="Units done; frames for infer and encode.")
+    total: Natural
 
 
 class Finished(_Event):
@@ -54,8 +67,8 @@ class Finished(_Event):
 
     type: Literal["finished"] = "finished"
     stage: str
-    seconds: float
-    cached: bool = False
+    seconds: Number
+    cached: Boolean = False
 
 
 class WarningGiven(_Event):
@@ -87,23 +100,24 @@ class Done(_Event):
     """The video is ready."""
 
     type: Literal["done"] = "done"
+    stage: str = Field(STAGES[-1], description="The stage that ended the job.")
     video: ArtifactRef
     poster: ArtifactRef
-    duration_s: float
-    width: int
-    height: int
-    fps: int
+    duration_s: Number
+    width: Natural
+    height: Natural
+    fps: Natural
     engine: str
-    duration_asked_s: float | None = None
-    duration_gap_ms: int = 0
-    container_drift_ms: float
-    lip_offset_ms: float | None = Field(
+    duration_asked_s: Number | None = None
+    duration_gap_ms: Integer = 0
+    container_drift_ms: Number
+    lip_offset_ms: Number | None = Field(
         None, description="Mouth against sound, milliseconds, positive: video late; absent when it can't be measured."
     )
-    audio_drift_ms: int = Field(description="The larger drift of container and lips, milliseconds.")
-    quality: float | None = Field(None, description="0..1; absent when it was not measured.")
-    seconds: dict[str, float] = Field(description="Wall seconds per stage.")
-    total_s: float = Field(description="From the broker's time of the request to this event, seconds.")
+    audio_drift_ms: Integer = Field(description="The larger drift of container and lips, milliseconds.")
+    quality: Number | None = Field(None, description="0..1; absent when it was not measured.")
+    seconds: dict[str, Number] = Field(description="Wall seconds per stage.")
+    total_s: Number = Field(description="From the broker's time of the request to this event, seconds.")
     warnings: tuple[JobWarning, ...] = ()
 
 
@@ -135,5 +149,11 @@ AnyEvent = Annotated[
 ]
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 TERMINAL: TypeAdapter[TerminalEvent] = TypeAdapter(Annotated[TerminalEvent, Field(discriminator="type")])
+
 TERMINAL_TYPES = ("done", "rejected", "failed")
 """``type`` of each ``TerminalEvent``."""
+
+
+def parse_event(value: bytes | None) -> AnyEvent:
+    """Read the value of a record on ``render.events``. Raises ValidationError."""
+    return EVENT.validate_json(json_text(value or b""))

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.messages.events import TERMINAL_TYPES, AnyEvent
+from shared.messages.events import TERMINAL_TYPES, Accepted, AnyEvent, Conflict
 from shared.messages.names import JOB_ID, NAME
+from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
 
 Header = tuple[str, bytes]
@@ -63,9 +64,11 @@ def event_headers(event: AnyEvent) -> list[Header]:
     """The headers of an event.
 
     The three terminal events of a job share one id: a reader that drops repeated ids sees one of them. Ids begin with
-    the tenant, because two tenants may choose the same job id.
+    the tenant, because two tenants may choose the same job id. The source is the stage that the event is about: for
+    a terminal event, the one that ended the job.
     """
-    stage = getattr(event, "stage", "")
+    # A stored terminal event keeps its source when another stage repeats it: readers compare source and id.
+    stage = FIRST if isinstance(event, Accepted | Conflict) else event.stage
     job = f"{event.tenant}/{event.job_id}"
     if event.type in TERMINAL_TYPES:
         event_id = f"{job}:end"
@@ -81,7 +84,7 @@ def event_headers(event: AnyEvent) -> list[Header]:
         event_id = f"{job}:{stage}:finished"
     else:
         event_id = f"{job}:{stage}:{event.type}:{event.attempt}"
-    return cloud_event(f"event.{event.type}", event_id, f"/lipstage/{stage or 'audio'}", event.job_id, event.time_ms)
+    return cloud_event(f"event.{event.type}", event_id, f"/lipstage/{stage}", event.job_id, event.time_ms)
 
 
 def read_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> RecordHeaders:

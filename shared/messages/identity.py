@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.headers import read_headers
+from shared.messages.json_text import json_text
 from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME
 from shared.messages.request import Batch, Labels, RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
@@ -152,7 +153,7 @@ def _object(value: bytes | None) -> dict[str, Any]:
     if not value or len(value) > MAX_ENVELOPE_BYTES:
         return {}
     try:
-        body = json.loads(value.decode())
+        body = json.loads(json_text(value).decode())
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -14,11 +14,19 @@ def seconds(task: RenderTask) -> dict[str, float]:
 
 
 def done(
-    task: RenderTask, files: Mapping[str, ArtifactRef], *, now_ms: int, attempt: int, trace_id: str | None
+    task: RenderTask,
+    files: Mapping[str, ArtifactRef],
+    *,
+    stage: str,
+    now_ms: int,
+    attempt: int,
+    trace_id: str | None,
+    sampled: bool,
 ) -> Done:
     """The ``done`` event of a task that completed all stages.
 
-    ``files`` references video and poster where the user gets them. Raises KeyError for a stage that has not run.
+    ``stage`` is the stage that ends the job; ``files`` references video and poster where the user gets them. Raises
+    KeyError for a stage that has not run.
     """
     audio = task.metadata("audio", AudioMetadata)
     encode = task.metadata("encode", EncodeMetadata)
@@ -27,8 +35,10 @@ def done(
         tenant=task.request.tenant,
         request_id=task.request_id,
         time_ms=now_ms,
+        stage=stage,
         attempt=attempt,
         trace_id=trace_id,
+        sampled=sampled,
         batch=task.request.batch,
         labels=task.request.labels,
         video=files["video"],

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from shared.messages.numbers import Natural, Positive
 from shared.messages.text import KEY_PATTERN
 
 ALIAS = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
+DOT_SEGMENT = r"(^|/)\.{1,2}(/|$)"
 MAX_KEY_BYTES = 1024
 """The limit of S3, in UTF-8 bytes."""
 
@@ -35,7 +37,12 @@ Key = Annotated[
     Field(
         description="Object key, relative, at most 1024 bytes.",
         # The part of the rule that JSON Schema can express; `checked_key` is the whole rule.
-        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": KEY_PATTERN},
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": MAX_KEY_BYTES,
+            "pattern": KEY_PATTERN,
+            "not": {"pattern": DOT_SEGMENT},
+        },
     ),
     AfterValidator(checked_key),
 ]
@@ -50,7 +57,7 @@ class InputRef(BaseModel):
     bucket: Alias = "inputs"
     key: Key
     sha256: str | None = Field(None, pattern=SHA256, description="Hex SHA-256; checked when given.")
-    size: int | None = Field(None, ge=1, description="Bytes; checked when given.")
+    size: Positive | None = Field(None, description="Bytes; checked when given.")
 
 
 class OutputRef(BaseModel):
@@ -70,4 +77,4 @@ class ArtifactRef(BaseModel):
     bucket: Alias = "artifacts"
     key: Key
     sha256: str = Field(pattern=SHA256)
-    size: int = Field(ge=0, description="Bytes.")
+    size: Natural = Field(description="Bytes.")

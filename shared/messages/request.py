@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME, OWNER
+from shared.messages.numbers import INTEGRAL
 from shared.messages.refs import InputRef, OutputRef
 from shared.messages.text import TEXT_PATTERN
 
@@ -19,6 +20,12 @@ LabelName = Annotated[str, Field(max_length=64)]
 _LABEL_NAMES = {"propertyNames": {"maxLength": 64, "pattern": TEXT_PATTERN}}
 Labels = Annotated[dict[LabelName, Label], Field(max_length=16, json_schema_extra={**_LABEL_NAMES})]
 Pixel = Annotated[float, Field(ge=0, le=65535)]
+BatchIndex = Annotated[int, Field(ge=0, le=10_000_000), INTEGRAL]
+BatchTotal = Annotated[int, Field(ge=1, le=10_000_000), INTEGRAL]
+Steps = Annotated[int, Field(ge=1, le=100), INTEGRAL]
+Resolution = Annotated[int, Field(ge=256, le=1024, multiple_of=64), INTEGRAL]
+FaceIndex = Annotated[int, Field(ge=0, le=63), INTEGRAL]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED), INTEGRAL]
 
 
 def _check_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -44,25 +51,25 @@ class Batch(_StrictModel):
     """Place of the job in a batch; copied into every event."""
 
     id: str = Field(pattern=JOB_ID)
-    index: int = Field(ge=0, le=10_000_000)
-    total: int = Field(ge=1, le=10_000_000)
+    index: BatchIndex
+    total: BatchTotal
 
 
 class Params(_StrictModel):
     """Parameters of picture and motion."""
 
-    inference_steps: int = Field(25, ge=1, le=100, description="Denoising steps of a diffusion engine.")
+    inference_steps: Steps = Field(25, description="Denoising steps of a diffusion engine.")
     dynamic_scale: float = Field(1.0, ge=0.5, le=2.0, description="Motion amplitude.")
     expand_ratio: float = Field(0.18, ge=0.0, le=1.0, description="Margin around the face box, per side, in box sizes.")
-    min_resolution: int = Field(512, ge=256, le=1024, multiple_of=64, description="Short side of the video, pixels.")
+    min_resolution: Resolution = Field(512, description="Short side of the video, pixels.")
     framing: Literal["original", "face"] = Field("original", description="Whole picture, or a square around the face.")
-    face: Literal["largest"] | Annotated[int, Field(ge=0, le=63)] | FaceBox = Field(
+    face: Literal["largest"] | FaceIndex | FaceBox = Field(
         "largest",
         description="Which face: the largest central one, an index by size, or a box [x0, y0, x1, y1] in pixels.",
     )
     duration: float | None = Field(None, ge=0.2, le=3600, description="Seconds; corrected to the decoded duration.")
     trim: bool = Field(False, description="Cut the speech to `duration`.")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Same request and machine: byte-identical frames.")
+    seed: Seed = Field(0, description="Same request and machine: byte-identical frames.")
 
 
 class RenderRequest(_StrictModel):

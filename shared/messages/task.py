@@ -5,8 +5,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.messages.codes import Code
+from shared.messages.json_text import json_text
 from shared.messages.metadata import StageMetadata
 from shared.messages.names import JOB_ID
+from shared.messages.numbers import Boolean, Integer, Number
 from shared.messages.refs import ArtifactRef
 from shared.messages.request import RenderRequest
 
@@ -34,8 +36,8 @@ class StageOutput(BaseModel):
     artifacts: dict[str, ArtifactRef] = Field(default_factory=dict, description="By role.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     warnings: tuple[JobWarning, ...] = ()
-    seconds: float = Field(0.0, description="Wall time of the winning attempt.")
-    cached: bool = False
+    seconds: Number = Field(0.0, description="Wall time of the winning attempt.")
+    cached: Boolean = False
 
 
 class RenderTask(BaseModel):
@@ -51,7 +53,7 @@ class RenderTask(BaseModel):
         max_length=64, description="Id of the request's record: UUIDv5 of topic, partition, offset and SHA-256."
     )
     request: RenderRequest
-    submitted_ms: int = Field(description="Broker's time of the request, milliseconds since the epoch.")
+    submitted_ms: Integer = Field(description="Broker's time of the request, milliseconds since the epoch.")
     submit_traceparent: str | None = Field(None, max_length=64, description="Parent of the `render` summary span.")
     outputs: dict[str, StageOutput] = Field(default_factory=dict, description="By stage.")
 
@@ -62,7 +64,7 @@ class RenderTask(BaseModel):
     @classmethod
     def parse(cls, value: bytes) -> "RenderTask":
         """Read the value of a record; unknown fields are kept at every depth. Raises ValidationError."""
-        return cls.model_validate_json(value, extra="allow")
+        return cls.model_validate_json(json_text(value), extra="allow")
 
     def dump(self) -> bytes:
         """The value of a record: UTF-8 JSON with nulls, so that nothing from a later version is lost."""

@@ -14,6 +14,8 @@ TEXT_PATTERN = f"^[^{_CLASS}]*$"
 r"""The rule as a JSON Schema pattern, for the basic plane: every dialect knows \u, few know \p."""
 KEY_PATTERN = rf"^[^/\\{_CLASS}]+(/[^/\\{_CLASS}]+)*$"
 """The same for an object key."""
+STORED_KEY_PATTERN = r"^[^/\\\u0000-\u001f\u007f]+(/[^/\\\u0000-\u001f\u007f]+)*$"
+"""The key in a task or an event: it may come from a version that accepted more characters."""
 
 
 def find_control_character(text: str) -> str | None:

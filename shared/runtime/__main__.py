@@ -8,10 +8,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+import structlog
 from botocore.exceptions import BotoCoreError
 from pydantic_settings import BaseSettings
 
+from shared.messages.pipeline import STAGES
 from shared.runtime.engine_settings import settings_models
 from shared.runtime.host.stage_service import serve
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
@@ -23,6 +26,8 @@ from shared.storage.client import connect
 from shared.storage.settings import StorageSettings
 from shared.telemetry import logs
 
+log = structlog.get_logger()
+
 BAD_USE = 2
 SETTINGS: tuple[type[BaseSettings], ...] = (RuntimeSettings, StorageSettings, WeightsSettings, *settings_models())
 
@@ -31,20 +36,29 @@ class WrongSetting(Exception):
     """A setting parses, and what it names can't be used; the message names the variable."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises for wrong arguments, instead of writing the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UnknownService(message)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the stage that the arguments name until SIGTERM, SIGINT or a failure; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m shared.runtime", description="Run one stage service.")
+    parser = _Parser(prog="python -m shared.runtime", description="Run one stage service.")
     parser.add_argument("stage", metavar="STAGE", help="audio, face, infer or encode")
     parser.add_argument("--engine", metavar="ENGINE", help="for infer: the engine it runs; default: LIPSTAGE_ENGINE")
-    options = parser.parse_args(arguments)
+    logs.setup("lipstage")  # Until the stage is known, so that wrong use is a log line, too.
     try:
+        options = parser.parse_args(arguments)
         return run(options.stage, options.engine)
     except (UnknownService, WrongSetting) as error:
         lines = [str(error)]
     except ValueError as error:
         if not (lines := faults(error, SETTINGS)):
             raise
-    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    for line in lines:
+        log.error("wrong_use", reason=line)
     return BAD_USE
 
 
@@ -82,9 +96,10 @@ def run(stage: str, engine: str | None) -> int:
 
     Raises UnknownService, WrongSetting, and ValueError for settings that do not parse.
     """
+    if stage in STAGES:
+        logs.setup(stage)
     settings = stage_settings(stage, engine)
     check_settings(settings)
-    logs.setup(stage)
     fetch = worker_variables(settings.engine) if stage == "infer" else None
     return serve(stage, settings, fetch=fetch)
 

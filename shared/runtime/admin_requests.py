@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from shared.messages.topics import topics
 from shared.runtime import topic_admin
-from shared.runtime.kafka_config import METADATA_TIMEOUT_S, base, group_protocol
+from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, base, group_protocol
 from shared.runtime.settings import RuntimeSettings
 from shared.slot.limits import die_with_parent, no_core_dumps
 
@@ -25,7 +25,7 @@ POLL_S = 0.1
 
 
 def _admin(settings: RuntimeSettings) -> AdminClient:
-    return AdminClient(base(settings, "admin") | {"log_level": 0})
+    return AdminClient(base(settings, "admin") | UNLOGGED)
 
 
 def answers(settings: RuntimeSettings, timeout_s: float) -> bool:

@@ -150,11 +150,21 @@ def classify(error: Exception, attempt: int) -> Disposition | None:
             return None
         case NoSpace() | OutputRefused() | ArtifactRefused():
             return _dead_letter(error.code, "failed", error)
-        case KeyError() | ValidationError():
-            # The task parses, but a field that earlier stages write is missing.
-            return _dead_letter(Code.POISON, "poison", error, stack=True)
+        case KeyError():
+            # The task parses, but what an earlier stage writes is missing.
+            message = f"the task has no output of an earlier stage: {error} is missing"
+            return _dead_letter(Code.POISON, "poison", error, message=message, stack=True)
+        case ValidationError():
+            return _dead_letter(Code.POISON, "poison", error, message=_first_fault(error), stack=True)
         case _:
             return _dead_letter(Code.INTERNAL, "failed", error, stack=True)
+
+
+def _first_fault(error: ValidationError) -> str:
+    """The model, the field and the fault, without the value."""
+    detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(map(str, detail["loc"])) or "the value"
+    return f"{error.title} in the task, written by an earlier stage, can't be read: {field}: {detail['msg']}"
 
 
 def _dead_letter(

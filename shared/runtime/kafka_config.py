@@ -8,13 +8,18 @@ import socket
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.runtime.settings import RuntimeSettings
 
+log = structlog.get_logger()
+
 Config = dict[str, str | int | float | bool]
+UNLOGGED: Config = {"log_level": 0}
+"""For clients of single requests: their errors are raised, and the client's log would be text on stderr."""
 Protocol = Literal["consumer", "classic"]
 METADATA_TIMEOUT_S = 10.0
 METADATA_REFRESH_S = 15
@@ -58,7 +63,7 @@ def base(settings: RuntimeSettings, client: str) -> Config:
         "topic.metadata.refresh.interval.ms": METADATA_REFRESH_S * 1000,
         # Reconnect to a restarted broker within one second, not ten.
         "reconnect.backoff.max.ms": 1000,
-        # The client's own log lines are not JSON, and below errors they add nothing to the service's lines.
+        # Below errors, the client's own log adds nothing to the service's lines.
         "log_level": 3,
         **extra,
     }
@@ -134,7 +139,7 @@ def group_protocol(settings: RuntimeSettings) -> Protocol:
     """
     if settings.group_protocol != "auto":
         return settings.group_protocol
-    admin = AdminClient(base(settings, "probe"))
+    admin = AdminClient(base(settings, "probe") | UNLOGGED)
     try:
         for attempt in Retrying(
             retry=retry_if_exception(
@@ -142,6 +147,7 @@ def group_protocol(settings: RuntimeSettings) -> Protocol:
             ),
             wait=wait_fixed(0.5),
             stop=stop_after_delay(BROKER_PATIENCE_S),
+            before_sleep=lambda _: log.warning("broker_not_reached"),
             reraise=True,
         ):
             with attempt:

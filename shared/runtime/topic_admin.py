@@ -14,7 +14,7 @@ from confluent_kafka.admin import (
 )
 
 from shared.messages.topics import Topic, topics
-from shared.runtime.kafka_config import METADATA_TIMEOUT_S, base
+from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, base
 from shared.runtime.settings import RuntimeSettings
 
 
@@ -36,7 +36,7 @@ class Change:
 def diff(settings: RuntimeSettings) -> list[Change]:
     """The changes that ``apply`` would make, and those that it can't. Raises KafkaException when the broker does not
     answer."""
-    admin = AdminClient(base(settings, "admin"))
+    admin = AdminClient(base(settings, "admin") | UNLOGGED)
     actual = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
     required = topics(settings.topic_prefix, settings.engines)
     changes: list[Change] = []
@@ -74,7 +74,7 @@ def apply(settings: RuntimeSettings) -> list[Change]:
     Raises KafkaException when the broker refuses.
     """
     changes = [c for c in diff(settings) if c.applicable]
-    admin = AdminClient(base(settings, "admin"))
+    admin = AdminClient(base(settings, "admin") | UNLOGGED)
     by_name = {t.name: t for t in topics(settings.topic_prefix, settings.engines)}
     new = [
         NewTopic(c.topic, num_partitions=by_name[c.topic].partitions, config=dict(by_name[c.topic].config))

@@ -12,6 +12,7 @@ from opentelemetry.trace import Link, get_current_span
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.messages.identity import identify_best_effort
+from shared.messages.json_text import json_text
 from shared.runtime.consume.assignment import Record
 from shared.telemetry.ids import derived_trace_id
 from shared.telemetry.propagation import extract, parent, traceparent
@@ -72,7 +73,7 @@ def of_task(record: Record) -> RecordTrace:
     if span.is_valid:
         return RecordTrace(sender, [Link(span)], root_id)
     try:
-        stored = _Stored.model_validate_json(record.value or b"")
+        stored = _Stored.model_validate_json(json_text(record.value or b""))
     except ValidationError:
         stored = _Stored()
     return RecordTrace(parent(stored.submit_traceparent), [], root_id)

@@ -12,6 +12,7 @@ import structlog
 from shared.messages.codes import Code
 from shared.runtime.disposition import JobContext
 from shared.runtime.failures import Abandoned, JobCancelled
+from shared.telemetry.propagation import trace_id
 
 SHOWN_AFTER_S = 2.0
 """A wait is published after this time, seconds: most retries succeed earlier."""
@@ -143,7 +144,13 @@ def set_current_job(job: JobContext) -> None:
     """Set the job of the current task: its log lines and its waits name it from now on."""
     if (task := _TASK.get()) is not None:
         task.job = job
-    structlog.contextvars.bind_contextvars(job=job.job_id)
+    fields = {"job": job.job_id, "tenant": job.tenant, "attempt": job.attempt, "trace_id": trace_id()}
+    structlog.contextvars.bind_contextvars(**{name: value for name, value in fields.items() if value is not None})
+
+
+def clear_current_job() -> None:
+    """Remove the job from the log lines that follow in this thread."""
+    structlog.contextvars.unbind_contextvars("job", "tenant", "attempt", "trace_id")
 
 
 def current_job() -> JobContext | None:

@@ -6,6 +6,7 @@ propagator, which may send baggage. So nothing is instrumented globally: a proce
 application's own instrumentation stays as it is. Dead letters and events are sent by a raw producer.
 """
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,12 +16,14 @@ from opentelemetry.instrumentation import confluent_kafka as instrumentation
 from shared.telemetry import propagation
 from shared.telemetry.tracing import Tracing
 
+LIBRDKAFKA = logging.getLogger("librdkafka")
+
 
 class TracedProducer(cimpl.Producer):
     """A producer whose every send is a span of the current trace."""
 
     def __init__(self, tracing: Tracing, config: dict[str, Any]) -> None:
-        super().__init__(config)
+        super().__init__(_with_logger(config))
         self.config = config
         """The instrumentation reads the broker's address from it."""
         self._tracer = tracing.provider.get_tracer(instrumentation.__name__)
@@ -52,9 +55,14 @@ def traced_producer(tracing: Tracing, config: dict[str, Any]) -> TracedProducer:
 
 def raw_producer(config: dict[str, Any]) -> Any:
     """A producer that sends headers exactly as given."""
-    return cimpl.Producer(config)
+    return cimpl.Producer(_with_logger(config))
 
 
 def raw_consumer(config: dict[str, Any]) -> Any:
     """A consumer that does not change the trace context."""
-    return cimpl.Consumer(config)
+    return cimpl.Consumer(_with_logger(config))
+
+
+def _with_logger(config: dict[str, Any]) -> dict[str, Any]:
+    """librdkafka writes its log to stderr, unless it is given a logger."""
+    return {**config, "logger": LIBRDKAFKA}

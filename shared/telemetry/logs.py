@@ -1,10 +1,15 @@
-"""JSON lines on stdout with service, trace ids and bound fields (job, stage, attempt); paths of users are removed."""
+"""The log of a process: one JSON object a line on stdout, without personal data, also for warnings and crashes.
+
+Lines have the service, trace ids and the bound fields (job, tenant, attempt).
+"""
 
 import io
 import json
 import logging
 import sys
+import threading
 from contextlib import suppress
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
@@ -134,3 +139,48 @@ def setup(service: str, level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    _log_strays()
+
+
+def _log_strays() -> None:
+    """Log what Python would write to stderr as text: warnings, exceptions that nothing catches, prints of libraries."""
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _thread_died
+    sys.unraisablehook = _unraisable
+    sys.stderr = cast("TextIO", _LoggedLines())
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace_back: TracebackType | None) -> None:
+    structlog.get_logger().critical("crashed", exc_info=(kind, error, trace_back))
+
+
+def _thread_died(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is SystemExit or failed.exc_value is None:
+        return
+    error = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+    name = failed.thread.name if failed.thread is not None else None
+    structlog.get_logger().error("thread_crashed", thread=name, exc_info=error)
+
+
+def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
+    error = (failed.exc_type, failed.exc_value, failed.exc_traceback) if failed.exc_value is not None else None
+    structlog.get_logger().error("exception_ignored", text=failed.err_msg, exc_info=error)
+
+
+class _LoggedLines(io.TextIOBase):
+    """A stream that logs each line. It has no descriptor: native code writes to descriptor 2 as before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = threading.local()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, rest = (getattr(self._started, "text", "") + text).split("\n")
+        self._started.text = rest[-MAX_TEXT:]
+        for line in filter(str.strip, lines):
+            structlog.get_logger().warning("stderr", text=line)
+        return len(text)

@@ -1,4 +1,7 @@
-"""W3C trace context in Kafka headers: lower-case names, ASCII values, exactly one traceparent."""
+"""W3C trace context in Kafka headers: lower-case names, ASCII values, exactly one traceparent.
+
+Several ``tracestate`` headers are one list, as in HTTP.
+"""
 
 from collections.abc import Iterable
 
@@ -7,22 +10,42 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACE_HEADERS = frozenset({"traceparent", "tracestate", "baggage"})
+MAX_STATE_MEMBERS = 32
+"""Of W3C Trace Context; further members, the oldest, are left out."""
 _w3c = TraceContextTextMapPropagator()
 
 
 def extract(headers: Iterable[tuple[str, bytes | None]] | None) -> Context:
-    """The context of the sender; the last value of a name is used, undecodable values are ignored. Never raises.
+    """The context of the sender; undecodable values are ignored. Never raises.
 
-    Baggage is ignored: every reader of the topic can see it, and lipstage puts nothing into it.
+    The last traceparent counts. The members of all tracestates are joined in order; of two with one key the first
+    counts, which is the newer one. Baggage is ignored: every reader of the topic can see it, and lipstage puts nothing
+    into it.
     """
     carrier: dict[str, str] = {}
+    states: list[str] = []
     for name, value in headers or ():
-        if name.lower() in TRACE_HEADERS and value is not None:
-            try:
-                carrier[name.lower()] = value.decode("ascii")
-            except UnicodeDecodeError:
-                continue
+        if name.lower() not in TRACE_HEADERS or value is None:
+            continue
+        try:
+            text = value.decode("ascii")
+        except UnicodeDecodeError:
+            continue
+        if name.lower() == "tracestate":
+            states.append(text)
+        else:
+            carrier[name.lower()] = text
+    if state := _joined(states):
+        carrier["tracestate"] = state
     return _w3c.extract(carrier, Context())
+
+
+def _joined(states: Iterable[str]) -> str:
+    members: dict[str, str] = {}
+    for member in ",".join(states).split(","):
+        if text := member.strip(" \t"):
+            members.setdefault(text.partition("=")[0], text)
+    return ",".join(list(members.values())[:MAX_STATE_MEMBERS])
 
 
 def inject(context: Context | None = None) -> list[tuple[str, bytes]]:
@@ -36,6 +59,12 @@ def trace_id(context: Context | None = None) -> str | None:
     """The trace id as 32 hex digits; None outside a trace."""
     span_context = trace.get_current_span(context).get_span_context()
     return format(span_context.trace_id, "032x") if span_context.is_valid else None
+
+
+def sampled() -> bool:
+    """Whether the current trace is sampled; True outside a trace. Spans of a trace that is not are not exported."""
+    span_context = trace.get_current_span().get_span_context()
+    return span_context.trace_flags.sampled or not span_context.is_valid
 
 
 def traceparent(context: Context) -> str | None:

@@ -19,6 +19,7 @@ _PRIVATE = re.compile(
       \.(?:png|jpe?g|webp|avif|hei[cf]|bmp|gif|wav|aif[cf]?|au|snd|mp3|m4a|aac|amr|og[ag]|opus|flac|mp4|mov|3gp|mk[av]|webm)\b
     | (?:password|passwd|secret|token|api_?key|authorization)\s*[=:]\s*(?:(?:bearer|basic)\s+)?\S+
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                                # an access key id
+    | \binput_value=[^\n]*                                         # pydantic quotes what it refuses
     | (?<![\w+=-])[\w+=-]{32,}(?![\w+=-])                          # a digest or a token
     """,
     re.VERBOSE | re.IGNORECASE,

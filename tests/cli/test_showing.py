@@ -1,18 +1,19 @@
 """How jobs and traces are shown: on lines, in a table, as a tree."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
-from shared.cli import console, jobs, trace
-from shared.cli.errors import ADVICE, advice
+from shared.cli import console, jobs, outcome, trace
+from shared.cli.errors import ADVICE, CliError, advice
 from shared.cli.progress import Display, Lines, frames_text
 from shared.cli.progress_bars import Bars
 from shared.cli.weights_progress import WeightsProgress
 from shared.client import JobKey, JobState
 from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
-from shared.messages.events import AnyEvent
+from shared.messages.events import AnyEvent, Failed
 from tests.cli.conftest import KnownJob
 from tests.client.events import event, waiting
 
@@ -160,3 +161,28 @@ def test_a_trace_is_complete_with_its_summary_and_all_parents() -> None:
     assert trace.is_complete([root, child])
     assert not trace.is_complete([root])
     assert not trace.is_complete([child])
+
+
+@pytest.mark.parametrize(
+    ("sampled", "said"),
+    [(False, "was not sampled by the caller"), (True, "no trace of the job j of the tenant default")],
+)
+def test_a_missing_trace_is_explained(monkeypatch: pytest.MonkeyPatch, sampled: bool, said: str) -> None:
+    known = SimpleNamespace(job=lambda _: JobState("j", status="done", trace_id="a" * 32, sampled=sampled))
+    monkeypatch.setattr(trace, "connect", lambda: known)
+    monkeypatch.setattr(trace, "deployment", lambda: None)
+    monkeypatch.setattr(trace, "fetch", lambda *_: {})
+    with pytest.raises(CliError, match=said) as error:
+        trace.trace(JobKey("default", "j"), as_json=False)
+    assert error.value.hint is not None
+    assert ("traceparent that ends in 01" in error.value.hint) is not sampled
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_an_internal_failure_names_its_trace_only_where_there_is_one(
+    sampled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = Failed(job_id="j", tenant="t", request_id="r", time_ms=1, sampled=sampled, stage="face", code=Code.INTERNAL,
+                   message="m")  # fmt: skip
+    outcome.report(event)
+    assert ("lipstage trace" in capsys.readouterr().err) is sampled

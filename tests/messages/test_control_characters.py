@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from shared.messages import schemas
 from shared.messages.codes import Code, Rejected
 from shared.messages.identity import identify_best_effort
+from shared.messages.json_schemas import json_schemas
 from shared.messages.task import RenderTask
 from shared.messages.text import ALLOWED_TEXT, TEXT_PATTERN, find_control_character
 from shared.messages.validation import check_request, parse_request
@@ -83,7 +83,7 @@ def test_schema_and_rule_agree_on_the_basic_plane() -> None:
     matched = [c for c in plane if re.fullmatch(TEXT_PATTERN, c)]
     assert matched == [c for c in plane if find_control_character(c) is None]
     assert all(find_control_character(chr(n)) for n in range(sys.maxunicode) if unicodedata.category(chr(n)) == "Cf")
-    validator = Draft202012Validator(schemas.json_schemas()["render-request.schema.json"])
+    validator = Draft202012Validator(json_schemas()["render-request.schema.json"])
     assert validator.is_valid({**GOOD, "labels": {"a": "x y"}})
     for bad in ({"labels": {"a": "\x1bx"}}, {"labels": {"a\u202ex": ""}}, {"speech": {"key": "default/\x9bx"}}):
         assert not validator.is_valid({**GOOD, **bad})

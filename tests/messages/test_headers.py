@@ -1,5 +1,6 @@
 """Headers of a record: what is written is read back, and no header breaks the reader."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,11 @@ def test_tasks_of_two_tenants_have_different_ids() -> None:
     requests = [task.request.model_copy(update={"tenant": tenant}) for tenant in ("a", "b")]
     tasks = [task.model_copy(update={"job_id": "j", "request": request}) for request in requests]
     assert [dict(task_headers(task, "face", 5))["ce_id"] for task in tasks] == [b"a/j:face", b"b/j:face"]
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("event-*.json")), ids=lambda path: path.stem)
+def test_source_is_the_stage_of_the_event(path: Path) -> None:
+    event = EVENT.validate_json(path.read_bytes())
+    front = event.type in ("accepted", "conflict")
+    stage = "encode" if event.type == "done" else "audio" if front else json.loads(path.read_text())["stage"]
+    assert dict(event_headers(event))["ce_source"] == f"/lipstage/{stage}".encode()

@@ -30,7 +30,9 @@ def task(**values: float | None) -> RenderTask:
 )
 def test_audio_drift_is_the_larger_measured_drift(container: float, lips: float | None, drift: int) -> None:
     completed = task(container_drift_ms=container, lip_offset_ms=lips, quality=0.5)
-    done = outcome.done(completed, {"video": REF, "poster": REF}, now_ms=1, attempt=1, trace_id=None)
+    done = outcome.done(
+        completed, {"video": REF, "poster": REF}, stage="encode", now_ms=1, attempt=1, trace_id=None, sampled=True
+    )
     assert (done.container_drift_ms, done.lip_offset_ms, done.audio_drift_ms) == (container, lips, drift)
     attributes = outcome.summary_attributes(completed)
     assert attributes["audio.drift_ms"] == drift and isinstance(attributes["audio.drift_ms"], int)
@@ -42,5 +44,7 @@ def test_values_that_were_not_measured_are_absent() -> None:
     completed = task(container_drift_ms=3.0)
     attributes = outcome.summary_attributes(completed)
     assert "lip.offset_ms" not in attributes and "render.quality" not in attributes
-    done = outcome.done(completed, {"video": REF, "poster": REF}, now_ms=1, attempt=1, trace_id=None)
+    done = outcome.done(
+        completed, {"video": REF, "poster": REF}, stage="encode", now_ms=1, attempt=1, trace_id=None, sampled=True
+    )
     assert {"lip_offset_ms", "quality"} & set(done.model_dump(exclude_none=True)) == set()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from shared.messages import schemas
 from shared.messages.events import EVENT
 from shared.messages.headers import event_headers, task_headers
+from shared.messages.json_schemas import json_schemas
 from shared.messages.task import RenderTask
 from shared.messages.validation import parse_request
 
@@ -39,7 +39,7 @@ def test_every_kind_and_every_event_has_a_sample() -> None:
 
 @pytest.mark.parametrize("path", [p for kind in KINDS for p in samples(kind)], ids=lambda p: p.stem)
 def test_samples_validate(path: Path) -> None:
-    schema = schemas.json_schemas()[f"render-{path.stem.split('-')[0]}.schema.json"]
+    schema = json_schemas()[f"render-{path.stem.split('-')[0]}.schema.json"]
     Draft202012Validator(schema).validate(json.loads(path.read_text()))
 
 

@@ -7,8 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from shared.messages import schemas
+from shared.messages.asyncapi import asyncapi
 from shared.messages.codes import Code
 from shared.messages.events import EVENT, AnyEvent
+from shared.messages.json_schemas import json_schemas
 from shared.messages.request import Params, RenderRequest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -20,13 +22,15 @@ def test_committed_documents_are_current() -> None:
     assert committed == expected, "run python -m shared.messages.schemas"
 
 
-@pytest.mark.parametrize("name", sorted(schemas.json_schemas()))
-def test_schemas_are_valid_json_schema(name: str) -> None:
-    Draft202012Validator.check_schema(schemas.json_schemas()[name])
+@pytest.mark.parametrize("path", sorted(schemas.FOLDER.glob("*.schema.json")), ids=lambda path: path.name)
+def test_schemas_are_valid_by_the_meta_schema_of_their_dialect(path: Path) -> None:
+    schema = json.loads(path.read_text())
+    assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    Draft202012Validator.check_schema(schema)
 
 
 def test_request_schema_agrees_with_the_model() -> None:
-    validator = Draft202012Validator(schemas.json_schemas()["render-request.schema.json"])
+    validator = Draft202012Validator(json_schemas()["render-request.schema.json"])
     good = {"portrait": {"key": "default/a.png"}, "speech": {"key": "default/b.wav"}}
     assert validator.is_valid(good)
     assert not validator.is_valid({**good, "unknown": 1})
@@ -34,7 +38,7 @@ def test_request_schema_agrees_with_the_model() -> None:
 
 
 def test_asyncapi_names_every_topic_once() -> None:
-    document = schemas.asyncapi()
+    document = asyncapi()
     assert document["asyncapi"] == "3.0.0"
     addresses = [channel["address"] for channel in document["channels"].values()]
     assert len(addresses) == len(set(addresses))

@@ -37,3 +37,8 @@ def test_task_keeps_unknown_fields_at_every_depth(later: Any) -> None:
         sent["output"]["later"], stage["later"], stage["metadata"]["later"], stage["artifacts"]["pcm"]["later"],
         stage["warnings"][0]["later"],
     ] == [later] * 10  # fmt: skip
+
+
+def test_byte_order_mark_before_a_task_is_skipped() -> None:
+    task = json.dumps({"job_id": "j", "request_id": "r", "submitted_ms": 1.0, "request": REQUEST}).encode()
+    assert RenderTask.parse(b"\xef\xbb\xbf" + task) == RenderTask.parse(task)

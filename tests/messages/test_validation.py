@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages.codes import Code, Rejected
+from shared.messages.identity import identify_best_effort
 from shared.messages.request import RenderRequest
 from shared.messages.validation import advice, check_request, parse_request
 
@@ -76,6 +77,18 @@ def test_any_bytes_are_a_request_or_a_rejection(value: bytes) -> None:
 def test_any_json_is_a_request_or_a_rejection(value: object) -> None:
     with pytest.raises(Rejected):
         parse_request(json.dumps({**GOOD, "params": {"face": value, "none": value}}).encode())
+
+
+@pytest.mark.parametrize("number", ["256.0", "2.56e2", "2560e-1", "256"])
+def test_whole_number_is_read_however_it_is_written(number: str) -> None:
+    body = json.dumps({**GOOD, "params": {"min_resolution": 7}}).replace("7", number)
+    assert parse_request(body.encode()).params.min_resolution == 256
+
+
+def test_byte_order_mark_and_white_space_are_skipped() -> None:
+    value = b"\xef\xbb\xbf \r\n\t" + json.dumps({**GOOD, "job_id": "a"}).encode() + b"\n"
+    assert parse_request(value) == parse_request(value.removeprefix(b"\xef\xbb\xbf"))
+    assert identify_best_effort(value, None, "t", 0, 0).identity.job_id == "a"
 
 
 def test_few_inference_steps_give_a_warning() -> None:

@@ -76,7 +76,7 @@ def metric(pipeline: Pipeline, stage: str, name: str) -> float:
 def test_events_report_the_job_in_order(client: Client, rendered: Rendered) -> None:
     types = [(e.type, e.stage) for e in client.events[rendered.job] if e.type not in ("progress", "warning")]
     stages = [(kind, stage) for stage in ("audio", "face", "infer", "encode") for kind in ("started", "finished")]
-    assert types == [("accepted", ""), *stages, ("done", "")]
+    assert types == [("accepted", ""), *stages, ("done", "encode")]
     progress = [e.body["percent"] for e in client.events[rendered.job] if e.type == "progress" and e.stage == "infer"]
     assert progress == sorted(progress)
     assert progress[-1] == 100.0

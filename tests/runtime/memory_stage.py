@@ -33,7 +33,7 @@ ENCODED = EncodeMetadata(duration_s=1.0, width=8, height=8, fps=25, frames=25, c
 class MemoryStage:
     """A stage in memory."""
 
-    def __init__(self, spec: StageSpec, scratch: Path) -> None:
+    def __init__(self, spec: StageSpec, scratch: Path, **settings: Any) -> None:
         self.journal: Journal = []
         self.store = MemoryStorage(self.journal)
         self.producers = MemoryProducers(self.journal)
@@ -44,7 +44,7 @@ class MemoryStage:
         self.processor = task_processor(
             spec,
             "group",
-            RuntimeSettings(free_space_reserve_mb=0),
+            RuntimeSettings(free_space_reserve_mb=0, **settings),
             self.store,
             self.producers,  # type: ignore[arg-type]
             tracing.setup("test", "0"),

@@ -1,5 +1,6 @@
-"""`python -m shared.runtime`: wrong arguments and settings are one line and exit status 2."""
+"""`python -m shared.runtime`: wrong arguments and settings are one log line and exit status 2."""
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "variables", "line"),
     [
+        ((), {}, "the following arguments are required: STAGE"),
+        (("audio", "--unknown"), {}, "unrecognized arguments: --unknown"),
         (("relay",), {}, "there is no stage 'relay'; stages are audio, face, infer, encode"),
         (("audio", "--engine", "puppet"), {}, "--engine is for infer; audio serves every engine"),
         (("infer",), {"LIPSTAGE_ENGINE": "nobody"}, "this build has no engine 'nobody'"),
@@ -37,12 +40,13 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (("infer",), {"LIPSTAGE_SONIC_WEIGHTS": "s3://UPPER", "LIPSTAGE_ENGINE": "sonic"}, "LIPSTAGE_SONIC_WEIGHTS: "),
     ],
 )
-def test_invalid_use_prints_one_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
+def test_invalid_use_is_one_log_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
     ended = run(*arguments, **variables)
     assert ended.returncode == 2
-    assert ended.stderr.startswith(line)
-    assert ended.stderr.count("\n") == 1
-    assert "many" not in ended.stderr, "values may be secret"
+    (logged,) = map(json.loads, ended.stdout.splitlines())
+    assert (logged["event"], logged["level"], ended.stderr) == ("wrong_use", "error", "")
+    assert logged["reason"].startswith(line)
+    assert "many" not in ended.stdout, "values may be secret"
 
 
 def test_service_gets_the_engine_and_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +73,22 @@ def test_service_gets_the_engine_and_its_weights(monkeypatch: pytest.MonkeyPatch
 
 def test_shipped_weights_need_no_fetch() -> None:
     assert worker_variables("puppet") is None
+
+
+def test_service_without_a_broker_writes_one_json_object_a_line() -> None:
+    """Also librdkafka's own errors, for example refused connections."""
+    environment = os.environ | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
+    command = [sys.executable, "-m", "shared.runtime", "audio"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        events = []
+        for line in process.stdout:
+            events.append(json.loads(line))
+            if events[-1]["event"] == "broker_not_reached":
+                process.terminate()
+                break
+        process.kill()
+    assert "librdkafka" in {event.get("logger") for event in events}
+    assert {event["service"] for event in events} == {"audio"}

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from shared.messages.codes import Code
+from shared.messages.task import StageOutput
 from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
 from shared.runtime.settle.event_publisher import EventPublisher
+from shared.runtime.settle.explanations import OPERATOR_STEPS
 from shared.slot import records
 from shared.storage import markers
 from shared.storage.errors import StoreUnavailable
@@ -28,6 +30,51 @@ def test_unreadable_task_ends_its_job_once(face: MemoryStage, how: str) -> None:
     assert first == again, "a redelivery repeats the stored event"
     assert (first.job_id, first.code, first.request_id) == (face.job, Code.POISON, "r")
     assert len(face.producers.dead_letters()) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (b"", "the record has no value"),
+        (b"{secret", "The record is not valid JSON"),
+        (b'{"request": "secret"}', "request must be"),
+        (b'{"job_id": 7, "request_id": "r", "submitted_ms": 1, "request": {}}', "job_id must be"),
+        (b" " * 70_000, "70000 bytes; a task has at most 65536"),
+    ],
+)
+def test_unreadable_task_says_what_is_wrong_and_what_to_do(face: MemoryStage, value: bytes, fault: str) -> None:
+    face.handle(value)
+    message, (dead_letter,) = face.end().message, face.producers.dead_letters()
+    header = (dead_letter["__dlq.errors.message"] or b"").decode()
+    for text in (message, header):
+        assert fault.lower() in text.lower()
+        assert "secret" not in text.lower()
+        assert "\n" not in text
+    assert message.startswith("The face stage failed: ")
+    assert message.endswith("Submit the request again with another job id. Its record is kept on render.dlq.")
+    assert header.endswith(OPERATOR_STEPS[Code.POISON])
+
+
+def test_missing_artifact_is_named(tmp_path: Path) -> None:
+    rig = MemoryStage(replace(FACE, inputs={"image": "audio/pcm"}), tmp_path)
+    rig.handle(rig.task().dump())
+    assert "no artifact pcm of the audio stage" in rig.end().message
+    stored = rig.store.artifacts.put_bytes(b"x", "default/secret")
+    rig.store.artifacts.values.clear()
+    rig.job = "another"
+    output = StageOutput(attempt="1", artifacts={"pcm": stored})
+    rig.handle(rig.task().with_output("audio", output).dump())
+    message = rig.producers.events()[-1].message
+    assert "the artifact pcm of the audio stage can't be used" in message
+    assert "secret" not in message
+
+
+def test_text_of_an_unexpected_exception_is_for_the_operator_only(face: MemoryStage) -> None:
+    face.worker.answer = lambda _: records.HandlerFailed(exception="KeyError", message="'a name'", stack="")
+    face.handle(face.task().dump())
+    assert "KeyError in the code of the stage" in face.end().message
+    assert "a name" not in face.end().message
+    assert b"'a name'" in (face.producers.dead_letters()[0]["__dlq.errors.message"] or b"")
 
 
 def test_unreadable_task_of_an_unknown_job_leaves_the_id_free(face: MemoryStage) -> None:

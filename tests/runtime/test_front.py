@@ -1,13 +1,19 @@
 """Requests at the front, without broker or object store: accepted, conflicting, ended before, rejected."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from shared.messages.codes import Code
+from shared.messages.events import EVENT, Done
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.storage import markers
 from tests.runtime.memory_stage import FRONT, MemoryStage
+
+DONE = Path(__file__).resolve().parents[1] / "messages" / "samples" / "event-done.json"
 
 
 def request_body(**fields: Any) -> bytes:
@@ -38,6 +44,20 @@ def test_request_of_an_ended_job_repeats_its_end(tmp_path: Path) -> None:
     assert rig.types() == ["failed", "failed"]
 
 
+def test_repeated_end_keeps_the_source_of_the_stage_that_ended_the_job(tmp_path: Path) -> None:
+    """The repeated event has the same `ce_id`; CloudEvents identifies an event by source and id."""
+    rig = MemoryStage(FRONT, tmp_path)
+    first = markers.RequestRecord(request_id="r", body_sha256=sha256(request_body()).hexdigest())
+    markers.claim_request(rig.store.documents, "default", rig.job, first)
+    done = EVENT.validate_json(DONE.read_bytes())
+    assert isinstance(done, Done)
+    markers.claim_end(rig.store.documents, "default", rig.job, done.model_copy(update={"job_id": rig.job}))
+    rig.handle(request_body())
+    topic, _, headers = rig.producers.records[-1]
+    assert (topic, rig.types()[-1]) == ("render.events", "done")
+    assert dict(headers)["ce_source"] == b"/lipstage/encode"
+
+
 def test_inputs_of_a_request_with_another_key_are_kept_for_its_purge(tmp_path: Path) -> None:
     rig = MemoryStage(FRONT, tmp_path)
     rig.handle(request_body(job_id="another"))
@@ -45,6 +65,15 @@ def test_inputs_of_a_request_with_another_key_are_kept_for_its_purge(tmp_path: P
     stored = markers.read_request(rig.store.documents, "default", rig.end().job_id)
     assert stored is not None
     assert len(stored.inputs) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "trusted", "sampled"), [("01", True, True), ("00", True, False), ("00", False, True)]
+)
+def test_events_say_whether_the_trace_is_sampled(tmp_path: Path, flags: str, trusted: bool, sampled: bool) -> None:
+    rig = MemoryStage(FRONT, tmp_path, trust_trace_context=trusted)
+    rig.handle(request_body(), [("traceparent", f"00-{'a' * 32}-{'b' * 16}-{flags}".encode())])
+    assert {event.sampled for event in rig.producers.events()} == {sampled}
 
 
 def test_invalid_request_is_rejected_and_no_dead_letter(tmp_path: Path) -> None:

@@ -53,6 +53,18 @@ def test_probe_that_raises_returns_500_and_the_next_one_is_answered(served: Serv
     assert served.get("/livez")[0] == 200
 
 
+@pytest.mark.parametrize(("path", "status"), [("/livez", 200), ("/readyz", 503), ("/metrics", 200), ("/x", 404)])
+def test_head_is_answered_as_get_without_a_body(served: Served, path: str, status: int) -> None:
+    served.probe[0] = None if path == "/livez" else "why not"
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as caller:
+        caller.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+        head = b"".join(iter(lambda: caller.recv(4096), b"")).decode()
+    first, *fields = head.removesuffix("\r\n\r\n").split("\r\n")
+    assert head.endswith("\r\n\r\n"), "no body"
+    assert first.split()[1] == str(status)
+    assert f"Content-Length: {len(served.get(path)[1])}" in fields
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [b"\x00\xff\r\n\r\n", b"GET /livez\xff HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 500, b""],

@@ -2,12 +2,14 @@
 
 import errno
 import json
+import logging
 import mmap
 import os
 import signal
 import struct
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +118,17 @@ def handle(context: Context, task: Task) -> Result:
             for path in files.values():
                 path.touch()
             return Result(metadata=Metadata(), files=files)
+        case "write text":
+            print("printed")
+            sys.stdout.flush()
+            os.write(2, b"native library\n\xff" + b"x" * 5000 + b"\n")
+            logging.getLogger("library").warning("logged")
+            warnings.warn("warned", stacklevel=1)
+        case "write without end":
+            os.write(2, b"again\n" * 10_000)
+        case "die loudly":
+            os.write(2, b"fatal error in the decoder\n")
+            os.kill(os.getpid(), signal.SIGKILL)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":

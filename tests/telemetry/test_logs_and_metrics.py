@@ -1,6 +1,5 @@
 """Log lines are JSON with trace ids and without personal data; metrics are defined in one place."""
 
-import io
 import json
 import logging
 import subprocess
@@ -15,23 +14,15 @@ from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from shared.telemetry import logs, metrics
+from tests.runtime.log_lines import captured
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    out = io.StringIO()
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", out)
-        logs.setup("audio")
-    yield lambda: [json.loads(line) for line in out.getvalue().splitlines()]
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def lines() -> Iterator:
+    with captured("audio") as lines:
+        yield lines
 
 
 def test_line_has_trace_ids_service_and_bound_fields(lines, recorded) -> None:
@@ -106,6 +97,32 @@ def test_library_warnings_have_the_same_format(lines) -> None:
     (line,) = lines()
     assert (line["event"], line["level"], line["logger"]) == ('say "hello" of [..]', "warning", "botocore")
     assert line["service"] == "audio"
+
+
+CRASHES = {
+    "crashed": "raise KeyError('secret/path')",
+    "thread_crashed": "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
+    "exception_ignored": "class A:\n def __del__(self): 1 / 0\nA()",
+    "py.warnings": "warnings.warn('old')",
+    "stderr": "print('text of a library', file=sys.stderr)",
+    "Traceback": "try: 1 / 0\nexcept ZeroDivisionError: traceback.print_exc()",
+    "botocore": "logging.getLogger('botocore').error('x', exc_info=KeyError('y'))",
+    "pydantic": "import pydantic; pydantic.TypeAdapter(int).validate_python('secret')",
+}
+
+
+@pytest.mark.parametrize("kind", CRASHES)
+def test_whatever_python_writes_is_one_json_object_a_line(kind: str) -> None:
+    program = "import logging, sys, threading, traceback, warnings\nfrom shared.telemetry import logs\n"
+    program += f"logs.setup('audio')\n{CRASHES[kind]}"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines
+    assert result.stderr == ""
+    assert all(line["service"] == "audio" for line in lines)
+    assert "secret" not in result.stdout
+    expected = {"Traceback": "stderr", "py.warnings": "py.warnings", "botocore": "botocore", "pydantic": "crashed"}
+    assert expected.get(kind, kind) in {line["event"] for line in lines} | {line.get("logger") for line in lines}
 
 
 def test_exposition_is_prometheus_or_openmetrics_with_exemplars() -> None:

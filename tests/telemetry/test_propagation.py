@@ -46,6 +46,37 @@ def test_malformed_header_does_not_affect_a_valid_one() -> None:
     assert trace_id(extract([("traceparent", GOOD), ("tracestate", b"\xff"), ("baggage", b"\xfe")])) == "a" * 32
 
 
+def state(*headers: tuple[str, bytes]) -> str:
+    context = extract([("traceparent", GOOD), *headers])
+    return trace.get_current_span(context).get_span_context().trace_state.to_header()
+
+
+def test_several_tracestates_are_one_list_in_order() -> None:
+    assert state(("tracestate", b"a=1, b=2"), ("TraceState", b"c=3")) == "a=1,b=2,c=3"
+    assert state(("tracestate", b"a=1"), ("tracestate", b"\xff"), ("tracestate", b" ,\t,"), ("tracestate", b"b=2"),
+                 ("tracestate", b"")) == "a=1,b=2"  # fmt: skip
+
+
+def test_first_of_two_members_with_one_key_counts() -> None:
+    assert state(("tracestate", b"a=new,b=2"), ("tracestate", b"b=old,a=old,c=3")) == "a=new,b=2,c=3"
+
+
+def test_tracestate_has_32_members_at_most() -> None:
+    first, second = (",".join(f"k{n}=v" for n in range(*span)).encode() for span in ((0, 20), (20, 40)))
+    assert state(("tracestate", first), ("tracestate", second)) == ",".join(f"k{n}=v" for n in range(32))
+
+
+def test_malformed_member_drops_the_state_and_not_the_trace() -> None:
+    assert state(("tracestate", b"a=1"), ("tracestate", b"no member")) == ""
+    assert trace_id(extract([("tracestate", b"no member"), ("traceparent", GOOD)])) == "a" * 32
+
+
+def test_combined_state_is_injected_as_one_header(recorded) -> None:
+    sender = extract([("tracestate", b"a=1"), ("traceparent", GOOD), ("tracestate", b"b=2")])
+    with recorded.tracer.start_as_current_span("a", context=sender):
+        assert [value for name, value in inject() if name == "tracestate"] == [b"a=1,b=2"]
+
+
 def test_extraction_ignores_the_current_span(recorded) -> None:
     with recorded.tracer.start_as_current_span("ambient"):
         assert trace_id(extract([])) is None

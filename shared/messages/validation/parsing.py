@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.messages.codes import Code, Rejected
+from shared.messages.json_text import json_text
 from shared.messages.request import RenderRequest
 from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.text import ALLOWED_TEXT, find_control_character
@@ -19,8 +20,9 @@ from shared.messages.validation.rules import check_engine_params
 def parse_request(value: bytes | None) -> RenderRequest:
     """Read the value of a record on ``render.requests``.
 
-    Strict: UTF-8 JSON (RFC 8259), no unknown field at any depth, no number that JSON can't represent, no duplicate
-    name in one object (readers disagree on which one counts), and no control character in any text. Raises Rejected
+    Strict: UTF-8 JSON (RFC 8259; a byte order mark is skipped), no unknown field at any depth, no number that JSON
+    can't represent, no duplicate name in one object (readers disagree on which one counts), and no control character in
+    any text. Raises Rejected
     with MESSAGE_TOO_LARGE or INVALID_REQUEST, and with ENGINE_UNAVAILABLE when such a fault is in the parameters of an
     engine that this build does not have; nothing else.
     """
@@ -33,12 +35,13 @@ def parse_request(value: bytes | None) -> RenderRequest:
             field=BODY,
             allowed=f"at most {MAX_ENVELOPE_BYTES} bytes",
         )
+    text = json_text(value)
     try:
-        request = RenderRequest.model_validate_json(value, extra="forbid")
+        request = RenderRequest.model_validate_json(text, extra="forbid")
     except ValidationError as error:
         problem = explain(error)
         raise Rejected(Code.INVALID_REQUEST, problem.message, field=problem.field, allowed=problem.allowed) from error
-    for fault in _faults(_load(value), ()):
+    for fault in _faults(_load(text), ()):
         if fault.path.startswith("engine_params."):
             check_engine_params(request)  # Its message also gives the range.
         raise Rejected(Code.INVALID_REQUEST, f"{fault.path} {fault.message}.", field=fault.path, allowed=fault.allowed)

@@ -18,7 +18,7 @@ from shared.runtime.execute.checkpoints import ROLE, CheckpointStore
 from shared.runtime.execute.chunk_transfer import ChunkDownloader, ChunkUploader
 from shared.runtime.execute.map_concurrently import map_concurrently
 from shared.runtime.execute.scratch import WorkFolder, is_full
-from shared.runtime.execute.task_inputs import TaskInputs, artifact
+from shared.runtime.execute.task_inputs import TaskInputs, artifact, artifact_name, naming
 from shared.runtime.execute.worker_process import Worker
 from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import DiskFull, HandlerFailed, JobCancelled, WorkerDied
@@ -30,7 +30,7 @@ from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys
 from shared.storage.errors import ArtifactRefused, ObjectLost, StorageError
-from shared.storage.manifest import read_manifest
+from shared.storage.manifest import ChunkManifest, read_manifest
 from shared.storage.protocols import Storage
 
 log = structlog.get_logger()
@@ -121,10 +121,7 @@ class Attempt:
         """Run the handler. Chunks and checkpoints are transferred meanwhile, the other files afterwards."""
         chunk_folder = scratch / "chunks"
         chunk_folder.mkdir()
-        manifests = {
-            role: read_manifest(self.store.artifacts, artifact(self.task, source))
-            for role, source in self.spec.streams.items()
-        }
+        manifests = {role: self._manifest(source) for role, source in self.spec.streams.items()}
         folder = WorkFolder(scratch / "work")
         uploads = ChunkUploader(self.store, self.worker, self.prefix, folder, self.telemetry, self._note_frames)
         downloads = ChunkDownloader(self.store, self.worker, manifests, chunk_folder, self.telemetry)
@@ -176,6 +173,10 @@ class Attempt:
                 checkpoints.close()
             folder.close()
         return warnings.within(StageOutput(attempt=self.id, artifacts=artifacts, metadata=finished.metadata))
+
+    def _manifest(self, source: str) -> ChunkManifest:
+        with naming(artifact_name(source)):
+            return read_manifest(self.store.artifacts, artifact(self.task, source))
 
     def _note_frames(self) -> None:
         """Add the attempt to the index of frames, so that the janitor finds its chunks if this service is killed."""

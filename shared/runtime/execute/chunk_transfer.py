@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from shared.messages.chunks import MAX_CHUNK_BYTES
 from shared.messages.refs import ArtifactRef
 from shared.runtime.execute.scratch import WorkFolder
+from shared.runtime.execute.task_inputs import naming
 from shared.runtime.execute.worker_process import Worker
 from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import WorkerDied
@@ -173,7 +174,8 @@ class ChunkDownloader:
     def _fetch(self, role: str, index: int) -> Path:
         path = self._folder / f"{role}-{index:05d}"
         chunk = self._manifests[role].chunks[index]
-        self._store.artifacts.get(chunk.ref, path)
+        with naming(f"chunk {index} of the {role}"):
+            self._store.artifacts.get(chunk.ref, path)
         return path
 
     def _announce(self, record: records.ChunkRequest, completed: "Future[Path]") -> None:

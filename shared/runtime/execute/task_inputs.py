@@ -1,6 +1,7 @@
 """Downloads a task's inputs to local files: the user's two objects, and artifacts of earlier stages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -25,8 +26,23 @@ def artifact(task: RenderTask, source: str) -> ArtifactRef:
     stage, _, role = source.partition("/")
     output = task.outputs.get(stage)
     if output is None or role not in output.artifacts:
-        raise ArtifactMissing(f"the task names no artifact {source}")
+        raise ArtifactMissing(f"the task names no {artifact_name(source)}")
     return output.artifacts[role]
+
+
+def artifact_name(source: str) -> str:
+    """``<stage>/<role>`` in words. Without a slash: logs and events remove words that look like a path."""
+    stage, _, role = source.partition("/")
+    return f"artifact {role} of the {stage} stage"
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Begin the object store's errors about one object with its ``name``, a few words."""
+    try:
+        yield
+    except (ArtifactMissing, ArtifactAltered, ArtifactRefused) as e:
+        raise type(e)(f"the {name} can't be used: {e}") from e
 
 
 def input_limit(settings: RuntimeSettings, field: str) -> int:
@@ -66,7 +82,8 @@ class TaskInputs:
                     digests[role], size = self._fetch_input(source.removeprefix("request."), path)
                 else:
                     ref = artifact(self._task, source)
-                    self._fetch_artifact(ref, path)
+                    with naming(artifact_name(source)):
+                        self._fetch_artifact(ref, path)
                     digests[role], size = ref.sha256, ref.size
                 span.set_attribute("artifact.bytes", size)
             self._telemetry.bytes("get", size)

@@ -16,6 +16,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from shared.runtime.execute.budget import Budget
+from shared.runtime.execute.worker_output import WorkerOutput
 from shared.runtime.failures import HandlerUnavailable, OverBudget, WorkerDied
 from shared.slot import records
 from shared.slot.spec import StageSpec
@@ -24,6 +25,8 @@ LOAD_TIMEOUT_S = 600.0
 """Limit for loading a handler, seconds: a diffusion model takes minutes from a cold disk."""
 POLL_S = 0.1
 """How often a running worker is checked for cancellation, seconds."""
+OUTPUT_S = 1.0
+"""Time to read the last output of a worker that has died, seconds."""
 SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY")
 """Variables that are never in the worker's environment: it opens hostile media and needs none of them."""
 
@@ -99,7 +102,15 @@ class WorkerProcess:
         command += ["--parent", str(os.getpid()), "--handler", self._spec.handler]
         command += ["--memory-mb", str(self._spec.memory_mb or 0), "--file-mb", str(self._spec.file_mb)]
         environment = worker_environment({**os.environ, **self._variables}, self._engine)
-        self._process = subprocess.Popen(command, pass_fds=[worker_end.fileno()], env=environment)
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[worker_end.fileno()],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert self._process.stdout is not None
+        self._output = WorkerOutput(self._process.stdout)
         worker_end.close()
         budget = Budget()
         with self._deadline(LOAD_TIMEOUT_S):
@@ -131,6 +142,7 @@ class WorkerProcess:
         hard budget is killed.
         """
         notified, budget = False, Budget()
+        self._output.begin_task()
         try:
             with self._deadline(deadline_s):
                 self.send(work)
@@ -188,6 +200,7 @@ class WorkerProcess:
 
     def _death(self, reason: str) -> WorkerDied:
         self.kill()
+        self._output.finish(OUTPUT_S)
         code = self._process.returncode if self._process is not None else None
         return WorkerDied(f"{reason} (exit status {code})")
 

@@ -12,6 +12,7 @@ import structlog
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.execute.worker_process import Worker
 from shared.runtime.failures import Abandoned, EndsService, HandlerUnavailable, WorkerDied
+from shared.runtime.waiting import clear_current_job
 from shared.runtime.watched_thread import WatchedThread
 from shared.telemetry import metrics
 
@@ -139,6 +140,7 @@ class WorkerSlots:
             settled = True
         except Abandoned as e:
             log.info("task_abandoned", reason=str(e))
+            clear_current_job()
         except BaseException:
             log.warning("record_not_settled", topic=record.topic, partition=record.partition, offset=record.offset)
             raise

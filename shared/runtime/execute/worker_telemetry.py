@@ -27,7 +27,12 @@ RESERVED = {
     "exception",
     "method_name",
     "service",
+    "logger",
     "job",
+    "tenant",
+    "attempt",
+    "trace_id",
+    "span_id",
 }
 """Field names that the log's processors use."""
 

@@ -33,7 +33,8 @@ class _Server(ThreadingHTTPServer):
 class HealthServer:
     """Serves ``/livez``, ``/readyz`` and ``/metrics``.
 
-    Live: the consumer loop polls. Ready: the model is loaded and the group joined. A busy service is both.
+    HEAD is answered as GET, without a body. Live: the consumer loop polls. Ready: the model is loaded and the group
+    joined. A busy service is both.
     """
 
     def __init__(
@@ -83,6 +84,9 @@ class HealthServer:
                     log.exception("probe_failed", path=self.path)
                     self._answer(500, f"{type(e).__name__}".encode(), "text/plain")
 
+            def do_HEAD(self) -> None:
+                self.do_GET()  # `_answer` leaves the body out.
+
             def _get(self) -> None:
                 if self.path == "/metrics":
                     body, content_type = server._metrics(self.headers.get("Accept", ""))
@@ -99,7 +103,8 @@ class HealthServer:
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Log nothing: probes arrive every second."""

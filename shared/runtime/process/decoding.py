@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+from pydantic import ValidationError
 
 from shared.messages.identity import identify_task_best_effort
 from shared.messages.task import MAX_ENVELOPE_BYTES, JobWarning, RenderTask
+from shared.messages.validation.errors import explain
 from shared.runtime import trace_context
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import Disposition, JobContext
@@ -42,6 +44,18 @@ class Decoder(Protocol):
         """
 
 
+def _parse(value: bytes | None) -> RenderTask:
+    """The task in a record's value. Raises InvalidRecord, whose message names the field and quotes no text."""
+    if not value:
+        raise InvalidRecord("the record has no value, where a task is expected")
+    if len(value) > MAX_ENVELOPE_BYTES:
+        raise InvalidRecord(f"the record has {len(value)} bytes; a task has at most {MAX_ENVELOPE_BYTES}")
+    try:
+        return RenderTask.parse(value)
+    except ValidationError as e:
+        raise InvalidRecord(f"the record is not a valid task: {explain(e, RenderTask).message}") from e
+
+
 class TaskDecoder:
     """Decodes tasks, which earlier stages wrote."""
 
@@ -55,14 +69,12 @@ class TaskDecoder:
     def decode(self, record: Record) -> Decoded | Disposition:
         """The task as sent. Raises InvalidRecord; before that, sets the job where headers, body or key name it."""
         try:
-            if record.value is None or len(record.value) > MAX_ENVELOPE_BYTES:
-                raise ValueError("the record has no value, or its value is too large")
-            task = RenderTask.parse(record.value)
-        except ValueError as e:
+            task = _parse(record.value)
+        except InvalidRecord:
             job = self._job_of(record)
             if job is not None:
                 set_current_job(job)
-            raise InvalidRecord(str(e)) from e
+            raise
         set_current_job(JobContext.of(task))
         return Decoded(task)
 

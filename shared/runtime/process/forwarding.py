@@ -20,7 +20,7 @@ from shared.runtime.producers import TaskProducer
 from shared.runtime.settings import RuntimeSettings
 from shared.storage import keys
 from shared.storage.protocols import Storage
-from shared.telemetry.propagation import trace_id
+from shared.telemetry.propagation import sampled, trace_id
 
 METADATA_ATTEMPTS = 4
 METADATA_RETRY_S = 1.0
@@ -46,7 +46,10 @@ class Forwarder:
         step = following(self._stage)
         if step is None:
             files = self._deliver(task)
-            return done(task, files, now_ms=time.time_ns() // 1_000_000, attempt=attempt, trace_id=trace_id())
+            now_ms = time.time_ns() // 1_000_000
+            return done(
+                task, files, stage=self._stage, now_ms=now_ms, attempt=attempt, trace_id=trace_id(), sampled=sampled()
+            )
         topic = self._settings.topic(step.source.format(engine=task.request.engine))
         value = task.dump()
         if len(value) > MAX_ENVELOPE_BYTES:

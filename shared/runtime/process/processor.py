@@ -33,7 +33,7 @@ from shared.runtime.process.forwarding import Forwarder
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher, ProgressReporter
 from shared.runtime.settle.settlement import Settlement
-from shared.runtime.waiting import TaskWaits, cancellable, current_job, set_current_job, task_waits
+from shared.runtime.waiting import TaskWaits, cancellable, clear_current_job, current_job, set_current_job, task_waits
 from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused
@@ -88,7 +88,7 @@ class TaskProcessor:
         wait_ms = now_ms - record.appended_ms(now_ms)
         metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
         origin = self._decoder.trace(record)
-        structlog.contextvars.unbind_contextvars("job")
+        clear_current_job()
         waits = TaskWaits(
             self._spec.name,
             self._events.waiting,
@@ -115,7 +115,7 @@ class TaskProcessor:
                 self._settle_after_failure(record, disposition, e)
             exemplar = metrics.exemplar(trace_id())
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
-        structlog.contextvars.unbind_contextvars("job")
+        clear_current_job()
 
     def process(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> Disposition:
         """The disposition of the record. Raises only exceptions that concern the service: broker, object store,
@@ -178,7 +178,7 @@ class TaskProcessor:
                     try:
                         return job, attempt, attempt.run()
                     except WorkerDied as e:
-                        log.warning("worker_died", attempt=job.attempt, reason=str(e))
+                        log.warning("worker_died", reason=str(e))
                         attempt.discard()
                         next_job = self._restart(worker, job, assignment)
                         if next_job is None:

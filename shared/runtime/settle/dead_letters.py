@@ -13,8 +13,8 @@ from shared.runtime.consume.assignment import Headers, Record
 from shared.runtime.disposition import DeadLetterReason
 from shared.runtime.failures import DeliveryFailed, RecordRefused
 from shared.runtime.producers import EventProducer
+from shared.runtime.settle.explanations import for_operator
 from shared.telemetry.propagation import inject
-from shared.telemetry.scrubbing import scrubbed
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ def dead_letter_headers(record: Record, reason: DeadLetterReason, *, stage: str,
         "offset": str(record.offset),
         "group": group,
         "delivery.count": str(attempts),
-        "message": scrubbed(reason.message)[:MAX_MESSAGE_BYTES],
+        "message": for_operator(reason)[:MAX_MESSAGE_BYTES],
         "class": reason.failure_class,
         "code": reason.code.value,
         "exception.class": reason.exception,

@@ -32,7 +32,7 @@ from shared.runtime.producers import Delivery, EventProducer
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
 from shared.storage.protocols import Documents
-from shared.telemetry.propagation import inject, trace_id
+from shared.telemetry.propagation import inject, sampled, trace_id
 
 log = structlog.get_logger()
 _PENDING: ContextVar[list[Delivery]] = ContextVar("pending_events")
@@ -146,6 +146,7 @@ class EventPublisher:
             "time_ms": time.time_ns() // 1_000_000,
             "attempt": job.attempt,
             "trace_id": trace_id(),
+            "sampled": sampled(),
             "batch": job.batch,
             "labels": job.labels,
         }

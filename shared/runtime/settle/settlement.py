@@ -8,6 +8,7 @@ from shared.messages.codes import Code
 from shared.messages.events import Done
 from shared.messages.outcome import seconds, summary_attributes
 from shared.messages.task import RenderTask
+from shared.messages.topics import DLQ
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import (
     Cancelled,
@@ -24,6 +25,7 @@ from shared.runtime.producers import EventProducer
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
+from shared.runtime.settle.explanations import for_user
 from shared.runtime.waiting import set_settled
 from shared.telemetry import metrics
 from shared.telemetry.ids import derived_span_id, preset_span_id
@@ -82,6 +84,7 @@ class Settlement:
         set_settled()
         trace.get_current_span().set_attribute("outcome", disposition.label)
         metrics.TASKS.labels(self._stage, disposition.label, disposition.code).inc()
+        log.info("task_settled", outcome=disposition.label, code=disposition.code or None)
         if task is not None and disposition.cleans_up:
             self._clean_up(task, job_ended=disposition.frees_frames)
 
@@ -117,8 +120,9 @@ class Settlement:
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
         if job is None:
             return
+        message = for_user(reason, self._stage, self._topic_prefix + DLQ)
         try:
-            self._events.failed(job, reason.code, "The render failed; its record is in the dead letters.")
+            self._events.failed(job, reason.code, message)
         except SERVICE_FAULTS:
             raise
         except Exception:

@@ -1,0 +1,83 @@
+"""The AsyncAPI 3.0.0 document: topics, keys and headers by Kafka bindings 0.5.0; payloads are the published schemas."""
+
+from typing import Any
+
+import shared
+from shared.messages.pipeline import PIPELINE
+from shared.messages.topics import CANCEL, DLQ, EVENTS, REQUESTS, topics
+
+ENGINES = ("puppet",)
+CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
+
+
+def _messages_of(topic: str) -> tuple[str, ...]:
+    return {
+        REQUESTS: ("RenderRequest",),
+        EVENTS: ("RenderEvent",),
+        CANCEL: ("CancelCommand", "CancelTombstone"),
+        DLQ: ("DeadLetter",),
+    }.get(topic, ("RenderTask",))
+
+
+def _messages() -> dict[str, Any]:
+    headers = {
+        "type": "object",
+        "properties": {
+            name: {"type": "string"}
+            for name in ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "traceparent")
+        },
+    }
+
+    def message(title: str, payload: dict[str, Any], key: str = "The job id.", **more: Any) -> dict[str, Any]:
+        bindings = {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}}
+        return {"title": title, "contentType": "application/json", "payload": payload, "bindings": bindings, **more}
+
+    return {
+        "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),
+        "RenderTask": message("The task of a stage", {"$ref": "./render-task.schema.json"}, headers=headers),
+        "RenderEvent": message("An event of a job", {"$ref": "./render-event.schema.json"}, headers=headers),
+        "CancelCommand": message("A command that cancels a job", {"$ref": "./cancel-command.schema.json"}, CANCEL_KEY),
+        "CancelTombstone": message("A record without a value: revokes the command", {"type": "null"}, CANCEL_KEY),
+        "DeadLetter": message("An unchanged record with additional headers __dlq.errors.*", {}),
+    }
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI document of a deployment without a topic prefix and with the embedded engine."""
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    consumed = {step.source.format(engine=engine): step.name for step in PIPELINE for engine in ENGINES}
+    for topic in topics("", ENGINES):
+        name = topic.name.replace(".", "_")
+        channels[name] = {
+            "address": topic.name,
+            "description": topic.description,
+            "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in _messages_of(topic.name)},
+            "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}},
+        }
+        if topic.name in consumed:
+            group = {"type": "string", "enum": [f"lipstage.{topic.name.removeprefix('render.')}"]}
+            if topic.name == REQUESTS:
+                group["enum"] = [f"lipstage.{consumed[topic.name]}"]
+            operations[f"{consumed[topic.name]}_receives"] = {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "bindings": {"kafka": {"groupId": group, "bindingVersion": "0.5.0"}},
+            }
+        elif topic.name in (EVENTS, DLQ):
+            operations[f"stages_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+        else:
+            operations[f"stages_receive_{name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "lipstage",
+            "version": shared.__version__,
+            "description": "One portrait and one speech recording become a talking-head mp4.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": _messages()},
+    }

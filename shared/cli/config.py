@@ -10,11 +10,11 @@ from pydantic_settings import BaseSettings
 from shared.cli import console, environment
 from shared.cli.errors import Unreachable
 from shared.local.settings import LocalSettings
-from shared.local.variables import PASSED_ON, SECRET
+from shared.local.variables import PASSED_ON
 from shared.runtime.engine_settings import settings_model
 from shared.runtime.host.weights import WeightsSettings, external_engines
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.settings_variables import variable
+from shared.runtime.settings_variables import SECRET, variable
 from shared.storage.settings import StorageSettings
 
 HIDDEN = "(hidden)"

@@ -61,6 +61,11 @@ def error(message: str, hint: str | None, details: Sequence[str] = ()) -> None:
         note(f"  {text}")
 
 
+def warning(text: str) -> Styled:
+    """A text in the colour of warnings."""
+    return Styled(text, yellow=True)
+
+
 def styled(text: str, *, red: bool = False, dim: bool = False, bold: bool = False) -> Styled:
     """A text with a style."""
     return Styled(text, red=red, dim=dim, bold=bold)

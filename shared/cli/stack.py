@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.cli import console
+from shared.cli import console, start_up
+from shared.cli.environment import warn_of_unknown_variables
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
-from shared.local import stack
+from shared.local import preflight, stack
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 
@@ -31,17 +32,19 @@ def parse_scale(texts: list[str]) -> dict[str, int]:
 def failed(error: StackError) -> CliError:
     """The error of a command that could not start or stop the stack: exit code 2 for --scale or --engine, else 1."""
     if error.code in (StackCode.BAD_SCALE, StackCode.BAD_ENGINE):
-        return BadUse(error.message)
-    return CliError(f"{error.code}: {error.message}")
+        return BadUse(error.message, details=error.details)
+    return CliError(f"{error.code}: {error.message}", details=error.details)
 
 
 def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
     """Start or repair the local stack and print its addresses; failed when a service is not ready. Raises CliError."""
     scale = parse_scale(texts)
-    note = (lambda _: None) if as_json else console.note
-    note("starting the local stack")
+    settings = preflight.read_settings()
+    warn_of_unknown_variables()
     try:
-        started = stack.up(LocalSettings(), scale, note=note, engines=engines)
+        with start_up.display(quiet=as_json) as note:
+            note("starting the local stack")
+            started = stack.up(settings, scale, note=note, engines=engines)
     except StackError as e:
         raise failed(e) from None
     rows = {

@@ -74,8 +74,15 @@ def _completing_stack(settings: LocalSettings) -> Stack | None:
 
 
 @contextmanager
-def running_deployment(settings: LocalSettings, note: Callable[[str], None] = lambda _: None) -> Iterator[Deployment]:
-    """The running local stack, or one that is started here and stopped at the end. Raises StackError."""
+def running_deployment(
+    settings: LocalSettings,
+    note: Callable[[str], None] = lambda _: None,
+    note_end: Callable[[str], None] = lambda _: None,
+) -> Iterator[Deployment]:
+    """The running local stack, or one that is started here and stopped at the end.
+
+    ``note`` gets lines about the start, ``note_end`` one about the end. Raises InvalidSettings, StackError.
+    """
     running = stack.running(settings)
     if running is not None:
         yield deployment_of(running)
@@ -83,8 +90,7 @@ def running_deployment(settings: LocalSettings, note: Callable[[str], None] = la
     note("starting the local stack")
     started = stack.up(settings, note=note)
     try:
-        note(f"broker {started.bootstrap_servers}, object store {started.s3_endpoint_url}: ready")
         yield deployment_of(started)
     finally:
-        note("stopping the local stack")
+        note_end("stopping the local stack")
         stack.down(settings)

@@ -10,12 +10,13 @@ from typing import Literal
 
 from shared.local import jars, ports
 from shared.local.errors import StackError
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.installation import ROOT
+from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 
 Level = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
-PINS = CHECKOUT / "requirements" / "demo.txt"
+PINS = ROOT / "requirements" / "demo.txt"
 OURS = ("shared", "stages")
 
 
@@ -80,7 +81,7 @@ def names() -> Check:
         for name in OURS:
             spec = importlib.machinery.PathFinder.find_spec(name, [entry])
             origin = Path(spec.origin).resolve() if spec and spec.origin else None
-            if origin is None or origin.is_relative_to(CHECKOUT / name):
+            if origin is None or origin.is_relative_to(ROOT / name):
                 continue
             owners = importlib.metadata.packages_distributions().get(name, [])
             fix = f"pip uninstall {' '.join(sorted(set(owners) - {'lipstage'})) or name}"

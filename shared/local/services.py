@@ -9,8 +9,9 @@ from pathlib import Path
 from shared.local import ports
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
+from shared.local.installation import import_path
 from shared.local.program import Program
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
@@ -31,12 +32,18 @@ def check_scale(scale: Mapping[str, int]) -> None:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MAX_REPLICAS} replicas")
 
 
-def check_engines(settings: LocalSettings) -> None:
-    """Raises StackError: BAD_ENGINE for an unknown engine, TORCH_MISSING for one whose environment is missing."""
+def check_engine_names(settings: LocalSettings) -> None:
+    """Raises StackError (BAD_ENGINE) for an unknown engine."""
     for engine in settings.engines:
         if engine not in ENGINE_PARAMS:
             known = ", ".join(ENGINE_PARAMS)
             raise StackError(StackCode.BAD_ENGINE, f"this build has no engine {engine!r}; engines are {known}")
+
+
+def check_engines(settings: LocalSettings) -> None:
+    """Raises StackError: BAD_ENGINE for an unknown engine, TORCH_MISSING for one whose environment is missing."""
+    check_engine_names(settings)
+    for engine in settings.engines:
         engine_python(engine)
 
 
@@ -84,7 +91,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
         "LIPSTAGE_HEALTH_PORT": str(record.health_port),
         "LIPSTAGE_DRAIN_S": str(settings.drain_s),
-        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        **import_path(os.environ),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(stack.scratch),
     }

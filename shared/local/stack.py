@@ -12,6 +12,7 @@ from shared.local import (
     broker,
     infrastructure,
     ports,
+    preflight,
     processes,
     readiness,
     services,
@@ -45,8 +46,11 @@ def up(
     those of the settings; None keeps those of the last call. ``up`` does not wait for an engine's service that misses
     something, such as weights: see ``not_ready``. ``services=False`` starts only broker, object store and trace
     receiver, and leaves running services as they are. A part that KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or
-    OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step.
-    Raises StackError; a stack that did not run before the call and fails to start is stopped again.
+    OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step and for each part
+    that is ready.
+
+    Raises InvalidSettings and StackError. All that can be checked is checked first: a call that is refused changes
+    nothing. A stack that did not run before the call and fails to start is stopped again.
     """
     with _lock(settings.state):
         try:
@@ -109,15 +113,14 @@ def _up(
     note: Callable[[str], None],
     engines: Collection[str] | None,
 ) -> Stack:
-    services.check_scale(scale)
-    _check_folder(settings)
-    load_or_create(settings.state)
     stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     if engines is not None:
         stack.engines = tuple(dict.fromkeys(engines))
     settings = with_engines(settings, stack)
-    if with_services:
-        services.check_engines(settings)
+    preflight.check_request(settings, scale, with_services)
+    _check_folder(settings)
+    preflight.check_machine(settings, stack, with_services, note)
+    load_or_create(settings.state)
     keep = stack.running and stack.supervisor().responds()
     if not keep:
         _reset(settings, stack)
@@ -170,7 +173,7 @@ def _start(
         supervisor.start()
     stack.running = True
     stack.save()
-    infrastructure.await_ready(settings, stack)
+    infrastructure.await_ready(settings, stack, note)
     if not with_services:
         return
     replicas = {**stack.scale, **scale}
@@ -180,6 +183,7 @@ def _start(
     supervisor.apply()
     for record in stack.services:
         _await_service(settings, supervisor, record)
+        note(f"{record.name}: {'not ready' if readiness.missing(record.health_port) else 'ready'}")
     stack.scale = replicas
     stack.save()
 

@@ -4,7 +4,9 @@ All output goes through this module, because it makes every text printable. Styl
 is why a styled text is an object and not a string with escape sequences.
 """
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +80,22 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for number, row in enumerate(cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         say(styled(text, bold=True) if number == 0 else text)
+
+
+def width() -> int | None:
+    """Columns of the terminal that stdout is; None when it is none: lines for programs are not wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def wrapped(text: str, indent: int, columns: int | None) -> list[str]:
+    """The lines of a text that begins at column ``indent``, broken between words; later lines are indented.
+
+    A word that is longer than a line stays whole: it may be an address or a path. Unbroken when ``columns`` is None.
+    """
+    if columns is None:
+        return [text]
+    lines = textwrap.wrap(clean(text), max(columns - indent, 20), break_long_words=False, break_on_hyphens=False)
+    return [lines[0], *(" " * indent + line for line in lines[1:])] if lines else [""]
 
 
 def on_terminal() -> bool:

@@ -121,16 +121,18 @@ def status(as_json: bool) -> ExitCode:
     if as_json:
         console.emit_json([asdict(part) for part in parts])
     else:
-        console.table(
-            ("PART", "KIND", "HEALTH", "PORT", "PID", "MEMORY", "LAG", "STATE"),
-            [_row(part) for part in parts],
-        )
+        console.table(("PART", "HEALTH", "PORT", "PID", "MEMORY", "LAG"), [_row(part) for part in parts])
+        for part in parts:
+            if not part.healthy or not part.pid:
+                for line in console.wrapped(f"{part.name}: {part.detail}", 2, console.width()):
+                    console.say(console.styled(line, red=not part.healthy))
     return ExitCode.DONE if all(part.healthy for part in parts) else ExitCode.FAILED
 
 
 def _row(part: "PartStatus") -> tuple[object, ...]:
-    health, lag = "ok" if part.healthy else "DOWN", "-" if part.lag is None else part.lag
-    return part.name, part.kind, health, part.port or "-", part.pid or "-", f"{part.memory_mb} MB", lag, part.detail
+    health = "OFF" if not part.port else "ok" if part.healthy else "DOWN"
+    lag = "-" if part.lag is None else part.lag
+    return part.name, health, part.port or "-", part.pid or "-", f"{part.memory_mb} MB", lag
 
 
 def doctor(as_json: bool) -> ExitCode:
@@ -142,8 +144,9 @@ def doctor(as_json: bool) -> ExitCode:
         console.emit_json([asdict(check) for check in checks])
     else:
         for check in checks:
-            line = f"{check.level:<6}{check.name:<15}{check.result}"
-            console.say(console.styled(line, red=check.level == "fail"))
-            if check.fix:
-                console.say(f"{'':<21}fix: {check.fix}")
+            first = f"{check.level:<6}{check.name:<15}"
+            for number, line in enumerate(console.wrapped(check.result, len(first), console.width())):
+                console.say(console.styled(f"{first}{line}" if number == 0 else line, red=check.level == "fail"))
+            for number, line in enumerate(console.wrapped(check.fix, 26, console.width()) if check.fix else []):
+                console.say(f"{'':<21}fix: {line}" if number == 0 else line)
     return ExitCode.FAILED if any(check.level == "fail" for check in checks) else ExitCode.DONE

@@ -4,6 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.local import ports
@@ -47,6 +48,29 @@ def check_engines(settings: LocalSettings) -> None:
         engine_python(engine)
 
 
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A consumer group of the pipeline: one for each stage, for infer one for each engine."""
+
+    name: str
+    stage: str
+    engine: str | None
+    topic: str
+    group: str
+
+
+def consumers(settings: LocalSettings) -> list[Consumer]:
+    """The consumer groups that the enabled engines need, in the pipeline's order."""
+    result: list[Consumer] = []
+    for step in PIPELINE:
+        for engine in settings.engines if "{engine}" in step.source else (None,):
+            name = f"{step.name}-{engine}" if engine else step.name
+            group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
+            topic = settings.topic_prefix + step.source.format(engine=engine)
+            result.append(Consumer(name, step.name, engine, topic, group))
+    return result
+
+
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
     """The services to run: one replica per stage (infer: per engine), or the number in ``scale``.
 
@@ -54,15 +78,11 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     """
     ports_in_use = {record.name: record.health_port for record in stack.services}
     result: list[ServiceRecord] = []
-    for step in PIPELINE:
-        for engine in settings.engines if "{engine}" in step.source else (None,):
-            name = f"{step.name}-{engine}" if engine else step.name
-            group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
-            topic = settings.topic_prefix + step.source.format(engine=engine)
-            for index in range(scale.get(step.name, 1)):
-                replica = f"{name}-{index}"
-                result.append(ServiceRecord(name=replica, stage=step.name, engine=engine, topic=topic, group=group,
-                                           health_port=ports_in_use.get(replica, 0)))  # fmt: skip
+    for one in consumers(settings):
+        for index in range(scale.get(one.stage, 1)):
+            replica = f"{one.name}-{index}"
+            result.append(ServiceRecord(name=replica, stage=one.stage, engine=one.engine, topic=one.topic,
+                                        group=one.group, health_port=ports_in_use.get(replica, 0)))  # fmt: skip
     without_port = [record for record in result if not record.health_port]
     taken = {*ports_in_use.values(), *stack.ports.values()}
     for record, port in zip(without_port, ports.pick(len(without_port), taken), strict=True):

@@ -1,6 +1,7 @@
 """Starts and stops the local stack. Both can be repeated; `up` restarts whatever was killed."""
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -26,6 +27,7 @@ from shared.local.errors import StackCode, StackError
 from shared.local.infrastructure import credentials_of
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.local.variables import passed_on
 from shared.runtime.execute.worker_process import LOAD_TIMEOUT_S
 
 __all__ = ["credentials_of", "down", "log_file", "not_ready", "running", "up", "with_engines"]
@@ -177,6 +179,9 @@ def _start(
     if not with_services:
         return
     replicas = {**stack.scale, **scale}
+    stack.topic_prefix = settings.topic_prefix
+    stack.variables = {name: value for name, value in os.environ.items()
+                       if name.startswith("LIPSTAGE_") and passed_on(name)}  # fmt: skip
     stack.services = services.records(settings, stack, replicas)
     stack.save()
     supervisor.write([*infra, *(services.program(settings, stack, record) for record in stack.services)])

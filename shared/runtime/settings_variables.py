@@ -1,14 +1,17 @@
 """The environment variables of settings models: their names, and messages for values that can't be used."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsError
+
+Settings = TypeVar("Settings", bound=BaseSettings)
 
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|SESSION|_KEY$|HEADERS|CREDENTIAL", re.IGNORECASE)
 """Names of variables whose values are never printed."""
@@ -32,6 +35,16 @@ def variable(model: type[BaseSettings], name: str) -> str:
     alias = model.model_fields[name].validation_alias
     choices = [str(choice) for choice in getattr(alias, "choices", [alias]) if choice]
     return choices[0] if choices else f"{model.model_config.get('env_prefix', '')}{name.upper()}"
+
+
+def read(model: type[Settings], environment: Mapping[str, str]) -> Settings:
+    """The settings of a process with this environment. Raises ValidationError, and ValueError for what is not JSON."""
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        text = environment.get(variable(model, name))
+        if text is not None and text != os.environ.get(variable(model, name)):
+            values[name] = json.loads(text) if get_origin(field.annotation) is dict else text
+    return model(**values)
 
 
 def check(models: Iterable[type[BaseSettings]]) -> list[str]:

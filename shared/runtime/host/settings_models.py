@@ -40,12 +40,12 @@ def stage_models(stage: str) -> tuple[Model, ...]:
 
 
 def engine_models(engine: str) -> tuple[Model, ...]:
-    """The models of an engine: paths of its weights and its Python, and what it declares itself.
+    """The models of an engine that has settings: paths of its weights and its Python, and what it declares itself.
 
     Raises ValueError for an unknown engine.
     """
     declared = engine_spec(engine).settings
-    return (settings_model(engine), *([] if declared is None else [_load(declared)]))
+    return () if declared is None else (settings_model(engine), _load(declared))
 
 
 def _load(name: str) -> Model:

@@ -155,7 +155,7 @@ def _faulty_service(part: PartStatus, stack: Stack) -> Check:
         return Check(part.name, "warn" if part.healthy else "fail", part.detail, fix)
     if record.engine and part.detail.startswith("not ready"):
         return Check(part.name, "fail", part.detail, f"docs/{record.engine}.md; lipstage logs {part.name}")
-    return Check(part.name, "fail", f"not ready: {part.detail}", f"lipstage logs {part.name}; lipstage up")
+    return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}; lipstage up")
 
 
 def _traces(stack: Stack) -> list[Check]:

@@ -13,6 +13,7 @@ from shared.local.settings import LocalSettings
 from shared.local.stack import running, with_engines
 from shared.local.stack_file import Stack
 from shared.runtime import admin_process
+from shared.runtime.host.health import NOT_READY
 
 PROBE_S = 2.0
 LAGS_S = 30.0
@@ -63,7 +64,6 @@ def status(settings: LocalSettings) -> list[PartStatus]:
     for name, record in services.items():
         program = programs.get(name)
         healthy = program is not None and readiness.serves(record.health_port)
-        missing = None if healthy else readiness.missing(record.health_port)
         parts.append(
             PartStatus(
                 name=name,
@@ -71,7 +71,7 @@ def status(settings: LocalSettings) -> list[PartStatus]:
                 port=record.health_port,
                 pid=program.pid if program else 0,
                 healthy=healthy,
-                detail=f"not ready: {missing}" if missing else _detail(program),
+                detail=_detail(program) if healthy else _fault(program, record.health_port),
                 **_used(program, used),
                 lag=(lags or {}).get(record.group),
             )
@@ -115,6 +115,14 @@ def _infrastructure(
         detail=_detail(program),
         **_used(program, used),
     )
+
+
+def _fault(program: supervision.Supervised | None, port: int) -> str:
+    """Why a service is not healthy."""
+    if (reason := readiness.refusal(port)) is not None:
+        return f"not ready: {reason.removeprefix(NOT_READY)}"
+    state = _detail(program)
+    return f"does not answer: {state}" if program is not None and program.pid else state
 
 
 def _detail(program: supervision.Supervised | None) -> str:

@@ -66,12 +66,25 @@ def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
 
 
 def down(purge: bool) -> None:
-    """Stop the local stack; no error when none runs. Raises CliError."""
+    """Stop the local stack; no error when none runs. With ``purge``, print what was deleted and what is kept.
+
+    Raises CliError.
+    """
+    settings = LocalSettings()
     try:
-        stack.down(LocalSettings(), purge)
+        deleted = stack.down(settings, purge)
     except StackError as e:
         raise failed(e) from None
-    console.say("stopped; all data deleted" if purge else "stopped")
+    console.say("stopped")
+    if not purge:
+        return
+    console.say(f"deleted {', '.join(deleted)} in {settings.state}" if deleted else "there was nothing to delete")
+    others = sorted(entry.name for entry in settings.state.iterdir() if entry.name not in deleted)
+    kept = [f"{', '.join(others)} in {settings.state}"] if others else []
+    if settings.jars.is_dir() and not settings.jars.is_relative_to(settings.state):
+        kept.append(f"the broker's files in {settings.jars}")
+    for one in kept:
+        console.say(f"kept {one}")
 
 
 def logs(name: str | None, lines: int, follow: bool) -> None:

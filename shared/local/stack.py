@@ -63,23 +63,26 @@ def up(
             raise
 
 
-def down(settings: LocalSettings, purge: bool = False) -> None:
+def down(settings: LocalSettings, purge: bool = False) -> list[str]:
     """End every process of the stack, orphans and grandchildren included; remove sockets and temporary files.
 
     Busy services get their drain time. Data, logs and port numbers stay. ``purge`` removes them as well, but neither
-    downloaded jars nor anything in the state folder that the stack did not create.
+    downloaded jars nor anything in the state folder that the stack did not create. Returns the names of what it
+    deleted.
     """
     with _lock(settings.state):
         stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
         exists = stack_file.exists(settings.state)
         _stop(stack)
-        if purge and exists:
-            for name in stack_file.NAMES:
-                entry = settings.state / name
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink(missing_ok=True)
+        deleted = [name for name in stack_file.NAMES if os.path.lexists(settings.state / name)]
+        if not (purge and exists):
+            return []
+        for entry in (settings.state / name for name in deleted):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        return deleted
 
 
 def with_engines(settings: LocalSettings, stack: Stack) -> LocalSettings:

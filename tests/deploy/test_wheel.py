@@ -129,6 +129,15 @@ def test_a_missing_extra_is_one_sentence(
     ran = found.lipstage("up", LIPSTAGE_JARS_DIR=stack.settings.jars)
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (1, True, False), ran.stderr
     assert not (found.folder / ".lipstage" / "stack.json").exists(), "nothing was started"
+    if missing == "cpu":
+        ran = found.lipstage("eval", ROOT / "samples" / "portrait.png", ROOT / "samples" / "speech.wav")
+        assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (1, True, False), ran.stderr
+        worker = "import shared.slot.worker as w, multiprocessing; a, b = multiprocessing.Pipe();"
+        ran = found.run(
+            found.python, "-c", f"{worker} w.serve(b, 'stages.audio.handler'); print(a.recv_bytes().decode())"
+        )
+        assert "missing the Python package" in ran.stdout, ran.stderr
+        assert "pip install 'lipstage[audio]'" in ran.stdout
 
 
 def test_the_extras_name_their_modules() -> None:

@@ -4,12 +4,12 @@ All output goes through this module, because it makes every text printable. Styl
 is why a styled text is an object and not a string with escape sequences.
 """
 
-import shutil
+import os
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -26,6 +26,10 @@ class Styled:
     dim: bool = False
     bold: bool = False
 
+
+ERROR = "error: "
+DEFAULT_COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
 
 Part = str | Styled
 """A piece of a line."""
@@ -58,9 +62,14 @@ def emit_json(value: Any) -> None:
 
 def error(message: str, hint: str | None, details: Sequence[str] = ()) -> None:
     """Print why a command ends, further lines, and what helps."""
-    note(Styled("error: ", red=True, bold=True), message)
+    columns = width(sys.stderr)
+    first, *others = wrapped(message, len(ERROR), columns)
+    note(Styled(ERROR, red=True, bold=True), first)
+    for other in others:
+        note(other)
     for text in (*details, *filter(None, [hint])):
-        note(f"  {text}")
+        for number, part in enumerate(wrapped(text, 2, columns)):
+            note(f"  {part}" if number == 0 else part)
 
 
 def warning(text: str) -> Styled:
@@ -82,9 +91,15 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         say(styled(text, bold=True) if number == 0 else text)
 
 
-def width() -> int | None:
-    """Columns of the terminal that stdout is; None when it is none: lines for programs are not wrapped."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def width(stream: TextIO | None = None) -> int | None:
+    """Columns of the terminal behind ``stream`` (stdout); None when it is none: lines for programs are not wrapped."""
+    if not (stream or sys.stdout).isatty():
+        return None
+    # shutil's function asks stdout only, which may be a file while stderr is a terminal.
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    return os.get_terminal_size((stream or sys.stdout).fileno()).columns or DEFAULT_COLUMNS
 
 
 def wrapped(text: str, indent: int, columns: int | None) -> list[str]:

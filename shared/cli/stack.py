@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.cli import console, start_up
 from shared.cli.environment import warn_of_unknown_variables
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
-from shared.local import preflight, stack
+from shared.local import log_files, preflight, stack
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 
@@ -59,7 +59,9 @@ def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
     else:
         for name, value in rows.items():
             console.say(f"{name:<9}{value}")
-        console.say(f"{'services':<9}{', '.join(s.name for s in started.services)}")
+        names = ", ".join(service.name for service in started.services)
+        for number, line in enumerate(console.wrapped(names, 9, console.width())):
+            console.say(f"{'services':<9}{line}" if number == 0 else line)
         for name, reason in not_ready.items():
             console.note(f"{name} is not ready: {reason}")
     return ExitCode.FAILED if not_ready else ExitCode.DONE
@@ -79,7 +81,7 @@ def down(purge: bool) -> None:
     if not purge:
         return
     console.say(f"deleted {', '.join(deleted)} in {settings.state}" if deleted else "there was nothing to delete")
-    others = sorted(entry.name for entry in settings.state.iterdir() if entry.name not in deleted)
+    others = sorted(entry.name for entry in settings.state.iterdir() if entry.name not in (*deleted, "lock"))
     kept = [f"{', '.join(others)} in {settings.state}"] if others else []
     if settings.jars.is_dir() and not settings.jars.is_relative_to(settings.state):
         kept.append(f"the broker's files in {settings.jars}")
@@ -90,21 +92,17 @@ def down(purge: bool) -> None:
 def logs(name: str | None, lines: int, follow: bool) -> None:
     """Print the last lines of a log, and new ones with ``follow``. Raises CliError, Unreachable."""
     settings = LocalSettings()
+    names = log_files.names(settings)
     if name is None:
-        names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
         if not names:
             raise Unreachable("there are no logs here", "start a stack with `lipstage up`")
         for one in names:
             console.say(one)
         return
     try:
-        path = stack.log_file(settings, name)
-    except FileNotFoundError:
-        names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
-        matches = [one for one in names if one.startswith(name)]
-        if len(matches) != 1:
-            raise BadUse(f"there is no log of {name!r}", f"logs are {', '.join(names) or 'none'}") from None
-        path = stack.log_file(settings, matches[0])
+        path = log_files.log_file(settings, name)
+    except FileNotFoundError as e:
+        raise BadUse(str(e), f"logs are {', '.join(names) or 'none'}") from None
     _print_log(path, lines, follow)
 
 

@@ -115,6 +115,8 @@ def disk(settings: LocalSettings) -> Check:
     """Free space of the state folder's file system."""
     state = settings.state
     existing = next(folder for folder in (state, *state.parents) if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return Check("disk", "fail", f"{state} can't be the state folder", "set LIPSTAGE_STATE_DIR to another folder")
     free = shutil.disk_usage(existing).free // (1 << 20)
     if free < settings.disk_min_mb:
         fix = f"free {settings.disk_min_mb - free} MiB or move LIPSTAGE_STATE_DIR"

@@ -1,12 +1,13 @@
 """Checks before `up` changes anything: a running stack must survive an `up` that can't succeed."""
 
 import importlib.util
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from botocore.exceptions import BotoCoreError
 
-from shared.local import addresses, extras, infrastructure, jars, java, services, store
+from shared.local import addresses, extras, infrastructure, jars, java, services, stack_file, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
@@ -50,6 +51,21 @@ def check_request(settings: LocalSettings, scale: Mapping[str, int], with_servic
             *(_error(services.check_engine_names, settings) if with_services else []),
         ]
     )
+
+
+def check_folder(settings: LocalSettings) -> None:
+    """Raises StackError: DISK_FULL, or STATE_TAKEN when the folder holds entries that no stack created."""
+    if not stack_file.exists(settings.state):
+        others = [name for name in stack_file.NAMES if name != "lock" and (settings.state / name).exists()]
+        if others:
+            raise StackError(StackCode.STATE_TAKEN, f"{settings.state} holds {', '.join(others)}, which no stack"
+                             " created; set LIPSTAGE_STATE_DIR to another folder")  # fmt: skip
+    free = shutil.disk_usage(settings.state).free // (1 << 20)
+    if free < settings.disk_min_mb:
+        raise StackError(
+            StackCode.DISK_FULL,
+            f"{free} MiB are free on the disk of {settings.state}; {settings.disk_min_mb} are needed",
+        )
 
 
 def check_machine(settings: LocalSettings, stack: Stack, with_services: bool, note: Callable[[str], None]) -> None:

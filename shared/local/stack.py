@@ -1,5 +1,6 @@
 """Starts and stops the local stack. Both can be repeated; `up` restarts whatever was killed."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -30,8 +31,9 @@ from shared.local.stack_file import Stack
 from shared.local.variables import passed_on
 from shared.runtime.execute.worker_process import LOAD_TIMEOUT_S
 
-__all__ = ["credentials_of", "down", "log_file", "not_ready", "running", "up", "with_engines"]
+__all__ = ["credentials_of", "down", "not_ready", "running", "up", "with_engines"]
 DOWN_S = 8.0
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 PORTS_S = 3.0
 
 
@@ -58,7 +60,7 @@ def up(
         try:
             return _up(settings, scale or {}, services, note, engines)
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            if error.errno in NO_SPACE:
                 raise StackError(StackCode.DISK_FULL, f"no space left in {settings.state}") from error
             raise
 
@@ -102,15 +104,6 @@ def running(settings: LocalSettings) -> Stack | None:
     return stack if stack and stack.running and stack.supervisor().responds() else None
 
 
-def log_file(settings: LocalSettings, name: str) -> Path:
-    """The log of a program of the stack. Raises FileNotFoundError, which names those that exist."""
-    path = settings.logs / f"{name}.log"
-    if not path.is_file():
-        names = sorted(file.stem for file in settings.logs.glob("*.log")) if settings.logs.exists() else []
-        raise FileNotFoundError(f"no log of {name!r}; logs are {', '.join(names) or 'none'}")
-    return path
-
-
 def _up(
     settings: LocalSettings,
     scale: Mapping[str, int],
@@ -123,7 +116,7 @@ def _up(
         stack.engines = tuple(dict.fromkeys(engines))
     settings = with_engines(settings, stack)
     preflight.check_request(settings, scale, with_services)
-    _check_folder(settings)
+    preflight.check_folder(settings)
     preflight.check_machine(settings, stack, with_services, note)
     load_or_create(settings.state)
     keep = stack.running and stack.supervisor().responds()
@@ -209,21 +202,6 @@ def _await_service(
     )
 
 
-def _check_folder(settings: LocalSettings) -> None:
-    """Raises StackError: DISK_FULL, or STATE_TAKEN when the folder holds entries that no stack created."""
-    if not stack_file.exists(settings.state):
-        others = [name for name in stack_file.NAMES if name != "lock" and (settings.state / name).exists()]
-        if others:
-            raise StackError(StackCode.STATE_TAKEN, f"{settings.state} holds {', '.join(others)}, which no stack"
-                             " created; set LIPSTAGE_STATE_DIR to another folder")  # fmt: skip
-    free = shutil.disk_usage(settings.state).free // (1 << 20)
-    if free < settings.disk_min_mb:
-        raise StackError(
-            StackCode.DISK_FULL,
-            f"{free} MiB are free on the disk of {settings.state}; {settings.disk_min_mb} are needed",
-        )
-
-
 def _stop(stack: Stack) -> None:
     """End every process with this stack's mark: by SIGTERM through the supervisor, then by SIGKILL."""
     supervisor = stack.supervisor()
@@ -264,8 +242,14 @@ def _await_ports(stack: Stack) -> None:
 
 @contextmanager
 def _lock(state: Path) -> Iterator[None]:
-    """Allow one `up` or `down` at a time per state folder."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as file:
+    """Allow one `up` or `down` at a time per state folder. Raises StackError (STATE_UNUSABLE, DISK_FULL)."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        file = (state / "lock").open("w")
+    except OSError as error:
+        code = StackCode.DISK_FULL if error.errno in NO_SPACE else StackCode.STATE_UNUSABLE
+        message = f"{state} can't be the state folder ({error.strerror}): set LIPSTAGE_STATE_DIR to another one"
+        raise StackError(code, message) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -18,3 +18,18 @@ def test_lines_break_between_words(columns: int) -> None:
 def test_nothing_is_wrapped_for_a_program(lipstage: object) -> None:
     assert console.wrapped(TEXT, 21, None) == [TEXT]
     assert console.width() is None, "a test has no terminal"
+
+
+def test_an_error_is_wrapped_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.error(TEXT, TEXT, [TEXT])
+    assert capsys.readouterr().err.splitlines() == [f"error: {TEXT}", f"  {TEXT}", f"  {TEXT}"]
+    monkeypatch.setattr(console, "width", lambda _: 40)
+    console.error("one two three four five six seven eight nine ten", "a hint that is longer than the terminal is")
+    assert capsys.readouterr().err.splitlines() == [
+        "error: one two three four five six seven",
+        "       eight nine ten",
+        "  a hint that is longer than the",
+        "  terminal is",
+    ]

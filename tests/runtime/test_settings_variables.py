@@ -4,7 +4,7 @@ import pytest
 
 from shared.local.settings import LocalSettings
 from shared.runtime.host.settings_models import all_models, service_models
-from shared.runtime.settings_variables import allowed, check, variable
+from shared.runtime.settings_variables import allowed, assignment, check, variable
 
 MODELS = (LocalSettings, *all_models())
 NUMBERS = sorted({variable(model, name) for model in MODELS for name, field in model.model_fields.items()
@@ -71,3 +71,9 @@ def test_a_service_reads_its_own_variables_only(monkeypatch: pytest.MonkeyPatch)
         0,
         1,
     ]
+
+
+def test_the_value_of_a_secret_is_not_shown() -> None:
+    environment = {"LIPSTAGE_CACHE_KEY": "the secret", "LIPSTAGE_CACHE_KEY_FILE": "/a/file"}
+    assert assignment("LIPSTAGE_CACHE_KEY", environment) == "LIPSTAGE_CACHE_KEY"
+    assert assignment("LIPSTAGE_CACHE_KEY_FILE", environment) == "LIPSTAGE_CACHE_KEY_FILE=/a/file"

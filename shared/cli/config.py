@@ -1,69 +1,130 @@
-"""``lipstage config``: the settings in force, and shell exports that lead any other client to the same deployment."""
+"""``lipstage config``: every variable with its value and source, and shell exports that lead any other client to the
+same deployment."""
 
+import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from shared.cli import console, environment
-from shared.cli.errors import Unreachable
+from shared.local import stack
+from shared.local.deployment import find_environment
+from shared.local.preflight import read_settings
 from shared.local.settings import LocalSettings
-from shared.local.variables import PASSED_ON, SECRET
-from shared.runtime.engine_settings import settings_model
-from shared.runtime.host.weights import WeightsSettings, external_engines
-from shared.runtime.settings import RuntimeSettings
-from shared.runtime.settings_variables import variable
-from shared.storage.settings import StorageSettings
+from shared.local.stack_file import Stack
+from shared.local.variables import PASSED_ON
+from shared.runtime.host.settings_models import all_models
+from shared.runtime.host.weights import WeightsSettings
+from shared.runtime.kafka_config import read_properties
+from shared.runtime.settings_variables import SECRET, InvalidSettings, read, variable
 
 HIDDEN = "(hidden)"
+ASSIGNED = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "LIPSTAGE_CACHE_KEY",
+            "LIPSTAGE_HEALTH_PORT")  # fmt: skip
+"""Variables that `up` gives to the services itself when the environment does not set them."""
+UNSET = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A variable, its value as text (None: not set), and where the value comes from."""
+
+    value: str | None
+    source: str
+    """default | environment | stack | file"""
 
 
 def show(as_json: bool) -> None:
-    """Print the settings in force and the variables they come from; a running local stack's are included."""
-    try:
-        variables, source = environment.of_deployment(), "the environment's or the running local stack's"
-    except Unreachable:
-        variables, source = dict(os.environ), "defaults; no stack is running here"
-    settings, shown = in_force(variables)
+    """Print every setting as the services of the local stack have it. Raises InvalidSettings."""
+    settings = read_settings()
+    running = stack.running(settings)
+    found = in_force(settings, running)
     if as_json:
-        console.emit_json({"settings": settings, "environment": shown})
+        console.emit_json({"settings": {name: {"value": one.value, "source": one.source}
+                                        for name, one in found.items()}})  # fmt: skip
         return
-    console.say(f"settings ({source})")
-    for name, value in settings.items():
-        console.say(f"  {name:<26}{value}")
-    console.say("environment")
-    for name, text in shown.items():
-        console.say(f"  {name:<34}{text}")
+    environment.warn_of_unknown_variables()
+    console.note("values of the running local stack" if running else "no stack is running here; `lipstage up` uses")
+    name_width, source_width = max(map(len, found)), len("environment")
+    for name, one in found.items():
+        head, value = f"{name:<{name_width}}  {one.source:<{source_width}}", one.value or UNSET
+        columns = console.width()
+        if columns is not None and len(head) + 2 + len(value) > columns:
+            console.say(head.rstrip())
+            console.say(f"    {value}")
+        else:
+            console.say(f"{head}  {value}")
 
 
-def in_force(variables: Mapping[str, str]) -> tuple[dict[str, object], dict[str, str]]:
-    """Settings by name as a process with these variables reads them, and the variables of ours; secrets are hidden."""
-    settings: dict[str, object] = {}
-    for model in (RuntimeSettings, StorageSettings, WeightsSettings, LocalSettings):
-        for name, value in _read(model, variables).model_dump(mode="json").items():
-            if value is not None:
-                settings.setdefault(name, HIDDEN if SECRET.search(name) else value)
-    for engine in external_engines():
-        values = _read(settings_model(engine), variables).model_dump(mode="json").items()
-        settings.update({f"{engine}_{name}": value for name, value in values if value is not None})
-    shown = {
-        name: HIDDEN if SECRET.search(name) else value
-        for name, value in sorted(variables.items())
-        if PASSED_ON.match(name)
-    }
-    return settings, shown
+def in_force(settings: LocalSettings, running: Stack | None) -> dict[str, Setting]:
+    """Every variable of every stage and engine, then the others that are passed to services; secrets are hidden."""
+    try:
+        variables = find_environment(settings)
+    except InvalidSettings:
+        variables = None  # Half of a deployment: what the environment says is shown as it is.
+    if variables is None:
+        variables = dict(os.environ)
+    found = {name: _setting(name, value, variables, settings) for name, value in _values(variables, settings, running)}
+    for name in sorted(variables.keys() - found.keys()):
+        if PASSED_ON.match(name):
+            found[name] = _setting(name, variables[name], variables, settings)
+    return found
 
 
-def _read(model: type[BaseSettings], variables: Mapping[str, str]) -> BaseSettings:
-    """The settings of a process with these variables, of which this process may not have all."""
-    values: dict[str, Any] = {}
-    for name in model.model_fields:
-        value = variables.get(variable(model, name))
-        if value != os.environ.get(variable(model, name)):
-            values[name] = value
-    return model(**values)
+def _values(
+    variables: dict[str, str], settings: LocalSettings, running: Stack | None
+) -> Iterator[tuple[str, str | None]]:
+    """Every variable with its value as a service reads it."""
+    models: tuple[type[BaseSettings], ...] = (*all_models(), LocalSettings)
+    seen = set()
+    for model in models:
+        values = read(model, variables)
+        for name, field in model.model_fields.items():
+            if (key := variable(model, name)) in seen or field.exclude:
+                continue
+            seen.add(key)
+            assigned = key in ASSIGNED and key not in variables
+            generated = HIDDEN if running and SECRET.search(key) else None
+            yield key, generated if assigned else _text(getattr(values, name))
+    engines = stack.with_engines(settings, running).engines if running else settings.engines
+    yield "LIPSTAGE_ENGINES", ",".join(engines)
+    yield "LIPSTAGE_JARS_DIR", str(settings.jars)
+    yield "LIPSTAGE_WEIGHTS_CACHE", str(read(WeightsSettings, variables).cache)
+
+
+def _setting(name: str, value: str | None, variables: dict[str, str], settings: LocalSettings) -> Setting:
+    in_file = name == "KAFKA_BOOTSTRAP_SERVERS" and settings.kafka_properties_file is not None
+    if in_file and (servers := read_properties(settings.kafka_properties_file or Path()).get("bootstrap.servers")):
+        return Setting(str(servers), "file")
+    source = "default"
+    if name in os.environ:
+        source = "environment" if os.environ[name] == variables.get(name) else "stack"
+    elif name in variables or name in ASSIGNED:
+        source = "stack"
+    return Setting(HIDDEN if value and SECRET.search(name) else value, source)
+
+
+def _text(value: Any) -> str | None:
+    """A value as it is written in an environment variable."""
+    match value:
+        case None | "":
+            return None
+        case bool():
+            return str(value).lower()
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return ",".join(map(str, value))
+        case dict():
+            return json.dumps(value)
+        case _:
+            return str(value)
 
 
 def print_exports() -> None:

@@ -1,13 +1,21 @@
 """The deployment that a command talks to: the environment's, completed by the running local stack."""
 
+import os
+
 from shared.cli.errors import START, Unreachable
 from shared.client import BrokerUnreachable, BucketUnusable, Client, Deployment, StoreUnreachable
 from shared.local.deployment import find_deployment
 from shared.local.settings import LocalSettings
 
+NO_STORE = "no object store is named: set AWS_ENDPOINT_URL_S3, or the credentials of Amazon S3 (AWS_ACCESS_KEY_ID, ...)"
+
 
 def deployment() -> Deployment:
-    """The deployment. Raises Unreachable when the environment names none and no local stack runs here."""
+    """The deployment.
+
+    Raises Unreachable when the environment names none and no local stack runs here, InvalidSettings when it names half
+    of one.
+    """
     found = find_deployment(LocalSettings())
     if found is None:
         raise Unreachable("no stack is running here", START)
@@ -15,13 +23,19 @@ def deployment() -> Deployment:
 
 
 def connect() -> Client:
-    """A client, once broker and object store have both answered. Raises Unreachable, ClientError."""
-    client = Client(deployment(), service_name="cli")
+    """A client, once broker and object store have both answered. Raises Unreachable, InvalidSettings, ClientError."""
+    found = deployment()
+    client = Client(found, service_name="cli")
     try:
         client.check()
     except BucketUnusable:
         raise
-    except (BrokerUnreachable, StoreUnreachable) as e:
+    except StoreUnreachable as e:
+        # Without an endpoint boto3 turns to Amazon S3, which was hardly meant.
+        named = found.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        e.hint = e.hint or (START if named else NO_STORE)
+        raise
+    except BrokerUnreachable as e:
         # Later failures get no such hint: the deployment has answered.
         e.hint = e.hint or START
         raise

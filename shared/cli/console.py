@@ -4,10 +4,12 @@ All output goes through this module, because it makes every text printable. Styl
 is why a styled text is an object and not a string with escape sequences.
 """
 
+import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -24,6 +26,10 @@ class Styled:
     dim: bool = False
     bold: bool = False
 
+
+ERROR = "error: "
+DEFAULT_COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
 
 Part = str | Styled
 """A piece of a line."""
@@ -56,9 +62,19 @@ def emit_json(value: Any) -> None:
 
 def error(message: str, hint: str | None, details: Sequence[str] = ()) -> None:
     """Print why a command ends, further lines, and what helps."""
-    note(Styled("error: ", red=True, bold=True), message)
+    columns = width(sys.stderr)
+    first, *others = wrapped(message, len(ERROR), columns)
+    note(Styled(ERROR, red=True, bold=True), first)
+    for other in others:
+        note(other)
     for text in (*details, *filter(None, [hint])):
-        note(f"  {text}")
+        for number, part in enumerate(wrapped(text, 2, columns)):
+            note(f"  {part}" if number == 0 else part)
+
+
+def warning(text: str) -> Styled:
+    """A text in the colour of warnings."""
+    return Styled(text, yellow=True)
 
 
 def styled(text: str, *, red: bool = False, dim: bool = False, bold: bool = False) -> Styled:
@@ -73,6 +89,28 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for number, row in enumerate(cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         say(styled(text, bold=True) if number == 0 else text)
+
+
+def width(stream: TextIO | None = None) -> int | None:
+    """Columns of the terminal behind ``stream`` (stdout); None when it is none: lines for programs are not wrapped."""
+    if not (stream or sys.stdout).isatty():
+        return None
+    # shutil's function asks stdout only, which may be a file while stderr is a terminal.
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    return os.get_terminal_size((stream or sys.stdout).fileno()).columns or DEFAULT_COLUMNS
+
+
+def wrapped(text: str, indent: int, columns: int | None) -> list[str]:
+    """The lines of a text that begins at column ``indent``, broken between words; later lines are indented.
+
+    A word that is longer than a line stays whole: it may be an address or a path. Unbroken when ``columns`` is None.
+    """
+    if columns is None:
+        return [text]
+    lines = textwrap.wrap(clean(text), max(columns - indent, 20), break_long_words=False, break_on_hyphens=False)
+    return [lines[0], *(" " * indent + line for line in lines[1:])] if lines else [""]
 
 
 def on_terminal() -> bool:

@@ -1,23 +1,23 @@
 """``lipstage demo``: starts what is missing, renders the bundled sample, and stops what it started."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from shared.cli import console, outcome, render, trace, watching
+from shared.cli import console, environment, outcome, render, start_up, trace, watching
 from shared.cli import stack as stack_command
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.output_file import OutputFile
 from shared.client import Client, Deployment, JobKey
-from shared.local import stack
+from shared.local import preflight, stack
 from shared.local.deployment import running_deployment
 from shared.local.errors import StackError
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.installation import samples
+from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.local.status import status
 from shared.messages.events import Done
 from shared.messages.pipeline import STAGES
 
-SAMPLES = CHECKOUT / "samples"
 OUTPUT = Path("out/demo.mp4")
 ENGINE = "puppet"
 TRACE_WAIT_S = 8.0
@@ -41,12 +41,15 @@ def demo(name: str | None, force: bool) -> ExitCode:
         with suppress(OSError):  # The check names what is wrong.
             OUTPUT.parent.mkdir(exist_ok=True)
     output.check()
-    settings = LocalSettings()
+    settings = preflight.read_settings()
+    environment.warn_of_unknown_variables()
     running = stack.running(settings)
     if running is not None:
         check_services(settings, running)
     try:
-        with running_deployment(settings, console.note) as deployment:
+        with ExitStack() as resources:
+            with start_up.display() as note:
+                deployment = resources.enter_context(running_deployment(settings, note, console.note))
             return _render(deployment, portrait, speech, output)
     except StackError as e:
         raise stack_command.failed(e) from None
@@ -54,9 +57,9 @@ def demo(name: str | None, force: bool) -> ExitCode:
 
 def sample(name: str) -> Path:
     """A bundled sample by its stem. Raises CliError when the installation has none."""
-    files = sorted(p for p in SAMPLES.glob(f"{name}.*") if p.suffix in (".png", ".jpg", ".wav", ".flac", ".ogg"))
+    files = sorted(p for p in samples().glob(f"{name}.*") if p.suffix in (".png", ".jpg", ".wav", ".flac", ".ogg"))
     if not files:
-        raise CliError(f"the sample {name} is not in {SAMPLES}", "run the demo from a checkout of the repository")
+        raise CliError(f"the sample {name} is not in {samples()}", "the installation is incomplete: install it again")
     return files[0]
 
 

@@ -1,5 +1,6 @@
 """The environment of a deployment's programs, and variables that do not parse."""
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ def of_deployment() -> dict[str, str]:
     return environment
 
 
+def warn_of_unknown_variables() -> None:
+    """Print a line for each of our variables that nothing reads: its value would be ignored without a word."""
+    from shared.cli import console
+    from shared.local.variables import unknown
+
+    for name, nearest in unknown(os.environ).items():
+        meant = f"did you mean {nearest}?" if nearest else "docs/configuration.md lists all variables"
+        console.note(console.warning("warning: "), f"{name} is not a setting: {meant}")
+
+
 def faults(error: ValueError) -> list[str]:
     """One line for each variable that ``error`` is about; empty for an error that is about none."""
     from shared.runtime import settings_variables
@@ -32,9 +43,6 @@ def faults(error: ValueError) -> list[str]:
 
 def _models() -> "tuple[type[BaseSettings], ...]":
     from shared.local.settings import LocalSettings
-    from shared.runtime.engine_settings import settings_models
-    from shared.runtime.host.weights import WeightsSettings
-    from shared.runtime.settings import RuntimeSettings
-    from shared.storage.settings import StorageSettings
+    from shared.runtime.host.settings_models import all_models
 
-    return LocalSettings, RuntimeSettings, StorageSettings, WeightsSettings, *settings_models()
+    return LocalSettings, *all_models()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,13 @@ from shared.cli import console
 from shared.cli.errors import BadUse, CliError
 from shared.cli.output_file import OutputFile
 from shared.client.local_files import checked
+from shared.local import extras
 from shared.runtime.execute.worker_process import worker_environment
 
 PROGRAM = "stages.encode.evaluation"
 _NOT_EVALUATED = 2
 """Exit status for files that can't be evaluated."""
+_MISSING = re.compile(r"^ModuleNotFoundError: No module named '([^']+)'", re.MULTILINE)
 _MAX_MB = 16 * 1024
 
 DESCRIPTIONS = {
@@ -107,6 +110,8 @@ def _run(arguments: Sequence[str]) -> dict[str, Any]:
     if process.returncode == _NOT_EVALUATED and process.stdout:
         failure = json.loads(process.stdout)
         raise BadUse(failure["error"], failure["hint"])
+    if (absent := _MISSING.search(process.stderr)) and (sentence := extras.explain(absent.group(1))):
+        raise CliError(sentence)
     last_line = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
     raise CliError(f"the evaluation failed: {last_line}")
 

@@ -4,6 +4,7 @@ from shared.cli import environment
 from shared.cli.errors import CliError, ExitCode, advice
 from shared.client import errors
 from shared.client.job_key import JobKey
+from shared.local import extras
 from shared.messages.names import DEFAULT_TENANT
 
 EXIT_CODES: tuple[tuple[type[errors.ClientError], ExitCode], ...] = (
@@ -28,6 +29,8 @@ def explained(error: Exception) -> CliError | None:
     if isinstance(error, errors.ClientError):
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
         return CliError(error.message, error.hint or _hint(error), error.details, code)
+    if isinstance(error, ModuleNotFoundError) and (sentence := extras.explain(error.name or "")):
+        return CliError(sentence)
     if isinstance(error, ValueError) and (lines := environment.faults(error)):
         return CliError(lines[0], environment.HINT, lines[1:], ExitCode.REJECTED)
     return None

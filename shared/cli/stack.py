@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.cli import console
+from shared.cli import console, start_up
+from shared.cli.environment import warn_of_unknown_variables
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
-from shared.local import stack
+from shared.local import log_files, preflight, stack
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 
@@ -31,17 +32,19 @@ def parse_scale(texts: list[str]) -> dict[str, int]:
 def failed(error: StackError) -> CliError:
     """The error of a command that could not start or stop the stack: exit code 2 for --scale or --engine, else 1."""
     if error.code in (StackCode.BAD_SCALE, StackCode.BAD_ENGINE):
-        return BadUse(error.message)
-    return CliError(f"{error.code}: {error.message}")
+        return BadUse(error.message, details=error.details)
+    return CliError(f"{error.code}: {error.message}", details=error.details)
 
 
 def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
     """Start or repair the local stack and print its addresses; failed when a service is not ready. Raises CliError."""
     scale = parse_scale(texts)
-    note = (lambda _: None) if as_json else console.note
-    note("starting the local stack")
+    settings = preflight.read_settings()
+    warn_of_unknown_variables()
     try:
-        started = stack.up(LocalSettings(), scale, note=note, engines=engines)
+        with start_up.display(quiet=as_json) as note:
+            note("starting the local stack")
+            started = stack.up(settings, scale, note=note, engines=engines)
     except StackError as e:
         raise failed(e) from None
     rows = {
@@ -56,39 +59,50 @@ def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
     else:
         for name, value in rows.items():
             console.say(f"{name:<9}{value}")
-        console.say(f"{'services':<9}{', '.join(s.name for s in started.services)}")
+        names = ", ".join(service.name for service in started.services)
+        for number, line in enumerate(console.wrapped(names, 9, console.width())):
+            console.say(f"{'services':<9}{line}" if number == 0 else line)
         for name, reason in not_ready.items():
             console.note(f"{name} is not ready: {reason}")
     return ExitCode.FAILED if not_ready else ExitCode.DONE
 
 
 def down(purge: bool) -> None:
-    """Stop the local stack; no error when none runs. Raises CliError."""
+    """Stop the local stack; no error when none runs. With ``purge``, print what was deleted and what is kept.
+
+    Raises CliError.
+    """
+    settings = LocalSettings()
     try:
-        stack.down(LocalSettings(), purge)
+        deleted = stack.down(settings, purge)
     except StackError as e:
         raise failed(e) from None
-    console.say("stopped; all data deleted" if purge else "stopped")
+    console.say("stopped")
+    if not purge:
+        return
+    console.say(f"deleted {', '.join(deleted)} in {settings.state}" if deleted else "there was nothing to delete")
+    others = sorted(entry.name for entry in settings.state.iterdir() if entry.name not in (*deleted, "lock"))
+    kept = [f"{', '.join(others)} in {settings.state}"] if others else []
+    if settings.jars.is_dir() and not settings.jars.is_relative_to(settings.state):
+        kept.append(f"the broker's files in {settings.jars}")
+    for one in kept:
+        console.say(f"kept {one}")
 
 
 def logs(name: str | None, lines: int, follow: bool) -> None:
     """Print the last lines of a log, and new ones with ``follow``. Raises CliError, Unreachable."""
     settings = LocalSettings()
+    names = log_files.names(settings)
     if name is None:
-        names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
         if not names:
             raise Unreachable("there are no logs here", "start a stack with `lipstage up`")
         for one in names:
             console.say(one)
         return
     try:
-        path = stack.log_file(settings, name)
-    except FileNotFoundError:
-        names = sorted(p.stem for p in settings.logs.glob("*.log")) if settings.logs.is_dir() else []
-        matches = [one for one in names if one.startswith(name)]
-        if len(matches) != 1:
-            raise BadUse(f"there is no log of {name!r}", f"logs are {', '.join(names) or 'none'}") from None
-        path = stack.log_file(settings, matches[0])
+        path = log_files.log_file(settings, name)
+    except FileNotFoundError as e:
+        raise BadUse(str(e), f"logs are {', '.join(names) or 'none'}") from None
     _print_log(path, lines, follow)
 
 
@@ -118,16 +132,18 @@ def status(as_json: bool) -> ExitCode:
     if as_json:
         console.emit_json([asdict(part) for part in parts])
     else:
-        console.table(
-            ("PART", "KIND", "HEALTH", "PORT", "PID", "MEMORY", "LAG", "STATE"),
-            [_row(part) for part in parts],
-        )
+        console.table(("PART", "HEALTH", "PORT", "PID", "MEMORY", "LAG"), [_row(part) for part in parts])
+        for part in parts:
+            if not part.healthy or not part.pid:
+                for line in console.wrapped(f"{part.name}: {part.detail}", 2, console.width()):
+                    console.say(console.styled(line, red=not part.healthy))
     return ExitCode.DONE if all(part.healthy for part in parts) else ExitCode.FAILED
 
 
 def _row(part: "PartStatus") -> tuple[object, ...]:
-    health, lag = "ok" if part.healthy else "DOWN", "-" if part.lag is None else part.lag
-    return part.name, part.kind, health, part.port or "-", part.pid or "-", f"{part.memory_mb} MB", lag, part.detail
+    health = "OFF" if not part.port else "ok" if part.healthy else "DOWN"
+    lag = "-" if part.lag is None else part.lag
+    return part.name, health, part.port or "-", part.pid or "-", f"{part.memory_mb} MB", lag
 
 
 def doctor(as_json: bool) -> ExitCode:
@@ -139,8 +155,9 @@ def doctor(as_json: bool) -> ExitCode:
         console.emit_json([asdict(check) for check in checks])
     else:
         for check in checks:
-            line = f"{check.level:<6}{check.name:<15}{check.result}"
-            console.say(console.styled(line, red=check.level == "fail"))
-            if check.fix:
-                console.say(f"{'':<21}fix: {check.fix}")
+            first = f"{check.level:<6}{check.name:<15}"
+            for number, line in enumerate(console.wrapped(check.result, len(first), console.width())):
+                console.say(console.styled(f"{first}{line}" if number == 0 else line, red=check.level == "fail"))
+            for number, line in enumerate(console.wrapped(check.fix, 26, console.width()) if check.fix else []):
+                console.say(f"{'':<21}fix: {line}" if number == 0 else line)
     return ExitCode.FAILED if any(check.level == "fail" for check in checks) else ExitCode.DONE

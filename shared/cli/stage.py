@@ -9,7 +9,7 @@ from shared.cli import environment
 from shared.cli.errors import BadUse, CliError
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackError
-from shared.local.settings import CHECKOUT
+from shared.local.installation import import_path
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 
 
@@ -30,5 +30,5 @@ def run(name: str, engine: str | None) -> NoReturn:
         except StackError as error:
             raise CliError(f"{error.code}: {error.message}") from None
     variables = environment.of_deployment()
-    variables["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [variables.get("PYTHONPATH")])])
+    variables |= import_path(variables)
     os.execve(python, [str(python), "-P", "-m", "shared.runtime", *arguments], variables)

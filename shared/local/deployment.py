@@ -1,7 +1,11 @@
-"""The local stack as a deployment: for the client library, and as environment variables for other programs."""
+"""The local stack as a deployment: for the client library, and as environment variables for other programs.
+
+The environment names a deployment, and the running local stack supplies what it leaves out. Local addresses and keys
+never go together with those of another deployment.
+"""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from shared.client import Deployment, S3Access
@@ -11,15 +15,17 @@ from shared.local.pdeathsig_launcher import OTHER_CREDENTIALS
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settings_variables import InvalidSettings, assignment, read
 from shared.storage.settings import StorageSettings
 
 
 def deployment_of(running: Stack) -> Deployment:
-    """The deployment that a running stack is; the topic prefix and everything else come from the environment."""
+    """The deployment that a running stack is."""
     keys = stack.credentials_of(running)
+    variables = _completed(running)
     return Deployment(
-        RuntimeSettings(bootstrap_servers=running.bootstrap_servers),
-        StorageSettings(bucket=running.bucket),
+        read(RuntimeSettings, variables),
+        read(StorageSettings, variables),
         S3Access(
             endpoint_url=running.s3_endpoint_url or None,
             region=running.region,
@@ -33,12 +39,12 @@ def deployment_of(running: Stack) -> Deployment:
 def find_deployment(settings: LocalSettings) -> Deployment | None:
     """The deployment that the environment names; what it leaves out is the running local stack's.
 
-    An environment that names another broker or another object store than the local stack's gets nothing from it. None
-    when the environment names neither and no stack runs.
+    An environment that names another broker than the local stack's gets nothing from it. None when the environment
+    names no deployment and no stack runs. Raises InvalidSettings for an environment that names half of a deployment.
     """
     running = _completing_stack(settings)
     if running is None:
-        return Deployment() if settings.kafka_bootstrap_servers or settings.s3_endpoint_url else None
+        return Deployment() if settings.kafka_bootstrap_servers else None
     local = deployment_of(running)
     return Deployment(local.runtime, local.storage, local.s3, settings.otlp_endpoint or local.otlp_endpoint)
 
@@ -48,11 +54,10 @@ def find_environment(settings: LocalSettings) -> dict[str, str] | None:
 
     Variables that lead boto3 to another store's credentials are left out when the local store's are put in.
     """
-    environment = dict(os.environ)
     running = _completing_stack(settings)
     if running is None:
-        return environment if settings.kafka_bootstrap_servers or settings.s3_endpoint_url else None
-    environment |= running.environment(stack.credentials_of(running))
+        return dict(os.environ) if settings.kafka_bootstrap_servers else None
+    environment = _completed(running) | running.environment(stack.credentials_of(running))
     if settings.otlp_endpoint:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.otlp_endpoint
     if not running.own_store:
@@ -61,21 +66,52 @@ def find_environment(settings: LocalSettings) -> dict[str, str] | None:
     return environment
 
 
+def _completed(running: Stack) -> dict[str, str]:
+    """This process's variables, completed by those that the services of the stack have."""
+    return {**running.variables, **os.environ, **running.environment(None)}
+
+
 def _completing_stack(settings: LocalSettings) -> Stack | None:
-    """The running local stack, if it supplies what the environment leaves out."""
+    """The running local stack, if it supplies what the environment leaves out. Raises InvalidSettings."""
     broker, store = settings.kafka_bootstrap_servers, settings.s3_endpoint_url
     if broker and store and settings.otlp_endpoint:
         return None
     running = stack.running(settings)
-    if running is None:
+    foreign_broker = is_own(broker, running.bootstrap_servers if running else "", False)
+    foreign_store = is_own(store, running.s3_endpoint_url if running else "", False)
+    if foreign_store and not broker:
+        raise InvalidSettings([f"{assignment('AWS_ENDPOINT_URL_S3')} names an object store that no running stack uses:"
+                               " set KAFKA_BOOTSTRAP_SERVERS as well, or unset it for the local stack"])  # fmt: skip
+    if running is None or foreign_broker or foreign_store:
         return None
-    named = is_own(broker, running.bootstrap_servers, False) or is_own(store, running.s3_endpoint_url, False)
-    return None if named else running
+    if lines := _differing(running):
+        raise InvalidSettings(lines)
+    return running
+
+
+def _differing(running: Stack) -> list[str]:
+    """A line for each variable with which no service of the stack would see this process's jobs."""
+    used: Mapping[str, str] = {
+        "LIPSTAGE_BUCKET": running.bucket,
+        **({"LIPSTAGE_TOPIC_PREFIX": running.topic_prefix} if running.services else {}),
+    }
+    return [
+        f"{assignment(name)}: the running stack uses {value or 'none'}; `lipstage up` changes it, or unset it"
+        for name, value in used.items()
+        if os.environ.get(name, value) != value
+    ]
 
 
 @contextmanager
-def running_deployment(settings: LocalSettings, note: Callable[[str], None] = lambda _: None) -> Iterator[Deployment]:
-    """The running local stack, or one that is started here and stopped at the end. Raises StackError."""
+def running_deployment(
+    settings: LocalSettings,
+    note: Callable[[str], None] = lambda _: None,
+    note_end: Callable[[str], None] = lambda _: None,
+) -> Iterator[Deployment]:
+    """The running local stack, or one that is started here and stopped at the end.
+
+    ``note`` gets lines about the start, ``note_end`` one about the end. Raises InvalidSettings, StackError.
+    """
     running = stack.running(settings)
     if running is not None:
         yield deployment_of(running)
@@ -83,8 +119,7 @@ def running_deployment(settings: LocalSettings, note: Callable[[str], None] = la
     note("starting the local stack")
     started = stack.up(settings, note=note)
     try:
-        note(f"broker {started.bootstrap_servers}, object store {started.s3_endpoint_url}: ready")
         yield deployment_of(started)
     finally:
-        note("stopping the local stack")
+        note_end("stopping the local stack")
         stack.down(settings)

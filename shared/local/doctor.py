@@ -14,10 +14,11 @@ from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of
 from shared.local.machine import Check
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.local.status import PartStatus, status
 from shared.runtime import admin_process
 from shared.runtime.kafka_config import BROKER_PATIENCE_S
 from shared.runtime.settings import RuntimeSettings
-from shared.storage.answers import status
+from shared.storage.answers import status as http_status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,12 +38,20 @@ def doctor(settings: LocalSettings) -> list[Check]:
     checks = machine.checks(settings, running)
     if running is not None:
         settings = local.with_engines(settings, running)
-        return [*checks, *_broker(settings, running), *_store(running), *_traces(running), *_engines(running)]
+        return [
+            *checks,
+            *_broker(settings, running),
+            *_store(running),
+            *_traces(running),
+            *_services(settings, running),
+        ]
     named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     addresses.mark_own(settings, named)
     checks += _broker(settings, named) if named.own_broker else []
     checks += _store(named) if named.own_store else []
     checks += _traces(named) if named.own_traces else []
+    if named.running:
+        return [*checks, Check("stack", "fail", "its supervisor has ended, and every part with it", "lipstage up")]
     return [*checks, Check("stack", "warn", "no stack runs here", "lipstage up")]
 
 
@@ -92,7 +101,7 @@ def _store(stack: Stack) -> list[Check]:
     try:
         return [conditional_put(client, stack.bucket, stack.s3_endpoint_url)]
     except ClientError as error:
-        if status(error) == 404:
+        if http_status(error) == 404:
             return [Check("store", "fail", f"{stack.s3_endpoint_url} has no bucket {stack.bucket}", "lipstage up")]
         return [Check("store", "fail", f"{stack.s3_endpoint_url}: {error}", fix)]
     except BotoCoreError as error:
@@ -109,7 +118,7 @@ def conditional_put(client: "S3Client", bucket: str, endpoint_url: str) -> Check
         try:
             client.put_object(Bucket=bucket, Key=key, Body=str(number).encode(), IfNoneMatch="*")
         except ClientError as error:
-            if status(error) in (409, 412):
+            if http_status(error) in (409, 412):
                 return False
             raise
         return True
@@ -127,13 +136,26 @@ def conditional_put(client: "S3Client", bucket: str, endpoint_url: str) -> Check
     return Check("store", "ok", f"{endpoint_url}, {RACES} races with one winner each")
 
 
-def _engines(stack: Stack) -> list[Check]:
-    """Engines whose services are not ready, for example without weights."""
-    engines = {record.name: record.engine for record in stack.services}
-    services = local.not_ready(stack)
+def _services(settings: LocalSettings, stack: Stack) -> list[Check]:
+    """One check for all services that are ready, and one for each other service or stage without a replica."""
+    parts = [part for part in status(settings) if part.kind == "service"]
+    ready = [part for part in parts if part.healthy and part.pid]
+    children, memory = sum(part.children for part in ready), sum(part.memory_mb for part in ready)
+    summary = f"{len(ready)} ready, with {children} child processes, {memory} MB"
     return [
-        Check(name, "fail", f"not ready: {reason}", f"docs/{engines[name]}.md") for name, reason in services.items()
+        *([Check("services", "ok", summary)] if ready else []),
+        *(_faulty_service(part, stack) for part in parts if part not in ready),
     ]
+
+
+def _faulty_service(part: PartStatus, stack: Stack) -> Check:
+    record = next((record for record in stack.services if record.name == part.name), None)
+    if record is None:
+        fix = f"lipstage up --scale {part.name.partition('-')[0]}=1"
+        return Check(part.name, "warn" if part.healthy else "fail", part.detail, fix)
+    if record.engine and part.detail.startswith("not ready"):
+        return Check(part.name, "fail", part.detail, f"docs/{record.engine}.md; lipstage logs {part.name}")
+    return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}; lipstage up")
 
 
 def _traces(stack: Stack) -> list[Check]:

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from shared.local.errors import StackCode, StackError
-from shared.local.settings import CHECKOUT
+from shared.local.extras import install
+from shared.local.installation import ROOT, is_checkout
 from shared.runtime.engine_settings import engine_settings, variable
 from shared.slot.engines import engine_spec
 
@@ -26,10 +27,11 @@ def engine_python(engine: str) -> Path:
             return named
         raise StackError(StackCode.TORCH_MISSING, f"{setting}={named} is not a file: name an interpreter")
     # Not resolved: the link's target would be the system's Python without the environment's packages.
-    python = CHECKOUT / environment.folder / "bin" / "python"
+    python = ROOT / environment.folder / "bin" / "python"
     if python.is_file():
         return python
     if importlib.util.find_spec(environment.module) is not None:
         return own
-    message = f"the engine {engine} needs {environment.module}: `{environment.setup}` makes {environment.folder}"
-    raise StackError(StackCode.TORCH_MISSING, f"{message}, {setting} names another interpreter")
+    remedy = f"`{environment.setup}` makes {environment.folder}" if is_checkout() else install(engine)
+    message = f"the engine {engine} needs {environment.module}: {remedy}, {setting} names another interpreter"
+    raise StackError(StackCode.TORCH_MISSING, message)

@@ -1,5 +1,6 @@
 """The exception of the local stack, with stable codes for scripts."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -9,8 +10,10 @@ class StackCode(StrEnum):
     PORT_TAKEN = "PORT_TAKEN"
     DISK_FULL = "DISK_FULL"
     STATE_TAKEN = "STATE_TAKEN"
+    STATE_UNUSABLE = "STATE_UNUSABLE"
     BAD_SCALE = "BAD_SCALE"
     BAD_ENGINE = "BAD_ENGINE"
+    PACKAGE_MISSING = "PACKAGE_MISSING"
     JARS_MISSING = "JARS_MISSING"
     JARS_ALTERED = "JARS_ALTERED"
     JAVA_MISSING = "JAVA_MISSING"
@@ -26,9 +29,13 @@ class StackCode(StrEnum):
 
 
 class StackError(Exception):
-    """A request to the local stack failed; ``message`` is one line with the reason and the remedy."""
+    """A request to the local stack failed; ``message`` is one line with the reason and the remedy.
 
-    def __init__(self, code: StackCode, message: str) -> None:
+    ``details`` has a line for each further fault.
+    """
+
+    def __init__(self, code: StackCode, message: str, details: Sequence[str] = ()) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.details = tuple(details)

@@ -37,8 +37,10 @@ def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None])
     return result
 
 
-def await_ready(settings: LocalSettings, stack: Stack) -> None:
+def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], None] = lambda _: None) -> None:
     """Return once every part answers requests, the buckets exist and every partition has a leader that serves.
+
+    ``note`` gets a line for each part that is ready.
 
     Raises StackError: PORT_TAKEN, DISK_FULL, SUPERVISOR_FAILED, or <PART>_FAILED with the reason.
     """
@@ -46,19 +48,16 @@ def await_ready(settings: LocalSettings, stack: Stack) -> None:
     if not stack.own_broker:
         readiness.wait_until(supervisor, broker.NAME, lambda: ports.answers(stack.ports["kafka"])
                              and broker_answers(settings, stack, 2.0), StackCode.BROKER_FAILED, timeout)  # fmt: skip
-    elif not broker_answers(settings, stack, ANSWER_S):
-        raise StackError(StackCode.BROKER_FAILED, f"the broker {stack.bootstrap_servers}, named by"
-                         " KAFKA_BOOTSTRAP_SERVERS, does not answer; unset it for a local one")  # fmt: skip
+    note(f"broker {stack.bootstrap_servers}: ready")
     s3 = store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region)
     if not stack.own_store:
         readiness.wait_until(supervisor, store.NAME, lambda: ports.answers(stack.ports["s3"]) and store.answers(s3),
                              StackCode.STORE_FAILED, timeout)  # fmt: skip
-    elif refusal := store.refusal(s3, stack.bucket):
-        raise StackError(StackCode.STORE_FAILED, f"the object store {stack.s3_endpoint_url}, named by"
-                         f" AWS_ENDPOINT_URL_S3, {refusal}; unset it for a local one")  # fmt: skip
+    note(f"object store {stack.s3_endpoint_url}: ready")
     if not stack.own_traces:
         readiness.wait_until(supervisor, traces.NAME, lambda: readiness.serves(stack.ports["traces"], "/healthz"),
                              StackCode.TRACES_FAILED, timeout)  # fmt: skip
+        note(f"trace receiver {stack.otlp_endpoint}: ready")
     try:
         bucket.ensure(s3, StorageSettings(bucket=stack.bucket))
     except StoreUnavailable as error:
@@ -68,6 +67,27 @@ def await_ready(settings: LocalSettings, stack: Stack) -> None:
         readiness.wait_until(supervisor, store.NAME, lambda: store.is_writable(s3, stack.bucket),
                              StackCode.STORE_FAILED, timeout)  # fmt: skip
     _make_topics(settings, stack)
+    note("buckets and topics: ready")
+
+
+def check_own_broker(settings: LocalSettings, stack: Stack) -> None:
+    """Raises StackError (BROKER_FAILED) when the user's own broker does not answer."""
+    if not broker_answers(settings, stack, ANSWER_S):
+        raise StackError(StackCode.BROKER_FAILED, f"the broker {stack.bootstrap_servers}, named by"
+                         " KAFKA_BOOTSTRAP_SERVERS, does not answer; unset it for a local one")  # fmt: skip
+
+
+def check_own_store(stack: Stack) -> None:
+    """Raises StackError (STORE_FAILED) when the user's own object store can't be used."""
+    s3 = store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region)
+    if refusal := store.refusal(s3, stack.bucket):
+        raise StackError(StackCode.STORE_FAILED, f"the object store {stack.s3_endpoint_url}, named by"
+                         f" AWS_ENDPOINT_URL_S3, {refusal}; unset it for a local one")  # fmt: skip
+
+
+def check_client(stack: Stack) -> None:
+    """Raises BotoCoreError or ValueError when a variable or file of boto3 keeps it from making any client."""
+    store.client(stack.s3_endpoint_url, Credentials("any", "any"), stack.region)
 
 
 def _make_topics(settings: LocalSettings, stack: Stack) -> None:

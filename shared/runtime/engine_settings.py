@@ -6,7 +6,6 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.messages.engines import ENGINES
 from shared.storage import weights
 
 
@@ -66,8 +65,3 @@ def settings_model(engine: str) -> type[EngineSettings]:
 def engine_settings(engine: str) -> EngineSettings:
     """An engine's settings. Raises pydantic.ValidationError."""
     return settings_model(engine)()
-
-
-def settings_models() -> list[type[BaseSettings]]:
-    """The settings models of every registered engine, for messages about variables that do not parse."""
-    return [settings_model(name) for name in ENGINES]

@@ -49,6 +49,7 @@ class DeploymentSettings(BaseSettings):
     drain_s: float = Field(
         20.0,
         ge=0,
+        le=86_400,
         description="On SIGTERM: how long a running task may continue, seconds. With 5 s for leaving the group it must"
         " fit the platform's grace period (Kubernetes: 30 s).",
     )
@@ -72,29 +73,32 @@ class RuntimeSettings(DeploymentSettings):
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
         "auto", description="KIP-848 (consumer) where the broker offers it, else cooperative-sticky."
     )
-    max_poll_interval_ms: int = Field(900_000, ge=6_000, description="Bounds the revocation barrier, not a task.")
+    max_poll_interval_ms: int = Field(
+        900_000, ge=10_000, le=86_400_000, description="Bounds the revocation barrier, not a task."
+    )
     engine: str = Field("puppet", description="The engine this infer service runs.")
     slots: int = Field(1, ge=1, le=64, description="Tasks at the same time, one worker process each; infer: 1 per GPU.")
     max_attempts: int = Field(3, ge=1, le=10, description="Total attempts of a task whose worker dies.")
     store_retry_timeout_s: float = Field(
-        60.0, ge=0, description="How long a task retries an object store that does not answer, seconds."
+        60.0, ge=0, le=86_400, description="How long a task retries an object store that does not answer, seconds."
     )
     store_lost_after_s: float = Field(
         900.0,
         ge=0,
+        le=604_800,
         description="How long a task waits for an object that the object store does not answer for while it answers for"
         " others, seconds; then its job fails with STORE_UNAVAILABLE.",
     )
     free_space_reserve_mb: int = Field(
-        512, ge=0, description="Disk space that must stay free in addition to what a task needs, MiB."
+        512, ge=0, le=1 << 30, description="Disk space that must stay free in addition to what a task needs, MiB."
     )
     trust_trace_context: bool = Field(
         True,
         description="Continue the trace of a request's sender. Set false if untrusted clients may produce requests:"
         " each job then starts a trace linked to the sender's, independent of its sampled flag.",
     )
-    max_portrait_mb: int = Field(64, ge=1, description="Largest portrait object, MiB.")
-    max_speech_mb: int = Field(512, ge=1, description="Largest speech object, MiB.")
+    max_portrait_mb: int = Field(64, ge=1, le=1 << 20, description="Largest portrait object, MiB.")
+    max_speech_mb: int = Field(512, ge=1, le=1 << 20, description="Largest speech object, MiB.")
     scratch_dir: Path | None = Field(
         None, description="Folder for the files of running tasks; default: the system's temporary folder."
     )

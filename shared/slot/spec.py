@@ -53,5 +53,7 @@ class StageSpec:
     needs_vary: bool = True
     """Whether ``needs_bytes`` depends on the task. If so, a task that needs more than the whole disk fails; otherwise
     the service waits for a larger disk."""
+    settings: str | None = None
+    """``module:class`` of the stage's settings model. The service's parent reads it, so it is free of heavy imports."""
     file_mb: int = 4096
     """Largest file that the worker process may write (RLIMIT_FSIZE), MiB; half an hour of mp4 has 2 GB."""

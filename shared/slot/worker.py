@@ -85,6 +85,15 @@ def _forward_logs(send: Callable[[BaseModel], None]) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def missing_package(error: ModuleNotFoundError, handler_module: str) -> str | None:
+    """What to install for a library that is not there; None for a module of this project, whose absence is a bug."""
+    name = (error.name or "").partition(".")[0]
+    if name in ("", "shared", "stages"):
+        return None
+    extra = "sonic" if name in ("torch", "safetensors") else handler_module.split(".")[1]
+    return f"missing the Python package {name}: pip install 'lipstage[{extra}]'"
+
+
 def serve(pipe: Connection, handler_module: str) -> None:
     """Load the handler, send Ready, run tasks until the parent process closes the pipe."""
 
@@ -97,6 +106,11 @@ def serve(pipe: Connection, handler_module: str) -> None:
             handler: Handler = importlib.import_module(handler_module).load()
     except Unavailable as e:
         send(records.NotLoaded(reason=str(e)[:4000]))
+        return
+    except ModuleNotFoundError as e:
+        if (reason := missing_package(e, handler_module)) is None:
+            raise
+        send(records.NotLoaded(reason=reason))
         return
     send(records.Ready(load_seconds=time.monotonic() - start))
     while True:

@@ -49,20 +49,32 @@ class StorageSettings(BaseSettings):
     cache_key_file: Path | None = Field(
         None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
     )
-    retention_frames_days: int = Field(31, ge=1, description="Frames of jobs that did not end with done, days.")
-    retention_jobs_days: int = Field(60, ge=1, description="Videos, markers and other outputs of a job, days.")
-    retention_cache_days: int = Field(90, ge=2, description="Audio and face outputs cached by content, days.")
-    retention_inputs_days: int = Field(60, ge=1, description="Portraits and speech in the input buckets, days.")
+    retention_frames_days: int = Field(
+        31, ge=1, le=36_500, description="Frames of jobs that did not end with done, days."
+    )
+    retention_jobs_days: int = Field(
+        60, ge=1, le=36_500, description="Videos, markers and other outputs of a job, days."
+    )
+    retention_cache_days: int = Field(
+        90, ge=2, le=36_500, description="Audio and face outputs cached by content, days."
+    )
+    retention_inputs_days: int = Field(
+        60, ge=1, le=36_500, description="Portraits and speech in the input buckets, days."
+    )
 
     @model_validator(mode="after")
     def _inputs_are_not_artifacts(self) -> Self:
         """Prevent a request from reading artifacts of other jobs as inputs, and outputs from overwriting inputs."""
         if ARTIFACTS in self.input_buckets or ARTIFACTS in self.output_buckets:
-            raise ValueError(f"the alias {ARTIFACTS!r} is the artifact bucket's own")
+            raise ValueError(
+                f"LIPSTAGE_INPUT_BUCKETS, LIPSTAGE_OUTPUT_BUCKETS: the alias {ARTIFACTS!r} is the artifact bucket's own"
+            )
         if self.bucket in self.input_buckets.values():
-            raise ValueError("an input alias must not name the artifact bucket")
+            raise ValueError(
+                "LIPSTAGE_INPUT_BUCKETS: an input alias must not name the artifact bucket, LIPSTAGE_BUCKET"
+            )
         if set(self.input_buckets.values()) & set(self.output_buckets.values()):
-            raise ValueError("an output alias must not name an input bucket")
+            raise ValueError("LIPSTAGE_OUTPUT_BUCKETS: an output alias must not name an input bucket")
         return self
 
     @cached_property

@@ -41,6 +41,7 @@ STAGE = StageSpec(
         "audio.duration_gap_ms": "duration_gap_ms",
         "audio.duration_asked_s": "duration_asked_s",
     },
+    settings="stages.audio.settings:AudioSettings",
     memory_mb=1536,
     needs_bytes=_needs_bytes,
     needs_vary=False,

@@ -26,6 +26,7 @@ STAGE = StageSpec(
         "video": FileArtifact("video/mp4", "H.264 High 4:2:0 at 25 frames/s and AAC-LC at 48 kHz, index first"),
         "poster": FileArtifact("image/jpeg", "the first frame"),
     },
+    settings="stages.encode.settings:EncodeSettings",
     memory_mb=2048,
     # As long as infer may take: two megapixels are encoded at 70 frames a second on two idle cores, a slow preset or a
     # busy core takes several times as long.

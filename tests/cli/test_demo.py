@@ -35,6 +35,8 @@ def test_the_demo_succeeds_and_prints_its_figures(demo_run: Ran) -> None:
     assert "x real time" in rows["render"]
     assert rows["drift"].split()[2] == "ms"
     assert "infer started" in demo_run.err, "live progress"
+    for part in ("broker 127.0.0.1:", "object store http://", "trace receiver http://", "audio-0", "encode-0"):
+        assert [line for line in demo_run.err.splitlines() if line.startswith(part) and line.endswith(": ready")], part
 
 
 def test_the_demo_prints_one_complete_trace(demo_run: Ran) -> None:
@@ -80,7 +82,11 @@ def test_down_keeps_data_and_purge_deletes_it(demo_run: Ran, state: Path) -> Non
     assert (ran.code, ran.out) == (0, "stopped\n")
     assert not processes.stack_processes(started.mark)
     assert (state / "kafka" / "data").is_dir()
-    assert alone("down", "--purge", LIPSTAGE_STATE_DIR=state).code == 0
+    purged = alone("down", "--purge", LIPSTAGE_STATE_DIR=state)
+    assert (purged.code, purged.out.splitlines()[0]) == (0, "stopped")
+    assert f"deleted stack.json, secrets.json, lock, run, logs, traces, kafka, store in {state}" in purged.out
+    assert f"kept mine.txt in {state}" in purged.out
+    assert "kept the broker's files in " in purged.out
     assert [path.name for path in state.iterdir()] == ["mine.txt"]
     again = alone("down", LIPSTAGE_STATE_DIR=state)
     assert (again.code, again.out) == (0, "stopped\n")

@@ -23,16 +23,16 @@ def test_a_port_that_is_not_a_number_is_reported(
     monkeypatch.setenv("LIPSTAGE_KAFKA_PORT", "abc")
     ran = lipstage(command)
     assert ran.code == 2
-    assert "LIPSTAGE_KAFKA_PORT: Input should be a valid integer" in ran.err
+    assert "LIPSTAGE_KAFKA_PORT=abc: must be a whole number, 0 to 65535" in ran.err
 
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS is not JSON"),
+        ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS=notjson: must be JSON"),
         ("LIPSTAGE_INPUT_BUCKETS", '{"inputs": "lipstage"}', "must not name the artifact bucket"),
-        ("LIPSTAGE_MAX_ATTEMPTS", "0", "LIPSTAGE_MAX_ATTEMPTS: Input should be greater"),
+        ("LIPSTAGE_MAX_ATTEMPTS", "0", "LIPSTAGE_MAX_ATTEMPTS=0: must be a whole number, 1 to 10"),
         ("KAFKA_PROPERTIES_FILE", "/no/such", "KAFKA_PROPERTIES_FILE can't be read: No such file"),
     ],
 )

@@ -62,8 +62,19 @@ def test_status_shows_every_part(pipeline: Pipeline, client: Client, lipstage: L
     assert [parts[record.name]["lag"] for record in pipeline.stack.services] == [0] * len(STAGES)
     assert parts["broker"]["lag"] is None
     table = lipstage("status").out.splitlines()
-    assert table[0].split() == ["PART", "KIND", "HEALTH", "PORT", "PID", "MEMORY", "LAG", "STATE"]
-    assert next(line.split()[:3] for line in table if line.startswith("audio-0")) == ["audio-0", "service", "ok"]
+    assert table[0].split() == ["PART", "HEALTH", "PORT", "PID", "MEMORY", "LAG"]
+    assert next(line.split()[:2] for line in table if line.startswith("audio-0")) == ["audio-0", "ok"]
+    assert max(map(len, table)) <= 60, "it fits a narrow terminal"
+
+
+def test_memory_of_a_service_includes_its_workers(pipeline: Pipeline, lipstage: Lipstage) -> None:
+    parts = {part["name"]: part for part in lipstage("status", "--json").json}
+    for name in ("audio-0", "infer-puppet-0"):
+        pid = parts[name]["pid"]
+        own = processes.usage([pid])[pid]
+        alone = int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        assert parts[name]["children"] == own.children >= 1
+        assert parts[name]["memory_mb"] > 1.5 * alone, "the worker holds libraries and weights"
 
 
 def test_up_keeps_the_replicas_that_were_set(pipeline: Pipeline, lipstage: Lipstage, tmp_path: Path) -> None:
@@ -77,6 +88,30 @@ def test_up_keeps_the_replicas_that_were_set(pipeline: Pipeline, lipstage: Lipst
     finally:
         assert lipstage("up", "--scale", "encode=1").code == 0
     assert "encode-0" in pids(lipstage)
+
+
+def test_jobs_that_wait_for_a_stage_without_a_replica_are_a_fault(
+    pipeline: Pipeline, client: Client, lipstage: Lipstage, portrait_key: str
+) -> None:
+    def idle() -> dict[str, object]:
+        return next(part for part in lipstage("status", "--json").json if part["name"] == "audio")
+
+    try:
+        assert lipstage("up", "--scale", "audio=0").code == 0
+        assert (idle()["healthy"], idle()["detail"]) == (True, "scaled to 0")
+        assert lipstage("doctor").code == 0
+        job = client.submit(portrait_key, client.upload(spoken(0.5)))
+        client.until(lambda: idle()["lag"] == 1, 30, [job])
+        ran = lipstage("status")
+        assert (ran.code, "audio: scaled to 0, 1 job waits" in ran.out) == (1, True)
+        assert next(line.split()[1] for line in ran.out.splitlines() if line.startswith("audio ")) == "OFF"
+        ran = lipstage("doctor", "--json")
+        found = {check["name"]: check for check in ran.json}
+        assert (ran.code, found["audio"]["level"]) == (1, "fail")
+        assert found["audio"]["fix"] == "lipstage up --scale audio=1"
+    finally:
+        assert lipstage("up", "--scale", "audio=1").code == 0
+    client.done(job)
 
 
 def test_a_service_finishes_its_task_before_it_is_scaled_down(
@@ -102,9 +137,13 @@ def test_status_and_demo_fail_when_a_service_hangs(
     processes.kill(hung, signal.SIGSTOP)
     try:
         ran = lipstage("status")
-        assert (ran.code, [line.split()[2] for line in ran.out.splitlines() if "face-0" in line]) == (1, ["DOWN"])
+        lines = [line for line in ran.out.splitlines() if line.startswith("face-0")]
+        assert (ran.code, lines[0].split()[1]) == (1, "DOWN")
+        assert lines[1].startswith("face-0: does not answer: running, pid ")
+        found = {check["name"]: check for check in lipstage("doctor", "--json").json}
+        assert (found["face-0"]["level"], found["face-0"]["fix"]) == ("fail", "lipstage logs face-0; lipstage up")
         refused = lipstage("demo", "-o", tmp_path / "x.mp4")
-        assert (refused.code, "face-0 (running" in refused.err) == (1, True)
+        assert (refused.code, "face-0 (does not answer: running" in refused.err) == (1, True)
         job = client.submit(portrait_key, client.upload(spoken(0.5)))
         client.until(lambda: lags(lipstage)["face-0"] == 1, 30, [job])
     finally:

@@ -1,14 +1,17 @@
 """Which deployment is found: the one that the environment names, completed by the running local stack."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.local import stack as local
 from shared.local.deployment import find_deployment, find_environment
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
+from shared.local.stack_file import ServiceRecord, Stack
+from shared.runtime.settings_variables import InvalidSettings
 from shared.storage.client import connect
 
 KAFKA, S3, OTLP = "127.0.0.1:7001", "http://127.0.0.1:7002", "http://127.0.0.1:7003"
@@ -21,9 +24,10 @@ def no_stack_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def run_stack(monkeypatch: pytest.MonkeyPatch, folder: Path, *, own_store: bool = False) -> None:
-    running = Stack(state_dir=folder, sockets=folder, bootstrap_servers=KAFKA, s3_endpoint_url=S3,
-                    otlp_endpoint=OTLP, bucket="theirs", own_store=own_store)  # fmt: skip
+def run_stack(monkeypatch: pytest.MonkeyPatch, folder: Path, *, services: bool = False, **fields: Any) -> None:
+    audio = ServiceRecord(name="audio-0", stage="audio", engine=None, topic="t", group="g", health_port=1)
+    running = Stack(state_dir=folder, sockets=folder, bootstrap_servers=KAFKA, s3_endpoint_url=S3, otlp_endpoint=OTLP,
+                    bucket="theirs", services=[audio] if services else [], **fields)  # fmt: skip
     monkeypatch.setattr(local, "running", lambda _: running)
 
 
@@ -54,6 +58,48 @@ def test_the_running_stack_completes_the_environment(
     assert variables is not None
     assert tuple(variables.get(name) for name in ADDRESSES) == found
     assert dict(os.environ) == before
+
+
+def test_half_of_another_deployment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the local broker nor the local keys go together with another object store."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://theirs:1")
+    for running in (True, False):
+        if running:
+            run_stack(monkeypatch, tmp_path)
+        else:
+            monkeypatch.setattr(local, "running", lambda _: None)
+        for find in (find_deployment, find_environment):
+            with pytest.raises(InvalidSettings, match=r"S3=http://theirs:1 .* set KAFKA_BOOTSTRAP_SERVERS"):
+                find(LocalSettings())
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "theirs:1")
+    deployment = find_deployment(LocalSettings())
+    assert deployment is not None
+    assert (deployment.s3.endpoint_url, deployment.s3.access_key) == (None, None), "both from the environment"
+
+
+def test_what_the_services_read_completes_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shell without the variables of the last `up` submits to the topics and buckets that the services read."""
+    buckets = {"inputs": "media"}
+    run_stack(monkeypatch, tmp_path, topic_prefix="team.", services=True,
+              variables={"LIPSTAGE_TOPIC_PREFIX": "team.", "LIPSTAGE_INPUT_BUCKETS": json.dumps(buckets)})  # fmt: skip
+    monkeypatch.delenv("LIPSTAGE_TOPIC_PREFIX", raising=False)
+    deployment, variables = find_deployment(LocalSettings()), find_environment(LocalSettings())
+    assert deployment is not None
+    assert variables is not None
+    assert (deployment.runtime.topic_prefix, deployment.storage.input_buckets) == ("team.", buckets)
+    assert (variables["LIPSTAGE_TOPIC_PREFIX"], json.loads(variables["LIPSTAGE_INPUT_BUCKETS"])) == ("team.", buckets)
+
+
+@pytest.mark.parametrize("name", ["LIPSTAGE_TOPIC_PREFIX", "LIPSTAGE_BUCKET"])
+def test_a_name_that_no_service_of_the_stack_uses_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    run_stack(monkeypatch, tmp_path, topic_prefix="theirs", services=True)
+    monkeypatch.setenv(name, "mine")
+    with pytest.raises(InvalidSettings, match=f"{name}=mine: the running stack uses theirs"):
+        find_deployment(LocalSettings())
+    monkeypatch.setenv(name, "theirs")
+    assert find_deployment(LocalSettings()) is not None
 
 
 def test_no_deployment_is_found_without_a_stack_and_without_variables(monkeypatch: pytest.MonkeyPatch) -> None:

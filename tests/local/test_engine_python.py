@@ -13,7 +13,7 @@ from shared.local.errors import StackCode, StackError
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting, no environment and no torch, independent of this machine."""
     monkeypatch.delenv("LIPSTAGE_SONIC_PYTHON", raising=False)
-    monkeypatch.setattr(module, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 

@@ -148,6 +148,19 @@ def test_the_generated_configuration_holds_no_secret(stack: Infrastructure) -> N
     assert (stack.settings.state / "secrets.json").stat().st_mode & 0o077 == 0
 
 
+def test_doctor_fails_when_the_supervisor_has_ended(own: LocalSettings) -> None:
+    started = local.up(own, services=False)
+    process = processes.identify(int(started.supervisor().pidfile.read_text()))
+    assert process is not None
+    processes.kill(process)
+    assert processes.wait_gone([process], 10)
+    (found,) = [check for check in doctor(own) if check.name == "stack"]
+    assert (found.level, found.fix) == ("fail", "lipstage up")
+    local.down(own)
+    (found,) = [check for check in doctor(own) if check.name == "stack"]
+    assert found.level == "warn", "it was stopped on purpose"
+
+
 def test_doctor_passes_on_a_healthy_stack(stack: Infrastructure) -> None:
     found = {check.name: check.level for check in doctor(stack.settings)}
     assert set(found.values()) == {"ok"}

@@ -105,7 +105,7 @@ def test_check_without_torch_names_the_setup_command(
     lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LIPSTAGE_SONIC_PYTHON", raising=False)
-    monkeypatch.setattr(engine_python, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(engine_python, "ROOT", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ran = lipstage("weights", "check", tmp_path, "--accept-licence")
     assert ran.code == 1

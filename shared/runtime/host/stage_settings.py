@@ -1,8 +1,12 @@
 """The settings of one stage's service, from the names that a command line gives."""
 
+import os
+
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import STAGES
+from shared.runtime.host.settings_models import service_models
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settings_variables import InvalidSettings, check
 
 
 class UnknownService(ValueError):
@@ -12,15 +16,17 @@ class UnknownService(ValueError):
 def stage_settings(stage: str, engine: str | None) -> RuntimeSettings:
     """Settings of the service of ``stage``; ``engine`` is for infer, None keeps that of LIPSTAGE_ENGINE.
 
-    Raises UnknownService, and ValidationError for variables that do not parse.
+    Raises UnknownService, and InvalidSettings with every variable of the service and its workers that can't be used.
     """
     if stage not in STAGES:
         raise UnknownService(f"there is no stage {stage!r}; stages are {', '.join(STAGES)}")
     if stage != "infer" and engine is not None:
         raise UnknownService(f"--engine is for infer; {stage} serves every engine")
+    if stage == "infer":
+        engine = engine or os.environ.get("LIPSTAGE_ENGINE", RuntimeSettings.model_fields["engine"].default)
+        if engine not in ENGINE_PARAMS:
+            raise UnknownService(f"this build has no engine {engine!r}; engines are {', '.join(ENGINE_PARAMS)}")
+    if lines := check(service_models(stage, engine)):
+        raise InvalidSettings(lines)
     settings = RuntimeSettings()
-    if engine is not None:
-        settings = settings.model_copy(update={"engine": engine})
-    if stage == "infer" and settings.engine not in ENGINE_PARAMS:
-        raise UnknownService(f"this build has no engine {settings.engine!r}; engines are {', '.join(ENGINE_PARAMS)}")
-    return settings
+    return settings if engine is None else settings.model_copy(update={"engine": engine})

@@ -25,7 +25,10 @@ class SonicSettings(BaseSettings):
         "auto", description="Number type of the large networks; auto: fp16 on a GPU, fp32 on the CPU."
     )
     memory_mb: int | None = Field(
-        None, ge=512, description="Most of a GPU's memory that the process may hold, MiB; default: what is free."
+        None,
+        ge=512,
+        le=1 << 24,
+        description="Most of a GPU's memory that the process may hold, MiB; default: what is free.",
     )
     compiled: bool = Field(
         False,

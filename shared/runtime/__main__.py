@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnknownService as error:
         lines = [str(error)]
     except InvalidSettings as error:
-        lines = list(error.lines)
+        # The scrubbing of logs hides long words and words with a slash: the name stays visible as a word of its own.
+        lines = [line.replace("=", " = ", 1) for line in error.lines]
     for line in lines:
         log.error("wrong_use", reason=line)
     return BAD_USE

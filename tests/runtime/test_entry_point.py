@@ -29,27 +29,31 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (("relay",), {}, "there is no stage 'relay'; stages are audio, face, infer, encode"),
         (("audio", "--engine", "puppet"), {}, "--engine is for infer; audio serves every engine"),
         (("infer",), {"LIPSTAGE_ENGINE": "nobody"}, "this build has no engine 'nobody'"),
-        (("audio",), {"LIPSTAGE_SLOTS": "many"}, "LIPSTAGE_SLOTS=many: must be a whole number, 1 to 64"),
+        (("audio",), {"LIPSTAGE_SLOTS": "many"}, "LIPSTAGE_SLOTS = many: must be a whole number, 1 to 64"),
         (
             ("audio",),
             {"LIPSTAGE_MAX_SPEECH_S": "99999"},
-            "LIPSTAGE_MAX_SPEECH_S=99999: must be a number, more than 0.2",
+            "LIPSTAGE_MAX_SPEECH_S = 99999: must be a number, more than 0.2",
         ),
-        (("encode",), {"LIPSTAGE_X264_PRESET": "placebo"}, "LIPSTAGE_X264_PRESET=placebo: must be one of ultrafast"),
-        (("infer", "--engine", "sonic"), {"LIPSTAGE_SONIC_DTYPE": "int4"}, "LIPSTAGE_SONIC_DTYPE=int4: must be one of"),
-        (("audio",), {"LIPSTAGE_HEALTH_HOST": "203.0.113.7"}, "LIPSTAGE_HEALTH_HOST=203.0.113.7: not an address of"),
-        (("audio",), {"KAFKA_PROPERTIES_FILE": "missing-file"}, "KAFKA_PROPERTIES_FILE=missing-file: "),
+        (("encode",), {"LIPSTAGE_X264_PRESET": "placebo"}, "LIPSTAGE_X264_PRESET = placebo: must be one of ultrafast"),
+        (
+            ("infer", "--engine", "sonic"),
+            {"LIPSTAGE_SONIC_DTYPE": "int4"},
+            "LIPSTAGE_SONIC_DTYPE = int4: must be one of",
+        ),
+        (("audio",), {"LIPSTAGE_HEALTH_HOST": "203.0.113.7"}, "LIPSTAGE_HEALTH_HOST = 203.0.113.7: not an address of"),
+        (("audio",), {"KAFKA_PROPERTIES_FILE": "missing-file"}, "KAFKA_PROPERTIES_FILE = missing-file: "),
         (("audio",), {"LIPSTAGE_CACHE_KEY": "short"}, "LIPSTAGE_CACHE_KEY: "),
-        (("audio",), {"LIPSTAGE_CACHE_KEY_FILE": "missing-file"}, "LIPSTAGE_CACHE_KEY_FILE=missing-file: "),
+        (("audio",), {"LIPSTAGE_CACHE_KEY_FILE": "missing-file"}, "LIPSTAGE_CACHE_KEY_FILE = missing-file: "),
         (("audio",), {"AWS_ENDPOINT_URL_S3": "foo"}, "AWS_*: "),
         (("audio",), {"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "OTEL_*: "),
         (("audio",), {"AWS_PROFILE": "of-another-store"}, "AWS_*: "),
-        (("audio",), {"LIPSTAGE_SCRATCH_DIR": "missing-folder"}, "LIPSTAGE_SCRATCH_DIR=missing-folder: "),
-        (("audio",), {"LIPSTAGE_BUCKET": "X"}, "LIPSTAGE_BUCKET=X: "),
+        (("audio",), {"LIPSTAGE_SCRATCH_DIR": "missing-folder"}, "LIPSTAGE_SCRATCH_DIR = missing-folder: "),
+        (("audio",), {"LIPSTAGE_BUCKET": "X"}, "LIPSTAGE_BUCKET = X: "),
         (
             ("infer",),
             {"LIPSTAGE_SONIC_WEIGHTS": "s3://UPPER", "LIPSTAGE_ENGINE": "sonic"},
-            "LIPSTAGE_SONIC_WEIGHTS=s3://UPPER: ",
+            "LIPSTAGE_SONIC_WEIGHTS = ",
         ),
     ],
 )
@@ -65,7 +69,7 @@ def test_invalid_use_is_one_log_line(arguments: tuple[str, ...], variables: dict
 def test_every_wrong_setting_is_one_line() -> None:
     ended = run("audio", LIPSTAGE_SLOTS="0", LIPSTAGE_MAX_SPEECH_S="0", LIPSTAGE_BUCKET="X")
     reasons = [json.loads(line)["reason"] for line in ended.stdout.splitlines()]
-    assert (ended.returncode, [reason.partition("=")[0] for reason in reasons]) == (
+    assert (ended.returncode, [reason.partition(" = ")[0] for reason in reasons]) == (
         2,
         ["LIPSTAGE_SLOTS", "LIPSTAGE_BUCKET", "LIPSTAGE_MAX_SPEECH_S"],
     )

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from shared.client import download, event_log, history, manifest, purge, submission
+from shared.client import consumers, download, event_log, history, manifest, purge, submission
 from shared.client.connection import Connection
 from shared.client.deployment import Deployment
 from shared.client.errors import InvalidRequest
@@ -19,6 +19,7 @@ from shared.client.job_state import JobState
 from shared.client.own_request import OwnRequest
 from shared.client.purge import Purged
 from shared.client.submission import Submission
+from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.refs import ArtifactRef
 from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
@@ -78,6 +79,13 @@ class Client:
         Raises BrokerUnreachable, StoreUnreachable, BucketUnusable.
         """
         self.connection.check()
+
+    def stages_without_consumers(self, engine: str = DEFAULT_ENGINE) -> tuple[str, ...]:
+        """The stages of a render with ``engine`` that no service consumes: jobs wait there until one is started.
+
+        Best effort, within 20 s: empty also when the broker does not answer or refuses to describe the groups.
+        """
+        return consumers.stages_without_consumers(self.settings, engine)
 
     # Submit.
 

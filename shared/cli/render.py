@@ -56,5 +56,5 @@ def _cancel(client: Client, submission: Submission) -> ExitCode:
     except ClientError as e:  # Whose job it is can't be read: that must not prevent the cancel.
         console.note(e.message)
     console.note(f"interrupted; cancelling job {submission.job_id}")
-    client.cancel(submission)
+    client.cancel(submission, force=True)  # It is this command's own: nothing need be looked up.
     return ExitCode.INTERRUPTED

@@ -71,6 +71,8 @@ def event_headers(event: AnyEvent) -> list[Header]:
         event_id = f"{job}:end"
     elif event.type in ("accepted", "conflict"):
         event_id = f"{job}:{event.type}:{event.request_id}"
+    elif event.type == "purged":
+        event_id = f"{job}:purged"
     elif event.type == "progress":
         event_id = f"{job}:{stage}:progress:{event.attempt}:{event.done}"
     elif event.type == "warning":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.app import RENDER, app
-from shared.cli.commands.render import Engine, JobId, Json, Set, Tenant
+from shared.cli.commands.render import Engine, JobId, Set, Tenant
 
 
 @app.command(rich_help_panel=RENDER)
@@ -16,11 +16,19 @@ def submit(
     batch: Annotated[
         Path | None, typer.Option("--batch", metavar="MANIFEST", help="Many jobs: a CSV or JSONL file.")
     ] = None,
+    batch_id: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-id",
+            help="With --batch: id of the batch; default: a fresh one. A repeat sends only what is missing.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and send nothing.")] = False,
     engine: Engine = None,
     assignments: Set = None,
     job_id: JobId = None,
     tenant: Tenant = None,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per job on stdout.")] = False,
 ) -> None:
     """Submit jobs and print their ids.
 
@@ -33,9 +41,14 @@ def submit(
     if batch is not None:
         if portrait or speech or job_id:
             raise BadUse("--batch takes portraits, recordings and job ids from the manifest alone")
-        specs = implementation.batch(batch, assignments or [], engine, tenant)
+        specs = implementation.batch(batch, assignments or [], engine, tenant, batch_id)
     elif portrait is None or speech is None:
         raise BadUse("a portrait and a recording are needed, or --batch MANIFEST")
+    elif batch_id is not None:
+        raise BadUse("--batch-id needs --batch MANIFEST")
     else:
         specs = [spec(portrait, speech, assignments or [], engine, job_id, tenant)]
-    implementation.submit(specs, as_json)
+    if dry_run:
+        implementation.dry_run(specs, as_json)
+    else:
+        implementation.submit(specs, as_json, batch)

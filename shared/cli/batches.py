@@ -126,12 +126,12 @@ class _Progress:
             from rich.progress import BarColumn, Progress, TextColumn
 
             self._bar = Progress(
-                BarColumn(bar_width=16, complete_style="cyan", finished_style="green"),
+                BarColumn(bar_width=10, complete_style="cyan", finished_style="green"),
                 TextColumn("{task.fields[note]}", markup=False),
                 console=Console(stderr=True, highlight=False),
                 refresh_per_second=4,
             )
-            self._task = self._bar.add_task("", total=self._total, completed=batch.ended, note=self._text())
+            self._task = self._bar.add_task("", total=self._total, completed=batch.ended, note=self._short())
 
     @property
     def _total(self) -> int:
@@ -159,7 +159,7 @@ class _Progress:
             text = f"job {event.job_id}: {event.type}, {event.code}"
             self._bar.console.print(clean(text), markup=False) if self._bar is not None else console.note(text)
         if self._bar is not None:
-            self._bar.update(self._task, total=self._total, completed=self._batch.ended, note=clean(self._text()))
+            self._bar.update(self._task, total=self._total, completed=self._batch.ended, note=self._short())
         elif self._tenths() > self._tenth:
             self._tenth = self._tenths()
             console.note(self._text())
@@ -171,12 +171,21 @@ class _Progress:
         counts = ", ".join(f"{number} {status}" for status, number in self._batch.counts.items())
         return f"{self._batch.ended} of {self._total}: {counts}{self._remaining()}"
 
+    def _short(self) -> str:
+        """What fits beside a bar in 60 columns."""
+        counts = self._batch.counts
+        running = sum(counts.get(status, 0) for status in ("running", "waiting"))
+        without = self._batch.ended - counts.get("done", 0)
+        parts = [f"{self._batch.ended}/{self._total}", f"{running} running" if running else ""]
+        parts += [f"{without} failed" if without else ""]
+        return ", ".join(part for part in parts if part) + self._remaining()
+
     def _remaining(self) -> str:
         """The time that the rest takes at the pace since watching began."""
         ended, left = self._batch.ended - self._ended_before, self._total - self._batch.ended
         if ended < 1 or left < 1:
             return ""
-        return f"; about {console.seconds((time.monotonic() - self._begun) / ended * left)} left"
+        return f", {console.seconds((time.monotonic() - self._begun) / ended * left)} left"
 
 
 def _report(batch: BatchState) -> None:

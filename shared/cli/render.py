@@ -1,4 +1,4 @@
-"""render."""
+"""render: submits one job, follows it and fetches its video."""
 
 from pathlib import Path
 

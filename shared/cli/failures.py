@@ -9,9 +9,12 @@ from shared.messages.names import DEFAULT_TENANT
 
 EXIT_CODES: tuple[tuple[type[errors.ClientError], ExitCode], ...] = (
     (errors.InvalidRequest, ExitCode.REJECTED),
+    (errors.TargetExists, ExitCode.REJECTED),
     (errors.InputBucketMissing, ExitCode.REJECTED),
     (errors.InvalidDeployment, ExitCode.REJECTED),
     (errors.JobConflict, ExitCode.REJECTED),
+    (errors.JobNotFound, ExitCode.REJECTED),
+    (errors.JobEnded, ExitCode.REJECTED),
     (errors.Unreachable, ExitCode.UNREACHABLE),
     (errors.ClientError, ExitCode.FAILED),
 )
@@ -20,6 +23,8 @@ HINTS: tuple[tuple[type[errors.ClientError], str], ...] = (
     (errors.TopicMissing, "create the topics with `lipstage topics apply`"),
     (errors.BucketUnusable, "check AWS_* and LIPSTAGE_BUCKET"),
     (errors.JobConflict, "choose another --job-id, or none"),
+    (errors.TargetExists, "use --force to overwrite them, or another folder"),
+    (errors.JobPurged, "to render it again, submit it under another job id"),
 )
 """What helps on the command line, where the error itself has no hint."""
 
@@ -40,7 +45,7 @@ def _hint(error: errors.ClientError) -> str | None:
     if isinstance(error, errors.JobNotFound):
         if error.other_tenants:
             return "there is one of this id with " + " or ".join(f"--tenant {name}" for name in error.other_tenants)
-        return "it may still be waiting for a service, belong to another --tenant, or be older than --scan reaches"
+        return "check the id; the job may belong to another --tenant, or be older than --scan reaches"
     if isinstance(error, errors.ArtifactUnavailable):
         return advice(error.code) if error.code else None
     return next((hint for kind, hint in HINTS if isinstance(error, kind)), None)

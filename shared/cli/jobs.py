@@ -1,21 +1,36 @@
-"""watch, jobs, job, cancel, fetch and purge."""
+"""watch, jobs, job, cancel, fetch and purge: of one job; `batches` has those of a batch."""
 
 import time
+from dataclasses import asdict
 
-from shared.cli import console, outcome, watching
+from shared.cli import columns, console, outcome, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import arguments
 from shared.cli.output_file import OutputFile
 from shared.cli.printable import flat
-from shared.client import JobNotFinished, JobState
+from shared.client import JobNotFinished, JobNotFound, JobPurged, JobState, Purged, WaitTimeout
 from shared.client.job_key import JobKey
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent
+from shared.messages.names import DEFAULT_TENANT
+
+CANCEL_WAIT_S = 60.0
+"""How long ``cancel --wait`` waits for the end of the job."""
+KEPT = {
+    "output bucket": "your copies",
+    "cache": "expires by itself",
+    "other inputs": "of other clients",
+}
+"""Why a purge keeps objects of a class."""
 
 
-def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool) -> ExitCode:
-    """Show a job's events, past ones included, until it ends. Raises CliError, ClientError."""
+def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool, wait: bool) -> ExitCode:
+    """Show a job's events, past ones included, until it ends. Raises CliError, ClientError.
+
+    ``wait``: also when nothing is known of the job yet.
+    """
     client = connect()
+    client.raise_if_purged(job)
     past, start = client.past_events(job, max_events=max_events)
     if not any(event.type in TERMINAL_TYPES for event in past):
         terminal = client.terminal_event(job)
@@ -23,8 +38,15 @@ def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool) 
             # Its events have been deleted by now; the object store still has the last one.
             console.emit_json(outcome.as_json(terminal)) if as_json else outcome.report(terminal)
             return outcome.exit_code(terminal)
-        if not past:
+        if not past and client.is_known(job):
+            console.note(f"job {job.job_id} is queued: no service has taken it yet")
+        elif not past and wait:
             console.note(f"nothing is known of {job.job_id} yet; waiting")
+        elif not past:
+            raise JobNotFound(
+                f"no job {job.job_id} of the tenant {job.tenant} is known",
+                hint="check the id and --tenant; --wait waits for a job that is submitted later",
+            )
 
     def emit(event: AnyEvent) -> None:
         console.emit_json(event.model_dump(mode="json", exclude_none=True))
@@ -32,23 +54,51 @@ def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool) 
     ended = watching.watch(client, job, start, past=past, timeout_s=timeout_s, on_event=emit if as_json else None)
     if not as_json:
         outcome.report(ended)
+        if isinstance(ended, Done):
+            console.note(f"fetch the video with `lipstage fetch {arguments(job)} -o FILE.mp4`")
     return outcome.exit_code(ended)
 
 
-def jobs(limit: int, max_events: int, as_json: bool, tenant: str | None = None) -> None:
-    """Print the newest jobs, of every tenant or of one. Raises CliError, ClientError."""
-    newest = connect().jobs(limit=limit, tenant=tenant, max_events=max_events)
+def jobs(
+    limit: int,
+    max_events: int,
+    as_json: bool,
+    tenant: str | None = None,
+    batch: str | None = None,
+    statuses: tuple[str, ...] = (),
+    since_ms: int = 0,
+) -> None:
+    """Print the newest jobs that match. Raises CliError, ClientError."""
+    newest = connect().jobs(
+        limit=limit, tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, max_events=max_events
+    )
     if as_json:
         for state in newest:
             console.emit_json(state.as_json())
         return
     if not newest:
-        console.note("no jobs yet")
+        filtered = tenant or batch or statuses or since_ms
+        console.note("no job matches" if filtered else "no jobs yet")
         return
-    console.table(
-        ("JOB", "STATUS", "TENANT", "STAGE", "ENGINE", "VIDEO", "TIME", "STARTED"),
-        [
-            (
+    table(newest)
+    finished = [state for state in newest if state.status == "done"]
+    if finished and batch is not None:
+        option = "" if finished[0].tenant == DEFAULT_TENANT else f" --tenant {finished[0].tenant}"
+        console.note(f"fetch the videos with `lipstage fetch --batch {batch}{option} -o FOLDER`")
+    elif finished:
+        key = JobKey(finished[0].tenant, finished[0].job_id)
+        console.note(f"fetch a video with `lipstage fetch {arguments(key)} -o FILE.mp4`")
+
+
+def table(states: list[JobState]) -> None:
+    """Print jobs as a table, with as many columns as the terminal holds."""
+    # Least needed first. A column that says the same in every row goes before the others.
+    drop = ["TENANT"] if len({state.tenant for state in states}) == 1 else []
+    drop += ["ENGINE", "STAGE", "BATCH", "VIDEO", "STARTED", "TIME"]
+    headers, cells = ["JOB", "STATUS", "TENANT", "STAGE", "ENGINE", "VIDEO", "TIME", "STARTED"], list[list[str]]()
+    for state in states:
+        cells.append(
+            [
                 state.job_id,
                 _status(state),
                 state.tenant,
@@ -57,15 +107,19 @@ def jobs(limit: int, max_events: int, as_json: bool, tenant: str | None = None) 
                 _video_length(state),
                 _elapsed(state),
                 _local_time(state.first_ms),
-            )
-            for state in newest
-        ],
-    )
+            ]
+        )
+    if any(state.batch for state in states):
+        headers.append("BATCH")
+        for state, row in zip(states, cells, strict=True):
+            row.append(_batch(state) or "-")
+    columns.table(headers, cells, [name for name in drop if name in headers])
 
 
 def job(key: JobKey, max_events: int, as_json: bool) -> None:
     """Print the state of one job. Raises CliError, ClientError."""
-    state = connect().job(key, max_events=max_events)
+    client = connect()
+    state = client.job(key, max_events=max_events)
     if as_json:
         console.emit_json(state.as_json())
         return
@@ -77,31 +131,62 @@ def job(key: JobKey, max_events: int, as_json: bool) -> None:
         ("started", _local_time(state.first_ms)),
         ("trace", state.trace_id or "-"),
     ]
-    rows += [("batch", state.batch)] if state.batch else []
+    rows += [("batch", _batch(state))] if state.batch else []
+    if state.purged_ms is not None:
+        columns.fields([*rows, ("purged", f"{_local_time(state.purged_ms)}: its objects are deleted")])
+        return
     rows += [("label", flat(f"{name}={value}")) for name, value in state.labels.items()]
     rows += [(name, _stage_text(state, name)) for name in state.stages]
     rows += [("warning", flat(f"{code}: {message}")) for code, message in state.warnings]
-    for name, text in rows:
-        console.say(f"{name:<9}{text}")
     terminal = state.terminal_event
     if isinstance(terminal, Done):
         for line in outcome.summary(terminal, None):
-            if line.split()[0] in ("video", "format", "render", "drift", "duration"):
-                console.say(line)
+            name, _, text = line.partition(" ")
+            if name in ("video", "format", "render", "drift", "duration"):
+                rows.append((name, text.strip()))
     elif (reason := state.waiting or terminal) is not None:
-        console.say(f"{'reason':<9}{reason.code} in {reason.stage}: {flat(reason.message)}")
+        rows.append(("reason", f"{reason.code} in {reason.stage}: {flat(reason.message)}"))
+    columns.fields(rows)
+    if isinstance(terminal, Done):
+        console.note(f"fetch the video with `lipstage fetch {arguments(key)} -o FILE.mp4`")
+    elif not state.has_ended:
+        watching.note_stages_without_consumers(client, state.engine or None, state)
 
 
-def cancel(key: JobKey) -> None:
-    """Send a cancel command. Raises CliError, ClientError."""
-    connect().cancel(key)
-    console.say(f"cancel of {key.job_id} sent")
+def cancel(key: JobKey, wait: bool, force: bool, max_events: int) -> ExitCode:
+    """Send a cancel command, and wait for the end of the job where that is asked for. Raises CliError, ClientError."""
+    client = connect()
+    start = client.position()
+    try:
+        client.cancel(key, force=force, max_events=max_events)
+    except JobNotFound as e:
+        e.hint = "check the id and --tenant; --force sends the command all the same"
+        raise
+    if not wait:
+        console.say(f"cancel of {key.job_id} sent")
+        console.note(f"see its end with `lipstage watch {arguments(key)}`")
+        # The job ends when a service takes its task.
+        watching.note_stages_without_consumers(client, None, JobState(key.job_id))
+        return ExitCode.DONE
+    try:
+        ended = client.wait(key, start=start, timeout_s=CANCEL_WAIT_S)
+    except WaitTimeout:
+        raise CliError(
+            f"cancel of {key.job_id} sent; the job has not ended after {CANCEL_WAIT_S:.0f} s",
+            f"see its end with `lipstage watch {arguments(key)}`",
+        ) from None
+    if isinstance(ended, Failed) and ended.code == "CANCELLED":
+        console.say(f"job {key.job_id} is cancelled")
+        return ExitCode.DONE
+    console.say(f"job {key.job_id} ended before the cancel arrived: {ended.type}")
+    return ExitCode.FAILED
 
 
 def fetch(key: JobKey, output: OutputFile, poster: bool, max_events: int) -> None:
     """Download the result of a finished job. Raises CliError, ClientError."""
     output.check()
     client = connect()
+    client.raise_if_purged(key)
     terminal = client.terminal_event(key) or client.job(key, max_events=max_events).terminal_event
     if terminal is None:
         raise CliError(f"job {key.job_id} has not ended", f"wait for it with `lipstage watch {arguments(key)}`")
@@ -114,16 +199,34 @@ def fetch(key: JobKey, output: OutputFile, poster: bool, max_events: int) -> Non
 
 
 def purge(key: JobKey, force: bool, as_json: bool) -> None:
-    """Delete everything stored of a job, and print how much that was. Raises CliError, ClientError."""
+    """Delete what is stored of a job, and print what that was and what stays. Raises CliError, ClientError."""
     try:
         purged = connect().purge(key, force=force)
     except JobNotFinished as e:
         hint = f"cancel it first with `lipstage cancel {arguments(key)}`, or use --force"
         raise CliError(e.message, hint) from None
+    except JobPurged as e:
+        e.hint = "there is nothing to do"
+        raise
     if as_json:
-        console.emit_json({"job_id": key.job_id, "artifacts": purged.artifacts, "inputs": purged.inputs})
-    else:
-        console.say(f"{purged.artifacts} artifacts and {purged.inputs} inputs of {key.job_id} deleted")
+        console.emit_json({"job_id": key.job_id, "tenant": key.tenant, **asdict(purged)})
+        return
+    console.say(f"job {key.job_id} purged")
+    report_purged(purged)
+
+
+def report_purged(purged: Purged) -> None:
+    """Print the classes of objects that were deleted, and those that stay."""
+    for title, counts in (("deleted", purged.deleted), ("kept", purged.kept)):
+        for name, count in sorted(counts.items()):
+            why = f"  {KEPT[name]}" if title == "kept" and name in KEPT else ""
+            console.say(f"  {title:<8}{name:<16}{count.objects:>5} {_size(count.bytes):>9}{why}")
+    if not purged.deleted:
+        console.say("  deleted nothing: no object was left")
+    console.say("  kept    a record that the job was purged, and its events,")
+    console.say("          until the retention of store and topic")
+    if not purged.event_published:
+        console.note("the broker did not take the event `purged`: `lipstage jobs` shows the job as before")
 
 
 def _status(state: JobState) -> str:
@@ -158,3 +261,17 @@ def _stage_text(state: JobState, name: str) -> str:
     if stage.state == "running":
         return f"{stage.percent:.0f} %" + (f", attempt {stage.attempt}" if stage.attempt > 1 else "")
     return "waiting" if state.terminal_event is None else "not reached"
+
+
+def _batch(state: JobState) -> str:
+    return f"{state.batch.id} {state.batch.index + 1}/{state.batch.total}" if state.batch else ""
+
+
+def _size(number: int) -> str:
+    """A number of bytes: ``512 B``, ``1.5 MB``."""
+    size = float(number)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

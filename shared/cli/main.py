@@ -5,10 +5,10 @@ import typer
 from shared import __version__
 from shared.cli import console, strays
 from shared.cli.app import app
-from shared.cli.commands import config, demo, evaluate, jobs, render, stack, stage, topics, trace, weights
+from shared.cli.commands import config, demo, evaluate, jobs, render, stack, stage, submit, topics, trace, weights
 
 __all__ = ["app", "main"]
-COMMANDS = (demo, render, stack, jobs, stage, topics, trace, config, evaluate, weights)
+COMMANDS = (demo, render, submit, stack, jobs, stage, topics, trace, config, evaluate, weights)
 
 
 def _version(requested: bool) -> None:

@@ -1,4 +1,4 @@
-"""render and submit."""
+"""render: submits one job, follows it and fetches its video."""
 
 from pathlib import Path
 
@@ -25,36 +25,14 @@ def spec(
     portrait: Path, speech: Path, texts: list[str], engine: str | None, job_id: str | None, tenant: str | None
 ) -> JobSpec:
     """The job that the options describe. Contacts nothing. Raises BadUse, InvalidRequest."""
-    fields = _fields(texts, engine, tenant) | ({"job_id": job_id} if job_id else {})
-    return Client().job_spec(portrait, speech, **fields)
+    given = fields(texts, engine, tenant) | ({"job_id": job_id} if job_id else {})
+    return Client().job_spec(portrait, speech, **given)
 
 
-def batch(path: Path, texts: list[str], engine: str | None, tenant: str | None) -> list[JobSpec]:
-    """The jobs of a manifest; options are defaults for its lines. Contacts nothing. Raises BadUse, InvalidRequest."""
-    return Client().batch(path, **_fields(texts, engine, tenant))
-
-
-def _fields(texts: list[str], engine: str | None, tenant: str | None) -> Fields:
-    fields = assignments.parse(texts, engine or "puppet")
-    return fields | ({"engine": engine} if engine else {}) | ({"tenant": tenant} if tenant else {})
-
-
-def submit(specs: list[JobSpec], as_json: bool) -> None:
-    """Submit one job after the other; each id is printed as soon as the broker has it. Raises CliError, ClientError."""
-    with connect() as client:
-        submitted = 0
-        try:
-            for submission in client.submit_batch(specs):
-                submitted += 1
-                if as_json:
-                    names = {"job_id": submission.job_id, "tenant": submission.tenant}
-                    console.emit_json(names | {"trace_id": submission.trace_id})
-                else:
-                    console.say(submission.job_id)
-        except Unreachable as e:
-            if submitted:
-                e.hint = f"{submitted} of {len(specs)} jobs were submitted; their ids are printed above"
-            raise
+def fields(texts: list[str], engine: str | None, tenant: str | None) -> Fields:
+    """The request fields that ``--set``, ``--engine`` and ``--tenant`` name. Raises BadUse, InvalidRequest."""
+    given = assignments.parse(texts, engine or "puppet")
+    return given | ({"engine": engine} if engine else {}) | ({"tenant": tenant} if tenant else {})
 
 
 def render(job: JobSpec, output: OutputFile, timeout_s: float | None, as_json: bool) -> ExitCode:
@@ -103,5 +81,5 @@ def _cancel(client: Client, submission: Submission) -> ExitCode:
     except ClientError as e:  # Whose job it is can't be read: that must not prevent the cancel.
         console.note(e.message)
     console.note(f"interrupted; cancelling job {submission.job_id}")
-    client.cancel(submission)
+    client.cancel(submission, force=True)  # It is this command's own: nothing need be looked up.
     return ExitCode.INTERRUPTED

@@ -4,6 +4,8 @@
 handlers, never ends the process and leaves ``os.environ`` as it is.
 """
 
+from shared.client.batch_download import FetchedFile
+from shared.client.batches import BatchState
 from shared.client.client import Client
 from shared.client.deployment import Deployment
 from shared.client.errors import (
@@ -17,11 +19,14 @@ from shared.client.errors import (
     InvalidRequest,
     JobConflict,
     JobDocumentUnreadable,
+    JobEnded,
     JobNotFinished,
     JobNotFound,
+    JobPurged,
     PurgeIncomplete,
     RecordRefused,
     StoreUnreachable,
+    TargetExists,
     TargetUnwritable,
     TopicMissing,
     Unreachable,
@@ -36,20 +41,24 @@ from shared.storage.client import S3Access
 
 __all__ = [
     "ArtifactUnavailable",
+    "BatchState",
     "BrokerUnreachable",
     "BucketUnusable",
     "Client",
     "ClientError",
     "Deployment",
+    "FetchedFile",
     "InputBucketMissing",
     "InvalidDeployment",
     "InvalidManifest",
     "InvalidRequest",
     "JobConflict",
     "JobDocumentUnreadable",
+    "JobEnded",
     "JobKey",
     "JobNotFinished",
     "JobNotFound",
+    "JobPurged",
     "JobSpec",
     "JobState",
     "PurgeIncomplete",
@@ -59,6 +68,7 @@ __all__ = [
     "StageState",
     "StoreUnreachable",
     "Submission",
+    "TargetExists",
     "TargetUnwritable",
     "TopicMissing",
     "Unreachable",

@@ -1,25 +1,41 @@
 """The client: one object for everything that talks to a deployment."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pydantic import JsonValue
 
-from shared.client import download, event_log, history, manifest, purge, submission
+from shared.client import (
+    batch_download,
+    batches,
+    cancellation,
+    consumers,
+    download,
+    event_log,
+    history,
+    manifest,
+    purge,
+    submission,
+)
+from shared.client.batch_download import FetchedFile
+from shared.client.batches import BatchState
 from shared.client.connection import Connection
 from shared.client.deployment import Deployment
 from shared.client.errors import InvalidRequest
-from shared.client.event_log import Offsets
 from shared.client.follow import follow
-from shared.client.job_key import JobKey
+from shared.client.job_key import JobKey, checked_tenant
 from shared.client.job_spec import JobSpec
-from shared.client.job_state import JobState
+from shared.client.job_state import STATUSES, JobState
+from shared.client.local_files import FileLimits
 from shared.client.own_request import OwnRequest
 from shared.client.purge import Purged
 from shared.client.submission import Submission
+from shared.client.topic_log import Offsets
+from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
+from shared.messages.names import DEFAULT_TENANT
 from shared.messages.refs import ArtifactRef
 from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
 from shared.runtime.settings import RuntimeSettings
@@ -79,6 +95,13 @@ class Client:
         """
         self.connection.check()
 
+    def stages_without_consumers(self, engine: str = DEFAULT_ENGINE) -> tuple[str, ...]:
+        """The stages of a render with ``engine`` that no service consumes: jobs wait there until one is started.
+
+        Best effort, within 20 s: empty also when the broker does not answer or refuses to describe the groups.
+        """
+        return consumers.stages_without_consumers(self.settings, engine)
+
     # Submit.
 
     def job_spec(self, portrait: str | Path, speech: str | Path, **fields: JsonValue) -> JobSpec:
@@ -87,30 +110,27 @@ class Client:
         ``fields`` are those of the request (docs/messages.md), for example ``engine="puppet"``,
         ``params={"seed": 7}``, ``job_id``, ``tenant``, ``labels``. Raises InvalidRequest.
         """
-        return self._checked(Path(portrait), Path(speech), fields)
+        return JobSpec.checked(Path(portrait), Path(speech), fields, self._limits)
 
-    def batch(self, path: str | Path, **defaults: JsonValue) -> list[JobSpec]:
-        """The job specs of a CSV or JSONL manifest; nothing is sent. ``defaults`` are request fields of every line.
+    def batch(self, path: str | Path, *, batch_id: str | None = None, **defaults: JsonValue) -> list[JobSpec]:
+        """The job specs of a CSV or JSONL manifest; nothing is sent. ``defaults`` are request fields of every row.
 
-        Raises InvalidManifest with every faulty line, InvalidRequest.
+        ``batch_id`` names the batch; None: a fresh id. With an id of the caller the job ids are the same at every
+        call, so that the batch can be submitted again after an interruption. Raises InvalidManifest with every fault,
+        InvalidRequest.
         """
-        return manifest.read(Path(path), defaults, self._checked)
+        return manifest.read(Path(path), defaults, self._limits, batch_id)
 
-    def _checked(self, portrait: Path, speech: Path, fields: Mapping[str, JsonValue]) -> JobSpec:
-        limits = self.settings
-        return JobSpec.checked(
-            portrait,
-            speech,
-            fields,
-            max_portrait_mb=limits.max_portrait_mb,
-            max_speech_mb=limits.max_speech_mb,
-        )
+    @property
+    def _limits(self) -> FileLimits:
+        return FileLimits(self.settings.max_portrait_mb, self.settings.max_speech_mb)
 
     def submit(self, spec: JobSpec) -> Submission:
         """Upload both files and send the request; returns once the broker has it.
 
-        Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that
-        can't be read any more.
+        The same files and fields under a job id that a service has taken are not sent again: see
+        ``Submission.is_repeat``. Raises JobConflict when another request has the job id, JobPurged, StoreUnreachable,
+        BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that can't be read any more.
         """
         return submission.submit(self.connection, spec)
 
@@ -204,13 +224,34 @@ class Client:
     # Look up.
 
     def jobs(
-        self, *, limit: int | None = None, tenant: str | None = None, max_events: int = MAX_EVENTS
+        self,
+        *,
+        limit: int | None = None,
+        tenant: str | None = None,
+        batch: str | None = None,
+        statuses: Collection[str] = (),
+        since_ms: int = 0,
+        max_events: int = MAX_EVENTS,
     ) -> list[JobState]:
-        """The newest jobs, newest first, of every tenant or of one. Raises InvalidRequest for a ``limit`` below 1,
-        BrokerUnreachable, TopicMissing."""
+        """The newest jobs, newest first: of every tenant or of one, of a batch, in one of ``statuses``, and submitted
+        at ``since_ms`` (milliseconds since the epoch) or later.
+
+        Raises InvalidRequest for a ``limit`` below 1 or an unknown status, BrokerUnreachable, TopicMissing.
+        """
         if limit is not None and limit < 1:
             raise InvalidRequest(f"limit must be at least 1, not {limit}")
-        return history.recent_jobs(self.connection, max_events, tenant)[:limit]
+        for status in statuses:
+            if status not in STATUSES:
+                raise InvalidRequest(f"{status!r} is not a status", f"one of {', '.join(STATUSES)}")
+        jobs = history.recent_jobs(self.connection, max_events, tenant)
+        chosen = [
+            job
+            for job in jobs
+            if (batch is None or (job.batch is not None and job.batch.id == batch))
+            and (not statuses or job.status in statuses)
+            and job.first_ms >= since_ms
+        ]
+        return chosen[:limit]
 
     def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
         """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""
@@ -223,12 +264,70 @@ class Client:
         """
         return history.past_events(self.connection, _key(job), max_events)
 
+    def raise_if_purged(self, job: JobLike) -> None:
+        """Raises JobPurged for a job that was purged, StoreUnreachable, JobDocumentUnreadable."""
+        history.raise_if_purged(self.connection, _key(job))
+
+    def is_known(self, job: JobLike) -> bool:
+        """Whether the object store or ``render.requests`` know a job that has no events yet.
+
+        Raises BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable.
+        """
+        return history.is_known(self.connection, _key(job))
+
     def terminal_event(self, job: JobLike) -> TerminalEvent | None:
         """How a job ended, as the object store keeps it; None while it has not.
 
         Raises StoreUnreachable, JobDocumentUnreadable.
         """
         return history.terminal_event(self.connection, _key(job))
+
+    # Batches.
+
+    def batch_state(
+        self, batch_id: str, *, tenant: str = DEFAULT_TENANT, max_events: int = MAX_EVENTS_OF_JOB
+    ) -> BatchState:
+        """The jobs of a batch, from ``render.requests`` and the newest events.
+
+        Raises JobNotFound when no job of it is known, InvalidRequest, BrokerUnreachable, TopicMissing,
+        StoreUnreachable, JobDocumentUnreadable.
+        """
+        key = manifest.checked_batch_id(batch_id)
+        return batches.read(self.connection, key, checked_tenant(tenant), max_events)
+
+    def follow_batch(
+        self, batch: BatchState, *, timeout_s: float | None = None
+    ) -> Iterator[tuple[AnyEvent | None, BatchState]]:
+        """Yield a batch's events as they arrive, until all its known jobs have ended; ``batch`` is kept up to date.
+
+        The event is None when the object store alone has told of a job's end. Raises WaitTimeout, StoreUnreachable,
+        JobDocumentUnreadable.
+        """
+        return batches.follow(self.connection, batch, timeout_s=timeout_s)
+
+    def fetch_batch(
+        self,
+        batch: BatchState,
+        folder: str | Path,
+        *,
+        poster: bool = False,
+        label: str | None = None,
+        force: bool = False,
+    ) -> Iterator[FetchedFile]:
+        """Download the videos of a batch's done jobs, four at a time, into ``folder/<job id>.mp4``.
+
+        ``label`` names the files by that label of the jobs, ``poster`` fetches the still pictures. Files that are there
+        with the right content are left alone; other content is overwritten with ``force`` only. Raises InvalidRequest,
+        TargetExists, TargetUnwritable, StoreUnreachable.
+        """
+        return batch_download.fetch(self.connection, batch, Path(folder), poster=poster, label=label, force=force)
+
+    def cancel_batch(self, batch: BatchState) -> list[JobKey]:
+        """Send a cancel command for each job that has not ended; returns these jobs.
+
+        Raises BrokerUnreachable, RecordRefused.
+        """
+        return batches.cancel(self.connection, batch)
 
     # Act.
 
@@ -239,18 +338,21 @@ class Client:
         """
         download.download(self.connection, ref, Path(target))
 
-    def cancel(self, job: JobLike) -> None:
+    def cancel(self, job: JobLike, *, force: bool = False, max_events: int = MAX_EVENTS_OF_JOB) -> None:
         """Send a cancel command: the job stops at the next stage boundary, in infer at the next chunk.
 
-        Raises BrokerUnreachable, RecordRefused.
+        The job is looked up first; ``force`` sends the command whatever is known of it. Raises JobNotFound, also for
+        a job of another tenant, JobEnded, JobPurged, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable,
+        RecordRefused.
         """
-        submission.cancel(self.connection, _key(job))
+        cancellation.cancel(self.connection, _key(job), max_events=max_events, force=force)
 
     def purge(self, job: JobLike, *, force: bool = False) -> Purged:
-        """Delete everything stored of a job, and the inputs that were uploaded for it; safe to repeat.
+        """Delete what is stored of a job, and the inputs that were uploaded for it; returns what that was.
 
-        ``force`` also purges a job that has not ended. Raises JobNotFinished, PurgeIncomplete, StoreUnreachable,
-        JobDocumentUnreadable.
+        ``force`` also purges a job that has not ended: it is cancelled. Raises JobNotFound when nothing is stored of
+        the job, JobPurged when it has been purged, JobNotFinished, PurgeIncomplete, StoreUnreachable,
+        BrokerUnreachable, JobDocumentUnreadable.
         """
         return purge.purge(self.connection, _key(job), force=force)
 

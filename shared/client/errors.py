@@ -16,11 +16,14 @@
     ├── JobConflict                another request has the job id
     ├── JobNotFound                neither the events nor the object store know the job
     ├── JobNotFinished             the job has not ended, as the call requires
+    ├── JobEnded                   the job has ended: there is nothing to cancel
+    │   └── JobPurged              everything stored of the job has been deleted
     ├── WaitTimeout                the job did not end in the time given; it continues
     ├── JobDocumentUnreadable      what the object store keeps of a job can't be read
     ├── ArtifactUnavailable        a result is missing, altered or refused
     ├── PurgeIncomplete            the object store refuses to delete some of a job's objects
     └── TargetUnwritable           a local file can't be written
+        └── TargetExists           a file with other content is there
 
 Variables of the environment that can't be read raise pydantic's ``ValidationError`` or ``SettingsError`` when a
 ``Deployment`` is made.
@@ -43,6 +46,13 @@ class ClientError(Exception):
 
 class InvalidRequest(ClientError):
     """A file, a field or a name is refused on this machine; nothing was sent."""
+
+    def __init__(
+        self, message: str, hint: str | None = None, details: Sequence[str] = (), field: str | None = None
+    ) -> None:
+        super().__init__(message, hint, details)
+        self.field = field
+        """The field of the request that is at fault, as ``params.seed``, where it is one."""
 
 
 class InvalidManifest(InvalidRequest):
@@ -88,14 +98,22 @@ class JobConflict(ClientError):
 class JobNotFound(ClientError):
     """Neither the events that were read nor the object store know the job."""
 
-    def __init__(self, message: str, other_tenants: Sequence[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, other_tenants: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint)
         self.other_tenants = tuple(other_tenants)
         """Tenants that have a job of this id."""
 
 
 class JobNotFinished(ClientError):
     """The job has not ended, as the call requires."""
+
+
+class JobEnded(ClientError):
+    """The job has ended: there is nothing to cancel."""
+
+
+class JobPurged(JobEnded):
+    """Everything stored of the job has been deleted."""
 
 
 class WaitTimeout(ClientError):
@@ -120,3 +138,7 @@ class PurgeIncomplete(ClientError):
 
 class TargetUnwritable(ClientError):
     """A local file can't be written."""
+
+
+class TargetExists(TargetUnwritable):
+    """A file with other content is there; nothing was written."""

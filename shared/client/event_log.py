@@ -4,52 +4,16 @@ A job's events are found by their key on whatever partition they lie: the partit
 event was sent and on the sender's partitioner, and a client controls neither.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import ValidationError
 
+from shared.client import topic_log
 from shared.client.connection import Connection
-from shared.client.errors import BrokerUnreachable, TopicMissing
 from shared.client.job_key import JobKey
+from shared.client.topic_log import Offsets, Window
 from shared.messages.events import AnyEvent, parse_event
 from shared.messages.topics import EVENTS
-
-ANSWER_S = 10.0
-POLL_S = 0.1
-LEADERLESS = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
-"""Transient errors of a topic that was just created or has grown, and of a leader that moves."""
-Offsets = dict[int, int]
-"""The next offset to read, by partition."""
-
-
-def partitions(consumer: Any, topic: str) -> list[int]:
-    """The topic's partitions. Raises BrokerUnreachable, TopicMissing."""
-    try:
-        metadata = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
-    except KafkaException as e:
-        raise BrokerUnreachable(f"the broker does not answer: {e.args[0].str()}") from None
-    if metadata.error is not None or not metadata.partitions:
-        raise TopicMissing(f"the topic {topic} does not exist")
-    return sorted(metadata.partitions)
-
-
-def watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-    """First and next offset of a partition.
-
-    Raises BrokerUnreachable, also when the partition has had no leader for ``ANSWER_S`` seconds.
-    """
-    deadline = time.monotonic() + ANSWER_S
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
-            return low, high
-        except KafkaException as e:
-            if e.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
-                raise BrokerUnreachable(f"the broker does not answer: {e.args[0].str()}") from None
-            time.sleep(POLL_S)
 
 
 def end(connection: Connection) -> Offsets:
@@ -59,24 +23,12 @@ def end(connection: Connection) -> Offsets:
 
 def newest(connection: Connection, count: int) -> Offsets:
     """Where to start to read at most ``count`` of the newest records. Raises BrokerUnreachable, TopicMissing."""
-    topic = connection.topic(EVENTS)
-    consumer = connection.consumer()
-    try:
-        ranges = {p: watermarks(consumer, topic, p) for p in partitions(consumer, topic)}
-    finally:
-        consumer.close()
-    parts = shares([high - low for low, high in ranges.values()], count)
-    return {p: high - part for (p, (_, high)), part in zip(ranges.items(), parts, strict=True)}
+    return window(connection, count).offsets
 
 
-def shares(sizes: Sequence[int], budget: int) -> list[int]:
-    """How many records of each partition to read: equal shares; what small partitions leave over goes to large ones."""
-    parts = [0] * len(sizes)
-    smallest_first = sorted(range(len(sizes)), key=lambda index: sizes[index])
-    for number, index in enumerate(smallest_first):
-        parts[index] = min(sizes[index], budget // (len(sizes) - number))
-        budget -= parts[index]
-    return parts
+def window(connection: Connection, count: int) -> Window:
+    """At most ``count`` of the newest records. Raises BrokerUnreachable, TopicMissing."""
+    return topic_log.newest(connection, connection.topic(EVENTS), count)
 
 
 def parse(value: bytes | None) -> AnyEvent | None:
@@ -95,34 +47,29 @@ def event_of(job: JobKey, key: bytes | None, value: bytes | None) -> AnyEvent | 
     return event if event is not None and (event.tenant, event.job_id) == job else None
 
 
+def batch_event_of(batch_id: str, value: bytes | None) -> AnyEvent | None:
+    """A record's event if it belongs to the batch of any tenant; most other records are ruled out unparsed."""
+    if batch_id.encode() not in (value or b""):
+        return None
+    event = parse(value)
+    return event if event is not None and event.batch is not None and event.batch.id == batch_id else None
+
+
 def scan(connection: Connection, offsets: Offsets, job_id: str | None = None) -> Iterator[AnyEvent]:
     """Every readable event, or those under one job id, from ``offsets`` to the present end of each partition.
 
     ``offsets`` is advanced: reading can continue where this stops. Raises BrokerUnreachable.
     """
-    topic, key = connection.topic(EVENTS), job_id.encode() if job_id is not None else None
-    consumer = connection.consumer()
-    try:
-        unfinished = set(offsets)
-        consumer.assign([TopicPartition(topic, p, offset) for p, offset in offsets.items()])
-        deadline = time.monotonic() + ANSWER_S
-        while unfinished:
-            message = consumer.poll(POLL_S)
-            if message is None:
-                if time.monotonic() > deadline:
-                    raise BrokerUnreachable("the broker stopped answering while events were read")
-                continue
-            deadline = time.monotonic() + ANSWER_S
-            error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    unfinished.discard(message.partition())
-                continue
-            if message.partition() not in unfinished:
-                continue
-            offsets[message.partition()] = message.offset() + 1
-            event = parse(message.value()) if key is None or message.key() == key else None
-            if event is not None and job_id in (None, event.job_id):
-                yield event
-    finally:
-        consumer.close()
+    key = job_id.encode() if job_id is not None else None
+    for message in topic_log.records(connection, connection.topic(EVENTS), offsets):
+        event = parse(message.value()) if key is None or message.key() == key else None
+        if event is not None and job_id in (None, event.job_id):
+            yield event
+
+
+def scan_batch(connection: Connection, offsets: Offsets, batch_id: str) -> Iterator[AnyEvent]:
+    """As ``scan``, the events of one batch. Raises BrokerUnreachable."""
+    for message in topic_log.records(connection, connection.topic(EVENTS), offsets):
+        event = batch_event_of(batch_id, message.value())
+        if event is not None:
+            yield event

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from shared.client import history
 from shared.client.connection import Connection
 from shared.client.errors import ClientError, InvalidDeployment, JobConflict, WaitTimeout
-from shared.client.event_log import POLL_S, Offsets, event_of
+from shared.client.event_log import event_of
 from shared.client.event_reader import EventReader
 from shared.client.job_key import JobKey
 from shared.client.own_request import OwnRequest
+from shared.client.topic_log import POLL_S, Offsets
 from shared.messages.events import TERMINAL_TYPES, AnyEvent
 
 SILENCE_S = 15.0

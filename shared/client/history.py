@@ -1,14 +1,15 @@
 """Past jobs, from the newest events and from the object store's documents; every read is bounded."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
-from shared.client import event_log
+from shared.client import event_log, request_log
 from shared.client.connection import Connection
-from shared.client.errors import JobDocumentUnreadable, JobNotFound, StoreUnreachable
-from shared.client.event_log import Offsets
+from shared.client.errors import JobDocumentUnreadable, JobNotFound, JobPurged, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.client.job_state import JobState
+from shared.client.topic_log import Offsets
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
@@ -43,7 +44,7 @@ def past_events(connection: Connection, job: JobKey, max_events: int) -> tuple[l
 
 
 def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
-    """A job from the newest events, completed by the terminal event that the object store keeps.
+    """A job from the newest events, completed by what the object store keeps; without both, from its request.
 
     Raises JobNotFound, JobDocumentUnreadable, BrokerUnreachable, TopicMissing, StoreUnreachable.
     """
@@ -54,10 +55,45 @@ def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
         if stored is not None:
             state = state or JobState(job.job_id, job.tenant)
             state.apply(stored)
+    record = stored_request(connection, job)
+    if record is not None and record.purged_ms is not None:
+        state = state or JobState(job.job_id, job.tenant)
+        state.purged(record.purged_ms)
+    if state is None and record is not None:
+        state = JobState(job.job_id, job.tenant)
+    if state is None and (sent := request_log.find(connection, job)) is not None:
+        state = JobState(
+            job.job_id, job.tenant, first_ms=sent.time_ms, last_ms=sent.time_ms, batch=sent.batch, labels=sent.labels
+        )
     if state is None:
-        others = sorted(one.tenant for one in same_id)
-        raise JobNotFound(f"no job {job.job_id} of the tenant {job.tenant} is known", others)
+        raise not_found(job, sorted(one.tenant for one in same_id))
     return state
+
+
+def not_found(job: JobKey, other_tenants: Sequence[str] = ()) -> JobNotFound:
+    """The error for a job that nothing is known of."""
+    return JobNotFound(f"no job {job.job_id} of the tenant {job.tenant} is known", other_tenants)
+
+
+def is_known(connection: Connection, job: JobKey) -> bool:
+    """Whether the object store or ``render.requests`` know the job; the events are not read.
+
+    Raises StoreUnreachable, JobDocumentUnreadable, BrokerUnreachable.
+    """
+    return stored_request(connection, job) is not None or request_log.find(connection, job) is not None
+
+
+def raise_if_purged(connection: Connection, job: JobKey) -> None:
+    """Raises JobPurged, StoreUnreachable, JobDocumentUnreadable."""
+    record = stored_request(connection, job)
+    if record is not None and record.purged_ms is not None:
+        raise purged(job, record.purged_ms)
+
+
+def purged(job: JobKey, time_ms: int) -> JobPurged:
+    """The error for a job that was purged at this time."""
+    time = datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return JobPurged(f"job {job.job_id} was purged at {time}: its objects are deleted")
 
 
 def terminal_event(connection: Connection, job: JobKey) -> TerminalEvent | None:

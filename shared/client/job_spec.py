@@ -10,10 +10,11 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from shared.client import local_files
 from shared.client.errors import InvalidRequest
 from shared.client.job_key import JobKey
+from shared.client.local_files import FileLimits
 from shared.messages.codes import Code, Rejected
+from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.names import DEFAULT_TENANT, NAME
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
@@ -34,16 +35,19 @@ class JobSpec:
     """The request without portrait and speech; job id and tenant are always set."""
 
     @classmethod
-    def checked(
-        cls, portrait: Path, speech: Path, fields: Mapping[str, JsonValue], *, max_portrait_mb: int, max_speech_mb: int
-    ) -> Self:
+    def checked(cls, portrait: Path, speech: Path, fields: Mapping[str, JsonValue], limits: FileLimits) -> Self:
         """Check files and fields; no service is contacted.
 
         A ``job_id`` that is missing or None becomes a fresh one, such a ``tenant`` the default. Raises
         InvalidRequest, which names the file or the field.
         """
-        local_files.checked(portrait, "portrait", max_portrait_mb)
-        local_files.checked(speech, "speech", max_speech_mb)
+        limits.check(portrait, "portrait")
+        limits.check(speech, "speech")
+        return cls.of_fields(portrait, speech, fields)
+
+    @classmethod
+    def of_fields(cls, portrait: Path, speech: Path, fields: Mapping[str, JsonValue]) -> Self:
+        """As ``checked``; the files are not looked at. Raises InvalidRequest, which names the field."""
         given = {name: value for name, value in fields.items() if value is not None or name not in IDENTITY}
         complete = {"tenant": DEFAULT_TENANT, **given}
         job_id = str(complete.setdefault("job_id", new_job_id()))
@@ -58,13 +62,18 @@ class JobSpec:
             # Which engines run is known to the deployment alone.
             if e.code != Code.ENGINE_UNAVAILABLE:
                 hint = f"allowed: {e.allowed}; nothing was sent" if e.allowed else "nothing was sent"
-                raise InvalidRequest(e.message, hint) from None
+                raise InvalidRequest(e.message, hint, field=e.field) from None
         return cls(job_id, portrait, speech, complete)
 
     @property
     def key(self) -> JobKey:
         """The job's name."""
         return JobKey(str(self.fields["tenant"]), self.job_id)
+
+    @property
+    def engine(self) -> str:
+        """The engine that animates."""
+        return str(self.fields.get("engine", DEFAULT_ENGINE))
 
     def request(self, portrait: InputRef, speech: InputRef) -> RenderRequest:
         """The request, once both files are in storage."""

@@ -11,6 +11,7 @@ from shared.messages.events import (
     Failed,
     Finished,
     Progress,
+    Purged,
     RejectedEvent,
     Started,
     TerminalEvent,
@@ -18,6 +19,12 @@ from shared.messages.events import (
     WarningGiven,
 )
 from shared.messages.pipeline import STAGES
+from shared.messages.request import Batch
+
+STATUSES = ("queued", "accepted", "running", "waiting", "done", "rejected", "failed", "cancelled", "purged")
+"""In the order of a job's life."""
+ENDED = STATUSES[4:]
+"""The statuses of a job that has ended."""
 
 
 @dataclass(slots=True)
@@ -44,13 +51,14 @@ class JobState:
     tenant: str = ""
     engine: str = ""
     status: str = "queued"
-    """queued, accepted, running, waiting, done, rejected, failed or cancelled."""
+    """One of ``STATUSES``."""
     first_ms: int = 0
     last_ms: int = 0
     trace_id: str | None = None
     sampled: bool = True
     """Whether spans of the trace are exported."""
-    batch: str | None = None
+    batch: Batch | None = None
+    """The job's place in its batch."""
     labels: dict[str, str] = field(default_factory=dict)
     stages: dict[str, StageState] = field(default_factory=lambda: {name: StageState() for name in STAGES})
     warnings: list[tuple[str, str]] = field(default_factory=list)
@@ -59,6 +67,8 @@ class JobState:
     waiting: Waiting | None = None
     """Why the job waits; None from its next event on."""
     terminal_event: TerminalEvent | None = None
+    purged_ms: int | None = None
+    """When the job was purged, milliseconds since the epoch."""
 
     def apply(self, event: AnyEvent) -> None:
         """Update the state by one event."""
@@ -72,9 +82,23 @@ class JobState:
         self.sampled = event.sampled
         self.labels = dict(event.labels) or self.labels
         if event.batch:
-            self.batch = f"{event.batch.id} {event.batch.index + 1}/{event.batch.total}"
-        if self.terminal_event is None:
+            self.batch = event.batch
+        if isinstance(event, Purged):
+            self.purged(event.time_ms)
+        elif self.terminal_event is None:
             self._advance(event)
+        if self.purged_ms is not None:
+            self.labels, self.warnings = {}, []
+
+    def purged(self, time_ms: int) -> None:
+        """The job was purged at this time, milliseconds since the epoch: its data are not shown any more."""
+        self.status, self.purged_ms, self.waiting = "purged", time_ms, None
+        self.labels, self.warnings = {}, []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more happens to the job."""
+        return self.status in ENDED
 
     def _advance(self, event: AnyEvent) -> None:
         if self.waiting is not None:
@@ -113,9 +137,9 @@ class JobState:
 
     def _finish(self, event: TerminalEvent) -> None:
         self.terminal_event = event
-        self.status = event.type
-        if isinstance(event, Failed) and event.code == "CANCELLED":
-            self.status = "cancelled"
+        if self.purged_ms is None:
+            cancelled = isinstance(event, Failed) and event.code == "CANCELLED"
+            self.status = "cancelled" if cancelled else event.type
         if isinstance(event, Done):
             self.engine = event.engine
             for name, seconds in event.seconds.items():
@@ -146,7 +170,8 @@ class JobState:
             "last_ms": self.last_ms,
             "trace_id": self.trace_id,
             "sampled": self.sampled,
-            "batch": self.batch,
+            "batch": self.batch.model_dump() if self.batch else None,
+            "purged_ms": self.purged_ms,
             "labels": self.labels,
             "stages": {
                 name: {"state": s.state, "percent": s.percent, "seconds": s.seconds, "cached": s.cached}

@@ -3,11 +3,24 @@
 import difflib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.client.errors import InvalidRequest
 
 MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimits:
+    """The largest files that a deployment accepts, MiB."""
+
+    portrait_mb: int
+    speech_mb: int
+
+    def check(self, path: Path, role: str) -> None:
+        """Raises InvalidRequest as ``checked``; ``role`` is portrait or speech."""
+        checked(path, role, self.portrait_mb if role == "portrait" else self.speech_mb)
 
 
 def checked(path: Path, role: str, max_mb: int) -> Path:

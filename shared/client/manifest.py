@@ -1,114 +1,233 @@
-"""Batch manifests: many job specs from one CSV or JSONL file, all checked before anything is sent."""
+"""Batch manifests: many job specs from one CSV or JSONL file, all checked before anything is sent (docs/batch.md)."""
 
-import csv
+import difflib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import re
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from shared.client import request_fields
+from pydantic import JsonValue
+
+from shared.client import manifest_rows, request_fields
 from shared.client.errors import InvalidManifest, InvalidRequest
 from shared.client.job_spec import JobSpec, new_job_id
-from shared.client.local_files import status_of
+from shared.client.local_files import FileLimits
+from shared.client.manifest_rows import Row, Table
 from shared.client.request_fields import Fields
+from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS
+from shared.messages.names import DEFAULT_TENANT, JOB_ID
 
-MAX_SHOWN = 20
-"""Faulty lines that an error holds in full; the others are counted."""
-PLAIN_COLUMNS = {"portrait", "speech", "job_id", "tenant", "engine"}
-"""Columns whose cells are text and whose names are not resolved."""
-Check = Callable[[Path, Path, Fields], JobSpec]
-"""Makes a spec of portrait, speech and the other fields, or raises InvalidRequest."""
-Row = tuple[int, Callable[[], Fields]]
+MAX_SHOWN = 50
+"""Faults that an error holds in full; the others are counted."""
+MAX_FAULTS_OF_ROW = 10
+MAX_VALUE = 40
+"""Characters of a value that a fault repeats."""
+TEXT_COLUMNS = ("portrait", "speech", "job_id", "tenant", "engine")
+"""Columns whose names are not resolved; the first two are paths of files."""
+NAMES = (*TEXT_COLUMNS, *request_fields.SECTIONS)
+"""Names beside those of parameters and fields, for suggestions."""
+NAMESPACE = uuid.UUID("0b0c6b0e-64d8-5f0c-9d8e-4b8a6f1c2d35")
+"""Of the job ids that are derived from a batch id. It never changes: a repeated batch would become new jobs."""
+_OTHERS = re.compile(r" \(\d+ more problems?\)$")
+Fault = tuple[int, str]
+"""Line, and what is wrong there."""
 
 
-def read(path: Path, defaults: Fields, check: Check) -> list[JobSpec]:
-    """The job specs of a manifest. Relative paths in it are relative to its folder; ``defaults`` hold for every line.
+def job_id_of(tenant: str, batch_id: str, index: int) -> str:
+    """The job id of a row that names none, from the batch and its place in the manifest, counted from 0."""
+    return uuid.uuid5(NAMESPACE, f"{tenant}/{batch_id}/{index}").hex
 
-    CSV: a header line with ``portrait``, ``speech`` and any of ``job_id``, ``tenant``, ``engine``, request fields and
-    parameters; an empty cell is left out. JSONL: one object a line, ``portrait`` and ``speech`` as paths, the rest as
-    in a request. Raises InvalidManifest with every faulty line, InvalidRequest for a file that can't be read.
+
+def read(path: Path, defaults: Fields, limits: FileLimits, batch_id: str | None = None) -> list[JobSpec]:
+    """The job specs of a manifest; ``defaults`` are request fields that hold for every row.
+
+    Relative paths in the manifest are relative to its folder. ``batch_id`` None: a fresh one. Raises InvalidManifest
+    with every fault, InvalidRequest for a file that can't be read.
     """
-    if status_of(path, "manifest") is None:
-        raise InvalidRequest(f"the manifest {path} does not exist")
-    if not path.is_file():
-        raise InvalidRequest(f"the manifest {path} is not a regular file")
-    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _jsonl_rows(path)
-    specs: list[JobSpec] = []
-    faults: list[str] = []
-    line_of: dict[str, int] = {}
-    try:
-        for number, row in rows:
-            try:
-                spec = _spec(path.parent, row(), defaults, check)
-                if spec.job_id in line_of:
-                    raise InvalidRequest(f"job_id {spec.job_id} is already used on line {line_of[spec.job_id]}")
-            except InvalidRequest as e:
-                faults.append(f"line {number}: {'; '.join([e.message, *e.details])}")
-            else:
-                line_of[spec.job_id] = number
-                specs.append(spec)
-    except UnicodeDecodeError as e:
-        raise InvalidRequest(f"{path} is not UTF-8 text") from e
-    except OSError as e:
-        raise InvalidRequest(f"the manifest {path} can't be read: {e.strerror}") from None
-    if faults:
-        more = [f"... and {len(faults) - MAX_SHOWN} more lines"] if len(faults) > MAX_SHOWN else []
-        raise InvalidManifest(f"{path} is faulty:", "nothing was sent", [*faults[:MAX_SHOWN], *more])
-    if not specs:
+    batch = checked_batch_id(batch_id) if batch_id is not None else new_job_id()
+    table = manifest_rows.read(path)
+    faults = list(_header_faults(table))
+    rows: list[tuple[Row, Fields]] = []
+    for row in table.rows if not faults else ():
+        if row.fault is not None:
+            faults.append((row.line, row.fault))
+        else:
+            rows.append((row, dict(row.cells)))
+    if not rows and not faults:
         raise InvalidRequest(f"{path} names no job")
-    batch = new_job_id()
-    return [_numbered(spec, batch, index, len(specs)) for index, spec in enumerate(specs)]
+    specs = _Specs(path.parent, table.is_csv, defaults, limits, batch, len(rows))
+    for row, cells in rows:
+        faults += [(row.line, text) for text in specs.add(row.line, cells)]
+    if faults:
+        lines = [f"line {line}{'' if text.startswith(', ') else ': '}{text}" for line, text in sorted(faults)]
+        more = [f"... and {len(lines) - MAX_SHOWN} more faults"] if len(lines) > MAX_SHOWN else []
+        raise InvalidManifest(f"{path} is faulty:", "nothing was sent", [*lines[:MAX_SHOWN], *more])
+    return specs.made
 
 
-def _numbered(spec: JobSpec, batch: str, index: int, total: int) -> JobSpec:
-    return replace(spec, fields={**spec.fields, "batch": {"id": batch, "index": index, "total": total}})
+def checked_batch_id(text: str) -> str:
+    """The text, if it can be a batch id. Raises InvalidRequest."""
+    if re.fullmatch(JOB_ID, text) is None:
+        raise InvalidRequest(f"{text!r} is not a batch id", "a batch id has 1 to 64 of A-Z, a-z, 0-9, _ and -")
+    return text
 
 
-def _spec(folder: Path, row: Fields, defaults: Fields, check: Check) -> JobSpec:
-    paths: list[Path] = []
-    for role in ("portrait", "speech"):
-        name = row.pop(role, None)
-        if not isinstance(name, str) or not name:
-            raise InvalidRequest(f"{role} is missing: the path of a local file")
-        paths.append(folder / name)
-    if "batch" in row:
-        raise InvalidRequest("batch can't be set: it is the line's place in the manifest")
-    return check(paths[0], paths[1], request_fields.merged(defaults, row))
+def _header_faults(table: Table) -> Iterator[Fault]:
+    """Columns that are missing, or that no request has: the same in every row."""
+    if not table.is_csv:
+        return
+    for name in manifest_rows.REQUIRED:
+        if name not in table.columns:
+            near = difflib.get_close_matches(name, [c.lower() for c in table.columns], n=1, cutoff=0.8)
+            seen = next((c for c in table.columns if near and c.lower() == near[0]), None)
+            yield table.header_line, f"the column {name} is missing" + (f"; is it {seen!r}?" if seen else "")
+    for column in table.columns:
+        if column and column not in TEXT_COLUMNS:
+            try:
+                if column in request_fields.SECTIONS:
+                    raise InvalidRequest("a CSV file has a column for each member", f"as {column}.NAME")
+                _resolve(column, (*ENGINE_PARAMS,))
+            except InvalidRequest as e:
+                yield table.header_line, f", column {_shown(column)}: {e.message}; {e.hint}"
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    def row(line: str) -> Fields:
+def _resolve(name: str, engines: tuple[str, ...]) -> request_fields.FieldPath:
+    """The field that a column names, for any of these engines. Raises InvalidRequest."""
+    refused: InvalidRequest | None = None
+    for engine in engines:
         try:
-            value = json.loads(line)
-        except ValueError as e:
-            raise InvalidRequest(f"not JSON: {e}") from None
-        if not isinstance(value, dict):
-            raise InvalidRequest("not a JSON object")
-        return value
-
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, lambda line=line: row(line)  # type: ignore[misc]
+            return request_fields.resolve(name, engine, also=NAMES)
+        except InvalidRequest as e:
+            refused = refused or e
+    assert refused is not None, "there is an engine"
+    raise refused
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    def row(names: list[str], cells: list[str]) -> Fields:
-        if len(cells) > len(names):
-            raise InvalidRequest(f"{len(cells)} cells under {len(names)} columns")
-        filled = {name: cell for name, cell in zip(names, cells, strict=False) if cell}
-        fields: Fields = {name: cell for name, cell in filled.items() if name in PLAIN_COLUMNS}
-        for name in filled.keys() - PLAIN_COLUMNS:
-            field = request_fields.resolve(name, filled.get("engine", "puppet"))
-            request_fields.put(fields, field, request_fields.value_of(field, filled[name]))
+class _Specs:
+    """The specs of the rows so far."""
+
+    def __init__(
+        self, folder: Path, is_csv: bool, defaults: Fields, limits: FileLimits, batch_id: str, total: int
+    ) -> None:
+        self.made: list[JobSpec] = []
+        self._folder = folder
+        self._is_csv = is_csv
+        self._defaults = defaults
+        self._limits = limits
+        self._batch_id = batch_id
+        self._total = total
+        self._index = 0
+        self._line_of: dict[str, int] = {}
+        self._tenant: tuple[str, int] | None = None
+
+    def add(self, line: int, cells: Fields) -> list[str]:
+        """Make the spec of one row; returns what is wrong with it."""
+        faults: list[str] = []
+        index, self._index = self._index, self._index + 1
+        paths = [self._file(role, cells, faults) for role in ("portrait", "speech")]
+        columns: dict[str, str] = {}
+        fields = self._fields(cells, columns, faults)
+        fields = request_fields.merged(self._defaults, fields)
+        tenant = str(fields.get("tenant") or DEFAULT_TENANT)
+        if fields.get("job_id") is None:
+            fields["job_id"] = job_id_of(tenant, self._batch_id, index)
+        fields["batch"] = {"id": self._batch_id, "index": index, "total": self._total}
+        spec: JobSpec | None = None
+        while spec is None and len(faults) < MAX_FAULTS_OF_ROW:
+            try:
+                spec = JobSpec.of_fields(paths[0], paths[1], fields)
+            except InvalidRequest as e:
+                faults.append(self._place(columns.get(e.field or ""), cells, _sentence(e)))
+                if not _removed(fields, e.field, columns):
+                    break
+        if spec is not None:
+            faults += self._across_rows(line, spec)
+        if not faults and spec is not None:
+            self.made.append(spec)
+        return faults
+
+    def _file(self, role: str, cells: Fields, faults: list[str]) -> Path:
+        name = cells.pop(role, None)
+        if not isinstance(name, str) or not name:
+            faults.append(f"{role} is missing: the path of a local file")
+            return self._folder
+        path = self._folder / name
+        try:
+            self._limits.check(path, role)
+        except InvalidRequest as e:
+            faults.append(self._place(role, {role: name}, _sentence(e)))
+        return path
+
+    def _fields(self, cells: Fields, columns: dict[str, str], faults: list[str]) -> Fields:
+        """The request fields of the cells; ``columns`` gets the column of each field."""
+        engine = str(cells.get("engine") or self._defaults.get("engine") or DEFAULT_ENGINE)
+        fields: Fields = {}
+        for name, value in cells.items():
+            try:
+                if name == "batch":
+                    raise InvalidRequest("batch can't be set: it is the row's place in the manifest")
+                if name in TEXT_COLUMNS:
+                    columns[name], fields[name] = name, value
+                    continue
+                if name == "params" and not isinstance(value, dict):
+                    raise InvalidRequest("params must be an object; or set each parameter by its own name")
+                if name in request_fields.SECTIONS and isinstance(value, dict):
+                    columns |= {f"{name}.{member}": f"{name}.{member}" for member in value}
+                    fields = request_fields.merged(fields, {name: value})
+                    continue
+                path = request_fields.resolve(name, engine, also=NAMES)
+                if ".".join(path) in columns:
+                    raise InvalidRequest(f"{'.'.join(path)} is set twice, here and by {columns['.'.join(path)]}")
+                columns[".".join(path)] = name
+                typed = request_fields.value_of(path, value) if self._is_csv and isinstance(value, str) else value
+                request_fields.put(fields, path, typed)
+            except InvalidRequest as e:
+                faults.append(self._place(name, {}, _sentence(e)))
         return fields
 
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        names = [name.strip() for name in next(reader, [])]
-        if missing := {"portrait", "speech"} - set(names):
-            raise InvalidRequest(f"{path}, line 1: the column {' and '.join(sorted(missing))} is missing")
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                stripped = [cell.strip() for cell in cells]
-                yield reader.line_num, lambda stripped=stripped: row(names, stripped)  # type: ignore[misc]
+    def _across_rows(self, line: int, spec: JobSpec) -> Iterator[str]:
+        """Faults of a row beside the others."""
+        if spec.job_id in self._line_of:
+            yield f"job_id {spec.job_id} is already used on line {self._line_of[spec.job_id]}"
+        self._line_of.setdefault(spec.job_id, line)
+        self._tenant = self._tenant or (spec.key.tenant, line)
+        if spec.key.tenant != self._tenant[0]:
+            yield f"the tenant differs from that of line {self._tenant[1]}: a batch has one tenant"
+
+    def _place(self, column: str | None, cells: Mapping[str, JsonValue], sentence: str) -> str:
+        if column is None:
+            return sentence
+        value = cells.get(column)
+        if value is None and "." in column:
+            section, _, member = column.partition(".")
+            inner = cells.get(section)
+            value = inner.get(member) if isinstance(inner, dict) else None
+        shown = "" if value is None else f", value {_shown(value if isinstance(value, str) else json.dumps(value))}"
+        return f", {'column' if self._is_csv else 'field'} {_shown(column)}{shown}: {sentence}"
+
+
+def _removed(fields: Fields, field: str | None, columns: Mapping[str, str]) -> bool:
+    """Remove the field that is at fault, so that the next check finds the next fault; whether that was possible."""
+    if field is None or field not in columns:
+        return False
+    section, _, member = field.partition(".")
+    inside = fields.get(section)
+    if not member:
+        return fields.pop(section, None) is not None
+    return isinstance(inside, dict) and inside.pop(member, None) is not None
+
+
+def _sentence(error: InvalidRequest) -> str:
+    """Message and hint of a refusal, without what the list of faults says itself: other problems, nothing was sent."""
+    message = _OTHERS.sub("", error.message).rstrip(".")
+    hint = (error.hint or "").removesuffix("; nothing was sent").removesuffix("nothing was sent")
+    if hint.removeprefix("allowed: ") in message:
+        hint = ""
+    if hint.startswith("did you mean"):  # One name is enough where there are many faults.
+        hint = hint.partition("?")[0] + "?"
+    return "; ".join(part for part in (message, *error.details, hint) if part)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "..."

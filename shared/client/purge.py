@@ -1,62 +1,138 @@
-"""Deletes everything that is kept of a job: its artifacts, its documents, and the inputs that a client uploaded."""
+"""Deletes what is stored of a job: its artifacts, its markers, and the inputs that a client uploaded.
 
+Two documents stay, without data of the user: the request that claimed the job id, and the terminal event. By them a
+request that is delivered again, or sent again, finds a job that has ended; it is not rendered again.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from botocore.exceptions import ClientError
-
-from shared.client import history
+from shared.client import history, purged_objects, request_log
+from shared.client.cancellation import send_command
 from shared.client.connection import Connection
-from shared.client.errors import JobNotFinished, PurgeIncomplete, StoreUnreachable
+from shared.client.errors import BrokerUnreachable, JobNotFinished, PurgeIncomplete, RecordRefused, StoreUnreachable
 from shared.client.job_key import JobKey
-from shared.client.submission import UPLOADED_BY
-from shared.messages.refs import InputRef
-from shared.storage import keys
-from shared.storage.errors import ArtifactRefused, StoreUnavailable, is_missing, store_errors
+from shared.client.purged_objects import Count
+from shared.client.submission import send
+from shared.messages.codes import Code
+from shared.messages.events import Done, Failed, RejectedEvent, TerminalEvent
+from shared.messages.events import Purged as PurgedEvent
+from shared.messages.headers import event_headers
+from shared.messages.topics import EVENTS
+from shared.storage import keys, markers
+from shared.storage.errors import ArtifactRefused, StorageError, StoreUnavailable
+from shared.storage.markers import RequestRecord
+
+NO_SHA256 = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """How many objects were deleted."""
+    """What a purge deleted, and what it left: number and bytes of objects by class."""
 
-    artifacts: int
-    inputs: int
+    deleted: dict[str, Count]
+    """video, poster, frames, checkpoints, "<stage> artifacts", markers, inputs."""
+    kept: dict[str, Count]
+    """"output bucket", "cache", "other inputs", documents."""
+    event_published: bool
+    """False: the broker does not take the ``purged`` event from this client, and lists of jobs show the old state."""
 
 
 def purge(connection: Connection, job: JobKey, *, force: bool = False) -> Purged:
-    """Delete the job's objects; safe to repeat.
+    """Delete the job's objects; an interrupted purge can be repeated.
 
-    Kept are videos in an output bucket, inputs that nobody uploaded with this library (other jobs may use them), and
-    cached outputs, which expire by themselves. ``force`` also purges a job that has not ended. Raises JobNotFinished,
-    PurgeIncomplete, StoreUnreachable, JobDocumentUnreadable.
+    Kept are copies in an output bucket, inputs that this library did not upload (other jobs may use them), cached
+    outputs, which expire by themselves, and two documents without data of the user. ``force`` also purges a job that
+    has not ended: it is cancelled. Raises JobNotFound when nothing is stored of the job, JobPurged, JobNotFinished,
+    PurgeIncomplete, StoreUnreachable, BrokerUnreachable, JobDocumentUnreadable.
     """
-    record = history.stored_request(connection, job)
-    if record is not None and not force and history.terminal_event(connection, job) is None:
-        raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
+    with _deleting(job):
+        record = history.stored_request(connection, job)
+        objects = list(connection.artifacts.list_prefix(keys.job_prefix(job.tenant, job.job_id)))
+        if record is None and not objects:
+            sent = request_log.find(connection, job)
+            if sent is None:
+                raise history.not_found(job)
+            record = sent.record
+        if record is None:  # An expired or unreadable request whose objects are left.
+            record = RequestRecord(request_id="", body_sha256=NO_SHA256)
+        if record.purged_ms is not None and len(objects) <= purged_objects.DOCUMENTS:
+            raise history.purged(job, record.purged_ms)
+        terminal = history.terminal_event(connection, job)
+        if terminal is None:
+            if not force:
+                raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
+            terminal = _end(connection, job, record)
+        now_ms = int(time.time() * 1000)
+        deleted, kept = purged_objects.delete(connection, job, record, terminal, objects)
+        # Last: the stored request names the inputs, so a purge that was interrupted can be repeated.
+        without_inputs = record.model_copy(update={"inputs": (), "purged_ms": now_ms})
+        markers.record_purge(connection.documents, job.tenant, job.job_id, without_inputs, _without_user_data(terminal))
+    return Purged(deleted, kept, _publish(connection, terminal, now_ms))
+
+
+def _end(connection: Connection, job: JobKey, record: RequestRecord) -> TerminalEvent:
+    """Cancel a job that has not ended. Its request claims the job id first: a service that takes it later finds the
+    job ended."""
+    markers.claim_request(connection.documents, job.tenant, job.job_id, record)
+    cancelled = Failed(
+        job_id=job.job_id,
+        tenant=job.tenant,
+        request_id=record.request_id,
+        time_ms=int(time.time() * 1000),
+        attempt=1,
+        trace_id=None,
+        stage="audio",
+        code=Code.CANCELLED,
+        message="The job was purged before it ended.",
+    )
+    winner = markers.claim_end(connection.documents, job.tenant, job.job_id, cancelled).winner
+    send_command(connection, job)
+    return winner
+
+
+def _without_user_data(event: TerminalEvent) -> TerminalEvent:
+    """The event with the same type, id and time, and without labels, messages and digests of the user's media."""
+    match event:
+        case Done():
+            nothing = {"sha256": NO_SHA256, "size": 0}
+            video, poster = event.video.model_copy(update=nothing), event.poster.model_copy(update=nothing)
+            return event.model_copy(update={"labels": {}, "warnings": (), "video": video, "poster": poster})
+        case RejectedEvent():
+            text = {"message": "The job was purged.", "field": None, "allowed": None}
+            return event.model_copy(update={"labels": {}, **text})
+        case Failed():
+            return event.model_copy(update={"labels": {}, "message": "The job was purged."})
+
+
+def _publish(connection: Connection, terminal: TerminalEvent, now_ms: int) -> bool:
+    """Publish the ``purged`` event; False where the broker does not take it: the objects are deleted all the same."""
+    event = PurgedEvent(
+        job_id=terminal.job_id,
+        tenant=terminal.tenant,
+        request_id=terminal.request_id,
+        time_ms=now_ms,
+        attempt=1,
+        trace_id=None,
+        batch=terminal.batch,
+    )
+    value = event.model_dump_json(exclude_none=True).encode()
     try:
-        inputs = 0
-        if record is not None:
-            inputs = sum(_delete_input(connection, ref, job.tenant) for ref in record.inputs)
-        connection.artifacts.delete_prefix(keys.frames_prefix(job.tenant, job.job_id))
-        # Last: the request's document names the inputs, so a purge that was interrupted can be repeated.
-        return Purged(connection.artifacts.delete_prefix(keys.job_prefix(job.tenant, job.job_id)), inputs)
+        send(connection, connection.topic(EVENTS), event.job_id, value, event_headers(event))
+    except (RecordRefused, BrokerUnreachable):
+        return False
+    return True
+
+
+@contextmanager
+def _deleting(job: JobKey) -> Iterator[None]:
+    try:
+        yield
     except StoreUnavailable as e:
         raise StoreUnreachable(str(e)) from None
     except ArtifactRefused as e:
         raise PurgeIncomplete(f"not every object of job {job.job_id} could be deleted: {e}") from None
-
-
-def _delete_input(connection: Connection, ref: InputRef, tenant: str) -> bool:
-    bucket = connection.storage_settings.input_buckets.get(ref.bucket)
-    if bucket is None or not ref.key.startswith(f"{tenant}/"):
-        return False
-    with store_errors("deleting an input"):
-        try:
-            metadata = connection.s3.head_object(Bucket=bucket, Key=ref.key)["Metadata"]
-        except ClientError as e:
-            if is_missing(e):
-                return False
-            raise
-        if not UPLOADED_BY.items() <= metadata.items():
-            return False
-        connection.s3.delete_object(Bucket=bucket, Key=ref.key)
-    return True
+    except StorageError as e:
+        raise PurgeIncomplete(f"what is stored of job {job.job_id} can't be read: {e}") from None

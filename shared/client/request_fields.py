@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
@@ -28,15 +28,16 @@ def parse_value(text: str) -> JsonValue:
     """JSON where the text is JSON, else the text itself: ``1.5``, ``true``, ``[1, 2]``, ``face``."""
     try:
         value: JsonValue = json.loads(text)
-    except ValueError:
-        return text
+    except (ValueError, RecursionError):
+        return {"true": True, "false": False}.get(text.lower(), text)  # Spreadsheets write TRUE and FALSE.
     return value
 
 
-def resolve(name: str, engine: str) -> FieldPath:
+def resolve(name: str, engine: str, also: Iterable[str] = ()) -> FieldPath:
     """The path of a field in the request, from its full path or from the bare name of a field or parameter.
 
-    Raises InvalidRequest for a name that no request has, with the nearest name and all names that it has.
+    ``also`` are names that the caller accepts beside these. Raises InvalidRequest for a name that no request has, with
+    the nearest name and all names that it has.
     """
     section, dot, member = name.partition(".")
     top = set(RenderRequest.model_fields) - set(OWN_ARGUMENTS)
@@ -58,8 +59,8 @@ def resolve(name: str, engine: str) -> FieldPath:
     others = [other for other, model in ENGINE_PARAMS.items() if (member or section) in model.model_fields]
     if others and engine not in others:
         raise InvalidRequest(f"{name} is a parameter of the engine {others[0]}, not of {engine}", "choose that engine")
-    possible = sorted((top - set(SECTIONS)) | set(Params.model_fields) | engine_params)
-    near = difflib.get_close_matches(member or section, possible, n=1)
+    possible = sorted((top - set(SECTIONS)) | set(Params.model_fields) | engine_params | set(also))
+    near = difflib.get_close_matches((member or section).lower(), possible, n=1)
     nearest = f"did you mean {near[0]}? " if near else ""
     raise InvalidRequest(f"no request has a field {name!r}", f"{nearest}possible names: {', '.join(possible)}")
 

@@ -1,9 +1,14 @@
-"""Submits a job: both files to the input bucket, then one record on ``render.requests``. Sends cancel commands."""
+"""Submits a job: both files to the input bucket, then one record on ``render.requests``.
+
+The same files and fields under the same job id make the same record, so a repeated submission is recognised: by this
+client before anything is uploaded, and by the services.
+"""
 
 import hashlib
 import mimetypes
 import time
-import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +17,24 @@ from botocore.exceptions import ClientError
 from confluent_kafka import KafkaError, KafkaException, Message
 from opentelemetry.trace import SpanKind
 
+from shared.client import history
 from shared.client.connection import Connection
 from shared.client.errors import (
     BrokerUnreachable,
     InputBucketMissing,
     InvalidRequest,
+    JobConflict,
+    JobDocumentUnreadable,
     RecordRefused,
     StoreUnreachable,
 )
 from shared.client.job_key import JobKey
 from shared.client.job_spec import JobSpec
-from shared.messages.cancel import CancelCommand
+from shared.messages.engines import DEFAULT_ENGINE
+from shared.messages.headers import Header
 from shared.messages.identity import request_id
 from shared.messages.refs import InputRef
-from shared.messages.topics import CANCEL, REQUESTS
+from shared.messages.topics import REQUESTS
 from shared.storage.errors import StoreUnavailable, store_errors
 from shared.storage.streams import HashingReader
 
@@ -34,20 +43,24 @@ UPLOADED_BY = {"uploaded-by": "lipstage-client"}
 """Object metadata of every upload: a purge deletes no other input."""
 MULTIPART_BYTES = 64 << 20
 PART_BYTES = 16 << 20
+CONTENT_TYPE: Header = ("content-type", b"application/json")
 DELIVERY_S = 35.0
 """Longer than the producer's delivery.timeout.ms, so that its report comes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request that the broker has stored."""
+    """A request that the broker has stored, now or at an earlier submission."""
 
     key: JobKey
     request_id: str
     """Id of this very record: two requests under one job id differ in it."""
     trace_id: str
-    """32 hex digits."""
+    """32 hex digits; empty when the request was not sent now."""
     body_sha256: str
+    engine: str = DEFAULT_ENGINE
+    is_repeat: bool = False
+    """True: the same request was submitted before, and was not sent again."""
 
     @property
     def job_id(self) -> str:
@@ -63,38 +76,70 @@ class Submission:
 def submit(connection: Connection, spec: JobSpec) -> Submission:
     """Upload both files and send the request; returns once the broker has the record.
 
-    Raises StoreUnreachable, BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that can't
-    be read any more.
+    The object store is asked first whether the job id is in use: a repeat of the same request sends nothing. Raises
+    JobConflict for the id of another request, JobPurged, StoreUnreachable, BrokerUnreachable, RecordRefused,
+    InputBucketMissing, InvalidRequest for a file that can't be read any more.
     """
     topic = connection.topic(REQUESTS)
     tracer = connection.tracing.tracer
     with tracer.start_as_current_span(f"submit {REQUESTS}", kind=SpanKind.INTERNAL) as span:
         span.set_attribute("render.job", spec.key.job_id)
         span.set_attribute("tenant", spec.key.tenant)
-        # A fresh folder: object keys do not reveal file names.
-        folder = f"{spec.key.tenant}/{uuid.uuid4().hex}"
-        with tracer.start_as_current_span("artifact.put", attributes={"artifact.role": "portrait"}):
-            portrait = upload(connection, spec.portrait, f"{folder}/portrait")
-        with tracer.start_as_current_span("artifact.put", attributes={"artifact.role": "speech"}):
-            speech = upload(connection, spec.speech, f"{folder}/speech")
-        request = spec.request(portrait, speech)
-        value = request.model_dump_json(exclude_none=True, exclude_defaults=True).encode()
+        refs = [_reference(spec, path) for path in (spec.portrait, spec.speech)]
+        value = _value(spec, refs)
+        earlier = _earlier(connection, spec, value)
+        if earlier is not None:
+            return earlier
+        for role, path, ref in zip(("portrait", "speech"), (spec.portrait, spec.speech), refs, strict=True):
+            with tracer.start_as_current_span("artifact.put", attributes={"artifact.role": role}):
+                upload(connection, path, ref)
         partition, offset = send(connection, topic, spec.key.job_id, value)
         trace_id = format(span.get_span_context().trace_id, "032x")
     record_id = request_id(topic, partition, offset, value)
-    return Submission(spec.key, record_id, trace_id, hashlib.sha256(value).hexdigest())
+    return Submission(spec.key, record_id, trace_id, hashlib.sha256(value).hexdigest(), spec.engine)
 
 
-def cancel(connection: Connection, job: JobKey) -> None:
-    """Send a cancel command to every service. Raises BrokerUnreachable, RecordRefused."""
-    command, time_ms = CancelCommand(job.tenant, job.job_id), int(time.time() * 1000)
-    send(connection, connection.topic(CANCEL), command.key().decode(), command.encode(time_ms))
+def _value(spec: JobSpec, refs: Sequence[InputRef]) -> bytes:
+    return spec.request(*refs).model_dump_json(exclude_none=True, exclude_defaults=True).encode()
 
 
-def upload(connection: Connection, path: Path, key: str) -> InputRef:
-    """Put one file into the input bucket; the reference holds the digest computed while it was sent.
+def _earlier(connection: Connection, spec: JobSpec, value: bytes) -> Submission | None:
+    """The submission of the same request, if a service has taken it; None when the job id is free, or can't be looked
+    up. Raises JobConflict, JobPurged."""
+    job, record = spec.key, None
+    # A store that is away is reported by the upload; one that lets this client only write is no reason to refuse.
+    with suppress(StoreUnreachable, JobDocumentUnreadable):
+        record = history.stored_request(connection, job)
+    if record is None:
+        return None
+    if record.purged_ms is not None:
+        raise history.purged(job, record.purged_ms)
+    if record.body_sha256 != hashlib.sha256(value).hexdigest():
+        raise JobConflict(f"there is another job {job.job_id}: its files or parameters differ; nothing was sent")
+    return Submission(job, record.request_id, "", record.body_sha256, spec.engine, is_repeat=True)
 
-    Raises InputBucketMissing, InvalidRequest for a file that can't be read, StoreUnreachable.
+
+def _reference(spec: JobSpec, path: Path) -> InputRef:
+    """Where a file goes: under its job and its digest, so that object keys do not reveal file names.
+
+    Raises InvalidRequest for a file that can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError as e:  # The file was there when the job spec was made.
+        raise InvalidRequest(f"{path} can't be read: {e.strerror or e}") from None
+    if size == 0:
+        raise InvalidRequest(f"{path} is empty")
+    return InputRef(bucket=INPUT_ALIAS, key=f"{spec.key.tenant}/{spec.key.job_id}/{sha256}", sha256=sha256, size=size)
+
+
+def upload(connection: Connection, path: Path, ref: InputRef) -> None:
+    """Put one file into the input bucket.
+
+    Raises InputBucketMissing, InvalidRequest for a file that can't be read or is another one than ``ref`` describes,
+    StoreUnreachable.
     """
     bucket = connection.storage_settings.input_buckets.get(INPUT_ALIAS)
     if bucket is None:
@@ -108,7 +153,7 @@ def upload(connection: Connection, path: Path, key: str) -> InputRef:
             connection.s3.upload_fileobj(
                 body,
                 bucket,
-                key,
+                ref.key,
                 ExtraArgs={"ContentType": content_type, "Metadata": UPLOADED_BY},
                 Config=TransferConfig(MULTIPART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False),
             )
@@ -116,12 +161,15 @@ def upload(connection: Connection, path: Path, key: str) -> InputRef:
     except StoreUnavailable as e:
         answered = isinstance(e.__cause__, ClientError)
         raise StoreUnreachable(str(e), "check AWS_* and LIPSTAGE_INPUT_BUCKETS" if answered else None) from None
-    except OSError as e:  # The file was there when the job spec was made.
+    except OSError as e:
         raise InvalidRequest(f"{path} can't be read: {e.strerror or e}") from None
-    return InputRef(bucket=INPUT_ALIAS, key=key, sha256=digest.sha256, size=digest.size)
+    if digest.sha256 != ref.sha256:
+        raise InvalidRequest(f"{path} changed while it was sent", "submit it again when it is complete")
 
 
-def send(connection: Connection, topic: str, key: str, value: bytes) -> tuple[int, int]:
+def send(
+    connection: Connection, topic: str, key: str, value: bytes, headers: Sequence[Header] = (CONTENT_TYPE,)
+) -> tuple[int, int]:
     """Produce one record and wait for its delivery report; returns partition and offset.
 
     Raises BrokerUnreachable, RecordRefused.
@@ -132,7 +180,7 @@ def send(connection: Connection, topic: str, key: str, value: bytes) -> tuple[in
             topic=topic,
             key=key.encode(),
             value=value,
-            headers=[("content-type", b"application/json")],
+            headers=list(headers),
             on_delivery=lambda error, message: reports.append((error, message)),
         )
     except KafkaException as e:

@@ -96,6 +96,12 @@ class Conflict(_Event):
     message: str
 
 
+class Purged(_Event):
+    """Everything stored of the job was deleted, after its terminal event or instead of waiting for it."""
+
+    type: Literal["purged"] = "purged"
+
+
 class Done(_Event):
     """The video is ready."""
 
@@ -144,7 +150,7 @@ class Failed(_Event):
 TerminalEvent = Done | RejectedEvent | Failed
 """The event that ends a job; each job has exactly one."""
 AnyEvent = Annotated[
-    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | TerminalEvent,
+    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | Purged | TerminalEvent,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

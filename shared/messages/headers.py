@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.messages.events import TERMINAL_TYPES, Accepted, AnyEvent, Conflict
+from shared.messages.events import TERMINAL_TYPES, Accepted, AnyEvent, Conflict, Purged
 from shared.messages.names import JOB_ID, NAME
 from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
@@ -68,12 +68,20 @@ def event_headers(event: AnyEvent) -> list[Header]:
     a terminal event, the one that ended the job.
     """
     # A stored terminal event keeps its source when another stage repeats it: readers compare source and id.
-    stage = FIRST if isinstance(event, Accepted | Conflict) else event.stage
+    match event:
+        case Accepted() | Conflict():
+            stage = FIRST
+        case Purged():
+            stage = ""  # A client publishes it.
+        case _:
+            stage = event.stage
     job = f"{event.tenant}/{event.job_id}"
     if event.type in TERMINAL_TYPES:
         event_id = f"{job}:end"
     elif event.type in ("accepted", "conflict"):
         event_id = f"{job}:{event.type}:{event.request_id}"
+    elif event.type == "purged":
+        event_id = f"{job}:purged"
     elif event.type == "progress":
         event_id = f"{job}:{stage}:progress:{event.attempt}:{event.done}"
     elif event.type == "warning":
@@ -84,7 +92,7 @@ def event_headers(event: AnyEvent) -> list[Header]:
         event_id = f"{job}:{stage}:finished"
     else:
         event_id = f"{job}:{stage}:{event.type}:{event.attempt}"
-    return cloud_event(f"event.{event.type}", event_id, f"/lipstage/{stage}", event.job_id, event.time_ms)
+    return cloud_event(f"event.{event.type}", event_id, f"/lipstage/{stage}".rstrip("/"), event.job_id, event.time_ms)
 
 
 def read_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> RecordHeaders:

@@ -9,9 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from shared.messages.topics import topics
@@ -111,6 +112,38 @@ def _lag(admin: AdminClient, group: str, topic: str) -> int:
     return lag
 
 
+def members(settings: RuntimeSettings, groups: list[str], timeout_s: float) -> dict[str, int]:
+    """Number of members of each consumer group that the broker describes; 0 for a group that does not exist.
+
+    A group that this client may not describe is left out. Raises KafkaException when the broker does not answer within
+    ``timeout_s`` seconds; a new broker needs time to create a coordinator for the first group.
+    """
+    until = time.monotonic() + timeout_s
+    admin = _admin(settings)
+    while True:
+        futures = admin.describe_consumer_groups(groups, request_timeout=timeout_s)
+        for future in futures.values():
+            future.exception()  # Wait for every answer, as in `_lag`.
+        try:
+            counts = {group: _members(future) for group, future in futures.items()}
+            return {group: count for group, count in counts.items() if count is not None}
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(POLL_S)
+
+
+def _members(description: Future[Any]) -> int | None:
+    try:
+        return len(description.result().members)
+    except KafkaException as e:
+        if e.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return 0
+        if e.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return None
+        raise
+
+
 def protocol(settings: RuntimeSettings) -> str:
     """The group protocol that services use with this broker."""
     return group_protocol(settings)
@@ -131,7 +164,7 @@ def version(settings: RuntimeSettings) -> str | None:
 
 
 REQUESTS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (answers, diff, apply, make_topics, lags, protocol, version)
+    f.__name__: f for f in (answers, diff, apply, make_topics, lags, members, protocol, version)
 }
 
 

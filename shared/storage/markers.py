@@ -20,13 +20,17 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class RequestRecord(BaseModel):
-    """The request that claimed a job id, with the SHA-256 of its body; another body under the same id is a conflict."""
+    """The request that claimed a job id, with the SHA-256 of its body; another body under the same id is a conflict.
+
+    It stays when the job is purged, without the inputs: a request that is delivered again is then not rendered again.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     request_id: str
     body_sha256: str = Field(pattern=SHA256)
     inputs: tuple[InputRef, ...] = Field((), description="Portrait and speech of a readable request.")
+    purged_ms: int | None = Field(None, description="When the job was purged, milliseconds since the epoch.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,12 @@ def claim_request(documents: Documents, tenant: str, job: str, record: RequestRe
 def read_request(documents: Documents, tenant: str, job: str) -> RequestRecord | None:
     """The request that claimed a job id; None when it is free."""
     return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
+
+
+def record_purge(documents: Documents, tenant: str, job: str, record: RequestRecord, terminal: TerminalEvent) -> None:
+    """Replace what is stored of a purged job's request and end by documents that hold no data of the user."""
+    documents.put(keys.end(tenant, job), terminal.model_dump(mode="json"))
+    documents.put(keys.request(tenant, job), record.model_dump(mode="json"))
 
 
 def claim_end(documents: Documents, tenant: str, job: str, event: TerminalEvent) -> Claim[TerminalEvent]:

@@ -71,6 +71,9 @@ class KnownJob:
     def job(self, *_: object, **__: object) -> JobState:
         return self.state
 
+    def stages_without_consumers(self, *_: object) -> tuple[str, ...]:
+        return ()
+
     def jobs(self, *_: object, **__: object) -> list[JobState]:
         return [self.state]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.client import Client, Submission, event_log
+from shared.client import Client, Submission, event_log, topic_log
 from shared.client.connection import Connection
 from tests.cli.conftest import Lipstage
 from tests.client.services import VIDEO, Services, answering, job_of, now_ms, records
@@ -64,7 +64,7 @@ def test_another_tenants_job_of_the_same_id_is_ignored(
     assert lipstage("fetch", "same", "--tenant", "other", "-o", tmp_path / "z.mp4").code == 0
     assert (tmp_path / "z.mp4").read_bytes() == b"theirs"
     unknown = lipstage("job", "same")
-    assert unknown.code == 1
+    assert unknown.code == 2
     assert "--tenant acme or --tenant other or --tenant third" in unknown.err
     rows = [line.split()[1:4] for line in lipstage("jobs").out.splitlines()[1:]]
     assert sorted(row[:2] for row in rows) == [["done", "acme"], ["done", "other"], ["rejected", "NO_FACE"]]
@@ -94,10 +94,11 @@ def test_a_job_id_of_an_earlier_request_is_a_conflict(
     answer: Callable[[Services, Any], None],
 ) -> None:
     """Its events may be published again; the new request is refused, whether its conflict event is read or not."""
+    job = uuid.uuid4().hex
     with answering(deployment, answer):
-        ran = render(lipstage, files, tmp_path / "x.mp4", "--job-id", "used")
+        ran = render(lipstage, files, tmp_path / "x.mp4", "--job-id", job)
     assert ran.code == 2
-    assert "there is another job used: Another request has this job id." in ran.err
+    assert f"there is another job {job}: Another request has this job id." in ran.err
     assert "infer 50 %" not in ran.err
     assert not (tmp_path / "x.mp4").exists()
 
@@ -122,7 +123,7 @@ def test_an_interrupt_never_cancels_the_job_of_another_request(
     monkeypatch.setattr("shared.cli.watching.watch", interrupted)
     assert render(lipstage, files, tmp_path / "x.mp4", "--job-id", uuid.uuid4().hex).code == code
     consumer, topic = deployment.consumer(), deployment.settings.topic("render.cancel")
-    ends = [event_log.watermarks(consumer, topic, p)[1] for p in event_log.partitions(consumer, topic)]
+    ends = [topic_log.watermarks(consumer, topic, p)[1] for p in topic_log.partitions(consumer, topic)]
     consumer.close()
     assert sum(ends) == cancels
 

@@ -104,9 +104,9 @@ def test_a_manifest_is_refused_with_every_faulty_line(
     )
     ran = lipstage("submit", "--batch", manifest)
     assert ran.code == 2
-    assert "line 3: the speech" in ran.err
+    assert "line 3, column speech, value missing.wav: the speech" in ran.err
     assert "line 4: job_id one is already used on line 2" in ran.err
-    assert "line 6: params.dynamic_scale" in ran.err
+    assert "line 6, column dynamic_scale, value 9: params.dynamic_scale" in ran.err
     assert "line 2" not in ran.err.replace("on line 2", "")
 
 
@@ -119,7 +119,12 @@ def test_a_jsonl_manifest_is_refused_with_every_faulty_line(
     manifest.write_text("\n".join(lines))
     ran = lipstage("submit", "--batch", manifest)
     assert ran.code == 2
-    for words in ("line 1: not JSON", "line 2: not a JSON object", "line 3: portrait is missing", "line 4: parms"):
+    for words in (
+        "line 1: not JSON",
+        "line 2: not a JSON object",
+        "line 3: portrait is missing",
+        "line 4, field parms: no request has a field 'parms'; did you mean params",
+    ):
         assert words in ran.err
     assert "line 5" not in ran.err
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from shared.client.connection import Connection
 from shared.messages.events import RejectedEvent
 from shared.messages.refs import InputRef
-from shared.storage import keys, markers
+from shared.storage import markers
 from shared.storage.markers import RequestRecord
 from tests.cli.conftest import Lipstage
 from tests.client.services import VIDEO, Services, answering, job_of, now_ms, records
@@ -174,7 +175,7 @@ def test_jobs_job_watch_and_fetch(deployment: Connection, lipstage: Lipstage, tm
     assert lipstage("fetch", running, "-o", tmp_path / "x.mp4").code == 1
     assert lipstage("fetch", finished, "-o", tmp_path / "x.jpg", "--poster").code == 0
     assert (tmp_path / "x.jpg").read_bytes() == b"jpg"
-    assert lipstage("job", "nobody").code == 1
+    assert lipstage("job", "nobody").code == 2
 
 
 def test_a_job_without_events_is_shown_from_the_object_store(deployment: Connection, lipstage: Lipstage) -> None:
@@ -184,23 +185,86 @@ def test_a_job_without_events_is_shown_from_the_object_store(deployment: Connect
         | {"code": "AUDIO_EMPTY", "message": "No samples."}
     )
     markers.claim_end(deployment.documents, "acme", job, end)
-    assert lipstage("job", job).code == 1, "another tenant's"
+    assert lipstage("job", job).code == 2, "another tenant's"
     assert "rejected AUDIO_EMPTY" in lipstage("job", job, "--tenant", "acme").out
     assert lipstage("watch", job, "--tenant", "acme").code == 2
 
 
-def test_cancel_and_topics(deployment: Connection, lipstage: Lipstage) -> None:
-    assert lipstage("cancel", "job-1").code == 0
-    assert lipstage("cancel", "job-1", "--tenant", "acme").code == 0
+def test_cancel_says_what_it_did(deployment: Connection, lipstage: Lipstage) -> None:
+    services = Services(deployment)
+    running, theirs, ended = (uuid.uuid4().hex for _ in range(3))
+    services.event("accepted", running, engine="puppet")
+    services.event("accepted", theirs, tenant="acme", engine="puppet")
+    services.event("failed", ended, stage="infer", code="CANCELLED", message="m")
+    for job, words in ((theirs, f"no job {theirs}"), ("nobody", "no job nobody"), (ended, "it was cancelled")):
+        refused = lipstage("cancel", job)
+        assert (refused.code, words in refused.err, refused.out) == (2, True, ""), job
+    assert "acme" not in lipstage("cancel", theirs).err
+    assert lipstage("cancel", running).out == f"cancel of {running} sent\n"
+    assert lipstage("cancel", theirs, "--tenant", "acme").code == 0
     found = records(deployment, "render.cancel")
-    assert {next(found).key(), next(found).key()} == {b"default/job-1", b"acme/job-1"}, "none replaces the other"
+    keys_sent = {next(found).key(), next(found).key()}
+    assert keys_sent == {f"default/{running}".encode(), f"acme/{theirs}".encode()}, "none replaces the other"
     assert lipstage("cancel", "no such id").code == 2
+    assert lipstage("cancel").code == 2
     assert lipstage("topics", "diff").code == 0
     assert lipstage("topics", "diff", "--json").json == []
 
 
-def test_purge_deletes_the_job_and_its_own_uploads_alone(
+def test_cancel_waits_for_the_end(deployment: Connection, lipstage: Lipstage) -> None:
+    services = Services(deployment)
+    job, late = uuid.uuid4().hex, uuid.uuid4().hex
+    for one in (job, late):
+        services.event("accepted", one, engine="puppet")
+
+    def serve() -> None:
+        next(records(deployment, "render.cancel"))
+        services.event("failed", job, stage="infer", code="CANCELLED", message="m")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    ran = lipstage("cancel", job, "--wait")
+    thread.join()
+    assert (ran.code, ran.out) == (0, f"job {job} is cancelled\n")
+
+
+def test_watch_of_an_unknown_job_ends_at_once_unless_it_is_to_wait(
     deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path
+) -> None:
+    unknown = lipstage("watch", "nobody")
+    assert (unknown.code, "--wait" in unknown.err) == (2, True)
+    late = lipstage("watch", "nobody", "--wait", "--timeout", "0.5")
+    assert (late.code, "nothing is known of nobody yet; waiting" in late.err) == (1, True)
+    mine = lipstage("submit", portrait, speech).out.strip()
+    queued = lipstage("watch", mine, "--timeout", "0.5")
+    assert (queued.code, f"job {mine} is queued: no service has taken it yet" in queued.err) == (1, True)
+    assert "no service consumes audio, face, infer, encode" in queued.err
+    assert "`lipstage up`" in queued.err
+    assert f"LIPSTAGE_TOPIC_PREFIX is {deployment.settings.topic_prefix}" in queued.err
+
+
+def test_submit_of_a_job_id_that_is_in_use_says_so(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path
+) -> None:
+    job = uuid.uuid4().hex
+    first = lipstage("submit", portrait, speech, "--job-id", job)
+    assert "no service consumes audio, face, infer, encode" in first.err
+    assert f"`lipstage watch {job}`; then `lipstage fetch {job} -o FILE.mp4`" in first.err
+    message = next(records(deployment, "render.requests"))
+    services = Services(deployment, message)
+    services.claim(job, services.request_id, message.value())
+    again = lipstage("submit", portrait, speech, "--job-id", job)
+    assert (again.code, again.out) == (0, f"{job}\n")
+    assert "the same request was submitted before, nothing was sent: it has not ended" in again.err
+    services.event("rejected", job, stage="face", code="NO_FACE", message="m")
+    other = lipstage("submit", portrait, speech, "--job-id", job, "--set", "seed=1")
+    assert (other.code, other.out) == (2, "")
+    assert f"there is another job {job}: its files or parameters differ; nothing was sent" in other.err
+    assert f"`lipstage job {job}`" in other.err
+
+
+def test_purge_reports_what_it_deleted_and_what_stays(
+    deployment: Connection, lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
     job = lipstage("submit", portrait, speech).out.strip()
     body = json.loads(next(records(deployment, "render.requests")).value())
@@ -211,12 +275,50 @@ def test_purge_deletes_the_job_and_its_own_uploads_alone(
     refused = lipstage("purge", job)
     assert (refused.code, "has not ended" in refused.err) == (1, True)
     Services(deployment).done(job)
-    assert lipstage("purge", job, "--json").json == {"job_id": job, "artifacts": 4, "inputs": 1}
-    assert list(deployment.artifacts.list_prefix(keys.job_prefix("default", job))) == []
+    purged = lipstage("purge", job)
+    lines = [line.split()[:4] for line in purged.out.splitlines()]
+    assert lines[0] == ["job", job, "purged"]
+    assert ["deleted", "video", "1", str(len(VIDEO))] in lines
+    assert ["deleted", "inputs", "1", str(portrait.stat().st_size)] in lines
+    assert ["kept", "other", "inputs", "1"] in lines
+    assert max(len(line) for line in purged.out.splitlines()) <= 60
     left = {entry["Key"] for entry in deployment.s3.list_objects_v2(Bucket="lipstage-inputs")["Contents"]}
     assert "default/shared.wav" in left
     assert uploaded.key not in left
-    assert lipstage("purge", job, "--json").json["artifacts"] == 0
+    for command in (
+        ["purge", job, "--json"],
+        ["cancel", job],
+        ["watch", job],
+        ["fetch", job, "-o", tmp_path / "x.mp4"],
+    ):
+        ran = lipstage(*command)
+        assert (ran.code, "was purged at" in ran.err, ran.out) == (2, True, ""), command
+    assert "status   purged" in lipstage("job", job).out
+    assert lipstage("jobs").out.splitlines()[1].split()[:2] == [job, "purged"]
+    assert lipstage("purge", "nobody").code == 2
+
+
+def test_jobs_are_filtered(deployment: Connection, lipstage: Lipstage) -> None:
+    services = Services(deployment)
+    old, new, batched = "old", "new", "batched"
+    services.event("accepted", old, engine="puppet", time_ms=now_ms() - 3 * 3_600_000)
+    services.event("failed", new, stage="infer", code="CRASH_LOOP", message="m")
+    services.event("accepted", batched, engine="puppet", tenant="acme", batch={"id": "b1", "index": 0, "total": 2})
+
+    def ids(*options: str) -> set[str]:
+        return {json.loads(line)["job_id"] for line in lipstage("jobs", "--json", *options).out.splitlines()}
+
+    assert ids() == {old, new, batched}
+    assert ids("--since", "2h") == {new, batched}
+    assert ids("--since", "4h", "--status", "accepted") == {old, batched}
+    assert ids("--status", "failed", "--status", "done") == {new}
+    assert ids("--batch", "b1") == {batched}
+    assert ids("--tenant", "default", "--since", "2020-01-01") == {old, new}
+    assert lipstage("jobs", "--status", "finished").code == 2
+    wrong = lipstage("jobs", "--since", "yesterday")
+    assert (wrong.code, "2h" in wrong.err) == (2, True)
+    nothing = lipstage("jobs", "--batch", "b2")
+    assert (nothing.code, nothing.out, nothing.err) == (0, "", "no job matches\n")
 
 
 def test_exports_lead_to_the_stack(deployment: Connection, lipstage: Lipstage) -> None:

@@ -16,7 +16,6 @@ from shared.cli.output_file import OutputFile
 from shared.client import Client
 from shared.client.connection import Connection
 from shared.local.errors import StackCode, StackError
-from shared.local.settings import CHECKOUT
 from shared.messages.events import Done
 from tests.cli.conftest import Lipstage
 from tests.client.events import event
@@ -44,7 +43,7 @@ def test_inputs_are_never_the_output(lipstage: Lipstage, portrait: Path, speech:
         ran = lipstage("render", portrait, speech, "-o", file, "--force")
         assert (ran.code, f"is the {role} {file}, which would be lost" in ran.err) == (2, True)
     assert (portrait.read_bytes(), speech.read_bytes()) == before
-    ran = lipstage("demo", "-o", CHECKOUT / "samples" / "portrait.png", "--force")
+    ran = lipstage("demo", "-o", ROOT / "samples" / "portrait.png", "--force")
     assert (ran.code, "is the portrait" in ran.err) == (2, True)
 
 

@@ -18,15 +18,17 @@ from shared.client import (
     InvalidRequest,
     JobConflict,
     JobKey,
-    JobNotFinished,
     JobNotFound,
     S3Access,
     StoreUnreachable,
     TargetUnwritable,
     TopicMissing,
+    submission,
+    topic_log,
 )
 from shared.client.connection import Connection
 from shared.messages.events import AnyEvent, Done
+from shared.messages.refs import InputRef
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.settings import StorageSettings
 from tests.client.services import VIDEO, Services, answering, job_of, records
@@ -63,29 +65,31 @@ def test_events_of_a_submission_include_those_of_the_past(
     deployment: Connection, client: Client, portrait: Path, speech: Path
 ) -> None:
     job = uuid.uuid4().hex
-    submission = client.submit(client.job_spec(portrait, speech, tenant="acme", job_id=job))
-    assert submission.key == JobKey("acme", job)
+    submitted = client.submit(client.job_spec(portrait, speech, tenant="acme", job_id=job))
+    assert submitted.key == JobKey("acme", job)
     message = next(records(deployment, "render.requests"))
     services = Services(deployment, message)
-    assert services.request_id == submission.request_id
+    assert services.request_id == submitted.request_id
     services.event("rejected", job, tenant="acme", request_id="old", stage="face", code="NO_FACE", message="before")
     services.event("accepted", job, tenant="acme", engine="puppet")
     services.done(job, tenant="acme")
-    assert [event.type for event in client.events(submission, timeout_s=60)] == ["accepted", "done"]
-    assert client.wait(submission, timeout_s=60).type == "done"
+    assert [event.type for event in client.events(submitted, timeout_s=60)] == ["accepted", "done"]
+    assert client.wait(submitted, timeout_s=60).type == "done"
 
 
 def test_a_job_id_of_another_request_is_a_conflict(
     deployment: Connection, client: Client, services: Services, portrait: Path, speech: Path
 ) -> None:
     job = uuid.uuid4().hex
+    submitted = client.submit(client.job_spec(portrait, speech, job_id=job))
     services.claim(job, "first", b"another body")
-    submission = client.submit(client.job_spec(portrait, speech, job_id=job))
     with pytest.raises(JobConflict):
-        client.check_conflict(submission)
+        client.check_conflict(submitted)
+    with pytest.raises(JobConflict, match="nothing was sent"):
+        client.submit(client.job_spec(portrait, speech, job_id=job))
     services.done(job, request_id="first")
     with pytest.raises(JobConflict):
-        client.wait(submission, timeout_s=60)
+        client.wait(submitted, timeout_s=60)
 
 
 def test_batch_is_checked_whole_and_submitted_one_by_one(
@@ -97,15 +101,41 @@ def test_batch_is_checked_whole_and_submitted_one_by_one(
     submissions = client.submit_batch(specs)
     assert next(submissions).job_id == "a"
     assert job_of(next(records(deployment, "render.requests"))) == "a", "before the second is sent"
-    assert [submission.job_id for submission in submissions] == ["b"]
+    assert [one.job_id for one in submissions] == ["b"]
 
 
-def test_a_job_that_has_not_ended_is_purged_by_force_alone(client: Client, services: Services) -> None:
-    job = uuid.uuid4().hex
-    services.claim(job, "r", b"body")
-    with pytest.raises(JobNotFinished):
-        client.purge(job)
-    assert client.purge(job, force=True).artifacts == 1
+def test_the_same_request_is_not_sent_twice(
+    deployment: Connection, client: Client, services: Services, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    spec = client.job_spec(portrait, speech, params={"seed": 7})
+    first = client.submit(spec)
+    services.claim(spec.job_id, first.request_id, next(records(deployment, "render.requests")).value())
+    again = client.submit(client.job_spec(portrait, speech, params={"seed": 7}, job_id=spec.job_id))
+    assert (again.is_repeat, again.request_id, again.body_sha256) == (True, first.request_id, first.body_sha256)
+    services.done(spec.job_id, request_id=first.request_id)
+    assert client.wait(again, timeout_s=60).type == "done"
+    portrait.write_bytes(b"another picture")
+    for other in ({"params": {"seed": 7}}, {"params": {"seed": 8}}):
+        with pytest.raises(JobConflict, match="its files or parameters differ"):
+            client.submit(client.job_spec(portrait, speech, job_id=spec.job_id, **other))
+    assert (
+        len(list(topic_log.records(deployment, deployment.topic("render.requests"), dict.fromkeys(range(16), 0)))) == 1
+    )
+
+
+def test_a_file_that_changes_while_it_is_sent_is_refused(
+    client: Client, portrait: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = client.job_spec(portrait, speech)
+    upload = submission.upload
+
+    def change(connection: Connection, path: Path, ref: InputRef) -> None:
+        path.write_bytes(b"changed")
+        upload(connection, path, ref)
+
+    monkeypatch.setattr(submission, "upload", change)
+    with pytest.raises(InvalidRequest, match="changed while it was sent"):
+        client.submit(spec)
 
 
 def test_a_download_that_fails_leaves_no_file(client: Client, services: Services, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from shared.client import event_log
 from shared.client.connection import Connection
-from shared.client.event_log import event_of, shares
+from shared.client.event_log import event_of
 from shared.client.job_key import JobKey
+from shared.client.topic_log import shares
 from tests.client.events import event
 from tests.client.services import Services
 

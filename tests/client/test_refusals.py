@@ -189,6 +189,7 @@ def test_an_upload_that_the_store_refuses_advises_to_check_the_input_buckets(
             raise BotoError(answer, "PutObject")  # type: ignore[arg-type]
 
     monkeypatch.setattr(Connection, "s3", Refusing())
+    monkeypatch.setattr(history, "stored_request", lambda *_: None)
     with pytest.raises(StoreUnreachable) as raised:
         client.submit(client.job_spec(portrait, speech))
     assert raised.value.hint == "check AWS_* and LIPSTAGE_INPUT_BUCKETS"

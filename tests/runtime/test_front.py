@@ -58,6 +58,23 @@ def test_repeated_end_keeps_the_source_of_the_stage_that_ended_the_job(tmp_path:
     assert dict(headers)["ce_source"] == b"/lipstage/encode"
 
 
+def test_request_of_a_purged_job_repeats_its_end_and_is_not_rendered_again(tmp_path: Path) -> None:
+    """As `shared.client.purge` leaves it: the stored request without inputs, the end without data of the user."""
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.cancelled.add(rig.job)
+    rig.handle(request_body())
+    rig.cancelled.clear()
+    documents = rig.store.documents
+    record, end = (read(documents, "default", rig.job) for read in (markers.read_request, markers.read_end))
+    assert record is not None
+    assert end is not None
+    purged = record.model_copy(update={"inputs": (), "purged_ms": 1})
+    markers.record_purge(documents, "default", rig.job, purged, end.model_copy(update={"labels": {}}))
+    rig.handle(request_body())
+    assert rig.types() == ["failed", "failed"]
+    assert rig.producers.tasks("render.face") == []
+
+
 def test_inputs_of_a_request_with_another_key_are_kept_for_its_purge(tmp_path: Path) -> None:
     rig = MemoryStage(FRONT, tmp_path)
     rig.handle(request_body(job_id="another"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.messages.codes import Code
-from shared.messages.events import Done
+from shared.messages.events import Done, Failed
 from shared.messages.task import StageOutput
 from shared.runtime.consume.assignment import Completions
 from shared.runtime.consume.consumer_loop import ConsumerLoop
@@ -90,6 +90,21 @@ def test_failure_after_the_partition_was_lost_is_the_new_owners(face: MemoryStag
     face.worker.answer = lose
     face.handle(face.task().dump())
     assert face.producers.dead_letters() == []
+
+
+def test_task_of_a_purged_job_repeats_its_end_without_work(face: MemoryStage) -> None:
+    """The marker is gone, and the inputs may still be in the cache: nothing else says that the work was done."""
+    documents = face.store.documents
+    face.claim_request()
+    record = markers.read_request(documents, "default", face.job)
+    assert record is not None
+    fields = {"job_id": face.job, "tenant": "default", "request_id": "r", "time_ms": 1, "stage": "infer"}
+    end = Failed.model_validate(fields | {"code": "CANCELLED", "message": "m"})
+    markers.record_purge(documents, "default", face.job, record.model_copy(update={"purged_ms": 1}), end)
+    face.handle(face.task().dump())
+    assert face.types() == ["failed"]
+    assert face.worker.runs == 0
+    assert face.producers.tasks("render.infer.puppet") == []
 
 
 def test_cancelled_job_ends_without_work(face: MemoryStage) -> None:

@@ -1,11 +1,12 @@
 """watch, jobs, job, cancel, fetch, purge."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shared.cli.app import JOBS, app
-from shared.cli.commands.output import Force, Output
+from shared.cli.commands.output import Force
 from shared.messages.names import DEFAULT_TENANT
 from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from shared.client import JobKey
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+OneJob = Annotated[str | None, typer.Argument(metavar="JOB", help="Id of the job; or name a batch.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
@@ -26,28 +28,53 @@ def _any_tenant(text: str | None) -> str | None:
     return None if text is None else _tenant(text)
 
 
+def _batch(text: str | None) -> str | None:
+    from shared.client.manifest import checked_batch_id
+
+    return None if text is None else checked_batch_id(text)
+
+
 def _key(job: str, tenant: str) -> "JobKey":
     from shared.client import JobKey
 
     return JobKey.parse(job, tenant)
 
 
+def _one_of(job: str | None, batch: str | None) -> str:
+    """The job, or an empty text when a batch is named. Raises BadUse unless exactly one of them is."""
+    from shared.cli.errors import BadUse
+
+    if (job is None) == (batch is None):
+        raise BadUse("name one job, or a batch with --batch ID")
+    return job or ""
+
+
 Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Tenant the job belongs to.")]
 Scan = Annotated[int, typer.Option(min=1, help="Read at most this many of the newest events.")]
+Batch = Annotated[
+    str | None, typer.Option("--batch", metavar="ID", callback=_batch, help="Instead of a job: all jobs of a batch.")
+]
 
 
 @app.command(rich_help_panel=JOBS)
 def watch(
-    job: Job,
+    job: OneJob = None,
+    batch: Batch = None,
     tenant: Tenant = DEFAULT_TENANT,
+    wait: Annotated[bool, typer.Option("--wait", help="Also for a job that is not known yet.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Watch for at most this many seconds.")] = None,
     scan: Scan = MAX_EVENTS_OF_JOB,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
 ) -> None:
-    """Follow a job until it ends. Ctrl-C ends watching, not the job."""
+    """Follow a job, or a batch, until it ends. Ctrl-C ends watching, not the job."""
+    one = _one_of(job, batch)
+    if batch is not None:
+        from shared.cli import batches
+
+        raise typer.Exit(batches.watch(batch, tenant, timeout, scan, as_json))
     from shared.cli import jobs as implementation
 
-    raise typer.Exit(implementation.watch(_key(job, tenant), timeout, scan, as_json))
+    raise typer.Exit(implementation.watch(_key(one, tenant), timeout, scan, as_json, wait))
 
 
 @app.command(rich_help_panel=JOBS)
@@ -56,13 +83,31 @@ def jobs(
     tenant: Annotated[
         str | None, typer.Option("--tenant", callback=_any_tenant, help="Only jobs of this tenant; default: all.")
     ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="ID", callback=_batch, help="Only jobs of this batch.")
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--status",
+            help="Only jobs in this status: queued, accepted, running, waiting, done, rejected, failed, cancelled or"
+            " purged; repeatable.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only jobs submitted since then: 30m, 2h, 7d, or an ISO 8601 time.")
+    ] = None,
     scan: Scan = MAX_EVENTS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per job.")] = False,
 ) -> None:
     """List jobs, newest first."""
-    from shared.cli import jobs as implementation
+    from datetime import datetime
 
-    implementation.jobs(limit, scan, as_json, tenant)
+    from shared.cli import jobs as implementation
+    from shared.cli import moments
+
+    since_ms = int(moments.parse(since, datetime.now().astimezone()).timestamp() * 1000) if since else 0
+    implementation.jobs(limit, scan, as_json, tenant, batch, tuple(status or ()), since_ms)
 
 
 @app.command(rich_help_panel=JOBS)
@@ -74,44 +119,84 @@ def job(job: Job, tenant: Tenant = DEFAULT_TENANT, scan: Scan = MAX_EVENTS_OF_JO
 
 
 @app.command(rich_help_panel=JOBS)
-def cancel(job: Job, tenant: Tenant = DEFAULT_TENANT) -> None:
-    """Cancel a job.
+def cancel(
+    job: OneJob = None,
+    batch: Batch = None,
+    tenant: Tenant = DEFAULT_TENANT,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the job, for a minute at most.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also a job that nothing is known of.")] = False,
+    scan: Scan = MAX_EVENTS_OF_JOB,
+) -> None:
+    """Cancel a job, or the jobs of a batch that have not ended.
 
-    It stops at the next stage boundary, in infer at the next chunk.
+    A job stops at the next stage boundary, in infer at the next chunk.
     """
+    one = _one_of(job, batch)
+    if batch is not None:
+        from shared.cli import batches
+
+        raise typer.Exit(batches.cancel(batch, tenant, scan))
     from shared.cli import jobs as implementation
 
-    implementation.cancel(_key(job, tenant))
+    raise typer.Exit(implementation.cancel(_key(one, tenant), wait, force, scan))
 
 
 @app.command(rich_help_panel=JOBS)
 def fetch(
-    job: Job,
-    output: Output,
+    job: OneJob = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The file to write, - for stdout; for a batch: the folder. A device is written through.",
+        ),
+    ] = None,
     force: Force = False,
+    batch: Batch = None,
     poster: Annotated[bool, typer.Option("--poster", help="Fetch the still picture instead of the video.")] = False,
+    label: Annotated[
+        str | None, typer.Option("--name-by", metavar="LABEL", help="For a batch: name the files by this label.")
+    ] = None,
     tenant: Tenant = DEFAULT_TENANT,
     scan: Scan = MAX_EVENTS_OF_JOB,
 ) -> None:
-    """Download the video of a finished job."""
+    """Download the video of a finished job, or those of a batch."""
+    from shared.cli.errors import BadUse
+
+    one = _one_of(job, batch)
+    if output is None:
+        raise BadUse("name the file to write with -o FILE.mp4, or a folder for a batch")
+    if batch is not None:
+        from shared.cli import batches
+
+        raise typer.Exit(batches.fetch(batch, tenant, Path(output), poster, label, force, scan))
     from shared.cli import jobs as implementation
     from shared.cli.output_file import OutputFile
 
     file = OutputFile(output, force=force, suffixes=(".jpg", ".jpeg") if poster else (".mp4",))
-    implementation.fetch(_key(job, tenant), file, poster, scan)
+    implementation.fetch(_key(one, tenant), file, poster, scan)
 
 
 @app.command(rich_help_panel=JOBS)
 def purge(
-    job: Job,
+    job: OneJob = None,
+    batch: Batch = None,
     tenant: Tenant = DEFAULT_TENANT,
-    force: Annotated[bool, typer.Option("--force", help="Also when the job has not ended.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when the job has not ended: it is cancelled.")] = False,
+    scan: Scan = MAX_EVENTS_OF_JOB,
     as_json: Json = False,
 ) -> None:
-    """Delete everything stored of a job.
+    """Delete everything stored of a job, or of the jobs of a batch.
 
     Inputs that a client uploaded for it are deleted too; cached outputs expire by themselves.
     """
+    one = _one_of(job, batch)
+    if batch is not None:
+        from shared.cli import batches
+
+        raise typer.Exit(batches.purge(batch, tenant, force, scan, as_json))
     from shared.cli import jobs as implementation
 
-    implementation.purge(_key(job, tenant), force, as_json)
+    implementation.purge(_key(one, tenant), force, as_json)

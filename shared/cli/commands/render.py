@@ -1,4 +1,4 @@
-"""render, submit."""
+"""render."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,34 +56,3 @@ def render(
         stdout_holds="--json prints there" if as_json else None,
     )
     raise typer.Exit(implementation.render(spec, video, timeout, as_json))
-
-
-@app.command(cls=ParameterCommand, rich_help_panel=RENDER)
-def submit(
-    portrait: Annotated[Path | None, typer.Argument(help="Picture with a face.")] = None,
-    speech: Annotated[Path | None, typer.Argument(help="Recording of speech.")] = None,
-    batch: Annotated[
-        Path | None, typer.Option("--batch", metavar="MANIFEST", help="Many jobs: a CSV or JSONL file.")
-    ] = None,
-    engine: Engine = None,
-    assignments: Set = None,
-    job_id: JobId = None,
-    tenant: Tenant = None,
-    as_json: Json = False,
-) -> None:
-    """Submit jobs and print their ids.
-
-    Does not wait for the videos: see watch and fetch.
-    """
-    from shared.cli import render as implementation
-    from shared.cli.errors import BadUse
-
-    if batch is not None:
-        if portrait or speech or job_id:
-            raise BadUse("--batch takes portraits, recordings and job ids from the manifest alone")
-        specs = implementation.batch(batch, assignments or [], engine, tenant)
-    elif portrait is None or speech is None:
-        raise BadUse("a portrait and a recording are needed, or --batch MANIFEST")
-    else:
-        specs = [implementation.spec(portrait, speech, assignments or [], engine, job_id, tenant)]
-    implementation.submit(specs, as_json)

@@ -7,12 +7,13 @@ from typing import Protocol
 import structlog
 from pydantic import ValidationError
 
+from shared.messages.events import TerminalEvent
 from shared.messages.identity import identify_task_best_effort
 from shared.messages.task import MAX_ENVELOPE_BYTES, JobWarning, RenderTask
 from shared.messages.validation.errors import explain
 from shared.runtime import trace_context
 from shared.runtime.consume.assignment import Record
-from shared.runtime.disposition import Disposition, JobContext
+from shared.runtime.disposition import Disposition, Duplicate, JobContext
 from shared.runtime.failures import InvalidRecord
 from shared.runtime.trace_context import RecordTrace
 from shared.runtime.waiting import set_current_job
@@ -67,7 +68,10 @@ class TaskDecoder:
         return trace_context.of_task(record)
 
     def decode(self, record: Record) -> Decoded | Disposition:
-        """The task as sent. Raises InvalidRecord; before that, sets the job where headers, body or key name it."""
+        """The task as sent; Duplicate when its job was purged, whose outputs must not be made again.
+
+        Raises InvalidRecord; before that, sets the job where headers, body or key name it. Raises StoreUnavailable.
+        """
         try:
             task = _parse(record.value)
         except InvalidRecord:
@@ -75,8 +79,21 @@ class TaskDecoder:
             if job is not None:
                 set_current_job(job)
             raise
-        set_current_job(JobContext.of(task))
-        return Decoded(task)
+        job = JobContext.of(task)
+        set_current_job(job)
+        terminal = self._end_of_purged(job)
+        return Decoded(task) if terminal is None else Duplicate(terminal, job=job, task=task)
+
+    def _end_of_purged(self, job: JobContext) -> TerminalEvent | None:
+        """The terminal event of a purged job; None for any other job, and where its documents can't be read."""
+        try:
+            request = markers.read_request(self._documents, job.tenant, job.job_id)
+            if request is None or request.purged_ms is None:
+                return None
+            return markers.read_end(self._documents, job.tenant, job.job_id)
+        except (ArtifactAltered, ArtifactRefused) as e:
+            log.warning("request_unreadable", job=job.job_id, error=str(e))
+            return None
 
     def _job_of(self, record: Record) -> JobContext | None:
         """The job of an unreadable record, which this record ends; None when the record names no job."""

@@ -1,0 +1,24 @@
+"""Points in time as people write them: ``2h`` ago, or an ISO 8601 date or time."""
+
+import re
+from datetime import datetime
+
+from shared.cli.errors import BadUse
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def parse(text: str, now: datetime) -> datetime:
+    """The time that ``text`` names: a number and s, m, h, d or w before ``now``, or an ISO 8601 date or time.
+
+    A time without a zone is in the zone of ``now``. Raises BadUse.
+    """
+    if match := re.fullmatch(r"(\d{1,6})\s*([smhdw])", text.strip()):
+        return datetime.fromtimestamp(now.timestamp() - int(match[1]) * UNITS[match[2]], now.tzinfo)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadUse(
+            f"--since {text!r} is not a time", "as 30m, 2h, 7d, 2026-11-28, or 2026-11-28T09:30+01:00"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)

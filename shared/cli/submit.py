@@ -1,0 +1,140 @@
+"""submit: one job, or those of a batch manifest."""
+
+from pathlib import Path
+
+from shared.cli import console, watching
+from shared.cli.connection import connect
+from shared.cli.errors import CliError, ExitCode
+from shared.cli.failures import arguments
+from shared.cli.render import fields
+from shared.client import Client, ClientError, JobConflict, JobPurged, JobSpec, Submission
+from shared.client.consumers import ConsumerCheck
+from shared.messages.names import DEFAULT_TENANT
+
+MAX_SHOWN = 20
+
+
+def batch(
+    path: Path, texts: list[str], engine: str | None, tenant: str | None, batch_id: str | None = None
+) -> list[JobSpec]:
+    """The jobs of a manifest; options are defaults for its rows. Contacts nothing. Raises BadUse, InvalidRequest."""
+    defaults = fields(texts, engine, tenant)
+    return Client().batch(path, batch_id=batch_id, **defaults)
+
+
+def dry_run(specs: list[JobSpec], as_json: bool) -> None:
+    """Print the jobs that would be submitted."""
+    for spec in specs:
+        if as_json:
+            console.emit_json({"job_id": spec.job_id, "tenant": spec.key.tenant, "batch": _batch_id(spec)})
+        else:
+            console.say(spec.job_id)
+    console.note(f"{_number(len(specs))} checked; nothing was sent")
+
+
+def submit(specs: list[JobSpec], as_json: bool, manifest: Path | None = None) -> ExitCode:
+    """Submit one job after the other; each id is printed as soon as the broker has it.
+
+    REJECTED when the ids of some rows of a batch are in use by other requests. Raises CliError, ClientError.
+    """
+    with connect() as client:
+        checks = [ConsumerCheck(client.settings, engine) for engine in sorted({spec.engine for spec in specs})]
+        try:
+            if manifest is not None:
+                console.note(f"batch {_batch_id(specs[0])}: {_number(len(specs))}")
+            refused = _submit_all(client, specs, as_json, manifest)
+            for check in checks:
+                watching.note_missing(check.result(), client.settings.topic_prefix)
+        finally:
+            for check in checks:
+                check.close()
+    if refused:
+        more = [f"... and {len(refused) - MAX_SHOWN} more"] if len(refused) > MAX_SHOWN else []
+        raise CliError(
+            f"{len(refused)} of {len(specs)} jobs were not submitted:",
+            "for other files or parameters, choose another --batch-id",
+            [*refused[:MAX_SHOWN], *more],
+            ExitCode.REJECTED,
+        )
+    return ExitCode.DONE
+
+
+def _submit_all(client: Client, specs: list[JobSpec], as_json: bool, manifest: Path | None) -> list[str]:
+    """Submit; returns why rows of a batch were refused. Says how to continue when it is interrupted."""
+    refused: list[str] = []
+    sent = repeated = 0
+    try:
+        for spec in specs:
+            try:
+                submission = client.submit(spec)
+            except (JobConflict, JobPurged) as e:
+                if manifest is None:
+                    raise _explained(e, spec) from None
+                refused.append(e.message)
+                continue
+            repeated += submission.is_repeat
+            sent += not submission.is_repeat
+            _print(submission, spec, as_json)
+            if manifest is None and not as_json:
+                _note_next(client, submission)
+    except (ClientError, KeyboardInterrupt) as e:
+        if manifest is not None:
+            _note_counts(sent, repeated, len(specs))
+            again = f"`lipstage submit --batch {manifest} {_arguments(specs[0], '--batch-id')}`"
+            console.note(f"continue with {again} and the same options: what was sent is not sent again")
+        if isinstance(e, ClientError) and manifest is not None:
+            e.hint = e.hint or "see above how to continue"
+        raise
+    if manifest is not None:
+        _note_counts(sent, repeated, len(specs))
+        if not as_json:
+            batch_arguments = _arguments(specs[0], "--batch")
+            console.note(f"follow them with `lipstage watch {batch_arguments}`")
+            console.note(f"fetch the videos with `lipstage fetch {batch_arguments} -o FOLDER`")
+    return refused
+
+
+def _print(submission: Submission, spec: JobSpec, as_json: bool) -> None:
+    if not as_json:
+        console.say(submission.job_id)
+        return
+    names = {"job_id": submission.job_id, "tenant": submission.tenant, "trace_id": submission.trace_id or None}
+    batch_id = _batch_id(spec)
+    console.emit_json(names | {"repeat": submission.is_repeat} | ({"batch": batch_id} if batch_id else {}))
+
+
+def _note_next(client: Client, submission: Submission) -> None:
+    """Say what a user does after the submission of one job."""
+    job = arguments(submission.key)
+    if submission.is_repeat:
+        terminal = client.terminal_event(submission)
+        state = "it has not ended" if terminal is None else f"it ended: {terminal.type}"
+        console.note(f"the same request was submitted before, nothing was sent: {state}")
+        if terminal is not None and terminal.type != "done":
+            console.note("to render it again, submit it under another --job-id")
+    console.note(f"follow it with `lipstage watch {job}`; then `lipstage fetch {job} -o FILE.mp4`")
+
+
+def _explained(error: ClientError, spec: JobSpec) -> ClientError:
+    if isinstance(error, JobConflict):
+        error.hint = f"choose another --job-id, or look at that job with `lipstage job {arguments(spec.key)}`"
+    return error
+
+
+def _note_counts(sent: int, repeated: int, total: int) -> None:
+    before = f", {repeated} were submitted before" if repeated else ""
+    console.note(f"{sent} of {_number(total)} sent{before}")
+
+
+def _number(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs} jobs"
+
+
+def _batch_id(spec: JobSpec) -> str | None:
+    place = spec.fields.get("batch")
+    return str(place["id"]) if isinstance(place, dict) else None
+
+
+def _arguments(spec: JobSpec, option: str) -> str:
+    tenant = "" if spec.key.tenant == DEFAULT_TENANT else f" --tenant {spec.key.tenant}"
+    return f"{option} {_batch_id(spec)}{tenant}"

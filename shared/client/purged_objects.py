@@ -1,0 +1,112 @@
+"""Deletes the objects of a job, and counts them by class."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from shared.client.connection import Connection
+from shared.client.job_key import JobKey
+from shared.client.submission import UPLOADED_BY
+from shared.messages.events import Done, TerminalEvent
+from shared.messages.pipeline import STAGES
+from shared.messages.refs import InputRef
+from shared.storage import keys, markers
+from shared.storage.artifacts import Listed
+from shared.storage.errors import ArtifactAltered, is_missing, store_errors
+from shared.storage.markers import RequestRecord
+from shared.storage.settings import ARTIFACTS
+
+DOCUMENTS = 2
+"""Documents of a purged job: its request and its terminal event."""
+RESULTS = {"video.mp4": "video", "poster.jpg": "poster"}
+
+
+@dataclass(slots=True)
+class Count:
+    """A number of objects, and their size in bytes."""
+
+    objects: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        """Count one more object."""
+        self.objects += 1
+        self.bytes += size
+
+
+Counts = dict[str, Count]
+
+
+def delete(
+    connection: Connection, job: JobKey, record: RequestRecord, terminal: TerminalEvent, objects: Iterable[Listed]
+) -> tuple[Counts, Counts]:
+    """Delete the inputs and ``objects`` of a job; returns what was deleted and what is kept.
+
+    The documents of the request and of the terminal event are kept. Raises StoreUnavailable, ArtifactRefused.
+    """
+    deleted, kept = Counts(), Counts()
+    prefix = keys.job_prefix(job.tenant, job.job_id)
+    documents = {keys.request(job.tenant, job.job_id), keys.end(job.tenant, job.job_id)}
+    _count_cached(connection, job, kept)
+    for ref in (terminal.video, terminal.poster) if isinstance(terminal, Done) else ():
+        if ref.bucket != ARTIFACTS:
+            _count(kept, "output bucket", ref.size)
+    for input_ref in record.inputs:
+        _delete_input(connection, input_ref, job.tenant, deleted, kept)
+    unwanted = [entry for entry in objects if entry.key not in documents]
+    index = list(connection.artifacts.list_prefix(keys.frames_prefix(job.tenant, job.job_id)))
+    # First: the janitor need not look for frames that are gone.
+    connection.artifacts.delete([entry.key for entry in index])
+    connection.artifacts.delete([entry.key for entry in unwanted])
+    for entry in unwanted:
+        _count(deleted, _class_of(entry.key.removeprefix(prefix)), entry.size)
+    return deleted, kept
+
+
+def _class_of(path: str) -> str:
+    """The class of an object by its path below the job's prefix: ``<stage>.json`` or ``<stage>/<attempt>/<name>``."""
+    stage, _, rest = path.partition("/")
+    folder, _, name = rest.partition("/")
+    if not rest:
+        return "markers"
+    if folder == keys.CHECKPOINTS:
+        return "checkpoints"
+    if stage == "encode" and name in RESULTS:
+        return RESULTS[name]
+    return "frames" if stage == "infer" else f"{stage} artifacts"
+
+
+def _count_cached(connection: Connection, job: JobKey, kept: Counts) -> None:
+    """Count the artifacts that the job shares with the cache."""
+    for stage in STAGES:
+        try:
+            output = markers.read_completion(connection.documents, job.tenant, job.job_id, stage)
+        except ArtifactAltered:  # It is deleted with the others.
+            continue
+        for ref in output.artifacts.values() if output is not None else ():
+            if keys.cache_entry_of(ref.key) is not None:
+                _count(kept, "cache", ref.size)
+
+
+def _delete_input(connection: Connection, ref: InputRef, tenant: str, deleted: Counts, kept: Counts) -> None:
+    bucket = connection.storage_settings.input_buckets.get(ref.bucket)
+    if bucket is None or not ref.key.startswith(f"{tenant}/"):
+        _count(kept, "other inputs", ref.size or 0)
+        return
+    with store_errors("deleting an input"):
+        try:
+            head = connection.s3.head_object(Bucket=bucket, Key=ref.key)
+        except ClientError as e:
+            if is_missing(e):
+                return
+            raise
+        if UPLOADED_BY.items() <= head["Metadata"].items():
+            connection.s3.delete_object(Bucket=bucket, Key=ref.key)
+            _count(deleted, "inputs", head["ContentLength"])
+        else:
+            _count(kept, "other inputs", head["ContentLength"])
+
+
+def _count(counts: Counts, name: str, size: int) -> None:
+    counts.setdefault(name, Count()).add(size)

@@ -1,0 +1,103 @@
+"""Finds requests on ``render.requests``: a job that no service has taken yet has neither events nor documents."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from shared.client import topic_log
+from shared.client.connection import Connection
+from shared.client.errors import TopicMissing
+from shared.client.job_key import JobKey
+from shared.messages.codes import Rejected
+from shared.messages.identity import identify_best_effort
+from shared.messages.refs import InputRef
+from shared.messages.request import Batch
+from shared.messages.topics import REQUESTS
+from shared.messages.validation import parse_request
+from shared.storage.markers import RequestRecord
+
+MAX_REQUESTS = 100_000
+"""How many of the newest requests are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentRequest:
+    """A request as it lies in the topic; a service may have processed it since."""
+
+    key: JobKey
+    record: RequestRecord
+    """What the front of the pipeline stores of it."""
+    batch: Batch | None
+    labels: dict[str, str]
+    time_ms: int
+    """The broker's time of the record, milliseconds since the epoch."""
+
+
+def find(connection: Connection, job: JobKey, *, max_requests: int = MAX_REQUESTS) -> SentRequest | None:
+    """The first request for the job among the newest; None when there is none, or the topic can't be read.
+
+    Raises BrokerUnreachable.
+    """
+    name = job.job_id.encode()
+
+    def concerns(message: Message) -> bool:
+        key, value = message.key(), message.value() or b""
+        # Without key and without `job_id` the id is computed from the record itself.
+        return key == name or name in value or (not key and b"job_id" not in value)
+
+    found = [request for request in _scan(connection, max_requests, concerns)[0] if request.key == job]
+    return min(found, key=lambda request: request.time_ms, default=None)
+
+
+def of_batch(
+    connection: Connection, batch_id: str, tenant: str, *, max_requests: int = MAX_REQUESTS
+) -> tuple[list[SentRequest], bool]:
+    """The requests of a batch among the newest, and whether older ones were left unread.
+
+    Empty and True when the topic can't be read. Raises BrokerUnreachable.
+    """
+    name = batch_id.encode()
+    found, cut = _scan(connection, max_requests, lambda message: name in (message.value() or b""))
+    return [r for r in found if r.batch is not None and r.batch.id == batch_id and r.key.tenant == tenant], cut
+
+
+def _scan(
+    connection: Connection, max_requests: int, concerns: Callable[[Message], bool]
+) -> tuple[list[SentRequest], bool]:
+    topic = connection.topic(REQUESTS)
+    try:
+        window = topic_log.newest(connection, topic, max_requests)
+    except TopicMissing:  # Also when this client may not read it.
+        return [], True
+    read = topic_log.records(connection, topic, window.offsets)
+    return [_request(message) for message in read if concerns(message)], window.cut
+
+
+def _request(message: Message) -> SentRequest:
+    """The request of a record, valid or not, with the identity that the front of the pipeline gives it."""
+    key, value = _bytes(message.key()), _bytes(message.value())
+    best_effort = identify_best_effort(
+        value, key, message.topic() or "", message.partition() or 0, message.offset() or 0
+    )
+    inputs: tuple[InputRef, ...] = ()
+    with suppress(Rejected):
+        request = parse_request(value)
+        inputs = (request.portrait, request.speech)
+    return SentRequest(
+        key=JobKey(best_effort.tenant, best_effort.identity.job_id),
+        record=RequestRecord(
+            request_id=best_effort.identity.request_id,
+            body_sha256=hashlib.sha256(value or b"").hexdigest(),
+            inputs=inputs,
+        ),
+        batch=best_effort.batch,
+        labels=best_effort.labels,
+        time_ms=message.timestamp()[1],
+    )
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

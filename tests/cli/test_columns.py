@@ -1,0 +1,77 @@
+"""Tables and fields fit the terminal: columns are left out, ids are never cut."""
+
+import pytest
+
+from shared.cli import columns, jobs
+from shared.client import JobState
+from tests.client.events import event
+
+ID = "0123456789abcdef0123456789abcdef"
+
+
+def state(job_id: str, **fields: object) -> JobState:
+    made = JobState(job_id)
+    made.apply(event("accepted", job=job_id, engine="puppet", **fields))
+    made.apply(event("rejected", job=job_id, stage="audio", code="AUDIO_UNREADABLE", message="m", **fields))
+    return made
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "headers"),
+    [
+        (60, ["JOB", "STATUS"]),
+        (80, ["JOB", "STATUS", "TIME"]),
+        (200, ["JOB", "STATUS", "TENANT", "STAGE", "ENGINE", "VIDEO", "TIME", "STARTED", "BATCH"]),
+        (None, ["JOB", "STATUS", "TENANT", "STAGE", "ENGINE", "VIDEO", "TIME", "STARTED", "BATCH"]),
+    ],
+)
+def test_jobs_fit_the_terminal_and_a_pipe_gets_every_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int | None, headers: list[str]
+) -> None:
+    monkeypatch.setattr(columns, "width", lambda: width)
+    jobs.table([state(ID, batch={"id": "b", "index": 0, "total": 2}), state("short")])
+    lines = shown(capsys)
+    assert lines[0].split() == headers
+    assert lines[1].startswith(f"{ID}  rejected AUDIO_UNREADABLE")
+    assert all(len(line) <= (width or 200) for line in lines)
+
+
+def test_the_tenant_is_kept_where_it_tells_jobs_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(columns, "width", lambda: 80)
+    jobs.table([state(ID, tenant="acme"), state(ID)])
+    assert shown(capsys)[0].split() == ["JOB", "STATUS", "TENANT", "TIME"]
+
+
+def test_rows_are_stacked_where_no_table_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(columns, "width", lambda: 60)
+    jobs.table([state("x" * 64)])
+    assert shown(capsys) == ["x" * 64, "  rejected AUDIO_UNREADABLE"]
+
+
+def test_a_long_field_continues_under_its_beginning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(columns, "width", lambda: 30)
+    columns.fields([("reason", "NO_FACE in face: nothing looks like one"), ("trace", "a" * 40)])
+    assert shown(capsys) == [
+        "reason   NO_FACE in face:",
+        "         nothing looks like",
+        "         one",
+        f"trace    {'a' * 40}",
+    ]
+
+
+def test_the_width_is_that_of_columns_and_unlimited_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "61")
+    assert columns.width() == 61
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr("sys.__stdout__", None)
+    assert columns.width() is None

@@ -1,0 +1,154 @@
+"""A purge deletes the user's data, says what it deleted and what stays, and leaves a job that has ended."""
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.client import Client, Deployment, JobKey, JobNotFinished, JobNotFound, JobPurged
+from shared.client.connection import Connection
+from shared.client.purged_objects import Count
+from shared.messages.events import Done
+from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.task import StageOutput
+from shared.storage import frames, keys, markers
+from shared.storage.markers import RequestRecord
+from shared.storage.settings import StorageSettings
+from tests.client.services import VIDEO, Services, records
+
+SECRET = "a-name-of-a-person"
+
+
+def submitted(deployment: Connection, client: Client, portrait: Path, speech: Path, **fields: Any) -> tuple[str, bytes]:
+    """A job whose request is stored as the front of the pipeline does it; its id, and the request's record."""
+    submission = client.submit(client.job_spec(portrait, speech, labels={"who": SECRET}, **fields))
+    value = next(m.value() for m in records(deployment, "render.requests") if m.key() == submission.job_id.encode())
+    body = json.loads(value)
+    inputs = tuple(InputRef.model_validate(body[role]) for role in ("portrait", "speech"))
+    record = RequestRecord(
+        request_id=submission.request_id, body_sha256=hashlib.sha256(value).hexdigest(), inputs=inputs
+    )
+    markers.claim_request(deployment.documents, submission.tenant, submission.job_id, record)
+    return submission.job_id, value
+
+
+def test_every_class_of_objects_is_deleted_and_counted(
+    deployment: Connection, client: Client, services: Services, portrait: Path, speech: Path
+) -> None:
+    job, _ = submitted(deployment, client, portrait, speech)
+    store = deployment.artifacts
+    for name in ("chunk-0.mp4", "manifest.json"):
+        store.put_bytes(b"frames", keys.attempt_prefix("default", job, "infer", "a1") + name)
+    frames.note(store, "default", job, "infer", "a1")
+    store.put_bytes(b"state", keys.checkpoint_record("default", job, "infer"))
+    store.put_bytes(b"landmarks", keys.attempt_prefix("default", job, "face", "a1") + "landmarks.npy")
+    cached = store.put_bytes(b"pcm", keys.cache_prefix("default", "audio", "d" * 64, "a1") + "pcm.npy")
+    markers.claim_completion(
+        deployment.documents, "default", job, "audio", StageOutput(attempt="a1", artifacts={"pcm": cached})
+    )
+    services.done(job, labels={"who": SECRET})
+
+    purged = client.purge(job)
+    marker_bytes = purged.deleted.pop("markers").bytes
+    assert marker_bytes > 0
+    assert purged.deleted == {
+        "video": Count(1, len(VIDEO)),
+        "poster": Count(1, 3),
+        "frames": Count(2, 12),
+        "checkpoints": Count(1, 5),
+        "face artifacts": Count(1, 9),
+        "inputs": Count(2, portrait.stat().st_size + speech.stat().st_size),
+    }
+    assert purged.kept == {"cache": Count(1, 3)}
+    assert purged.event_published
+    left = [entry.key for entry in store.list_prefix(keys.job_prefix("default", job))]
+    assert left == [keys.end("default", job), keys.request("default", job)]
+    assert list(store.list_prefix(keys.frames_prefix("default", job))) == []
+    assert store.exists(cached)
+    for key in left:
+        assert SECRET not in json.dumps(deployment.documents.get(key))
+        assert hashlib.sha256(VIDEO).hexdigest() not in json.dumps(deployment.documents.get(key))
+
+
+def test_inputs_that_others_uploaded_and_copies_in_an_output_bucket_are_kept_and_counted(
+    deployment: Connection, services: Services
+) -> None:
+    given = deployment.deployment
+    settings = StorageSettings(output_buckets={"deliveries": "lipstage-inputs-copies"})
+    job = uuid.uuid4().hex
+    deployment.s3.put_object(Bucket="lipstage-inputs", Key="default/shared.wav", Body=b"somebody's")
+    inputs = (InputRef(key="default/shared.wav"), InputRef(key="default/never-there.png"))
+    markers.claim_request(
+        deployment.documents, "default", job, RequestRecord(request_id="r", body_sha256="0" * 64, inputs=inputs)
+    )
+    done = Done.model_validate(services.done("unrelated") | {"job_id": job})
+    copy = ArtifactRef(bucket="deliveries", key="default/out/video.mp4", sha256=done.video.sha256, size=100)
+    markers.claim_end(deployment.documents, "default", job, done.model_copy(update={"video": copy}))
+    with Client(Deployment(given.runtime, settings, given.s3)) as client:
+        purged = client.purge(job)
+    assert purged.kept == {"other inputs": Count(1, 10), "output bucket": Count(1, 100)}
+    assert "inputs" not in purged.deleted
+    assert deployment.s3.get_object(Bucket="lipstage-inputs", Key="default/shared.wav")["Body"].read() == b"somebody's"
+
+
+def test_a_purged_job_is_shown_as_purged_everywhere(
+    deployment: Connection, client: Client, services: Services, portrait: Path, speech: Path
+) -> None:
+    job, _ = submitted(deployment, client, portrait, speech, job_id=uuid.uuid4().hex)
+    services.event("accepted", job, engine="puppet", labels={"who": SECRET})
+    services.done(job, labels={"who": SECRET})
+    client.purge(job)
+    (listed,) = client.jobs()
+    for state in (listed, client.job(job)):
+        assert (state.status, state.labels) == ("purged", {})
+        assert SECRET not in json.dumps(state.as_json()["labels"])
+    assert client.jobs(statuses=["purged"])[0].job_id == job
+    assert client.past_events(job)[0][-1].type in ("purged", "done")
+    for call in (client.raise_if_purged, client.purge, client.cancel):
+        with pytest.raises(JobPurged):
+            call(job)
+    with pytest.raises(JobPurged):
+        client.submit(client.job_spec(portrait, speech, job_id=job, labels={"who": SECRET}))
+
+
+def test_nothing_to_purge_is_an_error(client: Client, services: Services) -> None:
+    theirs = uuid.uuid4().hex
+    services.done(theirs, tenant="acme")
+    for job in (theirs, uuid.uuid4().hex):
+        with pytest.raises(JobNotFound) as raised:
+            client.purge(job)
+        assert raised.value.other_tenants == ()
+    assert client.purge(JobKey("acme", theirs)).deleted["video"].objects == 1
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_a_job_that_has_not_ended_is_purged_by_force_alone_and_ends_as_cancelled(
+    deployment: Connection, client: Client, portrait: Path, speech: Path, claimed: bool
+) -> None:
+    """Claimed: a service has taken it. Otherwise it lies in render.requests alone."""
+    if claimed:
+        job, _ = submitted(deployment, client, portrait, speech)
+    else:
+        job = client.submit(client.job_spec(portrait, speech)).job_id
+    with pytest.raises(JobNotFinished):
+        client.purge(job)
+    assert client.purge(job, force=True).deleted["inputs"].objects == 2
+    end = client.terminal_event(job)
+    assert end is not None
+    assert (end.type, getattr(end, "code", None)) == ("failed", "CANCELLED")
+    assert next(records(deployment, "render.cancel")).key() == f"default/{job}".encode()
+    assert client.job(job).status == "purged"
+
+
+def test_objects_that_a_running_service_wrote_after_the_purge_are_purged_again(
+    deployment: Connection, client: Client, services: Services
+) -> None:
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    services.done(job)
+    client.purge(job)
+    deployment.artifacts.put_bytes(b"late", keys.attempt_prefix("default", job, "encode", "a2") + "video.mp4")
+    assert client.purge(job).deleted == {"video": Count(1, 4)}

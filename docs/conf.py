@@ -13,5 +13,7 @@ html_show_copyright = False
 myst_heading_anchors = 4
 # A link that leads nowhere fails the build.
 nitpicky = True
+# csv and jsonl, which GitHub highlights and Pygments does not know.
+suppress_warnings = ["misc.highlighting_failure"]
 # With `-b linkcheck`: pages outside the site; those of the site are checked by every build.
 linkcheck_timeout = 20

@@ -17,6 +17,7 @@ from shared.messages.events import (
     Failed,
     Finished,
     Progress,
+    Purged,
     RejectedEvent,
     Started,
     Waiting,
@@ -144,6 +145,10 @@ def samples() -> list[tuple[str, AnyEvent]]:
                 time_ms=ms(2.0),
                 message="Another request has this job id; send this request with another id.",
             ),
+        ),
+        (
+            "Everything stored of the job was deleted, after its end. The client that purged it publishes this event.",
+            Purged(**at, time_ms=ms(900.0)),
         ),
     ]
 

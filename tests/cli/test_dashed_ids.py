@@ -81,7 +81,7 @@ def test_only_an_id_that_is_clearly_one_is_taken_for_the_job(arguments: list[str
 
 def test_value_attached_to_a_short_option_is_not_the_job(lipstage: Lipstage) -> None:
     ran = lipstage("fetch", "-oa-name-of-a-file")
-    assert (ran.code, "Missing argument" in ran.err) == (2, True)
+    assert (ran.code, "name one job, or a batch" in ran.err) == (2, True)
 
 
 @pytest.mark.usefixtures("nowhere")

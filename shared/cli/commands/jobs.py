@@ -143,16 +143,16 @@ def cancel(
 
 @app.command(rich_help_panel=JOBS)
 def fetch(
-    job: OneJob = None,
     output: Annotated[
-        str | None,
+        str,
         typer.Option(
             "-o",
             "--output",
             metavar="FILE",
             help="The file to write, - for stdout; for a batch: the folder. A device is written through.",
         ),
-    ] = None,
+    ],
+    job: OneJob = None,
     force: Force = False,
     batch: Batch = None,
     poster: Annotated[bool, typer.Option("--poster", help="Fetch the still picture instead of the video.")] = False,
@@ -163,11 +163,7 @@ def fetch(
     scan: Scan = MAX_EVENTS_OF_JOB,
 ) -> None:
     """Download the video of a finished job, or those of a batch."""
-    from shared.cli.errors import BadUse
-
     one = _one_of(job, batch)
-    if output is None:
-        raise BadUse("name the file to write with -o FILE.mp4, or a folder for a batch")
     if batch is not None:
         from shared.cli import batches
 

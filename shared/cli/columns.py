@@ -1,6 +1,5 @@
 """Tables and fields that fit the terminal: columns are left out before a line breaks, and no id is ever cut."""
 
-import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -10,12 +9,6 @@ from shared.cli.printable import clean
 GAP = 2
 INDENT = 9
 """Width of the names in ``fields``."""
-NARROWEST = 20
-
-
-def width() -> int | None:
-    """Columns of the terminal, or of COLUMNS; None where stdout is a pipe or a file: nothing is left out there."""
-    return max(NARROWEST, columns) if (columns := shutil.get_terminal_size((0, 0)).columns) else None
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], drop: Iterable[str]) -> None:
@@ -24,7 +17,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], drop: Iterable[
     Where they are wider than the terminal, the columns ``drop`` are left out, one after the other. Where that is not
     enough, every row gets a line for its first cell, and lines for the others below it.
     """
-    limit = width()
+    limit = console.width()
     shown = list(range(len(headers)))
     for name in drop:
         if limit is None or _width(headers, rows, shown) <= limit:
@@ -42,13 +35,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], drop: Iterable[
 
 def fields(rows: Iterable[tuple[str, str]]) -> None:
     """Print names and texts; a text that is wider than the terminal continues under its beginning."""
-    limit = width()
     for name, text in rows:
-        lines = [text]
-        if limit is not None and len(text) > limit - INDENT:
-            lines = textwrap.wrap(clean(text), limit - INDENT, break_long_words=False, break_on_hyphens=False) or [""]
-        for number, line in enumerate(lines):
-            console.say(f"{name if number == 0 else '':<{INDENT}}{line}")
+        for number, line in enumerate(console.wrapped(text, INDENT, console.width())):
+            console.say(f"{name:<{INDENT}}{line}" if number == 0 else line)
 
 
 def _width(headers: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.cli import columns, jobs
+from shared.cli import columns, console, jobs
 from shared.client import JobState
 from tests.client.events import event
 
@@ -32,7 +32,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_jobs_fit_the_terminal_and_a_pipe_gets_every_column(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int | None, headers: list[str]
 ) -> None:
-    monkeypatch.setattr(columns, "width", lambda: width)
+    monkeypatch.setattr(console, "width", lambda: width)
     jobs.table([state(ID, batch={"id": "b", "index": 0, "total": 2}), state("short")])
     lines = shown(capsys)
     assert lines[0].split() == headers
@@ -43,7 +43,7 @@ def test_jobs_fit_the_terminal_and_a_pipe_gets_every_column(
 def test_the_tenant_is_kept_where_it_tells_jobs_apart(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(columns, "width", lambda: 80)
+    monkeypatch.setattr(console, "width", lambda: 80)
     jobs.table([state(ID, tenant="acme"), state(ID)])
     assert shown(capsys)[0].split() == ["JOB", "STATUS", "TENANT", "TIME"]
 
@@ -51,7 +51,7 @@ def test_the_tenant_is_kept_where_it_tells_jobs_apart(
 def test_rows_are_stacked_where_no_table_fits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(columns, "width", lambda: 60)
+    monkeypatch.setattr(console, "width", lambda: 60)
     jobs.table([state("x" * 64)])
     assert shown(capsys) == ["x" * 64, "  rejected AUDIO_UNREADABLE"]
 
@@ -59,7 +59,7 @@ def test_rows_are_stacked_where_no_table_fits(
 def test_a_long_field_continues_under_its_beginning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(columns, "width", lambda: 30)
+    monkeypatch.setattr(console, "width", lambda: 30)
     columns.fields([("reason", "NO_FACE in face: nothing looks like one"), ("trace", "a" * 40)])
     assert shown(capsys) == [
         "reason   NO_FACE in face:",
@@ -67,11 +67,3 @@ def test_a_long_field_continues_under_its_beginning(
         "         one",
         f"trace    {'a' * 40}",
     ]
-
-
-def test_the_width_is_that_of_columns_and_unlimited_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "61")
-    assert columns.width() == 61
-    monkeypatch.delenv("COLUMNS")
-    monkeypatch.setattr("sys.__stdout__", None)
-    assert columns.width() is None

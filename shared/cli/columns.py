@@ -1,5 +1,6 @@
 """Tables and fields that fit the terminal: columns are left out before a line breaks, and no id is ever cut."""
 
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -33,11 +34,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], drop: Iterable[
             console.say(" " * GAP + text)
 
 
-def fields(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and texts; a text that is wider than the terminal continues under its beginning."""
+def fields(rows: Iterable[tuple[str, str]], *, err: bool = False) -> None:
+    """Print names and texts, with ``err`` on stderr; a text that is wider than the terminal continues below itself."""
+    limit = console.width(sys.stderr) if err else console.width()
+    say = console.note if err else console.say
     for name, text in rows:
-        for number, line in enumerate(console.wrapped(text, INDENT, console.width())):
-            console.say(f"{name:<{INDENT}}{line}" if number == 0 else line)
+        for number, line in enumerate(console.wrapped(text, INDENT, limit)):
+            say(f"{name:<{INDENT}}{line}" if number == 0 else line)
 
 
 def _width(headers: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> int:

@@ -28,6 +28,8 @@ class Styled:
 
 
 ERROR = "error: "
+INDENT = 2
+"""Of the later lines of a text that is broken."""
 DEFAULT_COLUMNS = 80
 """Of a terminal that does not say how wide it is."""
 
@@ -41,8 +43,13 @@ def say(*parts: Part) -> None:
 
 
 def note(*parts: Part) -> None:
-    """One line about progress; never part of a result."""
-    typer.echo(line(parts), err=True)
+    """One line about progress; never part of a result. On a terminal a plain text is broken between words."""
+    match parts:
+        case (str() as text,):
+            for one in wrapped(text, INDENT, width(sys.stderr)):
+                typer.echo(clean(one), err=True)
+        case _:
+            typer.echo(line(parts), err=True)
 
 
 def line(parts: Iterable[Part]) -> str:

@@ -140,10 +140,8 @@ def job(key: JobKey, max_events: int, as_json: bool) -> None:
     rows += [("warning", flat(f"{code}: {message}")) for code, message in state.warnings]
     terminal = state.terminal_event
     if isinstance(terminal, Done):
-        for line in outcome.summary(terminal, None):
-            name, _, text = line.partition(" ")
-            if name in ("video", "format", "render", "drift", "duration"):
-                rows.append((name, text.strip()))
+        told = ("video", "format", "render", "drift", "duration")
+        rows += [(name, text) for name, text in outcome.summary(terminal, None) if name in told]
     elif (reason := state.waiting or terminal) is not None:
         rows.append(("reason", f"{reason.code} in {reason.stage}: {flat(reason.message)}"))
     columns.fields(rows)

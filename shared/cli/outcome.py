@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.cli import console
+from shared.cli import columns, console
 from shared.cli.errors import ExitCode, advice
 from shared.cli.failures import arguments
 from shared.cli.output_file import OutputFile
@@ -31,8 +31,7 @@ def as_json(event: TerminalEvent, output: OutputFile | None = None) -> dict[str,
 def report(event: TerminalEvent, output: OutputFile | None = None) -> None:
     """Print the summary of a done job, on stderr when the video is on stdout, or the reason of one that is not."""
     if isinstance(event, Done):
-        for line in summary(event, output):
-            console.note(line) if output and output.is_stdout else console.say(line)
+        columns.fields(summary(event, output), err=output is not None and output.is_stdout)
         return
     details = [f"field: {event.field}"] if isinstance(event, RejectedEvent) and event.field else []
     if isinstance(event, RejectedEvent) and event.allowed:
@@ -45,8 +44,8 @@ def report(event: TerminalEvent, output: OutputFile | None = None) -> None:
     console.error(f"{event.type} in {event.stage}, {event.code}: {event.message}", f"job {event.job_id}", details)
 
 
-def summary(event: Done, output: OutputFile | None) -> list[str]:
-    """Job, times and drifts, one aligned line each."""
+def summary(event: Done, output: OutputFile | None) -> list[tuple[str, str]]:
+    """Job, times and drifts: names and texts."""
     stages = ", ".join(f"{name} {console.seconds(value)}" for name, value in event.seconds.items())
     ratio = event.duration_s / event.total_s if event.total_s else 0.0
     lips = "not measured" if event.lip_offset_ms is None else f"{event.lip_offset_ms:+.0f} ms"
@@ -68,5 +67,4 @@ def summary(event: Done, output: OutputFile | None) -> list[str]:
         rows.append(
             ("duration", f"{event.duration_asked_s:g} s asked, {event.duration_gap_ms:+d} ms off the true length")
         )
-    rows += [("warning", f"{w.code}: {w.message}") for w in event.warnings]
-    return [f"{name:<9}{text}" for name, text in rows]
+    return rows + [("warning", f"{w.code}: {w.message}") for w in event.warnings]

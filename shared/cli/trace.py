@@ -20,6 +20,11 @@ from shared.local.trace_tree import Node, tree
 ANSWER_S = 5.0
 POLL_S = 0.2
 NAME_WIDTH = 44
+WIDE_TIMES, NARROW_TIMES, SERVICE = 22, 17, 8
+"""Widths of start and length, and of the service behind the name."""
+WIDE = ("├─ ", "└─ ", "│  ", "   ")
+NARROW = ("├", "└", "│", " ")
+"""Branches of the tree: to a child, to the last child, past further children, below the last child."""
 SHOWN = ("cached", "attempt", "artifact.role", "frames", "audio.drift_ms", "render.quality", "error.type")
 """Attributes worth a place on the line; an attempt only from the second on."""
 Traces = dict[str, list[StoredSpan]]
@@ -57,7 +62,7 @@ def show(traces: Traces) -> None:
     """Print each trace as a tree."""
     for trace_id, spans in traces.items():
         console.say(f"trace {trace_id}, {len(spans)} spans")
-        for line in lines(spans):
+        for line in lines(spans, console.width()):
             console.say(*line)
 
 
@@ -103,27 +108,57 @@ def is_complete(spans: Sequence[StoredSpan]) -> bool:
     return parents and any(span.name == "render" for span in spans)
 
 
-def lines(spans: Sequence[StoredSpan]) -> Iterator[Sequence[Part]]:
+def lines(spans: Sequence[StoredSpan], columns: int | None = None) -> Iterator[Sequence[Part]]:
     """The tree: seconds from the trace's start, length, branch and name, service, attributes.
 
-    Each line is a sequence of pieces for ``console.say``.
+    Each line is a sequence of pieces for ``console.say``. In a terminal of so many ``columns`` the branches are narrow
+    where wide ones do not fit, and attributes that do not fit are a line of their own.
     """
-    for root in tree(spans):
-        yield from _branch(root, "", "")
+    roots = list(tree(spans))
+    layout = _Layout(columns, max((_label_width(root, 0) for root in roots), default=0))
+    for root in roots:
+        yield from layout.branch(root, "", "")
 
 
-def _branch(node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
-    span = node.span
-    label = (branch + span.name).ljust(NAME_WIDTH)
-    text = f"{node.offset_ms / 1000:8.3f}  {_length(node.duration_ms):>10}  {label}"
-    rest = f" {span.service:<7}" + "".join(f" {attribute}" for attribute in _attributes(span))
-    if node.failed:
-        yield (styled(f"{text}{rest.rstrip()}  ERROR {span.error}".rstrip(), red=True),)
-    else:
-        yield text, styled(rest.rstrip(), dim=True)
-    for number, child in enumerate(node.children, 1):
-        last = number == len(node.children)
-        yield from _branch(child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))
+def _label_width(node: Node, depth: int) -> int:
+    """Characters of the widest name below ``node`` with its branches."""
+    below = (_label_width(child, depth + 1) for child in node.children)
+    return max(depth * len(WIDE[0]) + len(node.span.name), *below, 0)
+
+
+class _Layout:
+    """How the columns of a tree are divided."""
+
+    def __init__(self, columns: int | None, label_width: int) -> None:
+        self.columns = columns
+        wide = columns is None or WIDE_TIMES + max(label_width, NAME_WIDTH) + SERVICE <= columns
+        self.branches = WIDE if wide else NARROW
+        self.times = "{:8.3f}  {:>10}  " if wide else "{:7.3f} {:>8} "
+        self.start = WIDE_TIMES if wide else NARROW_TIMES
+        self.name = NAME_WIDTH if wide else max((columns or 0) - self.start - SERVICE, 1)
+
+    def branch(self, node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
+        span = node.span
+        times = self.times.format(node.offset_ms / 1000, _length(node.duration_ms))
+        text = times + (branch + span.name).ljust(self.name)
+        rest = [f"{span.service:<7}", *_attributes(span)]
+        if self.columns is not None and len(" ".join([text, *rest])) > self.columns:
+            rest, second = rest[:1], rest[1:]
+        else:
+            second = []
+        shown = " " + " ".join(rest)
+        if node.failed:
+            yield (styled(f"{text}{shown.rstrip()}  ERROR {span.error}".rstrip(), red=True),)
+        else:
+            yield text, styled(shown.rstrip(), dim=True)
+        if second:
+            below_name = self.start + len(branch)
+            last_fit = (self.columns or 0) - len(" ".join(second))
+            yield (styled(" " * max(min(below_name, last_fit), 0) + " ".join(second), dim=True),)
+        to_child, to_last, past, beneath = self.branches
+        for number, child in enumerate(node.children, 1):
+            last = number == len(node.children)
+            yield from self.branch(child, below + (to_last if last else to_child), below + (beneath if last else past))
 
 
 def _length(milliseconds: float) -> str:

@@ -156,6 +156,19 @@ def test_a_trace_is_shown_as_a_tree() -> None:
     assert "   └─ send render.face" in shown[3]
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_trace_fits_the_terminal(columns: int) -> None:
+    names = ["submit render.requests", "send render.requests", "process render.requests", "process render.face"]
+    names += ["process render.infer.puppet", "process render.encode", "encode_video"]
+    spans = [span(name, str(depth), str(depth - 1), depth, 9.0) for depth, name in enumerate(names)]
+    spans[-1].attributes.update({"audio.drift_ms": 10, "render.quality": 0.987, "artifact.role": "frames"})
+    shown = [console.line(parts) for parts in trace.lines(spans, columns)]
+    plain = [re.sub(r"\x1b\[\d*m", "", line) for line in shown]
+    assert all(len(line) <= columns for line in plain), plain
+    assert plain[-1].split() == ["frames", "audio.drift_ms=10", "render.quality=0.987"]
+    assert len(plain) == len(spans) + 1
+
+
 def test_a_trace_is_complete_with_its_summary_and_all_parents() -> None:
     root, child = span("submit render.requests", "a", "", 0, 1), span("render", "b", "a", 0, 1)
     assert trace.is_complete([root, child])

@@ -172,7 +172,7 @@ def dead_letter() -> Mapping[str, str]:
     # What differs from run to run, and the context, which exists in a span only.
     return values | {
         f"{DLQ}host": "face-6d9f7c",
-        f"{DLQ}version": "0.2.0",
+        f"{DLQ}version": "0.3.0",
         f"{DLQ}timestamp": str(START_MS + 1500),
         f"{DLQ}traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
     }

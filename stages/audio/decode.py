@@ -47,7 +47,7 @@ def decode(path: Path, sound: Path, max_s: float, raise_if_cancelled: Callable[[
     """
     container = sniff(path)
     if container.missing > _MISSING:
-        raise unreadable("The speech file is truncated: its end is missing.")
+        raise unreadable("The speech file is truncated or damaged: a part of it is missing.")
     try:
         with _open(path, container) as file:
             return _decode(file, container, sound, max_s, raise_if_cancelled)

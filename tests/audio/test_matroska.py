@@ -133,3 +133,65 @@ def test_indexed_recording_may_lose_its_index_but_no_sound(tmp_path: Path) -> No
     result = outcome(tmp_path, data[: data.index(CLUSTER, len(data) // 2)])
     assert isinstance(result, tuple)
     assert "truncated" in result[1]
+
+
+def zeroed(data: bytes, begin: float, end: float) -> bytes:
+    """The data with zeros from one share of its length to another."""
+    first, last = int(len(data) * begin), int(len(data) * end)
+    return data[:first] + bytes(last - first) + data[last:]
+
+
+@pytest.mark.parametrize("options", [{}, {"live": "1"}], ids=["indexed", "live"])
+@pytest.mark.parametrize(
+    ("container", "codec", "sample_format"),
+    [("webm", "libopus", "flt"), ("matroska", "libmp3lame", "fltp"), ("matroska", "pcm_s16le", "s16")],
+)
+def test_zeros_in_place_of_sound_are_refused(
+    tmp_path: Path, container: str, codec: str, sample_format: str, options: dict[str, str]
+) -> None:
+    """An interrupted download, a damaged disk: libav continues behind the zeros, or ends, without an error."""
+    path = record(
+        tmp_path / "x",
+        tone(48_000, 10.0),
+        48_000,
+        container=container,
+        codec=codec,
+        sample_format=sample_format,
+        container_options=options,
+    )
+    data = path.read_bytes()
+    assert outcome(tmp_path, data) == pytest.approx(10.0, abs=0.03)
+    for begin, end in ((0.5, 1.0), (0.4, 0.7)):
+        result = outcome(tmp_path, zeroed(data, begin, end))
+        assert isinstance(result, tuple)
+        assert "is missing" in result[1]
+
+
+@pytest.mark.parametrize("options", [{}, {"live": "1"}], ids=["indexed", "live"])
+def test_one_damaged_byte_that_hides_a_cluster_is_refused(tmp_path: Path, options: dict[str, str]) -> None:
+    path = record(
+        tmp_path / "x",
+        tone(48_000, 20.0),
+        48_000,
+        container="webm",
+        codec="libopus",
+        sample_format="flt",
+        container_options=options,
+    )
+    data = bytearray(path.read_bytes())
+    data[data.index(CLUSTER, data.index(CLUSTER) + 4)] = 0
+    result = outcome(tmp_path, bytes(data))
+    assert isinstance(result, tuple)
+    assert "is missing" in result[1]
+
+
+@pytest.mark.parametrize("behind", [bytes(5000), b"TAG" + bytes(125)], ids=["zeros", "tag"])
+def test_what_follows_a_segment_of_known_size_is_ignored(tmp_path: Path, behind: bytes) -> None:
+    path = record(tmp_path / "x", tone(48_000, 2.0), 48_000, container="webm", codec="libopus", sample_format="flt")
+    assert outcome(tmp_path, path.read_bytes() + behind) == pytest.approx(2.0, abs=0.01)
+
+
+def test_size_of_the_doctype_may_take_more_bytes_than_needed(tmp_path: Path, recording: bytes) -> None:
+    header = element("4282", b"webm\0")
+    data = element("1a45dfa3", header) + recording[recording.index(SEGMENT) :]
+    assert outcome(tmp_path, data) == pytest.approx(2.0, abs=0.01)

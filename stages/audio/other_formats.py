@@ -13,13 +13,11 @@ _RECORDINGS = (
     (0, b"TTA1", "a True Audio (TTA) file"),
     (0, b"tBaK", "a TAK file"),
     (0, b"OFR ", "an OptimFROG file"),
-    (0, b"MP+", "a Musepack file"),
     (0, b"MPCK", "a Musepack file"),
     (0, b"caff", "a CAF (Core Audio) file"),
     (0, b"riff\x2e\x91\xcf\x11", "a Wave64 file"),
     (0, b"Creative Voice File", "a VOC file"),
     (0, b"ADIF", "an AAC file with an ADIF header"),
-    (0, b"\x0b\x77", "a Dolby Digital (AC-3) file"),
     (0, b"\x7f\xfe\x80\x01", "a DTS file"),
     (0, b".RMF", "a RealMedia file"),
     (0, b".ra\xfd", "a RealAudio file"),
@@ -32,38 +30,53 @@ _PICTURES = (
     (4, b"ftypmif1", "a HEIF picture"),
     (4, b"ftypavif", "an AVIF picture"),
     (0, b"\x89PNG", "a PNG picture"),
-    (0, b"\xff\xd8\xff", "a JPEG picture"),
     (8, b"WEBP", "a WebP picture"),
     (0, b"GIF8", "a GIF picture"),
-    (0, b"BM", "a BMP picture"),
 )
 _OTHERS = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (0, b"Rar!", "a RAR archive"),
     (0, b"#EXTM3U", "a playlist"),
     (0, b"[playlist]", "a playlist"),
 )
+_SHORT_RECORDINGS = ((0, b"MP+", "a Musepack file"), (0, b"\x0b\x77", "a Dolby Digital (AC-3) file"))
+_SHORT_PICTURES = ((0, b"\xff\xd8\xff", "a JPEG picture"), (0, b"BM", "a BMP picture"))
+_SHORT_OTHERS = ((0, b"\x1f\x8b", "a gzip archive"),)
 _TS_PACKET = 188
 _CLUSTER = b"\x1f\x43\xb6\x75"
 
 
+_Signatures = tuple[tuple[int, bytes, str], ...]
+
+
 def recognised(head: bytes) -> Rejected | None:
     """The rejection of a file that begins like this; None for an unknown format."""
-    for names, rejection in ((_RECORDINGS, other_format), (_PICTURES, _picture), (_OTHERS, not_a_recording)):
-        for offset, signature, name in names:
-            if head[offset : offset + len(signature)] == signature:
-                return rejection(name)
+    rejection = _named(head, _RECORDINGS, _PICTURES, _OTHERS)
+    if rejection is not None:
+        return rejection
     if head[:4] == _CLUSTER:
         return unreadable("The speech file is a later part of a WebM recording: join it to the first part.")
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE4:
-        return other_format("an MPEG layer II (MP2) file")
     if head[: 4 * _TS_PACKET : _TS_PACKET] == b"GGGG":  # Every packet begins with 0x47.
         return other_format("an MPEG transport stream (TS)")
     if head[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return not_a_recording("a web page")
+    return None
+
+
+def guessed(head: bytes) -> Rejected | None:
+    """As ``recognised`` by fewer than four bytes, which occur by chance before sound; so it is looked for first."""
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE4:
+        return other_format("an MPEG layer II (MP2) file")
+    return _named(head, _SHORT_RECORDINGS, _SHORT_PICTURES, _SHORT_OTHERS)
+
+
+def _named(head: bytes, recordings: _Signatures, pictures: _Signatures, others: _Signatures) -> Rejected | None:
+    for signatures, rejection in ((recordings, other_format), (pictures, _picture), (others, not_a_recording)):
+        for offset, signature, name in signatures:
+            if head[offset : offset + len(signature)] == signature:
+                return rejection(name)
     return None
 
 

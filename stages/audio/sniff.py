@@ -11,16 +11,15 @@ from typing import BinaryIO
 from stages.audio.aiff import is_aiff, read_aiff, read_au
 from stages.audio.container import Container
 from stages.audio.matroska import EBML, read_matroska
+from stages.audio.mp4 import is_mp4, mp4_is_cut
 from stages.audio.mpeg_frames import is_adts, is_mp3, stated_seconds
-from stages.audio.other_formats import recognised
+from stages.audio.ogg import ogg_is_cut
+from stages.audio.other_formats import guessed, recognised
 from stages.audio.rejections import empty, unreadable
 from stages.audio.tags import find_frames, skip_tags
-from stages.audio.truncation import mp4_is_cut, ogg_is_cut
 from stages.audio.wav import is_wav, read_wav
 
 _HEAD_BYTES = 64 * 1024
-_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide")
-"""The first box of an MP4; QuickTime's files need not name their type."""
 
 
 def sniff(path: Path) -> Container:
@@ -44,7 +43,7 @@ def sniff(path: Path) -> Container:
         found = find_frames(file, tags)
         if found is not None:
             return _mpeg(file, *found)
-    raise unreadable("The speech file is not an audio file of a known format.")
+    raise guessed(head) or unreadable("The speech file is not an audio file of a known format.")
 
 
 def _by_signature(file: BinaryIO, head: bytes, start: int, size: int) -> Container | None:
@@ -59,10 +58,10 @@ def _by_signature(file: BinaryIO, head: bytes, start: int, size: int) -> Contain
     elif head[:4] == b"fLaC":
         container = Container("flac", start, states_length=True)
     elif head[:4] == b"OggS":
-        container = Container("ogg", start, missing=float(ogg_is_cut(file, size)))
+        container = Container("ogg", start, missing=float(ogg_is_cut(file, start, size)))
     elif head[:4] == EBML:
         container = read_matroska(file, start, size)
-    elif head[4:8] in _MP4_BOXES and recognised(head) is None:
+    elif recognised(head) is None and is_mp4(file, start, size):
         missing = float(mp4_is_cut(file, start, size))
         container = Container("mp4", start, states_length=True, missing=missing)
     elif head[:6] == b"#!AMR\n" or head[:9] == b"#!AMR-WB\n":

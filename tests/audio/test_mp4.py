@@ -57,3 +57,51 @@ def test_fragmented_mp4_that_ends_inside_a_fragment_is_truncated(tmp_path: Path)
     last = data.rindex(b"mdat")
     for cut in (last + 20, data.rindex(b"moof") + 20):
         assert_truncated(tmp_path, data[:cut])
+
+
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+@pytest.mark.parametrize("options", [{}, FRAGMENTED], ids=["whole", "fragmented"])
+@pytest.mark.parametrize(
+    "front",
+    [
+        box(b"free", b""),
+        box(b"skip", bytes(8)),
+        box(b"uuid", bytes(range(40))),
+        box(b"styp", b"msdh\0\0\0\0msdhmsix"),
+        box(b"free", b"") + box(b"wide", b""),
+        struct.pack(">I4sQ", 1, b"free", 20) + bytes(4),
+    ],
+    ids=["free", "skip", "uuid", "styp", "two boxes", "long size"],
+)
+def test_other_boxes_may_precede_the_type(tmp_path: Path, front: bytes, options: dict[str, str]) -> None:
+    path = record(
+        tmp_path / "x",
+        tone(48_000, 2.0),
+        48_000,
+        container="mp4",
+        codec="aac",
+        sample_format="fltp",
+        container_options=options,
+    )
+    data = bytearray(path.read_bytes())
+    if not options:  # The places of the samples are counted from the start of the file.
+        at = data.index(b"stco") + 8
+        for entry in range(at + 4, at + 4 + 4 * struct.unpack_from(">I", data, at)[0], 4):
+            struct.pack_into(">I", data, entry, struct.unpack_from(">I", data, entry)[0] + len(front))
+    path.write_bytes(front + data)
+    speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
+    assert speech.duration_s == pytest.approx(2.0, abs=0.03)
+
+
+@pytest.mark.parametrize("front", [box(b"free", b""), box(b"free", bytes(5000)), b"\0\0\0\0free", b"\0\0\0\1skip"])
+def test_name_of_a_box_alone_is_no_mp4(tmp_path: Path, front: bytes) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(front + b"plain words " * 500)
+    with pytest.raises(Rejected, match="not an audio file of a known format"):
+        decode(path, tmp_path / "sound.f32", 600, lambda: None)

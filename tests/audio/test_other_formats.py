@@ -52,6 +52,7 @@ def test_recording_is_named_with_what_to_convert_it_to(tmp_path: Path, head: byt
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG picture"),
         (b"RIFF\x24\0\0\0WEBPVP8 ", "WebP picture"),
         (b"GIF89a", "GIF picture"),
+        (b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "BMP picture"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC picture"),
         (b"\0\0\0\x18ftypavif\0\0\0\0", "AVIF picture"),
     ],

@@ -85,6 +85,12 @@ JUNK_FRONTS = {
     "much junk": id3(PICTURE) + JUNK[: 900 * KIB],
     "line break": b"\r\n",
     "ID3v1 tag in front": b"TAG" + bytes(125),
+    "junk like MP2": b"\xff\xe4" + JUNK[:500],
+    "junk like AC-3": b"\x0b\x77" + JUNK[:500],
+    "junk like a BMP": b"BM" + JUNK[:500],
+    "junk like a JPEG": b"\xff\xd8\xff" + JUNK[:500],
+    "junk like gzip": b"\x1f\x8b" + JUNK[:500],
+    "junk like Musepack": b"MP+" + JUNK[:500],
 }
 
 

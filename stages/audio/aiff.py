@@ -3,12 +3,11 @@
 import struct
 from typing import BinaryIO
 
+from stages.audio.chunks import bytes_before_chunks, chunks
 from stages.audio.container import Container, PcmLayout
 from stages.audio.pcm import A_LAW, MU_LAW, Encoding, floats, integers, pcm_container, stated_bytes
 from stages.audio.rejections import other_codec, unreadable
 
-_MAX_CHUNKS = 1000
-"""A real file has a dozen; a hostile one with 8 bytes each takes minutes."""
 _BIG, _LITTLE = (b"NONE", b"twos", b"in24", b"in32"), (b"sowt", b"42ni", b"23ni")
 _WIDTHS = {b"in24": 3, b"in32": 4, b"42ni": 3, b"23ni": 4}
 _AU_HEADER = struct.Struct(">4sIIIII")
@@ -30,28 +29,22 @@ def read_aiff(file: BinaryIO, start: int, size: int) -> Container:
     file.seek(start + 8)
     compressed = file.read(4) == b"AIFC"
     common, first, stated = b"", 0, None
-    offset = start + 12
-    for _ in range(_MAX_CHUNKS):
-        if offset + 8 > size or (common and first):
-            break
-        file.seek(offset)
-        name, length = struct.unpack(">4sI", file.read(8))
-        if name == b"COMM" and not common:
-            common = file.read(min(length, 22))
-        elif name == b"SSND" and not first:
+    for chunk in chunks(file, start + 12, size, ">"):
+        file.seek(chunk.first)
+        if chunk.name == b"COMM" and not common:
+            common = file.read(min(chunk.length, 22))
+        elif chunk.name == b"SSND" and not first:
             skipped = 8 + int.from_bytes(file.read(4), "big")
-            first, stated = offset + 8 + skipped, stated_bytes(length - skipped)
-            length = size if stated is None else length
-        offset += 8 + length + length % 2
-    else:
-        raise unreadable(f"The speech file has more than {_MAX_CHUNKS} chunks before its sound.")
+            first, stated = chunk.first + skipped, stated_bytes(chunk.length - skipped)
+        if common and first:
+            break
     if len(common) < 18 or not first:
         raise unreadable("The speech file is an AIFF without a chunk of samples: it is damaged or truncated.")
     channels, frames, bits, exponent, mantissa = struct.unpack(">HIHHQ", common[:18])
     rate = mantissa >> 16446 - exponent if 16383 <= exponent <= 16446 else 0
     encoding = _aiff_encoding(common[18:22] if compressed else b"NONE", (bits + 7) // 8)
-    if stated is None and frames:
-        stated = frames * channels * encoding.width
+    if stated is None:
+        stated = frames * channels * encoding.width or bytes_before_chunks(file, first, size, ">")
     return pcm_container(encoding, PcmLayout(rate, channels), first, stated, size)
 
 
@@ -78,7 +71,7 @@ def _aiff_encoding(kind: bytes, width: int) -> Encoding:
     encoding: Encoding | None = None
     if kind in _BIG + _LITTLE:
         encoding = integers(_WIDTHS.get(kind, width), big_endian=kind in _BIG, signed_bytes=True)
-    elif kind == b"raw ":
+    elif kind == b"raw " and width == 1:
         encoding = integers(1, big_endian=True, signed_bytes=False)
     elif kind.lower() in (b"fl32", b"fl64"):
         encoding = floats(int(kind[2:]) // 8, big_endian=True)

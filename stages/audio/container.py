@@ -40,3 +40,5 @@ class Container:
     """The length in a header that libav replaces by its own guess, seconds."""
     missing: float = 0.0
     """Share of the stated bytes that are missing, 0..1."""
+    gain: float = 1.0
+    """What the decoded samples are multiplied by."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
@@ -83,7 +84,7 @@ def _decode(
             raise_if_cancelled()
             if streams is None:
                 streams = SampleStreams(rate, layout)
-            out.write(streams.push(block))
+            out.write(streams.push(block if container.gain == 1 else block * np.float32(container.gain)))
         if streams is None or streams.samples == 0:
             raise empty("The speech file holds no samples.")
         out.write(streams.finish())

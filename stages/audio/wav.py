@@ -2,21 +2,20 @@
 
 libav's own WAV demuxer takes the number of valid bits for the width of a sample: it reads 24 valid bits in 32 as
 another format. Valid bits are the upper ones of their container (Microsoft, WAVEFORMATEXTENSIBLE), which therefore
-decodes as samples of full width.
+decodes as samples of full width; where the samples show that they are the lower ones, with a gain.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from stages.audio.chunks import Chunk, bytes_before_chunks, chunks
 from stages.audio.container import Container, PcmLayout
-from stages.audio.pcm import A_LAW, MU_LAW, Encoding, floats, integers, pcm_container, stated_bytes
-from stages.audio.rejections import unreadable
+from stages.audio.pcm import A_LAW, MU_LAW, Encoding, floats, integers, pcm_container
+from stages.audio.rejections import empty, unreadable
+from stages.audio.valid_bits import Place, place
 
-_MAX_CHUNKS = 1000
-"""A real file has a dozen; a hostile one with 8 bytes each takes minutes."""
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
-_NAMES = (b"data", b"fmt ", b"fact", b"LIST", b"JUNK", b"bext", b"iXML", b"id3 ", b"PEAK", b"cue ", b"smpl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,11 @@ class _Format:
     encoding: Encoding | None
     """None: not bare samples; libav's WAV demuxer reads them, if their decoder is allowed."""
     layout: PcmLayout
-    cool_edit: bool
+    valid: int
+    """Valid bits, where the samples must show which ones of their 4 bytes these are; else 0."""
+    gain: float
+    """Of the samples when these bits are the lower ones."""
+    may_be_float: bool
     """Labelled as PCM, but Cool Edit writes floats of its own range under this label."""
 
 
@@ -43,31 +46,30 @@ def read_wav(file: BinaryIO, start: int, size: int) -> Container:
     file.seek(start)
     order = ">" if file.read(4) == b"RIFX" else "<"
     form: _Format | None = None
-    first, stated = 0, None
-    offset, long_size = start + 12, 0
-    for _ in range(_MAX_CHUNKS):
-        if offset + 8 > size or (form and first):
+    data: Chunk | None = None
+    for chunk in chunks(file, start + 12, size, order):
+        if chunk.name == b"fmt " and not form:
+            file.seek(chunk.first)
+            form = _read_format(file.read(min(chunk.length, 40)), order)
+        elif chunk.name == b"data" and not data:
+            data = chunk
+        if form and data:
             break
-        file.seek(offset)
-        name, length = struct.unpack(order + "4sI", file.read(8))
-        if name == b"ds64":
-            long_size = int.from_bytes(file.read(16)[8:16], "little")
-        elif name == b"fmt " and not form:
-            form = _read_format(file.read(min(length, 40)), order)
-        elif name == b"data" and not first:
-            known = length == 0xFFFFFFFF and 0 < long_size < 1 << 63
-            first, stated = offset + 8, long_size if known else stated_bytes(length)
-            length = size if stated is None else stated
-        offset += 8 + length
-        if length % 2:
-            offset += _padding(file, offset)
-    else:
-        raise unreadable(f"The speech file has more than {_MAX_CHUNKS} chunks before its sound.")
-    if not first or not form:
+    if not data or not form:
         raise unreadable("The speech file is a WAV without a chunk of samples: it is damaged or truncated.")
-    if form.encoding is None or (form.cool_edit and not _is_integer(file, first)):
-        return Container("wav", start, missing=max(0.0, 1 - (size - first) / stated) if stated else 0.0)
-    return pcm_container(form.encoding, form.layout, first, stated, size)
+    first, stated = data.first, data.stated
+    if stated is None:
+        stated = bytes_before_chunks(file, first, size, order)
+    used = Place.UPPER
+    if form.valid:
+        used = place(file, first, min(stated, size - first), form.valid, big_endian=order == ">")
+    if form.encoding is None or (form.may_be_float and used is Place.ALL):
+        if not stated:
+            raise empty("The speech file holds no samples.")
+        end = first + stated if data.stated is None else None
+        return Container("wav", start, end, missing=max(0.0, 1 - (size - first) / stated))
+    container = pcm_container(form.encoding, form.layout, first, stated, size)
+    return replace(container, gain=form.gain) if used is Place.LOWER else container
 
 
 def _read_format(body: bytes, order: str) -> _Format:
@@ -87,19 +89,15 @@ def _read_format(body: bytes, order: str) -> _Format:
         _A_LAW: A_LAW,
         _MU_LAW: MU_LAW,
     }
-    unsure = bits == 24 or (bits == 32 and body[16:20] == b"\x02\0\x01\0")
-    cool_edit = not extensible and tag == _PCM and width == 4 and unsure
-    return _Format(encodings.get(tag), PcmLayout(rate, channels, mask), cool_edit)
-
-
-def _padding(file: BinaryIO, offset: int) -> int:
-    """0 or 1: a chunk of odd length is padded, but some programs leave the padding out."""
-    file.seek(offset)
-    following = file.read(5)
-    return 0 if following[:4] in _NAMES and following[1:] not in _NAMES else 1
-
-
-def _is_integer(file: BinaryIO, first: int) -> bool:
-    """Whether the lowest byte of 4-byte little-endian samples is unused, as in integers of 24 bits."""
-    file.seek(first)
-    return not any(file.read(1 << 16)[::4])
+    valid = bits
+    if extensible:
+        valid = int.from_bytes(body[18:20], "big" if big else "little")
+    is_cool_edit = not extensible and bits == 32 and body[16:20] == b"\x02\0\x01\0"
+    is_unsure = tag == _PCM and width == 4 and (1 < valid <= 24 or is_cool_edit)
+    return _Format(
+        encodings.get(tag),
+        PcmLayout(rate, channels, mask),
+        valid=min(valid, 24) if is_unsure else 0,
+        gain=float(1 << max(0, 32 - valid)),
+        may_be_float=not extensible and (bits == 24 or is_cool_edit) and is_unsure,
+    )

@@ -72,6 +72,29 @@ def test_aiff_of_unknown_length_is_accepted(tmp_path: Path) -> None:
         assert_samples(decoded(tmp_path, bytes(data))[1], values, 2)
 
 
+def test_chunks_behind_samples_of_unknown_length_are_no_sound(tmp_path: Path) -> None:
+    values = integers(16, 2)
+    tag = chunk(b"ID3 ", b"ID3" + bytes(301), order=">")
+    for raw in (packed(values, 2, big_endian=True), b""):
+        data = bytearray(aiff(16, raw, frames=0) + tag)
+        at = data.index(b"SSND") + 4
+        for size in (0, 0xFFFF_FFFF):
+            data[at : at + 4] = struct.pack(">I", size)
+            if raw:
+                assert_samples(decoded(tmp_path, bytes(data))[1], values, 2)
+            else:
+                assert refused(tmp_path, bytes(data))[0] is Code.AUDIO_EMPTY
+
+
+def test_unsigned_samples_of_an_aifc_have_8_bits_only(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(
+        decoded(tmp_path, aiff(8, CODES.tobytes(), kind=b"raw "))[1][:, 0], (CODES.astype(np.float32) - 128) / 128
+    )
+    code, message = refused(tmp_path, aiff(16, CODES.tobytes(), kind=b"raw "))
+    assert code is Code.AUDIO_UNREADABLE
+    assert '"raw" in an AIFF file' in message
+
+
 @pytest.mark.parametrize(("encoding", "width"), [(2, 1), (3, 2), (4, 3), (5, 4)])
 @pytest.mark.parametrize("comment", [b"", b"recorded by hand\0\0\0\0"])
 def test_au_integers_are_big_endian(tmp_path: Path, encoding: int, width: int, comment: bytes) -> None:

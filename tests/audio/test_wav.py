@@ -22,6 +22,7 @@ from tests.audio.pcm_files import (
     refused,
     riff,
 )
+from tests.audio.tones import record, tone
 
 TESTS = Path(__file__).parent
 
@@ -41,6 +42,75 @@ def test_extensible_wav_with_24_bits_in_32_as_a_recorder_wrote_it(tmp_path: Path
     data = (TESTS / "samples" / "24in32.wav").read_bytes()
     _, sound = decoded(tmp_path, data)
     np.testing.assert_array_equal(sound[:, 0], np.frombuffer(data[68:], "<i4").astype(np.float32) / np.float32(2**31))
+
+
+@pytest.mark.parametrize("quiet", [0, 9], ids=["loud", "quiet"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("valid", "plain"), [(24, True), (24, False), (20, False), (16, False)])
+def test_valid_bits_that_are_the_lower_ones_are_found(
+    tmp_path: Path, valid: int, plain: bool, order: str, quiet: int
+) -> None:
+    """Some drivers store the lower bits, with the sign above; the recording begins with silence."""
+    big = order == ">"
+    values = integers(valid, 4) >> 32 - valid + quiet
+    values[: N // 2] = 0
+    form = fmt(1, valid, width=4, order=order) if plain else extensible(1, 4, valid)
+    if big and not plain:
+        form = struct.pack(">HHIIHHHHIH", 0xFFFE, 1, RATE, 4 * RATE, 4, 32, 22, valid, 4, 1) + form[26:]
+    data = riff(
+        chunk(b"fmt ", form, order=order),
+        chunk(b"data", packed(values, 4, big_endian=big), order=order),
+        kind=b"RIFX" if big else b"RIFF",
+    )
+    assert_samples(decoded(tmp_path, data)[1], values << 32 - valid, 4)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_quiet_sound_in_the_upper_bits_stays_quiet(tmp_path: Path, plain: bool) -> None:
+    values = integers(24, 4) >> 20 << 8
+    form = fmt(1, 24, width=4) if plain else extensible(1, 4, 24)
+    assert_samples(decoded(tmp_path, riff(chunk(b"fmt ", form), chunk(b"data", packed(values, 4))))[1], values, 4)
+
+
+def test_more_bits_than_an_extensible_wav_states_are_kept(tmp_path: Path) -> None:
+    values = integers(32, 4)
+    data = riff(chunk(b"fmt ", extensible(1, 4, 24)), chunk(b"data", packed(values, 4)))
+    assert_samples(decoded(tmp_path, data)[1], values, 4)
+
+
+TAGS = [
+    chunk(b"LIST", b"INFO" + bytes(4000)),
+    chunk(b"id3 ", b"ID3" + bytes(30)) + chunk(b"LIST", b"INFO"),
+    b"LIST" + struct.pack("<I", 5) + b"INFO\0",
+]
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFF_FFFF, 0xFFFF_FFFF])
+@pytest.mark.parametrize("behind", TAGS, ids=["tags", "two chunks", "no padding"])
+def test_chunks_behind_samples_of_unknown_size_are_no_sound(tmp_path: Path, behind: bytes, size: int) -> None:
+    values = integers(16, 2)
+    head = chunk(b"fmt ", fmt(1, 16))
+    speech, sound = decoded(tmp_path, riff(head, chunk(b"data", packed(values, 2), stated=size), behind))
+    assert speech.duration_s == N / RATE
+    assert_samples(sound, values, 2)
+    assert refused(tmp_path, riff(head, chunk(b"data", b"", stated=size), behind))[0] is Code.AUDIO_EMPTY
+
+
+def test_chunks_behind_coded_sound_of_unknown_size_are_no_sound(tmp_path: Path) -> None:
+    path = record(tmp_path / "x", tone(16_000, 1.0), 16_000, container="wav", codec="libmp3lame", sample_format="fltp")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = bytes(4)
+    assert decoded(tmp_path, bytes(data) + TAGS[0])[0].duration_s == decoded(tmp_path, bytes(data))[0].duration_s
+    head = bytes(data[: at + 4])
+    assert refused(tmp_path, head + TAGS[0])[0] is Code.AUDIO_EMPTY
+
+
+@pytest.mark.parametrize("behind", [b"LIST" * 1000, b"LIST\0\0\0\0" * 200_000, b"LIST\xff\xff\xff\xff"])
+def test_names_of_chunks_in_samples_of_unknown_size_end_nothing_or_all(tmp_path: Path, behind: bytes) -> None:
+    values = integers(16, 2)
+    data = riff(chunk(b"fmt ", fmt(1, 16)), chunk(b"data", packed(values, 2), stated=0), behind)
+    assert decoded(tmp_path, data)[0].duration_s >= N / RATE
 
 
 @pytest.mark.parametrize("valid", [0, 8])

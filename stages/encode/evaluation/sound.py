@@ -17,16 +17,20 @@ _MAX_DELAY_S = 2.0
 _SAME = 0.3
 """Correlation of the samples from which a track contains the recording: the same sound through AAC gives 0.999, other
 speech 0.05."""
+_MISREAD = frozenset(("pcm_f24le", "pcm_f16le"))
+"""libav reads a WAV with 24 or fewer valid bits in 32 as if its samples were floats of old programs."""
 
 
 def load(path: Path) -> Sound:
     """Load the first sound track, [n] float32 mono at 16 kHz, -1..1; sample 0 is the file's zero.
 
-    Raises EvaluationError when there is none, or it is empty.
+    Raises EvaluationError when there is none, it is empty, or its samples would be read as others.
     """
     with open_media(path) as file:
         if not file.streams.audio:
             raise EvaluationError(f"{path} has no sound track")
+        if file.streams.audio[0].codec_context.codec.name in _MISREAD:
+            raise EvaluationError(f"{path} has fewer valid bits than its samples: convert it to FLAC or 16-bit WAV")
         resampler = av.AudioResampler("flt", "mono", RATE)
         blocks: list[Sound] = []
         delay_s: float | None = None

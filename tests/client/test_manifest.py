@@ -99,9 +99,25 @@ def test_a_table_is_read_with_the_separators_and_line_ends_of_spreadsheets(
 
 
 @pytest.mark.parametrize("name", ["jobs.csv", "jobs.tsv", "jobs.txt", "jobs"])
-def test_the_line_sep_names_the_separator(tmp_path: Path, name: str) -> None:
-    (spec,) = read(tmp_path / name, "sep=;\r\nportrait;speech;labels.a,b\r\nportrait.png;speech.wav;x,y\r\n")
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=;;;", '"SEP=;";;', '"sep=;",,'])
+def test_the_line_sep_names_the_separator(tmp_path: Path, name: str, line: str) -> None:
+    (spec,) = read(tmp_path / name, f"{line}\r\nportrait;speech;labels.a,b\r\nportrait.png;speech.wav;x,y\r\n")
     assert request(spec).labels == {"a,b": "x,y"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["jobs.jsonl", "jobs"])
+def test_jsonl_is_read_with_any_line_end(tmp_path: Path, name: str, end: str) -> None:
+    row = '{"portrait": "portrait.png", "speech": "speech.wav"}'
+    assert len(read(tmp_path / name, end.join([row, "", row, "# a comment", row, ""]))) == 3
+    found = faults(tmp_path / "faulty.jsonl", end.join([row, "", "[]"]))
+    assert found == ("line 3: not a JSON object",)
+
+
+def test_line_ends_inside_quotes_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "two\r\nlines.png").write_bytes(b"x")
+    (spec,) = read(tmp_path / "jobs.csv", 'portrait,speech\r"two\r\nlines.png",speech.wav\r')
+    assert spec.portrait == tmp_path / "two\r\nlines.png"
 
 
 @pytest.mark.parametrize("name", ["jobs.jsonl", "jobs.ndjson", "jobs"])
@@ -193,6 +209,7 @@ def test_columns_that_no_request_has_are_named_once_with_the_nearest(tmp_path: P
         ("jobs.csv", "portrait,speech\nM\u00fcller.png,a.wav\n".encode("latin-1"), "line 2: byte 0xfc is not UTF-8"),
         ("jobs.csv", "portrait,speech\n".encode("utf-16"), "UTF-16"),
         ("jobs.csv", "portrait,speech\n".encode("utf-16-le"), "UTF-16"),
+        ("jobs.csv", "portrait,speech\r\rM\u00fcller.png,a.wav\r".encode("latin-1"), "line 3: byte 0xfc is not UTF-8"),
         ("jobs.json", '[{"portrait": "portrait.png"}]', "JSON array"),
         ("none.csv", None, "does not exist"),
     ],

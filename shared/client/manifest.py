@@ -236,4 +236,5 @@ def _sentence(error: InvalidRequest) -> str:
 
 
 def _shown(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()  # JSON can hold half of a surrogate pair.
     return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "..."

@@ -85,6 +85,43 @@ def test_csv_and_jsonl_take_the_same_fields(tmp_path: Path) -> None:
     assert of_table.request(ref, ref).params.inference_steps == 30
 
 
+def test_the_order_of_columns_makes_no_other_request(tmp_path: Path) -> None:
+    head, tail = "portrait,speech", "portrait.png,speech.wav"
+    objects = [
+        {"labels": {"b": "2", "a": "1"}, "engine_params": {"head_motion": 0.5, "blinks": False}, "seed": 7},
+        {"blinks": False, "labels.a": "1", "params": {"seed": 7}, "head_motion": 0.5, "labels.b": "2"},
+    ]
+    files = {"portrait": "portrait.png", "speech": "speech.wav"}
+    specs = [
+        read(tmp_path / "a.csv", f"{head},labels.b,labels.a,seed,head_motion,blinks\n{tail},2,1,7,0.5,false\n"),
+        read(tmp_path / "b.csv", f"labels.a,blinks,head_motion,labels.b,{head},seed\n1,false,0.5,2,{tail},7\n"),
+        *(read(tmp_path / "c.jsonl", json.dumps({**row, **files})) for row in objects),
+        *(read(tmp_path / "d.jsonl", json.dumps({**files, **row})) for row in objects),
+    ]
+    bodies = {request(spec).model_dump_json(exclude_none=True, exclude_defaults=True) for (spec,) in specs}
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"labels": {"ok": "\U0001f600", "x": "a\ud800"}}, "field labels.x, value a\\ud800: labels.x holds \\ud800"),
+        ({"labels": {"\udfff": "x"}}, "field labels.\\udfff, value x: labels.\\udfff holds \\udfff"),
+        ({"owner": "\ud800"}, "field owner, value \\ud800: owner holds \\ud800"),
+        ({"job_id": "\ud800"}, "field job_id, value \\ud800: job_id holds \\ud800"),
+        ({"params.framing": "\ud800"}, "field params.framing, value \\ud800: params.framing holds \\ud800"),
+    ],
+)
+def test_half_a_character_is_a_fault_of_its_line_and_field(
+    tmp_path: Path, fields: dict[str, object], place: str
+) -> None:
+    files = {"portrait": "portrait.png", "speech": "speech.wav"}
+    found = faults(tmp_path / "jobs.jsonl", f"{json.dumps(files)}\n\n{json.dumps({**files, **fields})}\n")
+    assert found == (f"line 3, {place}, half of a character, which UTF-8 can't represent",)
+    found = faults(tmp_path / "jobs.csv", 'portrait,speech,framing\nportrait.png,speech.wav,"""\\ud800"""\n')
+    assert found[0].startswith('line 2, column framing, value "\\ud800": params.framing holds \\ud800')
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

@@ -16,7 +16,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], drop: Iterable[
     """Print rows under headers.
 
     Where they are wider than the terminal, the columns ``drop`` are left out, one after the other. Where that is not
-    enough, every row gets a line for its first cell, and lines for the others below it.
+    enough, every row gets a line for its first cell, and below it lines for all others that are not ``-``.
     """
     limit = console.width()
     shown = list(range(len(headers)))
@@ -29,7 +29,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], drop: Iterable[
         return
     for row in rows:
         console.say(row[0])
-        rest = ", ".join(row[c] for c in shown[1:])
+        rest = ", ".join(
+            f"{name.lower()} {cell}" for name, cell in zip(headers[1:], row[1:], strict=True) if cell != "-"
+        )
         for text in textwrap.wrap(clean(rest), limit - GAP, break_long_words=False):
             console.say(" " * GAP + text)
 

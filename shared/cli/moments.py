@@ -1,7 +1,7 @@
 """Points in time as people write them: ``2h`` ago, or an ISO 8601 date or time."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.cli.errors import BadUse
 
@@ -13,11 +13,12 @@ def parse(text: str, now: datetime) -> datetime:
 
     A time without a zone is in the zone of ``now``. Raises BadUse.
     """
-    if match := re.fullmatch(r"(\d{1,6})\s*([smhdw])", text.strip()):
-        return datetime.fromtimestamp(now.timestamp() - int(match[1]) * UNITS[match[2]], now.tzinfo)
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if match := re.fullmatch(r"(\d{1,6})\s*([smhdw])", text.strip()):
+            moment = now - timedelta(seconds=int(match[1]) * UNITS[match[2]])
+        else:
+            moment = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):  # Also an age that reaches beyond the year 1.
         raise BadUse(
             f"--since {text!r} is not a time", "as 30m, 2h, 7d, 2026-11-28, or 2026-11-28T09:30+01:00"
         ) from None

@@ -1,8 +1,9 @@
 """submit: one job, or those of a batch manifest."""
 
+import shlex
 from pathlib import Path
 
-from shared.cli import console, watching
+from shared.cli import console, refused_rows, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import arguments
@@ -45,23 +46,27 @@ def submit(specs: list[JobSpec], as_json: bool, manifest: Path | None = None) ->
             refused = _submit_all(client, specs, as_json, manifest)
             for check in checks:
                 watching.note_missing(check.result(), client.settings.topic_prefix)
+            hint = refused_rows.hint(client, refused[0][0]) if refused else None
         finally:
             for check in checks:
                 check.close()
     if refused:
-        more = [f"... and {len(refused) - MAX_SHOWN} more"] if len(refused) > MAX_SHOWN else []
+        lines = [message for _, message in refused[:MAX_SHOWN]]
+        lines += [f"... and {len(refused) - MAX_SHOWN} more"] if len(refused) > MAX_SHOWN else []
         raise CliError(
             f"{len(refused)} of {len(specs)} jobs were not submitted:",
-            "for other files or parameters, choose another --batch-id",
-            [*refused[:MAX_SHOWN], *more],
+            hint,
+            lines,
             ExitCode.REJECTED,
         )
     return ExitCode.DONE
 
 
-def _submit_all(client: Client, specs: list[JobSpec], as_json: bool, manifest: Path | None) -> list[str]:
-    """Submit; returns why rows of a batch were refused. Says how to continue when it is interrupted."""
-    refused: list[str] = []
+def _submit_all(
+    client: Client, specs: list[JobSpec], as_json: bool, manifest: Path | None
+) -> list[tuple[JobSpec, str]]:
+    """Submit; returns the jobs of a batch that were refused, and why. Says how to continue when it is interrupted."""
+    refused: list[tuple[JobSpec, str]] = []
     sent = repeated = 0
     try:
         for spec in specs:
@@ -70,7 +75,7 @@ def _submit_all(client: Client, specs: list[JobSpec], as_json: bool, manifest: P
             except (JobConflict, JobPurged) as e:
                 if manifest is None:
                     raise _explained(e, spec) from None
-                refused.append(e.message)
+                refused.append((spec, e.message))
                 continue
             repeated += submission.is_repeat
             sent += not submission.is_repeat
@@ -80,14 +85,16 @@ def _submit_all(client: Client, specs: list[JobSpec], as_json: bool, manifest: P
     except (ClientError, KeyboardInterrupt) as e:
         if manifest is not None:
             _note_counts(sent, repeated, len(specs))
-            again = f"`lipstage submit --batch {manifest} {_arguments(specs[0], '--batch-id')}`"
-            console.note(f"continue with {again} and the same options: what was sent is not sent again")
+            console.note("continue with this command and the same options; what was sent is not sent again:")
+            # Of two parts, so that it is not broken into lines: it can be pasted as it is.
+            again = f"lipstage submit --batch {shlex.quote(str(manifest))} {_arguments(specs[0], '--batch-id')}"
+            console.note("  ", again)
         if isinstance(e, ClientError) and manifest is not None:
             e.hint = e.hint or "see above how to continue"
         raise
     if manifest is not None:
         _note_counts(sent, repeated, len(specs))
-        if not as_json:
+        if not as_json and sent + repeated:
             batch_arguments = _arguments(specs[0], "--batch")
             console.note(f"follow them with `lipstage watch {batch_arguments}`")
             console.note(f"fetch the videos with `lipstage fetch {batch_arguments} -o FOLDER`")

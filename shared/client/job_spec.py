@@ -89,7 +89,27 @@ def _parsed(fields: Mapping[str, JsonValue], portrait: InputRef, speech: InputRe
     """The request, read by the services' own parser. Raises Rejected, InvalidRequest."""
     inputs = {"portrait": portrait.model_dump(exclude_none=True), "speech": speech.model_dump(exclude_none=True)}
     try:
-        body = json.dumps({**fields, **inputs})
+        # In one order, so that the same labels and parameters in another order are the same request.
+        body = json.dumps({**fields, **inputs}, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as e:  # A Path, a set, a list that holds itself.
         raise InvalidRequest(f"a field has a value that JSON can't represent: {e}", "nothing was sent") from None
+    if "\\ud" in body:
+        _check_text(fields)
     return parse_request(body.encode())
+
+
+def _check_text(fields: Mapping[str, JsonValue]) -> None:
+    """Raises InvalidRequest for the field that holds half of a surrogate pair, which no UTF-8 text can represent."""
+    for name, value in fields.items():
+        members = value.items() if isinstance(value, dict) else ()
+        for field, part in [*((f"{name}.{member}", {member: inner}) for member, inner in members), (name, value)]:
+            try:
+                json.dumps(part, ensure_ascii=False).encode()
+            except UnicodeEncodeError as e:
+                half = f"\\u{ord(e.object[e.start]):04x}"
+                shown = field.encode("utf-8", "backslashreplace").decode()
+                raise InvalidRequest(
+                    f"{shown} holds {half}, half of a character, which UTF-8 can't represent",
+                    "nothing was sent",
+                    field=field,
+                ) from None

@@ -4,11 +4,14 @@ import difflib
 import os
 import stat
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from shared.client.errors import InvalidRequest
 
 MB = 1024 * 1024
+MAX_NAMES = 1000
+"""A folder of more files is not searched for a name like that of a missing file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +21,20 @@ class FileLimits:
     portrait_mb: int
     speech_mb: int
 
-    def check(self, path: Path, role: str) -> None:
+    def check(self, path: Path, role: str, *, suggest: bool = True) -> None:
         """Raises InvalidRequest as ``checked``; ``role`` is portrait or speech."""
-        checked(path, role, self.portrait_mb if role == "portrait" else self.speech_mb)
+        checked(path, role, self.portrait_mb if role == "portrait" else self.speech_mb, suggest=suggest)
 
 
-def checked(path: Path, role: str, max_mb: int) -> Path:
+def checked(path: Path, role: str, max_mb: int, *, suggest: bool = True) -> Path:
     """The path, if its file can be uploaded as ``role`` (portrait, speech). Only the local disk is read.
 
-    Raises InvalidRequest with what is wrong and what helps.
+    ``suggest``: look for a file of nearly that name when there is none of that name. Raises InvalidRequest with what
+    is wrong and what helps.
     """
     status = status_of(path, role)
     if status is None:
-        raise InvalidRequest(f"the {role} {path} does not exist", _nearest_name(path))
+        raise InvalidRequest(f"the {role} {path} does not exist", _nearest_name(path) if suggest else None)
     if stat.S_ISDIR(status.st_mode):
         raise InvalidRequest(f"the {role} {path} is a directory", f"name the {role} file itself")
     if not stat.S_ISREG(status.st_mode):
@@ -65,5 +69,10 @@ def _nearest_name(path: Path) -> str | None:
     """A hint when the folder holds a file of nearly that name."""
     if not path.parent.is_dir():
         return f"the folder {path.parent} does not exist either"
-    near = difflib.get_close_matches(path.name, (p.name for p in path.parent.iterdir()), n=1)
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, MAX_NAMES + 1)]
+    except OSError:  # A folder may be entered and not listed.
+        return None
+    near = difflib.get_close_matches(path.name, names, n=1) if len(names) <= MAX_NAMES else []
     return f"did you mean {path.parent / near[0]}?" if near else None

@@ -21,6 +21,8 @@ from shared.messages.names import DEFAULT_TENANT, JOB_ID
 MAX_SHOWN = 50
 """Faults that an error holds in full; the others are counted."""
 MAX_FAULTS_OF_ROW = 10
+MAX_SEARCHES = 10
+"""Missing files for which a file of nearly that name is looked for: each search compares a whole folder."""
 MAX_VALUE = 40
 """Characters of a value that a fault repeats."""
 TEXT_COLUMNS = ("portrait", "speech", "job_id", "tenant", "engine")
@@ -89,7 +91,7 @@ def _header_faults(table: Table) -> Iterator[Fault]:
                     raise InvalidRequest("a CSV file has a column for each member", f"as {column}.NAME")
                 _resolve(column, (*ENGINE_PARAMS,))
             except InvalidRequest as e:
-                yield table.header_line, f", column {_shown(column)}: {e.message}; {e.hint}"
+                yield table.header_line, f", column {_shown(column)}: {_sentence(e)}"
 
 
 def _resolve(name: str, engines: tuple[str, ...]) -> request_fields.FieldPath:
@@ -118,6 +120,7 @@ class _Specs:
         self._batch_id = batch_id
         self._total = total
         self._index = 0
+        self._searches = 0
         self._line_of: dict[str, int] = {}
         self._tenant: tuple[str, int] | None = None
 
@@ -154,8 +157,9 @@ class _Specs:
             return self._folder
         path = self._folder / name
         try:
-            self._limits.check(path, role)
+            self._limits.check(path, role, suggest=self._searches < MAX_SEARCHES)
         except InvalidRequest as e:
+            self._searches += 1
             faults.append(self._place(role, {role: name}, _sentence(e)))
         return path
 
@@ -164,6 +168,8 @@ class _Specs:
         engine = str(cells.get("engine") or self._defaults.get("engine") or DEFAULT_ENGINE)
         fields: Fields = {}
         for name, value in cells.items():
+            if len(faults) >= MAX_FAULTS_OF_ROW:
+                break
             try:
                 if name == "batch":
                     raise InvalidRequest("batch can't be set: it is the row's place in the manifest")
@@ -230,4 +236,5 @@ def _sentence(error: InvalidRequest) -> str:
 
 
 def _shown(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()  # JSON can hold half of a surrogate pair.
     return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "..."

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,16 @@ from shared.client.errors import InvalidRequest
 from shared.client.local_files import status_of
 
 MAX_BYTES = 64 << 20
+MAX_COLUMNS = 200
 CSV_SUFFIXES = {".csv", ".tsv", ".tab", ".txt"}
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 OTHER_SEPARATORS = "|:"
 REQUIRED = ("portrait", "speech")
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_SEP_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=(.)"?[,;\s]*', re.IGNORECASE)
+"""Also as a spreadsheet saves it again: as a quoted cell, with separators for the other columns."""
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,12 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
+        line = len(_LINE_END.findall(data[: e.start].decode("latin-1"))) + 1
         raise InvalidRequest(f"{path}, line {line}: byte 0x{data[e.start]:02x} is not UTF-8 text", save_as) from None
 
 
 def _json_rows(text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_LINE_END.split(text), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 value = json.loads(line, object_pairs_hook=_members)
@@ -138,8 +142,10 @@ def _csv_table(path: Path, text: str) -> Table:
     separator = _separator(place, header) if separator is None else separator
     if separator not in SEPARATORS:
         raise InvalidRequest(f"{place}: the separator {separator!r} is not read", _allowed_separators())
-    columns = tuple(name.strip() for name in next(csv.reader([header], delimiter=separator)))
-    duplicates = {name for name in columns if name and columns.count(name) > 1}
+    columns = _names(place, header, separator)
+    if len(columns) > MAX_COLUMNS:
+        raise InvalidRequest(f"{place}: {len(columns)} columns; at most {MAX_COLUMNS} are read")
+    duplicates = {name for name, number in Counter(columns).items() if name and number > 1}
     if duplicates:
         raise InvalidRequest(f"{place}: the column {', '.join(sorted(duplicates))} occurs twice")
     header_line, lines.begin = lines.number, 0
@@ -149,12 +155,22 @@ def _csv_table(path: Path, text: str) -> Table:
 def _separator(place: str, header: str) -> str:
     """The separator under which the header has the required columns, else the most frequent one."""
     for separator in SEPARATORS:
-        if set(REQUIRED) <= {name.strip() for name in next(csv.reader([header], delimiter=separator))}:
+        if set(REQUIRED) <= set(_names(place, header, separator)):
             return separator
     found: str = max((*SEPARATORS, *OTHER_SEPARATORS), key=header.count)
     if found in OTHER_SEPARATORS and header.count(found):
         raise InvalidRequest(f"{place}: the separator {found!r} is not read", _allowed_separators())
     return found
+
+
+def _names(place: str, header: str, separator: str) -> tuple[str, ...]:
+    """The cells of the header line. Raises InvalidRequest when it is not CSV, or holds a cell of more than 128 KiB."""
+    try:
+        return tuple(name.strip() for name in next(csv.reader([header], delimiter=separator)))
+    except csv.Error as e:
+        raise InvalidRequest(
+            f"{place}: not CSV: {e}", "the first line names the columns: portrait,speech,..."
+        ) from None
 
 
 def _allowed_separators() -> str:

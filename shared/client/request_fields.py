@@ -1,6 +1,7 @@
 """Names and values of request fields as people write them: short names are resolved, values are JSON or text."""
 
 import difflib
+import functools
 import json
 from collections.abc import Iterable, Mapping
 
@@ -60,9 +61,15 @@ def resolve(name: str, engine: str, also: Iterable[str] = ()) -> FieldPath:
     if others and engine not in others:
         raise InvalidRequest(f"{name} is a parameter of the engine {others[0]}, not of {engine}", "choose that engine")
     possible = sorted((top - set(SECTIONS)) | set(Params.model_fields) | engine_params | set(also))
-    near = difflib.get_close_matches((member or section).lower(), possible, n=1)
-    nearest = f"did you mean {near[0]}? " if near else ""
+    near = _nearest((member or section).lower(), tuple(possible))
+    nearest = f"did you mean {near}? " if near else ""
     raise InvalidRequest(f"no request has a field {name!r}", f"{nearest}possible names: {', '.join(possible)}")
+
+
+@functools.lru_cache(maxsize=64)
+def _nearest(word: str, possible: tuple[str, ...]) -> str | None:
+    """The most similar name. Remembered, because a manifest has the same misspelt field in every row."""
+    return next(iter(difflib.get_close_matches(word, possible, n=1)), None)
 
 
 def value_of(path: FieldPath, text: str) -> JsonValue:

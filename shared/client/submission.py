@@ -115,7 +115,7 @@ def _earlier(connection: Connection, spec: JobSpec, value: bytes) -> Submission 
     if record.purged_ms is not None:
         raise history.purged(job, record.purged_ms)
     if record.body_sha256 != hashlib.sha256(value).hexdigest():
-        raise JobConflict(f"there is another job {job.job_id}: its files or parameters differ; nothing was sent")
+        raise JobConflict(f"there is another job {job.job_id}: its files, parameters or batch differ; nothing was sent")
     return Submission(job, record.request_id, "", record.body_sha256, spec.engine, is_repeat=True)
 
 

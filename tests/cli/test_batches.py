@@ -1,6 +1,7 @@
 """Batches on the command line: checked, sent, repeated, watched, fetched and cancelled."""
 
 import json
+import shlex
 import uuid
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def test_the_batch_id_is_printed_and_a_repeat_sends_what_is_missing(
     assert changed.code == 2
     assert "1 of 3 jobs were not submitted:" in changed.err
     assert f"there is another job {job_of(message)}" in changed.err
+    assert "for other files, parameters or rows, choose another --batch-id" in changed.err
     fresh = [lipstage("submit", "--batch", manifest, "--json").out.splitlines() for _ in range(2)]
     assert len({json.loads(line)["batch"] for lines in fresh for line in lines}) == 2
     assert len({json.loads(line)["job_id"] for lines in fresh for line in lines}) == 6
@@ -73,6 +75,7 @@ def test_the_batch_id_is_printed_and_a_repeat_sends_what_is_missing(
 def test_an_interrupted_batch_says_what_was_sent_and_how_to_continue(
     deployment: Connection, lipstage: Lipstage, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    manifest = manifest.rename(manifest.with_name("my 'big' jobs.csv"))
     submit, sent = Client.submit, list[str]()
 
     def fail_at_the_second(client: Client, spec: JobSpec) -> Submission:
@@ -85,7 +88,57 @@ def test_an_interrupted_batch_says_what_was_sent_and_how_to_continue(
     ran = lipstage("submit", "--batch", manifest, "--batch-id", "b1", "--tenant", "acme")
     assert (ran.code, ran.out) == (3, f"{sent[0]}\n")
     assert "1 of 3 jobs sent" in ran.err
-    assert f"`lipstage submit --batch {manifest} --batch-id b1 --tenant acme`" in ran.err
+    (command,) = (line for line in ran.err.splitlines() if line.startswith("  lipstage"))
+    assert shlex.split(command) == [
+        *("lipstage", "submit", "--batch", str(manifest)),
+        *("--batch-id", "b1", "--tenant", "acme"),
+    ]
+
+
+def claim_all(connection: Connection) -> None:
+    """As the front of the pipeline does: every request that was sent claims its job id."""
+    for message in records(connection, "render.requests"):
+        services = Services(connection, message)
+        services.claim(job_of(message), services.request_id, message.value())
+
+
+def test_a_manifest_with_job_ids_belongs_to_its_batch(
+    deployment: Connection, lipstage: Lipstage, manifest: Path
+) -> None:
+    batch, job = uuid.uuid4().hex, uuid.uuid4().hex
+    head, *rows = manifest.read_text().splitlines()
+    named = [f"{head},job_id", *(f"{row},{job}-{number}" for number, row in enumerate(rows))]
+    manifest.write_text("\n".join(named))
+    assert lipstage("submit", "--batch", manifest, "--batch-id", batch).code == 0
+    claim_all(deployment)
+    again = lipstage("submit", "--batch", manifest)
+    assert again.code == 2
+    assert "3 of 3 jobs were not submitted:" in again.err
+    assert f"there is another job {job}-0: its files, parameters or batch differ; nothing was sent" in again.err
+    assert (
+        f"job {job}-0 belongs to the batch {batch}: repeat with --batch-id {batch}, or change the job_ids" in again.err
+    )
+    assert "lipstage watch" not in again.err, "there is nothing to follow"
+    repeated = lipstage("submit", "--batch", manifest, "--batch-id", batch)
+    assert (repeated.code, "3 were submitted before" in repeated.err) == (0, True)
+    assert f"lipstage watch --batch {batch}" in repeated.err
+    manifest.write_text("\n".join(named[:3]))
+    shorter = lipstage("submit", "--batch", manifest, "--batch-id", batch)
+    assert f"job {job}-0 was row 1 of 3 of this batch: for other rows, change the job_ids" in shorter.err
+    manifest.write_text("\n".join([named[0], *(f"{row}{number}" for number, row in enumerate(named[1:]))]))
+    assert lipstage("submit", "--batch", manifest, "--batch-id", batch).code == 0, "the ids are new"
+
+
+def test_a_job_id_from_outside_a_batch_is_refused_with_the_reason(
+    deployment: Connection, lipstage: Lipstage, manifest: Path, portrait: Path, speech: Path
+) -> None:
+    job = uuid.uuid4().hex
+    assert lipstage("submit", portrait, speech, "--job-id", job).code == 0
+    claim_all(deployment)
+    manifest.write_text(f"portrait,speech,job_id\nportrait.png,speech.wav,{job}\n")
+    refused = lipstage("submit", "--batch", manifest)
+    assert (refused.code, "0 of 1 job sent" in refused.err) == (2, True)
+    assert f"job {job} was submitted outside a batch: change the job_ids" in refused.err
 
 
 def test_watch_ends_with_the_batch_and_tells_failures(deployment: Connection, lipstage: Lipstage) -> None:

@@ -48,12 +48,20 @@ def test_the_tenant_is_kept_where_it_tells_jobs_apart(
     assert shown(capsys)[0].split() == ["JOB", "STATUS", "TENANT", "TIME"]
 
 
-def test_rows_are_stacked_where_no_table_fits(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("width", [60, 80])
+def test_rows_are_stacked_with_every_column_where_no_table_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
-    monkeypatch.setattr(console, "width", lambda: 60)
-    jobs.table([state("x" * 64)])
-    assert shown(capsys) == ["x" * 64, "  rejected AUDIO_UNREADABLE"]
+    monkeypatch.setattr(console, "width", lambda: width)
+    jobs.table([state("x" * 64, batch={"id": "b", "index": 0, "total": 2})])
+    first, *others = shown(capsys)
+    assert first == "x" * 64
+    assert all(len(line) <= width and line.startswith("  ") for line in others)
+    rest = " ".join(line.strip() for line in others)
+    assert rest.startswith("status rejected AUDIO_UNREADABLE, tenant default, engine puppet, time 0.00 s, ")
+    assert "started " in rest
+    assert rest.endswith(", batch b 1/2")
+    assert not {"video", "stage"} & set(rest.split()), "there is none"
 
 
 def test_a_long_field_continues_under_its_beginning(

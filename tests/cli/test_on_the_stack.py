@@ -259,7 +259,7 @@ def test_submit_of_a_job_id_that_is_in_use_says_so(
     services.event("rejected", job, stage="face", code="NO_FACE", message="m")
     other = lipstage("submit", portrait, speech, "--job-id", job, "--set", "seed=1")
     assert (other.code, other.out) == (2, "")
-    assert f"there is another job {job}: its files or parameters differ; nothing was sent" in other.err
+    assert f"there is another job {job}: its files, parameters or batch differ; nothing was sent" in other.err
     assert f"`lipstage job {job}`" in other.err
 
 

@@ -116,7 +116,7 @@ def test_the_same_request_is_not_sent_twice(
     assert client.wait(again, timeout_s=60).type == "done"
     portrait.write_bytes(b"another picture")
     for other in ({"params": {"seed": 7}}, {"params": {"seed": 8}}):
-        with pytest.raises(JobConflict, match="its files or parameters differ"):
+        with pytest.raises(JobConflict, match="its files, parameters or batch differ"):
             client.submit(client.job_spec(portrait, speech, job_id=spec.job_id, **other))
     assert (
         len(list(topic_log.records(deployment, deployment.topic("render.requests"), dict.fromkeys(range(16), 0)))) == 1

@@ -85,6 +85,43 @@ def test_csv_and_jsonl_take_the_same_fields(tmp_path: Path) -> None:
     assert of_table.request(ref, ref).params.inference_steps == 30
 
 
+def test_the_order_of_columns_makes_no_other_request(tmp_path: Path) -> None:
+    head, tail = "portrait,speech", "portrait.png,speech.wav"
+    objects = [
+        {"labels": {"b": "2", "a": "1"}, "engine_params": {"head_motion": 0.5, "blinks": False}, "seed": 7},
+        {"blinks": False, "labels.a": "1", "params": {"seed": 7}, "head_motion": 0.5, "labels.b": "2"},
+    ]
+    files = {"portrait": "portrait.png", "speech": "speech.wav"}
+    specs = [
+        read(tmp_path / "a.csv", f"{head},labels.b,labels.a,seed,head_motion,blinks\n{tail},2,1,7,0.5,false\n"),
+        read(tmp_path / "b.csv", f"labels.a,blinks,head_motion,labels.b,{head},seed\n1,false,0.5,2,{tail},7\n"),
+        *(read(tmp_path / "c.jsonl", json.dumps({**row, **files})) for row in objects),
+        *(read(tmp_path / "d.jsonl", json.dumps({**files, **row})) for row in objects),
+    ]
+    bodies = {request(spec).model_dump_json(exclude_none=True, exclude_defaults=True) for (spec,) in specs}
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"labels": {"ok": "\U0001f600", "x": "a\ud800"}}, "field labels.x, value a\\ud800: labels.x holds \\ud800"),
+        ({"labels": {"\udfff": "x"}}, "field labels.\\udfff, value x: labels.\\udfff holds \\udfff"),
+        ({"owner": "\ud800"}, "field owner, value \\ud800: owner holds \\ud800"),
+        ({"job_id": "\ud800"}, "field job_id, value \\ud800: job_id holds \\ud800"),
+        ({"params.framing": "\ud800"}, "field params.framing, value \\ud800: params.framing holds \\ud800"),
+    ],
+)
+def test_half_a_character_is_a_fault_of_its_line_and_field(
+    tmp_path: Path, fields: dict[str, object], place: str
+) -> None:
+    files = {"portrait": "portrait.png", "speech": "speech.wav"}
+    found = faults(tmp_path / "jobs.jsonl", f"{json.dumps(files)}\n\n{json.dumps({**files, **fields})}\n")
+    assert found == (f"line 3, {place}, half of a character, which UTF-8 can't represent",)
+    found = faults(tmp_path / "jobs.csv", 'portrait,speech,framing\nportrait.png,speech.wav,"""\\ud800"""\n')
+    assert found[0].startswith('line 2, column framing, value "\\ud800": params.framing holds \\ud800')
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -99,9 +136,25 @@ def test_a_table_is_read_with_the_separators_and_line_ends_of_spreadsheets(
 
 
 @pytest.mark.parametrize("name", ["jobs.csv", "jobs.tsv", "jobs.txt", "jobs"])
-def test_the_line_sep_names_the_separator(tmp_path: Path, name: str) -> None:
-    (spec,) = read(tmp_path / name, "sep=;\r\nportrait;speech;labels.a,b\r\nportrait.png;speech.wav;x,y\r\n")
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=;;;", '"SEP=;";;', '"sep=;",,'])
+def test_the_line_sep_names_the_separator(tmp_path: Path, name: str, line: str) -> None:
+    (spec,) = read(tmp_path / name, f"{line}\r\nportrait;speech;labels.a,b\r\nportrait.png;speech.wav;x,y\r\n")
     assert request(spec).labels == {"a,b": "x,y"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["jobs.jsonl", "jobs"])
+def test_jsonl_is_read_with_any_line_end(tmp_path: Path, name: str, end: str) -> None:
+    row = '{"portrait": "portrait.png", "speech": "speech.wav"}'
+    assert len(read(tmp_path / name, end.join([row, "", row, "# a comment", row, ""]))) == 3
+    found = faults(tmp_path / "faulty.jsonl", end.join([row, "", "[]"]))
+    assert found == ("line 3: not a JSON object",)
+
+
+def test_line_ends_inside_quotes_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "two\r\nlines.png").write_bytes(b"x")
+    (spec,) = read(tmp_path / "jobs.csv", 'portrait,speech\r"two\r\nlines.png",speech.wav\r')
+    assert spec.portrait == tmp_path / "two\r\nlines.png"
 
 
 @pytest.mark.parametrize("name", ["jobs.jsonl", "jobs.ndjson", "jobs"])
@@ -193,6 +246,7 @@ def test_columns_that_no_request_has_are_named_once_with_the_nearest(tmp_path: P
         ("jobs.csv", "portrait,speech\nM\u00fcller.png,a.wav\n".encode("latin-1"), "line 2: byte 0xfc is not UTF-8"),
         ("jobs.csv", "portrait,speech\n".encode("utf-16"), "UTF-16"),
         ("jobs.csv", "portrait,speech\n".encode("utf-16-le"), "UTF-16"),
+        ("jobs.csv", "portrait,speech\r\rM\u00fcller.png,a.wav\r".encode("latin-1"), "line 3: byte 0xfc is not UTF-8"),
         ("jobs.json", '[{"portrait": "portrait.png"}]', "JSON array"),
         ("none.csv", None, "does not exist"),
     ],

@@ -49,6 +49,16 @@ def _one_of(job: str | None, batch: str | None) -> str:
     return job or ""
 
 
+def _refuse(ctx: typer.Context, names: tuple[str, ...], where: str, hint: str | None = None) -> None:
+    """Raises BadUse when the user set one of these options, which have no effect there."""
+    from shared.cli.errors import BadUse
+
+    for param in ctx.command.params:
+        source = ctx.get_parameter_source(param.name or "")
+        if param.name in names and source is not None and source.name != "DEFAULT":
+            raise BadUse(f"{param.opts[0]} has no effect {where}", hint)
+
+
 Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Tenant the job belongs to.")]
 Scan = Annotated[int, typer.Option(min=1, help="Read at most this many of the newest events.")]
 Batch = Annotated[
@@ -58,10 +68,13 @@ Batch = Annotated[
 
 @app.command(rich_help_panel=JOBS)
 def watch(
+    ctx: typer.Context,
     job: OneJob = None,
     batch: Batch = None,
     tenant: Tenant = DEFAULT_TENANT,
-    wait: Annotated[bool, typer.Option("--wait", help="Also for a job that is not known yet.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Not for a batch: also for a job that is not known yet.")
+    ] = False,
     timeout: Annotated[float | None, typer.Option(help="Watch for at most this many seconds.")] = None,
     scan: Scan = MAX_EVENTS_OF_JOB,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
@@ -71,6 +84,7 @@ def watch(
     if batch is not None:
         from shared.cli import batches
 
+        _refuse(ctx, ("wait",), "for a batch", "a batch can be watched once one of its jobs has been submitted")
         raise typer.Exit(batches.watch(batch, tenant, timeout, scan, as_json))
     from shared.cli import jobs as implementation
 
@@ -106,7 +120,7 @@ def jobs(
     from shared.cli import jobs as implementation
     from shared.cli import moments
 
-    since_ms = int(moments.parse(since, datetime.now().astimezone()).timestamp() * 1000) if since else 0
+    since_ms = int(moments.parse(since, datetime.now().astimezone()).timestamp() * 1000) if since is not None else 0
     implementation.jobs(limit, scan, as_json, tenant, batch, tuple(status or ()), since_ms)
 
 
@@ -120,11 +134,16 @@ def job(job: Job, tenant: Tenant = DEFAULT_TENANT, scan: Scan = MAX_EVENTS_OF_JO
 
 @app.command(rich_help_panel=JOBS)
 def cancel(
+    ctx: typer.Context,
     job: OneJob = None,
     batch: Batch = None,
     tenant: Tenant = DEFAULT_TENANT,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the job, for a minute at most.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also a job that nothing is known of.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Not for a batch: wait for the end of the job, for a minute at most.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Not for a batch: also cancel a job that nothing is known of.")
+    ] = False,
     scan: Scan = MAX_EVENTS_OF_JOB,
 ) -> None:
     """Cancel a job, or the jobs of a batch that have not ended.
@@ -135,6 +154,8 @@ def cancel(
     if batch is not None:
         from shared.cli import batches
 
+        _refuse(ctx, ("wait",), "for a batch", "wait for the ends of its jobs with `lipstage watch --batch ID`")
+        _refuse(ctx, ("force",), "for a batch", "it cancels the jobs that are known and have not ended")
         raise typer.Exit(batches.cancel(batch, tenant, scan))
     from shared.cli import jobs as implementation
 
@@ -143,6 +164,7 @@ def cancel(
 
 @app.command(rich_help_panel=JOBS)
 def fetch(
+    ctx: typer.Context,
     output: Annotated[
         str,
         typer.Option(
@@ -163,25 +185,33 @@ def fetch(
     scan: Scan = MAX_EVENTS_OF_JOB,
 ) -> None:
     """Download the video of a finished job, or those of a batch."""
+    from shared.cli.errors import BadUse
+    from shared.cli.output_file import STDOUT_NAMES, OutputFile
+
     one = _one_of(job, batch)
     if batch is not None:
         from shared.cli import batches
 
+        if output in ("", *STDOUT_NAMES):
+            raise BadUse("the videos of a batch are files in a folder", "name the folder with -o")
         raise typer.Exit(batches.fetch(batch, tenant, Path(output), poster, label, force, scan))
     from shared.cli import jobs as implementation
-    from shared.cli.output_file import OutputFile
 
+    _refuse(ctx, ("label",), "for one job", "its file is named by -o")
     file = OutputFile(output, force=force, suffixes=(".jpg", ".jpeg") if poster else (".mp4",))
     implementation.fetch(_key(one, tenant), file, poster, scan)
 
 
 @app.command(rich_help_panel=JOBS)
 def purge(
+    ctx: typer.Context,
     job: OneJob = None,
     batch: Batch = None,
     tenant: Tenant = DEFAULT_TENANT,
     force: Annotated[bool, typer.Option("--force", help="Also when the job has not ended: it is cancelled.")] = False,
-    scan: Scan = MAX_EVENTS_OF_JOB,
+    scan: Annotated[
+        int, typer.Option(min=1, help="For a batch: read at most this many of the newest events.")
+    ] = MAX_EVENTS_OF_JOB,
     as_json: Json = False,
 ) -> None:
     """Delete everything stored of a job, or of the jobs of a batch.
@@ -195,4 +225,5 @@ def purge(
         raise typer.Exit(batches.purge(batch, tenant, force, scan, as_json))
     from shared.cli import jobs as implementation
 
+    _refuse(ctx, ("scan",), "for one job", "its objects are found without events")
     implementation.purge(_key(one, tenant), force, as_json)

@@ -21,10 +21,13 @@ def submit(
         str | None,
         typer.Option(
             "--batch-id",
-            help="With --batch: id of the batch; default: a fresh one. A repeat sends only what is missing.",
+            help="With --batch: id of the batch; default: a fresh one. A repeat under the same id sends only the jobs"
+            " that no service has taken.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and send nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check files and fields on this machine, and send nothing.")
+    ] = False,
     engine: Engine = None,
     assignments: Set = None,
     job_id: JobId = None,

@@ -35,6 +35,10 @@ public class ProduceRequest {
       System.exit(2);
     }
     String brokers = System.getenv("KAFKA_BOOTSTRAP_SERVERS");
+    if (brokers == null || brokers.isBlank()) {
+      System.err.println("KAFKA_BOOTSTRAP_SERVERS is not set: it names the brokers, as host:port,host:port");
+      System.exit(2);
+    }
     String prefix = System.getenv().getOrDefault("LIPSTAGE_TOPIC_PREFIX", "");
     String jobId = UUID.randomUUID().toString();
     Map<String, Object> request =

@@ -28,9 +28,12 @@ METADATA_REFRESH_S = 2
 
 
 def main(portrait: Path, speech: Path, target: Path) -> int:
+    brokers = {"bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")}
+    if not brokers["bootstrap.servers"]:
+        print("KAFKA_BOOTSTRAP_SERVERS is not set: it names the brokers, as host:port,host:port", file=sys.stderr)
+        return 2
     # Endpoint, region and keys come from the AWS_* variables; path addressing works with every self-hosted store.
     s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
-    brokers = {"bootstrap.servers": os.environ["KAFKA_BOOTSTRAP_SERVERS"]}
     job_id = uuid.uuid4().hex
 
     # 1. Both files go to the input bucket, under the tenant's prefix.

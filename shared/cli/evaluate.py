@@ -73,13 +73,12 @@ def evaluate(
     """
     named = {"video": video, "speech": speech, "portrait": portrait, "transcript": transcript}
     inputs = {role: checked(path, role, _MAX_MB) for role, path in named.items() if path}
-    outputs = {
-        "--plot": _picture(plot, "plot", (".png", ".jpg", ".jpeg", ".webp"), inputs, force),
-        "--sheet": _picture(sheet, "sheet", (".jpg", ".jpeg", ".png", ".webp"), inputs, force),
-    }
+    plot_file = _picture(plot, "plot", (".png", ".jpg", ".jpeg", ".webp"), inputs, force)
+    sheet_file = _picture(sheet, "sheet", (".jpg", ".jpeg", ".png", ".webp"), inputs, force)
+    outputs = {"--plot": plot_file, "--sheet": sheet_file}
     for picture in filter(None, outputs.values()):
         picture.check()
-    if plot and sheet and Path(plot).resolve() == Path(sheet).resolve():
+    if plot_file and sheet_file and plot_file.is_same_file(sheet_file):
         raise BadUse(f"the plot and the sheet are the same file, {plot}", "name two files")
     arguments = [str(video), str(speech)]
     for option, path in (("--reference", portrait), ("--transcript", transcript)):

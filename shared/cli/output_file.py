@@ -19,13 +19,14 @@ from pathlib import Path
 
 from shared.cli import console
 from shared.cli.errors import BadUse, CliError
+from shared.client.publishing import publish_new, publish_over
 
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 OTHER = "choose another output"
 PROBE_BYTES = 1024 * 1024
 """Space that must be free before a command starts its work: a few seconds of video."""
 _NO_PREALLOCATION = (errno.EINVAL, errno.EOPNOTSUPP)
-_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_DEVICES, _MEMORY = Path("/dev"), Path("/dev/shm")
 
 
 class OutputRefused(BadUse):
@@ -59,6 +60,14 @@ class OutputFile:
         """Whether the content goes to stdout, where nothing else may be printed then."""
         return self.name in STDOUT_NAMES
 
+    def is_same_file(self, other: "OutputFile") -> bool:
+        """Whether both names lead to one regular file, existing or not; a device may be written twice."""
+        try:
+            status = self.path.stat()
+            return stat.S_ISREG(status.st_mode) and os.path.samestat(status, other.path.stat())
+        except OSError:
+            return os.path.realpath(self.path) == os.path.realpath(other.path)
+
     def check(self) -> None:
         """Refuse what could not be written later; a probe file is created where the content will go, and deleted.
 
@@ -83,8 +92,8 @@ class OutputFile:
         ``check``. Raises OutputRefused, CliError when the device or the disk fails.
         """
         is_stream = self._is_stream()
-        with _temporary_folder() if is_stream else nullcontext(self.path.parent) as folder:
-            temporary = folder / f".lipstage-{uuid.uuid4().hex}{self._suffix}"
+        with tempfile.TemporaryDirectory(prefix="lipstage-") if is_stream else nullcontext(self.path.parent) as folder:
+            temporary = Path(folder) / f".lipstage-{uuid.uuid4().hex}{self._suffix}"
             try:
                 yield temporary
                 try:
@@ -135,6 +144,8 @@ class OutputFile:
             if not self.path.parent.exists():
                 make = f"create it with `mkdir -p {shlex.quote(str(self.path.parent))}`"
                 raise self._refused(f"lies in {self.path.parent}, which does not exist", make) from None
+            if _holds_devices(self.path.parent):
+                raise self._refused("is no device", f"check the device's name; {OTHER}") from None
             return None, False
         except NotADirectoryError:
             raise self._refused(f"can't be created: {self.path.parent} is not a directory") from None
@@ -190,17 +201,10 @@ class OutputFile:
     def _publish(self, temporary: Path) -> None:
         """Give the file its name in one step. Without ``force`` that fails when the name is taken by now."""
         if self.force:
-            temporary.replace(self.path)
+            publish_over(temporary, self.path)
             return
         try:
-            try:
-                self.path.hardlink_to(temporary)
-            except OSError as e:
-                if e.errno not in _NO_HARD_LINKS:
-                    raise
-                # Take the name with an empty file, which is this command's own to replace.
-                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-                temporary.replace(self.path)
+            publish_new(temporary, self.path)
         except FileExistsError:
             raise self._exists() from None
 
@@ -230,10 +234,10 @@ class OutputFile:
         return OutputRefused(f"the {self.role} {self.name} {why}", hint)
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="lipstage-") as folder:
-        yield Path(folder)
+def _holds_devices(folder: Path) -> bool:
+    """A new regular file there is a misspelt device, and takes memory until the machine starts again."""
+    folder = folder.resolve()
+    return folder.is_relative_to(_DEVICES) and not folder.is_relative_to(_MEMORY)
 
 
 def _stdout_status() -> os.stat_result | None:

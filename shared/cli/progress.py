@@ -5,16 +5,13 @@ from typing import Protocol, Self
 
 from shared.cli import console
 from shared.client import JobState
+from shared.messages.engines import ENGINES, FPS
 from shared.messages.events import AnyEvent, Finished, Progress, Started, Waiting, WarningGiven
 
 QUARTERS = 4
 """Off a terminal a stage's progress is printed at every quarter."""
 SILENCE_MS = 30_000
 """And at least this often, in milliseconds between events."""
-FPS = 25
-"""Of every video, frames a second."""
-FRAME_ENGINES = ("puppet",)
-"""Engines whose progress counts frames alone; others count their preparation too, in units of their own."""
 
 
 class Display(Protocol):
@@ -81,7 +78,8 @@ class Lines:
 
 def frames_text(engine: str, stage: str, done: int, total: int) -> str:
     """Frames and seconds of video, such as ``126/252 frames, 5.0/10.1 s``; empty where a stage counts other units."""
-    if not total or not (stage == "encode" or (stage == "infer" and engine in FRAME_ENGINES)):
+    registered = ENGINES.get(engine) if stage == "infer" else None
+    if not total or not (stage == "encode" or (registered and registered.progress_is_frames)):
         return ""
     return f"{done}/{total} frames, {done / FPS:.1f}/{total / FPS:.1f} s"
 

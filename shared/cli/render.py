@@ -18,6 +18,7 @@ from shared.client import (
     Unreachable,
 )
 from shared.client.request_fields import Fields
+from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import Done
 
 
@@ -31,7 +32,7 @@ def spec(
 
 def fields(texts: list[str], engine: str | None, tenant: str | None) -> Fields:
     """The request fields that ``--set``, ``--engine`` and ``--tenant`` name. Raises BadUse, InvalidRequest."""
-    given = assignments.parse(texts, engine or "puppet")
+    given = assignments.parse(texts, engine or DEFAULT_ENGINE)
     return given | ({"engine": engine} if engine else {}) | ({"tenant": tenant} if tenant else {})
 
 

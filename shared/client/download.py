@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shared.client.connection import Connection
 from shared.client.errors import ArtifactUnavailable, StoreUnreachable, TargetUnwritable
+from shared.client.publishing import publish_over
 from shared.messages.refs import ArtifactRef
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
 
@@ -13,8 +14,8 @@ from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefu
 def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
     """Fetch an artifact to ``target``, whose folder is created; the file appears when it is whole and verified.
 
-    A regular file of that name is replaced. Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable, also for a
-    target that is a link or not a regular file.
+    A regular file of that name is replaced; the new one keeps its mode. Raises ArtifactUnavailable, StoreUnreachable,
+    TargetUnwritable, also for a target that is a link or not a regular file.
     """
     if target.is_symlink():
         raise TargetUnwritable(f"{target} is a link to {target.readlink()}", "name the file itself")
@@ -24,7 +25,7 @@ def download(connection: Connection, ref: ArtifactRef, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         connection.artifacts.get(ref, temporary)
-        temporary.replace(target)
+        publish_over(temporary, target)
     except (ArtifactMissing, ArtifactAltered) as e:
         raise ArtifactUnavailable(
             f"the file is no longer available: {e}", "it may have been purged; render it again", e.code

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared.local.errors import StackCode, StackError
+from shared.local.failure_reason import failure_reason
 from shared.local.ports import HOST
 from shared.local.supervision import FAULTS, Supervisor
 from shared.runtime.host.health import NOT_READY
@@ -22,7 +23,6 @@ SILENCE_S = 3.0
 PORT_IN_USE = re.compile(r"address already in use|bind: .*in use", re.IGNORECASE)
 DISK_FULL = re.compile(r"no space left on device|disk quota exceeded|ENOSPC", re.IGNORECASE)
 PORT = re.compile(r"(?:127\.0\.0\.1|localhost)[:/](\d{4,5})")
-ERROR_LINE = re.compile(r"\b(error|fatal|exception|failed|traceback|cannot|could not)\b", re.IGNORECASE)
 
 
 def wait_until(supervisor: Supervisor, name: str, ready: Callable[[], bool], failed: StackCode, timeout: float) -> None:
@@ -69,8 +69,7 @@ def explain(name: str, output: str, failed: StackCode, otherwise: str) -> StackE
             return StackError(StackCode.PORT_TAKEN, f"{port} for the {name} is taken by another program")
         if DISK_FULL.search(line):
             return StackError(StackCode.DISK_FULL, f"no space left for the {name}: free some and run `lipstage up`")
-    errors = [line for line in lines if ERROR_LINE.search(line)] or lines
-    reason = errors[-1][:300] if errors else otherwise
+    reason = failure_reason(lines) or otherwise
     return StackError(failed, f"{name} did not become ready: {reason} (`lipstage logs {name}`)")
 
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import shared
+from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.pipeline import PIPELINE
 from shared.messages.topics import CANCEL, DLQ, EVENTS, REQUESTS, topics
 
-ENGINES = ("puppet",)
+ENGINES = (DEFAULT_ENGINE,)
 CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
 
 

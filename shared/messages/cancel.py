@@ -7,6 +7,7 @@ same job id. Commands are written with the key ``<tenant>/<job id>``; both forms
 import json
 from dataclasses import dataclass
 
+from shared.messages.json_text import strict_json
 from shared.messages.names import DEFAULT_TENANT
 from shared.messages.task import MAX_ENVELOPE_BYTES
 
@@ -44,19 +45,17 @@ class CancelTombstone:
 def decode_cancel(key: bytes | None, value: bytes | None) -> CancelCommand | CancelTombstone:
     """Read a record of ``render.cancel``.
 
-    The key is ``<tenant>/<job id>`` or the job id alone. The value is null for a tombstone, else a JSON object; where
-    the key names no tenant its field ``tenant`` does, and where neither does it is DEFAULT_TENANT. Other fields are
-    ignored. Raises ValueError, and nothing else, for any other record, and when key and value name different tenants.
+    The key is ``<tenant>/<job id>`` or the job id alone. The value is null for a tombstone, else a JSON object
+    (``strict_json``); where the key names no tenant its field ``tenant`` does, and where neither does it is
+    DEFAULT_TENANT. Other fields are ignored. Raises ValueError, and nothing else, for any other record, and when key
+    and value name different tenants.
     """
     key_tenant, separator, job_id = (key or b"").decode().rpartition(_SEPARATOR)
     if value is None:
         return CancelTombstone(key_tenant if separator else None, job_id)
     if len(value) > MAX_ENVELOPE_BYTES:
         raise ValueError(f"the value has more than {MAX_ENVELOPE_BYTES} bytes")
-    try:
-        body = json.loads(value)
-    except RecursionError as error:
-        raise ValueError("the value is nested too deeply") from error
+    body = strict_json(value)
     if not isinstance(body, dict):
         raise ValueError("the value is not a JSON object")
     tenant = body.get("tenant")

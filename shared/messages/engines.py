@@ -77,12 +77,16 @@ class RegisteredEngine:
     """Model of the request's ``engine_params``; the front stage validates them before the task reaches the engine."""
     package: str
     """Dotted name of the package with ``ENGINE``; imported only by processes that run or prepare the engine."""
+    progress_is_frames: bool
+    """Whether its progress counts frames alone; else it counts its preparation too, in units of its own."""
 
 
 ENGINES: Mapping[str, RegisteredEngine] = {
-    "puppet": RegisteredEngine(PuppetParams, "stages.infer.puppet"),
-    "sonic": RegisteredEngine(SonicParams, "stages.infer.sonic"),
+    "puppet": RegisteredEngine(PuppetParams, "stages.infer.puppet", progress_is_frames=True),
+    "sonic": RegisteredEngine(SonicParams, "stages.infer.sonic", progress_is_frames=False),
 }
 """Every engine by name. An engine runs when the deployment enables it (LIPSTAGE_ENGINES)."""
 DEFAULT_ENGINE = "puppet"
+FPS = 25
+"""Frames a second of every video, whatever its engine."""
 ENGINE_PARAMS: Mapping[str, type[BaseModel]] = {name: engine.params for name, engine in ENGINES.items()}

@@ -18,6 +18,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shared.telemetry.scrubbing import MARK, scrubbed
+from shared.telemetry.stderr_lines import StderrLines
 
 SECRET_WORDS = ("password", "secret", "token", "credential", "authorization", "access_key", "owner")
 """A field whose name contains one of these is never written."""
@@ -148,7 +149,7 @@ def _log_strays() -> None:
     sys.excepthook = _uncaught
     threading.excepthook = _thread_died
     sys.unraisablehook = _unraisable
-    sys.stderr = cast("TextIO", _LoggedLines())
+    sys.stderr = cast("TextIO", StderrLines())
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace_back: TracebackType | None) -> None:
@@ -166,21 +167,3 @@ def _thread_died(failed: threading.ExceptHookArgs) -> None:
 def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
     error = (failed.exc_type, failed.exc_value, failed.exc_traceback) if failed.exc_value is not None else None
     structlog.get_logger().error("exception_ignored", text=failed.err_msg, exc_info=error)
-
-
-class _LoggedLines(io.TextIOBase):
-    """A stream that logs each line. It has no descriptor: native code writes to descriptor 2 as before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._started = threading.local()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        *lines, rest = (getattr(self._started, "text", "") + text).split("\n")
-        self._started.text = rest[-MAX_TEXT:]
-        for line in filter(str.strip, lines):
-            structlog.get_logger().warning("stderr", text=line)
-        return len(text)

@@ -29,3 +29,11 @@ def resolve_duration(true_s: float, requested_s: float | None, *, trim: bool) ->
     if trim and requested_s < true_s:
         return Duration(requested_s, gap_ms, corrected=False)
     return Duration(true_s, gap_ms, corrected=abs(requested_s - true_s) > FRAME_S)
+
+
+def correction(duration: Duration, requested_s: float, true_s: float) -> str:
+    """The text of the warning for a corrected duration."""
+    return (
+        f"The requested duration is {requested_s:.3f} s, but the speech is {true_s:.3f} s long; "
+        f"the video is {duration.seconds:.3f} s long."
+    )

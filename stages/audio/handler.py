@@ -12,7 +12,7 @@ from shared.messages.metadata import AudioMetadata
 from shared.slot.api import Context, Handler, Result, Task
 from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
 from stages.audio.decode import decode
-from stages.audio.duration import resolve_duration
+from stages.audio.duration import correction, resolve_duration
 from stages.audio.loudness import is_silent, rms_dbfs
 from stages.audio.melspec import log_mel
 from stages.audio.pitch import pitch_track
@@ -65,12 +65,8 @@ class AudioHandler:
             )
             true_s = speech.duration_s
             duration = resolve_duration(true_s, params.duration, trim=params.trim)
-            if duration.corrected:
-                context.warn(
-                    Code.DURATION_CORRECTED,
-                    f"The requested duration is {params.duration:.3f} s, but the speech is {true_s:.3f} s long; "
-                    f"the video is {duration.seconds:.3f} s long.",
-                )
+            if params.duration is not None and duration.corrected:
+                context.warn(Code.DURATION_CORRECTED, correction(duration, params.duration, true_s))
             speech = speech.cut(duration.seconds)
             span.set("audio.sample_rate", speech.sample_rate)
             span.set("audio.duration_gap_ms", duration.gap_ms)

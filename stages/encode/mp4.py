@@ -15,7 +15,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-FPS = 25
+from shared.messages.engines import FPS
+
 SOUND_HZ = 48_000
 CRF = 18
 _KEYFRAME_EVERY = 2 * FPS

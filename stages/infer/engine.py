@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from shared.messages.engines import FPS
 from shared.slot.api import Context
 from shared.slot.records import Scalar
-
-FPS = 25
 
 Frame = npt.NDArray[np.uint8]
 """RGB [H, W, 3]."""

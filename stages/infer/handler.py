@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS
+from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS, FPS
 from shared.messages.metadata import AudioMetadata, FaceMetadata, InferMetadata
 from shared.slot.api import Context, Handler, Result, Task, Unavailable
 from shared.slot.engines import engine_spec
 from stages.infer.chunks import chunk_frames
-from stages.infer.engine import FPS, Animation, Engine, Portrait, RenderParams, Speech
+from stages.infer.engine import Animation, Engine, Portrait, RenderParams, Speech
 from stages.infer.i420 import to_i420
 
 ENVIRONMENT = "LIPSTAGE_ENGINE"

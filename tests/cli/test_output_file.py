@@ -52,6 +52,64 @@ def test_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "x.mp4"
+    file.write_bytes(b"old")
+    file.chmod(mode)
+    write(OutputFile(str(file), force=True))
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"video", mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may give files away")
+def test_replaced_file_keeps_its_owner(tmp_path: Path) -> None:
+    file = tmp_path / "x.mp4"
+    file.write_bytes(b"old")
+    os.chown(file, 1234, 5678)
+    write(OutputFile(str(file), force=True))
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 5678)
+
+
+def test_group_that_cannot_be_kept_gets_no_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chown(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    file = tmp_path / "x.mp4"
+    file.write_bytes(b"old")
+    file.chmod(0o664)
+    monkeypatch.setattr(os, "chown", chown)
+    write(OutputFile(str(file), force=True))
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"video", 0o604)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_misspelt_device_is_refused(tmp_path: Path, force: bool) -> None:
+    (tmp_path / "devices").symlink_to("/dev")
+    for folder in ("/dev", "/dev/../dev", f"{tmp_path}/devices"):
+        assert "is no device" in refusal(OutputFile(f"{folder}/lipstage-nul", force=force))
+    assert not Path("/dev/lipstage-nul").exists()
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a file system in memory at /dev/shm")
+def test_memory_file_system_takes_files() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        write(OutputFile(f"{folder}/x.mp4"))
+        assert Path(folder, "x.mp4").read_bytes() == b"video"
+
+
+def test_same_file_is_one_regular_file_by_any_name(tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to(tmp_path)
+    (tmp_path / "old.png").write_bytes(b"old")
+    (tmp_path / "hard.png").hardlink_to(tmp_path / "old.png")
+
+    def same(first: str, second: str) -> bool:
+        return OutputFile(f"{tmp_path}/{first}").is_same_file(OutputFile(f"{tmp_path}/{second}"))
+
+    assert same("new.png", "linked/./new.png") and same("old.png", "hard.png")
+    assert not same("new.png", "old.png") and not same("old.png", "new.png")
+    assert not OutputFile("/dev/null").is_same_file(OutputFile("/dev/null"))
+
+
 @pytest.mark.parametrize("alias", ["same", "hard link", "symbolic link", "other spelling", "through a linked folder"])
 def test_output_that_is_an_input_is_refused_even_by_force(tmp_path: Path, alias: str) -> None:
     portrait = tmp_path / "me.png"

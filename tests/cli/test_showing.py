@@ -13,6 +13,7 @@ from shared.cli.weights_progress import WeightsProgress
 from shared.client import JobKey, JobState
 from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
+from shared.messages.engines import ENGINES, FPS
 from shared.messages.events import AnyEvent, Failed
 from tests.cli.conftest import KnownJob
 from tests.client.events import event, waiting
@@ -199,3 +200,9 @@ def test_an_internal_failure_names_its_trace_only_where_there_is_one(
                    message="m")  # fmt: skip
     outcome.report(event)
     assert ("lipstage trace" in capsys.readouterr().err) is sampled
+
+
+def test_every_registered_engine_declares_what_its_progress_counts() -> None:
+    shown = {name for name in ENGINES if frames_text(name, "infer", FPS, 2 * FPS)}
+    assert shown == {name for name, engine in ENGINES.items() if engine.progress_is_frames}
+    assert frames_text("puppet", "infer", FPS, 2 * FPS) == "25/50 frames, 1.0/2.0 s"

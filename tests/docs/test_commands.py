@@ -119,5 +119,22 @@ def test_the_java_program_renders_a_video_and_reports_a_rejection(shell: Shell) 
     setup = 'eval "$(lipstage config --env)"\n'
     printed = shell(f"{setup}{program} default/me/portrait.png default/me/speech.wav")
     assert re.search(r"^video: artifacts jobs/default/[0-9a-f-]{36}/encode/\w+/video\.mp4$", printed, re.MULTILINE)
+    missing = shell(f"{setup}unset KAFKA_BOOTSTRAP_SERVERS; {program} portrait speech 2>&1", exit_code=2)
+    assert missing.startswith("KAFKA_BOOTSTRAP_SERVERS is not set") and missing.count("\n") <= 1
     refused = shell(f"{setup}{program} default/me/portrait.png default/me/none.wav 2>&1", exit_code=1)
     assert "rejected audio\nINPUT_NOT_FOUND: " in refused
+
+
+def test_the_python_program_names_the_missing_variable() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    command = [sys.executable, "examples/produce_request.py"]
+    ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert ran.stderr.startswith("KAFKA_BOOTSTRAP_SERVERS is not set")
+
+
+def test_the_shell_commands_use_the_topic_prefix() -> None:
+    [(_, script)] = blocks("kafka-client.md", "Shell: kcat, curl and jq")
+    assert re.findall(r"-t (\S+)", script) == [
+        f'"${{LIPSTAGE_TOPIC_PREFIX:-}}{topic}"' for topic in ("render.requests", "render.events")
+    ]

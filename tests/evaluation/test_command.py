@@ -83,6 +83,8 @@ def test_picture_is_never_written_over_an_input_or_an_existing_file(lipstage: Li
     assert plot.read_bytes() == b"old"
     ran = lipstage("eval", SPEECH, SPEECH, "--plot", tmp_path / "x.png", "--sheet", f"{tmp_path}/./x.png")
     assert (ran.code, "the same file" in ran.err) == (2, True)
+    ran = lipstage("eval", SPEECH, SPEECH, "--plot", "/dev/null", "--sheet", "/dev/null")
+    assert (ran.code, "the same file" in ran.err) == (2, False)
 
 
 def test_failed_evaluation_is_one_line(monkeypatch: pytest.MonkeyPatch, sample: Film) -> None:

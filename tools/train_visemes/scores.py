@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.messages.engines import FPS
 from stages.audio.loudness import rms_dbfs
 from stages.audio.melspec import log_mel
 from stages.encode.evaluation import mouth, phones, sync
 from stages.encode.evaluation.lips import Readings
 from stages.encode.evaluation.phones import Phone
-from stages.infer.engine import FPS, frame_count
+from stages.infer.engine import frame_count
 from stages.infer.puppet.articulation import Track, mouth_track
 from stages.infer.puppet.renderer import MouthPose
 from stages.infer.puppet.visemes import VisemeModel

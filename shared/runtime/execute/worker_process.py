@@ -122,6 +122,7 @@ class WorkerProcess:
             raise HandlerUnavailable(message.reason)
         if not isinstance(message, records.Ready):
             raise self._death("the worker sent another record before it was ready")
+        self._output.end_task()
         return message.load_seconds
 
     def send(self, message: records.ToWorker) -> None:
@@ -159,6 +160,7 @@ class WorkerProcess:
             self.kill()
             raise
         finally:
+            self._output.end_task()
             budget.report()
 
     @contextmanager

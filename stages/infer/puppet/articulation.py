@@ -8,7 +8,7 @@ neighbours.
 import numpy as np
 import numpy.typing as npt
 
-from stages.infer.engine import FPS
+from shared.messages.engines import FPS
 from stages.infer.puppet.visemes import CLASSES, RATE, SILENCE, Probabilities, Visemes
 
 Track = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ is noise.
 import numpy as np
 import numpy.typing as npt
 
-from stages.infer.engine import FPS
+from shared.messages.engines import FPS
 from stages.infer.puppet.articulation import Track
 from stages.infer.puppet.head import BREATH, MOTIONS, PITCH, ROLL, SHIFT_X, SHIFT_Y, YAW, ZOOM
 from stages.infer.puppet.prosody import accents, phrases, pitch_line

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from stages.infer.engine import FPS
+from shared.messages.engines import FPS
 from stages.infer.puppet.articulation import Track, at_frames, smooth
 
 Tracks = npt.NDArray[np.float32]

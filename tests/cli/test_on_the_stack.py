@@ -113,9 +113,9 @@ def test_only_a_conflict_of_the_own_request_ends_the_command(
         services.event("conflict", job_of(message), message="taken")
 
     with answering(deployment, answer):
-        ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--job-id", "twice")
+        ran = lipstage("render", portrait, speech, "-o", tmp_path / "x.mp4", "--job-id", "taken-id")
     assert ran.code == 2
-    assert "another job twice: taken" in ran.err
+    assert "another job taken-id: taken" in ran.err
 
 
 def test_an_altered_video_is_not_written(deployment: Connection, lipstage: Lipstage, tmp_path: Path) -> None:

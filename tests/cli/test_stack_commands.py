@@ -243,7 +243,7 @@ def test_two_tenants_with_one_job_id_get_their_own_results(
         spans = [span for found in traces[tenant].values() for span in found]
         assert {span["attributes"].get("tenant", tenant) for span in spans} == {tenant}
     assert not traces["acme"].keys() & traces["other"].keys()
-    assert lipstage("job", job).code == 1
+    assert lipstage("job", job).code == 2
     assert lipstage("trace", job).code == 1
     again = lipstage("render", portrait, tmp_path / "acme.wav", "-o", tmp_path / "x.mp4", "--job-id", job,
                      "--tenant", "acme")  # fmt: skip

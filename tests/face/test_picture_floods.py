@@ -1,18 +1,78 @@
 """Pictures with huge numbers of tiny parts: the work for them is bounded."""
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from shared.messages.codes import Code
 from stages.face.heif_items import MAX_ENTRIES, MAX_ENTRY_BYTES, require_readable_items
-from tests.face.pictures import cut_out
+from stages.face.jpeg_segments import MAX_SEGMENTS, segments
+from tests.face.pictures import cut_out, encoded, exif
 from tests.face.test_face_decode import Decode, decode, difference, refused
 
 __all__ = ["decode"]
 
 HEIC = (Path(__file__).parent / "data" / "portrait.heic").read_bytes()
+
+
+JPEG = encoded(
+    cut_out(),
+    "JPEG",
+    quality=90,
+    exif=exif(6),
+    icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+)
+EMPTY_SEGMENT = b"\xff\xe5\0\2"
+
+
+@pytest.fixture
+def seen_by_pillow(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the files that Pillow opens."""
+    sizes: list[int] = []
+    plain = Image.open
+
+    def watched(file: BytesIO, *args: Any, **options: Any) -> Image.Image:
+        sizes.append(len(file.getvalue()))
+        return plain(file, *args, **options)
+
+    monkeypatch.setattr(Image, "open", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+@pytest.mark.parametrize(
+    "flood", [b"\xff" * 3_000_000, EMPTY_SEGMENT * 9000, b"\xff\xfe\xff\xff" + bytes(65533)], ids=["fill", "app", "com"]
+)
+def test_header_of_a_jpeg_is_reduced(decode: Decode, seen_by_pillow: list[int], flood: bytes, has_end: bool) -> None:
+    data = JPEG if has_end else JPEG[:-2]
+    assert np.array_equal(decode(data[:2] + flood + data[2:]), decode(data))
+    assert max(seen_by_pillow) < len(JPEG) + 2000
+
+
+@pytest.mark.parametrize("segment", [EMPTY_SEGMENT, b"\xff\xdb\0\2", b"\xff\xe2\0\x0eICC_PROFILE\0"])
+def test_segments_of_a_jpeg_are_limited(decode: Decode, seen_by_pillow: list[int], segment: bytes) -> None:
+    rejected = refused(decode, JPEG[:2] + segment * MAX_SEGMENTS + JPEG[2:])
+    assert rejected.code == Code.IMAGE_UNREADABLE
+    assert "segments" in rejected.message
+    assert seen_by_pillow == []
+
+
+@pytest.mark.parametrize(
+    "filler", [b"\xff\x00", b"\xff\xd0", b"\xff\x01", b"\xff"], ids=["data", "restart", "tem", "fill"]
+)
+def test_data_of_a_scan_are_no_segments(filler: bytes) -> None:
+    flooded = JPEG[:-2] + filler * (MAX_SEGMENTS + 1) + b"\xff\xd9"
+    assert [found.marker for found in segments(flooded)] == [found.marker for found in segments(JPEG)]
+    assert segments_are_linear(b"\xff" * 1_000_000 + b"\0")
+
+
+def segments_are_linear(data: bytes) -> bool:
+    """Ends within the time of a test; a run of fill bytes that is tried from each of them takes an hour."""
+    return list(segments(data)) == []
 
 
 class Watched(bytes):

@@ -13,9 +13,10 @@ from PIL import AvifImagePlugin, Image
 
 from shared.messages.codes import Code, Rejected
 from stages.face.colour import to_srgb
-from stages.face.formats import ALLOWED, HEAD_BYTES, HEIC, JPEG, PNG, WEBP, Format, recognise
+from stages.face.formats import ALLOWED, AVIF, HEAD_BYTES, HEIC, JPEG, PNG, WEBP, Format, recognise, with_openers_brand
 from stages.face.heif_items import require_readable_items
 from stages.face.jpeg_end import JpegTruncated, require_rows, with_end
+from stages.face.jpeg_segments import JpegOverlong, reduce_header
 from stages.face.jpeg_structure import MAX_SCANS, read_structure
 from stages.face.png_chunks import PngDamaged, reduce_png
 from stages.face.webp_canvas import read_canvas_size
@@ -59,6 +60,8 @@ def decode_portrait(path: Path) -> NDArray[np.uint8]:
         raise _too_large("needs more memory than a worker has") from e
     except PngDamaged as e:
         raise _unreadable(f"The portrait is a damaged PNG picture: {e}. {found.advice}") from e
+    except JpegOverlong as e:
+        raise _unreadable(f"The portrait is a JPEG picture that can't be used: {e}. {found.advice}") from e
     except JpegTruncated as e:
         raise _unreadable(f"The portrait is a truncated JPEG picture: {e}. {found.advice}") from e
     except _DAMAGED as e:
@@ -77,6 +80,8 @@ def _decode(data: bytes, found: Format) -> Image.Image:
         _check_size(*read_canvas_size(data))
     elif found is HEIC:
         require_readable_items(data)
+    if found in (AVIF, HEIC):
+        data = with_openers_brand(data, found)
     image = _loaded(data, found)
     if profile:
         image.info["icc_profile"] = profile
@@ -84,6 +89,7 @@ def _decode(data: bytes, found: Format) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes) -> Image.Image:
+    data = reduce_header(data)
     structure = read_structure(data)
     if structure.scans > MAX_SCANS:
         raise _unreadable(f"The portrait is a JPEG of more than {MAX_SCANS} scans. {JPEG.advice}")

@@ -90,7 +90,9 @@ _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
 )
 _BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 _RIFF = {b"WEBP": WEBP, b"WAVE": _SOUND, b"AVI ": _VIDEO}
-_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
+_ANY_CODEC = frozenset((b"mif1", b"msf1"))
+_HEIC_PICTURES = frozenset((b"heic", b"heix", b"heim", b"heis"))
+_HEIC_BRANDS = _HEIC_PICTURES | _ANY_CODEC | {b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"F4A "))
 _QUICKTIME_BOXES = frozenset((b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))
@@ -118,13 +120,22 @@ def _iso_media(head: bytes) -> Format:
     """Files of ISO/IEC 14496-12: pictures, videos and sound, told apart by their brands."""
     size = int.from_bytes(head[:4], "big")
     major, brands = head[8:12], {head[at : at + 4] for at in range(16, min(size, len(head)) - 3, 4)}
-    if major in _AVIF_BRANDS or (major in (b"mif1", b"msf1") and brands & _AVIF_BRANDS):
+    if major in _AVIF_BRANDS or (major not in _HEIC_BRANDS - _ANY_CODEC and brands & _AVIF_BRANDS):
         return AVIF
-    if major in _HEIC_BRANDS:
+    if major in _HEIC_BRANDS or brands & _HEIC_PICTURES:
         return HEIC
     if major == b"crx ":
         return _RAW
     return _SOUND if major in _SOUND_BRANDS else _VIDEO
+
+
+def with_openers_brand(data: bytes, found: Format) -> bytes:
+    """The AVIF or HEIC file ``data`` with a major brand by which Pillow's openers know it.
+
+    Writers may put a general one there (miaf, mif2, avio, isom), and the codec's among the compatible brands.
+    """
+    known, brand = (_AVIF_BRANDS, b"avif") if found is AVIF else (_HEIC_BRANDS, b"heic")
+    return data if data[8:12] in known | _ANY_CODEC else data[:8] + brand + data[12:]
 
 
 def _text(head: bytes) -> Format | None:

@@ -5,6 +5,10 @@ pi-heif 1.4 passes the types of metadata items to Python as UTF-8 without a chec
 
 import re
 
+MAX_ENTRIES = 4096
+"""Cameras write a tile of 512 pixels for each entry: 250 for 65 megapixels, some more for thumbnails and maps."""
+MAX_ENTRY_BYTES = 4096
+"""An entry has 21 bytes, a name and a content type."""
 _ENTRY = re.compile(rb"infe")
 _TYPE_AT = {2: 8, 3: 10}
 """Offset of the item's type by the version of the entry: after version, flags, id and protection index."""
@@ -13,10 +17,16 @@ _TYPE_AT = {2: 8, 3: 10}
 def require_readable_items(data: bytes) -> None:
     """Check that types and names of all items in the HEIF file ``data`` are UTF-8. Raises ValueError.
 
-    Every occurrence of `infe` is checked, wherever a damaged file has it.
+    Every occurrence of `infe` is checked, wherever a damaged file has it, so their number and size are limited.
     """
-    for entry in _ENTRY.finditer(data):
+    for number, entry in enumerate(_ENTRY.finditer(data), 1):
+        if number > MAX_ENTRIES:
+            raise ValueError(f"more than {MAX_ENTRIES} item entries")
+        type_at = _TYPE_AT.get(data[entry.end()]) if entry.end() < len(data) else None
+        if type_at is None:
+            continue  # another version, or coded data that contains these letters
         size = int.from_bytes(data[max(0, entry.start() - 4) : entry.start()], "big")
-        body = data[entry.end() : entry.start() - 4 + size]
-        if body:
-            body[_TYPE_AT.get(body[0], len(body)) :].decode()
+        end = entry.start() - 4 + size
+        if end - entry.end() > MAX_ENTRY_BYTES:
+            raise ValueError(f"an item entry of {size} bytes")
+        data[entry.end() + type_at : end].decode()

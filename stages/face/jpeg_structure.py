@@ -4,16 +4,12 @@ A progressive picture is decoded in passes over all of its pixels, and a scan of
 every size limit can take hours to decode. Encoders write 3 to 20 scans.
 """
 
-import re
 from dataclasses import dataclass, field
+
+from stages.face.jpeg_segments import EOI, SOS, segments
 
 MAX_SCANS = 200
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
-"""A marker; 0xFF followed by zero is a byte of data."""
-_SOS, _EOI = 0xDA, 0xD9
-_WITHOUT_LENGTH = frozenset((0x01, 0xD8, *range(0xD0, 0xD8)))
-"""TEM, SOI, RSTn."""
 _SEQUENTIAL, _PROGRESSIVE = frozenset((0xC0, 0xC1, 0xC9)), frozenset((0xC2, 0xCA))
 _COEFFICIENTS = 64
 
@@ -56,21 +52,17 @@ class JpegStructure:
 def read_structure(data: bytes) -> JpegStructure:
     """Read the structure of the first picture in the JPEG file ``data``.
 
-    Segments are skipped by their length, so a preview inside them does not count, nor what follows the picture.
+    Segments are skipped by their length, so a preview inside them does not count, nor what follows the picture. Raises
+    JpegOverlong.
     """
-    picture, offset = JpegStructure(), 2
-    while picture.scans <= MAX_SCANS and (match := _MARKER.search(data, offset)):
-        offset, marker = match.end(), match[1][0]
-        if marker == _EOI:
-            picture.end = match.start()
-            break
-        if marker in _WITHOUT_LENGTH:
-            continue
-        length = int.from_bytes(data[offset : offset + 2], "big")
-        segment = data[offset + 2 : offset + length]
-        if marker in _SEQUENTIAL or marker in _PROGRESSIVE:
-            picture.add_frame(marker, segment)
-        elif marker == _SOS:
-            picture.add_scan(segment)
-        offset += length
+    picture = JpegStructure()
+    for marker, start, end in segments(data):
+        if marker == EOI:
+            picture.end = len(data[:start].rstrip(b"\xff"))  # fill bytes before the marker are no data
+        elif marker in _SEQUENTIAL or marker in _PROGRESSIVE:
+            picture.add_frame(marker, data[start + 4 : end])
+        elif marker == SOS:
+            picture.add_scan(data[start + 4 : end])
+            if picture.scans > MAX_SCANS:
+                break
     return picture

@@ -27,6 +27,10 @@ _STEP = 30
 """Degrees between the views that are tried; the detector finds faces that are tilted by half of it."""
 _CERTAIN = 0.6
 """Score of an upright view from which the roll is certain; faces that are drawn reach 0.73, wrong ones 0."""
+_OBVIOUS = 0.75
+"""Score of an upright view from which no other view is tried."""
+_GAIN = 0.1
+"""Increase of the score by which another view replaces one that is certain."""
 _CLEARLY = 0.7
 """Score of another view that replaces an uncertain one."""
 _ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
@@ -52,14 +56,16 @@ class FaceLocator:
         mesh = self._landmarks.locate(image, face)
         low, high = mesh.points[:, :2].min(axis=0), mesh.points[:, :2].max(axis=0)
         around = Region((low + high) / 2, float(max(high - low)) * _VIEW_MARGIN, math.radians(mesh.roll))
-        if self._best_in(image, around) is not None:
+        confirmed = self._best_in(image, around)
+        if confirmed is not None and confirmed.score >= _OBVIOUS:
             return LocatedFace(mesh, roll_is_certain=True)
         size, angles = float(max(face.size)), range(0, 360, _STEP)
         views = (Region(face.centre, size * m, math.radians(a)) for m in _SEARCH_MARGINS for a in angles)
         found = [turned for view in views if (turned := self._best_in(image, view)) is not None]
         best = max(found, key=lambda turned: turned.score, default=None)
-        if best is None or best.score < _CLEARLY:
-            return LocatedFace(mesh, roll_is_certain=False)
+        least = _CLEARLY if confirmed is None else confirmed.score + _GAIN
+        if best is None or best.score < least:
+            return LocatedFace(mesh, roll_is_certain=confirmed is not None)
         return LocatedFace(self._landmarks.locate(image, best), roll_is_certain=True)
 
     def _best_in(self, image: NDArray[np.uint8], view: Region) -> DetectedFace | None:

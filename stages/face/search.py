@@ -1,4 +1,4 @@
-"""Searches a picture for faces: whole, then in overlapping tiles, then rotated."""
+"""Searches a picture for faces: whole, then rotated, then in overlapping tiles."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -38,8 +38,8 @@ class FaceSearch:
 
     The full-range network covers faces from about 5 % of the picture's width, the short-range one close faces, tiles
     the small ones (2 % of the width). Rotated faces are detected with eyes and mouth in wrong places, so a face with a
-    low score is also searched in rotated pictures. ``is_face`` confirms the faces of the fallback searches, where
-    textures sometimes resemble faces.
+    low score is also searched in rotated pictures, and so is a picture without a face before its tiles: there, clothes
+    of a person who is upside down resemble faces. ``is_face`` confirms the faces of all but the first search.
     """
 
     def __init__(
@@ -52,32 +52,33 @@ class FaceSearch:
     def find(self, image: Image) -> list[DetectedFace]:
         """Find the faces of ``image`` [H, W, 3], best score first; empty when there are none."""
         faces = self._full_range.detect(image)
-        if faces:
-            return faces if faces[0].score >= _UPRIGHT_SCORE else self._best_rotation(image, faces)
-        for candidates in self._fallback_searches(image):
-            faces = [face for face in candidates if self._is_confirmed(image, face)]
+        if not faces:
+            faces = self._confirmed(image, self._short_range.detect(image))
+        if faces and faces[0].score >= _UPRIGHT_SCORE:
+            return faces
+        faces = self._best_rotation(image, faces)
+        for cells in TILE_GRIDS:
             if faces:
-                return faces
-        return []
+                break
+            faces = self._confirmed(image, self._in_tiles(image, cells))
+        return faces
 
-    def _is_confirmed(self, image: Image, face: DetectedFace) -> bool:
-        return face.score >= _FALLBACK_SCORE and min(face.size) >= _MIN_SIZE and self._is_face(image, face)
+    def _confirmed(self, image: Image, faces: list[DetectedFace]) -> list[DetectedFace]:
+        return [
+            face
+            for face in faces
+            if face.score >= _FALLBACK_SCORE and min(face.size) >= _MIN_SIZE and self._is_face(image, face)
+        ]
 
     def _best_rotation(self, image: Image, upright: list[DetectedFace]) -> list[DetectedFace]:
-        best = upright
-        for quarter_turns in (1, 2, 3):
-            faces = self._in_rotated(image, quarter_turns, self._full_range)
-            if faces and faces[0].score > best[0].score + _ROTATION_GAIN and self._is_face(image, faces[0]):
-                best = faces
-        return best
-
-    def _fallback_searches(self, image: Image) -> Iterator[list[DetectedFace]]:
-        yield self._short_range.detect(image)
-        for cells in TILE_GRIDS:
-            yield self._in_tiles(image, cells)
+        """The faces of the picture turned by 90, 180 or 270 degrees where they score clearly higher."""
+        best, least = upright, upright[0].score + _ROTATION_GAIN if upright else 0.0
         for quarter_turns in (2, 1, 3):
             for detector in (self._full_range, self._short_range):
-                yield self._in_rotated(image, quarter_turns, detector)
+                faces = self._confirmed(image, self._in_rotated(image, quarter_turns, detector))
+                if faces and faces[0].score > least:
+                    best, least = faces, faces[0].score
+        return best
 
     def _in_rotated(self, image: Image, quarter_turns: int, detector: Detector) -> list[DetectedFace]:
         rotated = np.ascontiguousarray(np.rot90(image, quarter_turns))

@@ -88,6 +88,10 @@ def test_png_without_its_last_chunk_is_rendered(decode: Decode) -> None:
     assert difference(decode(encoded(portrait(), "PNG")[:-12]), pixels()) == 0
 
 
+def test_png_with_a_wrong_checksum_of_its_last_chunk_is_rendered(decode: Decode) -> None:
+    assert difference(decode(with_wrong_checksum(encoded(portrait(), "PNG"), b"IEND")), pixels()) == 0
+
+
 JPEGS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "no-subsampling": {"subsampling": 0},

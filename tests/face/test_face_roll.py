@@ -1,19 +1,22 @@
 """Portraits that lie on their side or upside down, and heads that are only tilted."""
 
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from shared.messages.codes import Code
 from stages.face.choose import choose_face
+from stages.face.detector import DetectedFace
 from stages.face.landmarks import FaceMesh
 from stages.face.models import FaceModels
 from stages.face.quality import require_upright, roll_warnings
-from stages.face.roll import LocatedFace, quarter_turns, upright
-from tests.face.pictures import couple, pixels
+from stages.face.roll import FaceLocator, LocatedFace, quarter_turns, upright
+from tests.face.pictures import couple, encoded, pixels
 from tests.face.test_face_handler import rejection, run, save_picture
 
 EYES = (33, 263)
@@ -66,6 +69,65 @@ def test_roll_is_right_or_not_certain(models: FaceModels, degrees: int) -> None:
     located = models.locator.locate(picture, face)
     error = (-located.mesh.roll - degrees + 180) % 360 - 180
     assert abs(error) < 10 or not located.roll_is_certain
+
+
+def compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(BytesIO(encoded(Image.fromarray(image), "JPEG", quality=quality))))
+
+
+@pytest.mark.parametrize("quality", [60, 75, 85, None])
+def test_picture_flipped_vertically_is_turned_upright(tmp_path: Path, quality: int | None) -> None:
+    """Upside down and mirrored, textures of the clothes resemble faces."""
+    flipped = np.ascontiguousarray(pixels()[::-1])
+    picture = compressed(flipped, quality) if quality else flipped
+    harness, result, metadata = run(tmp_path, save_picture(tmp_path, picture))
+    assert [code for code, _ in harness.warnings] == [Code.ROTATED_PORTRAIT]
+    assert metadata.face_count == 1
+    points = np.load(result.files["landmarks"])[:, :2]
+    assert np.linalg.norm(points[list(EYES)].mean(axis=0) - (511 - 225, 102)) < 6
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 3])
+def test_mirrored_picture_is_turned_upright(tmp_path: Path, quarters: int) -> None:
+    picture = np.ascontiguousarray(np.rot90(pixels()[:, ::-1], quarters))
+    harness, result, _ = run(tmp_path, save_picture(tmp_path, picture))
+    assert [code for code, _ in harness.warnings] == ([Code.ROTATED_PORTRAIT] if quarters else [])
+    points = np.load(result.files["landmarks"])[:, :2]
+    assert np.linalg.norm(points[list(EYES)].mean(axis=0) - (511 - 225, 102)) < 6
+
+
+class SteepView:
+    """A detector that scores each view by the angle at which it cuts the picture: 0.65 upright, 0.95 at 180 degrees."""
+
+    def __init__(self) -> None:
+        self.views = 0
+
+    def detect(self, image: NDArray[np.uint8]) -> list[DetectedFace]:
+        self.views += 1
+        upside_down = image[:128].mean() > image[128:].mean()  # the test's picture is bright below
+        return [DetectedFace(np.array((78.0, 78, 178, 178)), np.full((6, 2), 128.0), 0.95 if upside_down else 0.65)]
+
+
+class MeshAsDetected:
+    """Landmarks as for an upright face, whichever face it gets."""
+
+    def locate(self, image: NDArray[np.uint8], face: DetectedFace) -> FaceMesh:
+        points = np.zeros((478, 3))
+        points[:, :2] = face.centre
+        points[EYES[0], 0] -= 50
+        points[EYES[1], 0] += 50
+        points[CHIN, 1] += 0 if face.score < 0.9 else 1
+        return FaceMesh(points, 1.0)
+
+
+def test_weakly_confirmed_roll_gives_way_to_a_clearly_better_view() -> None:
+    picture = np.zeros((512, 512, 3), np.uint8)
+    picture[256:] = 200
+    detector = SteepView()
+    locator = FaceLocator(detector, MeshAsDetected())  # type: ignore[arg-type]
+    located = locator.locate(picture, DetectedFace(np.array((156.0, 156, 356, 356)), np.zeros((6, 2)), 0.8))
+    assert located.roll_is_certain and detector.views > 1
+    assert located.mesh.points[CHIN, 1] > located.mesh.points[0, 1]  # of the face in the better view
 
 
 def test_chosen_face_is_the_one_in_the_picture_as_it_was_sent(tmp_path: Path) -> None:

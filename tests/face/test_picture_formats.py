@@ -29,6 +29,14 @@ def test_heic_is_decoded_upright(decode: Decode, name: str) -> None:
     assert difference(decode(heic(name)), np.asarray(cut_out())) < 4
 
 
+@pytest.mark.parametrize("major", [b"miaf", b"mif2", b"avio", b"isom"])
+@pytest.mark.parametrize("file_format", ["HEIC", "AVIF"])
+def test_picture_is_known_by_its_compatible_brands(decode: Decode, file_format: str, major: bytes) -> None:
+    """The major brand may be a general one, which videos have too."""
+    data = heic("portrait") if file_format == "HEIC" else encoded(cut_out(), "AVIF", quality=80)
+    assert difference(decode(data[:8] + major + data[12:]), np.asarray(cut_out())) < 4
+
+
 def test_transparent_heic_is_put_on_neutral_grey(decode: Decode) -> None:
     image = decode(heic("transparent"))
     assert np.abs(image[0, 0].astype(int) - BACKGROUND).max() < 4

@@ -1,0 +1,103 @@
+"""Pictures with huge numbers of tiny parts: the work for them is bounded."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from shared.messages.codes import Code
+from stages.face.heif_items import MAX_ENTRIES, MAX_ENTRY_BYTES, require_readable_items
+from stages.face.jpeg_segments import MAX_SEGMENTS, segments
+from tests.face.pictures import cut_out, encoded, exif
+from tests.face.test_face_decode import Decode, decode, difference, refused
+
+__all__ = ["decode"]
+
+HEIC = (Path(__file__).parent / "data" / "portrait.heic").read_bytes()
+
+
+JPEG = encoded(
+    cut_out(),
+    "JPEG",
+    quality=90,
+    exif=exif(6),
+    icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+)
+EMPTY_SEGMENT = b"\xff\xe5\0\2"
+
+
+@pytest.fixture
+def seen_by_pillow(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the files that Pillow opens."""
+    sizes: list[int] = []
+    plain = Image.open
+
+    def watched(file: BytesIO, *args: Any, **options: Any) -> Image.Image:
+        sizes.append(len(file.getvalue()))
+        return plain(file, *args, **options)
+
+    monkeypatch.setattr(Image, "open", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+@pytest.mark.parametrize(
+    "flood", [b"\xff" * 3_000_000, EMPTY_SEGMENT * 9000, b"\xff\xfe\xff\xff" + bytes(65533)], ids=["fill", "app", "com"]
+)
+def test_header_of_a_jpeg_is_reduced(decode: Decode, seen_by_pillow: list[int], flood: bytes, has_end: bool) -> None:
+    data = JPEG if has_end else JPEG[:-2]
+    assert np.array_equal(decode(data[:2] + flood + data[2:]), decode(data))
+    assert max(seen_by_pillow) < len(JPEG) + 2000
+
+
+@pytest.mark.parametrize("segment", [EMPTY_SEGMENT, b"\xff\xdb\0\2", b"\xff\xe2\0\x0eICC_PROFILE\0"])
+def test_segments_of_a_jpeg_are_limited(decode: Decode, seen_by_pillow: list[int], segment: bytes) -> None:
+    rejected = refused(decode, JPEG[:2] + segment * MAX_SEGMENTS + JPEG[2:])
+    assert rejected.code == Code.IMAGE_UNREADABLE
+    assert "segments" in rejected.message
+    assert seen_by_pillow == []
+
+
+@pytest.mark.parametrize(
+    "filler", [b"\xff\x00", b"\xff\xd0", b"\xff\x01", b"\xff"], ids=["data", "restart", "tem", "fill"]
+)
+def test_data_of_a_scan_are_no_segments(filler: bytes) -> None:
+    flooded = JPEG[:-2] + filler * (MAX_SEGMENTS + 1) + b"\xff\xd9"
+    assert [found.marker for found in segments(flooded)] == [found.marker for found in segments(JPEG)]
+    assert segments_are_linear(b"\xff" * 1_000_000 + b"\0")
+
+
+def segments_are_linear(data: bytes) -> bool:
+    """Ends within the time of a test; a run of fill bytes that is tried from each of them takes an hour."""
+    return list(segments(data)) == []
+
+
+class Watched(bytes):
+    """Bytes that count those that are copied out of them."""
+
+    copied = 0
+
+    def __getitem__(self, key):  # type: ignore[no-untyped-def,override]
+        part = super().__getitem__(key)
+        Watched.copied += len(part) if isinstance(part, bytes) else 1
+        return part
+
+
+def entry(version: int, size: int) -> bytes:
+    return size.to_bytes(4, "big") + b"infe" + bytes([version]) + bytes(20)
+
+
+def test_item_entries_of_a_heic_are_limited(decode: Decode) -> None:
+    assert refused(decode, HEIC + entry(2, 29) * (MAX_ENTRIES + 1)).code == Code.IMAGE_UNREADABLE
+    assert refused(decode, HEIC + entry(2, MAX_ENTRY_BYTES + 100)).code == Code.IMAGE_UNREADABLE
+    assert difference(decode(HEIC + entry(2, 29) * 300), np.asarray(cut_out())) < 4
+
+
+@pytest.mark.parametrize("flood", [b"infe" * 4000, entry(9, 2**31) * 4000], ids=["letters", "other-version"])
+def test_letters_of_an_item_entry_are_not_copied(flood: bytes) -> None:
+    Watched.copied = 0
+    require_readable_items(Watched(HEIC + flood))
+    assert Watched.copied < 4000 * 16

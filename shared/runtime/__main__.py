@@ -12,7 +12,6 @@ from typing import NoReturn
 import structlog
 
 from shared.messages.pipeline import STAGES
-from shared.runtime.host.settings_check import check_settings
 from shared.runtime.host.stage_service import serve
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 from shared.runtime.host.weights import worker_variables
@@ -58,7 +57,6 @@ def run(stage: str, engine: str | None) -> int:
     if stage in STAGES:
         logs.setup(stage)
     settings = stage_settings(stage, engine)
-    check_settings(settings)
     fetch = worker_variables(settings.engine) if stage == "infer" else None
     return serve(stage, settings, fetch=fetch)
 

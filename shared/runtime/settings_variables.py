@@ -74,6 +74,21 @@ def faults(error: ValueError, models: Iterable[type[BaseSettings]]) -> list[str]
     return [_fault(by_name[error.title], one) for one in error.errors(include_url=False, include_input=False)]
 
 
+def only(model: type[Settings], *names: str) -> Settings:
+    """The settings with the fields ``names`` read and defaults for all others: another variable can't spoil them.
+
+    Raises ValidationError for one of these.
+    """
+    others = {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()
+              if name not in names}  # fmt: skip
+    return model(**others)
+
+
+def unusable(name: str, error: Exception) -> str:
+    """The line for a variable whose value is of the right form and can't be used."""
+    return f"{assignment(name)}: {(error.strerror if isinstance(error, OSError) else None) or error}"
+
+
 def assignment(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """``NAME=value`` as it is set, cut to one short line; the name alone for a secret and for a variable not set."""
     value = environment.get(name)

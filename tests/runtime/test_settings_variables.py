@@ -59,8 +59,21 @@ def test_every_wrong_variable_is_reported_at_once(monkeypatch: pytest.MonkeyPatc
 def test_no_variable_takes_a_value_without_limit(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """Words, infinities and numbers that no program can use are refused before anything starts."""
     monkeypatch.setenv(name, value)
-    empty_is_unset = not value and name.startswith("LIPSTAGE_SONIC_")
-    assert [line.startswith(f"{name}=") for line in check(MODELS)] == ([] if empty_is_unset else [True])
+    assert [line.startswith(f"{name}=") for line in check(MODELS)] == ([True] if value else []), "empty is unset"
+
+
+@pytest.mark.parametrize("name", sorted({variable(model, name) for model in MODELS for name in model.model_fields}))
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name, raising=False)
+    unset = [model().model_dump() for model in MODELS]
+    monkeypatch.setenv(name, "")
+    assert [model().model_dump() for model in MODELS] == unset
+
+
+@pytest.mark.parametrize(("name", "value"), [("LIPSTAGE_ENGINES", " , "), ("LIPSTAGE_INPUT_BUCKETS", "{}")])
+def test_a_list_with_nothing_in_it_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert [line.startswith(f"{name}={value}: ") for line in check(MODELS)] == [True]
 
 
 def test_a_service_reads_its_own_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:

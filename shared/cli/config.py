@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from shared.cli import console, environment
-from shared.local import stack
+from shared.local import no_proxy, stack
 from shared.local.deployment import find_environment
 from shared.local.preflight import read_settings
 from shared.local.settings import LocalSettings
@@ -138,7 +138,8 @@ def print_exports() -> None:
         console.say(f"unset {name}")
     for name, value in sorted(variables.items()):
         # A name that no shell accepts is not one of ours, and could be read as a command.
-        if PASSED_ON.match(name) and name.isascii() and name.isidentifier():
+        exported = PASSED_ON.match(name) or (name in no_proxy.NAMES and no_proxy.is_needed(os.environ))
+        if exported and name.isascii() and name.isidentifier():
             console.say(f"export {name}={_quoted(value)}")
 
 

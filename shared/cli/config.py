@@ -22,7 +22,7 @@ from shared.local.variables import PASSED_ON
 from shared.runtime.host.settings_models import all_models
 from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.kafka_config import read_properties
-from shared.runtime.settings_variables import SECRET, InvalidSettings, read, variable
+from shared.runtime.settings_variables import SECRET, InvalidSettings, read, variable, without_secrets
 
 HIDDEN = "(hidden)"
 ASSIGNED = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "LIPSTAGE_CACHE_KEY",
@@ -101,13 +101,13 @@ def _values(
 def _setting(name: str, value: str | None, variables: dict[str, str], settings: LocalSettings) -> Setting:
     in_file = name == "KAFKA_BOOTSTRAP_SERVERS" and settings.kafka_properties_file is not None
     if in_file and (servers := read_properties(settings.kafka_properties_file or Path()).get("bootstrap.servers")):
-        return Setting(str(servers), "file")
+        return Setting(without_secrets(str(servers)), "file")
     source = "default"
     if name in os.environ:
         source = "environment" if os.environ[name] == variables.get(name) else "stack"
     elif name in variables or name in ASSIGNED:
         source = "stack"
-    return Setting(HIDDEN if value and SECRET.search(name) else value, source)
+    return Setting(HIDDEN if value and SECRET.search(name) else without_secrets(value or "") or None, source)
 
 
 def _text(value: Any) -> str | None:

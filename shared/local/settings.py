@@ -70,6 +70,16 @@ class LocalSettings(StateSettings, DeploymentSettings):
     def _check_url(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
             raise ValueError("must be a URL such as http://HOST:PORT or https://HOST")
+        if any(character in value for character in "@?#"):
+            raise ValueError("must have no user, password or query: addresses are printed and logged; for credentials"
+                             " use AWS_ACCESS_KEY_ID, OTEL_EXPORTER_OTLP_HEADERS")  # fmt: skip
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _check_servers(cls, value: str) -> str:
+        if "@" in value:
+            raise ValueError("must have no user or password: addresses are printed; use KAFKA_PROPERTIES_FILE")
         return value
 
     @field_validator("jars_dir")
@@ -83,9 +93,11 @@ class LocalSettings(StateSettings, DeploymentSettings):
         if self.kafka_properties_file is not None:
             try:
                 properties = read_properties(self.kafka_properties_file)
+                self.kafka_bootstrap_servers = self._check_servers(
+                    str(properties.get("bootstrap.servers", self.kafka_bootstrap_servers))
+                )
             except (OSError, ValueError) as error:
                 raise ValueError(unusable("KAFKA_PROPERTIES_FILE", error)) from error
-            self.kafka_bootstrap_servers = str(properties.get("bootstrap.servers", self.kafka_bootstrap_servers))
         return self
 
     @property

@@ -15,6 +15,8 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|SESSION|_KEY$|HEADERS|CREDENTIAL", re.IGNORECASE)
 """Names of variables whose values are never printed."""
+USER_IN_URL = re.compile(r"(?<=://).*@|^(?!\w+://)[^/]*:.*@", re.DOTALL)
+QUERY = re.compile(r"(?<=://)([^?]*\?).+", re.DOTALL)
 MAX_SHOWN = 60
 """Characters of a value in a message."""
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -94,8 +96,14 @@ def assignment(name: str, environment: Mapping[str, str] = os.environ) -> str:
     value = environment.get(name)
     if value is None or SECRET.search(name):
         return name
+    value = without_secrets(value)
     text = value if value.isprintable() else ascii(value)[1:-1]
     return f"{name}={text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + '...'}"
+
+
+def without_secrets(value: str) -> str:
+    """A variable's value as it may be printed: a URL without its user, password and query."""
+    return QUERY.sub(r"\1...", USER_IN_URL.sub("", value))
 
 
 def allowed(field: FieldInfo) -> str:

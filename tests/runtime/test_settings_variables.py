@@ -86,6 +86,26 @@ def test_a_service_reads_its_own_variables_only(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://user:hunter2@host:1/a", "http://host:1/a"),
+        ("https://hunter2@host", "https://host"),
+        ("http://user:hun/ter2 @x@host", "http://host"),
+        ("user:hunter2@host:9092", "host:9092"),
+        ("http://host/a?token=hunter2", "http://host/a?..."),
+        ("http://host:1,host:2", "http://host:1,host:2"),
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, value: str, shown: str) -> None:
+    assert assignment("ADDRESS", {"ADDRESS": value}) == f"ADDRESS={shown}"
+    for name in ("AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.setenv(name, value)
+    lines = check((LocalSettings,))
+    assert "hunter2" not in "".join(lines)
+    assert not lines or len(lines) == 2 + ("@" in value)
+
+
 def test_the_value_of_a_secret_is_not_shown() -> None:
     environment = {"LIPSTAGE_CACHE_KEY": "the secret", "LIPSTAGE_CACHE_KEY_FILE": "/a/file"}
     assert assignment("LIPSTAGE_CACHE_KEY", environment) == "LIPSTAGE_CACHE_KEY"

@@ -62,6 +62,21 @@ def test_a_wrong_variable_leaves_every_process(
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [("LIPSTAGE_HEALTH_HOST", "127.0.0.2"), ("HTTP_PROXY", "http://127.0.0.1:1"), ("LIPSTAGE_ENGINES", "")],
+)
+def test_a_variable_that_does_not_concern_the_stack_leaves_every_process(
+    pipeline: Pipeline, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    before = pids(lipstage)
+    with monkeypatch.context() as environment:
+        environment.setenv(name, value)
+        ran = lipstage("up")
+        assert ran.code == 0, ran.err
+        assert pids(lipstage) == before
+
+
+@pytest.mark.parametrize(
     "line", ["foo.bar=1", "socket.timeout.ms=abc", "security.protocol=SSL\nssl.ca.location=/none", "acks=0", "foo"]
 )
 @pytest.mark.usefixtures("nowhere")

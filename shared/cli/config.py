@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from shared.cli import console, environment
-from shared.local import stack
+from shared.local import no_proxy, stack
 from shared.local.deployment import find_environment
 from shared.local.preflight import read_settings
 from shared.local.settings import LocalSettings
@@ -22,7 +22,7 @@ from shared.local.variables import PASSED_ON
 from shared.runtime.host.settings_models import all_models
 from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.kafka_config import read_properties
-from shared.runtime.settings_variables import SECRET, InvalidSettings, read, variable
+from shared.runtime.settings_variables import SECRET, InvalidSettings, read, variable, without_secrets
 
 HIDDEN = "(hidden)"
 ASSIGNED = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "LIPSTAGE_CACHE_KEY",
@@ -101,13 +101,13 @@ def _values(
 def _setting(name: str, value: str | None, variables: dict[str, str], settings: LocalSettings) -> Setting:
     in_file = name == "KAFKA_BOOTSTRAP_SERVERS" and settings.kafka_properties_file is not None
     if in_file and (servers := read_properties(settings.kafka_properties_file or Path()).get("bootstrap.servers")):
-        return Setting(str(servers), "file")
+        return Setting(without_secrets(str(servers)), "file")
     source = "default"
     if name in os.environ:
         source = "environment" if os.environ[name] == variables.get(name) else "stack"
     elif name in variables or name in ASSIGNED:
         source = "stack"
-    return Setting(HIDDEN if value and SECRET.search(name) else value, source)
+    return Setting(HIDDEN if value and SECRET.search(name) else without_secrets(value or "") or None, source)
 
 
 def _text(value: Any) -> str | None:
@@ -138,7 +138,8 @@ def print_exports() -> None:
         console.say(f"unset {name}")
     for name, value in sorted(variables.items()):
         # A name that no shell accepts is not one of ours, and could be read as a command.
-        if PASSED_ON.match(name) and name.isascii() and name.isidentifier():
+        exported = PASSED_ON.match(name) or (name in no_proxy.NAMES and no_proxy.is_needed(os.environ))
+        if exported and name.isascii() and name.isidentifier():
             console.say(f"export {name}={_quoted(value)}")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-HINT = "correct or unset it; docs/configuration.md lists all variables"
+HINT = "correct or unset it; `lipstage config` lists all variables"
 
 
 def of_deployment() -> dict[str, str]:
@@ -30,7 +30,7 @@ def warn_of_unknown_variables() -> None:
     from shared.local.variables import unknown
 
     for name, nearest in unknown(os.environ).items():
-        meant = f"did you mean {nearest}?" if nearest else "docs/configuration.md lists all variables"
+        meant = f"did you mean {nearest}?" if nearest else "`lipstage config` lists all variables"
         console.note(console.warning("warning: "), f"{name} is not a setting: {meant}")
 
 

@@ -1,11 +1,15 @@
 """Entry point of ``lipstage``. Importing a command module registers its commands; none imports anything slow."""
 
+import os
+
 import typer
 
 from shared import __version__
 from shared.cli import console, strays
 from shared.cli.app import app
 from shared.cli.commands import config, demo, evaluate, jobs, render, stack, stage, submit, topics, trace, weights
+from shared.local import no_proxy
+from shared.runtime.variable_names import to_upper_case
 
 __all__ = ["app", "main"]
 COMMANDS = (demo, render, submit, stack, jobs, stage, topics, trace, config, evaluate, weights)
@@ -22,6 +26,9 @@ def options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """One portrait and one speech recording become a talking-head mp4."""
+    del version  # `_version` has handled it.
+    to_upper_case(os.environ)
+    no_proxy.apply(os.environ)
 
 
 def main() -> None:

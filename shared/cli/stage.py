@@ -19,7 +19,7 @@ def run(name: str, engine: str | None) -> NoReturn:
     Raises BadUse, Unreachable, CliError.
     """
     try:
-        settings = stage_settings(name, engine)
+        settings = stage_settings(name, engine, in_this_process=False)
     except UnknownService as error:
         raise BadUse(str(error)) from None
     python, arguments = Path(sys.executable), [name]

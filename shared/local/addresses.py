@@ -1,10 +1,14 @@
 """Assigns an address to each part of the stack."""
 
+import re
+
 from shared.local import ports, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.storage.settings import StorageSettings
+
+THIS_MACHINE = re.compile(r"(?<![^/,])(localhost|\[::1\])(?=:|/|,|$)")
 
 
 def is_own(named: str, recorded: str, was_own: bool) -> bool:
@@ -12,7 +16,12 @@ def is_own(named: str, recorded: str, was_own: bool) -> bool:
 
     False for the recorded address of the local part, which `lipstage config --env` exports.
     """
-    return bool(named) and (was_own or named.rstrip("/") != recorded.rstrip("/"))
+    return bool(named) and (was_own or _normal(named) != _normal(recorded))
+
+
+def _normal(address: str) -> str:
+    """The address with one name for this machine."""
+    return THIS_MACHINE.sub(ports.HOST, address.strip().rstrip("/").lower())
 
 
 def mark_own(settings: LocalSettings, stack: Stack) -> None:

@@ -4,8 +4,9 @@ The environment names a deployment, and the running local stack supplies what it
 never go together with those of another deployment.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from shared.client import Deployment, S3Access
@@ -17,6 +18,11 @@ from shared.local.stack_file import Stack
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import InvalidSettings, assignment, read
 from shared.storage.settings import StorageSettings
+
+OBJECT_STORE = ("AWS_ENDPOINT_URL", "LIPSTAGE_BUCKET", "LIPSTAGE_INPUT_BUCKETS")
+"""Variables that name the object store of another deployment, beside AWS_ENDPOINT_URL_S3."""
+INPUT_BUCKETS = "LIPSTAGE_INPUT_BUCKETS"
+DEFAULT_INPUT_BUCKETS = json.dumps(StorageSettings.model_fields["input_buckets"].get_default(call_default_factory=True))
 
 
 def deployment_of(running: Stack) -> Deployment:
@@ -68,7 +74,8 @@ def find_environment(settings: LocalSettings) -> dict[str, str] | None:
 
 def _completed(running: Stack) -> dict[str, str]:
     """This process's variables, completed by those that the services of the stack have."""
-    return {**running.variables, **os.environ, **running.environment(None)}
+    own = {name: value for name, value in os.environ.items() if value or name not in running.variables}
+    return {**running.variables, **own, **running.environment(None)}
 
 
 def _completing_stack(settings: LocalSettings) -> Stack | None:
@@ -82,24 +89,34 @@ def _completing_stack(settings: LocalSettings) -> Stack | None:
     if foreign_store and not broker:
         raise InvalidSettings([f"{assignment('AWS_ENDPOINT_URL_S3')} names an object store that no running stack uses:"
                                " set KAFKA_BOOTSTRAP_SERVERS as well, or unset it for the local stack"])  # fmt: skip
+    if foreign_broker and not store and not any(os.environ.get(name) for name in OBJECT_STORE):
+        raise InvalidSettings([f"{assignment('KAFKA_BOOTSTRAP_SERVERS')} names another deployment, and nothing its"
+                               " object store: set AWS_ENDPOINT_URL_S3, or LIPSTAGE_INPUT_BUCKETS and LIPSTAGE_BUCKET"
+                               " for your buckets in Amazon S3"])  # fmt: skip
     if running is None or foreign_broker or foreign_store:
         return None
-    if lines := _differing(running):
+    RuntimeSettings(), StorageSettings()  # A value of wrong form is reported as such.
+    if lines := differing(running):
         raise InvalidSettings(lines)
     return running
 
 
-def _differing(running: Stack) -> list[str]:
-    """A line for each variable with which no service of the stack would see this process's jobs."""
-    used: Mapping[str, str] = {
-        "LIPSTAGE_BUCKET": running.bucket,
-        **({"LIPSTAGE_TOPIC_PREFIX": running.topic_prefix} if running.services else {}),
-    }
+def differing(running: Stack) -> list[str]:
+    """A line for each variable with which no service of the stack would see this process's jobs. Raises ValueError for
+    one of wrong form."""
+    used = {"LIPSTAGE_BUCKET": running.bucket}
+    if running.services:
+        used["LIPSTAGE_TOPIC_PREFIX"] = running.topic_prefix
+        used[INPUT_BUCKETS] = running.variables.get(INPUT_BUCKETS) or DEFAULT_INPUT_BUCKETS
     return [
         f"{assignment(name)}: the running stack uses {value or 'none'}; `lipstage up` changes it, or unset it"
         for name, value in used.items()
-        if os.environ.get(name, value) != value
+        if (own := os.environ.get(name)) and not _is_same(name, own, value)
     ]
+
+
+def _is_same(name: str, own: str, value: str) -> bool:
+    return own == value or (name == INPUT_BUCKETS and bool(json.loads(own) == json.loads(value)))
 
 
 @contextmanager

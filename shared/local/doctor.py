@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 
 from shared.local import addresses, jars, machine, stack_file, store
 from shared.local import stack as local
+from shared.local.deployment import differing
 from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of, runtime_settings
 from shared.local.machine import Check
 from shared.local.settings import LocalSettings
@@ -38,8 +39,12 @@ def doctor(settings: LocalSettings) -> list[Check]:
     checks = machine.checks(settings, running)
     if running is not None:
         settings = local.with_engines(settings, running)
+        # Topics and services are those of the stack, also where this process's variables name others.
+        settings = settings.model_copy(update={"topic_prefix": running.topic_prefix if running.services
+                                               else settings.topic_prefix})  # fmt: skip
         return [
             *checks,
+            *_variables(running),
             *_broker(settings, running),
             *_store(running),
             *_traces(running),
@@ -53,6 +58,15 @@ def doctor(settings: LocalSettings) -> list[Check]:
     if named.running:
         return [*checks, Check("stack", "fail", "its supervisor has ended, and every part with it", "lipstage up")]
     return [*checks, Check("stack", "warn", "no stack runs here", "lipstage up")]
+
+
+def _variables(running: Stack) -> list[Check]:
+    """One check for each variable that differs from what the running stack uses."""
+    try:
+        lines = differing(running)
+    except ValueError:  # A value of wrong form, which the checks of the machine report.
+        return []
+    return [Check("variables", "fail", line, "unset it, or lipstage up") for line in lines]
 
 
 def _broker(settings: LocalSettings, stack: Stack) -> list[Check]:
@@ -154,7 +168,7 @@ def _faulty_service(part: PartStatus, stack: Stack) -> Check:
         fix = f"lipstage up --scale {part.name.partition('-')[0]}=1"
         return Check(part.name, "warn" if part.healthy else "fail", part.detail, fix)
     if record.engine and part.detail.startswith("not ready"):
-        return Check(part.name, "fail", part.detail, f"docs/{record.engine}.md; lipstage logs {part.name}")
+        return Check(part.name, "fail", part.detail, f"lipstage weights ls; lipstage logs {part.name}")
     return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}; lipstage up")
 
 

@@ -3,7 +3,6 @@
 import importlib.util
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from botocore.exceptions import BotoCoreError
 
@@ -11,11 +10,9 @@ from shared.local import addresses, extras, infrastructure, jars, java, services
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
-from shared.runtime.host.settings_check import unusable
+from shared.runtime.host.settings_check import named_faults
 from shared.runtime.host.settings_models import all_models
-from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import InvalidSettings, check
-from shared.storage.settings import StorageSettings
 
 NEEDED_BY_STAGES = tuple(name for name in extras.MODULES["cpu"] if name not in ("PIL", "pi_heif"))
 """Pillow and its HEIF decoder are needed for some pictures only."""
@@ -32,10 +29,7 @@ def read_settings() -> LocalSettings:
 
 def check_variables(*models: type[LocalSettings]) -> None:
     """Check every variable of services, stages and engines, and those of ``models``. Raises InvalidSettings."""
-    lines = check((*models, *all_models()))
-    with suppress(ValueError):  # One of them is among the lines.
-        lines += unusable(RuntimeSettings(), StorageSettings())
-    if lines:
+    if lines := [*check((*models, *all_models())), *named_faults()]:
         raise InvalidSettings(dict.fromkeys(lines))
 
 

@@ -109,6 +109,8 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         **stack.environment(None),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
+        # `up` and `status` ask there, whatever LIPSTAGE_HEALTH_HOST says.
+        "LIPSTAGE_HEALTH_HOST": ports.HOST,
         "LIPSTAGE_HEALTH_PORT": str(record.health_port),
         "LIPSTAGE_DRAIN_S": str(settings.drain_s),
         **import_path(os.environ),

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from shared.local.installation import downloads
 from shared.runtime.kafka_config import read_properties
 from shared.runtime.settings import DeploymentSettings, StateSettings
+from shared.runtime.settings_variables import unusable
 from shared.storage.client import DEFAULT_REGION
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -23,7 +24,9 @@ def _port(part: str) -> int:
 class LocalSettings(StateSettings, DeploymentSettings):
     """Where the local stack keeps its state, which ports it takes and which parts it need not start."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     jars_dir: Path | None = Field(
         None,
@@ -67,6 +70,16 @@ class LocalSettings(StateSettings, DeploymentSettings):
     def _check_url(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
             raise ValueError("must be a URL such as http://HOST:PORT or https://HOST")
+        if any(character in value for character in "@?#"):
+            raise ValueError("must have no user, password or query: addresses are printed and logged; for credentials"
+                             " use AWS_ACCESS_KEY_ID, OTEL_EXPORTER_OTLP_HEADERS")  # fmt: skip
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _check_servers(cls, value: str) -> str:
+        if "@" in value:
+            raise ValueError("must have no user or password: addresses are printed; use KAFKA_PROPERTIES_FILE")
         return value
 
     @field_validator("jars_dir")
@@ -80,9 +93,11 @@ class LocalSettings(StateSettings, DeploymentSettings):
         if self.kafka_properties_file is not None:
             try:
                 properties = read_properties(self.kafka_properties_file)
-            except OSError as error:
-                raise ValueError(f"KAFKA_PROPERTIES_FILE can't be read: {error.strerror}") from error
-            self.kafka_bootstrap_servers = str(properties.get("bootstrap.servers", self.kafka_bootstrap_servers))
+                self.kafka_bootstrap_servers = self._check_servers(
+                    str(properties.get("bootstrap.servers", self.kafka_bootstrap_servers))
+                )
+            except (OSError, ValueError) as error:
+                raise ValueError(unusable("KAFKA_PROPERTIES_FILE", error)) from error
         return self
 
     @property

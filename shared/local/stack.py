@@ -177,7 +177,7 @@ def _start(
     replicas = {**stack.scale, **scale}
     stack.topic_prefix = settings.topic_prefix
     stack.variables = {name: value for name, value in os.environ.items()
-                       if name.startswith("LIPSTAGE_") and passed_on(name)}  # fmt: skip
+                       if value and name.startswith("LIPSTAGE_") and passed_on(name)}  # fmt: skip
     stack.services = services.records(settings, stack, replicas)
     stack.save()
     supervisor.write([*infra, *(services.program(settings, stack, record) for record in stack.services)])

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.local import credentials as secrets
+from shared.local import no_proxy
 from shared.local.credentials import Credentials
 from shared.local.ports import HOST
 from shared.local.supervision import Supervisor
@@ -83,6 +84,7 @@ class Stack(BaseModel):
     def environment(self, credentials: Credentials | None) -> dict[str, str]:
         """Variables with which any client or service reaches this stack; without ``credentials`` the caller's apply."""
         values = {
+            **no_proxy.variables(os.environ),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,

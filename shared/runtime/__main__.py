@@ -5,6 +5,7 @@ settings.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,11 +13,11 @@ from typing import NoReturn
 import structlog
 
 from shared.messages.pipeline import STAGES
-from shared.runtime.host.settings_check import check_settings
 from shared.runtime.host.stage_service import serve
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 from shared.runtime.host.weights import worker_variables
 from shared.runtime.settings_variables import InvalidSettings
+from shared.runtime.variable_names import to_upper_case
 from shared.telemetry import logs
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("stage", metavar="STAGE", help="audio, face, infer or encode")
     parser.add_argument("--engine", metavar="ENGINE", help="for infer: the engine it runs; default: LIPSTAGE_ENGINE")
     logs.setup("lipstage")  # Until the stage is known, so that wrong use is a log line, too.
+    to_upper_case(os.environ)
     try:
         options = parser.parse_args(arguments)
         return run(options.stage, options.engine)
@@ -58,7 +60,6 @@ def run(stage: str, engine: str | None) -> int:
     if stage in STAGES:
         logs.setup(stage)
     settings = stage_settings(stage, engine)
-    check_settings(settings)
     fetch = worker_variables(settings.engine) if stage == "infer" else None
     return serve(stage, settings, fetch=fetch)
 

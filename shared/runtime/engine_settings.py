@@ -12,7 +12,7 @@ from shared.storage import weights
 class EngineSettings(BaseSettings):
     """The paths of an engine's weights and Python."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     weights: str = Field("", description="Weights of the engine: a folder, as a mounted volume, or s3://BUCKET/PREFIX.")
     python: Path | None = Field(

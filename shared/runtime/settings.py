@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class StateSettings(BaseSettings):
     """Where a machine keeps the state of a deployment."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     state_dir: Path = Field(
         Path(".lipstage"),
@@ -32,7 +34,9 @@ class StateSettings(BaseSettings):
 class DeploymentSettings(BaseSettings):
     """Settings that both the services and the local stack read: declared once, with one default."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     kafka_properties_file: Path | None = Field(
         None,
@@ -43,6 +47,7 @@ class DeploymentSettings(BaseSettings):
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Prefix of every topic and group.")
     engines: Annotated[tuple[str, ...], NoDecode] = Field(
         ("puppet",),
+        min_length=1,
         description="Enabled engines, comma-separated; a request for another is rejected with ENGINE_UNAVAILABLE. `up`"
         " starts an infer service for each.",
     )
@@ -63,7 +68,9 @@ class DeploymentSettings(BaseSettings):
 class RuntimeSettings(DeploymentSettings):
     """Settings of every stage's runtime. Field descriptions give unit and reason."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LIPSTAGE_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
 
     bootstrap_servers: str = Field(
         "127.0.0.1:9092",
@@ -102,7 +109,10 @@ class RuntimeSettings(DeploymentSettings):
     scratch_dir: Path | None = Field(
         None, description="Folder for the files of running tasks; default: the system's temporary folder."
     )
-    health_host: str = Field("127.0.0.1", description="Address of the health port; 0.0.0.0 in a container.")
+    health_host: str = Field(
+        "127.0.0.1",
+        description="IPv4 address of the health port; 0.0.0.0 in a container. The local stack uses 127.0.0.1.",
+    )
     health_port: int = Field(0, ge=0, le=65535, description="Liveness, readiness, /metrics; 0: any free port.")
 
     def topic(self, name: str) -> str:

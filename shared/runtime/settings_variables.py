@@ -15,6 +15,8 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|SESSION|_KEY$|HEADERS|CREDENTIAL", re.IGNORECASE)
 """Names of variables whose values are never printed."""
+USER_IN_URL = re.compile(r"(?<=://).*@|^(?!\w+://)[^/]*:.*@", re.DOTALL)
+QUERY = re.compile(r"(?<=://)([^?]*\?).+", re.DOTALL)
 MAX_SHOWN = 60
 """Characters of a value in a message."""
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -74,13 +76,34 @@ def faults(error: ValueError, models: Iterable[type[BaseSettings]]) -> list[str]
     return [_fault(by_name[error.title], one) for one in error.errors(include_url=False, include_input=False)]
 
 
+def only(model: type[Settings], *names: str) -> Settings:
+    """The settings with the fields ``names`` read and defaults for all others: another variable can't spoil them.
+
+    Raises ValidationError for one of these.
+    """
+    others = {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()
+              if name not in names}  # fmt: skip
+    return model(**others)
+
+
+def unusable(name: str, error: Exception) -> str:
+    """The line for a variable whose value is of the right form and can't be used."""
+    return f"{assignment(name)}: {(error.strerror if isinstance(error, OSError) else None) or error}"
+
+
 def assignment(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """``NAME=value`` as it is set, cut to one short line; the name alone for a secret and for a variable not set."""
     value = environment.get(name)
     if value is None or SECRET.search(name):
         return name
+    value = without_secrets(value)
     text = value if value.isprintable() else ascii(value)[1:-1]
     return f"{name}={text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + '...'}"
+
+
+def without_secrets(value: str) -> str:
+    """A variable's value as it may be printed: a URL without its user, password and query."""
+    return QUERY.sub(r"\1...", USER_IN_URL.sub("", value))
 
 
 def allowed(field: FieldInfo) -> str:

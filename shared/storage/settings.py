@@ -30,11 +30,12 @@ class StorageSettings(BaseSettings):
     than the 30 days of a dead letter, whose replay reads these objects.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     bucket: Bucket = Field("lipstage", description="Artifact bucket: jobs, markers, cached outputs.")
     input_buckets: dict[Alias, Bucket] = Field(
         default_factory=lambda: {"inputs": "lipstage-inputs"},
+        min_length=1,
         description="Buckets that requests may read, by alias: JSON; never the artifact bucket.",
     )
     output_buckets: dict[Alias, Bucket] = Field(

@@ -11,7 +11,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 class EncodeSettings(BaseSettings):
     """Read from the environment, prefix ``LIPSTAGE_``."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", env_ignore_empty=True)
 
     x264_threads: int = Field(2, ge=1, le=32, description="Threads of x264; its output depends on their number.")
     x264_preset: Preset = Field("veryfast", description="Slower presets make smaller files at the same quality.")

@@ -29,6 +29,10 @@ def taken() -> Iterator[int]:
         ("LIPSTAGE_CACHE_KEY", "short", 2, "LIPSTAGE_CACHE_KEY: the cache secret needs at least 16 bytes"),
         ("LIPSTAGE_SCRATCH_DIR", "/no/such", 2, "LIPSTAGE_SCRATCH_DIR=/no/such: not a folder"),
         ("LIPSTAGE_HEALTH_HOST", "203.0.113.7", 2, "LIPSTAGE_HEALTH_HOST=203.0.113.7: not an address of this machine"),
+        ("LIPSTAGE_HEALTH_HOST", "::1", 2, "LIPSTAGE_HEALTH_HOST=::1: not an address of this machine (IPv4)"),
+        ("LIPSTAGE_SCRATCH_DIR", "/bin/ls", 2, "LIPSTAGE_SCRATCH_DIR=/bin/ls: not a folder"),
+        ("LIPSTAGE_ENGINES", ",", 2, "LIPSTAGE_ENGINES=,: "),
+        ("LIPSTAGE_INPUT_BUCKETS", "{}", 2, "LIPSTAGE_INPUT_BUCKETS={}: "),
         ("LIPSTAGE_ENGINES", "puppet,nobody", 2, "no engine 'nobody'"),
         ("LIPSTAGE_DISK_MIN_MB", "1000000000", 1, "DISK_FULL: "),
         ("LIPSTAGE_JARS_DIR", "/proc/none", 1, "JARS_MISSING: "),
@@ -55,6 +59,47 @@ def test_a_wrong_variable_leaves_every_process(
         ran = lipstage("up")
     assert (ran.code, words in ran.err, "Traceback" in ran.err) == (code, True, False), ran.err
     assert pids(lipstage) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LIPSTAGE_HEALTH_HOST", "127.0.0.2"), ("HTTP_PROXY", "http://127.0.0.1:1"), ("LIPSTAGE_ENGINES", "")],
+)
+def test_a_variable_that_does_not_concern_the_stack_leaves_every_process(
+    pipeline: Pipeline, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    before = pids(lipstage)
+    with monkeypatch.context() as environment:
+        environment.setenv(name, value)
+        ran = lipstage("up")
+        assert ran.code == 0, ran.err
+        assert pids(lipstage) == before
+
+
+@pytest.mark.parametrize(
+    "line", ["foo.bar=1", "socket.timeout.ms=abc", "security.protocol=SSL\nssl.ca.location=/none", "acks=0", "foo"]
+)
+@pytest.mark.usefixtures("nowhere")
+def test_a_wrong_kafka_property_is_one_line_of_the_file(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text(f"{line}\n")
+    monkeypatch.setenv("KAFKA_PROPERTIES_FILE", str(file))
+    ran = lipstage("up")
+    assert (ran.code, ran.err.count("KAFKA_PROPERTIES_FILE")) == (2, 1), ran.err
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_value_of_wrong_form_hides_no_other_fault(
+    lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wrong = {"LIPSTAGE_SLOTS": "abc", "LIPSTAGE_INPUT_BUCKETS": "x", "KAFKA_PROPERTIES_FILE": "/none",
+             "LIPSTAGE_SCRATCH_DIR": "/none", "LIPSTAGE_HEALTH_HOST": "::1"}  # fmt: skip
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    ran = lipstage("up")
+    assert [ran.err.count(f"{name}=") for name in wrong] == [1] * len(wrong), ran.err
 
 
 def test_a_taken_port_leaves_every_process(

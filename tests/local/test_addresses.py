@@ -28,6 +28,15 @@ def test_exported_addresses_of_the_stack_are_not_external(assigned: Stack, tmp_p
     assert not (assigned.own_broker or assigned.own_store or assigned.own_traces)
 
 
+@pytest.mark.parametrize("host", ["localhost", "[::1]", "LOCALHOST"])
+def test_other_names_of_this_machine_are_the_same_address(assigned: Stack, tmp_path: Path, host: str) -> None:
+    before = assigned.model_copy(deep=True)
+    named = [one.replace("127.0.0.1", host)
+             for one in (before.bootstrap_servers, before.s3_endpoint_url, before.otlp_endpoint)]  # fmt: skip
+    addresses.assign(settings(tmp_path, *named), assigned)
+    assert assigned == before
+
+
 def test_other_addresses_are_external(assigned: Stack, tmp_path: Path) -> None:
     external = settings(tmp_path, broker="external:9092")
     addresses.assign(external, assigned)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from shared.local import stack as local
 from shared.local.deployment import find_deployment, find_environment
@@ -39,8 +40,9 @@ def run_stack(monkeypatch: pytest.MonkeyPatch, folder: Path, *, services: bool =
         ({"AWS_ENDPOINT_URL_S3": f"{S3}/"}, (KAFKA, S3, OTLP)),
         ({"KAFKA_BOOTSTRAP_SERVERS": KAFKA, "AWS_ENDPOINT_URL_S3": S3}, (KAFKA, S3, OTLP)),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://mine:1"}, (KAFKA, S3, "http://mine:1")),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "localhost:7001", "AWS_ENDPOINT_URL_S3": "http://[::1]:7002"}, (KAFKA, S3, OTLP)),
         # Another deployment: half of it and half of the local stack would be none.
-        ({"KAFKA_BOOTSTRAP_SERVERS": "theirs:1"}, ("theirs:1", None, None)),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "theirs:1", "LIPSTAGE_BUCKET": "mine"}, ("theirs:1", None, None)),
     ],
 )
 def test_the_running_stack_completes_the_environment(
@@ -72,6 +74,11 @@ def test_half_of_another_deployment_is_refused(monkeypatch: pytest.MonkeyPatch, 
             with pytest.raises(InvalidSettings, match=r"S3=http://theirs:1 .* set KAFKA_BOOTSTRAP_SERVERS"):
                 find(LocalSettings())
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "theirs:1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    for find in (find_deployment, find_environment):
+        with pytest.raises(InvalidSettings, match="SERVERS=theirs:1 names another deployment, and nothing its object"):
+            find(LocalSettings())
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://theirs:1")
     deployment = find_deployment(LocalSettings())
     assert deployment is not None
     assert (deployment.s3.endpoint_url, deployment.s3.access_key) == (None, None), "both from the environment"
@@ -100,6 +107,35 @@ def test_a_name_that_no_service_of_the_stack_uses_is_refused(
         find_deployment(LocalSettings())
     monkeypatch.setenv(name, "theirs")
     assert find_deployment(LocalSettings()) is not None
+
+
+def test_input_buckets_that_no_service_reads_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_stack(monkeypatch, tmp_path, services=True)
+    monkeypatch.setenv("LIPSTAGE_INPUT_BUCKETS", '{"inputs":"mine"}')
+    with pytest.raises(InvalidSettings, match=r"the running stack uses .*lipstage-inputs"):
+        find_deployment(LocalSettings())
+    monkeypatch.setenv("LIPSTAGE_INPUT_BUCKETS", '{"inputs":"lipstage-inputs"}')
+    assert find_deployment(LocalSettings()) is not None
+
+
+def test_an_empty_variable_takes_the_stacks_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_stack(monkeypatch, tmp_path, services=True, topic_prefix="team.", variables={"LIPSTAGE_SLOTS": "3"})
+    for name in ("LIPSTAGE_BUCKET", "LIPSTAGE_TOPIC_PREFIX", "LIPSTAGE_INPUT_BUCKETS", "LIPSTAGE_SLOTS"):
+        monkeypatch.setenv(name, "")
+    deployment = find_deployment(LocalSettings())
+    assert deployment is not None
+    assert (deployment.storage.bucket, deployment.runtime.topic_prefix, deployment.runtime.slots) == (
+        "theirs",
+        "team.",
+        3,
+    )
+
+
+def test_a_value_of_wrong_form_is_reported_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_stack(monkeypatch, tmp_path, services=True)
+    monkeypatch.setenv("LIPSTAGE_BUCKET", "X")
+    with pytest.raises(ValidationError):
+        find_deployment(LocalSettings())
 
 
 def test_no_deployment_is_found_without_a_stack_and_without_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.local import machine
+from shared.local import doctor, machine
 from shared.local.doctor import conditional_put
+from shared.local.stack_file import Stack
+
+
+def test_a_variable_unlike_the_stacks_is_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_BUCKET", "mine")
+    (check,) = doctor._variables(Stack(state_dir=tmp_path, sockets=tmp_path, bucket="theirs"))
+    assert (check.level, "LIPSTAGE_BUCKET=mine: the running stack uses theirs" in check.result) == ("fail", True)
 
 
 def test_old_python_and_other_systems_fail() -> None:

@@ -74,6 +74,11 @@ def test_device_variables_are_passed_to_services(settings: LocalSettings, monkey
     assert environment["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
 
 
+def test_services_serve_health_where_the_stack_asks(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_HEALTH_HOST", "127.0.0.2")
+    assert {one.env["LIPSTAGE_HEALTH_HOST"] for one in programs(settings).values()} == {"127.0.0.1"}
+
+
 def test_unknown_engine_and_missing_environment_are_reported(
     settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

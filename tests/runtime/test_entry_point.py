@@ -43,6 +43,13 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ),
         (("audio",), {"LIPSTAGE_HEALTH_HOST": "203.0.113.7"}, "LIPSTAGE_HEALTH_HOST = 203.0.113.7: not an address of"),
         (("audio",), {"KAFKA_PROPERTIES_FILE": "missing-file"}, "KAFKA_PROPERTIES_FILE = missing-file: "),
+        (("audio",), {"KAFKA_PROPERTIES_FILE": "tests/runtime/unknown.properties"}, "KAFKA_PROPERTIES_FILE = "),
+        (("audio",), {"LIPSTAGE_SCRATCH_DIR": "/bin/ls"}, "LIPSTAGE_SCRATCH_DIR = "),
+        (
+            ("audio",),
+            {"LIPSTAGE_HEALTH_HOST": "::1"},
+            "LIPSTAGE_HEALTH_HOST = ::1: not an address of this machine (IPv4)",
+        ),
         (("audio",), {"LIPSTAGE_CACHE_KEY": "short"}, "LIPSTAGE_CACHE_KEY: "),
         (("audio",), {"LIPSTAGE_CACHE_KEY_FILE": "missing-file"}, "LIPSTAGE_CACHE_KEY_FILE = missing-file: "),
         (("audio",), {"AWS_ENDPOINT_URL_S3": "foo"}, "AWS_*: "),
@@ -67,11 +74,11 @@ def test_invalid_use_is_one_log_line(arguments: tuple[str, ...], variables: dict
 
 
 def test_every_wrong_setting_is_one_line() -> None:
-    ended = run("audio", LIPSTAGE_SLOTS="0", LIPSTAGE_MAX_SPEECH_S="0", LIPSTAGE_BUCKET="X")
+    ended = run("audio", LIPSTAGE_SLOTS="0", LIPSTAGE_MAX_SPEECH_S="0", LIPSTAGE_BUCKET="X", LIPSTAGE_HEALTH_HOST="::1")
     reasons = [json.loads(line)["reason"] for line in ended.stdout.splitlines()]
     assert (ended.returncode, [reason.partition(" = ")[0] for reason in reasons]) == (
         2,
-        ["LIPSTAGE_SLOTS", "LIPSTAGE_BUCKET", "LIPSTAGE_MAX_SPEECH_S"],
+        ["LIPSTAGE_SLOTS", "LIPSTAGE_BUCKET", "LIPSTAGE_MAX_SPEECH_S", "LIPSTAGE_HEALTH_HOST"],
     )
 
 
@@ -83,7 +90,6 @@ def test_service_gets_the_engine_and_its_weights(monkeypatch: pytest.MonkeyPatch
         return 0
 
     monkeypatch.setattr(entry_point, "serve", serve)
-    monkeypatch.setattr(entry_point, "check_settings", lambda _: None)
     monkeypatch.setattr(entry_point.logs, "setup", lambda _: None)
     assert [entry_point.run("infer", "sonic"), entry_point.run("infer", "puppet"), entry_point.run("audio", None)] == [
         0,

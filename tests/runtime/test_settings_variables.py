@@ -59,8 +59,21 @@ def test_every_wrong_variable_is_reported_at_once(monkeypatch: pytest.MonkeyPatc
 def test_no_variable_takes_a_value_without_limit(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """Words, infinities and numbers that no program can use are refused before anything starts."""
     monkeypatch.setenv(name, value)
-    empty_is_unset = not value and name.startswith("LIPSTAGE_SONIC_")
-    assert [line.startswith(f"{name}=") for line in check(MODELS)] == ([] if empty_is_unset else [True])
+    assert [line.startswith(f"{name}=") for line in check(MODELS)] == ([True] if value else []), "empty is unset"
+
+
+@pytest.mark.parametrize("name", sorted({variable(model, name) for model in MODELS for name in model.model_fields}))
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name, raising=False)
+    unset = [model().model_dump() for model in MODELS]
+    monkeypatch.setenv(name, "")
+    assert [model().model_dump() for model in MODELS] == unset
+
+
+@pytest.mark.parametrize(("name", "value"), [("LIPSTAGE_ENGINES", " , "), ("LIPSTAGE_INPUT_BUCKETS", "{}")])
+def test_a_list_with_nothing_in_it_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert [line.startswith(f"{name}={value}: ") for line in check(MODELS)] == [True]
 
 
 def test_a_service_reads_its_own_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +84,26 @@ def test_a_service_reads_its_own_variables_only(monkeypatch: pytest.MonkeyPatch)
         0,
         1,
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://user:hunter2@host:1/a", "http://host:1/a"),
+        ("https://hunter2@host", "https://host"),
+        ("http://user:hun/ter2 @x@host", "http://host"),
+        ("user:hunter2@host:9092", "host:9092"),
+        ("http://host/a?token=hunter2", "http://host/a?..."),
+        ("http://host:1,host:2", "http://host:1,host:2"),
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, value: str, shown: str) -> None:
+    assert assignment("ADDRESS", {"ADDRESS": value}) == f"ADDRESS={shown}"
+    for name in ("AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.setenv(name, value)
+    lines = check((LocalSettings,))
+    assert "hunter2" not in "".join(lines)
+    assert not lines or len(lines) == 2 + ("@" in value)
 
 
 def test_the_value_of_a_secret_is_not_shown() -> None:

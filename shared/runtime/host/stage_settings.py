@@ -4,6 +4,7 @@ import os
 
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import STAGES
+from shared.runtime.host.settings_check import named_faults, store_faults
 from shared.runtime.host.settings_models import service_models
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import InvalidSettings, check
@@ -13,8 +14,11 @@ class UnknownService(ValueError):
     """There is no such stage, no such engine, or the stage takes no engine."""
 
 
-def stage_settings(stage: str, engine: str | None) -> RuntimeSettings:
+def stage_settings(stage: str, engine: str | None, in_this_process: bool = True) -> RuntimeSettings:
     """Settings of the service of ``stage``; ``engine`` is for infer, None keeps that of LIPSTAGE_ENGINE.
+
+    ``in_this_process`` is false when another process, with variables that complete these, becomes the service: what
+    the variables name is then checked there.
 
     Raises UnknownService, and InvalidSettings with every variable of the service and its workers that can't be used.
     """
@@ -23,10 +27,10 @@ def stage_settings(stage: str, engine: str | None) -> RuntimeSettings:
     if stage != "infer" and engine is not None:
         raise UnknownService(f"--engine is for infer; {stage} serves every engine")
     if stage == "infer":
-        engine = engine or os.environ.get("LIPSTAGE_ENGINE", RuntimeSettings.model_fields["engine"].default)
+        engine = engine or os.environ.get("LIPSTAGE_ENGINE") or RuntimeSettings.model_fields["engine"].default
         if engine not in ENGINE_PARAMS:
             raise UnknownService(f"this build has no engine {engine!r}; engines are {', '.join(ENGINE_PARAMS)}")
-    if lines := check(service_models(stage, engine)):
-        raise InvalidSettings(lines)
+    if lines := [*check(service_models(stage, engine)), *(named_faults() + store_faults() if in_this_process else [])]:
+        raise InvalidSettings(dict.fromkeys(lines))
     settings = RuntimeSettings()
     return settings if engine is None else settings.model_copy(update={"engine": engine})

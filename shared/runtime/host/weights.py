@@ -42,7 +42,7 @@ log = structlog.get_logger()
 class WeightsSettings(StateSettings):
     """Where weights come from. Folders are absolute; a relative one is resolved against the current folder."""
 
-    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     weights_cache: Path | None = Field(
         None,

@@ -13,7 +13,20 @@ from PIL import AvifImagePlugin, Image
 
 from shared.messages.codes import Code, Rejected
 from stages.face.colour import to_srgb
-from stages.face.formats import ALLOWED, AVIF, HEAD_BYTES, HEIC, JPEG, PNG, WEBP, Format, recognise, with_openers_brand
+from stages.face.formats import (
+    ALLOWED,
+    AVIF,
+    GIF,
+    HEAD_BYTES,
+    HEIC,
+    JPEG,
+    PNG,
+    WEBP,
+    Format,
+    recognise,
+    with_openers_brand,
+)
+from stages.face.gif_blocks import require_few_blocks
 from stages.face.heif_items import require_readable_items
 from stages.face.jpeg_end import JpegTruncated, require_rows, with_end
 from stages.face.jpeg_segments import JpegOverlong, reduce_header
@@ -80,6 +93,8 @@ def _decode(data: bytes, found: Format) -> Image.Image:
         _check_size(*read_canvas_size(data))
     elif found is HEIC:
         require_readable_items(data)
+    elif found is GIF:
+        require_few_blocks(data)
     if found in (AVIF, HEIC):
         data = with_openers_brand(data, found)
     image = _loaded(data, found)

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 MAX_PROFILE = 8 * 1024 * 1024
 """Largest colour profile that is applied, decompressed bytes: display profiles have up to 3 MiB."""
+MAX_CHUNKS = 100_000
+"""Encoders write 8 KiB of picture in a chunk: 8000 in the largest file. Each one is read in Python."""
 _SIGNATURE = 8
 _KEPT = frozenset((b"tRNS", b"eXIf"))
 
 
 class PngDamaged(ValueError):
-    """A chunk that the picture needs has a wrong checksum."""
+    """A chunk that the picture needs has a wrong checksum, or there are too many chunks."""
 
 
 class ReducedPng(NamedTuple):
@@ -29,11 +31,13 @@ def reduce_png(data: bytes) -> ReducedPng:
 
     An ancillary chunk with a wrong checksum is dropped, as libpng does. The frames of an animation after the first are
     dropped, and so is a profile of more than 8 MiB. A truncated last chunk is kept as it is. Raises PngDamaged for a
-    critical chunk with a wrong checksum.
+    critical chunk with a wrong checksum, and for more than ``MAX_CHUNKS``.
     """
     kept = [data[:_SIGNATURE]]
     profile = None
-    for kind, start, end in _chunks(data):
+    for number, (kind, start, end) in enumerate(_chunks(data), 1):
+        if number > MAX_CHUNKS:
+            raise PngDamaged(f"it has more than {MAX_CHUNKS} chunks")
         if _is_critical(kind):
             if kind != b"IEND" and not _is_intact(data, start, end):
                 raise PngDamaged(f"the checksum of its chunk {kind.decode('latin-1')} is wrong")

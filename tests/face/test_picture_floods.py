@@ -1,5 +1,6 @@
 """Pictures with huge numbers of tiny parts: the work for them is bounded."""
 
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image, ImageCms
 from shared.messages.codes import Code
 from stages.face.heif_items import MAX_ENTRIES, MAX_ENTRY_BYTES, require_readable_items
 from stages.face.jpeg_segments import MAX_SEGMENTS, segments
+from stages.face.png_chunks import MAX_CHUNKS
 from tests.face.pictures import cut_out, encoded, exif
 from tests.face.test_face_decode import Decode, decode, difference, refused
 
@@ -26,6 +28,7 @@ JPEG = encoded(
     exif=exif(6),
     icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
 )
+GIF, PNG = encoded(cut_out().quantize(16), "GIF"), encoded(cut_out(), "PNG")
 EMPTY_SEGMENT = b"\xff\xe5\0\2"
 
 
@@ -59,6 +62,28 @@ def test_segments_of_a_jpeg_are_limited(decode: Decode, seen_by_pillow: list[int
     assert rejected.code == Code.IMAGE_UNREADABLE
     assert "segments" in rejected.message
     assert seen_by_pillow == []
+
+
+def gif(before_frame: bytes) -> bytes:
+    """A GIF with these blocks before its first frame."""
+    frame = 13 + (3 << (GIF[10] & 7) + 1)
+    return GIF[:frame] + before_frame + GIF[frame:]
+
+
+@pytest.mark.parametrize("flood", [b"\x21\xfe" + b"\1x" * 4096 + b"\0", b"\x21\xfe\0" * 4096, b"\0" * 4097])
+def test_blocks_of_a_gif_are_limited(decode: Decode, seen_by_pillow: list[int], flood: bytes) -> None:
+    rejected = refused(decode, gif(flood))
+    assert (rejected.code, "blocks" in rejected.message, seen_by_pillow) == (Code.IMAGE_UNREADABLE, True, [])
+
+
+def test_comments_and_stray_bytes_of_a_gif_are_skipped(decode: Decode) -> None:
+    assert np.array_equal(decode(gif(b"\x21\xfe" + b"\1x" * 4000 + b"\0" + b"\0" * 50)), decode(gif(b"")))
+
+
+def test_chunks_of_a_png_are_limited(decode: Decode, seen_by_pillow: list[int]) -> None:
+    empty = b"\0\0\0\0IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big")
+    rejected = refused(decode, PNG[:33] + empty * MAX_CHUNKS + PNG[33:])
+    assert (rejected.code, "chunks" in rejected.message, seen_by_pillow) == (Code.IMAGE_UNREADABLE, True, [])
 
 
 @pytest.mark.parametrize(

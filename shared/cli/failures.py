@@ -43,8 +43,6 @@ def explained(error: Exception) -> CliError | None:
 
 def _hint(error: errors.ClientError) -> str | None:
     if isinstance(error, errors.JobNotFound):
-        if error.other_tenants:
-            return "there is one of this id with " + " or ".join(f"--tenant {name}" for name in error.other_tenants)
         return "check the id; the job may belong to another --tenant, or be older than --scan reaches"
     if isinstance(error, errors.ArtifactUnavailable):
         return advice(error.code) if error.code else None

@@ -70,8 +70,11 @@ def jobs(
 ) -> None:
     """Print the newest jobs that match. Raises CliError, ClientError."""
     newest = connect().jobs(
-        limit=limit, tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, max_events=max_events
+        limit=limit + 1, tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, max_events=max_events
     )
+    has_more, newest = len(newest) > limit, newest[:limit]
+    if has_more:
+        console.note("more jobs match: raise --limit")
     if as_json:
         for state in newest:
             console.emit_json(state.as_json())

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from shared.client import (
+    batch_actions,
     batch_download,
     batches,
     cancellation,
@@ -19,6 +20,7 @@ from shared.client import (
     purge,
     submission,
 )
+from shared.client.batch_actions import PurgedJob
 from shared.client.batch_download import FetchedFile
 from shared.client.batches import BatchState
 from shared.client.connection import Connection
@@ -300,7 +302,7 @@ class Client:
     ) -> Iterator[tuple[AnyEvent | None, BatchState]]:
         """Yield a batch's events as they arrive, until all its known jobs have ended; ``batch`` is kept up to date.
 
-        The event is None when the object store alone has told of a job's end. Raises WaitTimeout, StoreUnreachable,
+        The event is None when a job's end was read from the object store. Raises WaitTimeout, StoreUnreachable,
         JobDocumentUnreadable.
         """
         return batches.follow(self.connection, batch, timeout_s=timeout_s)
@@ -323,11 +325,20 @@ class Client:
         return batch_download.fetch(self.connection, batch, Path(folder), poster=poster, label=label, force=force)
 
     def cancel_batch(self, batch: BatchState) -> list[JobKey]:
-        """Send a cancel command for each job that has not ended; returns these jobs.
+        """Send a cancel command for each job that has not ended; returns these jobs. Rows whose job id another request
+        has become ``refused``.
 
-        Raises BrokerUnreachable, RecordRefused.
+        Raises BrokerUnreachable, RecordRefused, StoreUnreachable, JobDocumentUnreadable.
         """
-        return batches.cancel(self.connection, batch)
+        return batch_actions.cancel_batch(self.connection, batch)
+
+    def purge_batch(self, batch: BatchState, *, force: bool = False) -> Iterator[PurgedJob]:
+        """Purge the jobs of a batch; yields the result of each, with its ``error`` where it was not purged.
+
+        ``force`` also purges jobs that have not ended. A job whose id another request has is left alone. Raises
+        Unreachable.
+        """
+        return batch_actions.purge_batch(self.connection, batch, force=force)
 
     # Act.
 

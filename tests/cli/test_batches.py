@@ -107,6 +107,14 @@ def test_watch_ends_with_the_batch_and_tells_failures(deployment: Connection, li
     assert lipstage("watch", "--batch", batch, "--json").json["counts"] == {"done": 1, "rejected": 1}
     assert lipstage("watch", "--batch", "nobody").code == 2
     assert lipstage("watch", done, "--batch", batch).code == 2
+    services.event("conflict", done + "x", message="m", **place(1, 2, "lost"))
+    services.done(uuid.uuid4().hex, **place(0, 2, "lost"))
+    lost = lipstage("watch", "--batch", "lost")
+    assert lost.code == 1
+    assert lost.out.splitlines() == [
+        "batch lost: 1 done, 1 refused",
+        f"  {done}x  refused: another request has this job id",
+    ]
     services.done(uuid.uuid4().hex, **place(0, 1, "whole"))
     assert lipstage("watch", "--batch", "whole").code == 0
 

@@ -9,12 +9,12 @@ from typing import Self
 from shared.cli import console, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
+from shared.cli.failures import batch_arguments
 from shared.cli.printable import clean
 from shared.client import BatchState, JobConflict, JobNotFinished, JobPurged, JobState, WaitTimeout
 from shared.client.job_state import REFUSED
 from shared.client.purged_objects import Count
 from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent
-from shared.messages.names import DEFAULT_TENANT
 
 TENTHS = 10
 """Off a terminal a line is printed at every tenth of the batch."""
@@ -38,7 +38,9 @@ def watch(batch_id: str, tenant: str, timeout_s: float | None, max_events: int, 
                     console.emit_json(event.model_dump(mode="json", exclude_none=True))
                 shown.show(event)
     except WaitTimeout as e:
-        raise CliError(e.message, f"look again with `lipstage watch {_arguments(batch)}`") from None
+        raise CliError(
+            e.message, f"look again with `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`"
+        ) from None
     console.emit_json(batch.as_json()) if as_json else _report(batch)
     complete = batch.counts.get("done", 0) == max(batch.total, len(batch.jobs))
     return ExitCode.DONE if complete else ExitCode.FAILED
@@ -67,7 +69,9 @@ def fetch(
     parts += [(no_video, "without a video"), (results["unavailable"], "unavailable"), (batch.missing, "not known")]
     console.note(", ".join(f"{number} {text}" for number, text in parts if number) or "no job is done")
     if running:
-        console.note(f"run the same command again after `lipstage watch {_arguments(batch)}`")
+        console.note(
+            f"run the same command again after `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`"
+        )
     return ExitCode.DONE if results["fetched"] + results["present"] == batch.total else ExitCode.FAILED
 
 
@@ -83,7 +87,7 @@ def cancel(batch_id: str, tenant: str, max_events: int) -> ExitCode:
     if not cancelled:
         raise CliError(f"every job of the batch {batch_id} has ended already", exit_code=ExitCode.REJECTED)
     console.say(f"cancel of {len(cancelled)} of {len(batch.jobs)} jobs sent")
-    console.note(f"see their end with `lipstage watch {_arguments(batch)}`")
+    console.note(f"see their end with `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`")
     return ExitCode.DONE
 
 
@@ -218,7 +222,9 @@ def _report(batch: BatchState) -> None:
     if batch.missing:
         console.note(f"{batch.missing} of {batch.total} jobs of the manifest are not known: submit the batch again")
     if batch.counts.get("done"):
-        console.note(f"fetch the videos with `lipstage fetch {_arguments(batch)} -o FOLDER`")
+        console.note(
+            f"fetch the videos with `lipstage fetch {batch_arguments(batch.batch_id, batch.tenant)} -o FOLDER`"
+        )
 
 
 def _note_limits(batch: BatchState) -> None:
@@ -226,8 +232,3 @@ def _note_limits(batch: BatchState) -> None:
         console.note("older requests or events were not read: jobs may be missing; raise --scan to read more")
     if batch.missing and not batch.cut:
         console.note(f"{batch.missing} of {batch.total} jobs of the manifest have not been submitted")
-
-
-def _arguments(batch: BatchState) -> str:
-    tenant = "" if batch.tenant == DEFAULT_TENANT else f" --tenant {batch.tenant}"
-    return f"--batch {batch.batch_id}{tenant}"

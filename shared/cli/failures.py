@@ -49,6 +49,11 @@ def _hint(error: errors.ClientError) -> str | None:
     return next((hint for kind, hint in HINTS if isinstance(error, kind)), None)
 
 
+def batch_arguments(batch_id: str, tenant: str) -> str:
+    """A batch as commands take it, for hints."""
+    return f"--batch {batch_id}" if tenant == DEFAULT_TENANT else f"--batch {batch_id} --tenant {tenant}"
+
+
 def arguments(job: JobKey) -> str:
     """A job as commands take it, for hints."""
     return job.job_id if job.tenant == DEFAULT_TENANT else f"{job.job_id} --tenant {job.tenant}"

@@ -9,11 +9,12 @@ from typing import Self
 from shared.cli import console, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
+from shared.cli.failures import batch_arguments
 from shared.cli.printable import clean
-from shared.client import BatchState, JobKey, JobNotFinished, JobPurged, JobState, WaitTimeout
+from shared.client import BatchState, JobConflict, JobNotFinished, JobPurged, JobState, WaitTimeout
+from shared.client.job_state import REFUSED
 from shared.client.purged_objects import Count
 from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent
-from shared.messages.names import DEFAULT_TENANT
 
 TENTHS = 10
 """Off a terminal a line is printed at every tenth of the batch."""
@@ -37,7 +38,9 @@ def watch(batch_id: str, tenant: str, timeout_s: float | None, max_events: int, 
                     console.emit_json(event.model_dump(mode="json", exclude_none=True))
                 shown.show(event)
     except WaitTimeout as e:
-        raise CliError(e.message, f"look again with `lipstage watch {_arguments(batch)}`") from None
+        raise CliError(
+            e.message, f"look again with `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`"
+        ) from None
     console.emit_json(batch.as_json()) if as_json else _report(batch)
     complete = batch.counts.get("done", 0) == max(batch.total, len(batch.jobs))
     return ExitCode.DONE if complete else ExitCode.FAILED
@@ -66,7 +69,9 @@ def fetch(
     parts += [(no_video, "without a video"), (results["unavailable"], "unavailable"), (batch.missing, "not known")]
     console.note(", ".join(f"{number} {text}" for number, text in parts if number) or "no job is done")
     if running:
-        console.note(f"run the same command again after `lipstage watch {_arguments(batch)}`")
+        console.note(
+            f"run the same command again after `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`"
+        )
     return ExitCode.DONE if results["fetched"] + results["present"] == batch.total else ExitCode.FAILED
 
 
@@ -76,40 +81,56 @@ def cancel(batch_id: str, tenant: str, max_events: int) -> ExitCode:
     batch = client.batch_state(batch_id, tenant=tenant, max_events=max_events)
     _note_limits(batch)
     cancelled = client.cancel_batch(batch)
+    refused = batch.counts.get(REFUSED, 0)
+    if refused:
+        console.note(_refused(refused))
     if not cancelled:
         raise CliError(f"every job of the batch {batch_id} has ended already", exit_code=ExitCode.REJECTED)
     console.say(f"cancel of {len(cancelled)} of {len(batch.jobs)} jobs sent")
-    console.note(f"see their end with `lipstage watch {_arguments(batch)}`")
+    console.note(f"see their end with `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`")
     return ExitCode.DONE
 
 
 def purge(batch_id: str, tenant: str, force: bool, max_events: int, as_json: bool) -> ExitCode:
-    """Purge every job of a batch; FAILED when one has not ended. Raises CliError, ClientError."""
+    """Purge every job of a batch; FAILED when one was not purged. Raises CliError, ClientError."""
     client = connect()
     batch = client.batch_state(batch_id, tenant=tenant, max_events=max_events)
     _note_limits(batch)
-    deleted, purged, running = Count(), 0, 0
-    for job in batch.ordered():
-        try:
-            result = client.purge(JobKey(job.tenant, job.job_id), force=force)
-        except JobNotFinished:
-            running += 1
-            continue
-        except JobPurged:
-            continue
-        purged += 1
-        for count in result.deleted.values():
+    deleted, numbers = Count(), Counter[str]()
+    for result in client.purge_batch(batch, force=force):
+        match result.error:
+            case None:
+                numbers["purged"] += 1
+            case JobNotFinished():
+                numbers["not_finished"] += 1
+            case JobPurged():
+                numbers["before"] += 1
+            case JobConflict():
+                numbers["refused"] += 1
+            case error:
+                numbers["failed"] += 1
+                console.note(f"job {result.job.job_id}: {error.message}")
+        for count in result.purged.deleted.values() if result.purged is not None else ():
             deleted.objects, deleted.bytes = deleted.objects + count.objects, deleted.bytes + count.bytes
-    if not purged and not running:
-        raise CliError(f"every job of the batch {batch_id} has been purged", exit_code=ExitCode.REJECTED)
+    if not (numbers["purged"] or numbers["not_finished"] or numbers["failed"]):
+        text = "no job of the batch is left to purge: " + _refused(numbers["refused"])
+        text = text if numbers["refused"] else f"every job of the batch {batch_id} has been purged"
+        raise CliError(text, exit_code=ExitCode.REJECTED)
     if as_json:
-        numbers = {"purged": purged, "not_finished": running, "objects": deleted.objects, "bytes": deleted.bytes}
-        console.emit_json({"batch": batch_id, "tenant": tenant, **numbers})
+        counts = {name: numbers[name] for name in ("purged", "not_finished", "refused", "failed")}
+        counts |= {"objects": deleted.objects, "bytes": deleted.bytes}
+        console.emit_json({"batch": batch_id, "tenant": tenant, **counts})
     else:
-        console.say(f"{purged} jobs of the batch {batch_id} purged, {deleted.objects} objects deleted")
-    if running:
-        console.note(f"{running} jobs have not ended: cancel the batch first, or use --force")
-    return ExitCode.FAILED if running else ExitCode.DONE
+        console.say(f"{numbers['purged']} jobs of the batch {batch_id} purged, {deleted.objects} objects deleted")
+    if numbers["refused"]:
+        console.note(_refused(numbers["refused"]))
+    if numbers["not_finished"]:
+        console.note(f"{numbers['not_finished']} jobs have not ended: cancel the batch first, or use --force")
+    return ExitCode.FAILED if numbers["not_finished"] or numbers["failed"] else ExitCode.DONE
+
+
+def _refused(rows: int) -> str:
+    return f"{rows} rows were refused: other requests have their job ids; those jobs are left alone"
 
 
 class _Progress:
@@ -118,7 +139,7 @@ class _Progress:
     def __init__(self, batch: BatchState, *, quiet: bool) -> None:
         self._batch = batch
         self._quiet = quiet
-        self._begun, self._ended_before = time.monotonic(), batch.ended
+        self._started, self._ended_before = time.monotonic(), batch.ended
         self._tenth = self._tenths()
         self._bar = None
         if console.on_terminal() and not quiet:
@@ -175,9 +196,10 @@ class _Progress:
         """What fits beside a bar in 60 columns."""
         counts = self._batch.counts
         running = sum(counts.get(status, 0) for status in ("running", "waiting"))
-        without = self._batch.ended - counts.get("done", 0)
+        without = sum(counts.get(status, 0) for status in ("rejected", "failed", REFUSED))
+        stopped = sum(counts.get(status, 0) for status in ("cancelled", "purged"))
         parts = [f"{self._batch.ended}/{self._total}", f"{running} running" if running else ""]
-        parts += [f"{without} failed" if without else ""]
+        parts += [f"{without} failed" if without else "", f"{stopped} cancelled" if stopped else ""]
         return ", ".join(part for part in parts if part) + self._remaining()
 
     def _remaining(self) -> str:
@@ -185,7 +207,7 @@ class _Progress:
         ended, left = self._batch.ended - self._ended_before, self._total - self._batch.ended
         if ended < 1 or left < 1:
             return ""
-        return f", {console.seconds((time.monotonic() - self._begun) / ended * left)} left"
+        return f", {console.seconds((time.monotonic() - self._started) / ended * left)} left"
 
 
 def _report(batch: BatchState) -> None:
@@ -195,10 +217,14 @@ def _report(batch: BatchState) -> None:
         terminal = job.terminal_event
         if terminal is not None and not isinstance(terminal, Done) and job.purged_ms is None:
             console.say(f"  {job.job_id}  {job.status} {terminal.code}")
+        elif job.status == REFUSED:
+            console.say(f"  {job.job_id}  refused: another request has this job id")
     if batch.missing:
         console.note(f"{batch.missing} of {batch.total} jobs of the manifest are not known: submit the batch again")
     if batch.counts.get("done"):
-        console.note(f"fetch the videos with `lipstage fetch {_arguments(batch)} -o FOLDER`")
+        console.note(
+            f"fetch the videos with `lipstage fetch {batch_arguments(batch.batch_id, batch.tenant)} -o FOLDER`"
+        )
 
 
 def _note_limits(batch: BatchState) -> None:
@@ -206,8 +232,3 @@ def _note_limits(batch: BatchState) -> None:
         console.note("older requests or events were not read: jobs may be missing; raise --scan to read more")
     if batch.missing and not batch.cut:
         console.note(f"{batch.missing} of {batch.total} jobs of the manifest have not been submitted")
-
-
-def _arguments(batch: BatchState) -> str:
-    tenant = "" if batch.tenant == DEFAULT_TENANT else f" --tenant {batch.tenant}"
-    return f"--batch {batch.batch_id}{tenant}"

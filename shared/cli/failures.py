@@ -43,12 +43,15 @@ def explained(error: Exception) -> CliError | None:
 
 def _hint(error: errors.ClientError) -> str | None:
     if isinstance(error, errors.JobNotFound):
-        if error.other_tenants:
-            return "there is one of this id with " + " or ".join(f"--tenant {name}" for name in error.other_tenants)
         return "check the id; the job may belong to another --tenant, or be older than --scan reaches"
     if isinstance(error, errors.ArtifactUnavailable):
         return advice(error.code) if error.code else None
     return next((hint for kind, hint in HINTS if isinstance(error, kind)), None)
+
+
+def batch_arguments(batch_id: str, tenant: str) -> str:
+    """A batch as commands take it, for hints."""
+    return f"--batch {batch_id}" if tenant == DEFAULT_TENANT else f"--batch {batch_id} --tenant {tenant}"
 
 
 def arguments(job: JobKey) -> str:

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from shared.cli import columns, console, outcome, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
-from shared.cli.failures import arguments
+from shared.cli.failures import arguments, batch_arguments
 from shared.cli.output_file import OutputFile
 from shared.cli.printable import flat
 from shared.client import JobNotFinished, JobNotFound, JobPurged, JobState, Purged, WaitTimeout
 from shared.client.job_key import JobKey
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent
-from shared.messages.names import DEFAULT_TENANT
 
 CANCEL_WAIT_S = 60.0
 """How long ``cancel --wait`` waits for the end of the job."""
@@ -70,8 +69,11 @@ def jobs(
 ) -> None:
     """Print the newest jobs that match. Raises CliError, ClientError."""
     newest = connect().jobs(
-        limit=limit, tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, max_events=max_events
+        limit=limit + 1, tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, max_events=max_events
     )
+    has_more, newest = len(newest) > limit, newest[:limit]
+    if has_more:
+        console.note("more jobs match: raise --limit")
     if as_json:
         for state in newest:
             console.emit_json(state.as_json())
@@ -83,8 +85,7 @@ def jobs(
     table(newest)
     finished = [state for state in newest if state.status == "done"]
     if finished and batch is not None:
-        option = "" if finished[0].tenant == DEFAULT_TENANT else f" --tenant {finished[0].tenant}"
-        console.note(f"fetch the videos with `lipstage fetch --batch {batch}{option} -o FOLDER`")
+        console.note(f"fetch the videos with `lipstage fetch {batch_arguments(batch, finished[0].tenant)} -o FOLDER`")
     elif finished:
         key = JobKey(finished[0].tenant, finished[0].job_id)
         console.note(f"fetch a video with `lipstage fetch {arguments(key)} -o FILE.mp4`")

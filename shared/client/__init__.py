@@ -4,6 +4,7 @@
 handlers, never ends the process and leaves ``os.environ`` as it is.
 """
 
+from shared.client.batch_actions import PurgedJob
 from shared.client.batch_download import FetchedFile
 from shared.client.batches import BatchState
 from shared.client.client import Client
@@ -63,6 +64,7 @@ __all__ = [
     "JobState",
     "PurgeIncomplete",
     "Purged",
+    "PurgedJob",
     "RecordRefused",
     "S3Access",
     "StageState",

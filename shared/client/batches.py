@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.client import event_log, history, request_log
-from shared.client.cancellation import send_command
+from shared.client import event_log, history, request_log, topic_log
 from shared.client.connection import Connection
 from shared.client.errors import JobNotFound, WaitTimeout
 from shared.client.event_reader import EventReader
 from shared.client.job_key import JobKey
-from shared.client.job_state import ENDED, STATUSES, JobState
+from shared.client.job_state import ENDED, REFUSED, STATUSES, JobState
+from shared.client.row_requests import RowRequests
 from shared.client.topic_log import POLL_S, Offsets
-from shared.messages.events import AnyEvent
-from shared.storage.markers import RequestRecord
+from shared.messages.events import AnyEvent, Conflict
 
 MAX_LOOKUPS = 200
 """Jobs whose terminal event is looked up in the object store at a time, because their events were not read."""
@@ -35,18 +34,30 @@ class BatchState:
     cut: bool = False
     """Whether older requests or events were left unread: jobs may be missing."""
     offsets: Offsets = field(default_factory=dict)
+    requests: dict[JobKey, RowRequests] = field(default_factory=dict)
 
     def apply(self, event: AnyEvent) -> bool:
         """Update the state by one event; whether the event belongs to the batch."""
         if event.batch is None or (event.tenant, event.batch.id) != (self.tenant, self.batch_id):
             return False
-        self.state_of(JobKey(event.tenant, event.job_id)).apply(event)
+        key = JobKey(event.tenant, event.job_id)
+        job, requests = self.state_of(key), self.requests_of(key)
+        (requests.refused if isinstance(event, Conflict) else requests.started).add(event.request_id)
+        if requests.are_refused:
+            job.status, job.batch = REFUSED, job.batch or event.batch
+        elif job.status == REFUSED:  # The events of a job may come in any order.
+            job.status = "queued"
+        job.apply(event)
         self.total = max(self.total, event.batch.total)
         return True
 
     def state_of(self, key: JobKey) -> JobState:
         """The state of a job, which is added when it is not known yet."""
         return self.jobs.setdefault(key, JobState(key.job_id, key.tenant))
+
+    def requests_of(self, key: JobKey) -> RowRequests:
+        """What is known of the batch's requests under a job id."""
+        return self.requests.setdefault(key, RowRequests(key))
 
     def ordered(self) -> list[JobState]:
         """The jobs in the order of the manifest."""
@@ -56,11 +67,11 @@ class BatchState:
     def counts(self) -> dict[str, int]:
         """Number of known jobs by status, in the order of a job's life; statuses that no job has are left out."""
         counted = Counter(job.status for job in self.jobs.values())
-        return {status: counted[status] for status in STATUSES if counted[status]}
+        return {status: counted[status] for status in (*STATUSES, REFUSED) if counted[status]}
 
     @property
     def ended(self) -> int:
-        """Number of jobs that have ended."""
+        """Number of jobs that have ended, refused rows included."""
         return sum(number for status, number in self.counts.items() if status in ENDED)
 
     @property
@@ -95,7 +106,7 @@ def read(connection: Connection, batch_id: str, tenant: str, max_events: int) ->
     requests, requests_cut = request_log.of_batch(connection, batch_id, tenant)
     window = event_log.window(connection, max_events)
     state = BatchState(batch_id, tenant, cut=window.cut, offsets=window.offsets)
-    for request in requests:
+    for request in sorted(requests, key=lambda sent: sent.time_ms):
         job = state.state_of(request.key)
         job.first_ms, job.last_ms, job.batch, job.labels = (
             request.time_ms,
@@ -104,6 +115,7 @@ def read(connection: Connection, batch_id: str, tenant: str, max_events: int) ->
             request.labels,
         )
         state.total = max(state.total, request.batch.total if request.batch else 0)
+        state.requests_of(request.key).sent.append(request)
     for event in event_log.scan_batch(connection, state.offsets, batch_id):
         state.apply(event)
     if not state.jobs:
@@ -120,7 +132,7 @@ def follow(
 ) -> Iterator[tuple[AnyEvent | None, BatchState]]:
     """Yield the batch's events as they arrive, each with the state that includes it, until every known job has ended.
 
-    The event is None when the object store alone has told of a job's end. Jobs that are submitted meanwhile are
+    The event is None when a job's end was read from the object store. Jobs that are submitted meanwhile are
     followed, too. Raises WaitTimeout after ``timeout_s`` seconds, StoreUnreachable, JobDocumentUnreadable.
     """
     reader = EventReader(connection, state.offsets)
@@ -128,7 +140,9 @@ def follow(
     try:
         while not state.has_ended:
             message = reader.poll(POLL_S)
-            event = event_log.batch_event_of(state.batch_id, _bytes(message.value())) if message is not None else None
+            event = (
+                event_log.batch_event_of(state.batch_id, topic_log.value_of(message)) if message is not None else None
+            )
             now = time.monotonic()
             if event is not None and state.apply(event):
                 checked = now
@@ -143,17 +157,6 @@ def follow(
         reader.close()
 
 
-def cancel(connection: Connection, state: BatchState) -> list[JobKey]:
-    """Send a cancel command for each job that has not ended; returns these jobs.
-
-    Raises BrokerUnreachable, RecordRefused.
-    """
-    keys = [key for key, job in state.jobs.items() if not job.has_ended]
-    for key in keys:
-        send_command(connection, key)
-    return keys
-
-
 def _complete(connection: Connection, state: BatchState) -> bool:
     """Look up the ends of jobs whose terminal event was not read, oldest first; whether one was found."""
     found = False
@@ -161,14 +164,14 @@ def _complete(connection: Connection, state: BatchState) -> bool:
     for job in waiting[:MAX_LOOKUPS]:
         key = JobKey(job.tenant, job.job_id)
         terminal = history.terminal_event(connection, key)
-        if terminal is not None:
-            job.apply(terminal)
-            found = True
-            record: RequestRecord | None = history.stored_request(connection, key)
-            if record is not None and record.purged_ms is not None:
-                job.purged(record.purged_ms)
+        if terminal is None:
+            continue
+        found = True
+        record = history.stored_request(connection, key)
+        if not state.requests_of(key).own(record):
+            job.status = REFUSED
+            continue
+        job.apply(terminal)
+        if record is not None and record.purged_ms is not None:
+            job.purged(record.purged_ms)
     return found
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

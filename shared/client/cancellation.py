@@ -4,11 +4,13 @@ import time
 
 from shared.client import history
 from shared.client.connection import Connection
-from shared.client.errors import JobEnded, JobNotFound
+from shared.client.errors import JobEnded
 from shared.client.job_key import JobKey
 from shared.client.submission import send
 from shared.messages.cancel import CancelCommand
+from shared.messages.events import TerminalEvent
 from shared.messages.topics import CANCEL
+from shared.storage.markers import RequestRecord
 
 
 def cancel(connection: Connection, job: JobKey, *, max_events: int, force: bool = False) -> None:
@@ -25,22 +27,32 @@ def cancel(connection: Connection, job: JobKey, *, max_events: int, force: bool 
 
 def raise_if_ended(connection: Connection, job: JobKey, max_events: int) -> None:
     """Return when the job is known and goes on. Raises as ``cancel``."""
+    if raise_if_end_is_stored(connection, job) is None:
+        state = history.job_state(connection, job, max_events)
+        if state.purged_ms is not None:
+            raise history.purged(job, state.purged_ms)
+        if state.terminal_event is not None:
+            raise _ended(state.terminal_event)
+
+
+def raise_if_end_is_stored(connection: Connection, job: JobKey) -> RequestRecord | None:
+    """The stored request of a job that has no terminal event in the object store; None when there is none.
+
+    Raises JobEnded, JobPurged, StoreUnreachable, JobDocumentUnreadable.
+    """
     record = history.stored_request(connection, job)
     if record is not None and record.purged_ms is not None:
         raise history.purged(job, record.purged_ms)
     terminal = history.terminal_event(connection, job)
-    if terminal is None and record is None:
-        try:
-            state = history.job_state(connection, job, max_events)
-        except JobNotFound:  # Whether another tenant has a job of this id is not this caller's to know.
-            raise history.not_found(job) from None
-        if state.purged_ms is not None:
-            raise history.purged(job, state.purged_ms)
-        terminal = state.terminal_event
     if terminal is not None:
-        cancelled = terminal.type == "failed" and terminal.code == "CANCELLED"
-        how = "it was cancelled" if cancelled else terminal.type
-        raise JobEnded(f"job {job.job_id} has ended already: {how}")
+        raise _ended(terminal)
+    return record
+
+
+def _ended(terminal: TerminalEvent) -> JobEnded:
+    cancelled = terminal.type == "failed" and terminal.code == "CANCELLED"
+    how = "it was cancelled" if cancelled else terminal.type
+    return JobEnded(f"job {terminal.job_id} has ended already: {how}")
 
 
 def send_command(connection: Connection, job: JobKey) -> None:

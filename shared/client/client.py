@@ -8,8 +8,6 @@ from typing import Self
 from pydantic import JsonValue
 
 from shared.client import (
-    batch_download,
-    batches,
     cancellation,
     consumers,
     download,
@@ -19,13 +17,13 @@ from shared.client import (
     purge,
     submission,
 )
-from shared.client.batch_download import FetchedFile
-from shared.client.batches import BatchState
+from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
 from shared.client.deployment import Deployment
+from shared.client.earlier_requests import EarlierRequests
 from shared.client.errors import InvalidRequest
 from shared.client.follow import follow
-from shared.client.job_key import JobKey, checked_tenant
+from shared.client.job_key import JobKey
 from shared.client.job_spec import JobSpec
 from shared.client.job_state import STATUSES, JobState
 from shared.client.local_files import FileLimits
@@ -35,7 +33,6 @@ from shared.client.submission import Submission
 from shared.client.topic_log import Offsets
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
-from shared.messages.names import DEFAULT_TENANT
 from shared.messages.refs import ArtifactRef
 from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
 from shared.runtime.settings import RuntimeSettings
@@ -44,7 +41,7 @@ JobLike = JobKey | Submission | str
 """How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
 
 
-class Client:
+class Client(BatchCalls):
     """Submits jobs to a deployment, follows them, fetches their results, cancels and purges them.
 
     Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then
@@ -60,6 +57,7 @@ class Client:
         Raises pydantic's ``ValidationError`` or ``SettingsError`` for a variable that can't be read.
         """
         self._connection = Connection(deployment or Deployment(), service_name)
+        self._earlier_requests = EarlierRequests(self._connection)
         self._closed = False
 
     @property
@@ -128,11 +126,11 @@ class Client:
     def submit(self, spec: JobSpec) -> Submission:
         """Upload both files and send the request; returns once the broker has it.
 
-        The same files and fields under a job id that a service has taken are not sent again: see
+        The same files and fields under a job id that is in use are not sent again: see
         ``Submission.is_repeat``. Raises JobConflict when another request has the job id, JobPurged, StoreUnreachable,
         BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that can't be read any more.
         """
-        return submission.submit(self.connection, spec)
+        return submission.submit(self.connection, spec, self._earlier_requests)
 
     def submit_batch(self, specs: Iterable[JobSpec]) -> Iterator[Submission]:
         """Submit one spec after the other; each submission is yielded before the next begins. Raises as ``submit``."""
@@ -281,53 +279,6 @@ class Client:
         Raises StoreUnreachable, JobDocumentUnreadable.
         """
         return history.terminal_event(self.connection, _key(job))
-
-    # Batches.
-
-    def batch_state(
-        self, batch_id: str, *, tenant: str = DEFAULT_TENANT, max_events: int = MAX_EVENTS_OF_JOB
-    ) -> BatchState:
-        """The jobs of a batch, from ``render.requests`` and the newest events.
-
-        Raises JobNotFound when no job of it is known, InvalidRequest, BrokerUnreachable, TopicMissing,
-        StoreUnreachable, JobDocumentUnreadable.
-        """
-        key = manifest.checked_batch_id(batch_id)
-        return batches.read(self.connection, key, checked_tenant(tenant), max_events)
-
-    def follow_batch(
-        self, batch: BatchState, *, timeout_s: float | None = None
-    ) -> Iterator[tuple[AnyEvent | None, BatchState]]:
-        """Yield a batch's events as they arrive, until all its known jobs have ended; ``batch`` is kept up to date.
-
-        The event is None when the object store alone has told of a job's end. Raises WaitTimeout, StoreUnreachable,
-        JobDocumentUnreadable.
-        """
-        return batches.follow(self.connection, batch, timeout_s=timeout_s)
-
-    def fetch_batch(
-        self,
-        batch: BatchState,
-        folder: str | Path,
-        *,
-        poster: bool = False,
-        label: str | None = None,
-        force: bool = False,
-    ) -> Iterator[FetchedFile]:
-        """Download the videos of a batch's done jobs, four at a time, into ``folder/<job id>.mp4``.
-
-        ``label`` names the files by that label of the jobs, ``poster`` fetches the still pictures. Files that are there
-        with the right content are left alone; other content is overwritten with ``force`` only. Raises InvalidRequest,
-        TargetExists, TargetUnwritable, StoreUnreachable.
-        """
-        return batch_download.fetch(self.connection, batch, Path(folder), poster=poster, label=label, force=force)
-
-    def cancel_batch(self, batch: BatchState) -> list[JobKey]:
-        """Send a cancel command for each job that has not ended; returns these jobs.
-
-        Raises BrokerUnreachable, RecordRefused.
-        """
-        return batches.cancel(self.connection, batch)
 
     # Act.
 

@@ -98,11 +98,6 @@ class JobConflict(ClientError):
 class JobNotFound(ClientError):
     """Neither the events that were read nor the object store know the job."""
 
-    def __init__(self, message: str, other_tenants: Sequence[str] = (), hint: str | None = None) -> None:
-        super().__init__(message, hint)
-        self.other_tenants = tuple(other_tenants)
-        """Tenants that have a job of this id."""
-
 
 class JobNotFinished(ClientError):
     """The job has not ended, as the call requires."""

@@ -1,6 +1,6 @@
 """Past jobs, from the newest events and from the object store's documents; every read is bounded."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -9,11 +9,17 @@ from shared.client.connection import Connection
 from shared.client.errors import JobDocumentUnreadable, JobNotFound, JobPurged, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.client.job_state import JobState
+from shared.client.request_log import SentRequest
 from shared.client.topic_log import Offsets
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
+
+MAX_NEWEST_REQUESTS = 5_000
+"""How many of the newest requests are read for jobs that no service has taken."""
+MAX_QUEUED_LOOKUPS = 200
+"""Requests without events that are looked up in the object store, when older events were not read."""
 
 
 def states(events: Iterable[AnyEvent]) -> list[JobState]:
@@ -23,13 +29,46 @@ def states(events: Iterable[AnyEvent]) -> list[JobState]:
         key = JobKey(event.tenant, event.job_id)
         jobs.setdefault(key, JobState(key.job_id, key.tenant)).apply(event)
     # A job that is known from refused requests alone has no time: it comes last.
-    return sorted(jobs.values(), key=lambda job: (job.first_ms, job.job_id, job.tenant), reverse=True)
+    return sorted(jobs.values(), key=_newest_first, reverse=True)
 
 
 def recent_jobs(connection: Connection, max_events: int, tenant: str | None = None) -> list[JobState]:
-    """Jobs of the newest events, newest first; of every tenant, or of one. Raises BrokerUnreachable, TopicMissing."""
-    events = event_log.scan(connection, event_log.newest(connection, max_events))
-    return states(event for event in events if tenant in (None, event.tenant))
+    """Jobs of the newest events and requests, newest first; of every tenant, or of one.
+
+    Raises BrokerUnreachable, TopicMissing.
+    """
+    window = event_log.window(connection, max_events)
+    jobs = states(event for event in event_log.scan(connection, window.offsets) if tenant in (None, event.tenant))
+    known = {JobKey(job.tenant, job.job_id) for job in jobs}
+    requests = request_log.newest(connection, MAX_NEWEST_REQUESTS)
+    queued = {r.key: r for r in requests if r.key not in known and tenant in (None, r.key.tenant)}
+    newest = sorted(queued.values(), key=lambda request: request.time_ms, reverse=True)
+    if window.cut:  # The events of these jobs may be older than what was read.
+        newest = [request for request in newest[:MAX_QUEUED_LOOKUPS] if not _was_taken(connection, request.key)]
+    return sorted([*jobs, *(_queued(request) for request in newest)], key=_newest_first, reverse=True)
+
+
+def _queued(sent: SentRequest) -> JobState:
+    return JobState(
+        sent.key.job_id,
+        sent.key.tenant,
+        first_ms=sent.time_ms,
+        last_ms=sent.time_ms,
+        batch=sent.batch,
+        labels=sent.labels,
+    )
+
+
+def _was_taken(connection: Connection, job: JobKey) -> bool:
+    """Whether a service has taken the job, as far as the object store can be asked."""
+    try:
+        return stored_request(connection.fail_fast, job) is not None
+    except (StoreUnreachable, JobDocumentUnreadable):
+        return True
+
+
+def _newest_first(job: JobState) -> tuple[int, str, str]:
+    return job.first_ms, job.job_id, job.tenant
 
 
 def past_events(connection: Connection, job: JobKey, max_events: int) -> tuple[list[AnyEvent], Offsets]:
@@ -62,17 +101,15 @@ def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
     if state is None and record is not None:
         state = JobState(job.job_id, job.tenant)
     if state is None and (sent := request_log.find(connection, job)) is not None:
-        state = JobState(
-            job.job_id, job.tenant, first_ms=sent.time_ms, last_ms=sent.time_ms, batch=sent.batch, labels=sent.labels
-        )
+        state = _queued(sent)
     if state is None:
-        raise not_found(job, sorted(one.tenant for one in same_id))
+        raise not_found(job)
     return state
 
 
-def not_found(job: JobKey, other_tenants: Sequence[str] = ()) -> JobNotFound:
-    """The error for a job that nothing is known of."""
-    return JobNotFound(f"no job {job.job_id} of the tenant {job.tenant} is known", other_tenants)
+def not_found(job: JobKey) -> JobNotFound:
+    """The error for a job that nothing is known of; whether another tenant has one of this id is not said."""
+    return JobNotFound(f"no job {job.job_id} of the tenant {job.tenant} is known")
 
 
 def is_known(connection: Connection, job: JobKey) -> bool:

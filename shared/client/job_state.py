@@ -23,8 +23,10 @@ from shared.messages.request import Batch
 
 STATUSES = ("queued", "accepted", "running", "waiting", "done", "rejected", "failed", "cancelled", "purged")
 """In the order of a job's life."""
-ENDED = STATUSES[4:]
-"""The statuses of a job that has ended."""
+REFUSED = "refused"
+"""Status of a row of a batch whose job id another request has: the batch has no such job."""
+ENDED = (*STATUSES[4:], REFUSED)
+"""The statuses of a job that has ended, and of a refused row."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ request that is delivered again, or sent again, finds a job that has ended; it i
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from shared.client import history, purged_objects, request_log
@@ -15,17 +15,21 @@ from shared.client.connection import Connection
 from shared.client.errors import BrokerUnreachable, JobNotFinished, PurgeIncomplete, RecordRefused, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.client.purged_objects import Count
+from shared.client.request_log import SentRequest
+from shared.client.row_requests import RowRequests
 from shared.client.submission import send
 from shared.messages.codes import Code
-from shared.messages.events import Done, Failed, RejectedEvent, TerminalEvent
+from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.events import Purged as PurgedEvent
 from shared.messages.headers import event_headers
+from shared.messages.request import Batch
 from shared.messages.topics import EVENTS
 from shared.storage import keys, markers
-from shared.storage.errors import ArtifactRefused, StorageError, StoreUnavailable
+from shared.storage.errors import ArtifactAltered, ArtifactRefused, StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
 
 NO_SHA256 = "0" * 64
+PURGED_EARLY = "The job was purged before it ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,57 +44,81 @@ class Purged:
     """False: the broker does not take the ``purged`` event from this client, and lists of jobs show the old state."""
 
 
-def purge(connection: Connection, job: JobKey, *, force: bool = False) -> Purged:
+def purge(connection: Connection, job: JobKey, *, force: bool = False, row: RowRequests | None = None) -> Purged:
     """Delete the job's objects; an interrupted purge can be repeated.
 
     Kept are copies in an output bucket, inputs that this library did not upload (other jobs may use them), cached
     outputs, which expire by themselves, and two documents without data of the user. ``force`` also purges a job that
-    has not ended: it is cancelled. Raises JobNotFound when nothing is stored of the job, JobPurged, JobNotFinished,
-    PurgeIncomplete, StoreUnreachable, BrokerUnreachable, JobDocumentUnreadable.
+    has not ended: it is cancelled. ``row``: the requests of a batch, whose job it must be. Raises JobNotFound when
+    nothing is stored of the job, JobPurged, JobNotFinished, JobConflict when the job is not the batch's,
+    PurgeIncomplete, StoreUnreachable, BrokerUnreachable.
     """
     with _deleting(job):
-        record = history.stored_request(connection, job)
+        record: RequestRecord | None = None
+        terminal: TerminalEvent | None = None
+        with suppress(ArtifactAltered):  # A damaged document must not keep the user's data from being deleted.
+            record = markers.read_request(connection.documents, job.tenant, job.job_id)
+        with suppress(ArtifactAltered):
+            terminal = markers.read_end(connection.documents, job.tenant, job.job_id)
         objects = list(connection.artifacts.list_prefix(keys.job_prefix(job.tenant, job.job_id)))
-        if record is None and not objects:
-            sent = request_log.find(connection, job)
-            if sent is None:
-                raise history.not_found(job)
-            record = sent.record
-        if record is None:  # An expired or unreadable request whose objects are left.
-            record = RequestRecord(request_id="", body_sha256=NO_SHA256)
+        if row is not None:
+            row.check(record or _claimed_by(terminal))
+        sent: SentRequest | None = None
+        if record is None or (terminal is None and force):
+            sent = next(iter(row.sent), None) if row is not None else request_log.find(connection, job)
+        if record is None and not objects and sent is None:
+            raise history.not_found(job)
+        # A request that expired or can't be read; the inputs are found by their keys.
+        record = record or (sent.record if sent is not None else RequestRecord(request_id="", body_sha256=NO_SHA256))
         if record.purged_ms is not None and len(objects) <= purged_objects.DOCUMENTS:
             raise history.purged(job, record.purged_ms)
-        terminal = history.terminal_event(connection, job)
         if terminal is None:
             if not force:
                 raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
-            terminal = _end(connection, job, record)
+            record, terminal = _end(connection, job, record, sent.batch if sent is not None else None, row)
         now_ms = int(time.time() * 1000)
         deleted, kept = purged_objects.delete(connection, job, record, terminal, objects)
         # Last: the stored request names the inputs, so a purge that was interrupted can be repeated.
         without_inputs = record.model_copy(update={"inputs": (), "purged_ms": now_ms})
         markers.record_purge(connection.documents, job.tenant, job.job_id, without_inputs, _without_user_data(terminal))
-    return Purged(deleted, kept, _publish(connection, terminal, now_ms))
+    events: list[AnyEvent] = [_purged(terminal, now_ms)]
+    if isinstance(terminal, Failed) and terminal.message == PURGED_EARLY:  # Also of an interrupted purge.
+        events.insert(0, terminal)
+    return Purged(deleted, kept, all(_publish(connection, event) for event in events))
 
 
-def _end(connection: Connection, job: JobKey, record: RequestRecord) -> TerminalEvent:
-    """Cancel a job that has not ended. Its request claims the job id first: a service that takes it later finds the
-    job ended."""
-    markers.claim_request(connection.documents, job.tenant, job.job_id, record)
-    cancelled = Failed(
+def _claimed_by(terminal: TerminalEvent | None) -> RequestRecord | None:
+    """The request that a terminal event names, for a job whose stored request is gone."""
+    return RequestRecord(request_id=terminal.request_id, body_sha256=NO_SHA256) if terminal is not None else None
+
+
+def _end(
+    connection: Connection, job: JobKey, record: RequestRecord, batch: Batch | None, row: RowRequests | None
+) -> tuple[RequestRecord, TerminalEvent]:
+    """Cancel a job that has not ended; returns the request that has the job id, and the terminal event.
+
+    Its request claims the job id first: a service that takes it later finds the job ended.
+    """
+    with suppress(ArtifactAltered):  # A document that can't be read is replaced at the end of the purge.
+        record = markers.claim_request(connection.documents, job.tenant, job.job_id, record).winner
+    if row is not None:
+        row.check(record)
+    terminal: TerminalEvent = Failed(
         job_id=job.job_id,
         tenant=job.tenant,
         request_id=record.request_id,
         time_ms=int(time.time() * 1000),
         attempt=1,
         trace_id=None,
+        batch=batch,
         stage="audio",
         code=Code.CANCELLED,
-        message="The job was purged before it ended.",
+        message=PURGED_EARLY,
     )
-    winner = markers.claim_end(connection.documents, job.tenant, job.job_id, cancelled).winner
+    with suppress(ArtifactAltered):
+        terminal = markers.claim_end(connection.documents, job.tenant, job.job_id, terminal).winner
     send_command(connection, job)
-    return winner
+    return record, terminal
 
 
 def _without_user_data(event: TerminalEvent) -> TerminalEvent:
@@ -107,9 +135,8 @@ def _without_user_data(event: TerminalEvent) -> TerminalEvent:
             return event.model_copy(update={"labels": {}, "message": "The job was purged."})
 
 
-def _publish(connection: Connection, terminal: TerminalEvent, now_ms: int) -> bool:
-    """Publish the ``purged`` event; False where the broker does not take it: the objects are deleted all the same."""
-    event = PurgedEvent(
+def _purged(terminal: TerminalEvent, now_ms: int) -> PurgedEvent:
+    return PurgedEvent(
         job_id=terminal.job_id,
         tenant=terminal.tenant,
         request_id=terminal.request_id,
@@ -118,6 +145,10 @@ def _publish(connection: Connection, terminal: TerminalEvent, now_ms: int) -> bo
         trace_id=None,
         batch=terminal.batch,
     )
+
+
+def _publish(connection: Connection, event: AnyEvent) -> bool:
+    """Publish an event; False where the broker does not take it: the objects are deleted all the same."""
     value = event.model_dump_json(exclude_none=True).encode()
     try:
         send(connection, connection.topic(EVENTS), event.job_id, value, event_headers(event))

@@ -7,13 +7,13 @@ from botocore.exceptions import ClientError
 
 from shared.client.connection import Connection
 from shared.client.job_key import JobKey
-from shared.client.submission import UPLOADED_BY
+from shared.client.submission import INPUT_ALIAS, UPLOADED_BY
 from shared.messages.events import Done, TerminalEvent
 from shared.messages.pipeline import STAGES
 from shared.messages.refs import InputRef
 from shared.storage import keys, markers
 from shared.storage.artifacts import Listed
-from shared.storage.errors import ArtifactAltered, is_missing, store_errors
+from shared.storage.errors import ArtifactAltered, ArtifactRefused, is_missing, store_errors
 from shared.storage.markers import RequestRecord
 from shared.storage.settings import ARTIFACTS
 
@@ -54,6 +54,7 @@ def delete(
             _count(kept, "output bucket", ref.size)
     for input_ref in record.inputs:
         _delete_input(connection, input_ref, job.tenant, deleted, kept)
+    _delete_uploads(connection, job, deleted)
     unwanted = [entry for entry in objects if entry.key not in documents]
     index = list(connection.artifacts.list_prefix(keys.frames_prefix(job.tenant, job.job_id)))
     # First: the janitor need not look for frames that are gone.
@@ -106,6 +107,33 @@ def _delete_input(connection: Connection, ref: InputRef, tenant: str, deleted: C
             _count(deleted, "inputs", head["ContentLength"])
         else:
             _count(kept, "other inputs", head["ContentLength"])
+
+
+def _delete_uploads(connection: Connection, job: JobKey, deleted: Counts) -> None:
+    """Delete what clients uploaded under the job's id, for requests that were refused or are not known any more."""
+    buckets = connection.storage_settings.input_buckets
+    for bucket in dict.fromkeys(buckets.values()):
+        try:
+            with store_errors("listing inputs"):
+                pages = connection.s3.get_paginator("list_objects_v2").paginate(
+                    Bucket=bucket, Prefix=f"{job.tenant}/{job.job_id}/"
+                )
+                uploads = [(entry["Key"], entry["Size"]) for page in pages for entry in page.get("Contents", ())]
+        except ArtifactRefused:
+            if bucket == buckets.get(INPUT_ALIAS):
+                raise
+            continue  # A bucket that this client may not list is one that it does not upload to.
+        for key, size in uploads:
+            with store_errors("deleting an input"):
+                try:
+                    head = connection.s3.head_object(Bucket=bucket, Key=key)
+                except ClientError as e:
+                    if is_missing(e):
+                        continue
+                    raise
+                if UPLOADED_BY.items() <= head["Metadata"].items():
+                    connection.s3.delete_object(Bucket=bucket, Key=key)
+                    _count(deleted, "inputs", size)
 
 
 def _count(counts: Counts, name: str, size: int) -> None:

@@ -52,6 +52,11 @@ def find(connection: Connection, job: JobKey, *, max_requests: int = MAX_REQUEST
     return min(found, key=lambda request: request.time_ms, default=None)
 
 
+def newest(connection: Connection, max_requests: int) -> list[SentRequest]:
+    """The newest requests, in no order. Empty when the topic can't be read. Raises BrokerUnreachable."""
+    return _scan(connection, max_requests, lambda _: True)[0]
+
+
 def of_batch(
     connection: Connection, batch_id: str, tenant: str, *, max_requests: int = MAX_REQUESTS
 ) -> tuple[list[SentRequest], bool]:
@@ -78,7 +83,7 @@ def _scan(
 
 def _request(message: Message) -> SentRequest:
     """The request of a record, valid or not, with the identity that the front of the pipeline gives it."""
-    key, value = _bytes(message.key()), _bytes(message.value())
+    key, value = topic_log.key_of(message), topic_log.value_of(message)
     best_effort = identify_best_effort(
         value, key, message.topic() or "", message.partition() or 0, message.offset() or 0
     )
@@ -97,7 +102,3 @@ def _request(message: Message) -> SentRequest:
         labels=best_effort.labels,
         time_ms=message.timestamp()[1],
     )
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

@@ -8,7 +8,6 @@ import hashlib
 import mimetypes
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from opentelemetry.trace import SpanKind
 
 from shared.client import history
 from shared.client.connection import Connection
+from shared.client.earlier_requests import EarlierRequests
 from shared.client.errors import (
     BrokerUnreachable,
     InputBucketMissing,
     InvalidRequest,
     JobConflict,
-    JobDocumentUnreadable,
     RecordRefused,
     StoreUnreachable,
 )
@@ -36,6 +35,7 @@ from shared.messages.identity import request_id
 from shared.messages.refs import InputRef
 from shared.messages.topics import REQUESTS
 from shared.storage.errors import StoreUnavailable, store_errors
+from shared.storage.markers import RequestRecord
 from shared.storage.streams import HashingReader
 
 INPUT_ALIAS = "inputs"
@@ -73,10 +73,10 @@ class Submission:
         return self.key.tenant
 
 
-def submit(connection: Connection, spec: JobSpec) -> Submission:
+def submit(connection: Connection, spec: JobSpec, earlier_requests: EarlierRequests) -> Submission:
     """Upload both files and send the request; returns once the broker has the record.
 
-    The object store is asked first whether the job id is in use: a repeat of the same request sends nothing. Raises
+    A job id that is in use is found first: a repeat of the same request sends nothing. Raises
     JobConflict for the id of another request, JobPurged, StoreUnreachable, BrokerUnreachable, RecordRefused,
     InputBucketMissing, InvalidRequest for a file that can't be read any more.
     """
@@ -87,7 +87,7 @@ def submit(connection: Connection, spec: JobSpec) -> Submission:
         span.set_attribute("tenant", spec.key.tenant)
         refs = [_reference(spec, path) for path in (spec.portrait, spec.speech)]
         value = _value(spec, refs)
-        earlier = _earlier(connection, spec, value)
+        earlier = _earlier(earlier_requests.find(spec), spec, value)
         if earlier is not None:
             return earlier
         for role, path, ref in zip(("portrait", "speech"), (spec.portrait, spec.speech), refs, strict=True):
@@ -103,13 +103,9 @@ def _value(spec: JobSpec, refs: Sequence[InputRef]) -> bytes:
     return spec.request(*refs).model_dump_json(exclude_none=True, exclude_defaults=True).encode()
 
 
-def _earlier(connection: Connection, spec: JobSpec, value: bytes) -> Submission | None:
-    """The submission of the same request, if a service has taken it; None when the job id is free, or can't be looked
-    up. Raises JobConflict, JobPurged."""
-    job, record = spec.key, None
-    # A store that is away is reported by the upload; one that lets this client only write is no reason to refuse.
-    with suppress(StoreUnreachable, JobDocumentUnreadable):
-        record = history.stored_request(connection, job)
+def _earlier(record: RequestRecord | None, spec: JobSpec, value: bytes) -> Submission | None:
+    """The submission that ``record`` is of, for the same request; None without one. Raises JobConflict, JobPurged."""
+    job = spec.key
     if record is None:
         return None
     if record.purged_ms is not None:

@@ -77,6 +77,18 @@ def shares(sizes: Sequence[int], budget: int) -> list[int]:
     return parts
 
 
+def value_of(message: Message) -> bytes | None:
+    """The value of a record, as bytes."""
+    value = message.value()
+    return value.encode() if isinstance(value, str) else value
+
+
+def key_of(message: Message) -> bytes | None:
+    """The key of a record, as bytes."""
+    key = message.key()
+    return key.encode() if isinstance(key, str) else key
+
+
 def records(connection: Connection, topic: str, offsets: Offsets) -> Iterator[Message]:
     """Every record from ``offsets`` to the present end of each partition.
 

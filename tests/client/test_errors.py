@@ -61,12 +61,6 @@ def test_an_errors_own_hint_and_details_are_kept() -> None:
     assert (failure.hint, failure.details, str(failure)) == ("hint", ("line 1: b",), "a\nline 1: b")
 
 
-def test_other_tenants_of_a_job_id_are_named() -> None:
-    failure = failures.explained(errors.JobNotFound("a", ["acme", "other"]))
-    assert failure is not None
-    assert failure.hint == "there is one of this id with --tenant acme or --tenant other"
-
-
 def test_a_fault_of_the_program_is_not_explained() -> None:
     assert failures.explained(RuntimeError("a")) is None
     assert failures.explained(ValueError("a")) is None

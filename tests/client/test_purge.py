@@ -118,9 +118,8 @@ def test_nothing_to_purge_is_an_error(client: Client, services: Services) -> Non
     theirs = uuid.uuid4().hex
     services.done(theirs, tenant="acme")
     for job in (theirs, uuid.uuid4().hex):
-        with pytest.raises(JobNotFound) as raised:
+        with pytest.raises(JobNotFound):
             client.purge(job)
-        assert raised.value.other_tenants == ()
     assert client.purge(JobKey("acme", theirs)).deleted["video"].objects == 1
 
 

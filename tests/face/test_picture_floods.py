@@ -73,7 +73,7 @@ def gif(before_frame: bytes) -> bytes:
 @pytest.mark.parametrize("flood", [b"\x21\xfe" + b"\1x" * 4096 + b"\0", b"\x21\xfe\0" * 4096, b"\0" * 4097])
 def test_blocks_of_a_gif_are_limited(decode: Decode, seen_by_pillow: list[int], flood: bytes) -> None:
     rejected = refused(decode, gif(flood))
-    assert (rejected.code, "blocks" in rejected.message, seen_by_pillow) == (Code.IMAGE_UNREADABLE, True, [])
+    assert (rejected.code, seen_by_pillow) == (Code.IMAGE_UNREADABLE, [])
 
 
 def test_comments_and_stray_bytes_of_a_gif_are_skipped(decode: Decode) -> None:

@@ -49,9 +49,9 @@ def _hint(error: errors.ClientError) -> str | None:
     return next((hint for kind, hint in HINTS if isinstance(error, kind)), None)
 
 
-def batch_arguments(batch_id: str, tenant: str) -> str:
+def batch_arguments(batch_id: str, tenant: str, option: str = "--batch") -> str:
     """A batch as commands take it, for hints."""
-    return f"--batch {batch_id}" if tenant == DEFAULT_TENANT else f"--batch {batch_id} --tenant {tenant}"
+    return f"{option} {batch_id}" if tenant == DEFAULT_TENANT else f"{option} {batch_id} --tenant {tenant}"
 
 
 def arguments(job: JobKey) -> str:

@@ -6,11 +6,10 @@ from pathlib import Path
 from shared.cli import console, refused_rows, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
-from shared.cli.failures import arguments
+from shared.cli.failures import arguments, batch_arguments
 from shared.cli.render import fields
 from shared.client import Client, ClientError, JobConflict, JobPurged, JobSpec, Submission
 from shared.client.consumers import ConsumerCheck
-from shared.messages.names import DEFAULT_TENANT
 
 MAX_SHOWN = 20
 
@@ -68,6 +67,10 @@ def _submit_all(
     """Submit; returns the jobs of a batch that were refused, and why. Says how to continue when it is interrupted."""
     refused: list[tuple[JobSpec, str]] = []
     sent = repeated = 0
+
+    def named(option: str) -> str:
+        return batch_arguments(_batch_id(specs[0]) or "", specs[0].key.tenant, option)
+
     try:
         for spec in specs:
             try:
@@ -87,7 +90,7 @@ def _submit_all(
             _note_counts(sent, repeated, len(specs))
             console.note("continue with this command and the same options; what was sent is not sent again:")
             # Of two parts, so that it is not broken into lines: it can be pasted as it is.
-            again = f"lipstage submit --batch {shlex.quote(str(manifest))} {_arguments(specs[0], '--batch-id')}"
+            again = f"lipstage submit --batch {shlex.quote(str(manifest))} {named('--batch-id')}"
             console.note("  ", again)
         if isinstance(e, ClientError) and manifest is not None:
             e.hint = e.hint or "see above how to continue"
@@ -95,9 +98,8 @@ def _submit_all(
     if manifest is not None:
         _note_counts(sent, repeated, len(specs))
         if not as_json and sent + repeated:
-            batch_arguments = _arguments(specs[0], "--batch")
-            console.note(f"follow them with `lipstage watch {batch_arguments}`")
-            console.note(f"fetch the videos with `lipstage fetch {batch_arguments} -o FOLDER`")
+            console.note(f"follow them with `lipstage watch {named('--batch')}`")
+            console.note(f"fetch the videos with `lipstage fetch {named('--batch')} -o FOLDER`")
     return refused
 
 
@@ -140,8 +142,3 @@ def _number(jobs: int) -> str:
 def _batch_id(spec: JobSpec) -> str | None:
     place = spec.fields.get("batch")
     return str(place["id"]) if isinstance(place, dict) else None
-
-
-def _arguments(spec: JobSpec, option: str) -> str:
-    tenant = "" if spec.key.tenant == DEFAULT_TENANT else f" --tenant {spec.key.tenant}"
-    return f"{option} {_batch_id(spec)}{tenant}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from shared.messages.pipeline import PIPELINE
 from shared.slot.artifacts import ArrayArtifact, Artifact
 from shared.slot.spec import StageSpec
+from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
 START, END = "<!-- stage artifacts: generated -->", "<!-- end -->"
@@ -48,14 +49,5 @@ def updated(page: str) -> str:
     return f"{before}{START}\n{table()}{END}{after}"
 
 
-def main() -> int:
-    """Write the page, or compare it; 1 when it differs."""
-    page = PAGE.read_text()
-    if "--check" in sys.argv[1:]:
-        return int(page != updated(page))
-    PAGE.write_text(updated(page))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(PAGE, updated(PAGE.read_text())))

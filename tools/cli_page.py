@@ -9,6 +9,7 @@ from typer.cli import get_docs_for_click
 
 from shared.cli.main import app
 from shared.cli.parameters import groups
+from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 HEAD = """# Command line
@@ -48,13 +49,5 @@ def _parameters() -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Write the page, or with ``--check`` compare it; the exit status."""
-    if "--check" in sys.argv[1:]:
-        return int(PAGE.read_text() != page())
-    PAGE.write_text(page())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(PAGE, page()))

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools.generated_page import write
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "CONTRIBUTING.md"
 START, END = "<!-- files: generated -->", "<!-- end of files -->"
@@ -45,14 +47,5 @@ def page(text: str) -> str:
     return f"{before}{START}\n{index()}{END}{after}"
 
 
-def main() -> int:
-    """Write the page, or with ``--check`` compare it; the exit status."""
-    text = PAGE.read_text()
-    if "--check" in sys.argv:
-        return int(page(text) != text)
-    PAGE.write_text(page(text))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(PAGE, page(PAGE.read_text())))

@@ -17,6 +17,7 @@ from shared.slot.engines import engine_spec
 from shared.storage.settings import StorageSettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
+from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
@@ -75,13 +76,5 @@ def page() -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Write the page, or with --check compare it; 1 when it differs."""
-    if "--check" in sys.argv[1:]:
-        return int(not PAGE.is_file() or PAGE.read_text() != page())
-    PAGE.write_text(page())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(PAGE, page()))

@@ -33,6 +33,7 @@ from shared.runtime.disposition import DeadLetterReason
 from shared.runtime.settle.dead_letters import dead_letter_headers
 from shared.runtime.settle.explanations import for_user
 from stages.audio.duration import correction, resolve_duration
+from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
 EVENTS = ("<!-- event samples: generated -->", "<!-- end of event samples -->")
@@ -239,14 +240,5 @@ def updated(page: str) -> str:
     return page
 
 
-def main() -> int:
-    """Write the page, or compare it; 1 when it differs."""
-    page = PAGE.read_text()
-    if "--check" in sys.argv[1:]:
-        return int(page != updated(page))
-    PAGE.write_text(updated(page))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(PAGE, updated(PAGE.read_text())))

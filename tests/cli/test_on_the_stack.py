@@ -279,7 +279,7 @@ def test_purge_reports_what_it_deleted_and_what_stays(
     lines = [line.split()[:4] for line in purged.out.splitlines()]
     assert lines[0] == ["job", job, "purged"]
     assert ["deleted", "video", "1", str(len(VIDEO))] in lines
-    assert ["deleted", "inputs", "1", str(portrait.stat().st_size)] in lines
+    assert ["deleted", "inputs", "2", str(portrait.stat().st_size + speech.stat().st_size)] in lines
     assert ["kept", "other", "inputs", "1"] in lines
     assert max(len(line) for line in purged.out.splitlines()) <= 60
     left = {entry["Key"] for entry in deployment.s3.list_objects_v2(Bucket="lipstage-inputs")["Contents"]}

@@ -68,6 +68,7 @@ def test_a_wrong_variable_leaves_every_process(
 def test_a_variable_that_does_not_concern_the_stack_leaves_every_process(
     pipeline: Pipeline, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
+    assert lipstage("up").code == 0  # With the environment that earlier tests left.
     before = pids(lipstage)
     with monkeypatch.context() as environment:
         environment.setenv(name, value)

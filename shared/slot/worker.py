@@ -20,6 +20,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from shared.messages.codes import Rejected
+from shared.messages.engines import ENGINES
 from shared.slot import limits, records
 from shared.slot.api import Cancelled, Handler, Task, Unavailable
 from shared.slot.context import PipeContext
@@ -90,7 +91,8 @@ def missing_package(error: ModuleNotFoundError, handler_module: str) -> str | No
     name = (error.name or "").partition(".")[0]
     if name in ("", "shared", "stages"):
         return None
-    extra = "sonic" if name in ("torch", "safetensors") else handler_module.split(".")[1]
+    stage = handler_module.split(".")[1]
+    extra = next((engine for engine, registered in ENGINES.items() if name in registered.modules), stage)
     return f"missing the Python package {name}: pip install 'lipstage[{extra}]'"
 
 

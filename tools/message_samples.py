@@ -29,7 +29,7 @@ from shared.messages.request import Batch
 from shared.messages.topics import DLQ as DEAD_LETTERS
 from shared.messages.validation import parse_request
 from shared.runtime.consume.assignment import Record
-from shared.runtime.disposition import DeadLetterReason
+from shared.runtime.disposition import FailureReason
 from shared.runtime.settle.dead_letters import dead_letter_headers
 from shared.runtime.settle.explanations import for_user
 from stages.audio.duration import correction, resolve_duration
@@ -45,7 +45,7 @@ PICTURE = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"
 VIDEO = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 SPEECH_S, ASKED_S = 9.52, 9.0
 """The speech of the samples, and the duration that its request asks for."""
-POISON = DeadLetterReason(
+POISON = FailureReason(
     Code.POISON, "poison", "the record is not a valid task: submitted_ms is required", "InvalidRecord"
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 import shared
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.pipeline import PIPELINE
-from shared.messages.topics import CANCEL, DLQ, EVENTS, REQUESTS, topics
+from shared.messages.topics import CANCEL, DLQ, EVENTS, PARKED, REPLAYS, REQUESTS, topics
 
 ENGINES = (DEFAULT_ENGINE,)
 CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
@@ -17,6 +17,8 @@ def _messages_of(topic: str) -> tuple[str, ...]:
         EVENTS: ("RenderEvent",),
         CANCEL: ("CancelCommand", "CancelTombstone"),
         DLQ: ("DeadLetter",),
+        PARKED: ("DeadLetter",),
+        REPLAYS: ("DeadLetterState",),
     }.get(topic, ("RenderTask",))
 
 
@@ -40,6 +42,9 @@ def _messages() -> dict[str, Any]:
         "CancelCommand": message("A command that cancels a job", {"$ref": "./cancel-command.schema.json"}, CANCEL_KEY),
         "CancelTombstone": message("A record without a value: revokes the command", {"type": "null"}, CANCEL_KEY),
         "DeadLetter": message("An unchanged record with additional headers __dlq.errors.*", {}),
+        "DeadLetterState": message(
+            "What an operator did with a dead letter", {}, "`<partition>:<offset>` of the letter."
+        ),
     }
 
 

@@ -33,6 +33,7 @@ class _Event(BaseModel):
     time_ms: Integer = Field(description="Milliseconds since the epoch.")
     attempt: Positive = Field(1, description="Attempt of the stage that sends the event, from 1.")
     trace_id: str | None = Field(None, description="32 hex digits.")
+    replays: Natural = Field(0, description="How often the job was replayed from a dead letter before this event.")
     sampled: Boolean = Field(True, description="Whether spans of the trace are exported: the flag in the traceparent.")
     batch: Batch | None = None
     labels: dict[str, str] = Field(default_factory=dict)
@@ -89,6 +90,41 @@ class Waiting(_Event):
     message: str
 
 
+class Retrying(_Event):
+    """An attempt of a stage failed; the stage makes the next one by itself, after the delay of a retry tier."""
+
+    type: Literal["retrying"] = "retrying"
+    stage: str
+    code: Code
+    message: str
+    tier: str = Field(description="Name of the retry tier, for example 10s.")
+    due_ms: Integer = Field(description="When the next attempt is due, milliseconds since the epoch.")
+    next_attempt: Positive
+
+
+class DeadLetterRef(BaseModel):
+    """Where a dead letter is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    topic: str
+    partition: Natural
+    offset: Natural
+
+    @property
+    def id(self) -> str:
+        """The id by which ``lipstage dlq`` names it: ``partition:offset``."""
+        return f"{self.partition}:{self.offset}"
+
+
+class Replayed(_Event):
+    """A dead letter of the job was sent back: the job continues, and the ``failed`` event before does not end it."""
+
+    type: Literal["replayed"] = "replayed"
+    stage: str = Field(description="The stage that processes the record again.")
+    dead_letter: DeadLetterRef
+
+
 class Conflict(_Event):
     """Another request uses the id of an existing job; ``request_id`` is that of the refused request."""
 
@@ -139,18 +175,29 @@ class RejectedEvent(_Event):
 
 
 class Failed(_Event):
-    """The render failed or was cancelled; unless cancelled, the record is on the dead-letter topic."""
+    """The render failed, expired or was cancelled. ``dead_letter`` names the record of a failed one."""
 
     type: Literal["failed"] = "failed"
     stage: str
     code: Code
     message: str
+    dead_letter: DeadLetterRef | None = None
 
 
 TerminalEvent = Done | RejectedEvent | Failed
-"""The event that ends a job; each job has exactly one."""
+"""The event that ends a job; each job has exactly one, and one more for each replay of its dead letter."""
 AnyEvent = Annotated[
-    Accepted | Started | Progress | Finished | WarningGiven | Waiting | Conflict | Purged | TerminalEvent,
+    Accepted
+    | Started
+    | Progress
+    | Finished
+    | WarningGiven
+    | Waiting
+    | Retrying
+    | Replayed
+    | Conflict
+    | Purged
+    | TerminalEvent,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

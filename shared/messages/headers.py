@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.messages.events import TERMINAL_TYPES, Accepted, AnyEvent, Conflict, Purged
+from shared.messages.events import TERMINAL_TYPES, Accepted, AnyEvent, Conflict, Purged, Replayed
 from shared.messages.names import JOB_ID, NAME
 from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
@@ -63,7 +63,8 @@ def task_headers(task: RenderTask, stage: str, time_ms: int) -> list[Header]:
 def event_headers(event: AnyEvent) -> list[Header]:
     """The headers of an event.
 
-    The three terminal events of a job share one id: a reader that drops repeated ids sees one of them. Ids begin with
+    The three terminal events of a job share one id: a reader that drops repeated ids sees one of them; after a replay
+    the ids end with its number, because stages repeat their events. Ids begin with
     the tenant, because two tenants may choose the same job id. The source is the stage that the event is about: for
     a terminal event, the one that ended the job.
     """
@@ -71,7 +72,7 @@ def event_headers(event: AnyEvent) -> list[Header]:
     match event:
         case Accepted() | Conflict():
             stage = FIRST
-        case Purged():
+        case Purged() | Replayed():
             stage = ""  # A client publishes it.
         case _:
             stage = event.stage
@@ -88,10 +89,16 @@ def event_headers(event: AnyEvent) -> list[Header]:
         event_id = f"{job}:{stage}:warning:{event.code}"
     elif event.type == "waiting":
         event_id = f"{job}:{stage}:waiting:{event.time_ms}"
+    elif event.type == "retrying":
+        event_id = f"{job}:{stage}:retrying:{event.attempt}"
+    elif event.type == "replayed":
+        event_id = f"{job}:replayed"
     elif event.type == "finished":
         event_id = f"{job}:{stage}:finished"
     else:
         event_id = f"{job}:{stage}:{event.type}:{event.attempt}"
+    if event.replays:
+        event_id += f":r{event.replays}"
     return cloud_event(f"event.{event.type}", event_id, f"/lipstage/{stage}".rstrip("/"), event.job_id, event.time_ms)
 
 

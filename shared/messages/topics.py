@@ -4,11 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared.messages.pipeline import PIPELINE
+from shared.messages.tiers import DEFAULT_TIERS, Tier
 
 REQUESTS = "render.requests"
 EVENTS = "render.events"
 DLQ = "render.dlq"
+PARKED = "render.parked"
 CANCEL = "render.cancel"
+REPLAYS = "render.replays"
+RETRY = "render.retry."
+"""Prefix of the retry topics; the name of the tier follows."""
 
 DAY_MS = 24 * 3600 * 1000
 WORK_DAYS = 7
@@ -39,24 +44,40 @@ def _retain(days: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS), **BROKER_TIME}
 
 
-def topics(prefix: str, engines: Iterable[str]) -> tuple[Topic, ...]:
+def retry_topic(tier: Tier) -> str:
+    """The topic of a retry tier, without the deployment's prefix."""
+    return RETRY + tier.name
+
+
+def work_topics(engines: Iterable[str]) -> dict[str, str]:
+    """The topics that stages read, without the deployment's prefix: topic -> stage."""
+    names: dict[str, str] = {}
+    for step in PIPELINE:
+        sources = [step.source.format(engine=e) for e in engines] if step.per_engine else [step.source]
+        names |= dict.fromkeys(sources, step.name)
+    return names
+
+
+def topics(prefix: str, engines: Iterable[str], tiers: Iterable[Tier] = DEFAULT_TIERS) -> tuple[Topic, ...]:
     """All topics of a deployment.
 
     ``prefix`` is prepended to every name (LIPSTAGE_TOPIC_PREFIX, for example ``staging.``). ``engines`` are the enabled
-    engines: each has its own topic and consumer group.
+    engines: each has its own topic and consumer group. ``tiers`` are those of LIPSTAGE_RETRY_TIERS.
     """
-    work: list[Topic] = []
-    for step in PIPELINE:
-        names = [step.source.format(engine=e) for e in engines] if "{engine}" in step.source else [step.source]
-        work += [Topic(n, WORK_PARTITIONS, _retain(WORK_DAYS), f"tasks of the {step.name} stage") for n in names]
+    work = [
+        Topic(name, WORK_PARTITIONS, _retain(WORK_DAYS), f"tasks of the {stage} stage")
+        for name, stage in work_topics(tuple(engines)).items()
+    ]
+    retries = [
+        Topic(retry_topic(tier), SIDE_PARTITIONS, _retain(WORK_DAYS), f"records that are retried after {tier.name}")
+        for tier in tiers
+    ]
+    dead = _retain(30) | {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
     side = [
         Topic(EVENTS, WORK_PARTITIONS, _retain(30), "events of all jobs"),
-        Topic(
-            DLQ,
-            SIDE_PARTITIONS,
-            _retain(30) | {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)},
-            "records that could not be processed, unchanged",
-        ),
+        Topic(DLQ, SIDE_PARTITIONS, dead, "records that could not be processed, unchanged"),
+        Topic(PARKED, SIDE_PARTITIONS, dead, "dead letters that are not replayed any more"),
         Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "cancel commands"),
+        Topic(REPLAYS, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "the state of each dead letter"),
     ]
-    return tuple(Topic(prefix + t.name, t.partitions, t.config, t.description) for t in (*work, *side))
+    return tuple(Topic(prefix + t.name, t.partitions, t.config, t.description) for t in (*work, *retries, *side))

@@ -50,7 +50,7 @@ def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
     until = time.monotonic() + timeout_s
     topic_admin.apply(settings)
     end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    required = topics(settings.topic_prefix, settings.engines)
+    required = topics(settings.topic_prefix, settings.engines, settings.tiers)
     offsets = {TopicPartition(topic.name, n): end for topic in required for n in range(topic.partitions)}
     admin = _admin(settings)
     while True:

@@ -11,6 +11,7 @@ from shared.messages.codes import Code
 from shared.messages.events import Done, TerminalEvent
 from shared.messages.request import Batch
 from shared.messages.task import RenderTask
+from shared.messages.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class JobContext:
     """False: the object store has no request of this job. Its id is what an unreadable record named: the event is
     published and not stored, so that a later request with that id is not taken for one that has ended."""
     attempt: int = 1
-    """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``."""
+    """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``: in the process, over the retry tiers and after crashes."""
+    replays: int = 0
+    """How often the job was replayed from a dead letter."""
 
     @classmethod
     def of(cls, task: RenderTask) -> "JobContext":
@@ -40,12 +43,12 @@ class JobContext:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetterReason:
-    """Why a record becomes a dead letter."""
+class FailureReason:
+    """Why a record is retried, or becomes a dead letter."""
 
     code: Code
     failure_class: str
-    """poison | crash_loop | failed"""
+    """A name of `failure_classes`."""
     message: str
     exception: str = ""
     stack: str = ""
@@ -180,7 +183,7 @@ class DeadLetter(Outcome):
     """The record goes to the dead-letter topic, and its job, where it is known, fails."""
 
     label = "dead_letter"
-    reason: DeadLetterReason
+    reason: FailureReason
 
     @property
     def code(self) -> str:
@@ -188,4 +191,47 @@ class DeadLetter(Outcome):
         return self.reason.code
 
 
-Disposition = Completed | Rejected | Cancelled | Conflict | Duplicate | PartitionLost | DeadLetter
+@dataclass(frozen=True, slots=True)
+class Retry(Outcome):
+    """The record goes to a retry topic, and comes back for another attempt when its tier is over."""
+
+    label = "retry"
+    reason: FailureReason
+    tier: Tier
+    counted: bool = True
+    """False: the attempt does not count, because the circuit breaker is open and the job is not at fault."""
+
+    @property
+    def code(self) -> str:
+        """The public code."""
+        return self.reason.code
+
+    @property
+    def job_continues(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def cleans_up(self) -> bool:
+        """False: the next attempt may continue from a checkpoint."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Expired(Outcome):
+    """The deadline of the request (``deadline_s``) has passed: the job ends."""
+
+    label = "expired"
+
+    @property
+    def code(self) -> str:
+        """The public code."""
+        return Code.EXPIRED
+
+    @property
+    def frees_frames(self) -> bool:
+        """True."""
+        return True
+
+
+Disposition = Completed | Rejected | Cancelled | Expired | Conflict | Duplicate | PartitionLost | Retry | DeadLetter

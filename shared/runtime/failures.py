@@ -31,8 +31,8 @@ from shared.messages.codes import Code
 from shared.runtime.disposition import (
     Cancelled,
     DeadLetter,
-    DeadLetterReason,
     Disposition,
+    FailureReason,
     PartitionLost,
     Rejected,
 )
@@ -140,7 +140,7 @@ def classify(error: Exception, attempt: int) -> Disposition | None:
         case WorkerDied():
             return _dead_letter(Code.CRASH_LOOP, "crash_loop", error, message=f"{attempt} attempts: {error}")
         case HandlerFailed():
-            reason = DeadLetterReason(Code.INTERNAL, "failed", str(error), error.exception, error.stack)
+            reason = FailureReason(Code.INTERNAL, "failed", str(error), error.exception, error.stack)
             return DeadLetter(reason)
         case EngineUnavailable():
             return _dead_letter(Code.ENGINE_UNAVAILABLE, "failed", error)
@@ -171,4 +171,4 @@ def _dead_letter(
     code: Code, failure_class: str, error: Exception, *, message: str | None = None, stack: bool = False
 ) -> DeadLetter:
     text = "".join(traceback.format_exception(error)) if stack else ""
-    return DeadLetter(DeadLetterReason(code, failure_class, message or str(error), type(error).__name__, text))
+    return DeadLetter(FailureReason(code, failure_class, message or str(error), type(error).__name__, text))

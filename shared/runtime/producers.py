@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -45,18 +46,28 @@ def _failure(error: KafkaError) -> DeliveryFailed:
     return kind(f"{error.name()}: {error.str()}")
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Where the broker has put a record, and when: its own clock, milliseconds since the epoch, on every topic with
+    LogAppendTime."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
 class Delivery:
     """The delivery report of one record."""
 
     def __init__(self, served: Callable[[], bool] = lambda: True) -> None:
         """``served`` returns whether reports can still arrive."""
-        self._report: Future[None] = Future()
+        self._report: Future[Delivered] = Future()
         self.served = served
 
-    def reported(self, error: KafkaError | None, _: object) -> None:
+    def reported(self, error: KafkaError | None, message: Any) -> None:
         """The producer's callback. It runs in the thread that polls the producer, so it only stores the result."""
         if error is None:
-            self._report.set_result(None)
+            self._report.set_result(Delivered(message.partition(), message.offset(), message.timestamp()[1]))
         else:
             self._report.set_exception(_failure(error))
 
@@ -64,7 +75,7 @@ class Delivery:
         """Note that the client can't serialise the record, for example because of a header's name."""
         self._report.set_exception(RecordRefused(f"{type(error).__name__}: {error}"))
 
-    def wait(self) -> None:
+    def wait(self) -> Delivered:
         """Block until the broker has the record. Raises DeliveryFailed, RecordRefused, TopicMissing."""
         while True:
             try:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.messages.tiers import DEFAULT_TIERS, Tier, parse_tiers
+
 
 class StateSettings(BaseSettings):
     """Where a machine keeps the state of a deployment."""
@@ -59,7 +61,26 @@ class DeploymentSettings(BaseSettings):
         " fit the platform's grace period (Kubernetes: 30 s).",
     )
 
-    @field_validator("engines", mode="before")
+    retry_tiers: Annotated[tuple[str, ...], NoDecode] = Field(
+        tuple(tier.name for tier in DEFAULT_TIERS),
+        min_length=1,
+        max_length=8,
+        description="Delays before the further attempts of a task, comma-separated and growing, in s, m or h. Each is a"
+        " retry topic; the last one repeats.",
+    )
+
+    @field_validator("retry_tiers")
+    @classmethod
+    def _check_tiers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_tiers(value)
+        return value
+
+    @property
+    def tiers(self) -> tuple[Tier, ...]:
+        """The retry tiers, the shortest first."""
+        return parse_tiers(self.retry_tiers)
+
+    @field_validator("engines", "retry_tiers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
@@ -85,7 +106,19 @@ class RuntimeSettings(DeploymentSettings):
     )
     engine: str = Field("puppet", description="The engine this infer service runs.")
     slots: int = Field(1, ge=1, le=64, description="Tasks at the same time, one worker process each; infer: 1 per GPU.")
-    max_attempts: int = Field(3, ge=1, le=10, description="Total attempts of a task whose worker dies.")
+    max_attempts: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Total attempts of a task at one stage: in the process, over the retry tiers and after crashes.",
+    )
+    max_crashes: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="How often the worker process or the whole service may die or hang on one record before it becomes"
+        " a dead letter with CRASH_LOOP.",
+    )
     store_retry_timeout_s: float = Field(
         60.0, ge=0, le=86_400, description="How long a task retries an object store that does not answer, seconds."
     )

@@ -38,7 +38,7 @@ def diff(settings: RuntimeSettings) -> list[Change]:
     answer."""
     admin = AdminClient(base(settings, "admin") | UNLOGGED)
     actual = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
-    required = topics(settings.topic_prefix, settings.engines)
+    required = topics(settings.topic_prefix, settings.engines, settings.tiers)
     changes: list[Change] = []
     for topic in required:
         if topic.name not in actual:
@@ -75,7 +75,7 @@ def apply(settings: RuntimeSettings) -> list[Change]:
     """
     changes = [c for c in diff(settings) if c.applicable]
     admin = AdminClient(base(settings, "admin") | UNLOGGED)
-    by_name = {t.name: t for t in topics(settings.topic_prefix, settings.engines)}
+    by_name = {t.name: t for t in topics(settings.topic_prefix, settings.engines, settings.tiers)}
     new = [
         NewTopic(c.topic, num_partitions=by_name[c.topic].partitions, config=dict(by_name[c.topic].config))
         for c in changes

@@ -14,6 +14,7 @@ from shared.messages.events import EVENT, AnyEvent
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.consume.assignment import Headers
+from shared.runtime.producers import Delivered
 from shared.slot import records
 from shared.storage.artifacts import Listed
 from shared.storage.errors import ArtifactMissing, OutputRefused
@@ -132,10 +133,11 @@ class MemoryDelivery:
     topic: str
     error: Exception | None = None
 
-    def wait(self) -> None:
+    def wait(self) -> Delivered:
         if self.error is not None:
             raise self.error
         self.journal.append(("delivered", self.topic))
+        return Delivered(0, 0, 0)
 
 
 @dataclass

@@ -3,26 +3,26 @@
 from shared.messages.codes import Code
 from shared.messages.headers import DLQ
 from shared.runtime.consume.assignment import Record
-from shared.runtime.disposition import DeadLetterReason
+from shared.runtime.disposition import FailureReason
 from shared.runtime.settle.dead_letters import MAX_MESSAGE_BYTES, MAX_STACK_BYTES, dead_letter_headers
 
 ORIGINAL = [("traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"), ("x", b"\xff\x00"), ("x", None)]
 
 
-def headers(reason: DeadLetterReason) -> list[tuple[str, bytes | None]]:
+def headers(reason: FailureReason) -> list[tuple[str, bytes | None]]:
     record = Record("render.face", 3, 41, b"key", b"value", ORIGINAL, 1234)
     return list(dead_letter_headers(record, reason, stage="face", group="lipstage.face", attempts=2))
 
 
 def test_original_headers_come_first_and_unchanged() -> None:
-    added = headers(DeadLetterReason(Code.POISON, "poison", "unreadable"))
+    added = headers(FailureReason(Code.POISON, "poison", "unreadable"))
     assert added[: len(ORIGINAL)] == ORIGINAL
     assert all(name.startswith(DLQ) for name, _ in added[len(ORIGINAL) :])
     assert [name for name, _ in added].count("traceparent") == 1
 
 
 def test_headers_name_the_source_and_the_reason() -> None:
-    ours = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "a bug", "KeyError", "Traceback"))[len(ORIGINAL) :])
+    ours = dict(headers(FailureReason(Code.INTERNAL, "failed", "a bug", "KeyError", "Traceback"))[len(ORIGINAL) :])
     expected = {
         "topic": b"render.face",
         "partition": b"3",
@@ -39,7 +39,7 @@ def test_headers_name_the_source_and_the_reason() -> None:
 
 
 def test_long_texts_are_truncated_to_valid_text() -> None:
-    added = dict(headers(DeadLetterReason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
+    added = dict(headers(FailureReason(Code.INTERNAL, "failed", "m" * 10_000, "E", "é" * 20_000)))
     message, stack = added[f"{DLQ}message"], added[f"{DLQ}exception.stacktrace"]
     assert message is not None
     assert stack is not None

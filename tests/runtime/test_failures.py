@@ -12,8 +12,8 @@ from shared.runtime import failures
 from shared.runtime.disposition import (
     Cancelled,
     DeadLetter,
-    DeadLetterReason,
     Disposition,
+    FailureReason,
     PartitionLost,
     Rejected,
 )
@@ -107,10 +107,10 @@ def test_disposition_carries_the_fields_of_its_exception() -> None:
     assert classify(failures.JobCancelled(), 1) == Cancelled()
     assert classify(failures.PartitionRevoked(), 1) == PartitionLost()
     crash = classify(failures.WorkerDied("it died"), 3)
-    assert crash == DeadLetter(DeadLetterReason(Code.CRASH_LOOP, "crash_loop", "3 attempts: it died", "WorkerDied"))
+    assert crash == DeadLetter(FailureReason(Code.CRASH_LOOP, "crash_loop", "3 attempts: it died", "WorkerDied"))
     handler = classify(failures.HandlerFailed(HANDLER), 1)
     assert handler == DeadLetter(
-        DeadLetterReason(Code.INTERNAL, "failed", "ZeroDivisionError: division by zero", "ZeroDivisionError", "line 7")
+        FailureReason(Code.INTERNAL, "failed", "ZeroDivisionError: division by zero", "ZeroDivisionError", "line 7")
     )
 
 

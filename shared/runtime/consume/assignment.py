@@ -1,7 +1,7 @@
 """A consumed record, the assignment of its partition to this process, and the offsets that may be committed."""
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -28,6 +28,8 @@ class Record:
     """The timestamp that the broker stores, milliseconds since the epoch."""
     producer_time: bool = False
     """The timestamp comes from the producer's clock: the topic is not set to LogAppendTime."""
+    crashes: int = 0
+    """How often the worker process or the whole service died or hung on this record, in whichever process."""
 
     def appended_ms(self, now_ms: int) -> int:
         """When the broker received the record, milliseconds since the epoch; at most ``now_ms``.
@@ -52,6 +54,9 @@ class PartitionAssignment:
     """False: another member owns the partition and does this work; this process must publish nothing for it."""
     revoking: bool = field(default=False)
     """True: the group is moving the partition to another member, which waits for the tasks that run here."""
+    count_crash: Callable[[int], None] = field(default=lambda _: None)
+    """Note that the worker process died on the record at this offset. On return the broker has the count, so that it
+    survives the death of this service. Any thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import structlog
 from shared.messages.codes import Rejected
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask, StageOutput
+from shared.runtime import fault_injection
 from shared.runtime.execute.budget import Warnings
 from shared.runtime.execute.checkpoints import ROLE, CheckpointStore
 from shared.runtime.execute.chunk_transfer import ChunkDownloader, ChunkUploader
@@ -86,6 +87,7 @@ class Attempt:
         tenant, stage = self.task.request.tenant, self.spec.name
         folder = scratch / "in"
         folder.mkdir()
+        fault_injection.reached("read")
         inputs, digests = TaskInputs(self.task, self.store, self.settings, self.telemetry).fetch(
             self.spec.inputs, folder
         )
@@ -162,8 +164,10 @@ class Attempt:
                 scratch=str(folder.path),
                 checkpoint=str(checkpoint) if checkpoint else None,
             )
+            fault_injection.reached("work")
             result = self.worker.run(work, on_record, cancelled, self.spec.deadline_s)
             finished = _finished(result)
+            fault_injection.reached("put")
             artifacts = self._upload_files(finished, folder) | uploads.finish()
             downloads.finish()
         finally:

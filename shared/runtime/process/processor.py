@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, Tracer
 from shared.messages.codes import Rejected
 from shared.messages.events import TerminalEvent
 from shared.messages.task import RenderTask, StageOutput
+from shared.runtime import fault_injection
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.disposition import Completed, Disposition, Duplicate, JobContext, PartitionLost
 from shared.runtime.execute.attempt import Attempt
@@ -135,6 +136,7 @@ class TaskProcessor:
             attempt, output = None, self._completed(task)
             if output is None:
                 job, attempt, own = self._attempt_until_done(task, assignment, worker)
+                fault_injection.reached("after_put")
                 own = own.model_copy(update={"warnings": (*decoded.warnings, *own.warnings)})
                 claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._spec.name, own)
                 output = claim.winner
@@ -146,6 +148,7 @@ class TaskProcessor:
                 raise PartitionRevoked("the partition was lost before the task was published")
             task = task.with_output(self._spec.name, output)
             done = self._forwarder.forward(task, job.attempt)
+            fault_injection.reached("after_publish")
             if attempt is not None:
                 attempt.remember(output)
             return Completed(done, job=job, task=task)

@@ -10,7 +10,7 @@ import shared
 from shared.messages.headers import DLQ
 from shared.messages.topics import DLQ as TOPIC
 from shared.runtime.consume.assignment import Headers, Record
-from shared.runtime.disposition import DeadLetterReason
+from shared.runtime.disposition import FailureReason
 from shared.runtime.failures import DeliveryFailed, RecordRefused
 from shared.runtime.producers import EventProducer
 from shared.runtime.settle.explanations import for_operator
@@ -22,7 +22,7 @@ MAX_STACK_BYTES = 8 * 1024
 MAX_MESSAGE_BYTES = 1024
 
 
-def dead_letter_headers(record: Record, reason: DeadLetterReason, *, stage: str, group: str, attempts: int) -> Headers:
+def dead_letter_headers(record: Record, reason: FailureReason, *, stage: str, group: str, attempts: int) -> Headers:
     """The original headers in order, then the added ones: KIP-1191's six and more of the same family, UTF-8."""
     fields = {
         "topic": record.topic,
@@ -52,7 +52,7 @@ def send_dead_letter(
     producers: EventProducer,
     prefix: str,
     record: Record,
-    reason: DeadLetterReason,
+    reason: FailureReason,
     *,
     stage: str,
     group: str,

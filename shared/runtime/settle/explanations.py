@@ -1,7 +1,7 @@
 """What is wrong with a record that becomes a dead letter, and the next step: for the user, and for the operator."""
 
 from shared.messages.codes import Code
-from shared.runtime.disposition import DeadLetterReason
+from shared.runtime.disposition import FailureReason
 from shared.telemetry.scrubbing import scrubbed
 
 AGAIN = "Submit the request again with another job id."
@@ -28,12 +28,12 @@ USER_STEPS = {
 """For every other code: the operator."""
 
 
-def for_operator(reason: DeadLetterReason) -> str:
+def for_operator(reason: FailureReason) -> str:
     """What is wrong and what an operator checks; goes into the dead letter."""
     return f"{_sentence(reason.message)} {OPERATOR_STEPS.get(reason.code, STACK)}"
 
 
-def for_user(reason: DeadLetterReason, stage: str, topic: str) -> str:
+def for_user(reason: FailureReason, stage: str, topic: str) -> str:
     """What is wrong and what the user does; goes into the job's ``failed`` event.
 
     The text of an unexpected exception is not repeated: it may quote media or settings. ``topic`` is that of the dead

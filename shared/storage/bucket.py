@@ -9,7 +9,7 @@ from shared.storage.answers import reason, status
 from shared.storage.artifacts import FRAMES_TAG
 from shared.storage.client import DEFAULT_REGION
 from shared.storage.errors import store_errors
-from shared.storage.keys import FRAMES
+from shared.storage.keys import DEAD_LETTERS, FRAMES
 from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _artifact_rules(settings: StorageSettings) -> "list[LifecycleRuleTypeDef]":
         _expiry("frames-index", settings.retention_frames_days + 1, prefix=FRAMES),
         _expiry("jobs", settings.retention_jobs_days, prefix="jobs/"),
         _expiry("cache", settings.retention_cache_days, prefix="cache/"),
+        _expiry("dead-letters", settings.retention_dead_letters_days, prefix=DEAD_LETTERS),
         _uploads(),
     ]
 

@@ -70,6 +70,17 @@ def of_batch(
     return [r for r in found if r.batch is not None and r.batch.id == batch_id and r.key.tenant == tenant], cut
 
 
+def of_tenant(
+    connection: Connection, tenant: str, *, max_requests: int = MAX_REQUESTS
+) -> tuple[list[SentRequest], bool]:
+    """The requests of a tenant among the newest, and whether older ones were left unread.
+
+    Empty and True when the topic can't be read. Raises BrokerUnreachable.
+    """
+    found, cut = _scan(connection, max_requests, lambda _: True)
+    return [request for request in found if request.key.tenant == tenant], cut
+
+
 def _scan(
     connection: Connection, max_requests: int, concerns: Callable[[Message], bool]
 ) -> tuple[list[SentRequest], bool]:

@@ -43,6 +43,11 @@ def never(key: str) -> str:
     return f"{key.partition('/')[0]}/{PROBED}/never.json"
 
 
+def tenant_prefix(tenant: str) -> str:
+    """Prefix of all jobs of a tenant, with a slash at its end."""
+    return f"jobs/{_segment(tenant)}/"
+
+
 def job_prefix(tenant: str, job: str) -> str:
     """Prefix of all that belongs to a job, with a slash at its end."""
     return f"jobs/{_segment(tenant)}/{_segment(job)}/"

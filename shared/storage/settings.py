@@ -51,13 +51,13 @@ class StorageSettings(BaseSettings):
         None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
     )
     retention_frames_days: int = Field(
-        45, ge=1, le=36_500, description="Frames of jobs that did not end with done, days."
+        60, ge=1, le=36_500, description="Frames of jobs that did not end with done, days."
     )
     retention_jobs_days: int = Field(
         60, ge=1, le=36_500, description="Videos, markers and other outputs of a job, days."
     )
     retention_cache_days: int = Field(
-        90, ge=2, le=36_500, description="Audio and face outputs cached by content, days."
+        120, ge=2, le=36_500, description="Audio and face outputs cached by content, days."
     )
     retention_inputs_days: int = Field(
         60, ge=1, le=36_500, description="Portraits and speech in the input buckets, days."

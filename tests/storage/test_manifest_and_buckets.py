@@ -71,7 +71,7 @@ def test_ensure_is_idempotent_and_the_store_keeps_the_rules(client, settings: St
     assert (again.created, again.rules_changed) == ((), ())
     rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
     days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
-    kept = {"lipstage-frames": 45, "lipstage-frames-index": 46, "lipstage-jobs": 60, "lipstage-cache": 90}
+    kept = {"lipstage-frames": 60, "lipstage-frames-index": 61, "lipstage-jobs": 60, "lipstage-cache": 120}
     assert days == kept | {"lipstage-dead-letters": 90, "lipstage-uploads": None}
 
 

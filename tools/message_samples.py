@@ -13,12 +13,15 @@ from shared.messages.events import (
     Accepted,
     AnyEvent,
     Conflict,
+    DeadLetterRef,
     Done,
     Failed,
     Finished,
     Progress,
     Purged,
     RejectedEvent,
+    Replayed,
+    Retrying,
     Started,
     Waiting,
     WarningGiven,
@@ -29,7 +32,7 @@ from shared.messages.request import Batch
 from shared.messages.topics import DLQ as DEAD_LETTERS
 from shared.messages.validation import parse_request
 from shared.runtime.consume.assignment import Record
-from shared.runtime.disposition import FailureReason
+from shared.runtime.disposition import FailureReason, JobContext
 from shared.runtime.settle.dead_letters import dead_letter_headers
 from shared.runtime.settle.explanations import for_user
 from stages.audio.duration import correction, resolve_duration
@@ -45,6 +48,7 @@ PICTURE = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"
 VIDEO = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 SPEECH_S, ASKED_S = 9.52, 9.0
 """The speech of the samples, and the duration that its request asks for."""
+LETTER = DeadLetterRef(topic=DEAD_LETTERS, partition=2, offset=17)
 POISON = FailureReason(
     Code.POISON, "poison", "the record is not a valid task: submitted_ms is required", "InvalidRecord"
 )
@@ -112,6 +116,20 @@ def samples() -> list[tuple[str, AnyEvent]]:
             ),
         ),
         (
+            "An attempt failed, and the stage makes the next one by itself: the record waits on the retry topic of "
+            "`tier` until `due_ms`. Nobody has to act on the job.",
+            Retrying(
+                **at,
+                time_ms=ms(25.0),
+                stage="infer",
+                code=Code.STORE_UNAVAILABLE,
+                message="storing an artifact: the object store answered 503 SlowDown",
+                tier="10s",
+                due_ms=ms(35.0),
+                next_attempt=2,
+            ),
+        ),
+        (
             "The video is ready. The job has ended.",
             Done(
                 **at,
@@ -146,10 +164,20 @@ def samples() -> list[tuple[str, AnyEvent]]:
             ),
         ),
         (
-            "The render failed. The job has ended; its record is on `render.dlq`.",
+            "The render failed. The job has ended; `dead_letter` names its record on `render.dlq`.",
             Failed(
-                **at, time_ms=ms(1.5), stage="face", code=Code.POISON, message=for_user(POISON, "face", DEAD_LETTERS)
+                **at,
+                time_ms=ms(1.5),
+                stage="face",
+                code=Code.POISON,
+                message=for_user(POISON, "face", LETTER),
+                dead_letter=LETTER,
             ),
+        ),
+        (
+            "An operator sent the dead letter back: the job continues. The client that does so publishes this event, "
+            "and all later events of the job have its `replays` or a higher one.",
+            Replayed(**at, time_ms=ms(600.0), replays=1, stage="face", dead_letter=LETTER),
         ),
         (
             "The job was cancelled: a `failed` event with this code, without a dead-letter record.",
@@ -187,7 +215,10 @@ def dead_letter() -> Mapping[str, str]:
     """The headers of a dead-letter record by name."""
     headers: list[Header] = [("ce_id", f"acme/{JOB}:face".encode()), ("traceparent", TRACEPARENT.encode())]
     record = Record("render.face", 3, 1041, JOB.encode(), b"{}", headers, START_MS + 1400)
-    added = dead_letter_headers(record, POISON, stage="face", group="lipstage.face", attempts=1)
+    job = JobContext(JOB, "acme", REQUEST_ID, None, {})
+    added = dead_letter_headers(
+        record, POISON, stage="face", group="lipstage.face", attempts=1, job=job, department="film"
+    )
     values = {name: (value or b"").decode() for name, value in added}
     # What differs from run to run, and the context, which exists in a span only.
     return values | {
@@ -215,6 +246,14 @@ MEANINGS = {
     "timestamp": "when it was dead-lettered, milliseconds since the epoch",
     "original.timestamp": "timestamp of the record, milliseconds since the epoch",
     "traceparent": "the span that failed; the record keeps its own `traceparent`",
+    "replay.count": "how often the job had been replayed from a dead letter",
+    "job": "the job; empty where the record names none",
+    "tenant": "its tenant",
+    "department": "its department; empty where the request names none, or the record can't be read",
+    "value.key": "where the value is over 64 KiB: its key in the artifact bucket; the record then has no value",
+    "value.sha256": "SHA-256 of that value",
+    "value.size": "size of that value, bytes",
+    "omitted": "parts of the record that are lost, because it was too large for the topic: `value, headers, key`",
 }
 
 

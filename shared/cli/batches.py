@@ -86,8 +86,7 @@ def cancel(batch_id: str, tenant: str, max_events: int) -> ExitCode:
         console.note(_refused(refused))
     if not cancelled:
         raise CliError(f"every job of the batch {batch_id} has ended already", exit_code=ExitCode.REJECTED)
-    console.say(f"cancel of {len(cancelled)} of {len(batch.jobs)} jobs sent")
-    console.note(f"see their end with `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`")
+    console.say(f"{len(cancelled)} of {len(batch.jobs)} jobs cancelled")
     return ExitCode.DONE
 
 

@@ -1,7 +1,6 @@
-"""watch, jobs, job, cancel, fetch and purge: of one job; `batches` has those of a batch."""
+"""watch, jobs, job, cancel and fetch: of one job; `batches` has those of a batch, `purge` the purges."""
 
 import time
-from dataclasses import asdict
 
 from shared.cli import columns, console, outcome, watching
 from shared.cli.connection import connect
@@ -9,18 +8,12 @@ from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import arguments, batch_arguments
 from shared.cli.output_file import OutputFile
 from shared.cli.printable import flat
-from shared.client import JobNotFinished, JobNotFound, JobPurged, JobState, Purged, WaitTimeout
+from shared.client import JobNotFound, JobState, WaitTimeout
 from shared.client.job_key import JobKey
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent
 
 CANCEL_WAIT_S = 60.0
 """How long ``cancel --wait`` waits for the end of the job."""
-KEPT = {
-    "output bucket": "your copies",
-    "cache": "expires by itself",
-    "other inputs": "of other clients",
-}
-"""Why a purge keeps objects of a class."""
 
 
 def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool, wait: bool) -> ExitCode:
@@ -153,14 +146,17 @@ def job(key: JobKey, max_events: int, as_json: bool) -> None:
 
 
 def cancel(key: JobKey, wait: bool, force: bool, max_events: int) -> ExitCode:
-    """Send a cancel command, and wait for the end of the job where that is asked for. Raises CliError, ClientError."""
+    """Cancel a job, and wait for its end where that is asked for and takes a service. Raises CliError, ClientError."""
     client = connect()
     start = client.position()
     try:
-        client.cancel(key, force=force, max_events=max_events)
+        ended_now = client.cancel(key, force=force, max_events=max_events)
     except JobNotFound as e:
         e.hint = "check the id and --tenant; --force sends the command all the same"
         raise
+    if ended_now is not None:
+        console.say(f"job {key.job_id} is cancelled")
+        return ExitCode.DONE
     if not wait:
         console.say(f"cancel of {key.job_id} sent")
         console.note(f"see its end with `lipstage watch {arguments(key)}`")
@@ -195,37 +191,6 @@ def fetch(key: JobKey, output: OutputFile, poster: bool, max_events: int) -> Non
         client.download(terminal.poster if poster else terminal.video, temporary)
     if not output.is_stdout:
         console.say(output.name)
-
-
-def purge(key: JobKey, force: bool, as_json: bool) -> None:
-    """Delete what is stored of a job, and print what that was and what stays. Raises CliError, ClientError."""
-    try:
-        purged = connect().purge(key, force=force)
-    except JobNotFinished as e:
-        hint = f"cancel it first with `lipstage cancel {arguments(key)}`, or use --force"
-        raise CliError(e.message, hint) from None
-    except JobPurged as e:
-        e.hint = "there is nothing to do"
-        raise
-    if as_json:
-        console.emit_json({"job_id": key.job_id, "tenant": key.tenant, **asdict(purged)})
-        return
-    console.say(f"job {key.job_id} purged")
-    report_purged(purged)
-
-
-def report_purged(purged: Purged) -> None:
-    """Print the classes of objects that were deleted, and those that stay."""
-    for title, counts in (("deleted", purged.deleted), ("kept", purged.kept)):
-        for name, count in sorted(counts.items()):
-            why = f"  {KEPT[name]}" if title == "kept" and name in KEPT else ""
-            console.say(f"  {title:<8}{name:<16}{count.objects:>5} {_size(count.bytes):>9}{why}")
-    if not purged.deleted:
-        console.say("  deleted nothing: no object was left")
-    console.say("  kept    a record that the job was purged, and its events,")
-    console.say("          until the retention of store and topic")
-    if not purged.event_published:
-        console.note("the broker did not take the event `purged`: `lipstage jobs` shows the job as before")
 
 
 def _status(state: JobState) -> str:
@@ -264,13 +229,3 @@ def _stage_text(state: JobState, name: str) -> str:
 
 def _batch(state: JobState) -> str:
     return f"{state.batch.id} {state.batch.index + 1}/{state.batch.total}" if state.batch else ""
-
-
-def _size(number: int) -> str:
-    """A number of bytes: ``512 B``, ``1.5 MB``."""
-    size = float(number)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

@@ -37,6 +37,8 @@ from shared.client.job_key import JobKey
 from shared.client.job_spec import JobSpec
 from shared.client.job_state import JobState, StageState
 from shared.client.purge import Purged
+from shared.client.purge_calls import PurgeResult
+from shared.client.purge_plan import PurgePlan
 from shared.client.submission import Submission
 from shared.storage.client import S3Access
 
@@ -63,6 +65,8 @@ __all__ = [
     "JobSpec",
     "JobState",
     "PurgeIncomplete",
+    "PurgePlan",
+    "PurgeResult",
     "Purged",
     "PurgedJob",
     "RecordRefused",

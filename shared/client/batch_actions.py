@@ -1,10 +1,12 @@
 """Cancels and purges the jobs of a batch, one after the other."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from shared.client import purged_letters
 from shared.client.batches import BatchState
-from shared.client.cancellation import raise_if_end_is_stored, send_command
+from shared.client.cancellation import end_as_cancelled, raise_if_end_is_stored, send_command
 from shared.client.connection import Connection
 from shared.client.errors import ClientError, JobConflict, JobEnded, JobNotFinished, Unreachable
 from shared.client.job_key import JobKey
@@ -24,7 +26,7 @@ class PurgedJob:
 
 
 def cancel_batch(connection: Connection, state: BatchState) -> list[JobKey]:
-    """Send a cancel command for each job that has not ended; returns these jobs.
+    """Cancel each job that has not ended; returns these jobs.
 
     The job of a row that was refused belongs to another request: it is left alone, and ``state`` shows the row as
     refused. Raises BrokerUnreachable, RecordRefused, StoreUnreachable, JobDocumentUnreadable.
@@ -41,7 +43,10 @@ def cancel_batch(connection: Connection, state: BatchState) -> list[JobKey]:
             job.status = REFUSED
             continue
         send_command(connection, key)
-        sent.append(key)
+        requests = state.requests_of(key).sent
+        with suppress(JobEnded):  # It ended meanwhile; the command has no effect.
+            end_as_cancelled(connection, job, requests[0].record if requests else None)
+            sent.append(key)
     return sent
 
 
@@ -51,12 +56,13 @@ def purge_batch(connection: Connection, state: BatchState, *, force: bool = Fals
     Jobs that have not ended are left alone without ``force``, and so are jobs of other requests under the id of a
     refused row. Raises Unreachable.
     """
+    letters = purged_letters.find(connection, state.jobs)
     for job in state.ordered():
         key = JobKey(job.tenant, job.job_id)
         try:
             if not (job.has_ended or force or state.cut):
                 raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
-            result = purge(connection, key, force=force, row=state.requests_of(key))
+            result = purge(connection, key, force=force, row=state.requests_of(key), letters=letters)
         except Unreachable:
             raise
         except ClientError as e:

@@ -62,7 +62,7 @@ class BatchCalls(ABC):
         return batch_download.fetch(self.connection, batch, Path(folder), poster=poster, label=label, force=force)
 
     def cancel_batch(self, batch: BatchState) -> list[JobKey]:
-        """Send a cancel command for each job that has not ended; returns these jobs. Rows whose job id another request
+        """Cancel each job that has not ended; returns these jobs. Rows whose job id another request
         has become ``refused``.
 
         Raises BrokerUnreachable, RecordRefused, StoreUnreachable, JobDocumentUnreadable.

@@ -29,6 +29,7 @@ from shared.client.job_state import STATUSES, JobState
 from shared.client.local_files import FileLimits
 from shared.client.own_request import OwnRequest
 from shared.client.purge import Purged
+from shared.client.purge_calls import PurgeCalls
 from shared.client.submission import Submission
 from shared.client.topic_log import Offsets
 from shared.messages.engines import DEFAULT_ENGINE
@@ -41,7 +42,7 @@ JobLike = JobKey | Submission | str
 """How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
 
 
-class Client(BatchCalls):
+class Client(BatchCalls, PurgeCalls):
     """Submits jobs to a deployment, follows them, fetches their results, cancels and purges them.
 
     Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then
@@ -289,14 +290,15 @@ class Client(BatchCalls):
         """
         download.download(self.connection, ref, Path(target))
 
-    def cancel(self, job: JobLike, *, force: bool = False, max_events: int = MAX_EVENTS_OF_JOB) -> None:
-        """Send a cancel command: the job stops at the next stage boundary, in infer at the next chunk.
+    def cancel(self, job: JobLike, *, force: bool = False, max_events: int = MAX_EVENTS_OF_JOB) -> Failed | None:
+        """End a job as cancelled, at once, and notify every service: a stage that works on it stops within seconds.
 
-        The job is looked up first; ``force`` sends the command whatever is known of it. Raises JobNotFound, also for
-        a job of another tenant, JobEnded, JobPurged, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable,
-        RecordRefused.
+        Returns the terminal event; None when only the cancel command was sent, because the object store does not
+        answer, or has no request of the job: then a service ends the job. The job is looked up first; ``force`` sends
+        the command whatever is known of it. Raises JobNotFound, also for a job of another tenant, JobEnded, also when
+        the job ends otherwise meanwhile, JobPurged, BrokerUnreachable, RecordRefused.
         """
-        cancellation.cancel(self.connection, _key(job), max_events=max_events, force=force)
+        return cancellation.cancel(self.connection, _key(job), max_events=max_events, force=force)
 
     def purge(self, job: JobLike, *, force: bool = False) -> Purged:
         """Delete what is stored of a job, and the inputs that were uploaded for it; returns what that was.

@@ -1,4 +1,5 @@
-"""Deletes what is stored of a job: its artifacts, its markers, and the inputs that a client uploaded.
+"""Deletes what is stored of a job: artifacts, markers, checkpoints, the cached outputs that it used, the values of its
+dead letters in the object store, and the inputs that a client uploaded.
 
 Two documents stay, without data of the user: the request that claimed the job id, and the terminal event. By them a
 request that is delivered again, or sent again, finds a job that has ended; it is not rendered again.
@@ -9,21 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from shared.client import history, purged_objects, request_log
-from shared.client.cancellation import send_command
+from shared.client import history, purged_letters, purged_objects, request_log
+from shared.client.cancellation import publish_event, send_command
 from shared.client.connection import Connection
-from shared.client.errors import BrokerUnreachable, JobNotFinished, PurgeIncomplete, RecordRefused, StoreUnreachable
+from shared.client.errors import JobNotFinished, PurgeIncomplete, StoreUnreachable
 from shared.client.job_key import JobKey
+from shared.client.purged_letters import JobLetters
 from shared.client.purged_objects import Count
 from shared.client.request_log import SentRequest
 from shared.client.row_requests import RowRequests
-from shared.client.submission import send
 from shared.messages.codes import Code
 from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.events import Purged as PurgedEvent
-from shared.messages.headers import event_headers
 from shared.messages.request import Batch
-from shared.messages.topics import EVENTS
+from shared.messages.topics import EVENTS, retry_topic, work_topics
 from shared.storage import keys, markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused, StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
@@ -37,21 +37,35 @@ class Purged:
     """What a purge deleted, and what it left: number and bytes of objects by class."""
 
     deleted: dict[str, Count]
-    """video, poster, frames, checkpoints, "<stage> artifacts", markers, inputs."""
+    """video, poster, frames, checkpoints, "<stage> artifacts", markers, inputs, cache, "dead letters"."""
     kept: dict[str, Count]
-    """"output bucket", "cache", "other inputs", documents."""
+    """"output bucket", "other inputs"."""
     event_published: bool
     """False: the broker does not take the ``purged`` event from this client, and lists of jobs show the old state."""
+    dead_letters: tuple[str, ...] = ()
+    """Dead letters of the job, ``<topic> <partition>:<offset>``: their records stay until the topic's retention."""
+    dead_letters_read: bool = True
+    """False: there may be more; older ones were not read, or this client may not read the topics."""
+    records_kept: tuple[str, ...] = ()
+    """Topics that hold other records of the job until their retention."""
 
 
-def purge(connection: Connection, job: JobKey, *, force: bool = False, row: RowRequests | None = None) -> Purged:
+def purge(
+    connection: Connection,
+    job: JobKey,
+    *,
+    force: bool = False,
+    row: RowRequests | None = None,
+    letters: JobLetters | None = None,
+) -> Purged:
     """Delete the job's objects; an interrupted purge can be repeated.
 
-    Kept are copies in an output bucket, inputs that this library did not upload (other jobs may use them), cached
-    outputs, which expire by themselves, and two documents without data of the user. ``force`` also purges a job that
-    has not ended: it is cancelled. ``row``: the requests of a batch, whose job it must be. Raises JobNotFound when
-    nothing is stored of the job, JobPurged, JobNotFinished, JobConflict when the job is not the batch's,
-    PurgeIncomplete, StoreUnreachable, BrokerUnreachable.
+    Kept are copies in an output bucket, inputs that this library did not upload (other jobs may use them), records on
+    Kafka's topics, and two documents without data of the user. Another job that uses one of the deleted cached outputs
+    at this moment fails. ``force`` also purges a job that has not ended: it is cancelled. ``row``: the requests of a
+    batch, whose job it must be. ``letters``: the dead letters, where several jobs are purged; read here when None.
+    Raises JobNotFound when nothing is stored of the job, JobPurged, JobNotFinished, JobConflict when the job is not the
+    batch's, PurgeIncomplete, StoreUnreachable, BrokerUnreachable.
     """
     with _deleting(job):
         record: RequestRecord | None = None
@@ -77,14 +91,24 @@ def purge(connection: Connection, job: JobKey, *, force: bool = False, row: RowR
                 raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
             record, terminal = _end(connection, job, record, sent.batch if sent is not None else None, row)
         now_ms = int(time.time() * 1000)
-        deleted, kept = purged_objects.delete(connection, job, record, terminal, objects)
+        letters = letters if letters is not None else purged_letters.find(connection, [job])
+        own = letters.by_job.get(job, [])
+        deleted, kept = purged_objects.delete(connection, job, record, terminal, objects, own)
         # Last: the stored request names the inputs, so a purge that was interrupted can be repeated.
-        without_inputs = record.model_copy(update={"inputs": (), "purged_ms": now_ms})
+        without_inputs = record.model_copy(update={"inputs": (), "owner": None, "purged_ms": now_ms})
         markers.record_purge(connection.documents, job.tenant, job.job_id, without_inputs, _without_user_data(terminal))
     events: list[AnyEvent] = [_purged(terminal, now_ms)]
     if isinstance(terminal, Failed) and terminal.message == PURGED_EARLY:  # Also of an interrupted purge.
         events.insert(0, terminal)
-    return Purged(deleted, kept, all(_publish(connection, event) for event in events))
+    published = all(publish_event(connection, event) for event in events)
+    names = tuple(f"{letter.topic} {letter.id}" for letter in own)
+    return Purged(deleted, kept, published, names, letters.complete, _topics_of(connection))
+
+
+def _topics_of(connection: Connection) -> tuple[str, ...]:
+    """The topics that may hold records of a job, beside those of dead letters."""
+    settings = connection.settings
+    return (*work_topics(settings.engines), *(retry_topic(tier) for tier in settings.tiers), EVENTS)
 
 
 def _claimed_by(terminal: TerminalEvent | None) -> RequestRecord | None:
@@ -116,7 +140,8 @@ def _end(
         message=PURGED_EARLY,
     )
     with suppress(ArtifactAltered):
-        terminal = markers.claim_end(connection.documents, job.tenant, job.job_id, terminal).winner
+        claim = markers.claim_end(connection.documents, job.tenant, job.job_id, terminal, of_any_replay=True)
+        terminal = claim.winner
     send_command(connection, job)
     return record, terminal
 
@@ -145,16 +170,6 @@ def _purged(terminal: TerminalEvent, now_ms: int) -> PurgedEvent:
         trace_id=None,
         batch=terminal.batch,
     )
-
-
-def _publish(connection: Connection, event: AnyEvent) -> bool:
-    """Publish an event; False where the broker does not take it: the objects are deleted all the same."""
-    value = event.model_dump_json(exclude_none=True).encode()
-    try:
-        send(connection, connection.topic(EVENTS), event.job_id, value, event_headers(event))
-    except (RecordRefused, BrokerUnreachable):
-        return False
-    return True
 
 
 @contextmanager

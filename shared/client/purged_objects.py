@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from shared.client.connection import Connection
 from shared.client.job_key import JobKey
+from shared.client.purged_letters import PurgedLetter
 from shared.client.submission import INPUT_ALIAS, UPLOADED_BY
 from shared.messages.events import Done, TerminalEvent
 from shared.messages.pipeline import STAGES
@@ -39,16 +40,23 @@ Counts = dict[str, Count]
 
 
 def delete(
-    connection: Connection, job: JobKey, record: RequestRecord, terminal: TerminalEvent, objects: Iterable[Listed]
+    connection: Connection,
+    job: JobKey,
+    record: RequestRecord,
+    terminal: TerminalEvent,
+    objects: Iterable[Listed],
+    letters: Iterable[PurgedLetter],
 ) -> tuple[Counts, Counts]:
-    """Delete the inputs and ``objects`` of a job; returns what was deleted and what is kept.
+    """Delete the inputs and ``objects`` of a job, the cached outputs that its markers name, and the values of its dead
+    letters in the bucket; returns what was deleted and what is kept.
 
     The documents of the request and of the terminal event are kept. Raises StoreUnavailable, ArtifactRefused.
     """
     deleted, kept = Counts(), Counts()
     prefix = keys.job_prefix(job.tenant, job.job_id)
     documents = {keys.request(job.tenant, job.job_id), keys.end(job.tenant, job.job_id)}
-    _count_cached(connection, job, kept)
+    _delete_cached(connection, job, deleted)
+    _delete_bodies(connection, [letter.body for letter in letters if letter.body is not None], deleted)
     for ref in (terminal.video, terminal.poster) if isinstance(terminal, Done) else ():
         if ref.bucket != ARTIFACTS:
             _count(kept, "output bucket", ref.size)
@@ -78,16 +86,33 @@ def _class_of(path: str) -> str:
     return "frames" if stage == "infer" else f"{stage} artifacts"
 
 
-def _count_cached(connection: Connection, job: JobKey, kept: Counts) -> None:
-    """Count the artifacts that the job shares with the cache."""
+def _delete_cached(connection: Connection, job: JobKey, deleted: Counts) -> None:
+    """Delete the cached outputs that the job used or made: they derive from its media.
+
+    The entry first: no other job finds the output any more. One that uses it at this moment fails.
+    """
+    cached: dict[str, int] = {}
     for stage in STAGES:
         try:
             output = markers.read_completion(connection.documents, job.tenant, job.job_id, stage)
         except ArtifactAltered:  # It is deleted with the others.
             continue
         for ref in output.artifacts.values() if output is not None else ():
-            if keys.cache_entry_of(ref.key) is not None:
-                _count(kept, "cache", ref.size)
+            if keys.is_cached_of(job.tenant, ref.key):
+                cached[ref.key] = ref.size
+    connection.artifacts.delete(sorted({entry for key in cached if (entry := keys.cache_entry_of(key)) is not None}))
+    connection.artifacts.delete(cached)
+    for size in cached.values():
+        _count(deleted, "cache", size)
+
+
+def _delete_bodies(connection: Connection, bodies: Iterable[str], deleted: Counts) -> None:
+    """Delete the values of dead letters; one that is gone, as after an interrupted purge, is not counted."""
+    for body in bodies:
+        sizes = [entry.size for entry in connection.artifacts.list_prefix(body) if entry.key == body]
+        connection.artifacts.delete([body])
+        for size in sizes:
+            _count(deleted, "dead letters", size)
 
 
 def _delete_input(connection: Connection, ref: InputRef, tenant: str, deleted: Counts, kept: Counts) -> None:

@@ -12,6 +12,7 @@ from shared.client.connection import Connection
 from shared.client.errors import TopicMissing
 from shared.client.job_key import JobKey
 from shared.messages.codes import Rejected
+from shared.messages.delivery_headers import source_of
 from shared.messages.identity import identify_best_effort
 from shared.messages.refs import InputRef
 from shared.messages.request import Batch
@@ -69,6 +70,17 @@ def of_batch(
     return [r for r in found if r.batch is not None and r.batch.id == batch_id and r.key.tenant == tenant], cut
 
 
+def of_tenant(
+    connection: Connection, tenant: str, *, max_requests: int = MAX_REQUESTS
+) -> tuple[list[SentRequest], bool]:
+    """The requests of a tenant among the newest, and whether older ones were left unread.
+
+    Empty and True when the topic can't be read. Raises BrokerUnreachable.
+    """
+    found, cut = _scan(connection, max_requests, lambda _: True)
+    return [request for request in found if request.key.tenant == tenant], cut
+
+
 def _scan(
     connection: Connection, max_requests: int, concerns: Callable[[Message], bool]
 ) -> tuple[list[SentRequest], bool]:
@@ -84,19 +96,20 @@ def _scan(
 def _request(message: Message) -> SentRequest:
     """The request of a record, valid or not, with the identity that the front of the pipeline gives it."""
     key, value = topic_log.key_of(message), topic_log.value_of(message)
-    best_effort = identify_best_effort(
-        value, key, message.topic() or "", message.partition() or 0, message.offset() or 0
-    )
-    inputs: tuple[InputRef, ...] = ()
+    # The record of a retry or a replay is another copy of the request.
+    source = source_of(message.headers(), message.topic() or "", message.partition() or 0, message.offset() or 0)  # type: ignore[arg-type]
+    best_effort = identify_best_effort(value, key, source.topic, source.partition, source.offset)
+    inputs, owner = tuple[InputRef, ...](), ""
     with suppress(Rejected):
         request = parse_request(value)
-        inputs = (request.portrait, request.speech)
+        inputs, owner = (request.portrait, request.speech), request.owner or ""
     return SentRequest(
         key=JobKey(best_effort.tenant, best_effort.identity.job_id),
         record=RequestRecord(
             request_id=best_effort.identity.request_id,
             body_sha256=hashlib.sha256(value or b"").hexdigest(),
             inputs=inputs,
+            owner=owner,
         ),
         batch=best_effort.batch,
         labels=best_effort.labels,

@@ -13,6 +13,7 @@ from shared.local import stack as local
 from shared.local.deployment import differing
 from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of, runtime_settings
 from shared.local.machine import Check
+from shared.local.retention_check import retention_checks
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.local.status import PartStatus, status
@@ -47,6 +48,7 @@ def doctor(settings: LocalSettings) -> list[Check]:
             *_variables(running),
             *_broker(settings, running),
             *_store(running),
+            *retention_checks(settings, running),
             *_traces(running),
             *_services(settings, running),
         ]
@@ -54,6 +56,7 @@ def doctor(settings: LocalSettings) -> list[Check]:
     addresses.mark_own(settings, named)
     checks += _broker(settings, named) if named.own_broker else []
     checks += _store(named) if named.own_store else []
+    checks += retention_checks(settings, named) if named.own_broker and named.own_store else []
     checks += _traces(named) if named.own_traces else []
     if named.running:
         return [*checks, Check("stack", "fail", "its supervisor has ended, and every part with it", "lipstage up")]
@@ -123,14 +126,19 @@ def _store(stack: Stack) -> list[Check]:
 
 
 def conditional_put(client: "S3Client", bucket: str, endpoint_url: str) -> Check:
-    """Races of the conditional put that decides which attempt wins: exactly one writer may succeed.
+    """Races of the conditional puts that decide which attempt wins, and which end of a replayed job: exactly one
+    writer may succeed.
 
     Raises ClientError, BotoCoreError.
     """
 
-    def put(key: str, number: int) -> bool:
+    def put(key: str, number: int, etag: str | None = None) -> bool:
+        body = f"{etag is None} {number}".encode()
         try:
-            client.put_object(Bucket=bucket, Key=key, Body=str(number).encode(), IfNoneMatch="*")
+            if etag is None:
+                client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+            else:
+                client.put_object(Bucket=bucket, Key=key, Body=body, IfMatch=etag)
         except ClientError as error:
             if http_status(error) in (409, 412):
                 return False
@@ -141,12 +149,16 @@ def conditional_put(client: "S3Client", bucket: str, endpoint_url: str) -> Check
         for _ in range(RACES):
             key = f"doctor/{uuid.uuid4().hex}"
             try:
-                winners = sum(pool.map(put, [key] * RACERS, range(RACERS)))
+                winners = replaced = sum(pool.map(put, [key] * RACERS, range(RACERS)))
+                if winners == 1:
+                    etag = client.head_object(Bucket=bucket, Key=key)["ETag"]
+                    replaced = sum(pool.map(put, [key] * RACERS, range(RACERS), [etag] * RACERS))
             finally:
                 client.delete_object(Bucket=bucket, Key=key)
-            if winners != 1:
-                fix = "use an object store that supports If-None-Match: * (SeaweedFS, S3)"
-                return Check("store", "fail", f"{winners} of {RACERS} conditional puts won", fix)
+            if replaced != 1:
+                header = "If-Match" if winners == 1 else "If-None-Match: *"
+                fix = f"use an object store that supports {header} (SeaweedFS, S3)"
+                return Check("store", "fail", f"{replaced} of {RACERS} conditional puts won", fix)
     return Check("store", "ok", f"{endpoint_url}, {RACES} races with one winner each")
 
 

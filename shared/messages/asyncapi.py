@@ -3,15 +3,20 @@
 from typing import Any
 
 import shared
+from shared.messages.dead_letters import FIELDS
+from shared.messages.delivery_headers import OWN
 from shared.messages.engines import DEFAULT_ENGINE
+from shared.messages.headers import DLQ as DEAD_LETTER
 from shared.messages.pipeline import PIPELINE
-from shared.messages.topics import CANCEL, DLQ, EVENTS, PARKED, REPLAYS, REQUESTS, topics
+from shared.messages.topics import CANCEL, DLQ, EVENTS, PARKED, REPLAYS, REQUESTS, RETRY, topics
 
 ENGINES = (DEFAULT_ENGINE,)
 CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
 
 
 def _messages_of(topic: str) -> tuple[str, ...]:
+    if topic.startswith(RETRY):
+        return ("RenderRequest", "RenderTask")
     return {
         REQUESTS: ("RenderRequest",),
         EVENTS: ("RenderEvent",),
@@ -23,12 +28,14 @@ def _messages_of(topic: str) -> tuple[str, ...]:
 
 
 def _messages() -> dict[str, Any]:
-    headers = {
-        "type": "object",
-        "properties": {
-            name: {"type": "string"}
-            for name in ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "traceparent")
-        },
+    def headers_of(*names: str) -> dict[str, Any]:
+        return {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+
+    cloud_event = ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "traceparent")
+    delivery = sorted(OWN)
+    added = {
+        **headers_of(*(DEAD_LETTER + name for name in FIELDS)),
+        "description": "All of them, after the record's own.",
     }
 
     def message(title: str, payload: dict[str, Any], key: str = "The job id.", **more: Any) -> dict[str, Any]:
@@ -36,12 +43,18 @@ def _messages() -> dict[str, Any]:
         return {"title": title, "contentType": "application/json", "payload": payload, "bindings": bindings, **more}
 
     return {
-        "RenderRequest": message("A render request", {"$ref": "./render-request.schema.json"}),
-        "RenderTask": message("The task of a stage", {"$ref": "./render-task.schema.json"}, headers=headers),
-        "RenderEvent": message("An event of a job", {"$ref": "./render-event.schema.json"}, headers=headers),
+        "RenderRequest": message(
+            "A render request", {"$ref": "./render-request.schema.json"}, headers=headers_of("traceparent", *delivery)
+        ),
+        "RenderTask": message(
+            "The task of a stage", {"$ref": "./render-task.schema.json"}, headers=headers_of(*cloud_event, *delivery)
+        ),
+        "RenderEvent": message(
+            "An event of a job", {"$ref": "./render-event.schema.json"}, headers=headers_of(*cloud_event)
+        ),
         "CancelCommand": message("A command that cancels a job", {"$ref": "./cancel-command.schema.json"}, CANCEL_KEY),
         "CancelTombstone": message("A record without a value: revokes the command", {"type": "null"}, CANCEL_KEY),
-        "DeadLetter": message("An unchanged record with additional headers __dlq.errors.*", {}),
+        "DeadLetter": message("An unchanged record with additional headers", {}, "As the record.", headers=added),
         "DeadLetterState": message(
             "What an operator did with a dead letter", {}, "`<partition>:<offset>` of the letter."
         ),
@@ -72,6 +85,10 @@ def asyncapi() -> dict[str, Any]:
             }
         elif topic.name in (EVENTS, DLQ):
             operations[f"stages_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+        elif topic.name in (PARKED, REPLAYS):
+            operations[f"operators_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+        elif topic.name.startswith(RETRY):
+            operations[f"relay_receives_{name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}}
         else:
             operations[f"stages_receive_{name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}}
     return {

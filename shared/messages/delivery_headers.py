@@ -74,3 +74,11 @@ def without(headers: Iterable[tuple[str, bytes | None]], names: Iterable[str]) -
     """The other headers in their order, byte-identical; ``names`` in lower case match in any case."""
     left_out = frozenset(names)
     return [(name, value) for name, value in headers if name.lower() not in left_out]
+
+
+def source_of(
+    headers: Iterable[tuple[str, bytes | None]] | None, topic: str, partition: int, offset: int
+) -> Coordinates:
+    """The coordinates from which the ids of a record's job derive: those of the record that it repeats, where its
+    headers name one, else its own. Never raises."""
+    return read_delivery(headers).origin or Coordinates(topic, partition, offset)

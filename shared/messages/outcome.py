@@ -22,11 +22,12 @@ def done(
     attempt: int,
     trace_id: str | None,
     sampled: bool,
+    replays: int = 0,
 ) -> Done:
     """The ``done`` event of a task that completed all stages.
 
-    ``stage`` is the stage that ends the job; ``files`` references video and poster where the user gets them. Raises
-    KeyError for a stage that has not run.
+    ``stage`` is the stage that ends the job; ``files`` references video and poster where the user gets them;
+    ``replays`` counts the replays of the job. Raises KeyError for a stage that has not run.
     """
     audio = task.metadata("audio", AudioMetadata)
     encode = task.metadata("encode", EncodeMetadata)
@@ -39,6 +40,7 @@ def done(
         attempt=attempt,
         trace_id=trace_id,
         sampled=sampled,
+        replays=replays,
         batch=task.request.batch,
         labels=task.request.labels,
         video=files["video"],

@@ -44,6 +44,11 @@ def apply(settings: RuntimeSettings) -> list[dict[str, str]]:
     return [dataclasses.asdict(change) for change in topic_admin.apply(settings)]
 
 
+def configs(settings: RuntimeSettings, names: list[str], keys: list[str]) -> dict[str, dict[str, str]]:
+    """The configuration of topics: see `topic_admin.configs`."""
+    return topic_admin.configs(settings, names, keys)
+
+
 def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
     """Apply the topics, then wait up to ``timeout_s`` seconds until every partition's leader answers: a new or
     restarted broker names leaders before they serve."""
@@ -164,7 +169,7 @@ def version(settings: RuntimeSettings) -> str | None:
 
 
 REQUESTS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (answers, diff, apply, make_topics, lags, members, protocol, version)
+    f.__name__: f for f in (answers, diff, apply, configs, make_topics, lags, members, protocol, version)
 }
 
 

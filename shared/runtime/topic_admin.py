@@ -68,6 +68,17 @@ def _config_changes(admin: AdminClient, existing: list[Topic]) -> list[Change]:
     return changes
 
 
+def configs(settings: RuntimeSettings, names: list[str], keys: list[str]) -> dict[str, dict[str, str]]:
+    """The configuration of existing topics, the broker's defaults included: full name -> key -> value.
+
+    Raises KafkaException for a topic that does not exist, and when the broker does not answer.
+    """
+    admin = AdminClient(base(settings, "admin") | UNLOGGED)
+    answers = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
+    entries = {resource.name: future.result(timeout=METADATA_TIMEOUT_S) for resource, future in answers.items()}
+    return {name: {key: str(entries[name][key].value) for key in keys} for name in names}
+
+
 def apply(settings: RuntimeSettings) -> list[Change]:
     """Create, grow and configure the topics; returns the changes. Idempotent, and safe for several services at once.
 

@@ -11,6 +11,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, get_current_span
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared.messages.delivery_headers import read_delivery, source_of
 from shared.messages.identity import identify_best_effort
 from shared.messages.json_text import json_text
 from shared.runtime.consume.assignment import Record
@@ -44,10 +45,13 @@ def of_request(record: Record, *, trusted: bool) -> RecordTrace:
     When ``trusted`` is False, the sender's context is only linked: an untrusted producer must not choose the job's
     trace, or exclude it by the sampled flag.
     """
-    best_effort = identify_best_effort(record.value, record.key, record.topic, record.partition, record.offset)
+    source = source_of(record.headers, record.topic, record.partition, record.offset)
+    best_effort = identify_best_effort(record.value, record.key, source.topic, source.partition, source.offset)
     body = hashlib.sha256(record.value or b"").hexdigest()
-    # The body is part of the id: another request under the same job id gets its own trace.
-    root_id = derived_trace_id(best_effort.tenant, best_effort.identity.job_id, body)
+    # The body is part of the id: another request under the same job id gets its own trace. So does a replay.
+    replays = read_delivery(record.headers).replays
+    of_replay = (str(replays),) if replays else ()
+    root_id = derived_trace_id(best_effort.tenant, best_effort.identity.job_id, body, *of_replay)
     sender = extract(record.headers)
     span = get_current_span(sender).get_span_context()
     links = [Link(span)] if span.is_valid else []
@@ -69,7 +73,8 @@ def of_task(record: Record) -> RecordTrace:
     """
     sender = extract(record.headers)
     span = get_current_span(sender).get_span_context()
-    root_id = derived_trace_id(record.topic, str(record.partition), str(record.offset))
+    source = source_of(record.headers, record.topic, record.partition, record.offset)
+    root_id = derived_trace_id(source.topic, str(source.partition), str(source.offset))
     if span.is_valid:
         return RecordTrace(sender, [Link(span)], root_id)
     try:

@@ -9,13 +9,14 @@ from shared.storage.answers import reason, status
 from shared.storage.artifacts import FRAMES_TAG
 from shared.storage.client import DEFAULT_REGION
 from shared.storage.errors import store_errors
-from shared.storage.keys import FRAMES
+from shared.storage.keys import DEAD_LETTERS, FRAMES
+from shared.storage.retention import lifecycle_rules
 from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.literals import BucketLocationConstraintType
-    from mypy_boto3_s3.type_defs import LifecycleRuleOutputTypeDef, LifecycleRuleTypeDef
+    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 OWN_RULES = "lipstage-"
 """Prefix of the ids of lipstage's rules; an operator's other rules are not changed."""
@@ -84,6 +85,7 @@ def _artifact_rules(settings: StorageSettings) -> "list[LifecycleRuleTypeDef]":
         _expiry("frames-index", settings.retention_frames_days + 1, prefix=FRAMES),
         _expiry("jobs", settings.retention_jobs_days, prefix="jobs/"),
         _expiry("cache", settings.retention_cache_days, prefix="cache/"),
+        _expiry("dead-letters", settings.retention_dead_letters_days, prefix=DEAD_LETTERS),
         _uploads(),
     ]
 
@@ -108,7 +110,7 @@ def _uploads() -> "LifecycleRuleTypeDef":
 
 def _set_rules(client: "S3Client", bucket: str, rules: "list[LifecycleRuleTypeDef]") -> bool:
     """Replace lipstage's rules and keep the operator's; False when nothing changes."""
-    present = _rules(client, bucket)
+    present = lifecycle_rules(client, bucket)
     own = {rule.get("ID", ""): rule for rule in present if rule.get("ID", "").startswith(OWN_RULES)}
     if own == {rule.get("ID", ""): rule for rule in rules}:
         return False
@@ -119,12 +121,3 @@ def _set_rules(client: "S3Client", bucket: str, rules: "list[LifecycleRuleTypeDe
     ]
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": kept + rules})
     return True
-
-
-def _rules(client: "S3Client", bucket: str) -> "list[LifecycleRuleOutputTypeDef]":
-    try:
-        return client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    except ClientError as error:
-        if reason(error) == "NoSuchLifecycleConfiguration":
-            return []
-        raise

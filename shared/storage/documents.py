@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from hashlib import md5, sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 from pydantic import JsonValue
@@ -29,12 +29,21 @@ SUM = "sha256"
 """User metadata: hex SHA-256 of the document. It detects damage in transit that leaves valid JSON."""
 
 
+class _Condition(TypedDict, total=False):
+    """The condition of a PUT: one of both."""
+
+    IfNoneMatch: str
+    IfMatch: str
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A stored document: its value, and its age in seconds by the object store's clock, infinite when unknown."""
 
     value: JsonValue
     age_s: float
+    etag: str = ""
+    """The object store's tag of this very content, for a conditional write."""
 
 
 def encode(value: JsonValue) -> bytes:
@@ -64,28 +73,53 @@ class DocumentStore:
         """
         body = encode(value)
         with self._probe.refusals("writing a document", key, write=True):
-            try:
-                for attempt in Retrying(
-                    retry=retry_if_exception(lambda e: isinstance(e, ClientError) and is_conflict(e)),
-                    stop=stop_after_attempt(5),
-                    wait=wait_random(0.01, 0.2),
-                    reraise=True,
-                ):
-                    with attempt:
-                        self._client.put_object(
-                            Bucket=self._bucket,
-                            Key=key,
-                            Body=body,
-                            ContentType=JSON_TYPE,
-                            Metadata={SUM: sha256(body).hexdigest()},
-                            ContentMD5=_md5(body),
-                            IfNoneMatch="*",
-                        )
-            except ClientError as error:
-                if status(error) != 412:
-                    raise
-                document = self._read(key)
-                return document is not None and bool(document.value == json.loads(body))
+            if self._put_if(key, body, {"IfNoneMatch": "*"}):
+                return True
+            document = self._read(key)
+            return document is not None and bool(document.value == json.loads(body))
+
+    @retried
+    def replace(self, key: str, expected: JsonValue, value: JsonValue) -> bool:
+        """Write the document if its value is still ``expected`` (``If-Match``); False when it has another value, or
+        does not exist.
+
+        True also when exactly ``value`` is there, as after an earlier PUT whose answer was lost. Raises
+        ArtifactAltered when the existing object is no document.
+        """
+        body = encode(value)
+        with self._probe.refusals("writing a document", key, write=True):
+            document = self._read(key)
+            if document is None:
+                return False
+            if document.value == expected and self._put_if(key, body, {"IfMatch": document.etag}):
+                return True
+            document = self._read(key)
+            return document is not None and bool(document.value == json.loads(body))
+
+    def _put_if(self, key: str, body: bytes, condition: "_Condition") -> bool:
+        """PUT under a condition; False when it does not hold."""
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(lambda e: isinstance(e, ClientError) and is_conflict(e)),
+                stop=stop_after_attempt(5),
+                wait=wait_random(0.01, 0.2),
+                reraise=True,
+            ):
+                with attempt:
+                    self._client.put_object(
+                        Bucket=self._bucket,
+                        Key=key,
+                        Body=body,
+                        ContentType=JSON_TYPE,
+                        Metadata={SUM: sha256(body).hexdigest()},
+                        ContentMD5=_md5(body),
+                        **condition,
+                    )
+        except ClientError as error:
+            # 404: the document was deleted since it was read, as some object stores answer an If-Match.
+            if status(error) == 412 or ("IfMatch" in condition and is_missing(error)):
+                return False
+            raise
         return True
 
     @retried
@@ -140,7 +174,7 @@ class DocumentStore:
         except (ValueError, RecursionError) as error:
             raise ArtifactAltered(f"{key} is not JSON") from error
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return Document(value, _age_s(date, answer.get("LastModified")))
+        return Document(value, _age_s(date, answer.get("LastModified")), answer.get("ETag", ""))
 
 
 def _md5(body: bytes) -> str:

@@ -6,10 +6,13 @@ from shared.messages.refs import checked_key
 from shared.storage.errors import InputForbidden
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_BODY = re.compile(r"dead-letters/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}/[0-9]{1,9}/[0-9]{1,19}-[0-9a-f]{16}")
 _RESERVED_STAGES = frozenset({"request", "end"})
 """Names of job documents that lie beside the stages' markers."""
 FRAMES = "frames/"
 """Prefix of the index of attempts that have frames in the object store."""
+DEAD_LETTERS = "dead-letters/"
+"""Prefix of the values of dead letters that are too large for the topic."""
 CHECKPOINTS = "checkpoints"
 """Path segment beside the attempts of a stage, whose ids are hexadecimal."""
 PROBED = "_probe"
@@ -38,6 +41,11 @@ def probe(key: str) -> str:
 def never(key: str) -> str:
     """A key beside the probe object that is never written."""
     return f"{key.partition('/')[0]}/{PROBED}/never.json"
+
+
+def tenant_prefix(tenant: str) -> str:
+    """Prefix of all jobs of a tenant, with a slash at its end."""
+    return f"jobs/{_segment(tenant)}/"
 
 
 def job_prefix(tenant: str, job: str) -> str:
@@ -100,6 +108,16 @@ def output(tenant: str, prefix: str, job: str, name: str) -> str:
     return checked_for(tenant, f"{prefix.rstrip('/')}/{_segment(job)}/{_segment(name)}")
 
 
+def dead_letter_body(topic: str, partition: int, offset: int, sha256: str) -> str:
+    """The value of a record that became a dead letter, by the record's coordinates and the SHA-256 of the value."""
+    return f"{DEAD_LETTERS}{_segment(topic)}/{partition}/{offset}-{_segment(sha256)[:16]}"
+
+
+def is_dead_letter_body(key: str) -> bool:
+    """Whether ``dead_letter_body`` makes this key."""
+    return _BODY.fullmatch(key) is not None
+
+
 def cache_entry(tenant: str, stage: str, digest: str) -> str:
     """The entry that names a cached output."""
     return f"{_cached(tenant, stage, digest)}.json"
@@ -114,6 +132,11 @@ def cache_entry_of(key: str) -> str | None:
     """The entry of the cached output that the artifact ``key`` belongs to; None for other artifacts."""
     parts = key.split("/")
     return "/".join(parts[:4]) + ".json" if len(parts) == 6 and parts[0] == "cache" else None
+
+
+def is_cached_of(tenant: str, key: str) -> bool:
+    """Whether the artifact ``key`` belongs to a cached output of the tenant."""
+    return cache_entry_of(key) is not None and key.startswith(f"cache/{_segment(tenant)}/")
 
 
 def _cached(tenant: str, stage: str, digest: str) -> str:

@@ -1,20 +1,28 @@
-"""Documents that only the first writer can create: completion markers, request claims, terminal events."""
+"""Documents that the first writer decides: completion markers, request claims, terminal events.
+
+A replay continues a job that has failed: `continue_job` replaces its terminal event by a document that names the
+replay, under the condition that the event is still the stored one (``If-Match``), and the end of the replay replaces
+that document in the same way. Nothing is deleted, so two deliveries of a replay, and a service that dies between two
+steps, leave one end.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from shared.messages.events import TERMINAL, TerminalEvent
+from shared.messages.codes import Code
+from shared.messages.events import Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.refs import SHA256, InputRef
 from shared.messages.task import StageOutput
 from shared.storage import keys
 from shared.storage.errors import ArtifactAltered
 from shared.storage.protocols import Documents
 
-CLAIMS = 3
-"""Number of attempts: a purge may delete the winner's document between the lost claim and its read."""
+CLAIMS = 5
+"""Number of attempts: a purge may delete the winner's document between the lost claim and its read, and a replay may
+continue and end a job meanwhile."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -30,6 +38,11 @@ class RequestRecord(BaseModel):
     request_id: str
     body_sha256: str = Field(pattern=SHA256)
     inputs: tuple[InputRef, ...] = Field((), description="Portrait and speech of a readable request.")
+    owner: str | None = Field(
+        None,
+        description="Owner that the request names, by which its jobs are purged; empty when it names none, null when"
+        " an earlier version stored the document, and after a purge.",
+    )
     purged_ms: int | None = Field(None, description="When the job was purged, milliseconds since the epoch.")
 
 
@@ -75,20 +88,92 @@ def record_purge(documents: Documents, tenant: str, job: str, record: RequestRec
     documents.put(keys.request(tenant, job), record.model_dump(mode="json"))
 
 
-def claim_end(documents: Documents, tenant: str, job: str, event: TerminalEvent) -> Claim[TerminalEvent]:
-    """End a job with this terminal event, unless it has ended."""
-    return _claim(documents, keys.end(tenant, job), event, TERMINAL.validate_python)
+class Continued(BaseModel):
+    """What is stored instead of the terminal event while a replay continues the job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["continued"] = "continued"
+    replays: int = Field(ge=1, description="Number of the replay.")
+    ended: Failed
+    """The terminal event before the replay."""
+
+
+StoredEnd = Continued | Done | RejectedEvent | Failed
+_END: TypeAdapter[StoredEnd] = TypeAdapter(Annotated[StoredEnd, Field(discriminator="type")])
+
+
+def claim_end(
+    documents: Documents, tenant: str, job: str, event: TerminalEvent, *, of_any_replay: bool = False
+) -> Claim[TerminalEvent]:
+    """End a job with this terminal event, unless it has ended.
+
+    The end of a replay (``event.replays``) also replaces the end of an earlier one, unless that is final: see
+    ``continue_job``. The end of an earlier replay than the current one ends nothing. With ``of_any_replay`` the event
+    ends whatever replay is current, and gets its number.
+    """
+    key = keys.end(tenant, job)
+    for _ in range(CLAIMS):
+        if documents.put_once(key, event.model_dump(mode="json")):
+            return Claim(event, won=True)
+        stored = documents.get(key)
+        if stored is None:
+            continue
+        end = _parsed(key, stored, _END.validate_python)
+        if isinstance(end, Continued):
+            if of_any_replay and end.replays > event.replays:
+                event = event.model_copy(update={"replays": end.replays})
+            if end.replays > event.replays:
+                return Claim(end.ended, won=False)
+        elif not is_replayable(end) or event.replays <= end.replays:
+            return Claim(end, won=False)
+        if documents.replace(key, stored, event.model_dump(mode="json")):
+            return Claim(event, won=True)
+    raise ArtifactAltered(f"{key} was changed each time it was claimed")
+
+
+def continue_job(documents: Documents, tenant: str, job: str, replays: int) -> TerminalEvent | None:
+    """Let replay number ``replays`` continue a job; 0 stands for the job before any replay.
+
+    Returns None when the job may be processed: it has not ended, or it failed before this replay, and then it has not
+    ended any more. Else returns the terminal event that stands: of a job that is done, rejected or cancelled; or one
+    of this replay or a later one. While a later replay continues the job, this one may not, and the event is that
+    before the later one.
+    """
+    key = keys.end(tenant, job)
+    for _ in range(CLAIMS):
+        stored = documents.get(key)
+        if stored is None:
+            return None
+        end = _parsed(key, stored, _END.validate_python)
+        if isinstance(end, Continued) and end.replays == replays:
+            return None
+        ended = end.ended if isinstance(end, Continued) else end
+        if not isinstance(ended, Failed) or not is_replayable(ended) or replays <= end.replays:
+            return ended
+        continued = Continued(replays=replays, ended=ended)
+        if documents.replace(key, stored, continued.model_dump(mode="json")):
+            return None
+    raise ArtifactAltered(f"{key} was changed each time it was claimed")
+
+
+def is_replayable(end: TerminalEvent) -> bool:
+    """Whether a replay can continue a job with this end: not one that is done, rejected or cancelled by its user."""
+    return isinstance(end, Failed) and end.code is not Code.CANCELLED
 
 
 def read_end(documents: Documents, tenant: str, job: str) -> TerminalEvent | None:
-    """The terminal event of a job; None while it has not ended."""
-    return _read(documents, keys.end(tenant, job), TERMINAL.validate_python)
+    """The terminal event of a job; None while it has not ended, or a replay continues it."""
+    end = _read(documents, keys.end(tenant, job), _END.validate_python)
+    return None if isinstance(end, Continued) else end
 
 
 def _read(documents: Documents, key: str, parse: Callable[[JsonValue], T]) -> T | None:
     value = documents.get(key)
-    if value is None:
-        return None
+    return None if value is None else _parsed(key, value, parse)
+
+
+def _parsed(key: str, value: JsonValue, parse: Callable[[JsonValue], T]) -> T:
     try:
         return parse(value)
     except ValidationError as error:

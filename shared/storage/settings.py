@@ -26,8 +26,8 @@ class StorageSettings(BaseSettings):
     """Settings of the object storage, read from ``LIPSTAGE_*``.
 
     Bucket maps are JSON objects ``{alias: bucket}``. Retention is in days, by the bucket's lifecycle rules. Frames of a
-    finished job are deleted at once, so ``retention_frames_days`` only concerns failed jobs. All defaults are longer
-    than the 30 days of a dead letter, whose replay reads these objects.
+    finished job are deleted at once, so ``retention_frames_days`` only concerns failed jobs. The replay of a dead
+    letter reads these objects: all defaults are longer than a dead letter is kept (see `shared.storage.retention`).
     """
 
     model_config = SettingsConfigDict(env_prefix="LIPSTAGE_", extra="ignore", frozen=True, env_ignore_empty=True)
@@ -51,16 +51,20 @@ class StorageSettings(BaseSettings):
         None, description="File with that secret; read when LIPSTAGE_CACHE_KEY is unset."
     )
     retention_frames_days: int = Field(
-        31, ge=1, le=36_500, description="Frames of jobs that did not end with done, days."
+        60, ge=1, le=36_500, description="Frames of jobs that did not end with done, days."
     )
     retention_jobs_days: int = Field(
         60, ge=1, le=36_500, description="Videos, markers and other outputs of a job, days."
     )
     retention_cache_days: int = Field(
-        90, ge=2, le=36_500, description="Audio and face outputs cached by content, days."
+        120, ge=2, le=36_500, description="Audio and face outputs cached by content, days."
     )
     retention_inputs_days: int = Field(
         60, ge=1, le=36_500, description="Portraits and speech in the input buckets, days."
+    )
+
+    retention_dead_letters_days: int = Field(
+        90, ge=1, le=36_500, description="Values of dead letters that are too large for their topic, days."
     )
 
     @model_validator(mode="after")

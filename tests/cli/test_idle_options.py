@@ -17,7 +17,10 @@ pytestmark = pytest.mark.usefixtures("nowhere")
         (["cancel", "--batch", "b", "--force"], "--force has no effect for a batch"),
         (["fetch", "j", "-o", "x.mp4", "--name-by", "take"], "--name-by has no effect for one job"),
         (["fetch", "j", "-o", "x.mp4", "--name-by", ""], "--name-by has no effect for one job"),
-        (["purge", "j", "--scan", "400000"], "--scan has no effect for one job"),
+        (["purge", "j", "--scan", "400000"], "--scan has no effect for named jobs"),
+        (["purge", "j", "--yes"], "--yes has no effect for named jobs"),
+        (["purge", "--batch", "b", "--yes"], "--yes has no effect for a batch"),
+        (["purge", "--owner", "o", "--scan", "9"], "--scan has no effect for an owner or a tenant"),
     ],
 )
 def test_an_option_without_effect_is_refused(lipstage: Lipstage, arguments: list[str], words: str) -> None:
@@ -34,6 +37,9 @@ def test_an_option_without_effect_is_refused(lipstage: Lipstage, arguments: list
         ["fetch", "--batch", "b", "-o", "videos", "--name-by", "take"],
         ["purge", "--batch", "b", "--scan", "9"],
         ["purge", "j"],
+        ["purge", "j", "k", "--force"],
+        ["purge", "--owner", "ann@x.org", "--yes"],
+        ["purge", "--tenant", "acme", "--yes"],
     ],
 )
 def test_the_same_option_is_accepted_where_it_has_one(

@@ -298,6 +298,27 @@ def test_purge_reports_what_it_deleted_and_what_stays(
     assert lipstage("purge", "nobody").code == 2
 
 
+def test_purge_of_an_owner_asks_and_purges_what_it_has_shown(deployment: Connection, lipstage: Lipstage) -> None:
+    services, tenant = Services(deployment), f"t{uuid.uuid4().hex[:12]}"
+    jobs = [uuid.uuid4().hex for _ in range(3)]
+    for job, owner in zip(jobs, ("ann", "ann", "bob"), strict=True):
+        record = RequestRecord(request_id="r", body_sha256="0" * 64, owner=owner)
+        markers.claim_request(deployment.documents, tenant, job, record)
+        services.done(job, tenant=tenant)
+    options = ["purge", "--owner", "ann", "--tenant", tenant]
+    unasked = lipstage(*options)
+    assert (unasked.code, "confirm with --yes" in unasked.err) == (2, True)
+    ran = lipstage(*options, "--yes")
+    assert (ran.code, ran.out.split(":")[0]) == (0, "2 jobs purged")
+    assert f"2 jobs of the owner ann of the tenant {tenant}: 8 objects" in ran.err
+    assert lipstage(*options, "--yes").code == 2, "nothing is left"
+    assert lipstage("job", jobs[2], "--tenant", tenant, "--json").json["status"] == "done"
+    assert lipstage("purge").code == 2
+    assert lipstage("purge", jobs[2], "--owner", "bob").code == 2
+    both = lipstage("purge", jobs[0], jobs[2], "--tenant", tenant)
+    assert (both.code, f"job {jobs[2]} purged" in both.out, "was purged at" in both.err) == (0, True, True)
+
+
 def test_jobs_are_filtered(deployment: Connection, lipstage: Lipstage) -> None:
     services = Services(deployment)
     old, new, batched = "old", "new", "batched"

@@ -11,7 +11,9 @@ import pytest
 from shared.client import Client, Deployment, JobKey, JobNotFinished, JobNotFound, JobPurged
 from shared.client.connection import Connection
 from shared.client.purged_objects import Count
+from shared.messages.dead_letters import dead_letter_headers_of
 from shared.messages.events import Done
+from shared.messages.headers import DLQ
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import StageOutput
 from shared.storage import frames, keys, markers
@@ -46,6 +48,7 @@ def test_every_class_of_objects_is_deleted_and_counted(
     store.put_bytes(b"state", keys.checkpoint_record("default", job, "infer"))
     store.put_bytes(b"landmarks", keys.attempt_prefix("default", job, "face", "a1") + "landmarks.npy")
     cached = store.put_bytes(b"pcm", keys.cache_prefix("default", "audio", "d" * 64, "a1") + "pcm.npy")
+    deployment.documents.put(keys.cache_entry("default", "audio", "d" * 64), {"attempt": "a1"})
     markers.claim_completion(
         deployment.documents, "default", job, "audio", StageOutput(attempt="a1", artifacts={"pcm": cached})
     )
@@ -61,13 +64,16 @@ def test_every_class_of_objects_is_deleted_and_counted(
         "checkpoints": Count(1, 5),
         "face artifacts": Count(1, 9),
         "inputs": Count(2, portrait.stat().st_size + speech.stat().st_size),
+        "cache": Count(1, 3),
     }
-    assert purged.kept == {"cache": Count(1, 3)}
+    assert purged.kept == {}
     assert purged.event_published
+    assert {"render.requests", "render.face", "render.events", "render.retry.10s"} <= set(purged.records_kept)
     left = [entry.key for entry in store.list_prefix(keys.job_prefix("default", job))]
     assert left == [keys.end("default", job), keys.request("default", job)]
     assert list(store.list_prefix(keys.frames_prefix("default", job))) == []
-    assert store.exists(cached)
+    assert not store.exists(cached)
+    assert deployment.documents.get(keys.cache_entry("default", "audio", "d" * 64)) is None
     for key in left:
         assert SECRET not in json.dumps(deployment.documents.get(key))
         assert hashlib.sha256(VIDEO).hexdigest() not in json.dumps(deployment.documents.get(key))
@@ -151,3 +157,73 @@ def test_objects_that_a_running_service_wrote_after_the_purge_are_purged_again(
     client.purge(job)
     deployment.artifacts.put_bytes(b"late", keys.attempt_prefix("default", job, "encode", "a2") + "video.mp4")
     assert client.purge(job).deleted == {"video": Count(1, 4)}
+
+
+def test_cached_outputs_of_other_tenants_are_left_alone(
+    deployment: Connection, client: Client, services: Services
+) -> None:
+    """A marker that names them, as a hostile record could make a stage write it."""
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    theirs = deployment.artifacts.put_bytes(b"pcm", keys.cache_prefix("acme", "audio", "d" * 64, "a1") + "pcm.npy")
+    output = StageOutput(attempt="a1", artifacts={"pcm": theirs})
+    markers.claim_completion(deployment.documents, "default", job, "audio", output)
+    services.done(job)
+    assert "cache" not in client.purge(job).deleted
+    assert deployment.artifacts.exists(theirs)
+
+
+def dead_letter(
+    deployment: Connection, services: Services, job: str, value: bytes | None, tenant: str = "default", **fields: str
+) -> str:
+    """A dead letter as a stage writes it; its id."""
+    named = {"topic": "render.face", "job": job, "tenant": tenant, **fields}
+    reports: list[Any] = []
+    services.producer.produce(
+        deployment.topic("render.dlq"),
+        value,
+        b"another key",
+        headers=dead_letter_headers_of(named),
+        on_delivery=lambda _, message: reports.append(message),
+    )
+    assert services.producer.flush(10) == 0
+    return f"{reports[0].partition()}:{reports[0].offset()}"
+
+
+def test_values_of_dead_letters_in_the_bucket_are_deleted_and_the_records_are_named(
+    deployment: Connection, client: Client, services: Services
+) -> None:
+    job, other = uuid.uuid4().hex, uuid.uuid4().hex
+    for one in (job, other):
+        services.claim(one, "r", b"body")
+        services.done(one)
+    keep = f"jobs/default/{other}/encode/a1/video.mp4"
+    bodies = [keys.dead_letter_body("render.face", 0, n, "a" * 64) for n in range(2)]
+    for key in bodies:
+        deployment.artifacts.put_bytes(b"large", key)
+    letters = [
+        dead_letter(deployment, services, job, None, **{"value.key": bodies[0]}),
+        dead_letter(deployment, services, job, b"small"),
+        dead_letter(deployment, services, job, None, **{"value.key": keep}),
+    ]
+    dead_letter(deployment, services, other, None, **{"value.key": bodies[1]})
+    dead_letter(deployment, services, job, b"of another tenant", tenant="acme")
+    purged = client.purge(job)
+    assert purged.deleted["dead letters"] == Count(1, 5)
+    assert sorted(purged.dead_letters) == sorted(f"render.dlq {letter}" for letter in letters)
+    assert purged.dead_letters_read
+    assert list(deployment.artifacts.list_prefix(bodies[0])) == []
+    assert [entry.key for entry in deployment.artifacts.list_prefix(bodies[1])] == [bodies[1]]
+    assert [entry.key for entry in deployment.artifacts.list_prefix(keep)] == [keep], "no dead letter's value"
+
+
+def test_dead_letter_of_an_earlier_version_is_found_by_its_own_headers(
+    deployment: Connection, client: Client, services: Services
+) -> None:
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    services.done(job)
+    headers = [("ce_id", f"default/{job}:face".encode()), ("ce_subject", job.encode()), (f"{DLQ}topic", b"render.face")]
+    services.producer.produce(deployment.topic("render.dlq"), b"{}", b"k", headers=headers)
+    assert services.producer.flush(10) == 0
+    assert len(client.purge(job).dead_letters) == 1

@@ -1,6 +1,7 @@
 """Checks of this machine: each can fail, and has a fix."""
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,24 @@ class NobodyWins(EveryoneWins):
 def test_store_without_conditional_puts_fails(store: object) -> None:
     check = conditional_put(store, "bucket", "there")  # type: ignore[arg-type]
     assert (check.level, "If-None-Match" in check.fix) == ("fail", True)
+
+
+class OneCreates(EveryoneWins):
+    """An object store that knows If-None-Match and ignores If-Match."""
+
+    def __init__(self) -> None:
+        self.lock, self.keys = threading.Lock(), set[str]()
+
+    def put_object(self, Key: str, IfNoneMatch: str | None = None, **_: object) -> None:  # noqa: N803 - boto3's names
+        with self.lock:
+            if IfNoneMatch and Key in self.keys:
+                raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 412}}, "PutObject")
+            self.keys.add(Key)
+
+    def head_object(self, **_: object) -> dict[str, str]:
+        return {"ETag": "e"}
+
+
+def test_store_that_ignores_if_match_fails() -> None:
+    check = conditional_put(OneCreates(), "bucket", "there")  # type: ignore[arg-type]
+    assert (check.level, "supports If-Match " in check.fix) == ("fail", True)

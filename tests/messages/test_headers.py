@@ -95,6 +95,6 @@ def test_tasks_of_two_tenants_have_different_ids() -> None:
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("event-*.json")), ids=lambda path: path.stem)
 def test_source_is_the_stage_of_the_event(path: Path) -> None:
     event = EVENT.validate_json(path.read_bytes())
-    special = {"done": "/encode", "accepted": "/audio", "conflict": "/audio", "purged": ""}
+    special = {"done": "/encode", "accepted": "/audio", "conflict": "/audio", "purged": "", "replayed": ""}
     part = special[event.type] if event.type in special else f"/{json.loads(path.read_text())['stage']}"
     assert dict(event_headers(event))["ce_source"] == f"/lipstage{part}".encode()

@@ -43,6 +43,12 @@ class MemoryDocuments:
     def put(self, key: str, value: JsonValue) -> None:
         self.values[key] = value
 
+    def replace(self, key: str, expected: JsonValue, value: JsonValue) -> bool:
+        if key not in self.values or self.values[key] != expected:
+            return False
+        self.put(key, value)
+        return True
+
     def get(self, key: str) -> JsonValue | None:
         return self.values.get(key)
 

@@ -51,7 +51,9 @@ def test_unreadable_task_says_what_is_wrong_and_what_to_do(face: MemoryStage, va
         assert "secret" not in text.lower()
         assert "\n" not in text
     assert message.startswith("The face stage failed: ")
-    assert message.endswith("Submit the request again with another job id. Its record is kept on render.dlq.")
+    assert message.endswith(
+        "Submit the request again with another job id. Its record is kept: `lipstage dlq show 0:0`."
+    )
     assert header.endswith(OPERATOR_STEPS[Code.POISON])
 
 

@@ -71,8 +71,8 @@ def test_ensure_is_idempotent_and_the_store_keeps_the_rules(client, settings: St
     assert (again.created, again.rules_changed) == ((), ())
     rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
     days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
-    kept = {"lipstage-frames": 31, "lipstage-frames-index": 32, "lipstage-jobs": 60, "lipstage-cache": 90}
-    assert days == kept | {"lipstage-uploads": None}
+    kept = {"lipstage-frames": 60, "lipstage-frames-index": 61, "lipstage-jobs": 60, "lipstage-cache": 120}
+    assert days == kept | {"lipstage-dead-letters": 90, "lipstage-uploads": None}
 
 
 def test_ensure_creates_all_buckets_and_keeps_foreign_rules(client, settings: StorageSettings) -> None:

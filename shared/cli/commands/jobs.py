@@ -148,7 +148,7 @@ def cancel(
 ) -> None:
     """Cancel a job, or the jobs of a batch that have not ended.
 
-    A job stops at the next stage boundary, in infer at the next chunk.
+    A job that waits has ended at once; a stage that works on it stops within seconds.
     """
     one = _one_of(job, batch)
     if batch is not None:
@@ -205,25 +205,53 @@ def fetch(
 @app.command(rich_help_panel=JOBS)
 def purge(
     ctx: typer.Context,
-    job: OneJob = None,
+    job: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JOB", help="Ids of one or several jobs; or name a batch, an owner or a tenant."),
+    ] = None,
     batch: Batch = None,
-    tenant: Tenant = DEFAULT_TENANT,
-    force: Annotated[bool, typer.Option("--force", help="Also when the job has not ended: it is cancelled.")] = False,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Instead of a job: all jobs of an owner of the tenant.")
+    ] = None,
+    tenant: Annotated[
+        str,
+        typer.Option("--tenant", callback=_tenant, help="Tenant the jobs belong to; alone: all jobs of this tenant."),
+    ] = DEFAULT_TENANT,
+    force: Annotated[bool, typer.Option("--force", help="Also when a job has not ended: it is cancelled.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="For an owner or a tenant: do not ask before anything is deleted.")
+    ] = False,
     scan: Annotated[
         int, typer.Option(min=1, help="For a batch: read at most this many of the newest events.")
     ] = MAX_EVENTS_OF_JOB,
     as_json: Json = False,
 ) -> None:
-    """Delete everything stored of a job, or of the jobs of a batch.
+    """Delete everything stored of jobs, of a batch, of an owner or of a tenant.
 
-    Inputs that a client uploaded for it are deleted too; cached outputs expire by themselves.
+    Deleted are results and intermediate files, checkpoints, the cached outputs that the jobs used, the values of dead
+    letters in the bucket, and inputs that a client uploaded. Printed is what stays until its retention.
     """
-    one = _one_of(job, batch)
+    from shared.cli.errors import BadUse
+
+    source = ctx.get_parameter_source("tenant")
+    if sum((bool(job), batch is not None, owner is not None)) > 1:
+        raise BadUse("name jobs, or one batch, or one owner")
     if batch is not None:
         from shared.cli import batches
 
+        _refuse(ctx, ("yes",), "for a batch", "its jobs are named by the batch")
         raise typer.Exit(batches.purge(batch, tenant, force, scan, as_json))
-    from shared.cli import jobs as implementation
+    from shared.cli import purge as implementation
 
-    _refuse(ctx, ("scan",), "for one job", "its objects are found without events")
-    implementation.purge(_key(one, tenant), force, as_json)
+    if job:
+        _refuse(ctx, ("scan",), "for named jobs", "their objects are found without events")
+        _refuse(ctx, ("yes",), "for named jobs", "it asks nothing")
+        keys = list(dict.fromkeys(_key(one, tenant) for one in job))
+        if len(keys) > 1:
+            raise typer.Exit(implementation.several(keys, force, as_json))
+        implementation.one(keys[0], force, as_json)
+        return
+    if owner is None and (source is None or source.name == "DEFAULT"):
+        raise BadUse("name jobs, a batch with --batch ID, an owner with --owner, or a tenant with --tenant")
+    _refuse(ctx, ("scan",), "for an owner or a tenant", "their jobs are found without events")
+    raise typer.Exit(implementation.of_owner_or_tenant(tenant, owner, force, yes, as_json))

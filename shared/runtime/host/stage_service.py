@@ -63,7 +63,9 @@ def task_processor(
     if spec.name == FIRST:
         decoder = RequestDecoder(settings, store, events, cancelled)
     cleanup = Cleanup(spec, store)
-    settlement = Settlement(spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer)
+    settlement = Settlement(
+        spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer, store.artifacts
+    )
     forwarder = Forwarder(spec.name, settings, store, producers)
     return TaskProcessor(
         spec,

@@ -3,9 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from shared.messages.codes import Code
 from shared.messages.codes import Rejected as Refusal
+from shared.messages.delivery_headers import read_delivery, source_of
+from shared.messages.events import TerminalEvent
 from shared.messages.identity import identify, identify_best_effort
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
@@ -17,7 +20,7 @@ from shared.runtime.disposition import Conflict, Disposition, Duplicate, JobCont
 from shared.runtime.execute.map_concurrently import map_concurrently
 from shared.runtime.execute.task_inputs import input_limit, refusal
 from shared.runtime.failures import JobCancelled
-from shared.runtime.process.decoding import Decoded
+from shared.runtime.process.decoding import Decoded, end_before
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.trace_context import RecordTrace
@@ -52,7 +55,8 @@ class RequestDecoder:
         return trace_context.of_request(record, trusted=self._settings.trust_trace_context)
 
     def decode(self, record: Record) -> Decoded | Disposition:
-        """The task of a valid request; Conflict or Duplicate when the job id is taken or the job has ended.
+        """The task of a valid request; Conflict or Duplicate when the job id is taken or the job has ended. A replay of
+        the very request that has the job id continues a job that has failed.
 
         Claims the job id in the object store before anything is published, for valid and invalid requests: every event
         is then published under an id that belongs to this request. Raises shared.messages.codes.Rejected, JobCancelled,
@@ -64,14 +68,15 @@ class RequestDecoder:
             request_id=job.request_id,
             body_sha256=hashlib.sha256(record.value or b"").hexdigest(),
             inputs=(request.portrait, request.speech) if request else (),
+            owner=(request.owner or "") if request else "",
         )
         claim = markers.claim_request(self._store.documents, job.tenant, job.job_id, own)
         if claim.winner.body_sha256 != own.body_sha256:
             return Conflict(job=job)
-        if not claim.won:
-            terminal = markers.read_end(self._store.documents, job.tenant, job.job_id)
-            if terminal is not None:
-                return Duplicate(terminal, job=job)
+        # Also after a won claim: a redelivery, and the copy of a retry or a replay, claim with the same document.
+        terminal = self._end_before(claim.winner, job)
+        if terminal is not None:
+            return Duplicate(terminal, job=job)
         if request is None or refused is not None:
             raise refused or Refusal(Code.INVALID_REQUEST, "The record can't be read.")
         check_request(request, self._settings.engines)
@@ -84,29 +89,37 @@ class RequestDecoder:
             submitted_ms=record.appended_ms(time.time_ns() // 1_000_000),
             submit_traceparent=trace_context.submit_traceparent(record, trusted=self._settings.trust_trace_context),
         )
-        job = JobContext.of(task)
+        job = replace(JobContext.of(task), replays=job.replays)
         set_current_job(job)
         self._raise_if_cancelled(job)
         self._events.accepted(job, request.engine)
-        return Decoded(task, advice(request))
+        return Decoded(task, advice(request), job.replays)
+
+    def _end_before(self, claimed: markers.RequestRecord, job: JobContext) -> TerminalEvent | None:
+        """As `decoding.end_before`; the end of a purged job stands, whatever it was."""
+        if claimed.purged_ms is not None:
+            return markers.read_end(self._store.documents, job.tenant, job.job_id)
+        return end_before(self._store.documents, job)
 
     def _identify(self, record: Record) -> tuple[RenderRequest | None, Refusal | None, JobContext]:
         """The request, if it can be read; the reason why it is refused, if it is; and the job that the record names or
         is assigned."""
-        coordinates = (record.topic, record.partition, record.offset)
+        source = source_of(record.headers, record.topic, record.partition, record.offset)
+        coordinates = (source.topic, source.partition, source.offset)
+        replays = read_delivery(record.headers).replays
         request: RenderRequest | None = None
         try:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
             job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
-            return request, None, job
+            return request, None, replace(job, replays=replays)
         except Refusal as e:
             best_effort = identify_best_effort(record.value, record.key, *coordinates)
             identity = best_effort.identity
             job = JobContext(
                 identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
             )
-            return request, e, job
+            return request, e, replace(job, replays=replays)
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
         """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""

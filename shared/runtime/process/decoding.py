@@ -1,12 +1,13 @@
 """From a record to a task. The service chooses its decoder at construction, so that no other code depends on the stage:
 `admission.RequestDecoder` at the front, `TaskDecoder` at every other stage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
 
+from shared.messages.delivery_headers import read_delivery
 from shared.messages.events import TerminalEvent
 from shared.messages.identity import identify_task_best_effort
 from shared.messages.task import MAX_ENVELOPE_BYTES, JobWarning, RenderTask
@@ -30,6 +31,8 @@ class Decoded:
 
     task: RenderTask
     warnings: tuple[JobWarning, ...] = ()
+    replays: int = 0
+    """How often the job was replayed from a dead letter, by the record's headers."""
 
 
 class Decoder(Protocol):
@@ -57,6 +60,19 @@ def _parse(value: bytes | None) -> RenderTask:
         raise InvalidRecord(f"the record is not a valid task: {explain(e, RenderTask).message}") from e
 
 
+def end_before(documents: Documents, job: JobContext) -> TerminalEvent | None:
+    """The terminal event for which a record of the job needs no work; None when the job may go on.
+
+    A replay continues a job that has failed: see `markers.continue_job`. It continues no job that is done, rejected or
+    cancelled; the event then has the number of the replay, because a reader ignores the ends of earlier ones. Raises
+    ArtifactAltered, ArtifactRefused, StoreUnavailable.
+    """
+    end = markers.continue_job(documents, job.tenant, job.job_id, job.replays)
+    if end is None or markers.is_replayable(end) or end.replays >= job.replays:
+        return end
+    return end.model_copy(update={"replays": job.replays})
+
+
 class TaskDecoder:
     """Decodes tasks, which earlier stages wrote."""
 
@@ -68,21 +84,33 @@ class TaskDecoder:
         return trace_context.of_task(record)
 
     def decode(self, record: Record) -> Decoded | Disposition:
-        """The task as sent; Duplicate when its job was purged, whose outputs must not be made again.
+        """The task as sent; Duplicate when its job was purged, whose outputs must not be made again, and for a replay
+        of a job that has ended otherwise than by a failure.
 
         Raises InvalidRecord; before that, sets the job where headers, body or key name it. Raises StoreUnavailable.
         """
+        replays = read_delivery(record.headers).replays
         try:
             task = _parse(record.value)
         except InvalidRecord:
-            job = self._job_of(record)
-            if job is not None:
-                set_current_job(job)
+            named = self._job_of(record)
+            if named is not None:
+                set_current_job(replace(named, replays=replays))
             raise
-        job = JobContext.of(task)
+        job = replace(JobContext.of(task), replays=replays)
         set_current_job(job)
         terminal = self._end_of_purged(job)
-        return Decoded(task) if terminal is None else Duplicate(terminal, job=job, task=task)
+        if terminal is None and replays:
+            terminal = self._end_before(job)
+        return Decoded(task, replays=replays) if terminal is None else Duplicate(terminal, job=job, task=task)
+
+    def _end_before(self, job: JobContext) -> TerminalEvent | None:
+        """As ``end_before``; None when the stored end can't be read: the work is done, and the end is claimed later."""
+        try:
+            return end_before(self._documents, job)
+        except (ArtifactAltered, ArtifactRefused) as e:
+            log.warning("end_unreadable", job=job.job_id, error=str(e))
+            return None
 
     def _end_of_purged(self, job: JobContext) -> TerminalEvent | None:
         """The terminal event of a purged job; None for any other job, and where its documents can't be read."""

@@ -127,7 +127,7 @@ class TaskProcessor:
             if not isinstance(decoded, Decoded):
                 return decoded
             task = decoded.task
-            job = JobContext.of(task)
+            job = replace(JobContext.of(task), replays=decoded.replays)
             trace.get_current_span().set_attributes(
                 {"render.job": task.job_id, "tenant": job.tenant, "engine": task.request.engine}
             )
@@ -168,7 +168,7 @@ class TaskProcessor:
 
         An attempt that filled the disk does not count: the next one waits until there is room.
         """
-        job, room = JobContext.of(task), Room(self._disk, self._spec, task)
+        job, room = current_job() or JobContext.of(task), Room(self._disk, self._spec, task)
         with cancellable(lambda: self._is_cancelled(task)):
             while True:
                 room.wait()

@@ -15,6 +15,7 @@ from shared.messages.events import (
     Accepted,
     AnyEvent,
     Conflict,
+    DeadLetterRef,
     Failed,
     Finished,
     Progress,
@@ -84,9 +85,10 @@ class EventPublisher:
         base = self._base(job)
         self.end(RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed))
 
-    def failed(self, job: JobContext, code: Code, message: str) -> None:
-        """End the job: it failed, or it was cancelled."""
-        event = Failed(**self._base(job), stage=self._stage, code=code, message=message)
+    def failed(self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None) -> None:
+        """End the job: it failed, expired or was cancelled. ``dead_letter`` names its record on the dead-letter
+        topic."""
+        event = Failed(**self._base(job), stage=self._stage, code=code, message=message, dead_letter=dead_letter)
         if job.is_stored:
             self.end(event)
         else:
@@ -146,6 +148,7 @@ class EventPublisher:
             "time_ms": time.time_ns() // 1_000_000,
             "attempt": job.attempt,
             "trace_id": trace_id(),
+            "replays": job.replays,
             "sampled": sampled(),
             "batch": job.batch,
             "labels": job.labels,

@@ -1,6 +1,7 @@
 """What is wrong with a record that becomes a dead letter, and the next step: for the user, and for the operator."""
 
 from shared.messages.codes import Code
+from shared.messages.events import DeadLetterRef
 from shared.runtime.disposition import FailureReason
 from shared.telemetry.scrubbing import scrubbed
 
@@ -33,15 +34,16 @@ def for_operator(reason: FailureReason) -> str:
     return f"{_sentence(reason.message)} {OPERATOR_STEPS.get(reason.code, STACK)}"
 
 
-def for_user(reason: FailureReason, stage: str, topic: str) -> str:
-    """What is wrong and what the user does; goes into the job's ``failed`` event.
+def for_user(reason: FailureReason, stage: str, dead_letter: DeadLetterRef) -> str:
+    """What is wrong, what the user does, and the command that shows the dead letter; goes into the job's ``failed``
+    event.
 
-    The text of an unexpected exception is not repeated: it may quote media or settings. ``topic`` is that of the dead
-    letters.
+    The text of an unexpected exception is not repeated: it may quote media or settings.
     """
     what = f"{reason.exception or 'error'} in the code of the stage" if reason.code is Code.INTERNAL else reason.message
     step = USER_STEPS.get(reason.code, TO_OPERATOR)
-    return f"The {stage} stage failed: {_sentence(what, capital=False)} {step} Its record is kept on {topic}."
+    shown = f"Its record is kept: `lipstage dlq show {dead_letter.id}`."
+    return f"The {stage} stage failed: {_sentence(what, capital=False)} {step} {shown}"
 
 
 def _sentence(text: str, *, capital: bool = True) -> str:

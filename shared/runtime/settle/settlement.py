@@ -8,7 +8,6 @@ from shared.messages.codes import Code
 from shared.messages.events import Done
 from shared.messages.outcome import seconds, summary_attributes
 from shared.messages.task import RenderTask
-from shared.messages.topics import DLQ
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import (
     Cancelled,
@@ -27,6 +26,7 @@ from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_user
 from shared.runtime.waiting import set_settled
+from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
 from shared.telemetry.ids import derived_span_id, preset_span_id
 from shared.telemetry.propagation import parent
@@ -46,7 +46,9 @@ class Settlement:
         events: EventPublisher,
         cleanup: Cleanup,
         tracer: Tracer,
+        artifacts: Artifacts | None = None,
     ) -> None:
+        """``artifacts`` keeps the values of dead letters that are too large for their topic."""
         self._stage = stage
         self._group = group
         self._topic_prefix = topic_prefix
@@ -54,6 +56,7 @@ class Settlement:
         self._events = events
         self._cleanup = cleanup
         self._tracer = tracer
+        self._artifacts = artifacts
 
     def settle(self, record: Record, disposition: Disposition) -> None:
         """Publish the outcome and clean up; on return the record may be committed.
@@ -97,7 +100,7 @@ class Settlement:
 
     def _dead_letter(self, record: Record, disposition: DeadLetter) -> None:
         """Send the dead letter first, then end the job: an operator finds the record of every failed job."""
-        reason, job = disposition.reason, disposition.job
+        reason, job, task = disposition.reason, disposition.job, disposition.task
         log.error(
             "dead_letter",
             code=reason.code,
@@ -108,7 +111,7 @@ class Settlement:
         span = trace.get_current_span()
         span.set_status(Status(StatusCode.ERROR, reason.message))
         span.set_attribute("error.type", reason.code.value)
-        send_dead_letter(
+        dead_letter = send_dead_letter(
             self._producers,
             self._topic_prefix,
             record,
@@ -116,13 +119,16 @@ class Settlement:
             stage=self._stage,
             group=self._group,
             attempts=job.attempt if job else 1,
+            job=job,
+            department=task.request.department if task else None,
+            artifacts=self._artifacts,
         )
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
         if job is None:
             return
-        message = for_user(reason, self._stage, self._topic_prefix + DLQ)
+        message = for_user(reason, self._stage, dead_letter)
         try:
-            self._events.failed(job, reason.code, message)
+            self._events.failed(job, reason.code, message, dead_letter)
         except SERVICE_FAULTS:
             raise
         except Exception:

@@ -130,7 +130,7 @@ class Retries:
     bootstrap_servers: str
     prefix: str
     folder: Path
-    tiers: tuple[str, ...] = ("1s", "2s")
+    tiers: tuple[str, ...] = ("1s", "2s", "20s")
     relays: list[Relay] = field(default_factory=list)
 
     def __post_init__(self) -> None:

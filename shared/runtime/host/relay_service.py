@@ -25,7 +25,8 @@ from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
-from shared.storage.object_store import ObjectStore
+from shared.storage.client import connect
+from shared.storage.documents import DocumentStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients
 
@@ -54,7 +55,8 @@ class RelayService:
         required = {settings.topic(retry_topic(tier)) for tier in settings.tiers} | {settings.topic(CLOCK)}
         self._catalogue = TopicCatalogue(producer, prefix, required)
         # Its operations do not retry: a refusal as a whole is repeated.
-        documents = ObjectStore.open(StorageSettings()).documents
+        storage = StorageSettings()
+        documents = DocumentStore(connect(storage), storage)
         events = EventPublisher(RELAY, prefix, host.producers, documents)
         self._refusals = Refusals(self._group, prefix, host.producers, events, TaskDecoder(documents))
         self._dispatcher = Dispatcher(

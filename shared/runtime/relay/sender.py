@@ -18,6 +18,8 @@ PRODUCER = {
     "delivery.timeout.ms": 0,
     # Thousands may be due at once; one that is due alone waits no longer than the loop's own step.
     "linger.ms": 5,
+    # How long a topic may be unknown before its records come back; the default of 30 s holds up their partitions.
+    "topic.metadata.propagation.max.ms": 5_000,
 }
 """Properties in addition to those of the stages."""
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC
-from tests.relay.harness import Arrived, Retries
+from tests.relay.harness import Arrived, Retries, until
 
 TRACEPARENT = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
 SECONDS = {"1s": 1, "2s": 2}
@@ -110,3 +110,17 @@ def test_tier_that_is_no_longer_configured_is_drained(retries: Retries) -> None:
     retries.flush()
     retries.started(LIPSTAGE_RETRY_TIERS="1s")
     assert retries.reader("render.face").wait(1)[0].value == b"of the old tier"
+
+
+def test_metrics_show_what_waits_and_what_returned(retries: Retries) -> None:
+    relay = retries.started()
+    for number in range(3):
+        retries.put("20s", b"%d" % number)
+    retries.put("1s", b"returns")
+    retries.flush()
+    until(lambda: relay.metric('lipstage_retries_waiting{tier="20s"}') == 3, "three wait")
+    overdue = until(lambda: relay.metric('lipstage_retry_oldest_overdue_seconds{tier="20s"}'), "the oldest has a time")
+    assert -20 <= overdue < 0
+    until(lambda: relay.metric('lipstage_retries_relayed_total{tier="1s"}') == 1, "one returned")
+    until(lambda: relay.metric('lipstage_retries_waiting{tier="1s"}') == 0, "and waits no more")
+    assert relay.metric('lipstage_retry_oldest_overdue_seconds{tier="1s"}') is None

@@ -8,7 +8,7 @@ import pytest
 
 from shared.local import broker, processes
 from shared.local import stack as local
-from shared.local.processes import Process
+from shared.local.processes import ProcessId
 from shared.local.settings import LocalSettings
 from tests.conftest import Infrastructure
 from tests.relay.harness import Retries, until
@@ -19,7 +19,7 @@ AWAY = "the broker does not answer"
 
 
 @pytest.fixture
-def frozen(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[tuple[Retries, Process]]:
+def frozen(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[tuple[Retries, ProcessId]]:
     """Retry topics on a broker of the test's own, and its process."""
     settings = LocalSettings(
         state_dir=tmp_path / "state",
@@ -39,7 +39,7 @@ def frozen(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator
     local.down(settings, purge=True)
 
 
-def test_relay_waits_for_a_broker_that_is_away(frozen: tuple[Retries, Process]) -> None:
+def test_relay_waits_for_a_broker_that_is_away(frozen: tuple[Retries, ProcessId]) -> None:
     retries, process = frozen
     relay = retries.started()
     for value in values(200):

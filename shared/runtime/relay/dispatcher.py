@@ -72,6 +72,11 @@ class Dispatcher:
         """Topics, sorted, that every job needs and records wait for."""
         return sorted(topic for topic in self._missing_since if not self._destinations.is_of_engine(topic))
 
+    @property
+    def is_saturated(self) -> bool:
+        """Whether no record is sent before a report arrives."""
+        return self._sender.in_flight >= MAX_IN_FLIGHT
+
     def dispatch(self, partitions: Collection[RetryPartition]) -> None:
         """Send what is due, in the order in which it became due; the sends are settled during ``take_reports``.
 
@@ -93,7 +98,7 @@ class Dispatcher:
             self._sender.probe()
             return
         heapq.heapify(due)
-        while due and self._sender.in_flight < MAX_IN_FLIGHT:
+        while due and not self.is_saturated:
             _, number, one = heapq.heappop(due)
             self._send(one, now_ms)
             if one.may_send(time.monotonic()) and (at := _due(one)) <= now_ms:

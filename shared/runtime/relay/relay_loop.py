@@ -91,7 +91,7 @@ class RelayLoop:
         self._read()
         if time.monotonic() >= self._send_at:
             self._dispatcher.dispatch(self._partitions.values())
-        self._dispatcher.take_reports()
+        self._dispatcher.take_reports(BUSY_POLL_S if self._dispatcher.is_saturated else 0.0)
         if time.monotonic() >= self._commit_at:
             self._commit()
         self._pause_or_resume()
@@ -114,7 +114,9 @@ class RelayLoop:
             self._dispatcher.take_reports(IDLE_POLL_S)
             return
         timeout = self._poll_s()
-        for _ in range(MAX_READ):
+        # A poll keeps the membership. To read on would fill the partitions until they are paused, which costs a new
+        # fetch session, while the broker is about to report.
+        for _ in range(1 if self._dispatcher.is_saturated else MAX_READ):
             message = self._consumer.poll(timeout)
             timeout = 0.0
             if message is None:

@@ -6,14 +6,13 @@ from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC
 from tests.relay.harness import Arrived, Retries, until
 
 TRACEPARENT = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
-SECONDS = {"1s": 1, "2s": 2}
+SECONDS = {"1s": 1, "2s": 2, "20s": 20}
 
 
 def early(retried: list[Arrived], returned: list[Arrived]) -> list[tuple[bytes | None, int]]:
     """Value and milliseconds of each record that returned before its delay was over, by the broker's clock."""
-    put = {one.value: one for one in retried}
-    waits = [(one.value, one.timestamp_ms - put[one.value].timestamp_ms - 1000 * SECONDS[put[one.value].topic[-2:]])
-             for one in returned]  # fmt: skip
+    due = {one.value: one.timestamp_ms + 1000 * SECONDS[one.topic.rpartition(".")[2]] for one in retried}
+    waits = [(one.value, one.timestamp_ms - due[one.value]) for one in returned]
     return [(value, wait) for value, wait in waits if wait < 0]
 
 
@@ -94,15 +93,21 @@ def test_requests_return_by_key_and_tasks_to_all_partitions(retries: Retries) ->
 
 
 def test_restart_keeps_the_due_time(retries: Retries) -> None:
-    """Nothing newer than the waiting records is known to the new process: it asks for the broker's time."""
+    """Nothing newer than the waiting record is known to the new process: it asks for the broker's time."""
     first = retries.started()
-    retries.put("2s", b"waits")
+    retries.put("20s", b"waits")
     retries.flush()
+    overdue = 'lipstage_retry_oldest_overdue_seconds{tier="20s"}'
+    until(lambda: (first.metric(overdue) or -20) > -12, "it has waited for 8 s")
     assert first.stop() == 0
+    retries.producer.produce(f"{retries.prefix}render.encode", b"restart")
+    retries.flush()
     retries.start()
     (returned,) = retries.reader("render.face").wait(1)
-    (retried,) = retries.reader("render.retry.2s").wait(1)
+    (retried,) = retries.reader("render.retry.20s").wait(1)
+    (restarted,) = retries.reader("render.encode").wait(1)
     assert early([retried], [returned]) == []
+    assert returned.timestamp_ms < restarted.timestamp_ms + 20_000, "the wait has not begun again"
 
 
 def test_tier_that_is_no_longer_configured_is_drained(retries: Retries) -> None:

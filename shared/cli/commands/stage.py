@@ -23,7 +23,7 @@ def stage(
         ),
     ] = None,
 ) -> None:
-    """Run one stage service in the foreground."""
+    """Run one stage service, or the relay of retries, in the foreground."""
     from shared.cli import stage
 
     stage.run(name, engine)

@@ -1,9 +1,10 @@
 """Records that can't be sent back: each becomes a dead letter, and its job, where it is known, fails."""
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
+from typing import TypeVar
 
 import structlog
 from opentelemetry import trace
@@ -13,7 +14,7 @@ from shared.messages.delivery_headers import read_delivery
 from shared.messages.pipeline import RELAY
 from shared.messages.topics import DLQ
 from shared.runtime.consume.assignment import Record
-from shared.runtime.disposition import FailureReason
+from shared.runtime.disposition import FailureReason, JobContext
 from shared.runtime.failures import SERVICE_FAULTS, Abandoned, InvalidRecord
 from shared.runtime.process.decoding import Decoder
 from shared.runtime.producers import EventProducer
@@ -24,6 +25,7 @@ from shared.runtime.waiting import TaskWaits, clear_current_job, current_job, ta
 from shared.telemetry import metrics
 
 RETRY_S = 1.0
+Result = TypeVar("Result")
 log = structlog.get_logger()
 
 
@@ -56,39 +58,53 @@ class Refusals:
 
     def _refuse(self, record: Record, reason: FailureReason, span: Span) -> None:
         attempts = read_delivery(record.headers).attempt
-        log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)
-        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False), task_waits(TaskWaits(RELAY)):
             span.set_status(Status(StatusCode.ERROR, reason.message))
             span.set_attribute("error.type", reason.code.value)
-            self._repeat(
-                lambda: send_dead_letter(
-                    self._producers, self._prefix, record, reason, stage=RELAY, group=self._group, attempts=attempts
-                )
-            )
-            metrics.DEAD_LETTERS.labels(RELAY, reason.code).inc()
             try:
-                self._repeat(lambda: self._end_job(record, reason))
-            except Abandoned:
-                raise
-            except Exception:
-                # A bug: refusing it again would only send the dead letter again.
-                log.exception("failed_event_not_published")
+                job = self._repeat(lambda: self._job_of(record))
+                log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)
+                self._repeat(
+                    lambda: send_dead_letter(
+                        self._producers, self._prefix, record, reason, stage=RELAY, group=self._group, attempts=attempts
+                    )
+                )
+                metrics.DEAD_LETTERS.labels(RELAY, reason.code).inc()
+                if job is not None:
+                    self._repeat(lambda: self._end(job, reason))
+            finally:
+                clear_current_job()
 
-    def _end_job(self, record: Record, reason: FailureReason) -> None:
-        with task_waits(TaskWaits(RELAY)), self._events.of_one_record():
-            with contextlib.suppress(InvalidRecord):  # Then its job is known, too, or it names none.
-                self._decoder.decode(record)
-            if (job := current_job()) is not None:
+    def _job_of(self, record: Record) -> JobContext | None:
+        """The job of the record; None when it names none, or its documents can't be read. Raises StoreUnavailable."""
+        try:
+            self._decoder.decode(record)
+        except InvalidRecord:
+            pass  # Its job is known, too, or it names none.
+        except SERVICE_FAULTS:
+            raise
+        except Exception:
+            # A bug must not keep the record from becoming a dead letter.
+            log.exception("job_not_read")
+        delivery, job = read_delivery(record.headers), current_job()
+        return job and replace(job, attempt=delivery.attempt, replays=delivery.replays)
+
+    def _end(self, job: JobContext, reason: FailureReason) -> None:
+        with self._events.of_one_record():
+            try:
                 self._events.failed(job, reason.code, for_user(reason, RELAY, self._prefix + DLQ))
                 self._events.flush()
-        clear_current_job()
+            except SERVICE_FAULTS:
+                raise
+            except Exception:
+                # A bug: refusing the record again would only send the dead letter again.
+                log.exception("failed_event_not_published")
 
-    def _repeat(self, write: Callable[[], None]) -> None:
-        """Call ``write`` until broker and object store accept it. Raises Abandoned when the service ends."""
+    def _repeat(self, step: Callable[[], Result]) -> Result:
+        """Call ``step`` until broker and object store accept it. Raises Abandoned when the service ends."""
         while not self._stop.is_set():
             try:
-                write()
-                return
+                return step()
             except SERVICE_FAULTS as e:
                 log.warning("refusal_repeated", error=type(e).__name__, text=str(e))
                 self._stop.wait(RETRY_S)

@@ -1,4 +1,4 @@
-"""The stage services as programs of the supervisor: one per replica, each with its own health port."""
+"""The stage services and the relay as programs of the supervisor: one per replica, each with its own health port."""
 
 import math
 import os
@@ -16,7 +16,8 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import PIPELINE, STAGES
+from shared.messages.pipeline import PIPELINE, RELAY, SERVICES, STAGES
+from shared.messages.topics import RETRY
 from shared.runtime.host.weights import WeightsSettings, external_engines
 
 MAX_REPLICAS = 64
@@ -27,8 +28,8 @@ AFTER_DRAIN_S = 5
 def check_scale(scale: Mapping[str, int]) -> None:
     """Raises StackError (BAD_SCALE) for an unknown stage or an impossible number of replicas."""
     for stage, count in scale.items():
-        if stage not in STAGES:
-            raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {', '.join(STAGES)}")
+        if stage not in SERVICES:
+            raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {', '.join(SERVICES)}")
         if not 0 <= count <= MAX_REPLICAS:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MAX_REPLICAS} replicas")
 
@@ -50,17 +51,18 @@ def check_engines(settings: LocalSettings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer group of the pipeline: one for each stage, for infer one for each engine."""
+    """A consumer group of the deployment: one for each stage, for infer one for each engine, and one of the relay."""
 
     name: str
     stage: str
     engine: str | None
     topic: str
+    """The relay reads several: the start of their names and ``*``."""
     group: str
 
 
 def consumers(settings: LocalSettings) -> list[Consumer]:
-    """The consumer groups that the enabled engines need, in the pipeline's order."""
+    """The consumer groups that the enabled engines need, in the pipeline's order; the relay's is the last."""
     result: list[Consumer] = []
     for step in PIPELINE:
         for engine in settings.engines if "{engine}" in step.source else (None,):
@@ -68,11 +70,12 @@ def consumers(settings: LocalSettings) -> list[Consumer]:
             group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
             topic = settings.topic_prefix + step.source.format(engine=engine)
             result.append(Consumer(name, step.name, engine, topic, group))
-    return result
+    retries = f"{settings.topic_prefix}{RETRY}*"
+    return [*result, Consumer(RELAY, RELAY, None, retries, f"{settings.topic_prefix}lipstage.{RELAY}")]
 
 
 def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> list[ServiceRecord]:
-    """The services to run: one replica per stage (infer: per engine), or the number in ``scale``.
+    """The services to run: one replica per stage (infer: per engine) and one relay, or the number in ``scale``.
 
     A replica that runs keeps its health port.
     """

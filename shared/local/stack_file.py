@@ -21,12 +21,13 @@ MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
 
 
 class ServiceRecord(BaseModel):
-    """One running stage service."""
+    """One running service: of a stage, or the relay."""
 
     name: str
     stage: str
     engine: str | None
     topic: str
+    """Of the relay: the start of its topics' names and ``*``."""
     group: str
     health_port: int
 

@@ -12,6 +12,7 @@ from shared.local.services import Consumer, consumers
 from shared.local.settings import LocalSettings
 from shared.local.stack import running, with_engines
 from shared.local.stack_file import Stack
+from shared.messages.pipeline import RELAY
 from shared.runtime import admin_process
 from shared.runtime.host.health import NOT_READY
 
@@ -26,7 +27,8 @@ PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces"}
 class PartStatus:
     """One part, or a stage that is scaled to 0, which has no port and no process.
 
-    ``lag`` is records not yet committed, for services; None where it does not apply or is unknown.
+    ``lag`` is records not yet committed, for services; of the relay: records that wait for their next attempt, which is
+    no fault. None where it does not apply or is unknown.
     """
 
     name: str
@@ -85,7 +87,8 @@ def scaled_to_0(settings: LocalSettings, stack: Stack) -> list[Consumer]:
 
 
 def _idle(consumer: Consumer, lag: int | None) -> PartStatus:
-    waiting = f", {lag} {'job waits' if lag == 1 else 'jobs wait'}" if lag else ""
+    one, more = ("retry waits", "retries wait") if consumer.stage == RELAY else ("job waits", "jobs wait")
+    waiting = f", {lag} {one if lag == 1 else more}" if lag else ""
     return PartStatus(consumer.name, "service", 0, 0, not lag, f"scaled to 0{waiting}", 0, 0, lag)
 
 

@@ -8,7 +8,7 @@ from shared.messages.delivery_headers import OWN
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.headers import DLQ as DEAD_LETTER
 from shared.messages.pipeline import PIPELINE
-from shared.messages.topics import CANCEL, DLQ, EVENTS, PARKED, REPLAYS, REQUESTS, RETRY, topics
+from shared.messages.topics import CANCEL, CLOCK, DLQ, EVENTS, PARKED, REPLAYS, REQUESTS, RETRY, topics
 
 ENGINES = (DEFAULT_ENGINE,)
 CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
@@ -24,6 +24,7 @@ def _messages_of(topic: str) -> tuple[str, ...]:
         DLQ: ("DeadLetter",),
         PARKED: ("DeadLetter",),
         REPLAYS: ("DeadLetterState",),
+        CLOCK: ("ClockProbe",),
     }.get(topic, ("RenderTask",))
 
 
@@ -58,6 +59,9 @@ def _messages() -> dict[str, Any]:
         "DeadLetterState": message(
             "What an operator did with a dead letter", {}, "`<partition>:<offset>` of the letter."
         ),
+        "ClockProbe": message(
+            "A record without key and value: its delivery report has the broker's time", {"type": "null"}, "None."
+        ),
     }
 
 
@@ -83,7 +87,7 @@ def asyncapi() -> dict[str, Any]:
                 "channel": {"$ref": f"#/channels/{name}"},
                 "bindings": {"kafka": {"groupId": group, "bindingVersion": "0.5.0"}},
             }
-        elif topic.name in (EVENTS, DLQ):
+        elif topic.name in (EVENTS, DLQ, CLOCK):
             operations[f"stages_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
         elif topic.name in (PARKED, REPLAYS):
             operations[f"operators_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}

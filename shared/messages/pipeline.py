@@ -30,6 +30,9 @@ PIPELINE = (
 STAGES = tuple(step.name for step in PIPELINE)
 FIRST = STAGES[0]
 """The front: it reads requests of users; every other stage reads tasks of ours."""
+RELAY = "relay"
+"""The service that sends records on retry topics back to their stages."""
+SERVICES = (*STAGES, RELAY)
 
 
 def step(name: str) -> Step:

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import structlog
 
-from shared.messages.pipeline import STAGES
+from shared.messages.pipeline import RELAY, SERVICES
+from shared.runtime.host.relay_service import serve_relay
 from shared.runtime.host.stage_service import serve
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 from shared.runtime.host.weights import worker_variables
@@ -35,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the stage that the arguments name until SIGTERM, SIGINT or a failure; returns the exit status."""
     parser = _Parser(prog="python -m shared.runtime", description="Run one stage service.")
-    parser.add_argument("stage", metavar="STAGE", help="audio, face, infer or encode")
+    parser.add_argument("stage", metavar="STAGE", help="audio, face, infer, encode or relay")
     parser.add_argument("--engine", metavar="ENGINE", help="for infer: the engine it runs; default: LIPSTAGE_ENGINE")
     logs.setup("lipstage")  # Until the stage is known, so that wrong use is a log line, too.
     to_upper_case(os.environ)
@@ -57,9 +58,11 @@ def run(stage: str, engine: str | None) -> int:
 
     Raises UnknownService, InvalidSettings.
     """
-    if stage in STAGES:
+    if stage in SERVICES:
         logs.setup(stage)
     settings = stage_settings(stage, engine)
+    if stage == RELAY:
+        return serve_relay(settings)
     fetch = worker_variables(settings.engine) if stage == "infer" else None
     return serve(stage, settings, fetch=fetch)
 

@@ -70,7 +70,8 @@ def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
 
 
 def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) -> dict[str, int]:
-    """Number of uncommitted records of each consumer group; ``groups`` maps each group to its topic.
+    """Number of uncommitted records of each consumer group; ``groups`` maps each group to its topic, or to the start
+    of its topics' names and ``*``.
 
     Empty when the broker answers metadata but no offsets within ``timeout_s`` seconds: a new broker needs time to
     create a coordinator for the first group. Raises KafkaException when it does not answer at all.
@@ -88,8 +89,9 @@ def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) ->
 
 
 def _lag(admin: AdminClient, group: str, topic: str) -> int:
-    metadata = admin.list_topics(topic, timeout=ANSWER_S).topics[topic]
-    partitions = [TopicPartition(topic, number) for number in metadata.partitions]
+    partitions = _partitions(admin, topic)
+    if not partitions:
+        return 0
     groups = admin.list_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=ANSWER_S
     )
@@ -106,15 +108,24 @@ def _lag(admin: AdminClient, group: str, topic: str) -> int:
     for future in (*groups.values(), *ends.values(), *starts.values()):
         # Wait for every answer: the client has crashed when one arrived after its future was deleted.
         future.exception()
-    committed = {p.partition: p.offset for p in groups[group].result().topic_partitions}
-    first = {p.partition: future.result().offset for p, future in starts.items()}
+    committed = {(p.topic, p.partition): p.offset for p in groups[group].result().topic_partitions}
+    first = {(p.topic, p.partition): future.result().offset for p, future in starts.items()}
     lag = 0
     for partition, future in ends.items():
-        number = partition.partition
+        key = partition.topic, partition.partition
         # Expired records do not count.
-        position = max(committed.get(number, -1), first[number])
+        position = max(committed.get(key, -1), first[key])
         lag += max(0, future.result().offset - position)
     return lag
+
+
+def _partitions(admin: AdminClient, topic: str) -> list[TopicPartition]:
+    if topic.endswith("*"):
+        every = admin.list_topics(timeout=ANSWER_S).topics
+        found = {name: one for name, one in every.items() if name.startswith(topic[:-1])}
+    else:
+        found = {topic: admin.list_topics(topic, timeout=ANSWER_S).topics[topic]}
+    return [TopicPartition(name, number) for name, one in found.items() for number in one.partitions]
 
 
 def members(settings: RuntimeSettings, groups: list[str], timeout_s: float) -> dict[str, int]:

@@ -21,6 +21,13 @@ WORKER_PROCESS_STARTS = Counter(
     "lipstage_worker_process_starts_total", "Starts of worker processes, restarts included", ["stage"]
 )
 DEAD_LETTERS = Counter("lipstage_dead_letters_total", "Dead-lettered records", ["stage", "code"])
+RETRIES_WAITING = Gauge("lipstage_retries_waiting", "Records on a retry topic that have not been sent back", ["tier"])
+RETRY_OLDEST_OVERDUE = Gauge(
+    "lipstage_retry_oldest_overdue_seconds",
+    "Time since the oldest waiting record was due; negative: until it is due. Absent when none waits",
+    ["tier"],
+)
+RETRIES_RELAYED = Counter("lipstage_retries_relayed_total", "Records sent back from a retry topic", ["tier"])
 SLOTS_BUSY = Gauge("lipstage_slots_busy", "Slots with a task", ["stage"])
 CONSUMER_LAG = Gauge("lipstage_consumer_lag", "Records not yet committed", ["topic", "partition"])
 BUILD = Gauge("lipstage_build_info", "Version of this service", ["version", "stage"])

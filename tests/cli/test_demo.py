@@ -61,7 +61,7 @@ def test_the_demo_stops_what_it_started(demo_run: Ran, state: Path) -> None:
     assert stack is not None
     assert not processes.stack_processes(stack.mark)
     health = [record.health_port for record in stack.services]
-    assert len(health) == len(STAGES)
+    assert len(health) == len(STAGES) + 1, "and the relay"
     assert [port for port in (*stack.ports.values(), *health) if not ports.is_free(port)] == []
     assert alone("status", LIPSTAGE_STATE_DIR=state).code == 3
 

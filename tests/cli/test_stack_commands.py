@@ -10,10 +10,12 @@ from pathlib import Path
 
 import av
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shared.local import processes
 from shared.local import stack as local
-from shared.messages.pipeline import STAGES
+from shared.messages.pipeline import SERVICES
 from tests.cli.conftest import NAMED, Lipstage
 from tests.conftest import ROOT
 from tests.pipeline.client import Client
@@ -58,8 +60,8 @@ def test_status_shows_every_part(pipeline: Pipeline, client: Client, lipstage: L
     parts = {part["name"]: part for part in ran.json}
     assert set(parts) == {"broker", "store", "traces", *(record.name for record in pipeline.stack.services)}
     assert all(part["healthy"] and part["port"] and part["pid"] and part["memory_mb"] > 0 for part in parts.values())
-    assert [parts[record.name]["kind"] for record in pipeline.stack.services] == ["service"] * len(STAGES)
-    assert [parts[record.name]["lag"] for record in pipeline.stack.services] == [0] * len(STAGES)
+    assert [parts[record.name]["kind"] for record in pipeline.stack.services] == ["service"] * len(SERVICES)
+    assert [parts[record.name]["lag"] for record in pipeline.stack.services] == [0] * len(SERVICES)
     assert parts["broker"]["lag"] is None
     table = lipstage("status").out.splitlines()
     assert table[0].split() == ["PART", "HEALTH", "PORT", "PID", "MEMORY", "LAG"]
@@ -150,6 +152,28 @@ def test_status_and_demo_fail_when_a_service_hangs(
         processes.kill(hung, signal.SIGCONT)
     client.done(job)
     client.until(lambda: lags(lipstage)["face-0"] == 0, 30)
+
+
+def test_status_counts_waiting_retries_and_calls_them_no_fault(
+    pipeline: Pipeline, client: Client, lipstage: Lipstage
+) -> None:
+    retries = "render.retry.10m"
+    client.produce(retries, b"waits", "job", partition=0)
+    try:
+        client.until(lambda: lags(lipstage)["relay-0"] == 1, 30)
+        assert lipstage("status").code == 0
+        assert '"partitions_assigned"' in lipstage("logs", "relay").out
+        local.up(pipeline.infrastructure.settings, {"relay": 0})
+        idle = lipstage("status")
+        assert (idle.code, "relay: scaled to 0, 1 retry waits" in idle.out) == (1, True)
+        found = {check["name"]: check for check in lipstage("doctor", "--json").json}
+        assert (found["relay"]["level"], found["relay"]["fix"]) == ("fail", "lipstage up --scale relay=1")
+    finally:
+        admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
+        for future in admin.delete_records([TopicPartition(retries, 0, OFFSET_END)]).values():
+            future.result(30)
+        local.up(pipeline.infrastructure.settings, {"relay": 1})
+    client.until(lambda: lags(lipstage)["relay-0"] == 0, 30)
 
 
 def test_logs_lists_and_prints_log_files(pipeline: Pipeline, lipstage: Lipstage) -> None:

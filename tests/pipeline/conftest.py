@@ -1,4 +1,4 @@
-"""The four services with the session's broker and object store, and a client."""
+"""The services with the session's broker and object store, and a client."""
 
 import io
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from shared.local import stack as local
 from shared.local.stack_file import Stack
-from shared.messages.pipeline import STAGES
+from shared.messages.pipeline import SERVICES
 from tests.conftest import ROOT, Infrastructure
 from tests.pipeline.client import Client
 
@@ -34,7 +34,7 @@ class Pipeline:
 
     def up(self, **scale: int) -> "Pipeline":
         """Repair or scale the services: one replica of each stage but those in the arguments."""
-        return replace(self, stack=local.up(self.infrastructure.settings, dict.fromkeys(STAGES, 1) | scale))
+        return replace(self, stack=local.up(self.infrastructure.settings, dict.fromkeys(SERVICES, 1) | scale))
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
         )
         assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == stack.bootstrap_servers
         yield Pipeline(stack, local.up(stack.settings))
-        local.up(stack.settings, dict.fromkeys(STAGES, 0))
+        local.up(stack.settings, dict.fromkeys(SERVICES, 0))
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     [
         ((), {}, "the following arguments are required: STAGE"),
         (("audio", "--unknown"), {}, "unrecognized arguments: --unknown"),
-        (("relay",), {}, "there is no stage 'relay'; stages are audio, face, infer, encode"),
+        (("gateway",), {}, "there is no stage 'gateway'; stages are audio, face, infer, encode, relay"),
+        (("relay", "--engine", "puppet"), {}, "--engine is for infer; relay serves every engine"),
         (("audio", "--engine", "puppet"), {}, "--engine is for infer; audio serves every engine"),
         (("infer",), {"LIPSTAGE_ENGINE": "nobody"}, "this build has no engine 'nobody'"),
         (("audio",), {"LIPSTAGE_SLOTS": "many"}, "LIPSTAGE_SLOTS = many: must be a whole number, 1 to 64"),

@@ -12,7 +12,8 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 @app.command(rich_help_panel=STACK)
 def up(
     scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="STAGE=N", help="Replicas of a stage; repeatable.")
+        list[str] | None,
+        typer.Option("--scale", metavar="STAGE=N", help="Replicas of a stage, or of the relay; repeatable."),
     ] = None,
     engine: Annotated[
         list[str] | None,

@@ -11,7 +11,8 @@ from shared.cli.commands import completion
 @app.command(rich_help_panel=OPERATE)
 def stage(
     name: Annotated[
-        str, typer.Argument(metavar="STAGE", help="audio, face, infer or encode.", autocompletion=completion.stages)
+        str,
+        typer.Argument(metavar="STAGE", help="audio, face, infer, encode or relay.", autocompletion=completion.stages),
     ],
     engine: Annotated[
         str | None,
@@ -22,7 +23,7 @@ def stage(
         ),
     ] = None,
 ) -> None:
-    """Run one stage service in the foreground."""
+    """Run one stage service, or the relay of retries, in the foreground."""
     from shared.cli import stage
 
     stage.run(name, engine)

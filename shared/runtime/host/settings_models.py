@@ -6,7 +6,7 @@ from typing import cast
 from pydantic_settings import BaseSettings
 
 from shared.messages.engines import ENGINES
-from shared.messages.pipeline import PIPELINE, step
+from shared.messages.pipeline import PIPELINE, RELAY, step
 from shared.runtime.engine_settings import settings_model
 from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.settings import RuntimeSettings
@@ -31,7 +31,9 @@ def all_models() -> tuple[Model, ...]:
 
 
 def stage_models(stage: str) -> tuple[Model, ...]:
-    """The model that a stage declares, if any. Raises KeyError for an unknown stage."""
+    """The model that a stage declares, if any; the relay has none. Raises KeyError for an unknown stage."""
+    if stage == RELAY:
+        return ()
     one = step(stage)
     module = import_module(one.module)
     # The engines of a stage declare settings of their own.

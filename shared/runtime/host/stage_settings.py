@@ -3,7 +3,7 @@
 import os
 
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import STAGES
+from shared.messages.pipeline import SERVICES
 from shared.runtime.host.settings_check import named_faults, store_faults
 from shared.runtime.host.settings_models import service_models
 from shared.runtime.settings import RuntimeSettings
@@ -22,8 +22,8 @@ def stage_settings(stage: str, engine: str | None, in_this_process: bool = True)
 
     Raises UnknownService, and InvalidSettings with every variable of the service and its workers that can't be used.
     """
-    if stage not in STAGES:
-        raise UnknownService(f"there is no stage {stage!r}; stages are {', '.join(STAGES)}")
+    if stage not in SERVICES:
+        raise UnknownService(f"there is no stage {stage!r}; stages are {', '.join(SERVICES)}")
     if stage != "infer" and engine is not None:
         raise UnknownService(f"--engine is for infer; {stage} serves every engine")
     if stage == "infer":

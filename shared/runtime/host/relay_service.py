@@ -1,0 +1,131 @@
+"""The relay as a service: constructs and connects its parts."""
+
+import time
+from threading import Event
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from shared.messages.pipeline import RELAY
+from shared.messages.topics import CLOCK, MAX_DEAD_LETTER_BYTES, retry_topic
+from shared.runtime.consume.statistics import FetchStallDetector, Statistics
+from shared.runtime.host.health import NOT_READY
+from shared.runtime.host.service_host import ServiceHost
+from shared.runtime.kafka_config import consumer_config, group_protocol, producer_config
+from shared.runtime.process.decoding import TaskDecoder
+from shared.runtime.process.routing import RoundRobin
+from shared.runtime.relay.destination import Destinations
+from shared.runtime.relay.dispatcher import Dispatcher
+from shared.runtime.relay.probed_clock import ProbedClock
+from shared.runtime.relay.refusals import Refusals
+from shared.runtime.relay.relay_loop import RelayLoop
+from shared.runtime.relay.retry_partition import PAUSE_AT
+from shared.runtime.relay.sender import PRODUCER, Sender
+from shared.runtime.relay.topic_catalogue import TopicCatalogue
+from shared.runtime.relay.waiting_metrics import WaitingMetrics
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settle.event_publisher import EventPublisher
+from shared.storage.client import connect
+from shared.storage.documents import DocumentStore
+from shared.storage.settings import StorageSettings
+from shared.telemetry import clients
+
+LOOP_SILENT_S = 30.0
+"""A loop that has made no step for this time hangs, seconds."""
+BARRIER_S = 30.0
+"""How long a revocation waits for delivery reports, seconds: they take milliseconds while the broker answers."""
+PROTOCOL_RETRY_S = 1.0
+log = structlog.get_logger()
+
+
+class RelayService:
+    """The workload of a relay."""
+
+    def __init__(self, host: ServiceHost) -> None:
+        settings = host.settings
+        self._host = host
+        self._settings = settings
+        self._group = settings.group(RELAY)
+        prefix = settings.topic_prefix
+        producer = clients.raw_producer(
+            producer_config(settings, RELAY) | PRODUCER | {"message.max.bytes": MAX_DEAD_LETTER_BYTES}
+        )
+        self._clock = ProbedClock()
+        self._sender = Sender(producer, self._clock, settings.topic(CLOCK))
+        required = {settings.topic(retry_topic(tier)) for tier in settings.tiers} | {settings.topic(CLOCK)}
+        self._catalogue = TopicCatalogue(producer, prefix, required)
+        # Its operations do not retry: a refusal as a whole is repeated.
+        storage = StorageSettings()
+        documents = DocumentStore(connect(storage), storage)
+        events = EventPublisher(RELAY, prefix, host.producers, documents)
+        self._refusals = Refusals(self._group, prefix, host.producers, events, TaskDecoder(documents))
+        self._dispatcher = Dispatcher(
+            self._group,
+            self._sender,
+            self._clock,
+            self._catalogue,
+            Destinations(prefix),
+            RoundRobin(),
+            self._refusals,
+            host.tracing.tracer,
+        )
+        self._fetch_stall = FetchStallDetector()
+        self._loop: RelayLoop | None = None
+
+    def run(self, stop: Event, drain_s: float) -> None:
+        """Relay until ``stop``."""
+        protocol = None
+        while protocol is None and not stop.is_set():
+            try:
+                protocol = group_protocol(self._settings)
+            except KafkaException:  # The broker is away: a new process would find the same.
+                stop.wait(PROTOCOL_RETRY_S)
+        if protocol is None:
+            return
+        config = consumer_config(self._settings, RELAY, self._group, protocol) | {
+            "queued.min.messages": PAUSE_AT,
+            "stats_cb": self._on_statistics,
+            "error_cb": self._on_error,
+        }
+        waiting = WaitingMetrics(self._clock)
+        self._loop = RelayLoop(
+            clients.raw_consumer(config), self._catalogue, self._clock, self._dispatcher, waiting, BARRIER_S
+        )
+        self._loop.run(stop, drain_s)
+
+    def close(self) -> None:
+        """End the thread and the producer."""
+        self._refusals.close()
+        self._sender.close()
+
+    def live(self) -> str | None:
+        """The reason to kill this process; None when it is live."""
+        silent = 0.0 if self._loop is None else time.monotonic() - self._loop.heartbeat
+        return f"the relay has made no step for {silent:.0f} s" if silent > LOOP_SILENT_S else None
+
+    def ready(self) -> str | None:
+        """The reason why this process is not ready; None when it is."""
+        if not self._catalogue.broker_answers:
+            return "the broker does not answer"
+        if missing := [*self._catalogue.missing, *self._dispatcher.missing]:
+            return f"{NOT_READY}missing topics: {', '.join(missing)}"
+        joined = self._loop is not None and self._loop.joined.is_set()
+        return None if joined else "the consumer group has not been joined"
+
+    def _on_statistics(self, text: str) -> None:
+        statistics = Statistics.read(text)
+        if statistics.cgrp.join_state == "steady" and self._loop is not None:
+            self._loop.joined.set()  # With more replicas than partitions, a replica without one is ready, too.
+        if stalled := self._fetch_stall.stalled(statistics.fetch_states):
+            self._host.fail(stalled)
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.warning("kafka_error", error=error.name(), text=error.str())
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._catalogue.renew_soon()
+
+
+def serve_relay(settings: RuntimeSettings) -> int:
+    """Run the relay in the foreground until SIGTERM, SIGINT or a failure; returns the exit status."""
+    host = ServiceHost(RELAY, RELAY, settings)
+    return host.run(RelayService(host))

@@ -1,0 +1,55 @@
+"""Where a record on a retry topic returns to, and with which headers. Pure functions over the record."""
+
+from collections.abc import Iterable, Mapping
+
+from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC, read_delivery, without
+from shared.messages.engines import ENGINE_PARAMS
+from shared.messages.pipeline import FIRST, step
+from shared.messages.tiers import Tier
+from shared.messages.topics import RETRY, work_topics
+from shared.runtime.consume.assignment import Headers, Record
+from shared.runtime.failures import InvalidRecord
+
+
+class Destinations:
+    """The topics that records may return to: those that stages read, with this deployment's prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        # Of every engine of this build: whether one is switched off shows when its topic is missing.
+        self._stages: Mapping[str, str] = {prefix + name: stage for name, stage in work_topics(ENGINE_PARAMS).items()}
+
+    def topic(self, record: Record) -> str:
+        """The topic that the record names. Raises InvalidRecord when it names none that a stage reads."""
+        topic = read_delivery(record.headers).retry_topic
+        if topic is None:
+            raise InvalidRecord(f"the record on a retry topic has no header {RETRY_TOPIC}")
+        if topic not in self._stages:
+            raise InvalidRecord(f"the header {RETRY_TOPIC} names no topic that a stage reads")
+        return topic
+
+    def is_keyed(self, topic: str) -> bool:
+        """Whether the record's key chooses the partition, as clients do on ``render.requests``."""
+        return self._stages[topic] == FIRST
+
+    def is_of_engine(self, topic: str) -> bool:
+        """Whether the topic belongs to one engine, which may be switched off."""
+        return step(self._stages[topic]).per_engine
+
+
+def returned_headers(record: Record) -> Headers:
+    """The record's headers without the two that only retry topics have: its number of headers is the same at every
+    attempt."""
+    return without(record.headers, (RETRY_TOPIC, RETRY_CODE))
+
+
+def tiers_of(prefix: str, names: Iterable[str]) -> dict[str, Tier]:
+    """The retry topics among topic names, each with its tier; also those that are no longer configured, which may still
+    hold records."""
+    found: dict[str, Tier] = {}
+    for name in sorted(names):
+        if name.startswith(prefix + RETRY):
+            try:
+                found[name] = Tier.parse(name.removeprefix(prefix + RETRY))
+            except ValueError:
+                continue  # Not a tier: another program's topic.
+    return found

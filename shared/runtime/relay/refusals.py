@@ -1,0 +1,111 @@
+"""Records that can't be sent back: each becomes a dead letter, and its job, where it is known, fails."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+from typing import TypeVar
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import Span, Status, StatusCode
+
+from shared.messages.delivery_headers import read_delivery
+from shared.messages.pipeline import RELAY
+from shared.messages.topics import DLQ
+from shared.runtime.consume.assignment import Record
+from shared.runtime.disposition import FailureReason, JobContext
+from shared.runtime.failures import SERVICE_FAULTS, Abandoned, InvalidRecord
+from shared.runtime.process.decoding import Decoder
+from shared.runtime.producers import EventProducer
+from shared.runtime.settle.dead_letters import send_dead_letter
+from shared.runtime.settle.event_publisher import EventPublisher
+from shared.runtime.settle.explanations import for_user
+from shared.runtime.waiting import TaskWaits, clear_current_job, current_job, task_waits
+from shared.telemetry import metrics
+
+RETRY_S = 1.0
+Result = TypeVar("Result")
+log = structlog.get_logger()
+
+
+class Refusals:
+    """Refuses records in a thread of its own, because the writes wait for the broker and the object store."""
+
+    def __init__(
+        self, group: str, prefix: str, producers: EventProducer, events: EventPublisher, decoder: Decoder
+    ) -> None:
+        """``decoder`` reads the job of a record."""
+        self._group = group
+        self._prefix = prefix
+        self._producers = producers
+        self._events = events
+        self._decoder = decoder
+        self._stop = Event()
+        self._thread = ThreadPoolExecutor(1, "refusals")
+
+    def refuse(self, record: Record, reason: FailureReason, span: Span) -> "Future[None]":
+        """Dead-letter the record and end its job; when the future has a result, the record may be committed.
+
+        While the broker or the object store is away it is repeated. The future raises Abandoned after ``close``.
+        """
+        return self._thread.submit(self._refuse, record, reason, span)
+
+    def close(self) -> None:
+        """Give up what is not written yet: it is delivered again."""
+        self._stop.set()
+        self._thread.shutdown(cancel_futures=True)
+
+    def _refuse(self, record: Record, reason: FailureReason, span: Span) -> None:
+        attempts = read_delivery(record.headers).attempt
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False), task_waits(TaskWaits(RELAY)):
+            span.set_status(Status(StatusCode.ERROR, reason.message))
+            span.set_attribute("error.type", reason.code.value)
+            try:
+                job = self._repeat(lambda: self._job_of(record))
+                log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)
+                self._repeat(
+                    lambda: send_dead_letter(
+                        self._producers, self._prefix, record, reason, stage=RELAY, group=self._group, attempts=attempts
+                    )
+                )
+                metrics.DEAD_LETTERS.labels(RELAY, reason.code).inc()
+                if job is not None:
+                    self._repeat(lambda: self._end(job, reason))
+            finally:
+                clear_current_job()
+
+    def _job_of(self, record: Record) -> JobContext | None:
+        """The job of the record; None when it names none, or its documents can't be read. Raises StoreUnavailable."""
+        try:
+            self._decoder.decode(record)
+        except InvalidRecord:
+            pass  # Its job is known, too, or it names none.
+        except SERVICE_FAULTS:
+            raise
+        except Exception:
+            # A bug must not keep the record from becoming a dead letter.
+            log.exception("job_not_read")
+        delivery, job = read_delivery(record.headers), current_job()
+        return job and replace(job, attempt=delivery.attempt, replays=delivery.replays)
+
+    def _end(self, job: JobContext, reason: FailureReason) -> None:
+        with self._events.of_one_record():
+            try:
+                self._events.failed(job, reason.code, for_user(reason, RELAY, self._prefix + DLQ))
+                self._events.flush()
+            except SERVICE_FAULTS:
+                raise
+            except Exception:
+                # A bug: refusing the record again would only send the dead letter again.
+                log.exception("failed_event_not_published")
+
+    def _repeat(self, step: Callable[[], Result]) -> Result:
+        """Call ``step`` until broker and object store accept it. Raises Abandoned when the service ends."""
+        while not self._stop.is_set():
+            try:
+                return step()
+            except SERVICE_FAULTS as e:
+                log.warning("refusal_repeated", error=type(e).__name__, text=str(e))
+                self._stop.wait(RETRY_S)
+        raise Abandoned("the service ends")

@@ -19,6 +19,7 @@ from shared.client import (
 )
 from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
+from shared.client.dead_letters.calls import DeadLetterCalls
 from shared.client.deployment import Deployment
 from shared.client.earlier_requests import EarlierRequests
 from shared.client.errors import InvalidRequest
@@ -41,7 +42,7 @@ JobLike = JobKey | Submission | str
 """How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
 
 
-class Client(BatchCalls):
+class Client(BatchCalls, DeadLetterCalls):
     """Submits jobs to a deployment, follows them, fetches their results, cancels and purges them.
 
     Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then

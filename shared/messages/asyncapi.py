@@ -18,7 +18,7 @@ def _messages_of(topic: str) -> tuple[str, ...]:
         CANCEL: ("CancelCommand", "CancelTombstone"),
         DLQ: ("DeadLetter",),
         PARKED: ("DeadLetter",),
-        REPLAYS: ("DeadLetterState",),
+        REPLAYS: ("DeadLetterState", "DeadLetterRun"),
     }.get(topic, ("RenderTask",))
 
 
@@ -43,7 +43,12 @@ def _messages() -> dict[str, Any]:
         "CancelTombstone": message("A record without a value: revokes the command", {"type": "null"}, CANCEL_KEY),
         "DeadLetter": message("An unchanged record with additional headers __dlq.errors.*", {}),
         "DeadLetterState": message(
-            "What an operator did with a dead letter", {}, "`<partition>:<offset>` of the letter."
+            "What an operator did with a dead letter",
+            {"$ref": "./dead-letter-state.schema.json"},
+            "`<partition>:<offset>` of the dead letter.",
+        ),
+        "DeadLetterRun": message(
+            "One run of lipstage dlq", {"$ref": "./dead-letter-run.schema.json"}, "`audit/<id of the run>`."
         ),
     }
 

@@ -174,7 +174,8 @@ class Client(BatchCalls, DeadLetterCalls):
                 yield event
                 if event.type in TERMINAL_TYPES:
                     return
-        yield from follow(self.connection, _key(job), start, own=own, timeout_s=timeout_s)
+        replays = history.newest_replay(past)
+        yield from follow(self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s)
 
     def wait(
         self,
@@ -197,18 +198,22 @@ class Client(BatchCalls, DeadLetterCalls):
         job: JobLike,
         start: Offsets,
         *,
+        replays: int = 0,
         timeout_s: float | None = None,
         on_silence: Callable[[], None] | None = None,
         on_duplicate: Callable[[str], None] | None = None,
     ) -> Iterator[AnyEvent]:
-        """As ``events``, from ``start`` on.
+        """As ``events``, from ``start`` on. ``replays``: how often the job was replayed before; a failure before that
+        does not end it.
 
         ``on_silence`` is called once when no event arrives for 15 s: perhaps no service runs. ``on_duplicate`` is
         called with the id of an earlier identical request, whose events are then those of the Submission. A broker or
         an object store that goes away is waited for.
         """
         own = self._own_request(job, on_duplicate)
-        return follow(self.connection, _key(job), start, own=own, timeout_s=timeout_s, on_silence=on_silence)
+        return follow(
+            self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s, on_silence=on_silence
+        )
 
     def check_conflict(self, submitted: Submission) -> None:
         """Return when no other request is known to have the job id, or an identical one has it.

@@ -20,7 +20,7 @@ from shared.client.dead_letters.plan import (
     would_fail_the_same_way,
 )
 from shared.client.dead_letters.resending import stages_by_topic
-from shared.client.dead_letters.rewriting import Rewriter, RewriteRefused, submitted_ms
+from shared.client.dead_letters.rewriting import Rewriter, RewriteRefused, Rewritten, submitted_ms
 from shared.client.dead_letters.states import Ledger, States, job_hash, read_states
 from shared.client.errors import StoreUnreachable
 from shared.messages.topics import DLQ, MAX_DEAD_LETTER_BYTES
@@ -136,7 +136,7 @@ class Decider:
             return Decision(dead, Verdict.INVALID, detail=str(e))
         if new is None:
             return Decision(dead, Verdict.SKIPPED)
-        if is_expired(end, self._deadline_ms(dead, new.value), now_ms):
+        if is_expired(end, self._deadline_ms(dead, new, now_ms), now_ms):
             return Decision(dead, Verdict.EXPIRED)
         if not new.changed and not options.force and would_fail_the_same_way(dead):
             return Decision(dead, Verdict.SAME)
@@ -157,14 +157,17 @@ class Decider:
             raise ArtifactMissing(f"{stored.key} does not exist")
         return None
 
-    def _deadline_ms(self, dead: DeadLetter, new: bytes | None) -> int | None:
+    def _deadline_ms(self, dead: DeadLetter, new: Rewritten, now_ms: int) -> int | None:
         """When the record's request expires, milliseconds since the epoch; None for one without a deadline."""
-        if new is None or b'"deadline_s"' not in new or b'"deadline_s":null' in new:
+        value = new.value
+        if value is None or b'"deadline_s"' not in value or b'"deadline_s":null' in value:
             return None  # Most records: nothing is parsed.
         is_request = dead.is_request(self._prefix)
-        changed = DeadLetter(dead.partition, dead.offset, dead.timestamp_ms, dead.key, new, dead.headers)
+        changed = DeadLetter(dead.partition, dead.offset, dead.timestamp_ms, dead.key, value, dead.headers)
         body: Any = changed.body
         deadline = changed.request(self._prefix).get("deadline_s")
         if isinstance(deadline, bool) or not isinstance(deadline, int | float):
             return None
-        return submitted_ms(dead, body, is_request) + int(deadline * 1000)
+        # A request that gets another deadline counts it from its replay.
+        is_later = is_request and new.changed and deadline != dead.request(self._prefix).get("deadline_s")
+        return (now_ms if is_later else submitted_ms(dead, body, is_request)) + int(deadline * 1000)

@@ -20,6 +20,8 @@ from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
 from shared.messages.validation import check_engine_params, parse_request
 from shared.messages.validation.errors import explain
 
+MAX_DEADLINE_S = 604_800
+"""Of a request."""
 Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
@@ -96,7 +98,11 @@ class Rewriter:
                 request[path[0]] = {}
             request_fields.put(request, path, request_fields.value_of(path, text))
         if self.extend_deadline_s is not None and request.get("deadline_s") is not None:
-            request["deadline_s"] = (now_ms - submitted_ms(dead, body, is_request)) / 1000 + self.extend_deadline_s
+            age_s = 0.0 if is_request else max(0.0, (now_ms - submitted_ms(dead, body, is_request)) / 1000)
+            if not is_request and age_s + self.extend_deadline_s > MAX_DEADLINE_S:
+                # A deadline counts from the submission, and may be a week at most: count from now.
+                body["submitted_ms"], age_s = now_ms, 0.0
+            request["deadline_s"] = round(age_s + self.extend_deadline_s, 3)
 
     def _transformed(
         self, dead: DeadLetter, body: Any, value: bytes | None
@@ -152,7 +158,10 @@ class Rewriter:
 
 
 def submitted_ms(dead: DeadLetter, body: Any, is_request: bool) -> int:
-    """When the request was submitted, milliseconds since the epoch: its deadline counts from there."""
+    """When the request was submitted, milliseconds since the epoch: its deadline counts from there.
+
+    That of a request which is sent again counts from then on.
+    """
     submitted = None if is_request or not isinstance(body, dict) else body.get("submitted_ms")
     return submitted if isinstance(submitted, int) else dead.original_ms
 

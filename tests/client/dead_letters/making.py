@@ -30,11 +30,12 @@ def request(**fields: Any) -> dict[str, Any]:
 
 
 def task(job: str, **fields: Any) -> RenderTask:
+    submitted_ms = fields.pop("submitted_ms", 1_700_000_000_000)
     return RenderTask(
         job_id=job,
         request_id=str(uuid.uuid4()),
         request=RenderRequest.model_validate(request(**fields)),
-        submitted_ms=fields.pop("submitted_ms", 1_700_000_000_000),
+        submitted_ms=submitted_ms,
     )
 
 
@@ -61,7 +62,7 @@ class Made:
         if value is None and is_request:
             value = json.dumps(request(job_id=self.job, **self.fields)).encode()
         elif value is None:
-            made = task(self.job, **self.fields)
+            made = task(self.job, **dict(self.fields))
             value, headers = made.dump(), [*task_headers(made, self.stage, 1), *headers]
         headers.append(("traceparent", TRACEPARENT.encode()))
         key = self.job.encode() if self.key is None else self.key

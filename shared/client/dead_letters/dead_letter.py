@@ -1,21 +1,33 @@
 """One dead letter: the failed record as it was, and what the stage added about the failure."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pydantic_core import from_json
+
 from shared.client.errors import InvalidRequest
-from shared.messages.delivery_headers import Coordinates, DeliveryHeaders, read_delivery
+from shared.messages.delivery_headers import OWN, Coordinates, DeliveryHeaders, read_delivery
 from shared.messages.headers import DLQ
-from shared.messages.identity import BestEffortIdentity, identify_best_effort, identify_task_best_effort
+from shared.messages.identity import (
+    BestEffortIdentity,
+    JobIdentity,
+    identify_best_effort,
+    identify_task_best_effort,
+)
 from shared.messages.json_text import json_text
+from shared.messages.names import JOB_ID, NAME
 from shared.messages.refs import ArtifactRef
+from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.topics import REQUESTS
 
 Headers = list[tuple[str, bytes | None]]
 OFFSET_BITS = 48
+_PREFIX = len(DLQ)
+_UNKNOWN = object()
+_FIRST = DeliveryHeaders()
+_JOB_ID, _TENANT, _REQUEST_ID = re.compile(JOB_ID), re.compile(NAME), re.compile(r"[0-9A-Za-z-]{1,64}")
 _ID = re.compile(r"([0-9]{1,5}):([0-9]{1,15})")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -49,14 +61,17 @@ class DeadLetter:
     errors: dict[str, str] = field(init=False)
     """The values of ``__dlq.errors.*`` by the rest of the name; the last of each counts, as the stage adds its own at
     the end."""
+    original_headers: Headers = field(init=False)
+    """The headers of the failed record, in their order."""
+    _identity: Any = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
-        start = len(DLQ)
-        self.errors = {
-            name[start:]: value.decode(errors="replace")
-            for name, value in self.headers
-            if value is not None and name.startswith(DLQ)
-        }
+        self.errors, self.original_headers, self._identity = {}, [], _UNKNOWN
+        for name, value in self.headers:
+            if not name.startswith(DLQ):
+                self.original_headers.append((name, value))
+            elif value is not None:
+                self.errors[name[_PREFIX:]] = value.decode(errors="replace")
 
     @property
     def id(self) -> str:
@@ -107,15 +122,11 @@ class DeadLetter:
                 return match[1]
         return None
 
-    @property
-    def original_headers(self) -> Headers:
-        """The headers of the failed record, in their order."""
-        return [(name, value) for name, value in self.headers if not name.startswith(DLQ)]
-
     @cached_property
     def delivery(self) -> DeliveryHeaders:
         """What its headers say about attempts and replays."""
-        return read_delivery(self.headers)
+        own = [header for header in self.original_headers if header[0].lower() in OWN]
+        return read_delivery(own) if own else _FIRST
 
     @property
     def source(self) -> Coordinates:
@@ -146,8 +157,8 @@ class DeadLetter:
     def body(self) -> Any:
         """The value as JSON; None where it is not JSON."""
         try:
-            return json.loads(json_text(self.value or b"").decode())
-        except (ValueError, RecursionError):
+            return from_json(json_text(self.value or b""))
+        except ValueError:
             return None
 
     def is_request(self, topic_prefix: str) -> bool:
@@ -163,10 +174,43 @@ class DeadLetter:
 
     def identity(self, topic_prefix: str) -> BestEffortIdentity | None:
         """The job of the record, found as the stages find it; None when it names none. Never raises."""
-        if self.is_request(topic_prefix):
-            origin = self.origin
-            return identify_best_effort(self.value, self.key, origin.topic, origin.partition, origin.offset)
-        return identify_task_best_effort(self.value, self.key, self.headers)
+        if self._identity is _UNKNOWN:
+            if self.is_request(topic_prefix):
+                origin = self.origin
+                self._identity = identify_best_effort(
+                    self.value, self.key, origin.topic, origin.partition, origin.offset
+                )
+            else:
+                self._identity = self._plain_task() or identify_task_best_effort(
+                    self.value, self.key, self.original_headers
+                )
+        found: BestEffortIdentity | None = self._identity
+        return found
+
+    def _plain_task(self) -> BestEffortIdentity | None:
+        """The job of a task whose key, headers and value agree, without batch and labels; None for any other record.
+
+        Nearly all dead letters are such, and this takes a fifth of the time of `identify_task_best_effort`.
+        """
+        body, request = self.body, self.request("")
+        if not isinstance(body, dict) or not request or request.get("batch") or request.get("labels"):
+            return None
+        job, tenant, request_id = body.get("job_id"), request.get("tenant"), body.get("request_id")
+        if not (isinstance(job, str) and isinstance(tenant, str) and isinstance(request_id, str)):
+            return None
+        if self.key != job.encode(errors="replace") or not _JOB_ID.fullmatch(job) or not _TENANT.fullmatch(tenant):
+            return None
+        names = [value for name, value in self.original_headers if name.lower() in ("ce_subject", "ce_id")]
+        if names and not (len(names) == 2 and self._is_named(names, f"{tenant}/{job}", job)):
+            return None
+        if not _REQUEST_ID.fullmatch(request_id) or len(self.value or b"") > MAX_ENVELOPE_BYTES:
+            return None
+        return BestEffortIdentity(JobIdentity(job, request_id), tenant)
+
+    @staticmethod
+    def _is_named(names: list[bytes | None], full: str, job: str) -> bool:
+        event_id, subject = sorted((name or b"" for name in names), key=len, reverse=True)
+        return subject == job.encode() and event_id.startswith(f"{full}:".encode())
 
 
 def _number(text: str | None, default: int) -> int:

@@ -120,7 +120,7 @@ class Replay:
 
         def event(_: Place) -> Outbound:
             assert job is not None
-            key, value, headers = replayed_event(self._connection, dead, job, stage, replays, record.span)
+            key, value, headers = replayed_event(self._connection, dead, job, stage, replays, record)
             return Outbound(self._connection.topic(EVENTS), key, value, headers)
 
         def note(place: Place) -> Outbound:
@@ -131,8 +131,10 @@ class Replay:
                 run.counts["sent"] += 1
             else:
                 run.failed(dead, error)
-                record.span.set_status(StatusCode.ERROR, error)
-            record.span.end()
+            if record.span is not None:
+                if error is not None:
+                    record.span.set_status(StatusCode.ERROR, error)
+                record.span.end()
             progress()
 
         first = Outbound(topic, record.key, record.value, record.headers, self._partition(topic))
@@ -183,6 +185,6 @@ class Replay:
 
     def _export(self) -> None:
         """Export spans now and then, while the collector takes them."""
-        self._spans += 1
-        if self._spans % SPANS == 0 and self._exports:
+        self._spans += self._connection.tracing.exports
+        if self._exports and self._spans and self._spans % SPANS == 0:
             self._exports = self._connection.tracing.provider.force_flush(EXPORT_MS)

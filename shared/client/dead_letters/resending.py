@@ -1,6 +1,8 @@
 """A dead letter as the record that is sent back: same key, same headers, same value, one new trace."""
 
+import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from opentelemetry.context import Context
@@ -15,7 +17,7 @@ from shared.messages.events import DeadLetterRef, Replayed
 from shared.messages.headers import event_headers
 from shared.messages.identity import BestEffortIdentity
 from shared.messages.topics import DLQ, work_topics
-from shared.telemetry.propagation import extract, inject, parent, trace_id
+from shared.telemetry.propagation import extract, inject, parent
 
 LAST_FAILURE = "lipstage-replay-failure"
 """``<code>/<version>`` of the failure before the replay: the next dead letter of the record shows by it whether
@@ -32,7 +34,10 @@ class Outgoing:
     key: bytes | None
     value: bytes | None
     headers: Headers
-    span: Span
+    span: Span | None
+    """None where spans are not exported."""
+    trace: Sequence[tuple[str, bytes]]
+    """The trace headers, which are among ``headers``, too."""
 
     @property
     def size(self) -> int:
@@ -42,23 +47,32 @@ class Outgoing:
 
 def outgoing(connection: Connection, dead: DeadLetter, new: Rewritten, topic: str, replays: int) -> Outgoing:
     """The record for the replay number ``replays``, under a new root span that is linked to the failed one."""
+    own: Headers = [
+        (REPLAY_COUNT, str(replays).encode()),
+        (ORIGIN, str(dead.origin).encode()),
+        (LAST_FAILURE, last_failure(dead).encode(errors="replace")),
+    ]
+    span = _span(connection, dead, topic) if connection.tracing.exports else None
+    trace = inject(set_span_in_context(span, Context())) if span is not None else [("traceparent", _traceparent())]
+    return Outgoing(topic, new.key, new.value, [*without(new.headers, REPLACED), *own, *trace], span, trace)
+
+
+def _span(connection: Connection, dead: DeadLetter, topic: str) -> Span:
+    """The root span of the new trace, linked to the failed span, or else to the sender's."""
     failed = get_current_span(parent(dead.errors.get("traceparent"))).get_span_context()
-    sender = get_current_span(extract(dead.original_headers)).get_span_context()
-    links = [Link(one) for one in (failed if failed.is_valid else sender,) if one.is_valid]
-    span = connection.tracing.tracer.start_span(
+    sender = failed if failed.is_valid else get_current_span(extract(dead.original_headers)).get_span_context()
+    return connection.tracing.tracer.start_span(
         SPAN,
         Context(),
         SpanKind.PRODUCER,
         {"messaging.destination.name": topic, "stage": dead.stage, "error.type": dead.code or "unknown"},
-        links,
+        [Link(sender)] if sender.is_valid else [],
     )
-    own: Headers = [
-        (REPLAY_COUNT, str(replays).encode()),
-        (ORIGIN, str(dead.origin).encode()),
-        (LAST_FAILURE, last_failure(dead).encode()),
-    ]
-    context = inject(set_span_in_context(span, Context()))
-    return Outgoing(topic, new.key, new.value, [*without(new.headers, REPLACED), *own, *context], span)
+
+
+def _traceparent() -> bytes:
+    """A new trace that this process has no span of: nothing exports it, and a span takes a tenth of a millisecond."""
+    return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-01".encode()
 
 
 def last_failure(dead: DeadLetter) -> str:
@@ -87,23 +101,23 @@ def group_of(connection: Connection, topic: str) -> str | None:
 
 
 def replayed_event(
-    connection: Connection, dead: DeadLetter, job: BestEffortIdentity, stage: str, replays: int, span: Span
+    connection: Connection, dead: DeadLetter, job: BestEffortIdentity, stage: str, replays: int, record: Outgoing
 ) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers of the event ``replayed``."""
-    context = set_span_in_context(span, Context())
+    traceparent = dict(record.trace)["traceparent"].decode()
     event = Replayed(
         job_id=job.identity.job_id,
         tenant=job.tenant,
         request_id=job.identity.request_id or job.identity.job_id,
         time_ms=time.time_ns() // 1_000_000,
         attempt=1,
-        trace_id=trace_id(context),
+        trace_id=traceparent[3:35],
         replays=replays,
-        sampled=span.get_span_context().trace_flags.sampled,
+        sampled=traceparent.endswith("1"),
         batch=job.batch,
         labels=job.labels,
         stage=stage,
         dead_letter=DeadLetterRef(topic=connection.topic(DLQ), partition=dead.partition, offset=dead.offset),
     )
-    headers: Headers = [*event_headers(event), *inject(context)]
+    headers: Headers = [*event_headers(event), *record.trace]
     return event.job_id.encode(), event.model_dump_json(exclude_none=True).encode(), headers

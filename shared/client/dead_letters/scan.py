@@ -84,10 +84,10 @@ def records(connection: Connection, topic: str, parts: Mapping[int, tuple[int, i
 def headers_of(message: Any) -> list[tuple[str, bytes | None]]:
     """The headers of a record; empty where their names are not UTF-8: the Kafka client can't read those."""
     try:
-        found = message.headers() or []
+        found: list[tuple[str, bytes | None]] = message.headers() or []
     except SystemError:
         return []
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in found]
+    return found
 
 
 def dead_letters(connection: Connection, parts: Mapping[int, tuple[int, int]]) -> Iterator[DeadLetter]:

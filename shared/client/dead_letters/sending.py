@@ -57,9 +57,10 @@ class Sender:
         """The reason once the broker has stopped answering: nothing more should be sent."""
 
     def submit(self, chain: Chain) -> None:
-        """Start a chain; waits while the window is full."""
-        while self._count >= WINDOW or (self._count and self._bytes + chain.size > WINDOW_BYTES):
-            self.poll(POLL_S)
+        """Start a chain. Once the window is full, this waits until half of it is free: one wait for many records."""
+        if self._count >= WINDOW or (self._count and self._bytes + chain.size > WINDOW_BYTES):
+            while self._count > WINDOW // 2 or (self._count and self._bytes + chain.size > WINDOW_BYTES):
+                self.poll(POLL_S)
         self._count, self._bytes = self._count + 1, self._bytes + chain.size
         self._produce(chain, iter(chain.then), chain.first)
 

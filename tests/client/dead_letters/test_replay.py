@@ -195,6 +195,7 @@ def test_expired_requests_need_a_later_deadline(client: Client, deployment: Conn
         [
             Made("task", fields={"deadline_s": 60.0}),
             Made("request", "render.requests", "audio", fields={"deadline_s": 60.0}),
+            Made("younger", fields={"deadline_s": 60.0, "submitted_ms": now_ms - 120_000}),
             Made("in-time", "render.requests", "audio", fields={"deadline_s": 6000.0}, original_ms=now_ms),
         ],
     )

@@ -1,6 +1,7 @@
 """A replay that is killed twice: every record is sent, and none again that was noted as sent.
 
-The long form, with 10 000 dead letters: ``python -m pytest -m slow -s tests/client/dead_letters/test_killed_replay.py``.
+The long form has 10 000 dead letters; ``-s`` prints its figures:
+``python -m pytest -s tests/client/dead_letters/test_killed_replay.py -k ten_thousand``.
 """
 
 import os

@@ -37,6 +37,11 @@ def packed(partition: int, offset: int) -> int:
     return partition << OFFSET_BITS | offset
 
 
+def unpacked(place: int) -> tuple[int, int]:
+    """Partition and offset of a packed id."""
+    return place >> OFFSET_BITS, place & (1 << OFFSET_BITS) - 1
+
+
 def parse_id(text: str) -> tuple[int, int]:
     """Partition and offset of an id such as ``0:17``. Raises InvalidRequest."""
     match = _ID.fullmatch(text.strip())

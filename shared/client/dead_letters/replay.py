@@ -13,6 +13,7 @@ from opentelemetry.trace import StatusCode
 
 from shared.client import topic_log
 from shared.client.connection import Connection
+from shared.client.dead_letters import scan
 from shared.client.dead_letters.deciding import Decider, ReplayOptions
 from shared.client.dead_letters.pacing import Pace
 from shared.client.dead_letters.plan import ABOUT, REFUSED, Decision, Plan, Verdict
@@ -23,7 +24,7 @@ from shared.client.dead_letters.sending import Chain, Outbound, Place
 from shared.client.errors import InvalidRequest, JobDocumentUnreadable, StoreUnreachable
 from shared.messages.codes import Rejected
 from shared.messages.refs import InputRef
-from shared.messages.topics import EVENTS, REQUESTS
+from shared.messages.topics import DLQ, EVENTS, REPLAYS, REQUESTS
 from shared.messages.validation import parse_request
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
@@ -98,6 +99,7 @@ class Replay:
                             refused += 1
                         case verdict:
                             run.counts[str(verdict)] += 1
+                self._forget_expired(run)
                 run.sender.drain()
                 run.raise_if_away()
         finally:
@@ -105,6 +107,13 @@ class Replay:
         counts = run.counts
         refused += sum(counts[str(verdict)] for verdict in REFUSED)
         return Replayed(run.run_id, counts["sent"], counts["parked"], counts["failed"], refused, tuple(run.errors))
+
+    def _forget_expired(self, run: Run) -> None:
+        """Delete the states of dead letters that are no more: a compacted topic would keep them for ever."""
+        parts = scan.ranges(self._connection, self._connection.topic(DLQ))
+        for key in self._decider.ledger.expired(parts):
+            tombstone = Outbound(self._connection.topic(REPLAYS), key.encode(), None)
+            run.sender.submit(Chain(tombstone, (), lambda _: None))
 
     def _send(self, run: Run, decision: Decision, progress: Callable[[], None]) -> None:
         new, dead, topic, replays = decision.new, decision.dead, decision.topic, decision.replays

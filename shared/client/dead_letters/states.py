@@ -4,7 +4,7 @@ The tables hold one small integer or tuple for each dead letter that was touched
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from shared.client import topic_log
 from shared.client.connection import Connection
 from shared.client.dead_letters import scan
-from shared.client.dead_letters.dead_letter import DeadLetter, packed, parse_id
+from shared.client.dead_letters.dead_letter import DeadLetter, packed, parse_id, unpacked
 from shared.client.errors import InvalidRequest
 from shared.messages.dead_letter_state import AUDIT, DeadLetterRun, DeadLetterState
 from shared.messages.topics import EVENTS, REPLAYS
@@ -100,6 +100,15 @@ class Ledger:
         """What was done with this dead letter; None for a new one."""
         entry = self.entries.get(dead.packed_id)
         return entry if entry is not None and entry.dead_letter_ms == dead.timestamp_ms else None
+
+    def expired(self, parts: Mapping[int, tuple[int, int]]) -> list[str]:
+        """Keys of states whose dead letters the topic's retention has deleted; ``parts``: its offsets by partition."""
+        keys = []
+        for place in self.entries:
+            partition, offset = unpacked(place)
+            if partition in parts and offset < parts[partition][0]:
+                keys.append(f"{partition}:{offset}")
+        return keys
 
     @property
     def replayed_jobs(self) -> set[int]:

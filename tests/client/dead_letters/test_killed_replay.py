@@ -1,10 +1,10 @@
 """A replay that is killed twice: every record is sent, and none again that was noted as sent.
 
-The long form has 10 000 dead letters; ``-s`` prints its figures:
-``python -m pytest -s tests/client/dead_letters/test_killed_replay.py -k ten_thousand``.
+The long form has 10 000 dead letters; ``-s`` prints its figures: ``python -m pytest -m slow -s``, then this file.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,7 +86,7 @@ def killed_twice(connection: Connection, services: Services, count: int, done: i
         run = Replaying(*options)
         run.kill_after(connection, part)
         at_kill.append((noted(connection), copies(connection)))
-        memory += run.memory[len(run.memory) // 2 :]
+        memory += run.memory[-5:]  # At the kill: in the middle of the sending.
     last = Replaying()
     out = last.end()
     assert last.process.returncode == 4, out  # The done jobs are refused.
@@ -110,6 +110,25 @@ def test_a_replay_that_is_killed_twice_repeats_nothing_that_was_noted(
     deployment: Connection, services: Services
 ) -> None:
     killed_twice(deployment, services, 600, 20, "--rate", "200")
+
+
+def test_an_interrupted_replay_ends_its_run_and_continues(deployment: Connection) -> None:
+    send(deployment, [Made(f"j{n}") for n in range(100)])
+    run = Replaying("--rate", "20")
+    deadline = time.monotonic() + LIMIT_S
+    while count_sent(deployment) < 10:
+        assert run.process.poll() is None, run.end()
+        assert time.monotonic() < deadline
+    run.process.send_signal(signal.SIGINT)
+    run.end()
+    assert run.process.returncode == 130
+    known = noted(deployment)
+    assert known == set(copies(deployment)), "what was sent is noted"
+    assert not Ledger(deployment).unfinished
+    assert len(known) < 100
+    assert Replaying().end().splitlines()[-2].startswith(f"sent {100 - len(known)},")
+    assert set(copies(deployment).values()) == {1}
+    assert len(copies(deployment)) == 100
 
 
 @pytest.mark.slow

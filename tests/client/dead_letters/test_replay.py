@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shared import __version__
 from shared.client import Client, DeadLetterFilter, JobKey, Plan, Replayed, ReplayOptions
@@ -341,13 +343,51 @@ def test_max_in_flight_waits_for_the_group_of_the_target(client: Client, deploym
 
 
 def commit_all(connection: Connection, stage: str, topic: str) -> None:
-    from confluent_kafka import TopicPartition
-
     consumer = connection.consumer({"group.id": connection.settings.group(stage)})
     ends = {m.partition(): m.offset() + 1 for m in sent(connection, topic)}
     full = connection.topic(topic)
     consumer.commit(offsets=[TopicPartition(full, p, o) for p, o in ends.items()], asynchronous=False)
     consumer.close()
+
+
+def test_states_of_dead_letters_that_retention_has_deleted_are_forgotten(
+    client: Client, deployment: Connection
+) -> None:
+    send(deployment, [Made("a"), Made("a")])  # One key: one partition.
+    replayed(client)
+    (partition,) = {message.partition() for message in sent(deployment, "render.dlq")}
+    delete_before(deployment, partition, 1)
+    send(deployment, [Made("b")])
+    replayed(client)
+    assert {one.job_id: str(one.state) for one in client.dead_letters()} == {
+        "a": "replayed:running",
+        "b": "replayed:running",
+    }
+    tombstones = [message.key() for message in sent(deployment, "render.replays") if message.value() is None]
+    assert tombstones == [f"{partition}:0".encode()]
+
+
+def delete_before(connection: Connection, partition: int, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": connection.settings.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(connection.topic("render.dlq"), partition, offset)]).values():
+        future.result(20)
+
+
+def test_a_client_waits_for_the_end_of_the_replay(client: Client, deployment: Connection, services: Services) -> None:
+    send(deployment, [Made("a")])
+    services.event("failed", "a", stage="face", code="INTERNAL", message="m")
+    assert client.job("a").status == "failed"
+    replayed(client)
+    state = client.job("a")
+    assert (state.has_ended, state.replays) == (False, 1)
+    past, start = client.past_events("a")
+    assert [event.type for event in past] == ["replayed"]
+    services.event("failed", "a", stage="face", code="INTERNAL", message="a late copy")
+    services.done("a", replays=1)
+    ended = [event.type for event in client.follow("a", start, replays=1, timeout_s=60)]
+    assert ended == ["done"], "the failure before the replay ends nothing"
+    assert client.wait("a", timeout_s=60).type == "done"
+    assert client.job("a").status == "done"
 
 
 def test_a_job_is_found_by_its_own_tenant(client: Client, deployment: Connection, services: Services) -> None:

@@ -1,8 +1,10 @@
 """``lipstage dlq replay``: prints the plan, and with --go carries it out."""
 
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -77,8 +79,8 @@ def replay(given: Mapping[str, Any], options: Options, as_json: bool) -> ExitCod
     if not plan.work:
         done = Replayed("", 0, 0, 0, plan.refused, ())
     else:
-        with _Progress(plan.work, quiet=as_json) as progress:
-            done = planned.run(plan.work, progress.show)
+        with _Progress(plan.work, quiet=as_json) as progress, _stoppable() as stop:
+            done = planned.run(plan.work, progress.show, stop)
     return _report(plan, done, as_json)
 
 
@@ -135,6 +137,23 @@ def _report(plan: Plan, done: Replayed, as_json: bool) -> ExitCode:
     if done.failed:
         return ExitCode.FAILED
     return ExitCode.GUARD if done.refused else ExitCode.DONE
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether Ctrl-C was pressed: the run then ends between two records, with what is
+    under way noted. A second Ctrl-C interrupts at once."""
+    pressed: list[int] = []
+
+    def press(number: int, _: object) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Progress:

@@ -74,11 +74,17 @@ class Replay:
             plan.add(decision, text)
         return plan
 
-    def run(self, planned: int, on_progress: Callable[[Counter[str]], None] = lambda _: None) -> Replayed:
-        """Send. ``on_progress`` gets the counts of what the broker has confirmed.
+    def run(
+        self,
+        planned: int,
+        on_progress: Callable[[Counter[str]], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Replayed:
+        """Send. ``on_progress`` gets the counts of what the broker has confirmed. ``stop`` is asked between two
+        records: True ends the run with a KeyboardInterrupt, once the records under way are noted.
 
-        Raises BrokerUnreachable when the broker stops answering, StoreUnreachable. What is confirmed by then, and at a
-        KeyboardInterrupt, is noted; the same call continues.
+        Raises BrokerUnreachable when the broker stops answering, StoreUnreachable. What is confirmed by then is noted;
+        the same call continues.
         """
         options = self._options
         given = options.filter.as_text() | dict(options.as_given)
@@ -89,11 +95,18 @@ class Replay:
                 def progress() -> None:
                     on_progress(run.counts)
 
+                def serve(seconds: float) -> None:
+                    run.sender.poll(seconds)
+                    if stop():
+                        raise KeyboardInterrupt
+
                 for decision in self._decider.decisions(fetch=True):
                     run.raise_if_away()
+                    if stop():
+                        raise KeyboardInterrupt
                     match decision.verdict:
                         case Verdict.SEND:
-                            self._send(run, decision, progress)
+                            self._send(run, decision, progress, serve)
                         case Verdict.PARK:
                             run.park(decision.dead, decision.job, ABOUT[Verdict.PARK], progress)
                             refused += 1
@@ -115,11 +128,11 @@ class Replay:
             tombstone = Outbound(self._connection.topic(REPLAYS), key.encode(), None)
             run.sender.submit(Chain(tombstone, (), lambda _: None))
 
-    def _send(self, run: Run, decision: Decision, progress: Callable[[], None]) -> None:
+    def _send(self, run: Run, decision: Decision, progress: Callable[[], None], serve: Callable[[float], None]) -> None:
         new, dead, topic, replays = decision.new, decision.dead, decision.topic, decision.replays
         if new is None:
             raise ValueError("a record to send has a value")
-        self._pace.wait(topic, run.sender.poll, run.sender.under_way)
+        self._pace.wait(topic, serve, run.sender.under_way)
         is_request = dead.is_request(self._connection.settings.topic_prefix)
         if new.changed and is_request and not self._replace_claim(decision):
             run.failed(dead, "another request has its job id")

@@ -3,6 +3,7 @@
 Many chains are under way at once, at most ``WINDOW``. All of it happens in the caller's thread.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,8 @@ WINDOW = 500
 WINDOW_BYTES = 16 << 20
 """Of the records of all chains under way, so that large ones do not fill the memory."""
 POLL_S = 0.05
+DRAIN_S = 45.0
+"""More than the producer's delivery timeout, seconds."""
 AWAY = {KafkaError._MSG_TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
 
 
@@ -73,9 +76,18 @@ class Sender:
         self._producer.poll(seconds)
 
     def drain(self) -> None:
-        """Wait until every chain has ended. The producer's delivery timeout bounds this."""
+        """Wait until every chain has ended; give up when none does for longer than a delivery may take.
+
+        An interrupt in the middle of a report can leave a chain that never ends.
+        """
+        count, since = self._count, time.monotonic()
         while self._count:
             self.poll(POLL_S)
+            if self._count != count:
+                count, since = self._count, time.monotonic()
+            elif time.monotonic() - since > DRAIN_S:
+                self._count, self._bytes = 0, 0
+                self.away = self.away or "it has not confirmed every record"
 
     def _produce(self, chain: Chain, rest: Any, record: Outbound) -> None:
         try:

@@ -16,6 +16,8 @@ class ExitCode(IntEnum):
     FAILED = 1
     REJECTED = 2
     UNREACHABLE = 3
+    GUARD = 4
+    """Only of `lipstage dlq`: a guard left some dead letters alone."""
     INTERRUPTED = 130
 
 

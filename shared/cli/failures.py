@@ -15,6 +15,7 @@ EXIT_CODES: tuple[tuple[type[errors.ClientError], ExitCode], ...] = (
     (errors.JobConflict, ExitCode.REJECTED),
     (errors.JobNotFound, ExitCode.REJECTED),
     (errors.JobEnded, ExitCode.REJECTED),
+    (errors.DeadLetterNotFound, ExitCode.REJECTED),
     (errors.Unreachable, ExitCode.UNREACHABLE),
     (errors.ClientError, ExitCode.FAILED),
 )

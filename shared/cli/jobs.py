@@ -10,7 +10,8 @@ from shared.cli.output_file import OutputFile
 from shared.cli.printable import flat
 from shared.client import JobNotFound, JobState, WaitTimeout
 from shared.client.job_key import JobKey
-from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent
+from shared.client.job_state import is_superseded
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, Retrying
 
 CANCEL_WAIT_S = 60.0
 """How long ``cancel --wait`` waits for the end of the job."""
@@ -26,7 +27,7 @@ def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool, 
     past, start = client.past_events(job, max_events=max_events)
     if not any(event.type in TERMINAL_TYPES for event in past):
         terminal = client.terminal_event(job)
-        if terminal is not None:
+        if terminal is not None and not is_superseded(terminal, max((event.replays for event in past), default=0)):
             # Its events have been deleted by now; the object store still has the last one.
             console.emit_json(outcome.as_json(terminal)) if as_json else outcome.report(terminal)
             return outcome.exit_code(terminal)
@@ -138,9 +139,19 @@ def job(key: JobKey, max_events: int, as_json: bool) -> None:
         rows += [(name, text) for name, text in outcome.summary(terminal, None) if name in told]
     elif (reason := state.waiting or terminal) is not None:
         rows.append(("reason", f"{reason.code} in {reason.stage}: {flat(reason.message)}"))
+    if isinstance(state.waiting, Retrying):
+        due = _local_time(state.waiting.due_ms)
+        rows.append(("retry", f"attempt {state.waiting.next_attempt} at {due} ({state.waiting.tier})"))
+    if state.replays:
+        rows.append(("replays", str(state.replays)))
+    dead_letter = terminal.dead_letter if isinstance(terminal, Failed) else None
+    if dead_letter is not None:
+        rows.append(("dlq", f"dead letter {dead_letter.id} on {dead_letter.topic}"))
     columns.fields(rows)
     if isinstance(terminal, Done):
         console.note(f"fetch the video with `lipstage fetch {arguments(key)} -o FILE.mp4`")
+    elif dead_letter is not None:
+        console.note(f"see why with `lipstage dlq show {dead_letter.id}`")
     elif not state.has_ended:
         watching.note_stages_without_consumers(client, state.engine or None, state)
 

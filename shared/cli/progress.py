@@ -6,7 +6,7 @@ from typing import Protocol, Self
 from shared.cli import console
 from shared.client import JobState
 from shared.messages.engines import ENGINES, FPS
-from shared.messages.events import AnyEvent, Finished, Progress, Started, Waiting, WarningGiven
+from shared.messages.events import AnyEvent, Finished, Progress, Replayed, Retrying, Started, Waiting, WarningGiven
 
 QUARTERS = 4
 """Off a terminal a stage's progress is printed at every quarter."""
@@ -55,6 +55,13 @@ class Lines:
                 console.note(f"{event.stage} finished in {console.seconds(event.seconds)}{cached}")
             case Waiting():
                 console.note(f"{event.stage} waits: {event.code}: {event.message}")
+            case Retrying():
+                console.note(
+                    f"{event.stage} failed: {event.code}: {event.message}; attempt {event.next_attempt} follows after"
+                    f" {event.tier}"
+                )
+            case Replayed():
+                console.note(f"{event.stage}: dead letter {event.dead_letter.id} replayed")
             case WarningGiven():
                 console.note(f"warning {event.code}: {event.message}")
             case _:

@@ -44,7 +44,10 @@ def watch(
             if event.type in TERMINAL_TYPES:
                 return
         on_silence = None if past else _note_silence
-        yield from client.follow(job, start, timeout_s=timeout_s, on_silence=on_silence, on_duplicate=_note_duplicate)
+        replays = max((event.replays for event in past), default=0)
+        yield from client.follow(
+            job, start, replays=replays, timeout_s=timeout_s, on_silence=on_silence, on_duplicate=_note_duplicate
+        )
 
     try:
         if on_event is not None:

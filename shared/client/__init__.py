@@ -8,12 +8,18 @@ from shared.client.batch_actions import PurgedJob
 from shared.client.batch_download import FetchedFile
 from shared.client.batches import BatchState
 from shared.client.client import Client
+from shared.client.dead_letters.deciding import ReplayOptions
+from shared.client.dead_letters.filters import DeadLetterFilter
+from shared.client.dead_letters.listing import Listed
+from shared.client.dead_letters.plan import Plan
+from shared.client.dead_letters.replay import Replay, Replayed
 from shared.client.deployment import Deployment
 from shared.client.errors import (
     ArtifactUnavailable,
     BrokerUnreachable,
     BucketUnusable,
     ClientError,
+    DeadLetterNotFound,
     InputBucketMissing,
     InvalidDeployment,
     InvalidManifest,
@@ -49,6 +55,8 @@ __all__ = [
     "BucketUnusable",
     "Client",
     "ClientError",
+    "DeadLetterFilter",
+    "DeadLetterNotFound",
     "Deployment",
     "FetchedFile",
     "InputBucketMissing",
@@ -64,12 +72,17 @@ __all__ = [
     "JobPurged",
     "JobSpec",
     "JobState",
+    "Listed",
+    "Plan",
     "PurgeIncomplete",
     "PurgePlan",
     "PurgeResult",
     "Purged",
     "PurgedJob",
     "RecordRefused",
+    "Replay",
+    "ReplayOptions",
+    "Replayed",
     "S3Access",
     "StageState",
     "StoreUnreachable",

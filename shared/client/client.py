@@ -19,6 +19,7 @@ from shared.client import (
 )
 from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
+from shared.client.dead_letters.calls import DeadLetterCalls
 from shared.client.deployment import Deployment
 from shared.client.earlier_requests import EarlierRequests
 from shared.client.errors import InvalidRequest
@@ -42,7 +43,7 @@ JobLike = JobKey | Submission | str
 """How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
 
 
-class Client(BatchCalls, PurgeCalls):
+class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
     """Submits jobs to a deployment, follows them, fetches their results, cancels and purges them.
 
     Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then
@@ -174,7 +175,8 @@ class Client(BatchCalls, PurgeCalls):
                 yield event
                 if event.type in TERMINAL_TYPES:
                     return
-        yield from follow(self.connection, _key(job), start, own=own, timeout_s=timeout_s)
+        replays = history.newest_replay(past)
+        yield from follow(self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s)
 
     def wait(
         self,
@@ -197,18 +199,22 @@ class Client(BatchCalls, PurgeCalls):
         job: JobLike,
         start: Offsets,
         *,
+        replays: int = 0,
         timeout_s: float | None = None,
         on_silence: Callable[[], None] | None = None,
         on_duplicate: Callable[[str], None] | None = None,
     ) -> Iterator[AnyEvent]:
-        """As ``events``, from ``start`` on.
+        """As ``events``, from ``start`` on. ``replays``: how often the job was replayed before; a failure before that
+        does not end it.
 
         ``on_silence`` is called once when no event arrives for 15 s: perhaps no service runs. ``on_duplicate`` is
         called with the id of an earlier identical request, whose events are then those of the Submission. A broker or
         an object store that goes away is waited for.
         """
         own = self._own_request(job, on_duplicate)
-        return follow(self.connection, _key(job), start, own=own, timeout_s=timeout_s, on_silence=on_silence)
+        return follow(
+            self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s, on_silence=on_silence
+        )
 
     def check_conflict(self, submitted: Submission) -> None:
         """Return when no other request is known to have the job id, or an identical one has it.

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from shared import __version__
 from shared.client.deployment import Deployment
 from shared.client.errors import BrokerUnreachable, BucketUnusable, InvalidDeployment, StoreUnreachable
+from shared.messages.topics import MAX_DEAD_LETTER_BYTES
 from shared.runtime.admin_process import START_S, AdminProcess
 from shared.runtime.kafka_config import base, producer_config, reader_config
 from shared.runtime.settings import RuntimeSettings
@@ -22,7 +23,7 @@ from shared.storage.client import connect as connect_store
 from shared.storage.documents import DocumentStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import tracing
-from shared.telemetry.clients import raw_consumer, traced_producer
+from shared.telemetry.clients import raw_consumer, raw_producer, traced_producer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -99,6 +100,21 @@ class Connection:
             config = _quiet(producer_config(self.settings, self.service_name))
             return traced_producer(self.tracing, config | {"delivery.timeout.ms": DELIVERY_TIMEOUT_MS})
 
+    @cached_property
+    def raw_producer(self) -> Any:
+        """A producer that sends records exactly as given, dead letters of any size included, in batches."""
+        with _kafka_properties():
+            config = _quiet(producer_config(self.settings, self.service_name))
+            return raw_producer(
+                config
+                | {
+                    "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                    "linger.ms": 5,
+                    "message.max.bytes": MAX_DEAD_LETTER_BYTES,
+                    "queue.buffering.max.kbytes": 64 << 10,
+                }
+            )
+
     def consumer(self, overrides: Mapping[str, Any] = MappingProxyType({})) -> Any:
         """A new consumer for explicit assignment: it joins no group and commits nothing."""
         with _kafka_properties():
@@ -132,8 +148,9 @@ class Connection:
 
     def close(self) -> None:
         """Send what is buffered, records for 5 s and spans for 3 s at most."""
-        if "producer" in self.__dict__:
-            self.producer.flush(FLUSH_S)
+        for name in ("producer", "raw_producer"):
+            if name in self.__dict__:
+                self.__dict__[name].flush(FLUSH_S)
         if "tracing" in self.__dict__:
             self.tracing.shutdown()
 

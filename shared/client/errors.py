@@ -15,6 +15,7 @@
     ├── RecordRefused              the broker refuses a record
     ├── JobConflict                another request has the job id
     ├── JobNotFound                neither the events nor the object store know the job
+    ├── DeadLetterNotFound         the topic has no dead letter with this id
     ├── JobNotFinished             the job has not ended, as the call requires
     ├── JobEnded                   the job has ended: there is nothing to cancel
     │   └── JobPurged              everything stored of the job has been deleted
@@ -97,6 +98,10 @@ class JobConflict(ClientError):
 
 class JobNotFound(ClientError):
     """Neither the events that were read nor the object store know the job."""
+
+
+class DeadLetterNotFound(ClientError):
+    """The topic has no dead letter with this id: it never had, or its retention has deleted it."""
 
 
 class JobNotFinished(ClientError):

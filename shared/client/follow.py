@@ -9,6 +9,7 @@ from shared.client.errors import ClientError, InvalidDeployment, JobConflict, Wa
 from shared.client.event_log import event_of
 from shared.client.event_reader import EventReader
 from shared.client.job_key import JobKey
+from shared.client.job_state import is_superseded
 from shared.client.own_request import OwnRequest
 from shared.client.topic_log import POLL_S, Offsets
 from shared.messages.events import TERMINAL_TYPES, AnyEvent
@@ -24,12 +25,14 @@ def follow(
     start: Offsets,
     *,
     own: OwnRequest | None = None,
+    replays: int = 0,
     timeout_s: float | None = None,
     on_silence: Callable[[], None] | None = None,
 ) -> Iterator[AnyEvent]:
     """Yield the job's events from ``start`` on; the last one is done, rejected or failed.
 
-    ``own`` keeps what concerns the caller's request. ``on_silence`` is called once when the first event takes longer
+    ``own`` keeps what concerns the caller's request. ``replays``: how often the job was replayed before ``start``; a
+    failure before the newest replay is left out. ``on_silence`` is called once when the first event takes longer
     than ``SILENCE_S``: perhaps no service runs. A broker or an object store that goes away and comes back is waited
     for. A terminal event that does not arrive is read from the object store. Raises WaitTimeout after ``timeout_s``
     seconds, JobConflict as ``OwnRequest`` does.
@@ -45,6 +48,9 @@ def follow(
             if event is None and now - checked > STORE_CHECK_S:
                 event = _stored_terminal_event(connection, job, own)
                 checked = time.monotonic()
+            if event is not None:
+                replays = max(replays, event.replays)
+                event = None if is_superseded(event, replays) else event
             if event is not None and (own is None or own.concerns(event)):
                 checked, silent = now, False
                 yield event

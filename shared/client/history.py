@@ -8,7 +8,7 @@ from shared.client import event_log, request_log
 from shared.client.connection import Connection
 from shared.client.errors import JobDocumentUnreadable, JobNotFound, JobPurged, StoreUnreachable
 from shared.client.job_key import JobKey
-from shared.client.job_state import JobState
+from shared.client.job_state import JobState, is_superseded
 from shared.client.request_log import SentRequest
 from shared.client.topic_log import Offsets
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
@@ -74,12 +74,21 @@ def _newest_first(job: JobState) -> tuple[int, str, str]:
 def past_events(connection: Connection, job: JobKey, max_events: int) -> tuple[list[AnyEvent], Offsets]:
     """The job's events among the newest, by time with the terminal event last, and the offsets to continue from.
 
+    A failure that a replay has superseded is left out: it does not end the job.
+
     Raises BrokerUnreachable, TopicMissing.
     """
     offsets = event_log.newest(connection, max_events)
     events = [e for e in event_log.scan(connection, offsets, job.job_id) if e.tenant == job.tenant]
+    replays = newest_replay(events)
+    events = [event for event in events if not is_superseded(event, replays)]
     # The events of one job lie on two partitions when the topic has grown between them.
     return sorted(events, key=lambda e: (e.type in TERMINAL_TYPES, e.time_ms)), offsets
+
+
+def newest_replay(events: Iterable[AnyEvent]) -> int:
+    """How often the job of these events was replayed; 0 without events."""
+    return max((event.replays for event in events), default=0)
 
 
 def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:

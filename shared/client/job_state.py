@@ -13,6 +13,7 @@ from shared.messages.events import (
     Progress,
     Purged,
     RejectedEvent,
+    Retrying,
     Started,
     TerminalEvent,
     Waiting,
@@ -66,8 +67,10 @@ class JobState:
     warnings: list[tuple[str, str]] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     """Request ids that were refused because the job id was in use."""
-    waiting: Waiting | None = None
-    """Why the job waits; None from its next event on."""
+    waiting: Waiting | Retrying | None = None
+    """Why the job waits, and for a retry when; None from its next event on."""
+    replays: int = 0
+    """How often the job was replayed from a dead letter."""
     terminal_event: TerminalEvent | None = None
     purged_ms: int | None = None
     """When the job was purged, milliseconds since the epoch."""
@@ -85,9 +88,11 @@ class JobState:
         self.labels = dict(event.labels) or self.labels
         if event.batch:
             self.batch = event.batch
+        if event.replays > self.replays:
+            self._reopen(event.replays)
         if isinstance(event, Purged):
             self.purged(event.time_ms)
-        elif self.terminal_event is None:
+        elif self.terminal_event is None and not is_superseded(event, self.replays):
             self._advance(event)
         if self.purged_ms is not None:
             self.labels, self.warnings = {}, []
@@ -96,6 +101,19 @@ class JobState:
         """The job was purged at this time, milliseconds since the epoch: its data are not shown any more."""
         self.status, self.purged_ms, self.waiting = "purged", time_ms, None
         self.labels, self.warnings = {}, []
+
+    def _reopen(self, replays: int) -> None:
+        """A dead letter of the job was replayed: what had failed goes on. Other ends are final."""
+        self.replays = replays
+        if self.terminal_event is None or not is_superseded(self.terminal_event, replays):
+            return
+        self.terminal_event = None
+        for stage in self.stages.values():
+            if stage.state == "running":
+                stage.state, stage.attempt, stage.percent, stage.done, stage.total = "waiting", 1, 0.0, 0, 0
+        if self.purged_ms is None:
+            has_started = any(stage.state != "waiting" for stage in self.stages.values())
+            self.status = "running" if has_started else "accepted" if self.engine else "queued"
 
     @property
     def has_ended(self) -> bool:
@@ -127,7 +145,7 @@ class JobState:
                 stage = self._stage(event.stage)
                 stage.state, stage.percent = "finished", 100.0
                 stage.seconds, stage.cached = event.seconds, event.cached
-            case Waiting():
+            case Waiting() | Retrying():
                 self.waiting, self.status = event, "waiting"
                 self._stage(event.stage).waiting_for = str(event.code)
             case WarningGiven():
@@ -179,11 +197,25 @@ class JobState:
                 name: {"state": s.state, "percent": s.percent, "seconds": s.seconds, "cached": s.cached}
                 for name, s in self.stages.items()
             },
-            "waiting": (
-                {"stage": self.waiting.stage, "code": str(self.waiting.code), "message": self.waiting.message}
-                if self.waiting
-                else None
-            ),
+            "waiting": self._waiting_json(),
+            "replays": self.replays,
             "warnings": [{"code": code, "message": message} for code, message in self.warnings],
             "terminal_event": terminal.model_dump(mode="json", exclude_none=True) if terminal else None,
         }
+
+    def _waiting_json(self) -> dict[str, Any] | None:
+        waiting = self.waiting
+        if waiting is None:
+            return None
+        reason = {"stage": waiting.stage, "code": str(waiting.code), "message": waiting.message}
+        if isinstance(waiting, Retrying):
+            return reason | {"tier": waiting.tier, "due_ms": waiting.due_ms, "next_attempt": waiting.next_attempt}
+        return reason
+
+
+def is_superseded(event: AnyEvent, replays: int) -> bool:
+    """Whether the event is a failure before the replay number ``replays``: it does not end the job any more.
+
+    A cancelled, rejected or done job is not replayed: its end stays.
+    """
+    return isinstance(event, Failed) and event.code != "CANCELLED" and event.replays < replays

@@ -23,7 +23,7 @@ def _messages_of(topic: str) -> tuple[str, ...]:
         CANCEL: ("CancelCommand", "CancelTombstone"),
         DLQ: ("DeadLetter",),
         PARKED: ("DeadLetter",),
-        REPLAYS: ("DeadLetterState",),
+        REPLAYS: ("DeadLetterState", "DeadLetterRun"),
         CLOCK: ("ClockProbe",),
     }.get(topic, ("RenderTask",))
 
@@ -57,7 +57,12 @@ def _messages() -> dict[str, Any]:
         "CancelTombstone": message("A record without a value: revokes the command", {"type": "null"}, CANCEL_KEY),
         "DeadLetter": message("An unchanged record with additional headers", {}, "As the record.", headers=added),
         "DeadLetterState": message(
-            "What an operator did with a dead letter", {}, "`<partition>:<offset>` of the letter."
+            "What an operator did with a dead letter",
+            {"$ref": "./dead-letter-state.schema.json"},
+            "`<partition>:<offset>` of the dead letter.",
+        ),
+        "DeadLetterRun": message(
+            "One run of lipstage dlq", {"$ref": "./dead-letter-run.schema.json"}, "`audit/<id of the run>`."
         ),
         "ClockProbe": message(
             "A record without key and value: its delivery report has the broker's time", {"type": "null"}, "None."

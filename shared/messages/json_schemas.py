@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.messages.cancel import MAX_NAME
+from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
 from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS
 from shared.messages.events import EVENT
 from shared.messages.names import DEFAULT_TENANT
@@ -28,6 +29,8 @@ def json_schemas() -> dict[str, Node]:
         "render-task": _walked(RenderTask.model_json_schema(), _stored),
         "render-event": _event(),
         "cancel-command": _cancel(),
+        "dead-letter-state": DeadLetterState.model_json_schema(),
+        "dead-letter-run": DeadLetterRun.model_json_schema(),
     }
     return {f"{name}.schema.json": {"$schema": DIALECT, **_walked(node, _anchored)} for name, node in schemas.items()}
 

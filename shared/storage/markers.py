@@ -82,6 +82,20 @@ def read_request(documents: Documents, tenant: str, job: str) -> RequestRecord |
     return _read(documents, keys.request(tenant, job), RequestRecord.model_validate)
 
 
+def replace_request_body(
+    documents: Documents, tenant: str, job: str, *, old_sha256: str, new_sha256: str, inputs: tuple[InputRef, ...]
+) -> bool:
+    """Let a changed request have the job id of the request that it replaces; False when another one has it."""
+    record = read_request(documents, tenant, job)
+    if record is None or record.body_sha256 == new_sha256:
+        return True
+    if record.body_sha256 != old_sha256 or record.purged_ms is not None:
+        return False
+    changed = record.model_copy(update={"body_sha256": new_sha256, "inputs": inputs or record.inputs})
+    documents.put(keys.request(tenant, job), changed.model_dump(mode="json"))
+    return True
+
+
 def record_purge(documents: Documents, tenant: str, job: str, record: RequestRecord, terminal: TerminalEvent) -> None:
     """Replace what is stored of a purged job's request and end by documents that hold no data of the user."""
     documents.put(keys.end(tenant, job), terminal.model_dump(mode="json"))

@@ -28,6 +28,8 @@ class Tracing:
 
     tracer: Tracer
     provider: TracerProvider
+    exports: bool = True
+    """Whether spans leave this process."""
 
     def shutdown(self) -> None:
         """Export the remaining spans, for 3 s at most."""
@@ -55,7 +57,7 @@ def setup(service: str, version: str, exporter: SpanExporter | None = None, *, e
     if exporter is not None:
         delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else SCHEDULE_MS
         provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter), schedule_delay_millis=delay))
-    return Tracing(provider.get_tracer("lipstage", version), provider)
+    return Tracing(provider.get_tracer("lipstage", version), provider, exports=exporter is not None)
 
 
 def _is_set(*names: str) -> bool:

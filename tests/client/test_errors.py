@@ -17,6 +17,7 @@ EXIT_CODES = {
     "InvalidDeployment": ExitCode.REJECTED,
     "JobConflict": ExitCode.REJECTED,
     "JobNotFound": ExitCode.REJECTED,
+    "DeadLetterNotFound": ExitCode.REJECTED,
     "JobEnded": ExitCode.REJECTED,
     "JobPurged": ExitCode.REJECTED,
     "TargetExists": ExitCode.REJECTED,

@@ -1,8 +1,13 @@
 """The state of a job, computed from its events."""
 
+import itertools
+from typing import Any
+
+import pytest
+
 from shared.client.history import states
 from shared.client.job_state import JobState
-from shared.messages.events import Failed, RejectedEvent
+from shared.messages.events import AnyEvent, Failed, RejectedEvent
 from tests.client.events import event, waiting
 
 
@@ -77,3 +82,67 @@ def test_jobs_of_two_tenants_with_one_id_are_two_jobs() -> None:
 def test_an_event_with_unknown_fields_is_read() -> None:
     one = event("rejected", stage="audio", code="AUDIO_EMPTY", message="m", later=1)
     assert isinstance(one, RejectedEvent)
+
+
+def retrying(**fields: Any) -> AnyEvent:
+    due = {"tier": "1m", "due_ms": 61_000, "next_attempt": 3}
+    return event("retrying", stage="face", code="STORE_UNAVAILABLE", message="503", **due | fields)
+
+
+def test_a_job_waits_for_its_retry() -> None:
+    job = JobState("j")
+    job.apply(event("started", stage="face", attempt=2))
+    job.apply(retrying())
+    assert (job.status, job.current_stage, job.stages["face"].waiting_for) == ("waiting", "face", "STORE_UNAVAILABLE")
+    assert job.as_json()["waiting"] == {
+        "stage": "face",
+        "code": "STORE_UNAVAILABLE",
+        "message": "503",
+        "tier": "1m",
+        "due_ms": 61_000,
+        "next_attempt": 3,
+    }
+    job.apply(event("started", stage="face", attempt=3))
+    assert (job.status, job.waiting, job.stages["face"].attempt) == ("running", None, 3)
+
+
+PLACE = {"topic": "render.dlq", "partition": 0, "offset": 7}
+LIFE = [
+    event("accepted", engine="puppet", time_ms=1),
+    event("finished", stage="audio", seconds=1, time_ms=2),
+    event("started", stage="face", attempt=4, time_ms=3),
+    event("failed", stage="face", code="INTERNAL", message="m", dead_letter=PLACE, time_ms=4),
+    event("replayed", stage="face", dead_letter=PLACE, replays=1, time_ms=5),
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(5))))
+def test_a_replay_reopens_a_failed_job_in_whatever_order_events_arrive(order: tuple[int, ...]) -> None:
+    job = JobState("j")
+    for place in order:
+        job.apply(LIFE[place])
+    assert (job.has_ended, job.terminal_event, job.replays) == (False, None, 1)
+    if order == tuple(range(5)):
+        assert job.status == "running"
+    job.apply(event("finished", stage="face", seconds=1, replays=1))
+    assert job.stages["face"].state == "finished"
+    job.apply(event("failed", stage="infer", code="CRASH_LOOP", message="m", replays=1))
+    job.apply(LIFE[3])
+    assert job.status == "failed"
+    assert job.terminal_event is not None
+    assert job.terminal_event.replays == 1
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        event("failed", stage="face", code="CANCELLED", message="m"),
+        event("rejected", stage="face", code="NO_FACE", message="m"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_other_ends_are_final(ended: AnyEvent, is_first: bool) -> None:
+    job = JobState("j")
+    for one in (ended, LIFE[4]) if is_first else (LIFE[4], ended):
+        job.apply(one)
+    assert job.terminal_event == ended

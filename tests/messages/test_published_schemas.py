@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from shared.messages.cancel import decode_cancel
 from shared.messages.codes import Rejected
+from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
 from shared.messages.events import parse_event
 from shared.messages.refs import MAX_KEY_BYTES
 from shared.messages.schemas import FOLDER
@@ -37,6 +38,8 @@ READERS: dict[str, Callable[[bytes], Json]] = {
     "render-task": RenderTask.parse,
     "render-event": parse_event,
     "cancel-command": lambda value: decode_cancel(b"job", value),
+    "dead-letter-state": DeadLetterState.model_validate_json,
+    "dead-letter-run": DeadLetterRun.model_validate_json,
 }
 
 

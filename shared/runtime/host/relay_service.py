@@ -25,6 +25,7 @@ from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
+from shared.storage.artifacts import ArtifactStore
 from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.settings import StorageSettings
@@ -56,9 +57,12 @@ class RelayService:
         self._catalogue = TopicCatalogue(producer, prefix, required)
         # Its operations do not retry: a refusal as a whole is repeated.
         storage = StorageSettings()
-        documents = DocumentStore(connect(storage), storage)
+        s3 = connect(storage)
+        documents = DocumentStore(s3, storage)
         events = EventPublisher(RELAY, prefix, host.producers, documents)
-        self._refusals = Refusals(self._group, prefix, host.producers, events, TaskDecoder(documents))
+        self._refusals = Refusals(
+            self._group, prefix, host.producers, events, TaskDecoder(documents), ArtifactStore(s3, storage)
+        )
         self._dispatcher = Dispatcher(
             self._group,
             self._sender,

@@ -11,8 +11,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode
 
 from shared.messages.delivery_headers import read_delivery
+from shared.messages.events import DeadLetterRef
 from shared.messages.pipeline import RELAY
-from shared.messages.topics import DLQ
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason, JobContext
 from shared.runtime.failures import SERVICE_FAULTS, Abandoned, InvalidRecord
@@ -22,6 +22,7 @@ from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_user
 from shared.runtime.waiting import TaskWaits, clear_current_job, current_job, task_waits
+from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
 
 RETRY_S = 1.0
@@ -33,14 +34,21 @@ class Refusals:
     """Refuses records in a thread of its own, because the writes wait for the broker and the object store."""
 
     def __init__(
-        self, group: str, prefix: str, producers: EventProducer, events: EventPublisher, decoder: Decoder
+        self,
+        group: str,
+        prefix: str,
+        producers: EventProducer,
+        events: EventPublisher,
+        decoder: Decoder,
+        artifacts: Artifacts,
     ) -> None:
-        """``decoder`` reads the job of a record."""
+        """``decoder`` reads the job of a record; ``artifacts`` keeps a large value of a dead letter."""
         self._group = group
         self._prefix = prefix
         self._producers = producers
         self._events = events
         self._decoder = decoder
+        self._artifacts = artifacts
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1, "refusals")
 
@@ -64,14 +72,22 @@ class Refusals:
             try:
                 job = self._repeat(lambda: self._job_of(record))
                 log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)
-                self._repeat(
+                dead_letter = self._repeat(
                     lambda: send_dead_letter(
-                        self._producers, self._prefix, record, reason, stage=RELAY, group=self._group, attempts=attempts
+                        self._producers,
+                        self._prefix,
+                        record,
+                        reason,
+                        stage=RELAY,
+                        group=self._group,
+                        attempts=attempts,
+                        job=job,
+                        artifacts=self._artifacts,
                     )
                 )
                 metrics.DEAD_LETTERS.labels(RELAY, reason.code).inc()
                 if job is not None:
-                    self._repeat(lambda: self._end(job, reason))
+                    self._repeat(lambda: self._end(job, reason, dead_letter))
             finally:
                 clear_current_job()
 
@@ -89,10 +105,10 @@ class Refusals:
         delivery, job = read_delivery(record.headers), current_job()
         return job and replace(job, attempt=delivery.attempt, replays=delivery.replays)
 
-    def _end(self, job: JobContext, reason: FailureReason) -> None:
+    def _end(self, job: JobContext, reason: FailureReason, dead_letter: DeadLetterRef) -> None:
         with self._events.of_one_record():
             try:
-                self._events.failed(job, reason.code, for_user(reason, RELAY, self._prefix + DLQ))
+                self._events.failed(job, reason.code, for_user(reason, RELAY, dead_letter), dead_letter)
                 self._events.flush()
             except SERVICE_FAULTS:
                 raise

@@ -79,6 +79,7 @@ class Rig:
         self._seen: list[Rec] = []
         self.acknowledged: list[Place] = []
         self.extra_starts = 0
+        self.max_attempts = MAX_ATTEMPTS
         self.topics = {t.name: t for t in topics("", ("puppet",), parse_tiers(TIERS))}
         self.make_topics(self.topics)
 
@@ -221,6 +222,22 @@ class Rig:
                 raise TimeoutError(f"not committed after {seconds:.0f} s: {open_}")
             time.sleep(POLL_S)
 
+    def await_records(self, topic: str, number: int, seconds: float = 90) -> None:
+        """Wait until the topic has at least ``number`` records. Raises TimeoutError."""
+        until = time.monotonic() + seconds
+        while (found := len(self.records(topic))) < number:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{topic} has {found} of {number} records after {seconds:.0f} s")
+            time.sleep(POLL_S)
+
+    def retries(self) -> list[Rec]:
+        """The records of the retry topics now."""
+        return self.records(*(name for name in self.topics if name.startswith(RETRY)))
+
+    def committed(self) -> dict[tuple[str, str, int], int]:
+        """The committed offsets by group, topic, partition."""
+        return dict(committed(self.bootstrap, self.prefix, self._groups()))
+
     def _groups(self) -> dict[str, list[tuple[str, int]]]:
         stages = work_topics(("puppet",))
         found: dict[str, list[tuple[str, int]]] = {}
@@ -235,7 +252,7 @@ class Rig:
         try:
             groups = self._groups()
             ends = self._reader.ends(consumer, {topic for places in groups.values() for topic, _ in places})
-            done = dict(committed(self.bootstrap, self.prefix, groups))
+            done = self.committed()
         except KafkaException:
             return {"the broker does not answer": 1}
         finally:
@@ -262,10 +279,10 @@ class Rig:
             acknowledged=tuple(self.acknowledged),
             records=tuple(records),
             prefix=self.prefix,
-            committed=dict(committed(self.bootstrap, self.prefix, self._groups())),
+            committed=self.committed(),
             leftovers=tuple(leftovers),
             tiers=parse_tiers(TIERS),
-            max_attempts=MAX_ATTEMPTS,
+            max_attempts=self.max_attempts,
             extra_starts=self.extra_starts,
             fetch=self._fetch,
         )

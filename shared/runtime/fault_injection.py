@@ -45,7 +45,10 @@ class FaultSettings(BaseSettings):
         "fault_injection.py`. Never set it in production.",
     )
     faults_seed: int = Field(
-        0, ge=0, description="For tests only: seed of the rules in LIPSTAGE_FAULTS that have a probability."
+        0,
+        ge=0,
+        le=2**32 - 1,
+        description="For tests only: seed of the rules in LIPSTAGE_FAULTS that have a probability.",
     )
 
     @field_validator("faults")

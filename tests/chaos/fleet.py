@@ -19,6 +19,8 @@ POLL_S = 0.1
 STOP_S = 60.0
 """From SIGTERM to SIGKILL: longer than the drain, for a loaded machine."""
 BAD_USE = 2
+MAX_STARTS = 4
+"""A service that fails so often in a row does not become ready."""
 ENTRY = "tests.chaos.entry"
 
 
@@ -88,7 +90,7 @@ class Fleet:
             while not readiness.serves(service.port):
                 if self.unusable:
                     raise RuntimeError(self.unusable)
-                if time.monotonic() > until:
+                if time.monotonic() > until or service.statuses[-MAX_STARTS:].count(1) == MAX_STARTS:
                     raise TimeoutError(f"{service.name} is not ready: {self.tail(service.name)}")
                 time.sleep(POLL_S)
 

@@ -31,8 +31,9 @@ class Service:
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str]
-    port: int
     log: Path
+    port: int = 0
+    """Health port of its running process."""
     process: subprocess.Popen[bytes] | None = None
     statuses: list[int] = field(default_factory=list)
     """Exit statuses of its processes that have ended."""
@@ -60,11 +61,10 @@ class Fleet:
     def add(self, stage: str, replica: int = 0, **variables: str) -> str:
         """Add a replica with these variables beside those of all; returns its name."""
         name = f"{stage}-{replica}"
-        (port,) = ports.pick(1, {service.port for service in self.services.values()})
         engine = ("--engine", "puppet") if stage == "infer" else ()
-        environment = {**self.environment, **variables, "LIPSTAGE_HEALTH_PORT": str(port)}
+        environment = {**self.environment, **variables}
         with self._lock:
-            self.services[name] = Service(name, (stage, *engine), environment, port, self._logs / f"{name}.log")
+            self.services[name] = Service(name, (stage, *engine), environment, self._logs / f"{name}.log")
         return name
 
     def change(self, name: str, **variables: str) -> None:
@@ -87,7 +87,7 @@ class Fleet:
         """Wait until every wanted service is ready. Raises TimeoutError."""
         until = time.monotonic() + seconds
         for service in [s for s in self.services.values() if s.wanted]:
-            while not readiness.serves(service.port):
+            while not (service.port and readiness.serves(service.port)):
                 if self.unusable:
                     raise RuntimeError(self.unusable)
                 if time.monotonic() > until or service.statuses[-MAX_STARTS:].count(1) == MAX_STARTS:
@@ -179,11 +179,13 @@ class Fleet:
                 service.wanted = False
                 self.unusable = f"{service.name}: {self.tail(service.name)}"
         if service.wanted and service.process is None:
+            # A new one each time: another program may have taken the last one meanwhile.
+            (service.port,) = ports.pick(1, {other.port for other in self.services.values()})
             with service.log.open("ab") as log:
                 service.process = subprocess.Popen(
                     [sys.executable, "-P", "-m", ENTRY, *service.arguments],
                     cwd=ROOT,
-                    env=service.environment,
+                    env={**service.environment, "LIPSTAGE_HEALTH_PORT": str(service.port)},
                     stdout=log,
                     stderr=log,
                 )

@@ -77,8 +77,9 @@ def marker_after_publish() -> None:
 
 def prefix_rule_off() -> None:
     """Commit the highest settled offset, whatever runs before it."""
-    from shared.runtime.consume.assignment import OffsetTracker
+    from shared.runtime.consume import consumer_loop
 
+    OffsetTracker: Any = consumer_loop.OffsetTracker  # noqa: N806 - wherever it is defined
     finish = OffsetTracker.finish
 
     def highest(self: Any, offset: int) -> None:
@@ -89,8 +90,8 @@ def prefix_rule_off() -> None:
         offset = _SETTLED.get(id(self), -1)
         return offset if offset > self._committed else None
 
-    OffsetTracker.finish = highest  # type: ignore[method-assign]
-    OffsetTracker.committable = committable  # type: ignore[method-assign]
+    OffsetTracker.finish = highest
+    OffsetTracker.committable = committable
 
 
 _SETTLED: dict[int, int] = {}

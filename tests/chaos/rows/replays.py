@@ -32,9 +32,10 @@ def replay_loop(rig: Rig, outcome: Outcome) -> None:
     refused = cli(rig, "dlq", "replay", "--job", loop, "--go")
     outcome.expect(not rig_replays(rig, loop), f"replayed without --force with the same version: {refused}")
     for number in range(1, LOOPS + 1):
-        cli(rig, "dlq", "replay", "--job", loop, "--go", "--force")
+        # --force alone sends back those again that were replayed before.
+        cli(rig, "dlq", "replay", "--job", loop, "--state", "new", "--go", "--force")
         rig.await_ends([loop], replays=number)
-    cli(rig, "dlq", "replay", "--job", loop, "--go")
+    cli(rig, "dlq", "replay", "--job", loop, "--state", "new", "--go")
     outcome.expect(rig_replays(rig, loop) == LOOPS, f"{rig_replays(rig, loop)} replays of one record")
     outcome.expect(len(rig.records("render.parked")) == 1, "the record was not parked")
     runs = rig.count(loop, "started", "face")

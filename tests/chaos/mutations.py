@@ -1,5 +1,6 @@
 """Deliberate breaks of the runtime, applied in a service's process at its start: the checker must find each."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -77,10 +78,8 @@ def marker_after_publish() -> None:
 
 def prefix_rule_off() -> None:
     """Commit the highest settled offset, whatever runs before it."""
-    from shared.runtime.consume import consumer_loop
-
-    OffsetTracker: Any = consumer_loop.OffsetTracker  # noqa: N806 - wherever it is defined
-    finish = OffsetTracker.finish
+    tracker: Any = _offset_tracker()
+    finish = tracker.finish
 
     def highest(self: Any, offset: int) -> None:
         finish(self, offset)
@@ -90,11 +89,21 @@ def prefix_rule_off() -> None:
         offset = _SETTLED.get(id(self), -1)
         return offset if offset > self._committed else None
 
-    OffsetTracker.finish = highest
-    OffsetTracker.committable = committable
+    tracker.finish = highest
+    tracker.committable = committable
 
 
 _SETTLED: dict[int, int] = {}
+"""By tracker: the offset after the highest settled one."""
+
+
+def _offset_tracker() -> Any:
+    for module in ("offset_tracker", "assignment"):
+        try:
+            return importlib.import_module(f"shared.runtime.consume.{module}").OffsetTracker
+        except ImportError:
+            continue
+    raise LookupError("there is no OffsetTracker to break")
 
 
 def relay_early() -> None:

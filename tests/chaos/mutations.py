@@ -79,15 +79,17 @@ def marker_after_publish() -> None:
 def prefix_rule_off() -> None:
     """Commit the highest settled offset, whatever runs before it."""
     tracker: Any = _offset_tracker()
-    finish = tracker.finish
+    finish, sound = tracker.finish, tracker.committable
 
     def highest(self: Any, offset: int) -> None:
         finish(self, offset)
         _SETTLED[id(self)] = max(_SETTLED.get(id(self), -1), offset + 1)
 
     def committable(self: Any) -> int | None:
-        offset = _SETTLED.get(id(self), -1)
-        return offset if offset > self._committed else None
+        prefix, settled = sound(self), _SETTLED.get(id(self), -1)
+        if prefix is None:  # The prefix is committed already.
+            return settled if settled > self._committed else None
+        return max(prefix, settled)
 
     tracker.finish = highest
     tracker.committable = committable

@@ -85,7 +85,7 @@ def frozen_service(rig: Rig, outcome: Outcome) -> None:
 ROWS = (
     Row("1", "SIGKILL of each service at each point", killed_services),
     Row("1s", "SIGKILL of each service after put and after publish", killed_services_short, short=True),
-    Row("2", "SIGKILL of each worker process", killed_workers, short=True),
+    Row("2", "SIGKILL of each worker process", killed_workers),
     Row("3", "SIGTERM of each service in a task", drained_services),
-    Row("6", "SIGSTOP beyond the session, then SIGCONT", frozen_service, short=True),
+    Row("6", "SIGSTOP beyond the session, then SIGCONT", frozen_service),
 )

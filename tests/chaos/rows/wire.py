@@ -96,5 +96,5 @@ ROWS = (
     Row("9", "object store 503 for longer than a task waits", store_away, short=True),
     Row("9b", "one job's objects are never available", always_unavailable),
     Row("10", "truncated, altered, cut, late answers; store frozen", broken_answers, short=True),
-    Row("11", "stored, and the answer is lost", lost_replies, short=True),
+    Row("11", "stored, and the answer is lost", lost_replies),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shared.local import processes
 from shared.messages.pipeline import STAGES
+from tests.chaos import clocks
 from tests.chaos.features import HAS_RELAY
 from tests.chaos.rig import Rig
 from tests.chaos.rows.table import Outcome, Row, Skipped
@@ -76,26 +77,21 @@ def wrong_clocks(rig: Rig, outcome: Outcome) -> None:
         raise Skipped("this code has no relay")
     failed = rig.folder / "failed"
     failed.mkdir()
-    faults = (
-        f"face.put=raise=StoreUnavailable,once={failed / 'face'};encode.put=raise=StoreUnavailable,once={failed / 'e'}"
-    )
-    for name, seconds in (
-        ("audio", HOUR_S),
-        ("face", -HOUR_S),
-        ("infer", HOUR_S),
-        ("encode", -HOUR_S),
-        ("relay", HOUR_S),
-    ):
-        rig.fleet.add(name, LIPSTAGE_FAULTS=faults, CHAOS_CLOCK_S=str(seconds))
+    once = {stage: failed / stage for stage in ("face", "encode")}
+    faults = ";".join(f"{stage}.put=raise=StoreUnavailable,once={file}" for stage, file in once.items())
+    for name, seconds in (("audio", HOUR_S), ("face", -HOUR_S), ("infer", HOUR_S), ("encode", -HOUR_S)):
+        rig.fleet.add(name, LIPSTAGE_FAULTS=faults, **clocks.shifted(seconds))
+    rig.fleet.add("relay", **clocks.shifted(HOUR_S, whole_process=True))
     rig.start(faults)
     jobs = [rig.submit() for _ in range(2)]
     rig.await_ends(jobs)
-    rig.fleet.change("relay-0", CHAOS_CLOCK_S=str(-HOUR_S))
+    rig.fleet.change("relay-0", **clocks.shifted(-HOUR_S, whole_process=True))
     rig.fleet.restart("relay-0")
-    (failed / "face").unlink()
+    once["face"].unlink()
     jobs.append(rig.submit())
     rig.await_ends(jobs)
     outcome.expect(len(rig.retries()) >= 2, "nothing was retried")
+    outcome.figures.append(f"libfaketime: {'yes, for the relay' if clocks.library() else 'not installed'}")
     negative = [e for e in rig.events() if e["type"] == "finished" and e["seconds"] < 0]
     outcome.expect(not negative, f"negative durations: {negative}")
 

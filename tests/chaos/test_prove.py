@@ -15,6 +15,7 @@ def test_every_break_has_a_row() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", prove.ROWS)
 def test_break_is_found_by_its_check(name: str, stack: Infrastructure, tmp_path: Path) -> None:
     sound, broken = prove.prove(name, stack, tmp_path, 12)

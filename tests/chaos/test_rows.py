@@ -14,6 +14,7 @@ from tests.conftest import Infrastructure
 SEED = int(os.environ.get("CHAOS_SEED", "12"))
 
 
+@pytest.mark.timeout(600)  # A row takes half a minute; a loaded machine ten times that.
 @pytest.mark.parametrize("row", [row for row in ROWS if row.short], ids=lambda row: f"{row.number} {row.fault}")
 def test_nothing_is_lost(row: Row, stack: Infrastructure, tmp_path: Path) -> None:
     result = run(row, stack, tmp_path, SEED)

@@ -8,7 +8,7 @@ SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
 
-.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format docs docs-links up down clean requirements
+.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,16 @@ test-pythons: setup-dev ## Run a short suite with the demo on every supported Py
 	  echo "Python $$version in $$venv"; \
 	  $(MAKE) --no-print-directory PYTHON="$$python" VENV="$$venv" test-short </dev/null || exit 1; \
 	done
+
+# SEED=n repeats a run; ROWS=1,9 runs only these rows: see docs/chaos.md.
+chaos: setup-dev ## Inject every fault of the test matrix into a real pipeline, and check what is left: [SEED=n] [ROWS=1,9]
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROWS),--rows $(ROWS))
+
+chaos-breaks: setup-dev ## Break the runtime in five places; the checker must find each: [SEED=n]
+	$(BIN)/python -m tests.chaos.prove $(if $(SEED),--seed $(SEED))
+
+soak: setup-dev ## Random faults at 80 % load; prints what grows: [MINUTES=30] [SEED=n]
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 docs: setup-dev ## Build the documentation site into out/docs; a link that leads nowhere fails
 	$(BIN)/python -m sphinx --fail-on-warning --quiet --fresh-env --write-all docs out/docs

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from shared.local.settings import LocalSettings
 from shared.messages.engines import ENGINES
 from shared.runtime.engine_settings import EngineSettings, settings_model
+from shared.runtime.fault_injection import FaultSettings
 from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.settings import DeploymentSettings, RuntimeSettings, StateSettings
 from shared.runtime.settings_variables import variable
@@ -28,6 +29,7 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Encode stage": (EncodeSettings,),
     "Weights that are not shipped": (WeightsSettings,),
     "Local stack": (LocalSettings,),
+    "Fault injection": (FaultSettings,),
 }
 HEAD = """# Configuration
 

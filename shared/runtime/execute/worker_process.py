@@ -27,7 +27,7 @@ POLL_S = 0.1
 """How often a running worker is checked for cancellation, seconds."""
 OUTPUT_S = 1.0
 """Time to read the last output of a worker that has died, seconds."""
-SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY")
+SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_FAULTS")
 """Variables that are never in the worker's environment: it opens hostile media and needs none of them."""
 
 OnRecord = Callable[[records.FromWorker], None]

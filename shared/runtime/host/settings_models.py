@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 from shared.messages.engines import ENGINES
 from shared.messages.pipeline import PIPELINE, RELAY, step
 from shared.runtime.engine_settings import settings_model
+from shared.runtime.fault_injection import FaultSettings
 from shared.runtime.host.weights import WeightsSettings
 from shared.runtime.settings import RuntimeSettings
 from shared.slot.engines import engine_spec
@@ -19,7 +20,7 @@ Model = type[BaseSettings]
 
 def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
     """The models that one service and its workers read; ``engine`` is for infer."""
-    models: tuple[Model, ...] = (RuntimeSettings, StorageSettings, *stage_models(stage))
+    models: tuple[Model, ...] = (RuntimeSettings, StorageSettings, FaultSettings, *stage_models(stage))
     return (*models, WeightsSettings, *engine_models(engine)) if engine is not None else models
 
 
@@ -27,7 +28,7 @@ def all_models() -> tuple[Model, ...]:
     """The models of every stage and engine."""
     stages = [model for step in PIPELINE for model in stage_models(step.name)]
     engines = [model for engine in ENGINES for model in engine_models(engine)]
-    return RuntimeSettings, StorageSettings, WeightsSettings, *stages, *engines
+    return RuntimeSettings, StorageSettings, FaultSettings, WeightsSettings, *stages, *engines
 
 
 def stage_models(stage: str) -> tuple[Model, ...]:

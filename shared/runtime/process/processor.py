@@ -114,6 +114,7 @@ class TaskProcessor:
                 self._settlement.settle(record, disposition)
             except Exception as e:  # noqa: BLE001 - `classify` maps every class
                 self._settle_after_failure(record, disposition, e)
+            fault_injection.reached("settle")
             exemplar = metrics.exemplar(trace_id())
         metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
         clear_current_job()

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.consume.owned_partition import OwnedPartition
 from shared.runtime.kafka_config import Protocol, consumer_config
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
@@ -39,7 +40,7 @@ class Member:
         self.loop = ConsumerLoop(Consumer(config), [self.topic], self, self.completions, 30)
         barrier = self.loop._wait_for
 
-        def noted(partitions: set[tuple[str, int]], seconds: float) -> None:
+        def noted(partitions: list[OwnedPartition], seconds: float) -> None:
             self.revoking.set()
             barrier(partitions, seconds)
 

@@ -86,6 +86,17 @@ def test_expired_records_do_not_hold_back_the_commit(bench: Bench) -> None:  # n
     until(lambda: bench.committed(0) == 3, "the records expired before they were read")
 
 
+def test_new_group_commits_where_it_starts(bench: Bench) -> None:  # noqa: F811
+    """Before any record is settled, so that the lag of each partition is right: it is what an autoscaler reads."""
+    bench.send(0, 1, 1, 1)
+    admin = AdminClient({"bootstrap.servers": bench.settings.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(bench.topic, 1, 2)]).values():
+        future.result(WAIT_S)
+    member = bench.member(may_start=lambda _: False)
+    until(lambda: (bench.committed(0), bench.committed(1)) == (0, 2), "the first offset that exists")
+    assert member.taken == []
+
+
 def test_records_of_new_partitions_are_processed(bench: Bench) -> None:  # noqa: F811
     bench.send(0)
     member = bench.member()

@@ -1,68 +1,60 @@
-"""Commits offsets with their metadata, and tells the errors apart."""
+"""When offsets and attempt counts are committed, and what waits for it."""
 
-import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+import math
+import time
+from collections.abc import Collection, Mapping
 
+from shared.runtime.consume.commit_request import commit
 from shared.runtime.consume.consumer import Consumer
-
-LOST_RETRY_S = 0.25
-TRANSIENT_RETRY_S = 1.0
-STATE_LOST = {
-    KafkaError._STATE,
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.STALE_MEMBER_EPOCH,
-    KafkaError.FENCED_MEMBER_EPOCH,
-    KafkaError._NO_OFFSET,
-    KafkaError._ASSIGNMENT_LOST,
-    KafkaError._FATAL,
-    KafkaError.FENCED_INSTANCE_ID,
-}
-"""Commit errors that mean: the group is changing, or another member owns the partition and receives the record again.
-They are no failure. The next poll reports what was lost, or with its reason that the membership has ended; what is
-still held is committed a moment later."""
-TRANSIENT = {
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError._WAIT_COORD,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-}
-"""Transient commit errors: the same offsets are committed again a moment later."""
-
-log = structlog.get_logger()
+from shared.runtime.consume.crash_reports import CrashReports
+from shared.runtime.consume.dispatcher import Dispatcher
+from shared.runtime.consume.owned_partition import Name, OwnedPartition
 
 
-def commit(consumer: Consumer, offsets: list[TopicPartition]) -> float | None:
-    """Commit synchronously: rates are low, and a failure is known at once.
+class Commits:
+    """Commits what the broker does not have yet. Used by the consumer loop's thread only."""
 
-    Returns None on success, else after how many seconds to commit again. Raises KafkaException for an error that does
-    not pass.
-    """
-    try:
-        results = consumer.commit(offsets=offsets, asynchronous=False)
-    except KafkaException as e:
-        error = e.args[0]
-        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE and any(p.metadata for p in offsets):
-            # A broker with a smaller offset.metadata.max.bytes: the offsets matter more than the counts.
-            log.warning("attempt_counts_refused", text=error.str())
-            return commit(consumer, [TopicPartition(p.topic, p.partition, p.offset) for p in offsets])
-        return _retry_after(error, e)
-    for result in results:
-        if result.error is not None:
-            return _retry_after(result.error, KafkaException(result.error))
-    return None
+    def __init__(
+        self,
+        consumer: Consumer,
+        owned: Mapping[Name, OwnedPartition],
+        dispatcher: Dispatcher,
+        crashes: CrashReports,
+    ) -> None:
+        self._consumer = consumer
+        self._owned = owned
+        self._dispatcher = dispatcher
+        self._crashes = crashes
+        self._due_at = math.inf
+        self._not_before = 0.0
 
+    def due_in(self, seconds: float) -> None:
+        """There is something to commit within ``seconds``."""
+        self._due_at = min(self._due_at, time.monotonic() + seconds)
 
-def _retry_after(error: KafkaError, exception: KafkaException) -> float:
-    if error.code() in STATE_LOST:
-        log.info("commit_after_loss", error=error.name())
-        return LOST_RETRY_S
-    if error.retriable() or error.code() in TRANSIENT:
-        log.warning("commit_failed", error=error.name())
-        return TRANSIENT_RETRY_S
-    raise exception
+    def commit_due(self) -> None:
+        """Commit when something is due, and with it the counts of the chosen records; then submit these.
+
+        One commit covers all. When it fails the records wait: a record without a count at the broker could kill the
+        service for ever.
+        """
+        now = time.monotonic()
+        due = self._dispatcher.chosen or self._crashes.counted or now >= self._due_at
+        if due and now >= self._not_before and self.commit(self._owned.values()):
+            self._due_at = math.inf
+            self._crashes.confirm()
+            self._dispatcher.submit()
+
+    def commit(self, partitions: Collection[OwnedPartition]) -> bool:
+        """Commit offsets and counts of these partitions now; False when it must be repeated, which is then due."""
+        offsets = {owned.name: offset for owned in partitions if (offset := owned.to_commit()) is not None}
+        if not offsets:
+            return True
+        retry_after = commit(self._consumer, list(offsets.values()))
+        if retry_after is not None:
+            self._not_before = time.monotonic() + retry_after
+            self.due_in(0.0)
+            return False
+        for name, offset in offsets.items():
+            self._owned[name].committed(offset)
+        return True

@@ -4,7 +4,7 @@ It is the one thread that owns the consumer; it submits records to slots and sta
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty
 from threading import Event
@@ -14,24 +14,21 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.runtime.consume.assignment import Completions, PartitionAssignment
-from shared.runtime.consume.commits import commit
+from shared.runtime.consume.commits import Commits
 from shared.runtime.consume.consumer import Consumer, Slots, record_of
 from shared.runtime.consume.crash_reports import CrashReports
 from shared.runtime.consume.dispatcher import Dispatcher
-from shared.runtime.consume.group_offsets import restore
+from shared.runtime.consume.group_offsets import GroupOffsets
 from shared.runtime.consume.membership import ends_membership, membership_ended
 from shared.runtime.consume.owned_partition import Name, OwnedPartition
+from shared.runtime.consume.pausing import Pausing
 
 BUSY_POLL_S = 0.01
 """Poll timeout while a slot works, whose completion must be seen at once: 0.2 s would add 86 ms to a hop, this costs
 0.8 % of a core."""
 IDLE_POLL_S = 0.25
-PAUSE_AT = 32
-RESUME_AT = 4
-"""Partitions are paused at ``PAUSE_AT`` buffered records and resumed below ``RESUME_AT``."""
 COMMIT_IDLE_S = 0.1
 """Partitions reach their ends one after the other: one commit after this time covers all of them."""
-RESTORE_RETRY_S = 1.0
 MAX_CRASHES = 3
 
 log = structlog.get_logger()
@@ -65,22 +62,18 @@ class ConsumerLoop:
         """
         self._consumer = consumer
         self._topics = list(topics)
-        self._slots = slots
         self._completions = completions
         self._barrier_s = barrier_s
         self._task_limit_s = task_limit_s
         self._dispatcher = Dispatcher(slots, max_crashes, may_start)
         self._crashes = CrashReports()
         self._owned: dict[Name, OwnedPartition] = {}
-        self._lost: dict[Name, frozenset[int]] = {}
-        """Offsets of the records that ran here when their partition was lost: the broker still has their counts."""
-        self._paused: set[Name] = set()
+        self._commits = Commits(consumer, self._owned, self._dispatcher, self._crashes)
+        self._offsets = GroupOffsets(consumer, self._owned)
+        self._pausing = Pausing(consumer)
         self._stop = Event()
         self._drain_s = 0.0
         self._drain_until: float | None = None
-        self._commit_at = math.inf
-        self._commit_again_at = 0.0
-        self._restore_at = math.inf
         self.heartbeat = time.monotonic()
         self.joined = Event()
 
@@ -107,12 +100,12 @@ class ConsumerLoop:
             self._on_message(message)
             # One commit covers all records that start together.
             message = self._consumer.poll(0) if self._dispatcher.free > 0 else None
-        if time.monotonic() >= self._restore_at:
-            self._restore()
+        if self._offsets.read_due():
+            self._commits.due_in(0.0)
         self._settle()
         self._dispatcher.choose()
-        self._commit_and_submit()
-        self._pause_or_resume()
+        self._commits.commit_due()
+        self._pausing.update(self._owned, self._dispatcher.waiting, self._dispatcher.stopped)
 
     def _on_message(self, message: Any) -> None:
         if message.error() is not None:
@@ -146,49 +139,7 @@ class ConsumerLoop:
                 owned.drop(offset)
             else:
                 self._dispatcher.put_back(delivery)
-            self._commit_at = 0.0
-
-    def _commit_and_submit(self) -> None:
-        now = time.monotonic()
-        due = self._dispatcher.chosen or self._crashes.counted or now >= self._commit_at
-        if due and now >= self._commit_again_at and self._commit(self._owned.values()):
-            self._commit_at = math.inf
-            self._crashes.confirm()
-            self._dispatcher.submit()
-
-    def _commit(self, partitions: Collection[OwnedPartition]) -> bool:
-        """Commit offsets and counts of these partitions; False when it must be repeated."""
-        offsets = {owned.name: offset for owned in partitions if (offset := owned.to_commit()) is not None}
-        if not offsets:
-            return True
-        retry_after = commit(self._consumer, list(offsets.values()))
-        if retry_after is not None:
-            self._commit_at, self._commit_again_at = 0.0, time.monotonic() + retry_after
-            return False
-        for name, offset in offsets.items():
-            self._owned[name].committed(offset)
-        return True
-
-    def _pause_or_resume(self) -> None:
-        """Pause when enough records are buffered, resume when few are; call the client on transitions only.
-
-        Pausing discards prefetched records and restarts the fetch session, which costs up to hundreds of milliseconds
-        at the next record: a burst of short tasks must not pay that for each. Buffered records are small, and a
-        revocation drops them.
-        """
-        limit = RESUME_AT if self._paused else PAUSE_AT
-        full = self._dispatcher.waiting >= limit or self._dispatcher.stopped
-        owned = set(self._owned)
-        change = owned - self._paused if full else owned & self._paused
-        if not change:
-            return
-        partitions = [TopicPartition(*p) for p in change]
-        if full:
-            self._consumer.pause(partitions)
-            self._paused |= change
-        else:
-            self._consumer.resume(partitions)
-            self._paused -= change
+            self._commits.due_in(0.0)
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         # pause() and resume() are silent no-ops before the assignment is applied.
@@ -197,22 +148,13 @@ class ConsumerLoop:
             assignment = PartitionAssignment(p.topic, p.partition)
             assignment.count_crash = partial(self._crashes.report, assignment)
             self._owned[p.topic, p.partition] = OwnedPartition(assignment)
-            self._paused.discard((p.topic, p.partition))
+            self._pausing.forget((p.topic, p.partition))
         # The client keeps a pause across a revocation: resume explicitly.
         consumer.resume(partitions)
-        self._restore()
+        self._offsets.read()
+        self._commits.due_in(0.0)
         self.joined.set()
         log.info("partitions_assigned", count=len(partitions))
-
-    def _restore(self) -> None:
-        """Read the attempt counts of new partitions; again a moment later when the broker does not answer."""
-        new = [owned for owned in self._owned.values() if not owned.known]
-        done = restore(self._consumer, new, self._lost)
-        self._restore_at = math.inf if done else time.monotonic() + RESTORE_RETRY_S
-        for owned in new:
-            if owned.known:
-                self._lost.pop(owned.name, None)
-        self._commit_at = 0.0
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Wait until running tasks of these partitions have ended and are committed; then the next owner starts."""
@@ -221,10 +163,10 @@ class ConsumerLoop:
         for owned in revoked:
             owned.assignment.revoking = True
         self._wait_for(revoked, self._barrier_s)
-        running = {owned.name: owned.running for owned in revoked if owned.running}
+        self._offsets.lost(revoked)
         self._dispatcher.interrupt(revoked, self._task_limit_s)
-        if not self._commit(revoked):
-            self._lost |= running
+        if self._commits.commit(revoked):
+            self._offsets.released(revoked)
         self._release(revoked)
         consumer.incremental_unassign(partitions)
         log.info("partitions_revoked", count=len(partitions))
@@ -233,7 +175,7 @@ class ConsumerLoop:
         """The group has excluded this member: it must commit and publish nothing for these partitions."""
         lost = self._owned_of(partitions)
         self._dispatcher.drop(lost)
-        self._lost |= {owned.name: owned.running for owned in lost if owned.running}
+        self._offsets.lost(lost)
         self._release(lost)
         consumer.incremental_unassign(partitions)
         log.warning("partitions_lost", count=len(partitions))
@@ -245,7 +187,7 @@ class ConsumerLoop:
         """Forget partitions that this member no longer owns; tasks that still run for them publish nothing."""
         for owned in partitions:
             del self._owned[owned.name]
-            self._paused.discard(owned.name)
+            self._pausing.forget(owned.name)
             owned.assignment.held = False
             self._crashes.abandon(owned.assignment)
 
@@ -254,7 +196,7 @@ class ConsumerLoop:
         while time.monotonic() < min(end, self._drain_end()):
             self.heartbeat = time.monotonic()
             self._settle()
-            self._commit_and_submit()
+            self._commits.commit_due()
             if not any(owned.unfinished for owned in partitions):
                 return
             time.sleep(BUSY_POLL_S)
@@ -275,11 +217,11 @@ class ConsumerLoop:
     def _leave(self) -> None:
         """Commit for the last time and leave the group. Tasks that still run are interrupted: not their fault."""
         self._barrier_s = 0.0  # close() revokes the partitions; tasks that still run have used up the drain.
-        self._settle()
-        self._dispatcher.drop(list(self._owned.values()))
-        self._dispatcher.interrupt(list(self._owned.values()), self._task_limit_s)
         try:
-            self._commit(self._owned.values())
+            self._settle()
+            self._dispatcher.drop(list(self._owned.values()))
+            self._dispatcher.interrupt(list(self._owned.values()), self._task_limit_s)
+            self._commits.commit(self._owned.values())
         except KafkaException as e:
             # The reason why the service ends must stay visible; what is not committed is delivered again.
             log.warning("last_commit_failed", error=e.args[0].name(), text=e.args[0].str())
@@ -295,7 +237,7 @@ class ConsumerLoop:
             owned = self._owned.get((message.topic(), message.partition()))
             if owned is not None:
                 owned.reached(message.offset())
-                self._commit_at = min(self._commit_at, time.monotonic() + COMMIT_IDLE_S)
+                self._commits.due_in(COMMIT_IDLE_S)
             return
         if ends_membership(error):
             raise membership_ended(error)

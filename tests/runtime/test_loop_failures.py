@@ -17,14 +17,14 @@ Step = Callable[[], Any]
 class Message:
     """A record at this offset, or an error of the client."""
 
-    def __init__(self, offset: int = 0, error: KafkaError | None = None) -> None:
-        self._offset, self._error = offset, error
+    def __init__(self, offset: int = 0, error: KafkaError | None = None, key: bytes = b"") -> None:
+        self._offset, self._error, self._key = offset, error, key
 
     def error(self) -> KafkaError | None:
         return self._error
 
     def __getattr__(self, name: str) -> Callable[[], Any]:
-        values = {"topic": "t", "partition": 0, "offset": self._offset, "timestamp": (0, 0)}
+        values = {"topic": "t", "partition": 0, "offset": self._offset, "timestamp": (0, 0), "key": self._key}
         return lambda: values.get(name)
 
 
@@ -86,7 +86,7 @@ class Scripted:
         return parse_counts(self.at_broker.metadata)
 
     def get_watermark_offsets(self, _partition: TopicPartition, *, timeout: float) -> tuple[int, int]:
-        return 0, 9
+        return 4, 9
 
     def incremental_assign(self, _: object) -> None: ...
     def incremental_unassign(self, _: object) -> None: ...
@@ -220,6 +220,42 @@ def test_other_errors_of_the_client_are_only_logged() -> None:
     group = Scripted()
     group.run(lambda: Message(error=KafkaError(KafkaError._ALL_BROKERS_DOWN)), lambda: Message(0))
     assert len(group.taken) == 1
+
+
+def test_crash_report_to_a_loop_that_has_ended_returns() -> None:
+    group = Scripted()
+    group.run(lambda: Message(0))
+    record, assignment = group.taken[0]
+    assert assignment.held, "this client did not revoke its partitions"
+    thread = threading.Thread(target=assignment.count_crash, args=(record.offset,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_new_group_commits_the_start_of_a_partition_of_which_nothing_was_delivered() -> None:
+    """As while other partitions fill the buffer. Without an offset an autoscaler knows no lag."""
+    group = Scripted()
+    group.at_broker = TopicPartition("t", 0)
+    group.run()
+    assert group.at_broker.offset == 4
+
+
+def test_recreated_topic_inherits_no_counts() -> None:
+    """Offsets that come again belong to other records, on which nothing has crashed yet."""
+    group = Scripted()
+    group.at_broker = TopicPartition("t", 0, 0, metadata=dump_counts({1: 2}))
+
+    def next_topic() -> Message:
+        group.settle()
+        return Message(0, key=b"another record")
+
+    def next_record() -> Message:
+        group.settle()
+        return Message(1, key=b"another record")
+
+    group.run(lambda: Message(0), next_topic, next_record)
+    assert [(record.offset, record.crashes) for record, _ in group.taken] == [(0, 0), (0, 0), (1, 0)]
 
 
 def test_failed_last_commit_does_not_hide_why_the_service_ends() -> None:

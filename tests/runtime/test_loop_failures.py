@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.consume.attempt_counts import dump_counts, parse_counts
+from shared.runtime.consume.commits import COMMIT_LIMIT_S
 from shared.runtime.consume.consumer_loop import ConsumerLoop
 
 Step = Callable[[], Any]
@@ -43,6 +44,7 @@ class Scripted:
         self.at_broker = TopicPartition("t", 0, 0, metadata="")
         self.errors: list[int] = []
         """Codes of the errors of the next requests."""
+        self.on_request: Step = lambda: None
         self.loop = ConsumerLoop(self, ["t"], self, self.completions, 0.0)
 
     def run(self, *steps: Step) -> None:
@@ -72,6 +74,7 @@ class Scripted:
         return offsets
 
     def fail(self) -> None:
+        self.on_request()
         if self.errors:
             raise KafkaException(KafkaError(self.errors.pop(0)))
 
@@ -231,6 +234,30 @@ def test_crash_report_to_a_loop_that_has_ended_returns() -> None:
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_loop_that_waits_for_a_commit_is_alive_until_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that hangs is not cured by killing the services, and would count as a crash of what they run."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    group = Scripted()
+    silent: list[float] = []
+
+    def hang() -> None:
+        for seconds in (COMMIT_LIMIT_S - 1, 2):
+            now[0] += seconds
+            silent.append(now[0] - group.loop.heartbeat)
+
+    def hang_in_commit() -> Message:
+        group.on_request = hang
+        return Message(0)
+
+    def answered() -> None:
+        group.on_request = lambda: None
+        assert now[0] - group.loop.heartbeat == 0, "alive again at once"
+
+    group.run(hang_in_commit, answered)
+    assert silent == [0, COMMIT_LIMIT_S + 1]
 
 
 def test_new_group_commits_the_start_of_a_partition_of_which_nothing_was_delivered() -> None:

@@ -10,6 +10,10 @@ from shared.runtime.consume.crash_reports import CrashReports
 from shared.runtime.consume.dispatcher import Dispatcher
 from shared.runtime.consume.owned_partition import Name, OwnedPartition
 
+COMMIT_LIMIT_S = 600.0
+"""A commit to a broker that hangs lasts as long as the broker hangs; only after this time does it count as a fault of
+this process, seconds. Killing it earlier would help nobody, and count as a crash of the records that run."""
+
 
 class Commits:
     """Commits what the broker does not have yet. Used by the consumer loop's thread only."""
@@ -27,6 +31,13 @@ class Commits:
         self._crashes = crashes
         self._due_at = math.inf
         self._not_before = 0.0
+        self._waits_since: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the loop waits for the broker's answer to a commit, within the limit. Any thread."""
+        since = self._waits_since
+        return since is not None and time.monotonic() - since < COMMIT_LIMIT_S
 
     def due_in(self, seconds: float) -> None:
         """There is something to commit within ``seconds``."""
@@ -50,7 +61,11 @@ class Commits:
         offsets = {owned.name: offset for owned in partitions if (offset := owned.to_commit()) is not None}
         if not offsets:
             return True
-        retry_after = commit(self._consumer, list(offsets.values()))
+        self._waits_since = time.monotonic()
+        try:
+            retry_after = commit(self._consumer, list(offsets.values()))
+        finally:
+            self._waits_since = None
         if retry_after is not None:
             self._not_before = time.monotonic() + retry_after
             self.due_in(0.0)

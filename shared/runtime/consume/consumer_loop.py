@@ -74,8 +74,13 @@ class ConsumerLoop:
         self._stop = Event()
         self._drain_s = 0.0
         self._drain_until: float | None = None
-        self.heartbeat = time.monotonic()
+        self._heartbeat = time.monotonic()
         self.joined = Event()
+
+    @property
+    def heartbeat(self) -> float:
+        """When the loop was last seen at work, monotonic seconds; now while it waits for a commit. Any thread."""
+        return time.monotonic() if self._commits.waits else self._heartbeat
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Consume until ``stop``; then let running tasks end within ``drain_s`` seconds, commit and leave the group.
@@ -94,7 +99,7 @@ class ConsumerLoop:
             self._leave()
 
     def _step(self, timeout: float) -> None:
-        self.heartbeat = time.monotonic()
+        self._heartbeat = time.monotonic()
         message = self._consumer.poll(timeout)
         while message is not None:
             self._on_message(message)
@@ -105,6 +110,7 @@ class ConsumerLoop:
         self._settle()
         self._dispatcher.choose()
         self._commits.commit_due()
+        self._heartbeat = time.monotonic()
         self._pausing.update(self._owned, self._dispatcher.waiting, self._dispatcher.stopped)
 
     def _on_message(self, message: Any) -> None:
@@ -194,7 +200,7 @@ class ConsumerLoop:
     def _wait_for(self, partitions: list[OwnedPartition], seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < min(end, self._drain_end()):
-            self.heartbeat = time.monotonic()
+            self._heartbeat = time.monotonic()
             self._settle()
             self._commits.commit_due()
             if not any(owned.unfinished for owned in partitions):

@@ -5,7 +5,7 @@ It is the one thread that owns the consumer; it submits records to slots and sta
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty
 from threading import Event
 from typing import Any
@@ -61,9 +61,19 @@ class ConsumerLoop:
     """
 
     def __init__(
-        self, consumer: Consumer, topics: Sequence[str], slots: Slots, completions: Completions, barrier_s: float
+        self,
+        consumer: Consumer,
+        topics: Sequence[str],
+        slots: Slots,
+        completions: Completions,
+        barrier_s: float,
+        may_start: Callable[[int], bool] = lambda _: True,
+        max_crashes: int = 3,
     ) -> None:
-        """``barrier_s`` is how long a revocation waits for running tasks, seconds."""
+        """``barrier_s`` is how long a revocation waits for running tasks, seconds. ``may_start`` returns whether a
+        record may be submitted while so many run; ``max_crashes`` is how often a record may end the process."""
+        self._may_start = may_start
+        self._max_crashes = max_crashes
         self._consumer = consumer
         self._topics = list(topics)
         self._slots = slots
@@ -120,7 +130,7 @@ class ConsumerLoop:
             log.warning("record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset)
 
     def _submit_buffered(self) -> None:
-        while self._buffered and self._running < self._capacity:
+        while self._buffered and self._running < self._capacity and self._may_start(self._running):
             record = self._buffered.popleft()
             self._running += 1
             self._slots.submit(record, self._trackers[record.topic, record.partition].assignment)

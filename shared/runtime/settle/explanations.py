@@ -1,6 +1,7 @@
 """What is wrong with a record that becomes a dead letter, and the next step: for the user, and for the operator."""
 
 from shared.messages.codes import Code
+from shared.messages.tiers import Tier
 from shared.runtime.disposition import FailureReason
 from shared.telemetry.scrubbing import scrubbed
 
@@ -42,6 +43,13 @@ def for_user(reason: FailureReason, stage: str, topic: str) -> str:
     what = f"{reason.exception or 'error'} in the code of the stage" if reason.code is Code.INTERNAL else reason.message
     step = USER_STEPS.get(reason.code, TO_OPERATOR)
     return f"The {stage} stage failed: {_sentence(what, capital=False)} {step} Its record is kept on {topic}."
+
+
+def for_retry(reason: FailureReason, stage: str, tier: Tier) -> str:
+    """What failed and when the stage tries again; goes into the job's ``retrying`` event. The text of an unexpected
+    exception is not repeated."""
+    what = f"{reason.exception or 'error'} in the code of the stage" if reason.code is Code.INTERNAL else reason.message
+    return f"The {stage} stage failed: {_sentence(what, capital=False)} It tries again in {tier.name}."
 
 
 def _sentence(text: str, *, capital: bool = True) -> str:

@@ -135,8 +135,8 @@ class EndsService(RuntimeFailure):
 SERVICE_FAULTS = (DeliveryFailed, KafkaException, WorkerNotRestarted, Abandoned, OSError)
 """Faults of the broker or the machine, which would occur with any record, and after which no outcome can be
 published."""
-DEVICE_MEMORY = ("OutOfMemoryError", "torch.OutOfMemoryError")
-"""Names of the exception of a handler whose accelerator has too little free memory at this moment."""
+DEVICE_MEMORY = ("OutOfMemoryError",)
+"""Class names of the exception of a handler whose accelerator has too little free memory at this moment."""
 
 
 def classify(error: Exception) -> Disposition | FailureReason | None:

@@ -1,6 +1,7 @@
 """One stage on in-memory parts: its processor, a scripted worker, and what it has published."""
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,14 @@ class MemoryStage:
         request = markers.RequestRecord(request_id="r", body_sha256="0" * 64)
         markers.claim_request(self.store.documents, "default", self.job, request)
 
-    def handle(self, value: bytes, headers: list[tuple[str, bytes | None]] | None = None, crashes: int = 0) -> None:
-        record = Record("t", 0, 7, self.job.encode(), value, headers or [], 1, crashes=crashes)
+    def handle(
+        self,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+        crashes: int = 0,
+        offset: int = 7,
+    ) -> None:
+        record = Record("t", 0, offset, self.job.encode(), value, headers or [], 1, crashes=crashes)
         self.processor.handle(record, self.assignment, self.worker)
 
     def deliver_again(self) -> list[str]:

@@ -18,10 +18,16 @@ RETRY_TOPIC = "lipstage-retry-topic"
 """On retry topics only: the topic that the record returns to, with the deployment's prefix."""
 RETRY_CODE = "lipstage-retry-code"
 """On retry topics only: public code of the failure that the retry follows."""
-OWN = frozenset({ATTEMPT, REPLAY_COUNT, ORIGIN, RETRY_TOPIC, RETRY_CODE})
+RETRIES = "lipstage-retries"
+"""How often the record was on a retry topic: it chooses the next tier. Absent means 0."""
+ORIGIN_TIME = "lipstage-origin-time"
+"""The broker's timestamp of the record that this one repeats, milliseconds since the epoch: a deadline counts from
+it."""
+OWN = frozenset({ATTEMPT, REPLAY_COUNT, ORIGIN, ORIGIN_TIME, RETRIES, RETRY_TOPIC, RETRY_CODE})
 TRACE = frozenset({"traceparent", "tracestate", "baggage"})
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_TIME = re.compile(r"[0-9]{12,14}")
 _ORIGIN = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,9})/([0-9]{1,19})")
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -45,7 +51,9 @@ class DeliveryHeaders:
 
     attempt: int = 1
     replays: int = 0
+    retries: int = 0
     origin: Coordinates | None = None
+    origin_ms: int | None = None
     retry_topic: str | None = None
     retry_code: str | None = None
 
@@ -60,10 +68,19 @@ def read_delivery(headers: Iterable[tuple[str, bytes | None]] | None) -> Deliver
     return DeliveryHeaders(
         attempt=max(1, _number(values.get(ATTEMPT), 1)),
         replays=_number(values.get(REPLAY_COUNT), 0),
+        retries=_number(values.get(RETRIES), 0),
         origin=Coordinates(origin[1], int(origin[2]), int(origin[3])) if origin else None,
+        origin_ms=int(values[ORIGIN_TIME]) if _TIME.fullmatch(values.get(ORIGIN_TIME, "")) else None,
         retry_topic=values.get(RETRY_TOPIC),
         retry_code=values.get(RETRY_CODE),
     )
+
+
+def first_attempt(replays: int) -> list[tuple[str, bytes]]:
+    """The headers of a task at its first attempt. All of them are there, so that a retry only changes their values; the
+    origin is empty, because the task repeats no record."""
+    values = {ATTEMPT: "1", RETRIES: "0", ORIGIN: "", ORIGIN_TIME: "", REPLAY_COUNT: str(replays)}
+    return [(name, value.encode()) for name, value in values.items()]
 
 
 def _number(text: str | None, default: int) -> int:

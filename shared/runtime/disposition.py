@@ -1,7 +1,8 @@
 """The outcomes of a record, one frozen value each.
 
-`processor` returns one, `failures.classify` maps exceptions to them, `settlement` carries them out. A new outcome needs
-a class here, a row in the table of `classify` and an arm in `Settlement.settle`.
+`processor` returns one, `failures.classify` maps exceptions to them and to failure reasons, `attempt_policy` decides
+whether such a failure is retried, `settlement` carries the outcome out. A new outcome needs a class here and an arm in
+`Settlement.settle`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,8 @@ class FailureReason:
     message: str
     exception: str = ""
     stack: str = ""
+    is_outage: bool = False
+    """The fault concerns every job, and no job is at fault: the attempt does not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +201,10 @@ class Retry(Outcome):
     label = "retry"
     reason: FailureReason
     tier: Tier
+    next_attempt: int
+    """Number of the next attempt."""
     counted: bool = True
-    """False: the attempt does not count, because the circuit breaker is open and the job is not at fault."""
+    """False: no attempt is used, because the object store or the whole stage is at fault, not the job."""
 
     @property
     def code(self) -> str:

@@ -3,10 +3,13 @@
     RuntimeFailure
     ├── InvalidRecord            the record can't be read as a task
     ├── JobCancelled             the user cancelled the job while it was processed
+    ├── JobExpired               the deadline of the request has passed
     ├── PartitionRevoked         another member of the group owns the partition
     ├── Abandoned                a wait ended early: the service ends, or the partition is being revoked
     ├── WorkerDied               the worker process ended, hung, or sent what can't be read
-    │   └── OverBudget           it sent more than one attempt may
+    │   ├── OverBudget           it sent more than one attempt may
+    │   └── CrashLoop            it, or the whole service, died too often on this record
+    ├── AttemptsUsedUp           a record arrives for more attempts than there are
     ├── HandlerFailed            the handler raised an unexpected exception
     ├── HandlerUnavailable       the handler is missing something: weights, a device
     ├── WorkerNotRestarted       a worker process that a full disk ended could not be started again
@@ -30,8 +33,8 @@ from shared.messages import codes
 from shared.messages.codes import Code
 from shared.runtime.disposition import (
     Cancelled,
-    DeadLetter,
     Disposition,
+    Expired,
     FailureReason,
     PartitionLost,
     Rejected,
@@ -43,6 +46,7 @@ from shared.storage.errors import (
     ArtifactRefused,
     NoSpace,
     OutputRefused,
+    StoreOutage,
     StoreUnavailable,
 )
 
@@ -59,6 +63,10 @@ class JobCancelled(RuntimeFailure):
     """The user cancelled the job while it was processed."""
 
 
+class JobExpired(RuntimeFailure):
+    """The deadline of the request has passed."""
+
+
 class PartitionRevoked(RuntimeFailure):
     """Another member of the group owns the partition and does this work; nothing may be published here."""
 
@@ -73,6 +81,14 @@ class WorkerDied(RuntimeFailure):
 
 class OverBudget(WorkerDied):
     """The worker process exceeded a budget of one attempt; the message names the budget."""
+
+
+class CrashLoop(WorkerDied):
+    """The worker process or the whole service died or hung too often on this record."""
+
+
+class AttemptsUsedUp(RuntimeFailure):
+    """The record arrives for more attempts than this service makes, as after a change of LIPSTAGE_MAX_ATTEMPTS."""
 
 
 class HandlerFailed(RuntimeFailure):
@@ -116,48 +132,58 @@ class EndsService(RuntimeFailure):
     """Raised in a background thread to end the service; the message is the reason."""
 
 
-SERVICE_FAULTS = (StoreUnavailable, DeliveryFailed, KafkaException, WorkerNotRestarted, Abandoned, OSError)
-"""Faults of the broker, the object store or the machine, which would occur with any record."""
+SERVICE_FAULTS = (DeliveryFailed, KafkaException, WorkerNotRestarted, Abandoned, OSError)
+"""Faults of the broker or the machine, which would occur with any record, and after which no outcome can be
+published."""
+DEVICE_MEMORY = ("OutOfMemoryError",)
+"""Class names of the exception of a handler whose accelerator has too little free memory at this moment."""
 
 
-def classify(error: Exception, attempt: int) -> Disposition | None:
-    """The disposition for an exception; None: the process must end, and the record is delivered again.
+def classify(error: Exception) -> Disposition | FailureReason | None:
+    """The table of exceptions.
 
-    ``attempt`` is the number of the attempt that raised it, from 1. An unknown exception counts as the record's fault:
-    a record that breaks this replica would break every other in turn.
+    A disposition for what ends here; a failure reason, with its class, where `attempt_policy` decides between a retry
+    and a dead letter; None where the process must end and the record is delivered again. An unknown exception counts as
+    the record's fault: a record that breaks this replica would break every other in turn.
     """
     match error:
         case codes.Rejected():
             return Rejected(error.code, error.message, error.field, error.allowed)
         case JobCancelled():
             return Cancelled()
+        case JobExpired():
+            return Expired()
         case PartitionRevoked():
             return PartitionLost()
-        case ArtifactMissing() | ArtifactAltered():
-            return _dead_letter(error.code, "poison", error)
-        case InvalidRecord():
-            return _dead_letter(Code.POISON, "poison", error)
-        case WorkerDied():
-            return _dead_letter(Code.CRASH_LOOP, "crash_loop", error, message=f"{attempt} attempts: {error}")
-        case HandlerFailed():
-            reason = FailureReason(Code.INTERNAL, "failed", str(error), error.exception, error.stack)
-            return DeadLetter(reason)
+        case StoreUnavailable():
+            return _reason(error.code, "transient_slow", error, is_outage=isinstance(error, StoreOutage))
         case EngineUnavailable():
-            return _dead_letter(Code.ENGINE_UNAVAILABLE, "failed", error)
+            return _reason(Code.ENGINE_UNAVAILABLE, "transient_slow", error)
+        case ArtifactMissing() | ArtifactAltered():
+            return _reason(error.code, "poison", error)
+        case InvalidRecord():
+            return _reason(Code.POISON, "poison", error)
+        case WorkerDied():
+            return _reason(Code.CRASH_LOOP, "crash_loop", error)
+        case HandlerFailed() if error.exception in DEVICE_MEMORY:
+            message = "the accelerator has too little free memory"
+            return FailureReason(Code.OUT_OF_MEMORY, "transient_slow", message, error.exception, error.stack)
+        case HandlerFailed():
+            return FailureReason(Code.INTERNAL, "failed", str(error), error.exception, error.stack)
         case RecordRefused():
-            return _dead_letter(Code.INTERNAL, "failed", error)
+            return _reason(Code.INTERNAL, "failed", error)
         case _ if isinstance(error, SERVICE_FAULTS):
             return None
         case NoSpace() | OutputRefused() | ArtifactRefused():
-            return _dead_letter(error.code, "failed", error)
+            return _reason(error.code, "refused", error)
         case KeyError():
             # The task parses, but what an earlier stage writes is missing.
             message = f"the task has no output of an earlier stage: {error} is missing"
-            return _dead_letter(Code.POISON, "poison", error, message=message, stack=True)
+            return _reason(Code.POISON, "poison", error, message=message, stack=True)
         case ValidationError():
-            return _dead_letter(Code.POISON, "poison", error, message=_first_fault(error), stack=True)
+            return _reason(Code.POISON, "poison", error, message=_first_fault(error), stack=True)
         case _:
-            return _dead_letter(Code.INTERNAL, "failed", error, stack=True)
+            return _reason(Code.INTERNAL, "failed", error, stack=True)
 
 
 def _first_fault(error: ValidationError) -> str:
@@ -167,8 +193,14 @@ def _first_fault(error: ValidationError) -> str:
     return f"{error.title} in the task, written by an earlier stage, can't be read: {field}: {detail['msg']}"
 
 
-def _dead_letter(
-    code: Code, failure_class: str, error: Exception, *, message: str | None = None, stack: bool = False
-) -> DeadLetter:
+def _reason(
+    code: Code,
+    failure_class: str,
+    error: Exception,
+    *,
+    message: str | None = None,
+    stack: bool = False,
+    is_outage: bool = False,
+) -> FailureReason:
     text = "".join(traceback.format_exception(error)) if stack else ""
-    return DeadLetter(FailureReason(code, failure_class, message or str(error), type(error).__name__, text))
+    return FailureReason(code, failure_class, message or str(error), type(error).__name__, text, is_outage)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Headers
 from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
@@ -59,15 +60,19 @@ class Delivered:
 class Delivery:
     """The delivery report of one record."""
 
-    def __init__(self, served: Callable[[], bool] = lambda: True) -> None:
-        """``served`` returns whether reports can still arrive."""
+    def __init__(self, served: Callable[[], bool] = lambda: True, clock: BrokerClock | None = None) -> None:
+        """``served`` returns whether reports can still arrive; ``clock`` notes the broker's time of each."""
+        self._clock = clock
         self._report: Future[Delivered] = Future()
         self.served = served
 
     def reported(self, error: KafkaError | None, message: Any) -> None:
         """The producer's callback. It runs in the thread that polls the producer, so it only stores the result."""
         if error is None:
-            self._report.set_result(Delivered(message.partition(), message.offset(), message.timestamp()[1]))
+            kind, timestamp_ms = message.timestamp()
+            if self._clock is not None and kind == TIMESTAMP_LOG_APPEND_TIME:
+                self._clock.observe(timestamp_ms)
+            self._report.set_result(Delivered(message.partition(), message.offset(), timestamp_ms))
         else:
             self._report.set_exception(_failure(error))
 
@@ -111,6 +116,8 @@ class Producers:
 
     def __init__(self, traced: Any, raw: Any, on_failure: Callable[[str], None] = lambda _: None) -> None:
         """``on_failure`` receives the reason when one of the threads dies."""
+        self.clock = BrokerClock()
+        """The broker's time, by the delivery reports."""
         self._traced = traced
         self._raw = raw
         self._counts: dict[str, tuple[int, float]] = {}
@@ -124,7 +131,7 @@ class Producers:
 
     def send_task(self, topic: str, key: str, value: bytes, headers: Headers, partition: int) -> Delivery:
         """Send a task, inside the current span. ``headers`` must hold no traceparent: the producer adds it."""
-        delivery = Delivery(self._threads[0].is_alive)
+        delivery = Delivery(self._threads[0].is_alive, self.clock)
         self._produce(
             self._traced,
             delivery,
@@ -138,7 +145,7 @@ class Producers:
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
         """Send a record exactly as given; its key chooses the partition (murmur2)."""
-        delivery = Delivery(self._threads[1].is_alive)
+        delivery = Delivery(self._threads[1].is_alive, self.clock)
         self._produce(self._raw, delivery, topic=topic, key=key, value=value, headers=list(headers))
         return delivery
 

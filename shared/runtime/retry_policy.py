@@ -1,6 +1,5 @@
 """The retry policy of tasks for an unavailable object store: bounded, with jitter, logged and published."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +10,8 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from shared.runtime.waiting import SHOWN_AFTER_S, Wait, never
-from shared.storage.errors import ObjectLost, StorageError, StoreUnavailable
+from shared.storage.errors import StorageError, StoreOutage, StoreUnavailable
+from shared.telemetry import metrics
 
 T = TypeVar("T")
 _TRIES_ONCE: ContextVar[bool] = ContextVar("tries_once", default=False)
@@ -34,64 +34,46 @@ def best_effort() -> Iterator[None]:
         _TRIES_ONCE.reset(token)
 
 
-class _WorksSince:
-    """Measures how long the object store has worked, by its probe."""
-
-    def __init__(self, works: Callable[[], bool]) -> None:
-        self._works = works
-        self._since: float | None = None
-
-    def seconds(self) -> float:
-        """Probe the object store; seconds since it has worked, negative while it does not."""
-        if not self._works():
-            self._since = None
-            return -1.0
-        now = time.monotonic()
-        self._since = now if self._since is None else self._since
-        return now - self._since
-
-
 class RetryPolicy:
-    """Repeats an operation for up to ``seconds`` while the object store is unavailable.
+    """Repeats an operation while the object store is unavailable.
 
-    boto3 makes four attempts of its own; this policy bridges a restart of the object store. Every retry is logged with
-    the job; a wait of more than two seconds is published as an event. Raises the last error, and JobCancelled or
-    Abandoned: see `Wait.sleep`.
+    boto3 makes four attempts of its own; this policy bridges a restart of the object store. It gives up after
+    ``seconds``, or, after longer work, after as long as the attempt has worked: the record then waits on a retry topic,
+    and the next attempt does the work again, so that a wait never costs more than twice what it may save. Every retry
+    is logged with the job; a wait of more than two seconds is published as an event.
 
-    An outage is over once ``works()`` is True. An operation that still gets no answer concerns one object, which must
-    not end the service: it is retried until ``works()`` has been True for ``lost_after_s`` seconds without a break, and
-    then raises ObjectLost.
+    Raises the last error: StoreOutage when ``works()``, the probe, fails as well, so that no job is at fault. Raises
+    JobCancelled and Abandoned: see `Wait.sleep`.
     """
 
-    def __init__(self, seconds: float, works: Callable[[], bool] = never, lost_after_s: float = 900.0) -> None:
+    def __init__(self, seconds: float, works: Callable[[], bool] = never) -> None:
         self._seconds = seconds
         self._works = works
-        self._lost_after_s = lost_after_s
 
     def __call__(self, operation: Callable[[], T], /) -> T:
         if _TRIES_ONCE.get():
             return operation()
         with Wait() as wait:
-            works = _WorksSince(self._works)
+            limit_s = max(self._seconds, wait.worth_s)
             try:
                 return Retrying(
                     retry=retry_if_exception_type(StoreUnavailable),
                     wait=wait_random_exponential(multiplier=0.2, max=3.0),
-                    stop=lambda _: wait.seconds >= self._seconds and not 0 <= works.seconds() < self._lost_after_s,
-                    before_sleep=partial(self._report, wait),
+                    stop=lambda _: wait.seconds >= limit_s,
+                    before_sleep=partial(self._report, wait, limit_s),
                     # A short outage during shutdown must not lose the work of a long render.
                     sleep=lambda s: wait.sleep(s, grace_s=SHOWN_AFTER_S, yields=wait.seconds >= self._seconds),
                     reraise=True,
                 )(operation)
             except StoreUnavailable as e:
-                if works.seconds() >= self._lost_after_s:
-                    raise ObjectLost(f"{e}; the object store works for other objects") from e
-                raise
+                if self._works():
+                    raise
+                raise StoreOutage(str(e)) from e
 
-    def _report(self, wait: Wait, state: RetryCallState) -> None:
+    def _report(self, wait: Wait, limit_s: float, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, StoreUnavailable)
-        alone_s = self._lost_after_s if wait.seconds >= self._seconds else 0.0  # Retried further only if works().
+        metrics.STORE_RETRIES.labels(wait.task.stage).inc()
         log.warning(
             "store_retry",
             stage=wait.task.stage,
@@ -99,6 +81,6 @@ class RetryPolicy:
             reason=str(error),  # Starts with the operation: "reading an artifact: ...".
             failures=state.attempt_number,
             waited_s=round(wait.seconds, 1),
-            ends_in_s=round(max(0.0, self._seconds + alone_s - wait.seconds), 1),
+            ends_in_s=round(max(0.0, limit_s - wait.seconds), 1),
         )
         wait.show(error.code, str(error))

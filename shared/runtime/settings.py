@@ -127,14 +127,11 @@ class RuntimeSettings(DeploymentSettings):
         " a dead letter with CRASH_LOOP.",
     )
     store_retry_timeout_s: float = Field(
-        60.0, ge=0, le=86_400, description="How long a task retries an object store that does not answer, seconds."
-    )
-    store_lost_after_s: float = Field(
-        900.0,
+        20.0,
         ge=0,
-        le=604_800,
-        description="How long a task waits for an object that the object store does not answer for while it answers for"
-        " others, seconds; then its job fails with STORE_UNAVAILABLE.",
+        le=86_400,
+        description="How long a task retries an object store that does not answer, seconds; after longer work, for as"
+        " long as the work took. Then its record waits on a retry topic.",
     )
     free_space_reserve_mb: int = Field(
         512, ge=0, le=1 << 30, description="Disk space that must stay free in addition to what a task needs, MiB."

@@ -82,3 +82,8 @@ def of_task(record: Record) -> RecordTrace:
     except ValidationError:
         stored = _Stored()
     return RecordTrace(parent(stored.submit_traceparent), [], root_id)
+
+
+def of_unread(record: Record) -> RecordTrace:
+    """A trace of the record's own, for which nothing in it is read."""
+    return RecordTrace(Context(), [], derived_trace_id(record.topic, str(record.partition), str(record.offset)))

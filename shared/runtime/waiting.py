@@ -1,9 +1,11 @@
 """Waits of one task, for an object store that does not answer or for disk space: how they are published and ended."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from threading import Lock
 from typing import Self
 
@@ -16,6 +18,8 @@ from shared.telemetry.propagation import trace_id
 
 SHOWN_AFTER_S = 2.0
 """A wait is published after this time, seconds: most retries succeed earlier."""
+WORK_MARGIN_S = 10.0
+"""A wait during an attempt ends so long before the attempt's limit, at which its worker process is killed, seconds."""
 CHECK_S = 0.1
 """How often a wait checks whether it must end, seconds."""
 
@@ -34,11 +38,15 @@ class TaskWaits:
         publish: Callable[[JobContext, Code, str], None] = lambda *_: None,
         stopping: Callable[[], bool] = never,
         revoking: Callable[[], bool] = never,
+        first_attempt: int = 1,
+        replays: int = 0,
     ) -> None:
-        """``stopping`` returns whether the service is shutting down or the partition is lost; ``revoking`` whether
-        another member waits for the partition.
+        """``first_attempt`` is the number of the first attempt that this delivery of the record makes, ``replays`` how
+        often its job was replayed.
 
-        In both cases the record is delivered again, possibly to a machine that does not have to wait.
+        ``stopping`` returns whether the service is shutting down or the partition is lost; ``revoking`` whether another
+        member waits for the partition. In both cases the record is delivered again, possibly to a machine that does not
+        have to wait.
         """
         self.stage = stage
         self.job: JobContext | None = None
@@ -48,9 +56,42 @@ class TaskWaits:
         self.stopping = stopping
         self.revoking = revoking
         self.cancelled: Callable[[], bool] = never
+        self.first_attempt = first_attempt
+        self.replays = replays
+        self._work_started: float | None = None
+        self._work_limit_s = math.inf
         self._publish = publish
         self._lock = Lock()
         self._shown: set[Wait] = set()
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current attempt."""
+        return self.first_attempt if self.job is None else self.job.attempt
+
+    @contextmanager
+    def working(self, limit_s: float) -> Iterator[None]:
+        """In the block an attempt works, at most ``limit_s`` seconds."""
+        self._work_started, self._work_limit_s = time.monotonic(), limit_s
+        try:
+            yield
+        except BaseException:
+            self.nothing_to_lose()
+            raise
+        finally:
+            self._work_limit_s = math.inf
+
+    def nothing_to_lose(self) -> None:
+        """The attempt's work is stored, or has failed: a wait is not worth more because of it."""
+        self._work_started = None
+
+    def worth_s(self, now: float) -> float:
+        """How long a wait that starts ``now``, by the monotonic clock, may take, seconds: as long as the attempt has
+        worked, because that work would be lost; but not past the limit of a running attempt."""
+        if self._work_started is None:
+            return 0.0
+        worked = now - self._work_started
+        return min(worked, self._work_limit_s - worked - WORK_MARGIN_S)
 
     def show(self, wait: "Wait", code: Code, message: str) -> None:
         """Publish that the job waits, unless another wait of the task is published."""
@@ -83,6 +124,11 @@ class Wait:
     def seconds(self) -> float:
         """Duration of the wait so far."""
         return time.monotonic() - self._started
+
+    @property
+    def worth_s(self) -> float:
+        """How long this wait may take, seconds; see `TaskWaits.worth_s`."""
+        return self.task.worth_s(self._started)
 
     def show(self, code: Code, message: str) -> None:
         """Publish the reason, once the wait has lasted ``SHOWN_AFTER_S``."""
@@ -140,12 +186,22 @@ def set_settled() -> None:
         task.settled = True
 
 
-def set_current_job(job: JobContext) -> None:
-    """Set the job of the current task: its log lines and its waits name it from now on."""
+def current_task() -> TaskWaits:
+    """The current task; one of its own where none is processed."""
+    return _TASK.get() or TaskWaits()
+
+
+def set_current_job(job: JobContext) -> JobContext:
+    """Set the job of the current task: its log lines and its waits name it from now on.
+
+    Returns it with the number of the current attempt and of its replays, which only the record's headers know.
+    """
     if (task := _TASK.get()) is not None:
+        job = replace(job, attempt=max(job.attempt, task.first_attempt), replays=max(job.replays, task.replays))
         task.job = job
     fields = {"job": job.job_id, "tenant": job.tenant, "attempt": job.attempt, "trace_id": trace_id()}
     structlog.contextvars.bind_contextvars(**{name: value for name, value in fields.items() if value is not None})
+    return job
 
 
 def clear_current_job() -> None:

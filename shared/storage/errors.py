@@ -24,6 +24,10 @@ class StoreUnavailable(StorageError):
     code = Code.STORE_UNAVAILABLE
 
 
+class StoreOutage(StoreUnavailable):
+    """The object store works for no object at all: no job is at fault."""
+
+
 class NoSpace(StorageError):
     """Too little free disk space to start. A retry may help."""
 
@@ -46,12 +50,6 @@ class ArtifactRefused(StorageError):
     """The object store refuses to read or write one object of the artifact bucket, while the bucket works."""
 
     code = Code.ARTIFACT_REFUSED
-
-
-class ObjectLost(ArtifactRefused):
-    """The object store does not answer for one object, but works for others: the object is lost, as with a disk."""
-
-    code = Code.STORE_UNAVAILABLE
 
 
 class OutputRefused(StorageError):

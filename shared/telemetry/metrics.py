@@ -28,6 +28,11 @@ RETRY_OLDEST_OVERDUE = Gauge(
     ["tier"],
 )
 RETRIES_RELAYED = Counter("lipstage_retries_relayed_total", "Records sent back from a retry topic", ["tier"])
+STORE_RETRIES = Counter("lipstage_store_retries_total", "Retried requests to the object store", ["stage"])
+BREAKER_OPEN = Gauge(
+    "lipstage_circuit_breaker_open", "1 while the stage pauses because jobs fail for a reason not theirs", ["stage"]
+)
+BREAKER_OPENINGS = Counter("lipstage_circuit_breaker_openings_total", "Openings of the circuit breaker", ["stage"])
 SLOTS_BUSY = Gauge("lipstage_slots_busy", "Slots with a task", ["stage"])
 CONSUMER_LAG = Gauge("lipstage_consumer_lag", "Records not yet committed", ["topic", "partition"])
 BUILD = Gauge("lipstage_build_info", "Version of this service", ["version", "stage"])

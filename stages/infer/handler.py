@@ -100,6 +100,7 @@ def _upload_frames(context: Context, animation: Animation, width: int, height: i
         with path.open("wb") as file:
             for frame in animation.render(start, stop):
                 file.write(to_i420(frame).data)
+                context.raise_if_cancelled()  # A chunk may take seconds.
         context.upload_chunk(ROLE, path, stop - start)
         context.progress(animation.prepare_cost + stop, animation.prepare_cost + total)
 

@@ -32,7 +32,7 @@ def test_a_port_that_is_not_a_number_is_reported(
     [
         ("LIPSTAGE_INPUT_BUCKETS", "notjson", "LIPSTAGE_INPUT_BUCKETS=notjson: must be JSON"),
         ("LIPSTAGE_INPUT_BUCKETS", '{"inputs": "lipstage"}', "must not name the artifact bucket"),
-        ("LIPSTAGE_MAX_ATTEMPTS", "0", "LIPSTAGE_MAX_ATTEMPTS=0: must be a whole number, 1 to 10"),
+        ("LIPSTAGE_MAX_ATTEMPTS", "0", "LIPSTAGE_MAX_ATTEMPTS=0: must be a whole number, 1 to 100"),
         ("KAFKA_PROPERTIES_FILE", "/no/such", "KAFKA_PROPERTIES_FILE=/no/such: No such file"),
     ],
 )

@@ -63,11 +63,19 @@ def test_seed_determines_the_bytes(handle: Handler, make_task: MakeTask, tmp_pat
 
 
 def test_cancel_between_chunks_stops_rendering(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
-    context = StageHarness(tmp_path, cancel_after=1)  # at the second: after the first chunk
+    context = StageHarness(tmp_path, cancel_after=1 + 25)  # one check before the frames, and one for each
     with pytest.raises(Cancelled):
         handle(context, make_task())
     assert [frames for _, frames in context.uploaded["frames"]] == [25]
     assert context.spans[0].error == "Cancelled"
+
+
+def test_cancel_within_a_chunk_stops_rendering(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:
+    """A chunk of a slow engine takes longer than a user waits for his cancel."""
+    context = StageHarness(tmp_path, cancel_after=1 + 10)
+    with pytest.raises(Cancelled):
+        handle(context, make_task())
+    assert context.uploaded == {}
 
 
 def test_task_of_another_engine_is_refused(handle: Handler, make_task: MakeTask, tmp_path: Path) -> None:

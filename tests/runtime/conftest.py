@@ -17,6 +17,12 @@ def face(tmp_path: Path) -> MemoryStage:
 
 
 @pytest.fixture
+def last(tmp_path: Path) -> MemoryStage:
+    """The face stage, which makes one attempt."""
+    return MemoryStage(FACE, tmp_path, max_attempts=1)
+
+
+@pytest.fixture
 def store(stack: Infrastructure, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """The real object store, whose operations do not retry."""
     monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "a-secret-of-the-tests")

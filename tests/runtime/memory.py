@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from shared.messages.events import EVENT, AnyEvent
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import RenderTask, StageOutput
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Headers
 from shared.runtime.producers import Delivered
 from shared.slot import records
@@ -153,6 +154,7 @@ class MemoryProducers:
     journal: Journal
     records: list[tuple[str, bytes | None, Headers]] = field(default_factory=list)
     errors: dict[str, Exception] = field(default_factory=dict)
+    clock: BrokerClock = field(default_factory=BrokerClock)
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Any:
         self.records.append((topic, value, headers))
@@ -170,6 +172,9 @@ class MemoryProducers:
 
     def tasks(self, topic: str) -> list[RenderTask]:
         return [RenderTask.parse(value or b"") for sent, value, _ in self.records if sent == topic]
+
+    def retries(self) -> list[tuple[str, bytes | None, Headers]]:
+        return [record for record in self.records if record[0].startswith("render.retry.")]
 
     def dead_letters(self) -> list[dict[str, bytes | None]]:
         return [dict(headers) for topic, _, headers in self.records if topic == "render.dlq"]

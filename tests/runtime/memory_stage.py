@@ -1,13 +1,16 @@
 """One stage on in-memory parts: its processor, a scripted worker, and what it has published."""
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC, without
 from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import RenderTask
+from shared.messages.task import RenderTask, StageOutput
+from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.host.stage_service import task_processor
@@ -40,6 +43,7 @@ class MemoryStage:
         self.cancelled: set[str] = set()
         self.assignment = PartitionAssignment("t", 0)
         self.worker = ScriptedWorker(finished(image=b"i"))
+        self.breaker = CircuitBreaker(spec.name)
         self.job = uuid.uuid4().hex
         self.processor = task_processor(
             spec,
@@ -51,6 +55,7 @@ class MemoryStage:
             lambda _, job: job in self.cancelled,
             DiskSpace(scratch, 0),
             lambda: False,
+            self.breaker,
         )
 
     def task(self, **fields: Any) -> RenderTask:
@@ -63,9 +68,26 @@ class MemoryStage:
         request = markers.RequestRecord(request_id="r", body_sha256="0" * 64)
         markers.claim_request(self.store.documents, "default", self.job, request)
 
-    def handle(self, value: bytes, headers: list[tuple[str, bytes | None]] | None = None) -> None:
-        record = Record("t", 0, 7, self.job.encode(), value, headers or [], 1)
+    def handle(
+        self,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+        crashes: int = 0,
+        offset: int = 7,
+    ) -> None:
+        record = Record("t", 0, offset, self.job.encode(), value, headers or [], 1, crashes=crashes)
         self.processor.handle(record, self.assignment, self.worker)
+
+    def deliver_again(self) -> list[str]:
+        """Handle the records on retry topics, as the relay sends them back, until none is left; the topics in
+        order."""
+        topics = []
+        while retries := self.producers.retries():
+            topic, value, headers = retries[0]
+            self.producers.records.remove(retries[0])
+            self.handle(value or b"", without(headers, (RETRY_TOPIC, RETRY_CODE)))
+            topics.append(topic)
+        return topics
 
     def types(self) -> list[str]:
         return [event.type for event in self.producers.events()]
@@ -73,3 +95,9 @@ class MemoryStage:
     def end(self) -> Any:
         (terminal,) = [event for event in self.producers.events() if event.type in ("done", "rejected", "failed")]
         return terminal
+
+
+def last_task(rig: MemoryStage, **fields: Any) -> bytes:
+    """A task of the last stage."""
+    output = StageOutput(attempt="1", metadata=AUDIO.model_dump(mode="json"))
+    return rig.task(**fields).with_output("audio", output).dump()

@@ -98,9 +98,9 @@ class RealStage:
         self.worker = WorkerProcess(self.spec, "puppet")
         self._thread = ThreadPoolExecutor(1)
 
-    def submit(self, task: RenderTask) -> "Future[None]":
+    def submit(self, task: RenderTask, headers: Headers = (), key: bytes | None = b"key") -> "Future[None]":
         """Start to process the task's record."""
-        record = Record("render.face", 0, 0, task.job_id.encode(), task.dump(), [], 1)
+        record = Record("render.face", 0, 0, key, task.dump(), headers, 1)
 
         def work() -> None:
             if self.worker.pid is None:

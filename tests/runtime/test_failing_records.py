@@ -15,7 +15,6 @@ from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import OPERATOR_STEPS
 from shared.slot import records
 from shared.storage import markers
-from shared.storage.errors import StoreUnavailable
 from tests.runtime.memory_stage import FACE, MemoryStage
 
 
@@ -71,12 +70,12 @@ def test_missing_artifact_is_named(tmp_path: Path) -> None:
     assert "secret" not in message
 
 
-def test_text_of_an_unexpected_exception_is_for_the_operator_only(face: MemoryStage) -> None:
-    face.worker.answer = lambda _: records.HandlerFailed(exception="KeyError", message="'a name'", stack="")
-    face.handle(face.task().dump())
-    assert "KeyError in the code of the stage" in face.end().message
-    assert "a name" not in face.end().message
-    assert b"'a name'" in (face.producers.dead_letters()[0]["__dlq.errors.message"] or b"")
+def test_text_of_an_unexpected_exception_is_for_the_operator_only(last: MemoryStage) -> None:
+    last.worker.answer = lambda _: records.HandlerFailed(exception="KeyError", message="'a name'", stack="")
+    last.handle(last.task().dump())
+    assert "KeyError in the code of the stage" in last.end().message
+    assert "a name" not in last.end().message
+    assert b"'a name'" in (last.producers.dead_letters()[0]["__dlq.errors.message"] or b"")
 
 
 def test_unreadable_task_of_an_unknown_job_leaves_the_id_free(face: MemoryStage) -> None:
@@ -100,39 +99,40 @@ def test_missing_artifact_of_an_ended_job_repeats_its_end(tmp_path: Path) -> Non
     assert rig.types().count("failed") == 2
 
 
-def test_dead_letter_is_on_the_broker_before_its_job_ends(face: MemoryStage) -> None:
-    face.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
-    face.handle(face.task().dump())
-    steps = [step for step in face.journal if step in (("delivered", "render.dlq"), ("claimed", "end.json"))]
+def test_dead_letter_is_on_the_broker_before_its_job_ends(last: MemoryStage) -> None:
+    last.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
+    last.handle(last.task().dump())
+    steps = [step for step in last.journal if step in (("delivered", "render.dlq"), ("claimed", "end.json"))]
     assert steps == [("delivered", "render.dlq"), ("claimed", "end.json")]
 
 
-def test_missing_engine_topic_fails_the_job(face: MemoryStage) -> None:
-    face.producers.errors["render.infer.puppet"] = TopicMissing("UNKNOWN_TOPIC_OR_PART")
-    face.handle(face.task().dump())
-    assert face.end().code == Code.ENGINE_UNAVAILABLE
+def test_missing_engine_topic_fails_the_job(last: MemoryStage) -> None:
+    last.producers.errors["render.infer.puppet"] = TopicMissing("UNKNOWN_TOPIC_OR_PART")
+    last.handle(last.task().dump())
+    assert last.end().code == Code.ENGINE_UNAVAILABLE
 
 
-def test_task_that_the_broker_never_accepts_is_dead_lettered(face: MemoryStage) -> None:
-    face.producers.errors["render.infer.puppet"] = RecordRefused("MSG_SIZE_TOO_LARGE")
-    face.handle(face.task().dump())
-    assert face.end().code == Code.INTERNAL
+def test_task_that_the_broker_never_accepts_is_dead_lettered(last: MemoryStage) -> None:
+    last.producers.errors["render.infer.puppet"] = RecordRefused("MSG_SIZE_TOO_LARGE")
+    last.handle(last.task().dump())
+    assert last.end().code == Code.INTERNAL
 
 
-@pytest.mark.parametrize("error", [DeliveryFailed("timed out"), StoreUnavailable("away")])
-def test_fault_of_broker_or_store_settles_nothing(face: MemoryStage, error: Exception) -> None:
+@pytest.mark.parametrize("error", [DeliveryFailed("timed out"), OSError(errno.EIO, "disk")])
+def test_fault_of_broker_or_machine_settles_nothing(face: MemoryStage, error: Exception) -> None:
     def away(_: records.Work) -> records.WorkResult:
         raise error
 
     face.worker.answer = away
     with pytest.raises(type(error)):
         face.handle(face.task().dump())
+    assert face.producers.retries() == []
     assert face.producers.dead_letters() == []
     assert "failed" not in face.types()
 
 
 def test_bug_while_a_forwarded_task_is_settled_does_not_fail_its_job(
-    face: MemoryStage, monkeypatch: pytest.MonkeyPatch
+    last: MemoryStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next stage has the task already."""
     flush = EventPublisher.flush
@@ -144,13 +144,13 @@ def test_bug_while_a_forwarded_task_is_settled_does_not_fail_its_job(
         flush(publisher)
 
     monkeypatch.setattr(EventPublisher, "flush", broken)
-    face.handle(face.task().dump())
-    assert len(face.producers.dead_letters()) == 1
-    assert "failed" not in face.types()
+    last.handle(last.task().dump())
+    assert len(last.producers.dead_letters()) == 1
+    assert "failed" not in last.types()
 
 
 def test_bug_while_a_failure_is_classified_is_dead_lettered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = MemoryStage(replace(FACE, inputs={"image": "audio/image"}), tmp_path)
+    rig = MemoryStage(replace(FACE, inputs={"image": "audio/image"}), tmp_path, max_attempts=1)
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
@@ -162,15 +162,15 @@ def test_bug_while_a_failure_is_classified_is_dead_lettered(tmp_path: Path, monk
 
 
 def test_dead_letter_is_sent_once_when_its_event_can_not_be_published(
-    face: MemoryStage, monkeypatch: pytest.MonkeyPatch
+    last: MemoryStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(EventPublisher, "failed", broken)
-    face.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
-    face.handle(face.task().dump())
-    assert len(face.producers.dead_letters()) == 1
+    last.worker.answer = lambda _: records.HandlerFailed(exception="E", message="m", stack="")
+    last.handle(last.task().dump())
+    assert len(last.producers.dead_letters()) == 1
 
 
 def test_disk_without_inodes_for_the_scratch_folder_is_waited_for(

@@ -11,12 +11,13 @@ from shared.messages.codes import Code
 from shared.runtime import failures
 from shared.runtime.disposition import (
     Cancelled,
-    DeadLetter,
     Disposition,
+    Expired,
     FailureReason,
     PartitionLost,
     Rejected,
 )
+from shared.runtime.failure_classes import CLASSES, IN_PROCESS
 from shared.runtime.failures import classify
 from shared.slot import records
 from shared.storage import errors
@@ -34,33 +35,38 @@ def _invalid() -> ValidationError:
     raise AssertionError
 
 
-def dead(code: Code, failure_class: str) -> tuple[str, Code, str]:
-    return ("dead_letter", code, failure_class)
+def failed(code: Code, failure_class: str) -> tuple[Code, str]:
+    return (code, failure_class)
 
 
 HANDLER = records.HandlerFailed(exception="ZeroDivisionError", message="division by zero", stack="line 7")
+NO_MEMORY = records.HandlerFailed(exception="OutOfMemoryError", message="2 GiB", stack="line 7")
 ENDS_PROCESS = None
 TABLE: list[tuple[Exception, object]] = [
     (codes.Rejected(Code.NO_FACE, "m", field="portrait", allowed="one"), "rejected"),
     (failures.JobCancelled("c"), "cancelled"),
+    (failures.JobExpired("e"), "expired"),
     (failures.PartitionRevoked("p"), "partition_lost"),
-    (failures.InvalidRecord("not JSON"), dead(Code.POISON, "poison")),
-    (errors.ArtifactMissing("gone"), dead(Code.ARTIFACT_MISSING, "poison")),
-    (errors.ArtifactAltered("differs"), dead(Code.ARTIFACT_ALTERED, "poison")),
-    (KeyError("audio"), dead(Code.POISON, "poison")),
-    (_invalid(), dead(Code.POISON, "poison")),
-    (failures.WorkerDied("it died"), dead(Code.CRASH_LOOP, "crash_loop")),
-    (failures.OverBudget("too much"), dead(Code.CRASH_LOOP, "crash_loop")),
-    (failures.HandlerFailed(HANDLER), dead(Code.INTERNAL, "failed")),
-    (failures.EngineUnavailable("no topic"), dead(Code.ENGINE_UNAVAILABLE, "failed")),
-    (failures.RecordRefused("too large"), dead(Code.INTERNAL, "failed")),
-    (errors.NoSpace("never fits"), dead(Code.NO_SPACE, "failed")),
-    (errors.OutputRefused("403"), dead(Code.OUTPUT_REFUSED, "failed")),
-    (errors.ArtifactRefused("403"), dead(Code.ARTIFACT_REFUSED, "failed")),
-    (errors.ObjectLost("no answer"), dead(Code.STORE_UNAVAILABLE, "failed")),
-    (ZeroDivisionError("a bug"), dead(Code.INTERNAL, "failed")),
-    (failures.DiskFull("full"), dead(Code.INTERNAL, "failed")),
-    (errors.StoreUnavailable("away"), ENDS_PROCESS),
+    (failures.InvalidRecord("not JSON"), failed(Code.POISON, "poison")),
+    (errors.ArtifactMissing("gone"), failed(Code.ARTIFACT_MISSING, "poison")),
+    (errors.ArtifactAltered("differs"), failed(Code.ARTIFACT_ALTERED, "poison")),
+    (KeyError("audio"), failed(Code.POISON, "poison")),
+    (_invalid(), failed(Code.POISON, "poison")),
+    (failures.WorkerDied("it died"), failed(Code.CRASH_LOOP, "crash_loop")),
+    (failures.OverBudget("too much"), failed(Code.CRASH_LOOP, "crash_loop")),
+    (failures.CrashLoop("three times"), failed(Code.CRASH_LOOP, "crash_loop")),
+    (failures.AttemptsUsedUp("all"), failed(Code.INTERNAL, "failed")),
+    (failures.HandlerFailed(HANDLER), failed(Code.INTERNAL, "failed")),
+    (failures.HandlerFailed(NO_MEMORY), failed(Code.OUT_OF_MEMORY, "transient_slow")),
+    (failures.EngineUnavailable("no topic"), failed(Code.ENGINE_UNAVAILABLE, "transient_slow")),
+    (failures.RecordRefused("too large"), failed(Code.INTERNAL, "failed")),
+    (errors.NoSpace("never fits"), failed(Code.NO_SPACE, "refused")),
+    (errors.OutputRefused("403"), failed(Code.OUTPUT_REFUSED, "refused")),
+    (errors.ArtifactRefused("403"), failed(Code.ARTIFACT_REFUSED, "refused")),
+    (ZeroDivisionError("a bug"), failed(Code.INTERNAL, "failed")),
+    (failures.DiskFull("full"), failed(Code.INTERNAL, "failed")),
+    (errors.StoreUnavailable("away"), failed(Code.STORE_UNAVAILABLE, "transient_slow")),
+    (errors.StoreOutage("away"), failed(Code.STORE_UNAVAILABLE, "transient_slow")),
     (failures.DeliveryFailed("timed out"), ENDS_PROCESS),
     (failures.TopicMissing("render.face"), ENDS_PROCESS),
     (failures.Abandoned("the service ends"), ENDS_PROCESS),
@@ -70,15 +76,15 @@ TABLE: list[tuple[Exception, object]] = [
 ]
 
 
-def summary(disposition: Disposition | None) -> object:
-    if isinstance(disposition, DeadLetter):
-        return dead(disposition.reason.code, disposition.reason.failure_class)
-    return None if disposition is None else disposition.label
+def summary(result: Disposition | FailureReason | None) -> object:
+    if isinstance(result, FailureReason):
+        return failed(result.code, result.failure_class)
+    return None if result is None else result.label
 
 
 @pytest.mark.parametrize(("error", "expected"), TABLE, ids=[type(error).__name__ for error, _ in TABLE])
 def test_exception_has_its_disposition(error: Exception, expected: object) -> None:
-    assert summary(classify(error, 2)) == expected
+    assert summary(classify(error)) == expected
 
 
 def test_every_runtime_exception_is_in_the_table_or_never_leaves_a_slot() -> None:
@@ -102,22 +108,38 @@ def test_every_storage_error_is_in_the_table_or_is_an_input_error() -> None:
 
 
 def test_disposition_carries_the_fields_of_its_exception() -> None:
-    rejected = classify(codes.Rejected(Code.NO_FACE, "m", field="portrait", allowed="one"), 1)
+    rejected = classify(codes.Rejected(Code.NO_FACE, "m", field="portrait", allowed="one"))
     assert rejected == Rejected(Code.NO_FACE, "m", "portrait", "one")
-    assert classify(failures.JobCancelled(), 1) == Cancelled()
-    assert classify(failures.PartitionRevoked(), 1) == PartitionLost()
-    crash = classify(failures.WorkerDied("it died"), 3)
-    assert crash == DeadLetter(FailureReason(Code.CRASH_LOOP, "crash_loop", "3 attempts: it died", "WorkerDied"))
-    handler = classify(failures.HandlerFailed(HANDLER), 1)
-    assert handler == DeadLetter(
-        FailureReason(Code.INTERNAL, "failed", "ZeroDivisionError: division by zero", "ZeroDivisionError", "line 7")
+    assert classify(failures.JobCancelled()) == Cancelled()
+    assert classify(failures.PartitionRevoked()) == PartitionLost()
+    assert classify(failures.JobExpired()) == Expired()
+    assert classify(failures.CrashLoop("3 deaths")) == FailureReason(
+        Code.CRASH_LOOP, "crash_loop", "3 deaths", "CrashLoop"
     )
+    assert classify(failures.HandlerFailed(HANDLER)) == FailureReason(
+        Code.INTERNAL, "failed", "ZeroDivisionError: division by zero", "ZeroDivisionError", "line 7"
+    )
+
+
+@pytest.mark.parametrize("error", [errors.StoreUnavailable("one object"), errors.StoreOutage("all objects")])
+def test_only_an_outage_of_the_whole_store_is_no_jobs_fault(error: errors.StoreUnavailable) -> None:
+    reason = classify(error)
+    assert isinstance(reason, FailureReason)
+    assert reason.is_outage is isinstance(error, errors.StoreOutage)
+
+
+def test_failure_classes_of_exceptions_are_those_of_the_table() -> None:
+    """The other rows are dispositions, and what never becomes an outcome."""
+    results = [classify(error) for error, _ in TABLE]
+    of_reasons = {result.failure_class for result in results if isinstance(result, FailureReason)}
+    of_dispositions = {result.label for result in results if isinstance(result, Rejected | Expired | Cancelled)}
+    assert of_reasons | of_dispositions | {IN_PROCESS} == set(CLASSES)
 
 
 def test_unknown_exception_keeps_its_stack() -> None:
     try:
         raise ZeroDivisionError("a bug")
     except ZeroDivisionError as e:
-        disposition = classify(e, 1)
-    assert isinstance(disposition, DeadLetter)
-    assert "test_failures.py" in disposition.reason.stack
+        disposition = classify(e)
+    assert isinstance(disposition, FailureReason)
+    assert "test_failures.py" in disposition.stack

@@ -1,4 +1,5 @@
-"""No record ends the service at every delivery: a fault of one record ends its job, with one event."""
+"""No record ends the service at every delivery: a fault of one record ends its job, with one event. The stage makes one
+attempt, so that what would be retried is a dead letter at once."""
 
 import json
 import uuid
@@ -11,6 +12,7 @@ import pytest
 from confluent_kafka import KafkaException
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from shared.messages.delivery_headers import read_delivery
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
@@ -28,7 +30,6 @@ from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.slot.spec import StageSpec
 from shared.storage import keys
-from shared.storage.errors import StoreUnavailable
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
@@ -61,7 +62,7 @@ class Rig:
     def __init__(self, stack: Infrastructure, faulty: FaultyStore, prefix: str, folder: Path) -> None:
         self.faulty = faulty
         self.settings = RuntimeSettings(
-            topic_prefix=prefix, store_retry_timeout_s=1.0, store_lost_after_s=2.0, free_space_reserve_mb=0
+            topic_prefix=prefix, store_retry_timeout_s=1.0, max_attempts=1, free_space_reserve_mb=0
         )
         self.tracing = tracing.setup("test", "0")
         produce = producer_config(self.settings, "test") | {"message.max.bytes": MAX_DEAD_LETTER_BYTES}
@@ -69,6 +70,7 @@ class Rig:
         self.store = ObjectStore.open(StorageSettings())
         self.events = Reader(stack.bootstrap_servers, f"{prefix}render.events")
         self.dead_letters = Reader(stack.bootstrap_servers, f"{prefix}render.dlq")
+        self.retries = Reader(stack.bootstrap_servers, f"{prefix}render.retry.10s")
         self.cancels = CancelAfter()
         self.folder = folder
         self.prefix = prefix
@@ -82,6 +84,7 @@ class Rig:
         self.producers.close()
         self.events.close()
         self.dead_letters.close()
+        self.retries.close()
 
     def input(self) -> str:
         key = f"{TENANT}/{uuid.uuid4().hex}/input"
@@ -131,6 +134,10 @@ class Rig:
         assert (terminal[0]["job_id"], terminal[0]["tenant"]) == (self.job, TENANT)
         return terminal[0]
 
+    def retried(self) -> list[int]:
+        """The numbers of the attempts for which records are on the retry topic of the first tier."""
+        return [read_delivery(message.headers()).attempt for message in self.retries.rest()]
+
     def dead_letter(self) -> Any:
         (message,) = self.dead_letters.rest()
         return message
@@ -149,7 +156,7 @@ def prefix(stack: Infrastructure) -> str:
     """Topics that only this module uses."""
     prefix = f"t{uuid.uuid4().hex[:8]}."
     topic_admin.apply(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
-    for name in ("render.events", "render.dlq"):
+    for name in ("render.events", "render.dlq", "render.retry.10s"):
         _until_led(stack.bootstrap_servers, f"{prefix}{name}")
     return prefix
 
@@ -240,8 +247,8 @@ def test_task_whose_objects_are_refused_fails(rig: Rig, part: str) -> None:
 def test_bucket_that_refuses_everything_ends_no_job(rig: Rig, spec: str) -> None:
     request, task = rig.request(), rig.task()
     rig.refuse("/lipstage/")
-    with pytest.raises(StoreUnavailable):
-        rig.front(request) if spec == "front" else rig.inner(task)
+    rig.front(request) if spec == "front" else rig.inner(task)
+    assert rig.retried() == [1], "the same attempt again"
     assert [e for e in _drained(rig.events) if e["type"] in ("failed", "rejected")] == []
 
 
@@ -282,7 +289,7 @@ def test_cancel_ends_the_wait_for_inputs(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("lost", ["input", "request.json", "/image", "face.json", "audio/a1/image"])
-def test_object_lost_by_the_store_fails_its_job_after_the_limit(rig: Rig, lost: str) -> None:
+def test_object_lost_by_the_store_fails_its_job_after_the_last_attempt(rig: Rig, lost: str) -> None:
     request, task = rig.request(), rig.task()
     rig.refuse(request.portrait.key if lost == "input" else lost, status=500, code="InternalError")
     rig.front(request) if lost in ("input", "request.json") else rig.inner(task)
@@ -301,8 +308,8 @@ def test_job_whose_terminal_document_is_lost_still_ends(rig: Rig) -> None:
 def test_store_outage_of_any_length_fails_no_job(rig: Rig) -> None:
     request = rig.request()
     rig.refuse("/", status=503, code="ServiceUnavailable")
-    with pytest.raises(StoreUnavailable):
-        rig.front(request)
+    rig.front(request)
+    assert rig.retried() == [1], "the same attempt again"
     assert rig.dead_letters.rest() == []
 
 
@@ -338,9 +345,10 @@ def test_record_after_which_no_worker_loads_is_dead_lettered(rig: Rig, monkeypat
         raise WorkerDied("no device")
 
     monkeypatch.setattr(WorkerProcess, "start", broken)
+    rig.settings = rig.settings.model_copy(update={"max_attempts": 5})
     rig.inner(task)
     end = rig.end()
-    assert (end["code"], end["attempt"]) == ("CRASH_LOOP", rig.settings.max_attempts)
+    assert (end["code"], end["attempt"]) == ("CRASH_LOOP", rig.settings.max_crashes)
 
 
 @pytest.mark.parametrize("size", [3 << 20, 10 << 20])

@@ -3,7 +3,6 @@
 import threading
 import uuid
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ from tests.runtime.memory import (
     Message,
     finished,
 )
-from tests.runtime.memory_stage import AUDIO, ENCODE, ENCODED, MemoryStage
+from tests.runtime.memory_stage import ENCODE, ENCODED, MemoryStage, last_task
 
 
 def test_marker_is_claimed_before_the_task_is_published(face: MemoryStage) -> None:
@@ -151,11 +150,6 @@ def encode_rig(tmp_path: Path) -> MemoryStage:
     rig = MemoryStage(ENCODE, tmp_path)
     rig.worker.answer = finished(ENCODED.model_dump(mode="json"), video=b"v", poster=b"p")
     return rig
-
-
-def last_task(rig: MemoryStage, **fields: Any) -> bytes:
-    output = StageOutput(attempt="1", metadata=AUDIO.model_dump(mode="json"))
-    return rig.task(**fields).with_output("audio", output).dump()
 
 
 def test_last_stage_ends_the_job_once_with_done(tmp_path: Path) -> None:

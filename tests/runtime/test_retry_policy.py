@@ -15,7 +15,7 @@ from shared.runtime.execute.map_concurrently import map_concurrently
 from shared.runtime.failures import Abandoned, JobCancelled
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.waiting import TaskWaits, cancellable, set_current_job, task_waits
-from shared.storage.errors import ArtifactMissing, NoSpace, StoreUnavailable
+from shared.storage.errors import ArtifactMissing, NoSpace, StoreOutage, StoreUnavailable
 
 JOB = JobContext("job-7", "default", uuid.uuid4().hex)
 OUTAGE = "reading an artifact: the object store answered 503 SlowDown"
@@ -132,3 +132,66 @@ def test_shutdown_ends_the_retries(waits: TaskWaits) -> None:
 def test_short_outage_during_shutdown_loses_no_work(waits: TaskWaits) -> None:
     waits.stopping = lambda: True
     assert RetryPolicy(60)(Failing(StoreUnavailable(OUTAGE))) == "done"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_error_says_whether_the_store_works_for_other_objects(works: bool) -> None:
+    with pytest.raises(StoreUnavailable, match="away") as caught:
+        RetryPolicy(0, lambda: works)(Failing(StoreUnavailable("away")))
+    assert isinstance(caught.value, StoreOutage) is not works
+
+
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(waiting, "time", clock)
+    return clock
+
+
+def waited(clock: Clock) -> float:
+    """How long an operation that never succeeds is retried, seconds."""
+    start = clock.now
+    with pytest.raises(StoreUnavailable):
+        RetryPolicy(20)(Failing(*[StoreUnavailable(OUTAGE)] * 10_000))
+    return clock.now - start
+
+
+LONGEST_SLEEP_S = 3.0
+
+
+@pytest.mark.parametrize(("worked_s", "limit_s", "expected_s"), [(1, 3600, 20), (600, 3600, 600), (3000, 3600, 590)])
+def test_wait_is_worth_as_much_as_the_work_that_would_be_lost(
+    waits: TaskWaits, clock: Clock, worked_s: float, limit_s: float, expected_s: float
+) -> None:
+    """Within the attempt's limit, at which its worker process is killed."""
+    with waits.working(limit_s):
+        clock.now += worked_s
+        assert expected_s <= waited(clock) <= expected_s + LONGEST_SLEEP_S
+
+
+def test_work_counts_until_it_is_stored(waits: TaskWaits, clock: Clock) -> None:
+    with waits.working(3600):
+        clock.now += 600
+    assert waited(clock) >= 600, "the marker is not yet claimed"
+    waits.nothing_to_lose()
+    assert waited(clock) <= 20 + LONGEST_SLEEP_S
+
+
+def test_failed_work_is_not_worth_a_wait(waits: TaskWaits, clock: Clock) -> None:
+    with pytest.raises(OSError, match="died"), waits.working(3600):
+        clock.now += 600
+        raise OSError("died")
+    assert waited(clock) <= 20 + LONGEST_SLEEP_S

@@ -50,7 +50,15 @@ def test_every_line_of_a_task_names_job_tenant_attempt_and_trace(tmp_path: Path,
     rig.worker.answer = die_then_fail
     rig.handle(rig.task().dump(), HEADERS)
     names = [line["event"] for line in lines()]
-    assert names == ["of a library", "of ours", "worker_died", "of a library", "of ours", "dead_letter", "task_settled"]
+    assert names == [
+        "of a library",
+        "of ours",
+        "worker_died",
+        "of a library",
+        "of ours",
+        "task_retried",
+        "task_settled",
+    ]
     assert {(line["job"], line["tenant"], line["trace_id"]) for line in lines()} == {(rig.job, "default", TRACE)}
     assert [line["attempt"] for line in lines()] == [1, 1, 1, 2, 2, 2, 2]
 

@@ -106,21 +106,24 @@ def request_job(stack: Infrastructure, start: Start, topic_prefix: str) -> str:
     return job
 
 
-def test_service_without_its_store_names_the_job_in_every_log_line_and_event(start: Start, request_job: str) -> None:
+def test_service_without_its_store_retries_the_record_and_names_the_job_everywhere(
+    start: Start, request_job: str
+) -> None:
     (free_port,) = pick(1, set())
     environment = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port}", "LIPSTAGE_STORE_RETRY_TIMEOUT_S": "6"}
     with start("audio", **environment) as service:
         waiting = service.until("waiting")
         assert (waiting["job_id"], waiting["stage"], waiting["code"]) == (request_job, "audio", "STORE_UNAVAILABLE")
-        assert service.process.wait(SECONDS) == 1
+        retrying = service.until("retrying")
+        assert (retrying["job_id"], retrying["code"], retrying["tier"]) == (request_job, "STORE_UNAVAILABLE", "10s")
+        assert retrying["next_attempt"] == 1, "an outage of the whole object store uses no attempt"
+        assert service.process.poll() is None
         retries = service.lines("store_retry")
         assert retries
-        for line in (*retries, *service.lines("slot_failed"), *service.lines("service_failed")):
+        for line in (*retries, *service.lines("task_retried"), *service.lines("task_settled")):
             assert line["job"] == request_job
-        assert len(service.lines("service_failed")) == 1
         assert all(line["reason"] and line["stage"] == "audio" and "ends_in_s" in line for line in retries)
-    with start("audio") as service:
-        assert service.until("rejected")["job_id"] == request_job, "the record is delivered again"
+        assert service.end() == 0
 
 
 def test_shutdown_abandons_a_record_that_waits_for_the_store(start: Start, request_job: str) -> None:

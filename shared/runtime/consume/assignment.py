@@ -29,13 +29,14 @@ class Record:
     """How often the worker process or the whole service died or hung on this record, in whichever process."""
 
     def appended_ms(self, now_ms: int) -> int:
-        """When the broker received the record, milliseconds since the epoch; at most ``now_ms``.
+        """When the broker received the record, milliseconds since the epoch. ``now_ms`` is this machine's clock.
 
-        A producer's timestamp is used only where it is plausible: its clock may be wrong, or count seconds.
+        By the broker's clock where it set the timestamp: a deadline counts from it. A producer's timestamp is used only
+        where it is plausible: its clock may be wrong, or count seconds.
         """
         if self.producer_time and not now_ms - OLDEST_MS <= self.timestamp_ms <= now_ms:
             return now_ms
-        return min(self.timestamp_ms, now_ms)
+        return self.timestamp_ms
 
 
 @dataclass(slots=True)

@@ -25,12 +25,12 @@ from shared.runtime.execute.worker_telemetry import WorkerTelemetry
 from shared.runtime.failures import DiskFull, HandlerFailed, JobCancelled, WorkerDied
 from shared.runtime.retry_policy import best_effort
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.waiting import cancellable, never
+from shared.runtime.waiting import cancellable, current_task, never
 from shared.slot import records
 from shared.slot.disk import disk_full
 from shared.slot.spec import StageSpec
 from shared.storage import frames, keys
-from shared.storage.errors import ArtifactRefused, ObjectLost, StorageError
+from shared.storage.errors import ArtifactRefused, StorageError, StoreOutage, StoreUnavailable
 from shared.storage.manifest import ChunkManifest, read_manifest
 from shared.storage.protocols import Storage
 
@@ -48,6 +48,7 @@ class Attempt:
     settings: RuntimeSettings
     worker: Worker
     cancelled: Callable[[], bool]
+    """Whether the work must stop: the job is cancelled or expired, or the partition is lost."""
     progress: Callable[[int, int], None]
     telemetry: WorkerTelemetry
     scratch: Path
@@ -62,15 +63,16 @@ class Attempt:
     def run(self) -> StageOutput:
         """Make the attempt; returns the stage's output, whose artifacts are stored.
 
-        Raises Rejected, JobCancelled, HandlerFailed, WorkerDied, StorageError (missing or altered artifacts, an
-        unavailable object store), DiskFull when service or worker filled the disk, Abandoned, and OSError when the
-        machine is at fault.
+        Raises Rejected, JobCancelled (whatever stopped the work), HandlerFailed, WorkerDied, StorageError (missing or
+        altered artifacts, an unavailable object store), DiskFull when service or worker filled the disk, Abandoned, and
+        OSError when the machine is at fault.
         """
         start = time.monotonic()
         scratch: Path | None = None
         try:
             scratch = Path(tempfile.mkdtemp(dir=self.scratch))
-            return self._run(scratch).model_copy(update={"seconds": time.monotonic() - start})
+            with current_task().working(self.spec.deadline_s):
+                return self._run(scratch).model_copy(update={"seconds": time.monotonic() - start})
         except JobCancelled:
             raise
         except Exception as e:
@@ -115,8 +117,10 @@ class Attempt:
     def _cached(self, tenant: str, stage: str, digest: str) -> StageOutput | None:
         try:
             return self.store.cache.lookup(tenant, stage, digest)
-        except ObjectLost as e:
-            log.warning("cache_entry_lost", error=str(e))
+        except StoreOutage:
+            raise
+        except StoreUnavailable as e:  # This entry alone: making the output again is quicker than a retry.
+            log.warning("cache_entry_unavailable", error=str(e))
             return None
 
     def _work(self, scratch: Path, inputs: dict[str, Path], digests: dict[str, str]) -> StageOutput:
@@ -147,9 +151,9 @@ class Attempt:
                 case _:
                     self.telemetry.take(record)
 
-        def cancelled() -> bool:
+        def stopped() -> bool:
             for failure in (downloads.failure, uploads.failure):
-                if isinstance(failure, JobCancelled):
+                if isinstance(failure, JobCancelled | StoreUnavailable):
                     return True  # The worker stops by itself; if killed, it would have to load its model again.
                 if failure is not None:
                     raise failure
@@ -165,7 +169,10 @@ class Attempt:
                 checkpoint=str(checkpoint) if checkpoint else None,
             )
             fault_injection.reached("work")
-            result = self.worker.run(work, on_record, cancelled, self.spec.deadline_s)
+            result = self.worker.run(work, on_record, stopped, self.spec.deadline_s)
+            for failure in (downloads.failure, uploads.failure):
+                if failure is not None and isinstance(result, records.CancelledTask):
+                    raise failure
             finished = _finished(result)
             fault_injection.reached("put")
             artifacts = self._upload_files(finished, folder) | uploads.finish()

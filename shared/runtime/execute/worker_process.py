@@ -4,15 +4,18 @@ The worker is started as a separate program, not by ``multiprocessing``, which w
 the worker and pass it an environment with credentials.
 """
 
+import math
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from typing import Protocol
 
+import structlog
 from pydantic import ValidationError
 
 from shared.runtime.execute.budget import Budget
@@ -25,10 +28,15 @@ LOAD_TIMEOUT_S = 600.0
 """Limit for loading a handler, seconds: a diffusion model takes minutes from a cold disk."""
 POLL_S = 0.1
 """How often a running worker is checked for cancellation, seconds."""
+CANCEL_GRACE_S = 10.0
+"""A worker that has not stopped so long after it was told to is killed, seconds. Handlers check every second or two; a
+kill costs the loaded model."""
 OUTPUT_S = 1.0
 """Time to read the last output of a worker that has died, seconds."""
 SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_FAULTS")
 """Variables that are never in the worker's environment: it opens hostile media and needs none of them."""
+
+log = structlog.get_logger()
 
 OnRecord = Callable[[records.FromWorker], None]
 
@@ -61,7 +69,7 @@ class Worker(Protocol):
     def run(
         self, work: records.Work, on_record: OnRecord, cancelled: Callable[[], bool], deadline_s: float
     ) -> records.WorkResult:
-        """Process one task in the worker. Raises WorkerDied."""
+        """Process one task in the worker; CancelledTask soon after ``cancelled()``. Raises WorkerDied."""
 
     def stop(self) -> None:
         """End an idle worker in order."""
@@ -139,18 +147,24 @@ class WorkerProcess:
         """Process one task in the worker, within ``deadline_s`` seconds; returns its result. Raises WorkerDied.
 
         ``on_record`` receives every record but the result, in this thread; when it raises, the worker is killed and the
-        exception propagates. The budgets of an attempt apply: records over a soft budget are dropped, a worker over a
-        hard budget is killed.
+        exception propagates. Once ``cancelled()`` is True, the worker is told to stop; it is killed when it has not
+        stopped within ``CANCEL_GRACE_S``, which counts as no death. The budgets of an attempt apply: records over a
+        soft budget are dropped, a worker over a hard budget is killed.
         """
-        notified, budget = False, Budget()
+        killed_at, budget = math.inf, Budget()
         self._output.begin_task()
         try:
             with self._deadline(deadline_s):
                 self.send(work)
                 while True:
-                    if not notified and cancelled():
-                        notified = True
+                    now = time.monotonic()
+                    if killed_at == math.inf and cancelled():
+                        killed_at = now + CANCEL_GRACE_S
                         self.send(records.Cancel())
+                    if now >= killed_at:
+                        log.warning("worker_killed", reason="it did not stop", grace_s=CANCEL_GRACE_S)
+                        self.kill()
+                        return records.CancelledTask()
                     message = self._receive(budget)
                     if isinstance(message, records.WorkResult):
                         return message

@@ -8,6 +8,8 @@ from typing import cast
 
 from shared.messages.pipeline import FIRST, step
 from shared.messages.topics import CANCEL
+from shared.runtime.attempt_policy import AttemptPolicy
+from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import Completions
 from shared.runtime.consume.cancellations import Cancellations
 from shared.runtime.consume.consumer_loop import ConsumerLoop
@@ -20,9 +22,12 @@ from shared.runtime.host.health import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.kafka_config import consumer_config, group_protocol, reader_config
 from shared.runtime.process.admission import RequestDecoder
+from shared.runtime.process.deadlines import Deadlines
 from shared.runtime.process.decoding import Decoder, TaskDecoder
 from shared.runtime.process.forwarding import Forwarder
 from shared.runtime.process.processor import TaskProcessor
+from shared.runtime.process.record_work import RecordWork
+from shared.runtime.process.task_attempts import TaskAttempts
 from shared.runtime.producers import Producers
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
@@ -42,7 +47,7 @@ LOOP_SILENT_S = 30.0
 BARRIER_SHARE = 0.5
 """Share of max.poll.interval.ms that a revocation may wait for running tasks."""
 TASK_GRACE_S = 300.0
-"""Time for a task's downloads, uploads and waits for the object store, beside its worker's deadline, seconds."""
+"""Time for a task's downloads and uploads, beside its worker's deadline and waits for the object store, seconds."""
 READY_POLL_S = 0.02
 
 
@@ -56,8 +61,10 @@ def task_processor(
     cancelled: Callable[[str, str], bool],
     disk: DiskSpace,
     stopping: Callable[[], bool],
+    breaker: CircuitBreaker | None = None,
 ) -> TaskProcessor:
     """The processor of a stage's records, with its decoder, forwarder, event publisher and settlement."""
+    breaker = breaker or CircuitBreaker(spec.name)
     events = EventPublisher(spec.name, settings.topic_prefix, producers, store.documents)
     decoder: Decoder = TaskDecoder(store.documents)
     if spec.name == FIRST:
@@ -67,18 +74,21 @@ def task_processor(
         spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer, store.artifacts
     )
     forwarder = Forwarder(spec.name, settings, store, producers)
+    deadlines = Deadlines(producers.clock)
+    attempts = TaskAttempts(spec, settings, store, events, tracing.tracer, cancelled, deadlines, disk)
+    policy = AttemptPolicy(settings.tiers, settings.max_attempts, breaker)
+    work = RecordWork(spec.name, settings, decoder, store, events, attempts, forwarder, policy, cancelled, deadlines)
     return TaskProcessor(
-        spec,
+        spec.name,
         group,
-        settings,
+        settings.max_crashes,
         decoder,
-        store,
         events,
-        forwarder,
+        work,
         settlement,
+        breaker,
         tracing.tracer,
-        cancelled,
-        disk,
+        deadlines,
         stopping,
     )
 
@@ -107,6 +117,7 @@ class StageService:
         self._host = host
         self._scratch = Scratch(settings.scratch_dir)
         self._clock = SlotClock()
+        self._breaker = CircuitBreaker(stage)
         self._disk = DiskSpace(self._scratch.path, settings.free_space_reserve_mb, self._clock.extend)
         store = open_store(settings)
         self._cancellations = _cancellations(host, client, group)
@@ -120,6 +131,7 @@ class StageService:
             self._cancellations.has,
             self._disk,
             host.stop.is_set,
+            self._breaker,
         )
         completions = Completions()
         workers = [
@@ -134,10 +146,14 @@ class StageService:
             self._slots,
             completions,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
+            may_start=self._breaker.may_start,
+            max_crashes=settings.max_crashes,
         )
         # The stage that reads frames also runs the janitor. Its object store does not retry: the passes are repeated.
         self._janitor = Janitor(ObjectStore.open(StorageSettings())) if spec.streams else None
-        self._task_limit_s = settings.max_attempts * spec.deadline_s + TASK_GRACE_S + settings.store_lost_after_s
+        # In one delivery: the deaths, and one attempt more. A wait for the object store takes no longer than the work.
+        attempts = min(settings.max_attempts, settings.max_crashes + 1)
+        self._task_limit_s = attempts * 2 * spec.deadline_s + TASK_GRACE_S
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Load the handlers, then consume until ``stop``."""
@@ -168,6 +184,8 @@ class StageService:
         if not self._slots.ready:
             missing = self._slots.unavailable
             return f"{NOT_READY}{missing}" if missing else "the handler is loading"
+        if reason := self._breaker.reason:
+            return f"{NOT_READY}{reason}"
         if full := self._disk.reason:
             return f"{NOT_READY}missing disk space: {full}"
         return None if self._loop.joined.is_set() else "the consumer group has not been joined"
@@ -186,8 +204,7 @@ class StageService:
 
 def open_store(settings: RuntimeSettings) -> ObjectStore:
     """The object store for tasks; its operations retry according to the settings."""
-    wait_s, lost_after_s = settings.store_retry_timeout_s, settings.store_lost_after_s
-    return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(wait_s, works, lost_after_s))
+    return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(settings.store_retry_timeout_s, works))
 
 
 def client_name(stage: str, settings: RuntimeSettings) -> str:

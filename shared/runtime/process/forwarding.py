@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from shared.messages import headers as message_headers
+from shared.messages.delivery_headers import first_attempt
 from shared.messages.events import Done
 from shared.messages.outcome import done
 from shared.messages.pipeline import following
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
+from shared.runtime.disposition import JobContext
 from shared.runtime.failures import EngineUnavailable, TopicMissing
 from shared.runtime.process.routing import RoundRobin
 from shared.runtime.producers import TaskProducer
@@ -36,11 +38,11 @@ class Forwarder:
         self._producers = producers
         self._route = RoundRobin()
 
-    def forward(self, task: RenderTask, attempt: int) -> Done | None:
+    def forward(self, task: RenderTask, job: JobContext) -> Done | None:
         """Publish the task, which holds this stage's output, to the next stage; on return the broker has it.
 
         After the last stage, copy the finished files to the user's output bucket and return the event that ends the
-        job; ``attempt`` is the number of the attempt that made them. Raises DeliveryFailed, RecordRefused,
+        job. ``job`` is at the attempt that made them. Raises DeliveryFailed, RecordRefused,
         EngineUnavailable, StoreUnavailable, OutputRefused, ArtifactMissing.
         """
         step = following(self._stage)
@@ -48,16 +50,25 @@ class Forwarder:
             files = self._deliver(task)
             now_ms = time.time_ns() // 1_000_000
             return done(
-                task, files, stage=self._stage, now_ms=now_ms, attempt=attempt, trace_id=trace_id(), sampled=sampled()
-            )
+                task,
+                files,
+                stage=self._stage,
+                now_ms=now_ms,
+                attempt=job.attempt,
+                trace_id=trace_id(),
+                sampled=sampled(),
+            ).model_copy(update={"replays": job.replays})
         topic = self._settings.topic(step.source.format(engine=task.request.engine))
         value = task.dump()
         if len(value) > MAX_ENVELOPE_BYTES:
             raise ValueError(f"a task of {len(value)} bytes is over the limit of {MAX_ENVELOPE_BYTES}")
-        headers = message_headers.task_headers(task, step.name, time.time_ns() // 1_000_000)
+        headers = [
+            *message_headers.task_headers(task, step.name, time.time_ns() // 1_000_000),
+            *first_attempt(job.replays),
+        ]
         try:
             partition = self._route.choose(topic, self._partitions(topic))
-            self._producers.send_task(topic, task.job_id, value, list(headers), partition).wait()
+            self._producers.send_task(topic, task.job_id, value, headers, partition).wait()
         except TopicMissing as e:
             if step.per_engine:
                 raise EngineUnavailable(

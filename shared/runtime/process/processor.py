@@ -5,40 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Tracer
 
-from shared.messages.codes import Rejected
-from shared.messages.events import TerminalEvent
-from shared.messages.task import RenderTask, StageOutput
-from shared.runtime import fault_injection
+from shared.runtime import fault_injection, trace_context
+from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import PartitionAssignment, Record
-from shared.runtime.disposition import Completed, Disposition, Duplicate, JobContext, PartitionLost
-from shared.runtime.execute.attempt import Attempt
-from shared.runtime.execute.room import Room
-from shared.runtime.execute.scratch import DiskSpace
+from shared.runtime.disposition import Completed, DeadLetter, Disposition, FailureReason, Retry
 from shared.runtime.execute.worker_process import Worker
-from shared.runtime.execute.worker_telemetry import WorkerTelemetry
-from shared.runtime.failures import (
-    DiskFull,
-    HandlerFailed,
-    HandlerUnavailable,
-    JobCancelled,
-    PartitionRevoked,
-    WorkerDied,
-    WorkerNotRestarted,
-    classify,
-)
-from shared.runtime.process.decoding import Decoded, Decoder
-from shared.runtime.process.forwarding import Forwarder
-from shared.runtime.settings import RuntimeSettings
-from shared.runtime.settle.event_publisher import EventPublisher, ProgressReporter
+from shared.runtime.failures import classify
+from shared.runtime.process.deadlines import Deadlines
+from shared.runtime.process.decoding import Decoder
+from shared.runtime.process.record_work import Received, RecordWork
+from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.settlement import Settlement
-from shared.runtime.waiting import TaskWaits, cancellable, clear_current_job, current_job, set_current_job, task_waits
-from shared.slot.spec import StageSpec
-from shared.storage import markers
-from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused
-from shared.storage.protocols import Storage
+from shared.runtime.waiting import TaskWaits, clear_current_job, task_waits
 from shared.telemetry import metrics
 from shared.telemetry.ids import preset_trace_id
 from shared.telemetry.propagation import trace_id
@@ -51,32 +31,29 @@ class TaskProcessor:
 
     def __init__(
         self,
-        spec: StageSpec,
+        stage: str,
         group: str,
-        settings: RuntimeSettings,
+        max_crashes: int,
         decoder: Decoder,
-        store: Storage,
         events: EventPublisher,
-        forwarder: Forwarder,
+        work: RecordWork,
         settlement: Settlement,
+        breaker: CircuitBreaker,
         tracer: Tracer,
-        cancelled: Callable[[str, str], bool],
-        disk: DiskSpace,
+        deadlines: Deadlines,
         stopping: Callable[[], bool],
     ) -> None:
-        """``cancelled`` returns, by tenant and job id, whether the job is cancelled. ``stopping`` returns whether the
-        service is shutting down; then waiting tasks are abandoned."""
-        self._spec = spec
+        """``stopping`` returns whether the service is shutting down; then waiting tasks are abandoned."""
+        self._stage = stage
         self._group = group
-        self._settings = settings
+        self._max_crashes = max_crashes
         self._decoder = decoder
-        self._store = store
         self._events = events
-        self._forwarder = forwarder
+        self._work = work
         self._settlement = settlement
+        self._breaker = breaker
         self._tracer = tracer
-        self._cancelled = cancelled
-        self._disk = disk
+        self._deadlines = deadlines
         self._stopping = stopping
 
     def handle(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> None:
@@ -86,15 +63,21 @@ class TaskProcessor:
         record is delivered again. After Abandoned the record is delivered again, too; it ends no service.
         """
         start, now_ms = time.monotonic(), time.time_ns() // 1_000_000
-        wait_ms = now_ms - record.appended_ms(now_ms)
-        metrics.QUEUE_SECONDS.labels(self._spec.name).observe(wait_ms / 1000)
-        origin = self._decoder.trace(record)
+        wait_ms = max(0, now_ms - record.appended_ms(now_ms))
+        metrics.QUEUE_SECONDS.labels(self._stage).observe(wait_ms / 1000)
+        self._deadlines.observe(record)
+        # One death more than a record may cause: reading it may be what kills the service.
+        unread = record.crashes > self._max_crashes
+        origin = trace_context.of_unread(record) if unread else self._decoder.trace(record)
+        received = Received(record, assignment, worker)
         clear_current_job()
         waits = TaskWaits(
-            self._spec.name,
+            self._stage,
             self._events.waiting,
             stopping=lambda: self._stopping() or not assignment.held,
             revoking=lambda: assignment.revoking,
+            first_attempt=received.delivery.attempt + record.crashes,
+            replays=received.delivery.replays,
         )
         with (
             task_waits(waits),
@@ -110,166 +93,37 @@ class TaskProcessor:
         ):
             disposition: Disposition | None = None
             try:
-                disposition = self.process(record, assignment, worker)
+                disposition = self._work.until_outcome(received)
                 self._settlement.settle(record, disposition)
             except Exception as e:  # noqa: BLE001 - `classify` maps every class
-                self._settle_after_failure(record, disposition, e)
+                self._settle_after_failure(received, disposition, e)
+            else:
+                if isinstance(disposition, Completed):
+                    self._breaker.succeeded()
             fault_injection.reached("settle")
             exemplar = metrics.exemplar(trace_id())
-        metrics.TASK_SECONDS.labels(self._spec.name).observe(time.monotonic() - start, exemplar=exemplar)
+        metrics.TASK_SECONDS.labels(self._stage).observe(time.monotonic() - start, exemplar=exemplar)
         clear_current_job()
 
-    def process(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> Disposition:
-        """The disposition of the record. Raises only exceptions that concern the service: broker, object store,
-        machine."""
-        task: RenderTask | None = None
-        try:
-            decoded = self._decoder.decode(record)
-            if not isinstance(decoded, Decoded):
-                return decoded
-            task = decoded.task
-            job = replace(JobContext.of(task), replays=decoded.replays)
-            trace.get_current_span().set_attributes(
-                {"render.job": task.job_id, "tenant": job.tenant, "engine": task.request.engine}
-            )
-            if self._is_cancelled(task):
-                raise JobCancelled("the job was cancelled before its task started")
-            attempt, output = None, self._completed(task)
-            if output is None:
-                job, attempt, own = self._attempt_until_done(task, assignment, worker)
-                fault_injection.reached("after_put")
-                own = own.model_copy(update={"warnings": (*decoded.warnings, *own.warnings)})
-                claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._spec.name, own)
-                output = claim.winner
-                if not claim.won:
-                    attempt.discard()
-                    attempt = None
-            self._events.finished(job, output)
-            if not assignment.held:
-                raise PartitionRevoked("the partition was lost before the task was published")
-            task = task.with_output(self._spec.name, output)
-            done = self._forwarder.forward(task, job.attempt)
-            fault_injection.reached("after_publish")
-            if attempt is not None:
-                attempt.remember(output)
-            return Completed(done, job=job, task=task)
-        except Exception as e:  # noqa: BLE001 - `classify` maps every class
-            return self._disposition_of(e, task, assignment)
+    def _settle_after_failure(self, received: Received, disposition: Disposition | None, error: Exception) -> None:
+        """Settle a record whose processing or settlement failed. Raises ``error`` where broker or machine are at fault.
 
-    def _completed(self, task: RenderTask) -> StageOutput | None:
-        """The stage's output when an attempt has completed it, as after a redelivery; else None."""
-        return markers.read_completion(self._store.documents, task.request.tenant, task.job_id, self._spec.name)
-
-    def _attempt_until_done(
-        self, task: RenderTask, assignment: PartitionAssignment, worker: Worker
-    ) -> tuple[JobContext, Attempt, StageOutput]:
-        """Make attempts until the worker survives one, at most LIPSTAGE_MAX_ATTEMPTS; returns the job at that attempt,
-        the attempt and its output, whose artifacts are stored. Raises what the last attempt raised, and
-        WorkerNotRestarted.
-
-        An attempt that filled the disk does not count: the next one waits until there is room.
+        A retry finds what is complete already: the marker, the terminal event.
         """
-        job, room = current_job() or JobContext.of(task), Room(self._disk, self._spec, task)
-        with cancellable(lambda: self._is_cancelled(task)):
-            while True:
-                room.wait()
-                try:
-                    if worker.pid is None and not self._restarted(worker):
-                        raise WorkerNotRestarted("the handler can't be loaded again")
-                    trace.get_current_span().set_attribute("attempt", job.attempt)
-                    self._events.started(job)
-                    attempt = self._attempt(task, job, assignment, worker)
-                    try:
-                        return job, attempt, attempt.run()
-                    except WorkerDied as e:
-                        log.warning("worker_died", reason=str(e))
-                        attempt.discard()
-                        next_job = self._restart(worker, job, assignment)
-                        if next_job is None:
-                            raise
-                        job = next_job
-                    except DiskFull as e:
-                        attempt.discard()
-                        room.failed(e)
-                    except (Rejected, JobCancelled, HandlerFailed, ArtifactRefused):
-                        attempt.discard()
-                        raise
-                finally:
-                    room.release()
-
-    def _settle_after_failure(self, record: Record, disposition: Disposition | None, error: Exception) -> None:
-        """Settle a record whose processing or settlement failed by a bug, as it would after each redelivery. Raises
-        ``error`` where broker, object store or machine are at fault."""
-        fallback = classify(error, 1)
-        if fallback is None:
-            raise error
-        job = current_job() if disposition is None else disposition.job
-        if disposition is not None and disposition.job_continues:
-            job = None
-        self._settlement.settle(record, replace(fallback, job=job))
-
-    def _attempt(self, task: RenderTask, job: JobContext, assignment: PartitionAssignment, worker: Worker) -> Attempt:
-        return Attempt(
-            task=task,
-            spec=self._spec,
-            store=self._store,
-            settings=self._settings,
-            worker=worker,
-            cancelled=lambda: not assignment.held or self._is_cancelled(task),
-            progress=ProgressReporter(self._events, job),
-            telemetry=WorkerTelemetry(self._spec.name, self._tracer),
-            scratch=self._disk.folder,
-        )
-
-    def _restart(self, worker: Worker, job: JobContext, assignment: PartitionAssignment) -> JobContext | None:
-        """Start the worker again for the next attempt; the job at that attempt, None when no attempt is left."""
-        while assignment.held and job.attempt < self._settings.max_attempts:
-            job = job.at_attempt(job.attempt + 1)
-            set_current_job(job)
-            if self._restarted(worker):
-                return job
-        return None
-
-    def _restarted(self, worker: Worker) -> bool:
-        """Restart the worker; whether its handler is loaded again. A start that fails counts as an attempt: the record
-        may have broken the device, and would do so at every other replica. If the machine is at fault, the slot's start
-        of the worker for the next record ends the service.
-        """
-        metrics.WORKER_PROCESS_STARTS.labels(self._spec.name).inc()
+        fallback = self._work.disposition_of(error, disposition.task if disposition else None, received)
+        if disposition is not None:
+            # A job that goes on elsewhere must not end here.
+            goes_on = disposition.job_continues and not isinstance(disposition, Retry)
+            fallback = replace(fallback, job=None if goes_on else disposition.job)
         try:
-            worker.start()
-        except (WorkerDied, HandlerUnavailable) as e:
-            log.warning("handler_not_loaded_again", reason=str(e))
-            return False
-        return True
-
-    def _is_cancelled(self, task: RenderTask) -> bool:
-        return self._cancelled(task.request.tenant, task.job_id)
-
-    def _disposition_of(
-        self, error: Exception, task: RenderTask | None, assignment: PartitionAssignment
-    ) -> Disposition:
-        """The disposition for the exception. Raises the exception where it is not about this record alone."""
-        job = current_job()
-        if not assignment.held:  # Whatever the exception was: the new owner does this work.
-            return PartitionLost(job=job, task=task)
-        disposition = classify(error, job.attempt if job else 1)
-        if disposition is None:
-            raise error
-        if task is not None and isinstance(error, ArtifactMissing | ArtifactAltered):
-            terminal = self._terminal_event(task)
-            if terminal is not None:
-                # The record was delivered twice at once: the other delivery ended the job and deleted the artifacts.
-                return Duplicate(terminal, job=job, task=task)
-        return replace(disposition, job=job, task=task)
-
-    def _terminal_event(self, task: RenderTask) -> TerminalEvent | None:
-        """The job's terminal event; None when it has not ended, or the stored event can't be read."""
-        try:
-            return markers.read_end(self._store.documents, task.request.tenant, task.job_id)
-        except (ArtifactAltered, ArtifactRefused) as e:
-            log.warning("end_unreadable", error=str(e))
-            return None
+            self._settlement.settle(received.record, fallback)
+        except Exception as e:
+            reason = classify(e)
+            if not isinstance(reason, FailureReason) or isinstance(fallback, DeadLetter):
+                raise
+            log.exception("retry_not_settled")
+            dead_letter = DeadLetter(reason, job=fallback.job, task=fallback.task)
+            self._settlement.settle(received.record, dead_letter)
 
     def _span_attributes(self, record: Record, wait_ms: int) -> dict[str, str | int]:
         """Span attributes by OpenTelemetry's semantic conventions for messaging, and the wait in the queue."""

@@ -12,8 +12,9 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.messages.tiers import Tier
+from shared.runtime.consume.commit_request import STATE_LOST, TRANSIENT
 from shared.runtime.consume.consumer import Consumer, record_of
-from shared.runtime.consume.consumer_loop import STATE_LOST, TRANSIENT, Partition
+from shared.runtime.consume.owned_partition import Name
 from shared.runtime.relay.dispatcher import Dispatcher
 from shared.runtime.relay.probed_clock import ProbedClock
 from shared.runtime.relay.retry_partition import RetryPartition
@@ -53,8 +54,8 @@ class RelayLoop:
         self._barrier_s = barrier_s
         self._subscribed: frozenset[str] = frozenset()
         self._tiers: dict[str, Tier] = {}
-        self._partitions: dict[Partition, RetryPartition] = {}
-        self._paused: set[Partition] = set()
+        self._partitions: dict[Name, RetryPartition] = {}
+        self._paused: set[Name] = set()
         self._commit_at = 0.0
         self._send_at = 0.0
         self.heartbeat = time.monotonic()
@@ -171,7 +172,7 @@ class RelayLoop:
             self._consumer.resume([TopicPartition(*key) for key in resume])
         self._paused = (self._paused | pause) - resume
 
-    def _commit(self, partitions: set[Partition] | None = None) -> None:
+    def _commit(self, partitions: set[Name] | None = None) -> None:
         """Commit the contiguous prefix of settled records, of all partitions by default. Synchronously: a failure is
         known at once."""
         self._commit_at = time.monotonic() + COMMIT_EVERY_S
@@ -195,7 +196,7 @@ class RelayLoop:
             if result.error is None:
                 self._partitions[result.topic, result.partition].committed(result.offset)
 
-    def _settle(self, partitions: set[Partition]) -> None:
+    def _settle(self, partitions: set[Name]) -> None:
         """Wait until every sent record of these partitions is settled."""
         until = time.monotonic() + self._barrier_s
         while time.monotonic() < until and any(self._partitions[key].in_flight for key in partitions):
@@ -228,7 +229,7 @@ class RelayLoop:
         consumer.incremental_unassign(partitions)
         log.warning("partitions_lost", count=len(partitions))
 
-    def _release(self, partitions: set[Partition]) -> None:
+    def _release(self, partitions: set[Name]) -> None:
         for key in partitions:
             self._partitions.pop(key).held = False
         self._paused -= partitions

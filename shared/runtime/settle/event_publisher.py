@@ -20,12 +20,14 @@ from shared.messages.events import (
     Finished,
     Progress,
     RejectedEvent,
+    Retrying,
     Started,
     TerminalEvent,
     Waiting,
     WarningGiven,
 )
 from shared.messages.task import StageOutput
+from shared.messages.tiers import Tier
 from shared.messages.topics import EVENTS
 from shared.runtime.disposition import JobContext
 from shared.runtime.failures import RecordRefused
@@ -116,6 +118,11 @@ class EventPublisher:
     def repeat(self, event: TerminalEvent) -> None:
         """Publish a stored terminal event again, after a redelivery of an ended job's record."""
         self._send(event)
+
+    def retrying(self, job: JobContext, code: Code, message: str, tier: Tier, due_ms: int, next_attempt: int) -> None:
+        """The attempt failed; the next one is due at ``due_ms``, milliseconds since the epoch."""
+        fields = {"code": code, "message": message, "tier": tier.name, "due_ms": due_ms, "next_attempt": next_attempt}
+        self._send(Retrying(**self._base(job), stage=self._stage, **fields))
 
     @contextmanager
     def of_one_record(self) -> Iterator[None]:

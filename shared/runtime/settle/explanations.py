@@ -2,6 +2,7 @@
 
 from shared.messages.codes import Code
 from shared.messages.events import DeadLetterRef
+from shared.messages.tiers import Tier
 from shared.runtime.disposition import FailureReason
 from shared.telemetry.scrubbing import scrubbed
 
@@ -44,6 +45,13 @@ def for_user(reason: FailureReason, stage: str, dead_letter: DeadLetterRef) -> s
     step = USER_STEPS.get(reason.code, TO_OPERATOR)
     shown = f"Its record is kept: `lipstage dlq show {dead_letter.id}`."
     return f"The {stage} stage failed: {_sentence(what, capital=False)} {step} {shown}"
+
+
+def for_retry(reason: FailureReason, stage: str, tier: Tier) -> str:
+    """What failed and when the stage tries again; goes into the job's ``retrying`` event. The text of an unexpected
+    exception is not repeated."""
+    what = f"{reason.exception or 'error'} in the code of the stage" if reason.code is Code.INTERNAL else reason.message
+    return f"The {stage} stage failed: {_sentence(what, capital=False)} It tries again in {tier.name}."
 
 
 def _sentence(text: str, *, capital: bool = True) -> str:

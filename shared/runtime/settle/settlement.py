@@ -1,5 +1,7 @@
 """Carries out the disposition of a record: the only place that ends jobs, dead-letters records and counts outcomes."""
 
+from dataclasses import replace
+
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
@@ -16,16 +18,21 @@ from shared.runtime.disposition import (
     DeadLetter,
     Disposition,
     Duplicate,
+    Expired,
+    FailureReason,
     PartitionLost,
     Rejected,
+    Retry,
 )
-from shared.runtime.failures import SERVICE_FAULTS
+from shared.runtime.failures import SERVICE_FAULTS, RecordRefused
 from shared.runtime.producers import EventProducer
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
-from shared.runtime.settle.explanations import for_user
+from shared.runtime.settle.explanations import for_retry, for_user
+from shared.runtime.settle.retry_records import send_retry
 from shared.runtime.waiting import set_settled
+from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
 from shared.telemetry.ids import derived_span_id, preset_span_id
@@ -61,8 +68,7 @@ class Settlement:
     def settle(self, record: Record, disposition: Disposition) -> None:
         """Publish the outcome and clean up; on return the record may be committed.
 
-        Raises DeliveryFailed and other exceptions for which `failures.classify` returns None; then the record is not
-        settled.
+        Raises exceptions that `failures.classify` maps; then the record is not settled.
         """
         job, task = disposition.job, disposition.task
         match disposition:
@@ -73,10 +79,14 @@ class Settlement:
                 self._events.rejected(job, rejected.error_code, rejected.message, rejected.field, rejected.allowed)
             case Cancelled() if job:
                 self._events.failed(job, Code.CANCELLED, "The job was cancelled.")
+            case Expired() if job:
+                self._events.failed(job, Code.EXPIRED, "The deadline of the request (deadline_s) has passed.")
             case Conflict() if job:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
+            case Retry():
+                disposition = self._retry(record, disposition)
             case DeadLetter():
                 self._dead_letter(record, disposition)
             case PartitionLost():
@@ -98,6 +108,47 @@ class Settlement:
         except Exception as e:  # noqa: BLE001 - see above
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
+    def _retry(self, record: Record, retry: Retry) -> Retry | DeadLetter:
+        """Send the record to its retry topic, then publish when the next attempt is due. Returns what was settled: a
+        record that the retry topic never accepts is a dead letter.
+
+        A service that dies in between sends it again: two attempts, of which the second finds the marker of the first.
+        """
+        reason, job = retry.reason, retry.job
+        log.warning(
+            "task_retried",
+            code=reason.code,
+            failure_class=reason.failure_class,
+            error=reason.exception,
+            text=reason.message,
+            tier=retry.tier.name,
+            next_attempt=retry.next_attempt,
+            counted=retry.counted,
+        )
+        self._mark_failed(reason)
+        try:
+            due_ms = send_retry(self._producers, self._topic_prefix, record, retry)
+        except RecordRefused as e:
+            refused = replace(reason, message=f"{reason.message}; the retry topic refuses the record: {e}")
+            dead_letter = DeadLetter(refused, job=job, task=retry.task)
+            self._dead_letter(record, dead_letter)
+            return dead_letter
+        if job is not None:
+            message = for_retry(reason, self._stage, retry.tier)
+            try:
+                self._events.retrying(job, reason.code, message, retry.tier, due_ms, retry.next_attempt)
+            except SERVICE_FAULTS:
+                raise
+            except Exception:
+                # A bug: settling again would only send the record again.
+                log.exception("retrying_event_not_published")
+        return retry
+
+    def _mark_failed(self, reason: FailureReason) -> None:
+        span = trace.get_current_span()
+        span.set_status(Status(StatusCode.ERROR, reason.message))
+        span.set_attribute("error.type", reason.code.value)
+
     def _dead_letter(self, record: Record, disposition: DeadLetter) -> None:
         """Send the dead letter first, then end the job: an operator finds the record of every failed job."""
         reason, job, task = disposition.reason, disposition.job, disposition.task
@@ -108,9 +159,7 @@ class Settlement:
             error=reason.exception,
             origin=reason.stack,
         )
-        span = trace.get_current_span()
-        span.set_status(Status(StatusCode.ERROR, reason.message))
-        span.set_attribute("error.type", reason.code.value)
+        self._mark_failed(reason)
         dead_letter = send_dead_letter(
             self._producers,
             self._topic_prefix,
@@ -131,6 +180,10 @@ class Settlement:
             self._events.failed(job, reason.code, message, dead_letter)
         except SERVICE_FAULTS:
             raise
+        except StoreUnavailable as e:
+            # Settled again, the record would be a second dead letter: publish the event, and store it nowhere.
+            log.error("end_not_stored", code=e.code.value)
+            self._events.failed(replace(job, is_stored=False), reason.code, message, dead_letter)
         except Exception:
             # A bug: settling again would only send the dead letter again.
             log.exception("failed_event_not_published")

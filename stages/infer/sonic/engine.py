@@ -59,7 +59,11 @@ class SonicEngine:
     def prepare(
         self, portrait: Portrait, speech: Speech, render: RenderParams, params: BaseModel, context: Context
     ) -> SonicAnimation:
-        """Denoise the whole clip. Raises Rejected (AUDIO_TOO_LONG, OUT_OF_MEMORY), Cancelled before a UNet call."""
+        """Denoise the whole clip.
+
+        Raises Rejected (AUDIO_TOO_LONG, and OUT_OF_MEMORY when the accelerator is too small), torch.OutOfMemoryError
+        when other processes have taken the memory, Cancelled before a UNet call.
+        """
         if not isinstance(params, SonicParams):
             raise TypeError(f"sonic takes SonicParams, not {type(params).__name__}")
         if self._model is None:
@@ -67,11 +71,7 @@ class SonicEngine:
         if speech.duration_s > MAX_SPEECH_S:
             message = f"The engine sonic animates up to {MAX_SPEECH_S:.0f} s of speech."
             raise Rejected(Code.AUDIO_TOO_LONG, message, field="speech", allowed=f"at most {MAX_SPEECH_S:.0f} s")
-        try:
-            return _Render(self._model, render, params, context).run(portrait, speech)
-        except torch.OutOfMemoryError as e:
-            # Raised before the loop, which retries by itself: the memory was free when the plan was made.
-            raise too_large() from e
+        return _Render(self._model, render, params, context).run(portrait, speech)
 
 
 class _Render:

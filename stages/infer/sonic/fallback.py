@@ -1,4 +1,4 @@
-"""Retries with smaller plans when the accelerator runs out of memory, then rejects the request."""
+"""Retries with smaller plans when the accelerator runs out of memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,8 +11,8 @@ from stages.infer.sonic.presets import Plan
 def smaller_on_out_of_memory(plans: Sequence[Plan]) -> Iterator["_Attempt"]:
     """Yield a context manager per plan; the next one comes only after the one before ran out of memory.
 
-    Leave the loop when an attempt succeeds. When the last plan runs out of memory its context manager raises Rejected
-    (OUT_OF_MEMORY): the request is too large for this machine.
+    Leave the loop when an attempt succeeds. When the last plan runs out of memory, torch.OutOfMemoryError propagates:
+    the plan fitted the free memory before, so another process has taken it, and a later attempt may succeed.
     """
     for plan in plans:
         yield _Attempt(plan, plan is plans[-1])
@@ -26,11 +26,7 @@ class _Attempt:
         return self._plan
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        if not isinstance(error, torch.OutOfMemoryError):
-            return False
-        if self._last:
-            raise too_large() from error
-        return True
+        return isinstance(error, torch.OutOfMemoryError) and not self._last
 
 
 def too_large() -> Rejected:

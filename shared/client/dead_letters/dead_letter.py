@@ -17,7 +17,7 @@ from shared.messages.identity import (
     identify_task_best_effort,
 )
 from shared.messages.json_text import json_text
-from shared.messages.names import JOB_ID, NAME
+from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES
 from shared.messages.topics import REQUESTS
@@ -25,6 +25,8 @@ from shared.messages.topics import REQUESTS
 Headers = list[tuple[str, bytes | None]]
 OFFSET_BITS = 48
 _PREFIX = len(DLQ)
+_FIRST_ADDED = f"{DLQ}topic"
+"""The first header that a stage adds."""
 _UNKNOWN = object()
 _FIRST = DeliveryHeaders()
 _JOB_ID, _TENANT, _REQUEST_ID = re.compile(JOB_ID), re.compile(NAME), re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -64,8 +66,7 @@ class DeadLetter:
     value: bytes | None
     headers: Headers
     errors: dict[str, str] = field(init=False)
-    """The values of ``__dlq.errors.*`` by the rest of the name; the last of each counts, as the stage adds its own at
-    the end."""
+    """The values of ``__dlq.errors.*`` by the rest of the name, as the stage added them at the end."""
     original_headers: Headers = field(init=False)
     """The headers of the failed record, in their order."""
     _identity: Any = field(init=False, default=None, repr=False)
@@ -75,7 +76,10 @@ class DeadLetter:
         for name, value in self.headers:
             if not name.startswith(DLQ):
                 self.original_headers.append((name, value))
-            elif value is not None:
+                continue
+            if name == _FIRST_ADDED:  # What the sender of the record wrote under such names does not count.
+                self.errors.clear()
+            if value is not None:
                 self.errors[name[_PREFIX:]] = value.decode(errors="replace")
 
     @property
@@ -180,7 +184,10 @@ class DeadLetter:
     def identity(self, topic_prefix: str) -> BestEffortIdentity | None:
         """The job of the record, found as the stages find it; None when it names none. Never raises."""
         if self._identity is _UNKNOWN:
-            if self.is_request(topic_prefix):
+            if self.value is None and _JOB_ID.fullmatch(job := self.errors.get("job", "")):
+                # The object store has the value: the stage that read it has named its job.
+                self._identity = BestEffortIdentity(JobIdentity(job, ""), self.errors.get("tenant") or DEFAULT_TENANT)
+            elif self.is_request(topic_prefix):
                 origin = self.origin
                 self._identity = identify_best_effort(
                     self.value, self.key, origin.topic, origin.partition, origin.offset

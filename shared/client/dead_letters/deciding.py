@@ -99,19 +99,19 @@ class Decider:
         """
         number = 0
         for dead in self._chosen():
-            if not self._options.filter.accepts(self.states.of(dead)):
+            state = self.states.of(dead)
+            if not self._options.filter.accepts(state):
                 continue
-            decision = self._decide(dead, fetch)
+            decision = self._decide(dead, state.name, fetch)
             if decision.verdict in (Verdict.SEND, Verdict.PARK):
                 number += 1
                 if self._options.limit is not None and number > self._options.limit:
                     decision = Decision(dead, Verdict.BEYOND_LIMIT)
             yield decision
 
-    def _decide(self, dead: DeadLetter, fetch: bool) -> Decision:
+    def _decide(self, dead: DeadLetter, state: str, fetch: bool) -> Decision:
         options, job = self._options, dead.identity(self._prefix)
         known = job_hash(job.tenant, job.identity.job_id) if job is not None else 0
-        state = self.states.of(dead).name
         if state in TOUCHED and not options.force:
             return Decision(dead, TOUCHED[state])
         end = self.states.jobs.end(known)

@@ -76,6 +76,18 @@ def test_the_last_header_of_a_name_counts() -> None:
     assert [name for name, _ in one.original_headers if name.startswith("__dlq")] == []
 
 
+def test_the_job_of_a_stored_value_is_the_one_that_its_stage_named() -> None:
+    named = [("__dlq.errors.job", b"j"), ("__dlq.errors.tenant", b"acme")]
+    made = Made("other", "render.requests", "audio", headers=[("__dlq.errors.job", b"forged")])
+    found = dead(made, named, value=None).identity("")
+    assert found is not None
+    assert (found.identity.job_id, found.tenant) == ("j", "acme")
+    assert dead(made, value=None).identity("") != found
+    forged = dead(made, value=None).identity("")
+    assert forged is not None
+    assert forged.identity.job_id == "other", "the sender's own header does not count"
+
+
 @pytest.mark.parametrize("text", ["", "1", "a:b", "0:-1", "0:1:2", "999999:0", f"0:{1 << 50}"])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):

@@ -300,8 +300,8 @@ def test_a_value_in_the_object_store_is_fetched_and_verified(client: Client, dep
     ref = deployment.artifacts.put_bytes(value, "jobs/default/a/dlq/value")
     names = {"value.key": ref.key, "value.sha256": ref.sha256, "value.size": str(ref.size)}
     for job, digest in (("a", ref.sha256), ("altered", "0" * 64)):
-        headers = {**names, "value.sha256": digest, "code": "STORE_UNAVAILABLE", "topic": "render.face"}
-        headers["topic"] = deployment.topic("render.face")
+        headers = {"topic": deployment.topic("render.face"), "code": "STORE_UNAVAILABLE", **names}
+        headers["value.sha256"] = digest
         stored = [(f"__dlq.errors.{name}", text.encode()) for name, text in headers.items()]
         deployment.raw_producer.produce(deployment.topic("render.dlq"), None, job.encode(), headers=stored)
     assert deployment.raw_producer.flush(20) == 0

@@ -11,9 +11,10 @@ from tests.chaos.features import HAS_RELAY, HAS_REPLAY
 from tests.chaos.rig import Rig
 from tests.chaos.rows.table import Outcome, Row, Skipped
 
-MANY = 30
-RATE = 10
-KILL_AFTER = (6, 14)
+MANY = 10
+"""With more failures the breaker opens: more than half of the last twenty."""
+RATE = 5
+KILL_AFTER = (3, 6)
 """The replay is killed after this many records."""
 LOOPS = 3
 """Replays of one dead letter before it is parked."""
@@ -54,9 +55,10 @@ def killed_replay(rig: Rig, outcome: Outcome) -> None:
     """The replay of many records is killed twice; the third run sends the rest."""
     _require()
     rig.max_attempts = 1
-    rig.start("face.work=raise=RuntimeError", LIPSTAGE_MAX_ATTEMPTS="1")
-    value = rig.request()
-    jobs = [rig.submit("many", value) for _ in range(MANY)]
+    rig.start("face.work=raise=RuntimeError,job=many-*", LIPSTAGE_MAX_ATTEMPTS="1")
+    jobs = [rig.submit("many") for _ in range(MANY // 2)]
+    rig.await_ends([*jobs, rig.submit("good")])  # One success: no eight failures in a row.
+    jobs += [rig.submit("many") for _ in range(MANY - len(jobs))]
     rig.await_ends(jobs)
     rig.fleet.change("face-0", LIPSTAGE_FAULTS="")
     rig.fleet.restart("face-0")

@@ -16,8 +16,8 @@ def test_of_two_replicas_with_one_name_one_ends_and_says_why(bench: Bench) -> No
     (failure,) = ended.failures
     assert "has the same LIPSTAGE_GROUP_INSTANCE_ID; each replica needs its own" in str(failure)
     (other,) = [member for member in members if not member.failures]
-    bench.send(1)
     taken = len(other.taken)
+    bench.send(1)
     other.release(*other.wait(taken + 1))
     until(lambda: bench.committed(1) == 1, "the other one works")
 

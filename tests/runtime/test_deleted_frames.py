@@ -10,6 +10,7 @@ import pytest
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
@@ -36,6 +37,7 @@ class RecordingProducers:
     """Accepts every record and keeps a copy."""
 
     records: list[tuple[str, bytes]] = field(default_factory=list)
+    clock: BrokerClock = field(default_factory=BrokerClock)
 
     def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[object]) -> Delivered:
         self.records.append((topic, value))

@@ -140,8 +140,8 @@ def test_replay_that_has_failed_is_not_processed_when_it_is_delivered_again(face
     assert (face.types(), face.worker.runs) == (["failed"], 0)
 
 
-def test_dead_letter_of_a_readable_task_names_job_tenant_and_department(face: MemoryStage) -> None:
-    face.cancelled.clear()
+def test_dead_letter_of_a_readable_task_names_job_tenant_and_department(tmp_path: Path) -> None:
+    face = MemoryStage(FACE, tmp_path, max_attempts=1)
     face.worker.answer = lambda _: (_ for _ in ()).throw(RuntimeError("a bug"))
     face.handle(face.task(department="film").dump())
     letter = face.producers.dead_letters()[0]

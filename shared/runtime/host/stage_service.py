@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from threading import Event
 from typing import cast
 
-from shared.messages.pipeline import FIRST, step
+from shared.messages.pipeline import FIRST, following, step
 from shared.messages.topics import CANCEL
 from shared.runtime.consume.assignment import Completions
 from shared.runtime.consume.cancellations import Cancellations
@@ -22,7 +22,9 @@ from shared.runtime.kafka_config import consumer_config, group_protocol, reader_
 from shared.runtime.process.admission import RequestDecoder
 from shared.runtime.process.decoding import Decoder, TaskDecoder
 from shared.runtime.process.forwarding import Forwarder
+from shared.runtime.process.least_loaded import open_router
 from shared.runtime.process.processor import TaskProcessor
+from shared.runtime.process.routing import Router
 from shared.runtime.producers import Producers
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
@@ -56,6 +58,7 @@ def task_processor(
     cancelled: Callable[[str, str], bool],
     disk: DiskSpace,
     stopping: Callable[[], bool],
+    router: Router | None = None,
 ) -> TaskProcessor:
     """The processor of a stage's records, with its decoder, forwarder, event publisher and settlement."""
     events = EventPublisher(spec.name, settings.topic_prefix, producers, store.documents)
@@ -64,7 +67,7 @@ def task_processor(
         decoder = RequestDecoder(settings, store, events, cancelled)
     cleanup = Cleanup(spec, store)
     settlement = Settlement(spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer)
-    forwarder = Forwarder(spec.name, settings, store, producers)
+    forwarder = Forwarder(spec.name, settings, store, producers, router)
     return TaskProcessor(
         spec,
         group,
@@ -108,6 +111,7 @@ class StageService:
         self._disk = DiskSpace(self._scratch.path, settings.free_space_reserve_mb, self._clock.extend)
         store = open_store(settings)
         self._cancellations = _cancellations(host, client, group)
+        router, self._group_views = open_router(settings, following(stage))
         processor = task_processor(
             spec,
             group,
@@ -118,6 +122,7 @@ class StageService:
             self._cancellations.has,
             self._disk,
             host.stop.is_set,
+            router,
         )
         completions = Completions()
         workers = [
@@ -142,6 +147,8 @@ class StageService:
         self._cancellations.start()
         if self._janitor is not None:
             self._host.start_thread("janitor", self._janitor.run)
+        if self._group_views is not None:
+            self._host.start_thread("routing", self._group_views.run)
         self._slots.start()
         while not self._slots.ready and not stop.is_set():
             stop.wait(READY_POLL_S)  # A member that can't process records yet must hold no partitions.

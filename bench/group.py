@@ -20,6 +20,8 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from bench.member import Options
 from shared.runtime.kafka_config import Protocol
 
+PARTITION_UA = -1
+"""librdkafka's "unassigned": the key's hash chooses."""
 WAIT_S = 90.0
 """Limit of each wait, seconds: generous, because the machine may be busy."""
 Place = tuple[int, int]
@@ -84,7 +86,9 @@ class Group:
         self.members: list[Member] = []
         self._news = threading.Condition()
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
-        self._producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 0})
+        self._producer = Producer(
+            {"bootstrap.servers": self.bootstrap_servers, "linger.ms": 0, "partitioner": "murmur2_random"}
+        )
         new = [NewTopic(self.topic, self.partitions, 1), NewTopic(self.output, 1, 1)]
         for future in self._admin.create_topics(new).values():
             future.result(WAIT_S)
@@ -132,12 +136,17 @@ class Group:
     def send(self, seconds: float, partitions: Iterable[int]) -> list[Place]:
         """Send one task that sleeps ``seconds`` to each of ``partitions``, which may repeat; on return the broker has
         them. Returns their places."""
+        return self.send_each(seconds, [(None, partition) for partition in partitions])
+
+    def send_each(self, seconds: float, targets: Iterable[tuple[bytes | None, int | None]]) -> list[Place]:
+        """As ``send``, for keys and partitions; without a partition the key's hash chooses it."""
         places: list[Place] = []
-        for partition in partitions:
+        for key, partition in targets:
             self._producer.produce(
                 self.topic,
                 json.dumps(seconds).encode(),
-                partition=partition,
+                key,
+                PARTITION_UA if partition is None else partition,
                 on_delivery=lambda _, message: places.append((message.partition() or 0, message.offset() or 0)),
             )
         if self._producer.flush(WAIT_S):

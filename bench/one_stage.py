@@ -1,11 +1,6 @@
-"""A real stage service with a trivial handler, and the means to give it records: for benchmarks of one hop.
-
-The handler writes its start into ``LIPSTAGE_BENCH_RUNS``, one line a run: job id and monotonic clock. The label ``do``
-of a job chooses what it does: ``crash`` kills the worker process in the first run.
-"""
+"""A real stage service with a trivial handler, and the means to give it records: for benchmarks of one hop."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from confluent_kafka import Consumer, Producer
-from pydantic import BaseModel
 
+from bench.one_stage_handler import RUNS
 from shared.local import ports, readiness, stack
 from shared.local.settings import LocalSettings
 from shared.messages import headers as message_headers
@@ -29,36 +24,11 @@ from shared.messages.task import RenderTask
 from shared.runtime.host.stage_service import serve
 from shared.runtime.kafka_config import UNLOGGED, Config
 from shared.runtime.settings import RuntimeSettings
-from shared.slot.api import Context, Handler, Result, Task
 from shared.slot.spec import StageSpec
 
-RUNS = "LIPSTAGE_BENCH_RUNS"
 PREFIX = "one."
 WAIT_S = 120.0
-SPEC = StageSpec(name="face", handler="bench.one_stage", inputs={}, memory_mb=1024)
-
-
-class Metadata(BaseModel):
-    """The stage has none."""
-
-
-def handle(context: Context, task: Task) -> Result:
-    """Note the run, then write 1 KiB."""
-    job = task.job
-    runs = Path(os.environ[RUNS])
-    first = job.job_id not in runs.read_text()
-    with runs.open("a") as file:
-        file.write(f"{job.job_id} {time.monotonic()}\n")
-    if job.request.labels.get("do") == "crash" and first:
-        os.kill(os.getpid(), signal.SIGKILL)
-    blob = context.scratch / "blob"
-    blob.write_bytes(os.urandom(1024))
-    return Result(metadata=Metadata(), files={"blob": blob})
-
-
-def load() -> Handler:
-    """Nothing to load."""
-    return handle
+SPEC = StageSpec(name="face", handler="bench.one_stage_handler", inputs={}, memory_mb=1024)
 
 
 class OneStage:

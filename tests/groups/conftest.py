@@ -20,9 +20,3 @@ def groups(stack: Infrastructure) -> Iterator[list[Group]]:
             opened.enter_context(group(servers, "consumer")),
             opened.enter_context(group(servers, "classic", properties=classic)),
         ]
-
-
-@pytest.fixture(params=["consumer", "classic"])
-def one(groups: list[Group], request: pytest.FixtureRequest) -> Group:
-    """A group of one protocol."""
-    return next(made for made in groups if made.protocol == request.param)

@@ -44,28 +44,29 @@ def next_view(views: GroupViews, topic: str) -> GroupView:
     raise AssertionError("no view")
 
 
-def test_view_has_owners_and_the_records_in_work(one: Group) -> None:
-    one.send(0, [0])
-    first = one.member()
-    one.member()
-    one.wait_for_assignment(2)
-    one.wait_for_end([(0, 0)])
-    busy = one.send(4, [0, 0, 5])
-    one.wait(lambda: len(one.of("start")) == 3, "two records in work")
-    with views_of(one) as views:
-        view = next_view(views, one.topic)
-        owned = one.assigned()
-        assert {frozenset(p for p, o in view.owners.items() if o == owner) for owner in view.owners.values()} == {
-            frozenset(partitions) for partitions in owned.values()
-        }
-        assert view.lags == {p: {0: 2, 5: 1}.get(p, 0) for p in range(8)}
-        one.wait_for_end(busy)
-        first.terminate()
-        one.wait(lambda: one.assigned().get("m1") == set(range(8)), "the survivor has all partitions")
-        survivor = next_view(views, one.topic)
-        assert len(set(survivor.owners.values())) == 1
-        assert len(survivor.owners) == 8
-        assert set(survivor.lags.values()) == {0}
+def owned_by_view(view: GroupView) -> set[frozenset[int]]:
+    """The partitions of each owner."""
+    return {frozenset(p for p, o in view.owners.items() if o == owner) for owner in view.owners.values()}
+
+
+def test_view_has_owners_and_the_records_in_work(groups: list[Group]) -> None:
+    for made in groups:
+        done = made.send(0, [0])
+        made.member(), made.member()
+        made.wait_for_assignment(2)
+        made.wait_for_end(done)
+        busy = made.send(3, [0, 0, 5])
+        made.wait(lambda made=made: len(made.of("start")) == 3, "two records in work")  # type: ignore[misc]
+        with views_of(made) as views:
+            view = next_view(views, made.topic)
+            assert owned_by_view(view) == {frozenset(partitions) for partitions in made.assigned().values()}
+            assert view.lags == {p: {0: 2, 5: 1}.get(p, 0) for p in range(8)}
+            made.wait_for_end(busy)
+            made.members[0].terminate()
+            made.wait_for_assignment(1)
+            view = next_view(views, made.topic)
+            assert owned_by_view(view) == {frozenset(range(8))}
+            assert set(view.lags.values()) == {0}
 
 
 def test_group_that_does_not_exist_has_no_owners(groups: list[Group]) -> None:
@@ -95,21 +96,22 @@ def test_reader_that_hangs_is_killed(groups: list[Group], monkeypatch: pytest.Mo
         assert first.wait(WAIT_S) == -signal.SIGKILL
 
 
-def test_members_of_different_speed_get_work_by_their_speed(one: Group) -> None:
+def test_members_of_different_speed_get_work_by_their_speed(groups: list[Group]) -> None:
     """Two members take 0.1 s for a task, one takes 0.4 s: round-robin would give it a third of the tasks."""
+    made = groups[0]
     for pace in (1.0, 1.0, 4.0):
-        one.member(pace=pace)
-    one.wait_for_assignment(3)
-    with views_of(one) as views:
+        made.member(pace=pace)
+    made.wait_for_assignment(3)
+    with views_of(made) as views:
         router = LeastLoaded(views.of)
-        next_view(views, one.topic)
+        next_view(views, made.topic)
         sent = []
         for count in range(1, 61):
-            sent += one.send(0.1, [router.choose(one.topic, one.partitions)])
+            sent += made.send(0.1, [router.choose(made.topic, made.partitions)])
             # Three tasks are in the group at a time, as when the stage before it is as fast.
-            one.wait(lambda count=count: len(one.ended()) >= count - 3, "progress")  # type: ignore[misc]
-        one.wait_for_end(sent)
-    done = Counter(event.member for event in one.of("end"))
+            made.wait(lambda count=count: len(made.ended()) >= count - 3, "progress")  # type: ignore[misc]
+        made.wait_for_end(sent)
+    done = Counter(event.member for event in made.of("end"))
     assert sum(done.values()) == 60, "none is lost, none is done twice"
     assert done["m2"] < min(done["m0"], done["m1"]), done
     assert done["m2"] <= 15, done

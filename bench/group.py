@@ -18,7 +18,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, Produc
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.member import Options
-from shared.runtime.kafka_config import Protocol
+from shared.runtime.kafka_config import UNLOGGED, Protocol
 
 PARTITION_UA = -1
 """librdkafka's "unassigned": the key's hash chooses."""
@@ -85,9 +85,14 @@ class Group:
         self.events: list[Event] = []
         self.members: list[Member] = []
         self._news = threading.Condition()
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, **UNLOGGED})
         self._producer = Producer(
-            {"bootstrap.servers": self.bootstrap_servers, "linger.ms": 0, "partitioner": "murmur2_random"}
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "linger.ms": 0,
+                "partitioner": "murmur2_random",
+                **UNLOGGED,
+            }
         )
         new = [NewTopic(self.topic, self.partitions, 1), NewTopic(self.output, 1, 1)]
         for future in self._admin.create_topics(new).values():

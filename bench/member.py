@@ -101,7 +101,7 @@ class SleepingSlots:
         place = {"partition": record.partition, "offset": record.offset}
         emit("start", **place)
         time.sleep(json.loads(record.value or b"0") * self._options.pace)
-        held = assignment.held
+        held = assignment.may_publish()
         if held and self._producer is not None:
             self._producer.produce(self._options.output, key=f"{record.partition}:{record.offset}".encode())
             self._producer.flush()

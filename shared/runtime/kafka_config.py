@@ -105,6 +105,9 @@ def consumer_config(settings: RuntimeSettings, client: str, group: str, protocol
         "group.protocol": protocol,
         "statistics.interval.ms": 15_000,
     }
+    if settings.group_instance_id:
+        # One group a stage: the same name may be used by the replicas of another stage.
+        config["group.instance.id"] = settings.group_instance_id
     if protocol == "classic":
         config |= {
             "partition.assignment.strategy": "cooperative-sticky",

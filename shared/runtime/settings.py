@@ -101,6 +101,13 @@ class RuntimeSettings(DeploymentSettings):
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
         "auto", description="KIP-848 (consumer) where the broker offers it, else cooperative-sticky."
     )
+    group_instance_id: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,249}$",
+        description="Static membership: a name of this replica that stays the same after its restart and that no other"
+        " replica has. Only for StatefulSets (the pod's name); empty: none. A replica that is removed keeps its"
+        " partitions until the session timeout.",
+    )
     max_poll_interval_ms: int = Field(
         900_000, ge=10_000, le=86_400_000, description="Bounds the revocation barrier, not a task."
     )

@@ -243,6 +243,12 @@ class MemoryConsumer:
                 self._finished()
         return offsets
 
+    def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(p.topic, p.partition, 0) for p in partitions]
+
+    def get_watermark_offsets(self, partition: TopicPartition, *, timeout: float) -> tuple[int, int]:
+        return 0, self._last
+
     def pause(self, partitions: list[TopicPartition]) -> None: ...
     def resume(self, partitions: list[TopicPartition]) -> None: ...
     def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...

@@ -10,7 +10,9 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, To
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
+from shared.runtime.consume.attempt_counts import parse_counts
 from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.consume.owned_partition import OwnedPartition
 from shared.runtime.kafka_config import Protocol, consumer_config
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
@@ -28,6 +30,8 @@ class Member:
     group: str
     protocol: Protocol
     count: int
+    barrier_s: float = 30
+    may_start: Callable[[int], bool] = lambda _: True
     taken: list[tuple[Record, PartitionAssignment]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -35,17 +39,26 @@ class Member:
         self.completions = Completions()
         self.stop = threading.Event()
         self.revoking = threading.Event()
-        config = consumer_config(self.settings, "test", self.group, self.protocol)
-        self.loop = ConsumerLoop(Consumer(config), [self.topic], self, self.completions, 30)
+        self.failures: list[Exception] = []
+        self.consumer = Consumer(consumer_config(self.settings, "test", self.group, self.protocol))
+        self.loop = ConsumerLoop(
+            self.consumer, [self.topic], self, self.completions, self.barrier_s, may_start=self.may_start
+        )
         barrier = self.loop._wait_for
 
-        def noted(partitions: set[tuple[str, int]], seconds: float) -> None:
+        def noted(partitions: list[OwnedPartition], seconds: float) -> None:
             self.revoking.set()
             barrier(partitions, seconds)
 
         self.loop._wait_for = noted  # type: ignore[method-assign]
-        self.thread = threading.Thread(target=self.loop.run, args=(self.stop, 0.0), daemon=True)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
+
+    def run(self) -> None:
+        try:
+            self.loop.run(self.stop, 0.0)
+        except Exception as e:  # noqa: BLE001 - the test checks it
+            self.failures.append(e)
 
     def submit(self, record: Record, assignment: PartitionAssignment) -> None:
         with self.news:
@@ -60,6 +73,9 @@ class Member:
 
     def release(self, record: Record, assignment: PartitionAssignment) -> None:
         self.completions.put(Completion(record, assignment, settled=True))
+
+    def give_back(self, record: Record, assignment: PartitionAssignment) -> None:
+        self.completions.put(Completion(record, assignment, settled=False))
 
     def close(self) -> None:
         self.stop.set()
@@ -77,21 +93,41 @@ class Bench:
     protocol: Protocol
     members: list[Member] = field(default_factory=list)
 
-    def member(self, capacity: int = 1) -> Member:
-        self.members.append(Member(self.settings, self.topic, self.group, self.protocol, capacity))
+    def member(
+        self,
+        capacity: int = 1,
+        barrier_s: float = 30,
+        may_start: Callable[[int], bool] = lambda _: True,
+        **settings: str,
+    ) -> Member:
+        changed = self.settings.model_copy(update=settings)
+        self.members.append(Member(changed, self.topic, self.group, self.protocol, capacity, barrier_s, may_start))
         return self.members[-1]
 
-    def send(self, *partitions: int) -> None:
+    def send(self, *partitions: int, value: bytes = b"value") -> None:
         producer = Producer({"bootstrap.servers": self.settings.bootstrap_servers})
         for partition in partitions:
-            producer.produce(self.topic, b"value", b"key", partition)
+            producer.produce(self.topic, value, b"key", partition)
         assert producer.flush(WAIT_S) == 0
 
+    def commit(self, partition: int, offset: int, metadata: str) -> None:
+        """Commit for the group, which has no members."""
+        admin = AdminClient({"bootstrap.servers": self.settings.bootstrap_servers})
+        offsets = [TopicPartition(self.topic, partition, offset, metadata=metadata)]
+        admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(self.group, offsets)])[self.group].result(10)
+
     def committed(self, partition: int) -> int:
+        return self.offset(partition).offset
+
+    def counts(self, partition: int) -> dict[int, int]:
+        """The attempt counts at the broker."""
+        return parse_counts(self.offset(partition).metadata)
+
+    def offset(self, partition: int) -> TopicPartition:
         admin = AdminClient({"bootstrap.servers": self.settings.bootstrap_servers})
         query = [ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.topic, partition)])]
         (partition_offset,) = admin.list_consumer_group_offsets(query)[self.group].result(timeout=10).topic_partitions
-        return int(partition_offset.offset)
+        return partition_offset
 
 
 @pytest.fixture(params=["consumer", "classic"])
@@ -161,7 +197,7 @@ def test_revocation_waits_for_running_records(bench: Bench) -> None:
     assert (bench.committed(0), bench.committed(1)) == (2, 2)
 
 
-def test_unsettled_record_is_delivered_again(bench: Bench) -> None:
+def test_unsettled_record_of_a_service_that_ends_is_delivered_to_the_next(bench: Bench) -> None:
     """A member that leaves with work unfinished has lost its assignment, and the next member gets the record."""
     bench.send(1)
     old = bench.member()

@@ -6,33 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.consume.assignment import REMEMBERED, OffsetTracker, PartitionAssignment
-
-
-def tracker() -> OffsetTracker:
-    return OffsetTracker(PartitionAssignment("topic", 0))
+from shared.runtime.consume.offset_tracker import REMEMBERED, OffsetTracker
 
 
 def test_new_tracker_has_nothing_to_commit() -> None:
-    assert tracker().committable() is None
+    assert OffsetTracker().committable() is None
 
 
 def test_out_of_order_completions_wait_for_the_first_record() -> None:
-    t = tracker()
+    t = OffsetTracker()
     for offset in (7, 8, 9):
         t.start(offset)
     t.finish(8)
     t.finish(9)
-    assert t.committable() in (None, 7)
+    assert t.committable() == 7
     t.finish(7)
     assert t.committable() == 10
-    t.committed(10)
-    assert t.committable() is None
     assert not t.running
 
 
 def test_dropped_record_is_not_committed() -> None:
-    t = tracker()
+    t = OffsetTracker()
     t.start(3)
     t.start(4)
     t.finish(3)
@@ -42,12 +36,12 @@ def test_dropped_record_is_not_committed() -> None:
 
 def test_finishing_a_record_that_was_never_started_raises() -> None:
     with pytest.raises(KeyError):
-        tracker().finish(1)
+        OffsetTracker().finish(1)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30, unique=True), st.data())
 def test_committed_prefix_is_finished_and_only_grows(offsets: list[int], data: st.DataObject) -> None:
-    t, taken = tracker(), sorted(offsets)
+    t, taken = OffsetTracker(), sorted(offsets)
     for offset in taken:
         t.start(offset)
     left, before = set(taken), -1
@@ -55,40 +49,39 @@ def test_committed_prefix_is_finished_and_only_grows(offsets: list[int], data: s
         t.finish(offset)
         left.remove(offset)
         upto = t.committable()
-        if upto is not None:
-            assert upto > before
-            assert all(o >= upto for o in left), "an unfinished record lies before the commit"
-            t.committed(upto)
-            before = upto
+        assert upto is not None
+        assert upto >= before
+        assert all(o >= upto for o in left), "an unfinished record lies before the commit"
+        before = upto
         expected = min(left) if left else taken[-1] + 1
         assert before == expected
 
 
 def test_dropped_record_holds_back_later_commits() -> None:
-    t = tracker()
+    t = OffsetTracker()
     for offset in (1, 2, 3):
         t.start(offset)
     t.drop(1)
-    assert t.committable() in (None, 1)
+    assert t.committable() == 1
     t.finish(2)
-    assert t.committable() in (None, 1)
+    assert t.committable() == 1
 
 
 def test_record_after_a_dropped_one_does_not_raise_the_commit() -> None:
-    t = tracker()
+    t = OffsetTracker()
     t.start(1)
     t.drop(1)
     t.start(2)
     t.finish(2)
-    assert t.committable() in (None, 1)
+    assert t.committable() == 1
     assert t.start(1), "a dropped record is started again"
-    assert t.committable() in (None, 1)
+    assert t.committable() == 1
     t.finish(1)
     assert t.committable() == 3
 
 
 def test_record_delivered_twice_is_started_once() -> None:
-    t = tracker()
+    t = OffsetTracker()
     assert t.start(4)
     assert not t.start(4), "it runs"
     t.finish(4)
@@ -98,10 +91,9 @@ def test_record_delivered_twice_is_started_once() -> None:
 
 
 def test_partition_end_is_past_offsets_without_records() -> None:
-    t = tracker()
+    t = OffsetTracker()
     t.reached(7)
     assert t.committable() == 7, "a partition without readable records"
-    t.committed(7)
     t.start(8)
     t.reached(11)
     assert t.committable() == 8, "not past a record that runs"
@@ -115,12 +107,11 @@ def test_partition_end_is_past_offsets_without_records() -> None:
 
 def test_other_record_at_a_known_offset_is_started() -> None:
     """In a recreated topic the first records have the offsets of old ones, which may still run."""
-    t = tracker()
+    t = OffsetTracker()
     for offset in (0, 1, 2):
         t.start(offset, "old")
     t.finish(0)
     t.finish(2)
-    t.committed(1)
     assert [t.start(offset, "new") for offset in (0, 1)] == [True, True]
     assert not t.start(1, "new")
     assert t.committable() == 0
@@ -132,7 +123,7 @@ def test_other_record_at_a_known_offset_is_started() -> None:
 
 
 def test_number_of_remembered_records_is_bounded() -> None:
-    t = tracker()
+    t = OffsetTracker()
     for offset in range(REMEMBERED + 2):
         assert t.start(offset, offset)
         t.finish(offset)
@@ -146,18 +137,16 @@ def test_no_sequence_of_deliveries_commits_an_unfinished_record(seed: int, steps
     """Compares the tracker with a model that knows for each offset whether it is a record and whether it finished."""
     draw = random.Random(seed)
     log = [draw.random() < 0.7 for _ in range(draw.randrange(1, 25))]  # False: a marker, or aborted
-    t, done, running, dropped, position, before = tracker(), set[int](), set[int](), set[int](), 0, -1
+    t, done, running, dropped, position, before = OffsetTracker(), set[int](), set[int](), set[int](), 0, -1
 
     def check() -> None:
         nonlocal before
         upto = t.committable()
         if upto is None:
             return
-        assert upto > before
+        assert upto >= before
         assert all(offset in done for offset in range(upto) if log[offset]), "an unfinished record is before the commit"
-        if draw.random() < 0.5:
-            t.committed(upto)
-            before = upto
+        before = upto
 
     def deliver(offset: int) -> None:
         taken = t.start(offset)
@@ -194,5 +183,4 @@ def test_no_sequence_of_deliveries_commits_an_unfinished_record(seed: int, steps
         t.finish(offset)
         done.add(offset)
     t.reached(len(log))
-    upto = t.committable()
-    assert (before if upto is None else upto) == len(log), "all is finished, all is committed"
+    assert t.committable() == (len(log) or None), "all is finished, all is committed"

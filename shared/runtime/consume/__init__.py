@@ -1,1 +1,1 @@
-"""From the broker to a slot: the consumer loop, the offsets it may commit, cancel commands, client statistics."""
+"""From the broker to a slot: the consumer loop, what it may commit, cancel commands, client statistics."""

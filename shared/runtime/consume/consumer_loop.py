@@ -1,11 +1,11 @@
-"""The consumer loop: polls, pauses, takes part in rebalances, commits settled records.
+"""The consumer loop: polls, pauses, takes part in rebalances, commits settled records and attempt counts.
 
 It is the one thread that owns the consumer; it submits records to slots and stays in the group while they work."""
 
 import math
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty
 from threading import Event
 from typing import Any
@@ -13,43 +13,25 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from shared.runtime.consume.assignment import Completions, OffsetTracker, PartitionAssignment, Record
+from shared.runtime.consume.assignment import Completions, PartitionAssignment
+from shared.runtime.consume.commits import Commits
 from shared.runtime.consume.consumer import Consumer, Slots, record_of
+from shared.runtime.consume.crash_reports import CrashReports
+from shared.runtime.consume.dispatcher import Dispatcher
+from shared.runtime.consume.freeze_guard import FreezeGuard
+from shared.runtime.consume.group_offsets import GroupOffsets
+from shared.runtime.consume.membership import ends_membership, membership_ended
+from shared.runtime.consume.owned_partition import Name, OwnedPartition
+from shared.runtime.consume.pausing import Pausing
 
 BUSY_POLL_S = 0.01
 """Poll timeout while a slot works, whose completion must be seen at once: 0.2 s would add 86 ms to a hop, this costs
 0.8 % of a core."""
 IDLE_POLL_S = 0.25
-PAUSE_AT = 32
-RESUME_AT = 4
-"""Partitions are paused at ``PAUSE_AT`` buffered records and resumed below ``RESUME_AT``."""
-COMMIT_RETRY_S = 1.0
 COMMIT_IDLE_S = 0.1
 """Partitions reach their ends one after the other: one commit after this time covers all of them."""
-STATE_LOST = {
-    KafkaError._STATE,
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.STALE_MEMBER_EPOCH,
-    KafkaError.FENCED_MEMBER_EPOCH,
-    KafkaError._NO_OFFSET,
-    KafkaError._ASSIGNMENT_LOST,
-}
-"""Commit errors that mean: another member owns the partition, and receives the record again. They are no failure."""
-TRANSIENT = {
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError._WAIT_COORD,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-}
-"""Transient commit errors: the same offsets are committed again a moment later."""
+MAX_CRASHES = 3
 
-Partition = tuple[str, int]
 log = structlog.get_logger()
 
 
@@ -57,27 +39,43 @@ class ConsumerLoop:
     """Polls, submits records to free slots, and commits the records that they have settled.
 
     At most ``slots.count`` records run. Some more are buffered here; then the partitions are paused while polling
-    continues, so a task may take longer than ``max.poll.interval.ms``.
+    continues, so a task may take longer than ``max.poll.interval.ms``. Before a record is submitted, its attempt count
+    is committed; the commit also covers what has been settled since the last one.
     """
 
     def __init__(
-        self, consumer: Consumer, topics: Sequence[str], slots: Slots, completions: Completions, barrier_s: float
+        self,
+        consumer: Consumer,
+        topics: Sequence[str],
+        slots: Slots,
+        completions: Completions,
+        barrier_s: float,
+        *,
+        max_crashes: int = MAX_CRASHES,
+        may_start: Callable[[int], bool] = lambda _: True,
+        task_limit_s: float = math.inf,
     ) -> None:
-        """``barrier_s`` is how long a revocation waits for running tasks, seconds."""
+        """``barrier_s`` is how long a revocation waits for running tasks, seconds.
+
+        ``max_crashes``: a record with one crash less runs alone. ``may_start`` is asked with the number of records that
+        run before each further one starts; while it returns False records stay buffered. A record that is interrupted
+        after more than ``task_limit_s`` seconds in its slot hung: that counts as a crash.
+        """
         self._consumer = consumer
         self._topics = list(topics)
-        self._slots = slots
         self._completions = completions
-        self._capacity = slots.count
         self._barrier_s = barrier_s
-        self._trackers: dict[Partition, OffsetTracker] = {}
-        self._buffered: deque[Record] = deque()
-        self._running = 0
-        self._paused: set[Partition] = set()
+        self._task_limit_s = task_limit_s
+        self._dispatcher = Dispatcher(slots, max_crashes, may_start)
+        self._crashes = CrashReports()
+        self._owned: dict[Name, OwnedPartition] = {}
+        self._commits = Commits(consumer, self._owned, self._dispatcher, self._crashes)
+        self._offsets = GroupOffsets(consumer, self._owned)
+        self._pausing = Pausing(consumer)
+        self._guard = FreezeGuard()
         self._stop = Event()
         self._drain_s = 0.0
         self._drain_until: float | None = None
-        self._commit_at: float | None = None
         self.heartbeat = time.monotonic()
         self.joined = Event()
 
@@ -92,162 +90,123 @@ class ConsumerLoop:
         )
         try:
             while not stop.is_set():
-                self._step(BUSY_POLL_S if self._running else IDLE_POLL_S)
+                self._step(BUSY_POLL_S if self._dispatcher.running else IDLE_POLL_S)
             self._drain()
         finally:
-            self._commit()
-            self._consumer.close()
+            self._leave()
+
+    def _beat(self) -> None:
+        """Note that the loop runs. After a freeze the group confirms the membership, on which the slots wait."""
+        self.heartbeat = time.monotonic()
+        if self._guard.step() and self._commits.confirm():
+            self._guard.confirmed()
 
     def _step(self, timeout: float) -> None:
-        self.heartbeat = time.monotonic()
-        self._take_completions()
-        self._submit_buffered()
-        self._pause_or_resume()
+        self._beat()
         message = self._consumer.poll(timeout)
-        if message is None:
-            return
+        while message is not None:
+            self._on_message(message)
+            # One commit covers all records that start together.
+            message = self._consumer.poll(0) if self._dispatcher.free > 0 else None
+        if self._offsets.read_due():
+            self._commits.due_in(0.0)
+        self._settle()
+        self._dispatcher.choose()
+        self._commits.commit_due()
+        self._pausing.update(self._owned, self._dispatcher.waiting, self._dispatcher.stopped)
+
+    def _on_message(self, message: Any) -> None:
         if message.error() is not None:
             self._on_event(message)
             return
         record = record_of(message)
-        tracker = self._trackers.get((record.topic, record.partition))
-        if tracker is None:
+        owned = self._owned.get((record.topic, record.partition))
+        if owned is None:
             return
-        if tracker.start(record.offset, (record.timestamp_ms, record.key, hash(record.value))):
-            self._buffered.append(record)
-            self._submit_buffered()
+        if owned.deliver(record):
+            self._dispatcher.add(record, owned)
         else:
             log.warning("record_delivered_twice", topic=record.topic, partition=record.partition, offset=record.offset)
 
-    def _submit_buffered(self) -> None:
-        while self._buffered and self._running < self._capacity:
-            record = self._buffered.popleft()
-            self._running += 1
-            self._slots.submit(record, self._trackers[record.topic, record.partition].assignment)
-
-    def _take_completions(self) -> None:
-        any_settled = False
+    def _settle(self) -> None:
+        """Take what the slots report: completions and crashes. The next commit covers it."""
+        for report in self._crashes.take():
+            self._owned[report.assignment.topic, report.assignment.partition].crash(report.offset)
         while True:
             try:
                 completion = self._completions.get_nowait()
             except Empty:
-                break
-            self._running -= 1
-            record = completion.record
-            tracker = self._trackers.get((record.topic, record.partition))
-            if tracker is None or tracker.assignment is not completion.assignment:
+                return
+            delivery = self._dispatcher.complete(completion)
+            owned, offset = delivery.partition, delivery.record.offset
+            if not owned.assignment.held:
                 continue
             if completion.settled:
-                tracker.finish(record.offset)
-                any_settled = True
+                owned.finish(offset)
+            elif self._stop.is_set() or owned.assignment.revoking:
+                owned.drop(offset)
             else:
-                tracker.drop(record.offset)
-        if any_settled or (self._commit_at is not None and time.monotonic() > self._commit_at):
-            self._commit()
-
-    def _pause_or_resume(self) -> None:
-        """Pause when enough records are buffered, resume when few are; call the client on transitions only.
-
-        Pausing discards prefetched records and restarts the fetch session, which costs up to hundreds of milliseconds
-        at the next record: a burst of short tasks must not pay that for each. Buffered records are small, and a
-        revocation drops them.
-        """
-        limit = RESUME_AT if self._paused else PAUSE_AT
-        full = len(self._buffered) >= limit or self._capacity == 0
-        owned = set(self._trackers)
-        change = owned - self._paused if full else owned & self._paused
-        if not change:
-            return
-        partitions = [TopicPartition(*p) for p in change]
-        if full:
-            self._consumer.pause(partitions)
-            self._paused |= change
-        else:
-            self._consumer.resume(partitions)
-            self._paused -= change
-
-    def _commit(self, partitions: set[Partition] | None = None) -> None:
-        """Commit the contiguous prefixes, of all partitions by default. Synchronously: rates are low, and a failure is
-        known at once."""
-        if partitions is None:
-            self._commit_at = None
-        offsets = []
-        for partition, tracker in self._trackers.items():
-            offset = tracker.committable()
-            if offset is not None and (partitions is None or partition in partitions):
-                offsets.append(TopicPartition(*partition, offset))
-        if not offsets:
-            return
-        try:
-            results = self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as e:
-            error = e.args[0]
-            if error.code() in STATE_LOST:
-                log.info("commit_after_loss", error=error.name())
-            elif error.retriable() or error.code() in TRANSIENT:
-                log.warning("commit_failed", error=error.name())
-                self._commit_at = time.monotonic() + COMMIT_RETRY_S
-            else:
-                raise
-            return
-        for result in results:
-            if result.error is None:
-                self._trackers[result.topic, result.partition].committed(result.offset)
+                self._dispatcher.put_back(delivery)
+            self._commits.due_in(0.0)
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         # pause() and resume() are silent no-ops before the assignment is applied.
         consumer.incremental_assign(partitions)
         for p in partitions:
-            self._trackers[p.topic, p.partition] = OffsetTracker(PartitionAssignment(p.topic, p.partition))
-            self._paused.discard((p.topic, p.partition))
+            assignment = PartitionAssignment(p.topic, p.partition)
+            assignment.count_crash = partial(self._crashes.report, assignment)
+            assignment.guard = self._guard.passes
+            self._owned[p.topic, p.partition] = OwnedPartition(assignment)
+            self._pausing.forget((p.topic, p.partition))
         # The client keeps a pause across a revocation: resume explicitly.
         consumer.resume(partitions)
+        self._offsets.read()
+        self._commits.due_in(0.0)
         self.joined.set()
         log.info("partitions_assigned", count=len(partitions))
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Wait until running tasks of these partitions have ended and are committed; then the next owner starts."""
-        revoked = {(p.topic, p.partition) for p in partitions}
-        self._drop_buffered(revoked)
-        for partition in revoked & set(self._trackers):
-            self._trackers[partition].assignment.revoking = True
+        revoked = self._owned_of(partitions)
+        self._dispatcher.drop(revoked)
+        for owned in revoked:
+            owned.assignment.revoking = True
         self._wait_for(revoked, self._barrier_s)
-        self._commit(revoked)
+        self._offsets.lost(revoked)
+        self._dispatcher.interrupt(revoked, self._task_limit_s)
+        if self._commits.commit(revoked):
+            self._offsets.released(revoked)
         self._release(revoked)
         consumer.incremental_unassign(partitions)
         log.info("partitions_revoked", count=len(partitions))
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """The group has excluded this member: it must commit and publish nothing for these partitions."""
-        lost = {(p.topic, p.partition) for p in partitions}
-        self._drop_buffered(lost)
+        lost = self._owned_of(partitions)
+        self._dispatcher.drop(lost)
+        self._offsets.lost(lost)
         self._release(lost)
         consumer.incremental_unassign(partitions)
         log.warning("partitions_lost", count=len(partitions))
 
-    def _release(self, partitions: set[Partition]) -> None:
+    def _owned_of(self, partitions: list[TopicPartition]) -> list[OwnedPartition]:
+        return [owned for p in partitions if (owned := self._owned.get((p.topic, p.partition))) is not None]
+
+    def _release(self, partitions: list[OwnedPartition]) -> None:
         """Forget partitions that this member no longer owns; tasks that still run for them publish nothing."""
-        for partition in partitions:
-            tracker = self._trackers.pop(partition, None)
-            if tracker is not None:
-                tracker.assignment.held = False
-        self._paused -= partitions
+        for owned in partitions:
+            del self._owned[owned.name]
+            self._pausing.forget(owned.name)
+            owned.assignment.held = False
+            self._crashes.abandon(owned.assignment)
 
-    def _drop_buffered(self, partitions: set[Partition]) -> None:
-        keep: deque[Record] = deque()
-        for record in self._buffered:
-            if (record.topic, record.partition) in partitions:
-                self._trackers[record.topic, record.partition].drop(record.offset)
-            else:
-                keep.append(record)
-        self._buffered = keep
-
-    def _wait_for(self, partitions: set[Partition], seconds: float) -> None:
+    def _wait_for(self, partitions: list[OwnedPartition], seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < min(end, self._drain_end()):
-            self.heartbeat = time.monotonic()
-            self._take_completions()
-            if not any(self._trackers[p].running for p in partitions if p in self._trackers):
+            self._beat()
+            self._settle()
+            self._commits.commit_due()
+            if not any(owned.unfinished for owned in partitions):
                 return
             time.sleep(BUSY_POLL_S)
 
@@ -259,24 +218,36 @@ class ConsumerLoop:
 
     def _drain(self) -> None:
         """Take no more records, and poll (to stay in the group) until running tasks have ended."""
-        self._drop_buffered(set(self._trackers))
-        self._capacity = 0
-        while self._running and time.monotonic() < self._drain_end():
+        self._dispatcher.stopped = True
+        self._dispatcher.drop(list(self._owned.values()))
+        while self._dispatcher.running and time.monotonic() < self._drain_end():
             self._step(BUSY_POLL_S)
-        self._take_completions()
+
+    def _leave(self) -> None:
+        """Commit for the last time and leave the group. Tasks that still run are interrupted: not their fault."""
         self._barrier_s = 0.0  # close() revokes the partitions; tasks that still run have used up the drain.
+        try:
+            self._settle()
+            self._dispatcher.drop(list(self._owned.values()))
+            self._dispatcher.interrupt(list(self._owned.values()), self._task_limit_s)
+            self._commits.commit(self._owned.values())
+        except KafkaException as e:
+            # The reason why the service ends must stay visible; what is not committed is delivered again.
+            log.warning("last_commit_failed", error=e.args[0].name(), text=e.args[0].str())
+        finally:
+            self._crashes.close()
+            self._consumer.close()
 
     def _on_event(self, message: Any) -> None:
         """Handle the end of a partition or an error. At the end the position is committed, which is past control
         records."""
         error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
-            tracker = self._trackers.get((message.topic(), message.partition()))
-            if tracker is not None:
-                tracker.reached(message.offset())
-                if self._commit_at is None:
-                    self._commit_at = time.monotonic() + COMMIT_IDLE_S
+            owned = self._owned.get((message.topic(), message.partition()))
+            if owned is not None:
+                owned.reached(message.offset())
+                self._commits.due_in(COMMIT_IDLE_S)
             return
-        if error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
-            raise KafkaException(error)
+        if ends_membership(error):
+            raise membership_ended(error)
         log.warning("kafka_error", error=error.name(), text=error.str())

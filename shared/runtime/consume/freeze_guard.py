@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-LIMIT_S = 1.0
+LIMIT_S = 2.0
 """Silence of the consumer loop that counts as a freeze, seconds. The shortest session that a broker accepts by default
-is six times as long; a loop that was only slow costs one commit."""
+is three times as long; a loop that was only slow costs one commit."""
 CHECK_S = 0.05
 
 

@@ -144,7 +144,7 @@ class TaskProcessor:
                     attempt.discard()
                     attempt = None
             self._events.finished(job, output)
-            if not assignment.held:
+            if not assignment.may_publish():
                 raise PartitionRevoked("the partition was lost before the task was published")
             task = task.with_output(self._spec.name, output)
             done = self._forwarder.forward(task, job.attempt)

@@ -1,0 +1,28 @@
+"""Errors that end this process's membership in the consumer group for good."""
+
+from confluent_kafka import KafkaError, KafkaException
+
+ENDS_MEMBERSHIP = {
+    # The client delivers its fatal errors under this code, and then ``fatal()`` is false.
+    KafkaError._FATAL,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.UNRELEASED_INSTANCE_ID,
+}
+SAME_INSTANCE = (
+    "another member of the consumer group has the same LIPSTAGE_GROUP_INSTANCE_ID; each replica needs its own"
+)
+
+
+def ends_membership(error: KafkaError) -> bool:
+    """Whether only a new client can go on after this error."""
+    return error.fatal() or error.code() in ENDS_MEMBERSHIP
+
+
+def membership_ended(error: KafkaError) -> KafkaException:
+    """The exception for such an error, with a reason that an operator understands."""
+    text = error.str()
+    # A fatal error has lost its own code; both texts of Kafka (fenced, unreleased) name the instance.
+    if "group.instance.id" in text or "instance ID" in text:
+        return KafkaException(KafkaError(error.code(), f"{SAME_INSTANCE} ({text})", True))
+    return KafkaException(error)

@@ -34,12 +34,13 @@ SPEC = StageSpec(name="face", handler="bench.one_stage_handler", inputs={}, memo
 class OneStage:
     """The running face service: send records to it, see the tasks that it sends on."""
 
-    def __init__(self, servers: str, runs: Path) -> None:
+    def __init__(self, servers: str, runs: Path, prefix: str = PREFIX) -> None:
+        self._prefix = prefix
         self._runs = runs
         common: Config = {"bootstrap.servers": servers, **UNLOGGED}
         self._producer = Producer(common | {"linger.ms": 0})
         self._consumer = Consumer(common | {"group.id": "bench", "auto.offset.reset": "earliest"})
-        self._consumer.subscribe([f"{PREFIX}render.infer.puppet"])
+        self._consumer.subscribe([f"{prefix}render.infer.puppet"])
         self._news = threading.Condition()
         self._arrived: dict[str, list[float]] = defaultdict(list)
         self._stop = threading.Event()
@@ -76,7 +77,7 @@ class OneStage:
         self._produce(b"poison", b"\xff not a task", [])
 
     def _produce(self, key: bytes, value: bytes, headers: list[message_headers.Header]) -> None:
-        self._producer.produce(f"{PREFIX}render.face", value, key, 0, headers=[*headers])
+        self._producer.produce(f"{self._prefix}render.face", value, key, 0, headers=[*headers])
         self._producer.poll(0)
 
     def wait(self, job_id: str, count: int = 1) -> float:
@@ -85,6 +86,11 @@ class OneStage:
             if not self._news.wait_for(lambda: len(self._arrived[job_id]) >= count, WAIT_S):
                 raise SystemExit(f"the task of job {job_id} was not sent on within {WAIT_S:.0f} s")
             return self._arrived[job_id][count - 1]
+
+    def count(self, job_id: str) -> int:
+        """How often the job's task has been sent on so far."""
+        with self._news:
+            return len(self._arrived[job_id])
 
     def runs(self, job_id: str) -> list[float]:
         """When the handler started to work on the job, seconds of the monotonic clock."""

@@ -1,7 +1,8 @@
 """The handler of `bench.one_stage`: it notes its runs and writes 1 KiB.
 
 Each run is a line in the file ``LIPSTAGE_BENCH_RUNS``: job id and monotonic clock. The label ``do`` of a job chooses
-what it does: ``crash`` kills the worker process in the first run. Imports as little as a stage's handler.
+what it does: ``crash`` kills the worker process in the first run, ``sleep`` takes as many ``seconds`` as the label of
+this name. Imports as little as a stage's handler.
 """
 
 import os
@@ -29,6 +30,8 @@ def handle(context: Context, task: Task) -> Result:
         file.write(f"{job.job_id} {time.monotonic()}\n")
     if job.request.labels.get("do") == "crash" and first:
         os.kill(os.getpid(), signal.SIGKILL)
+    if job.request.labels.get("do") == "sleep":
+        time.sleep(float(job.request.labels["seconds"]))
     blob = context.scratch / "blob"
     blob.write_bytes(os.urandom(1024))
     return Result(metadata=Metadata(), files={"blob": blob})

@@ -80,8 +80,8 @@ def test_running_record_counts_one_more_until_it_is_released_or_settled() -> Non
     counts.release(4)
     counts.release(6)
     assert parse_counts(counts.metadata(4)) == {4: 2, 6: 1, 9: 1}, "a crash stays, the release of the record does not"
-    counts.settle(4)
-    assert parse_counts(counts.metadata(5)) == {6: 1, 9: 1}
+    counts.settle(6)
+    assert parse_counts(counts.metadata(4)) == {4: 2, 9: 1}
 
 
 def test_counts_before_the_committed_offset_are_dropped() -> None:

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.consume.attempt_counts import dump_counts, parse_counts
+from shared.runtime.consume.commits import COMMIT_LIMIT_S
 from shared.runtime.consume.consumer_loop import ConsumerLoop
 
 Step = Callable[[], Any]
@@ -17,14 +18,14 @@ Step = Callable[[], Any]
 class Message:
     """A record at this offset, or an error of the client."""
 
-    def __init__(self, offset: int = 0, error: KafkaError | None = None) -> None:
-        self._offset, self._error = offset, error
+    def __init__(self, offset: int = 0, error: KafkaError | None = None, key: bytes = b"") -> None:
+        self._offset, self._error, self._key = offset, error, key
 
     def error(self) -> KafkaError | None:
         return self._error
 
     def __getattr__(self, name: str) -> Callable[[], Any]:
-        values = {"topic": "t", "partition": 0, "offset": self._offset, "timestamp": (0, 0)}
+        values = {"topic": "t", "partition": 0, "offset": self._offset, "timestamp": (0, 0), "key": self._key}
         return lambda: values.get(name)
 
 
@@ -43,6 +44,7 @@ class Scripted:
         self.at_broker = TopicPartition("t", 0, 0, metadata="")
         self.errors: list[int] = []
         """Codes of the errors of the next requests."""
+        self.on_request: Step = lambda: None
         self.loop = ConsumerLoop(self, ["t"], self, self.completions, 0.0)
 
     def run(self, *steps: Step) -> None:
@@ -72,6 +74,7 @@ class Scripted:
         return offsets
 
     def fail(self) -> None:
+        self.on_request()
         if self.errors:
             raise KafkaException(KafkaError(self.errors.pop(0)))
 
@@ -86,7 +89,7 @@ class Scripted:
         return parse_counts(self.at_broker.metadata)
 
     def get_watermark_offsets(self, _partition: TopicPartition, *, timeout: float) -> tuple[int, int]:
-        return 0, 9
+        return 4, 9
 
     def incremental_assign(self, _: object) -> None: ...
     def incremental_unassign(self, _: object) -> None: ...
@@ -220,6 +223,66 @@ def test_other_errors_of_the_client_are_only_logged() -> None:
     group = Scripted()
     group.run(lambda: Message(error=KafkaError(KafkaError._ALL_BROKERS_DOWN)), lambda: Message(0))
     assert len(group.taken) == 1
+
+
+def test_crash_report_to_a_loop_that_has_ended_returns() -> None:
+    group = Scripted()
+    group.run(lambda: Message(0))
+    record, assignment = group.taken[0]
+    assert assignment.held, "this client did not revoke its partitions"
+    thread = threading.Thread(target=assignment.count_crash, args=(record.offset,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_loop_that_waits_for_a_commit_is_alive_until_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that hangs is not cured by killing the services, and would count as a crash of what they run."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    group = Scripted()
+    silent: list[float] = []
+
+    def hang() -> None:
+        for seconds in (COMMIT_LIMIT_S - 1, 2):
+            now[0] += seconds
+            silent.append(now[0] - group.loop.heartbeat)
+
+    def hang_in_commit() -> Message:
+        group.on_request = hang
+        return Message(0)
+
+    def answered() -> None:
+        group.on_request = lambda: None
+        assert now[0] - group.loop.heartbeat == 0, "alive again at once"
+
+    group.run(hang_in_commit, answered)
+    assert silent == [0, COMMIT_LIMIT_S + 1]
+
+
+def test_new_group_commits_the_start_of_a_partition_of_which_nothing_was_delivered() -> None:
+    """As while other partitions fill the buffer. Without an offset an autoscaler knows no lag."""
+    group = Scripted()
+    group.at_broker = TopicPartition("t", 0)
+    group.run()
+    assert group.at_broker.offset == 4
+
+
+def test_recreated_topic_inherits_no_counts() -> None:
+    """Offsets that come again belong to other records, on which nothing has crashed yet."""
+    group = Scripted()
+    group.at_broker = TopicPartition("t", 0, 0, metadata=dump_counts({1: 2}))
+
+    def next_topic() -> Message:
+        group.settle()
+        return Message(0, key=b"another record")
+
+    def next_record() -> Message:
+        group.settle()
+        return Message(1, key=b"another record")
+
+    group.run(lambda: Message(0), next_topic, next_record)
+    assert [(record.offset, record.crashes) for record, _ in group.taken] == [(0, 0), (0, 0), (1, 0)]
 
 
 def test_failed_last_commit_does_not_hide_why_the_service_ends() -> None:

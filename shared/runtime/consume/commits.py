@@ -4,11 +4,17 @@ import math
 import time
 from collections.abc import Collection, Mapping
 
+from confluent_kafka import TopicPartition
+
 from shared.runtime.consume.commit_request import commit
 from shared.runtime.consume.consumer import Consumer
 from shared.runtime.consume.crash_reports import CrashReports
 from shared.runtime.consume.dispatcher import Dispatcher
 from shared.runtime.consume.owned_partition import Name, OwnedPartition
+
+COMMIT_LIMIT_S = 600.0
+"""A commit to a broker that hangs lasts as long as the broker hangs; only after this time does it count as a fault of
+this process, seconds. Killing it earlier would help nobody, and count as a crash of the records that run."""
 
 
 class Commits:
@@ -27,6 +33,13 @@ class Commits:
         self._crashes = crashes
         self._due_at = math.inf
         self._not_before = 0.0
+        self._waits_since: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the loop waits for the broker's answer to a commit, within the limit. Any thread."""
+        since = self._waits_since
+        return since is not None and time.monotonic() - since < COMMIT_LIMIT_S
 
     def due_in(self, seconds: float) -> None:
         """There is something to commit within ``seconds``."""
@@ -50,9 +63,7 @@ class Commits:
         offsets = {owned.name: offset for owned in partitions if (offset := owned.to_commit()) is not None}
         if not offsets:
             return True
-        retry_after = commit(self._consumer, list(offsets.values()))
-        if retry_after is not None:
-            self._not_before = time.monotonic() + retry_after
+        if not self._send(list(offsets.values())):
             self.due_in(0.0)
             return False
         for name, offset in offsets.items():
@@ -67,9 +78,15 @@ class Commits:
         offset = next((owned.at_broker for owned in self._owned.values() if owned.at_broker is not None), None)
         if offset is None:
             return True
-        if time.monotonic() < self._not_before:
-            return False
-        retry_after = commit(self._consumer, [offset])
+        return time.monotonic() >= self._not_before and self._send([offset])
+
+    def _send(self, offsets: list[TopicPartition]) -> bool:
+        """Commit, and note how long to wait after a failure; whether the broker accepted it."""
+        self._waits_since = time.monotonic()
+        try:
+            retry_after = commit(self._consumer, offsets)
+        finally:
+            self._waits_since = None
         if retry_after is not None:
             self._not_before = time.monotonic() + retry_after
         return retry_after is None

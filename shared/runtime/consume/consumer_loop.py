@@ -76,8 +76,13 @@ class ConsumerLoop:
         self._stop = Event()
         self._drain_s = 0.0
         self._drain_until: float | None = None
-        self.heartbeat = time.monotonic()
+        self._heartbeat = time.monotonic()
         self.joined = Event()
+
+    @property
+    def heartbeat(self) -> float:
+        """When the loop was last seen at work, monotonic seconds; now while it waits for a commit. Any thread."""
+        return time.monotonic() if self._commits.waits else self._heartbeat
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Consume until ``stop``; then let running tasks end within ``drain_s`` seconds, commit and leave the group.
@@ -97,7 +102,7 @@ class ConsumerLoop:
 
     def _beat(self) -> None:
         """Note that the loop runs. After a freeze the group confirms the membership, on which the slots wait."""
-        self.heartbeat = time.monotonic()
+        self._heartbeat = time.monotonic()
         if self._guard.step() and self._commits.confirm():
             self._guard.confirmed()
 
@@ -113,6 +118,7 @@ class ConsumerLoop:
         self._settle()
         self._dispatcher.choose()
         self._commits.commit_due()
+        self._heartbeat = time.monotonic()
         self._pausing.update(self._owned, self._dispatcher.waiting, self._dispatcher.stopped)
 
     def _on_message(self, message: Any) -> None:

@@ -111,6 +111,12 @@ class RuntimeSettings(DeploymentSettings):
     max_poll_interval_ms: int = Field(
         900_000, ge=10_000, le=86_400_000, description="Bounds the revocation barrier, not a task."
     )
+    routing: Literal["least-loaded", "round-robin"] = Field(
+        "least-loaded",
+        description="How a task's partition is chosen: the one whose owner has the fewest unfinished tasks, or one"
+        " after the other. Least-loaded needs the right to describe the next stage's group; without it the choice is"
+        " round-robin.",
+    )
     engine: str = Field("puppet", description="The engine this infer service runs.")
     slots: int = Field(1, ge=1, le=64, description="Tasks at the same time, one worker process each; infer: 1 per GPU.")
     max_attempts: int = Field(

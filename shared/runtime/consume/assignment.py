@@ -55,6 +55,13 @@ class PartitionAssignment:
     count_crash: Callable[[int], None] = field(default=lambda _: None)
     """Note that the worker process died on the record at this offset. On return the broker has the count, so that it
     survives the death of this service. Any thread."""
+    guard: Callable[[Callable[[], bool]], bool] = field(default=lambda held: held())
+    """Decides ``may_publish``: that of `FreezeGuard` in a service."""
+
+    def may_publish(self) -> bool:
+        """Whether this process still owns the partition, asked right before a task is published. After a freeze it
+        waits until the group has confirmed that. Any thread."""
+        return self.guard(lambda: self.held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Collection, Mapping
 
+from confluent_kafka import TopicPartition
+
 from shared.runtime.consume.commit_request import commit
 from shared.runtime.consume.consumer import Consumer
 from shared.runtime.consume.crash_reports import CrashReports
@@ -61,15 +63,30 @@ class Commits:
         offsets = {owned.name: offset for owned in partitions if (offset := owned.to_commit()) is not None}
         if not offsets:
             return True
-        self._waits_since = time.monotonic()
-        try:
-            retry_after = commit(self._consumer, list(offsets.values()))
-        finally:
-            self._waits_since = None
-        if retry_after is not None:
-            self._not_before = time.monotonic() + retry_after
+        if not self._send(list(offsets.values())):
             self.due_in(0.0)
             return False
         for name, offset in offsets.items():
             self._owned[name].committed(offset)
         return True
+
+    def confirm(self) -> bool:
+        """Commit once more what the broker has of one partition: it accepts that from a member of the group only.
+
+        True when it did, or when no partition has a committed offset, so that none of its records runs.
+        """
+        offset = next((owned.at_broker for owned in self._owned.values() if owned.at_broker is not None), None)
+        if offset is None:
+            return True
+        return time.monotonic() >= self._not_before and self._send([offset])
+
+    def _send(self, offsets: list[TopicPartition]) -> bool:
+        """Commit, and note how long to wait after a failure; whether the broker accepted it."""
+        self._waits_since = time.monotonic()
+        try:
+            retry_after = commit(self._consumer, offsets)
+        finally:
+            self._waits_since = None
+        if retry_after is not None:
+            self._not_before = time.monotonic() + retry_after
+        return retry_after is None

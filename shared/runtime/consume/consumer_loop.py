@@ -18,6 +18,7 @@ from shared.runtime.consume.commits import Commits
 from shared.runtime.consume.consumer import Consumer, Slots, record_of
 from shared.runtime.consume.crash_reports import CrashReports
 from shared.runtime.consume.dispatcher import Dispatcher
+from shared.runtime.consume.freeze_guard import FreezeGuard
 from shared.runtime.consume.group_offsets import GroupOffsets
 from shared.runtime.consume.membership import ends_membership, membership_ended
 from shared.runtime.consume.owned_partition import Name, OwnedPartition
@@ -71,6 +72,7 @@ class ConsumerLoop:
         self._commits = Commits(consumer, self._owned, self._dispatcher, self._crashes)
         self._offsets = GroupOffsets(consumer, self._owned)
         self._pausing = Pausing(consumer)
+        self._guard = FreezeGuard()
         self._stop = Event()
         self._drain_s = 0.0
         self._drain_until: float | None = None
@@ -98,8 +100,14 @@ class ConsumerLoop:
         finally:
             self._leave()
 
-    def _step(self, timeout: float) -> None:
+    def _beat(self) -> None:
+        """Note that the loop runs. After a freeze the group confirms the membership, on which the slots wait."""
         self._heartbeat = time.monotonic()
+        if self._guard.step() and self._commits.confirm():
+            self._guard.confirmed()
+
+    def _step(self, timeout: float) -> None:
+        self._beat()
         message = self._consumer.poll(timeout)
         while message is not None:
             self._on_message(message)
@@ -153,6 +161,7 @@ class ConsumerLoop:
         for p in partitions:
             assignment = PartitionAssignment(p.topic, p.partition)
             assignment.count_crash = partial(self._crashes.report, assignment)
+            assignment.guard = self._guard.passes
             self._owned[p.topic, p.partition] = OwnedPartition(assignment)
             self._pausing.forget((p.topic, p.partition))
         # The client keeps a pause across a revocation: resume explicitly.
@@ -200,7 +209,7 @@ class ConsumerLoop:
     def _wait_for(self, partitions: list[OwnedPartition], seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < min(end, self._drain_end()):
-            self._heartbeat = time.monotonic()
+            self._beat()
             self._settle()
             self._commits.commit_due()
             if not any(owned.unfinished for owned in partitions):

@@ -114,6 +114,14 @@ class OwnedPartition:
             return None
         return TopicPartition(*self.name, offset=base, metadata=state[1])
 
+    @property
+    def at_broker(self) -> TopicPartition | None:
+        """What the broker has; None before the first commit."""
+        if self._at_broker is None:
+            return None
+        offset, metadata = self._at_broker
+        return TopicPartition(*self.name, offset=offset, metadata=metadata)
+
     def committed(self, partition: TopicPartition) -> None:
         """Note that the broker accepted what ``to_commit`` returned."""
         self._at_broker = partition.offset, partition.metadata or ""

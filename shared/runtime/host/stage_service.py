@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from threading import Event
 from typing import cast
 
-from shared.messages.pipeline import FIRST, step
+from shared.messages.pipeline import FIRST, following, step
 from shared.messages.topics import CANCEL
 from shared.runtime.attempt_policy import AttemptPolicy
 from shared.runtime.breaker import CircuitBreaker
@@ -25,8 +25,10 @@ from shared.runtime.process.admission import RequestDecoder
 from shared.runtime.process.deadlines import Deadlines
 from shared.runtime.process.decoding import Decoder, TaskDecoder
 from shared.runtime.process.forwarding import Forwarder
+from shared.runtime.process.least_loaded import open_router
 from shared.runtime.process.processor import TaskProcessor
 from shared.runtime.process.record_work import RecordWork
+from shared.runtime.process.routing import Router
 from shared.runtime.process.task_attempts import TaskAttempts
 from shared.runtime.producers import Producers
 from shared.runtime.retry_policy import RetryPolicy
@@ -62,6 +64,7 @@ def task_processor(
     disk: DiskSpace,
     stopping: Callable[[], bool],
     breaker: CircuitBreaker | None = None,
+    router: Router | None = None,
 ) -> TaskProcessor:
     """The processor of a stage's records, with its decoder, forwarder, event publisher and settlement."""
     breaker = breaker or CircuitBreaker(spec.name)
@@ -73,7 +76,7 @@ def task_processor(
     settlement = Settlement(
         spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer, store.artifacts
     )
-    forwarder = Forwarder(spec.name, settings, store, producers)
+    forwarder = Forwarder(spec.name, settings, store, producers, router)
     deadlines = Deadlines(producers.clock)
     attempts = TaskAttempts(spec, settings, store, events, tracing.tracer, cancelled, deadlines, disk)
     policy = AttemptPolicy(settings.tiers, settings.max_attempts, breaker)
@@ -121,6 +124,7 @@ class StageService:
         self._disk = DiskSpace(self._scratch.path, settings.free_space_reserve_mb, self._clock.extend)
         store = open_store(settings)
         self._cancellations = _cancellations(host, client, group)
+        router, self._group_views = open_router(settings, following(stage))
         processor = task_processor(
             spec,
             group,
@@ -132,6 +136,7 @@ class StageService:
             self._disk,
             host.stop.is_set,
             self._breaker,
+            router,
         )
         completions = Completions()
         workers = [
@@ -140,6 +145,9 @@ class StageService:
         self._slots = WorkerSlots(stage, workers, processor.handle, completions, self._clock, host.fail, fetch)
         self._fetch_stall = FetchStallDetector()
         consume = consumer_config(settings, client, group, group_protocol(settings))
+        # In one delivery: the deaths, and one attempt more. A wait for the object store takes no longer than the work.
+        attempts = min(settings.max_attempts, settings.max_crashes + 1)
+        self._task_limit_s = attempts * 2 * spec.deadline_s + TASK_GRACE_S
         self._loop = ConsumerLoop(
             clients.raw_consumer(consume | {"stats_cb": self._on_statistics}),
             [settings.topic(pipeline_step.source.format(engine=settings.engine))],
@@ -148,18 +156,18 @@ class StageService:
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
             may_start=self._breaker.may_start,
             max_crashes=settings.max_crashes,
+            task_limit_s=self._task_limit_s,
         )
         # The stage that reads frames also runs the janitor. Its object store does not retry: the passes are repeated.
         self._janitor = Janitor(ObjectStore.open(StorageSettings())) if spec.streams else None
-        # In one delivery: the deaths, and one attempt more. A wait for the object store takes no longer than the work.
-        attempts = min(settings.max_attempts, settings.max_crashes + 1)
-        self._task_limit_s = attempts * 2 * spec.deadline_s + TASK_GRACE_S
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Load the handlers, then consume until ``stop``."""
         self._cancellations.start()
         if self._janitor is not None:
             self._host.start_thread("janitor", self._janitor.run)
+        if self._group_views is not None:
+            self._host.start_thread("routing", self._group_views.run)
         self._slots.start()
         while not self._slots.ready and not stop.is_set():
             stop.wait(READY_POLL_S)  # A member that can't process records yet must hold no partitions.

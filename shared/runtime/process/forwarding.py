@@ -17,7 +17,7 @@ from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
 from shared.runtime.disposition import JobContext
 from shared.runtime.failures import EngineUnavailable, TopicMissing
-from shared.runtime.process.routing import RoundRobin
+from shared.runtime.process.routing import RoundRobin, Router
 from shared.runtime.producers import TaskProducer
 from shared.runtime.settings import RuntimeSettings
 from shared.storage import keys
@@ -31,12 +31,20 @@ METADATA_RETRY_S = 1.0
 class Forwarder:
     """Forwards the tasks of one stage. Shared by its slots."""
 
-    def __init__(self, stage: str, settings: RuntimeSettings, store: Storage, producers: TaskProducer) -> None:
+    def __init__(
+        self,
+        stage: str,
+        settings: RuntimeSettings,
+        store: Storage,
+        producers: TaskProducer,
+        router: Router | None = None,
+    ) -> None:
+        """``router`` chooses the partitions of tasks; the default is round-robin."""
         self._stage = stage
         self._settings = settings
         self._store = store
         self._producers = producers
-        self._route = RoundRobin()
+        self._route = router or RoundRobin()
 
     def forward(self, task: RenderTask, job: JobContext) -> Done | None:
         """Publish the task, which holds this stage's output, to the next stage; on return the broker has it.

@@ -139,7 +139,7 @@ class RecordWork:
                 attempt.discard()
                 attempt = None
         self._events.finished(job, output)
-        if not received.assignment.held:
+        if not received.assignment.may_publish():
             raise PartitionRevoked("the partition was lost before the task was published")
         task = task.with_output(self._stage, output)
         done = self._forwarder.forward(task, job)

@@ -7,6 +7,15 @@ Hashing leaves some owners with several long tasks and others with none: efficie
 import math
 import random
 from threading import Lock
+from typing import Protocol
+
+
+class Router(Protocol):
+    """Chooses the partition of the next task of a topic. Thread-safe."""
+
+    def choose(self, topic: str, partitions: int) -> int:
+        """A partition number below ``partitions``, the current number of partitions of ``topic``. Never blocks on the
+        broker, never raises."""
 
 
 def stride(partitions: int) -> int:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Collection
 from concurrent.futures import Future
 from functools import partial
-from typing import Protocol
 
 import structlog
 from confluent_kafka import KafkaError
@@ -18,6 +17,7 @@ from shared.runtime import trace_context
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason
 from shared.runtime.failures import EngineUnavailable, InvalidRecord, RecordRefused
+from shared.runtime.process.routing import Router
 from shared.runtime.producers import REFUSALS
 from shared.runtime.relay.destination import Destinations, returned_headers
 from shared.runtime.relay.probed_clock import ProbedClock
@@ -34,12 +34,6 @@ HOLD_BACK_S = 1.0
 MISSING_S = 5.0
 """A topic that has been missing for this time is not just new, seconds."""
 log = structlog.get_logger()
-
-
-class Router(Protocol):
-    """Chooses the partitions of internal topics."""
-
-    def choose(self, topic: str, partitions: int) -> int: ...
 
 
 class Dispatcher:

@@ -62,7 +62,10 @@ def no_commit_ahead(history: History) -> Iterator[str]:
 def _has_outcome(history: History, record: Rec, tasks: dict[tuple[str, str, int], int]) -> bool:
     if record.place in history.dead_places:
         return True
-    job = history.job_of(record) if history.stages[record.topic] == FIRST else record.job
+    named = record.body.get("job_id")
+    job = named if isinstance(named, str) else record.job
+    if history.stages[record.topic] == FIRST:
+        job = history.job_of(record)
     replays = record.delivery.replays
     if any(end.get("replays", 0) >= replays for end in history.ends(job)):
         return True

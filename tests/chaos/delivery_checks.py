@@ -16,7 +16,7 @@ def no_early_retry(history: History) -> Iterator[str]:
     """A record is sent back no earlier than its tier after it was put on the retry topic, by the broker's clock."""
     back = defaultdict(list)
     for record in history.work:
-        if record.delivery.origin is not None and record.delivery.attempt > 1:
+        if record.delivery.retries > 0:
             back[_round(history, record)].append(record)
     waiting = defaultdict(list)
     for record in history.retries:
@@ -31,9 +31,10 @@ def no_early_retry(history: History) -> Iterator[str]:
 
 
 def _round(history: History, record: Rec) -> tuple[str, str, int, int]:
-    """What a retry record and the record that is sent back share."""
+    """What a retry record and the record that is sent back share. The number of retries and not of the attempt, which
+    an outage and an open circuit breaker don't use up."""
     topic = record.delivery.retry_topic or history.prefix + record.topic
-    return str(record.delivery.origin), topic, record.delivery.attempt, record.delivery.replays
+    return str(record.delivery.origin), topic, record.delivery.retries, record.delivery.replays
 
 
 def no_commit_ahead(history: History) -> Iterator[str]:
@@ -78,7 +79,7 @@ def _sent_back(history: History, retry: Rec) -> bool:
     if retry.place in history.dead_places or history.ends(retry.job):
         return True
     number = _round(history, retry)
-    return any(record.delivery.attempt > 1 and _round(history, record) == number for record in history.work)
+    return any(_round(history, record) == number for record in history.work)
 
 
 def dead_letters_identical(history: History) -> Iterator[str]:
@@ -110,19 +111,22 @@ def _value(history: History, letter: Rec) -> bytes | None:
 
 
 def dead_letters_end_their_job(history: History) -> Iterator[str]:
-    """A dead letter of a known job has a ``failed`` event that names it, or another dead letter of the same record."""
-    named = defaultdict(set)
+    """A dead letter of a known job has a ``failed`` event that names it, or another dead letter of the same record. A
+    job that ended without a dead letter (done, rejected, cancelled, expired) stays as it is."""
+    named, otherwise = defaultdict(set), set()
     for job in history.jobs:
         for end in history.ends(job):
             if (ref := end.get("dead_letter")) is not None:
                 named[job].add((ref["partition"], ref["offset"]))
+            elif end["type"] != "failed" or end.get("code") in ("CANCELLED", "EXPIRED"):
+                otherwise.add((job, end.get("replays", 0)))
     for letter in history.dead_letters:
         if letter.job not in history.jobs:
             continue
         same = {
             (o.partition, o.offset) for o in history.dead_letters if history.original(o) == history.original(letter)
         }
-        if not same & named[letter.job]:
+        if not same & named[letter.job] and (letter.job, letter.delivery.replays) not in otherwise:
             yield f"no failed event of {letter.job} names its dead letter {letter.partition}:{letter.offset}"
 
 
@@ -130,11 +134,12 @@ def headers_constant(history: History) -> Iterator[str]:
     """Records have one traceparent, and the same number of headers from attempt to attempt."""
     counts: dict[tuple[str, str, int], dict[int, str]] = defaultdict(dict)
     for record in (*history.work, *history.retries):
-        ours = record.topic.startswith(RETRY) or history.stages[record.topic] != FIRST or record.delivery.attempt > 1
-        foreign = record.job not in history.jobs
+        repeated = record.delivery.retries > 0
+        ours = repeated or history.stages[record.topic] != FIRST
+        foreign = record.job not in history.jobs or history.is_foreign(record)
         if ours and not foreign and record.count("traceparent") != 1:
             yield f"{record} has {record.count('traceparent')} traceparent headers"
-        if record.delivery.origin is not None and record.delivery.attempt > 1:
+        if repeated:
             kind = "retry" if record.topic.startswith(RETRY) else record.topic
             counts[kind, str(record.delivery.origin), record.delivery.replays][len(record.headers)] = str(record)
     for (kind, origin, _), found in counts.items():

@@ -10,6 +10,7 @@ from shared.messages.delivery_headers import DeliveryHeaders, read_delivery
 from shared.messages.events import TERMINAL_TYPES
 from shared.messages.headers import read_headers
 from shared.messages.identity import request_id
+from shared.messages.names import DEFAULT_TENANT
 from shared.messages.pipeline import STAGES
 from shared.messages.tiers import DEFAULT_TIERS, Tier
 from shared.messages.topics import DLQ, EVENTS, RETRY, work_topics
@@ -93,6 +94,8 @@ class History:
     tiers: tuple[Tier, ...] = DEFAULT_TIERS
     engines: tuple[str, ...] = ("puppet",)
     max_attempts: int = 5
+    foreign: frozenset[Place] = frozenset()
+    """Records on internal topics that the row sent itself, whatever they name."""
     extra_starts: int = 0
     """How often a task may start beyond ``max_attempts``, because the row delivers records twice."""
     fetch: Callable[[str], bytes | None] = lambda _: None
@@ -108,12 +111,19 @@ class History:
     def by_place(self) -> dict[Place, Rec]:
         return {record.place: record for record in self.records}
 
+    def is_foreign(self, record: Rec) -> bool:
+        """Whether the row sent the record to an internal topic itself, or it is a retry of such a one."""
+        origin = record.delivery.origin
+        first = (origin.topic.removeprefix(self.prefix), origin.partition, origin.offset) if origin else None
+        return record.place in self.foreign or first in self.foreign
+
     @cached_property
     def events(self) -> dict[str, list[dict[str, Any]]]:
-        """The events by job."""
+        """The events by job of the default tenant; the job of another tenant is another one, whatever its id."""
         found: dict[str, list[dict[str, Any]]] = {}
         for record in self.of(EVENTS):
-            found.setdefault(str(record.body.get("job_id")), []).append(record.body)
+            job, owner = str(record.body.get("job_id")), record.body.get("tenant", DEFAULT_TENANT)
+            found.setdefault(job if owner == DEFAULT_TENANT else f"{owner}/{job}", []).append(record.body)
         return found
 
     def ends(self, job: str) -> list[dict[str, Any]]:

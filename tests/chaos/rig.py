@@ -78,6 +78,7 @@ class Rig:
         self._reader = TopicReader(self.bootstrap, self.prefix)
         self._seen: list[Rec] = []
         self.acknowledged: list[Place] = []
+        self.foreign: list[Place] = []
         self.extra_starts = 0
         self.max_attempts = MAX_ATTEMPTS
         self.topics = {t.name: t for t in topics("", ("puppet",), parse_tiers(TIERS))}
@@ -148,12 +149,17 @@ class Rig:
         return job
 
     def send_request(self, value: bytes | None, job: str | None, headers: Iterable[Header] = ()) -> Place:
-        place = self.send(REQUESTS, value, job.encode() if job is not None else None, headers)
+        place = self._send(REQUESTS, value, job.encode() if job is not None else None, headers)
         self.acknowledged.append(place)
         return place
 
     def send(self, topic: str, value: bytes | None, key: bytes | None, headers: Iterable[Header] = ()) -> Place:
-        """Send one record and wait for its report; returns its place."""
+        """Send a record to an internal topic, which nobody but lipstage writes, and wait for its report; returns its
+        place."""
+        self.foreign.append(self._send(topic, value, key, headers))
+        return self.foreign[-1]
+
+    def _send(self, topic: str, value: bytes | None, key: bytes | None, headers: Iterable[Header]) -> Place:
         reports: list[Any] = []
         self.producer.produce(self.prefix + topic, value=value, key=key, headers=list(headers),
                               on_delivery=lambda *report: reports.append(report))  # fmt: skip
@@ -283,6 +289,7 @@ class Rig:
             leftovers=tuple(leftovers),
             tiers=parse_tiers(TIERS),
             max_attempts=self.max_attempts,
+            foreign=frozenset(self.foreign),
             extra_starts=self.extra_starts,
             fetch=self._fetch,
         )

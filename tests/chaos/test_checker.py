@@ -13,6 +13,7 @@ from tests.chaos.history import Headers, History, Rec, Stored
 
 P = "t."
 JOB = "job-1"
+VIDEO = f"jobs/default/{JOB}/encode/e1/video.mp4"
 TRACE = "a" * 32
 PARENT: tuple[str, bytes | None] = ("traceparent", f"00-{TRACE}-{'b' * 16}-01".encode())
 
@@ -32,9 +33,10 @@ def task(topic: str, offset: int, *headers: tuple[str, bytes | None], ts: int = 
     return record(topic, offset, value, PARENT, *headers, ts=ts)
 
 
-def retry_headers(attempt: int, topic: str | None = None) -> Headers:
+def retry_headers(attempt: int, topic: str | None = None, retries: int | None = None) -> Headers:
     values: list[tuple[str, bytes | None]] = [
         ("lipstage-attempt", str(attempt).encode()),
+        ("lipstage-retries", str(attempt - 1 if retries is None else retries).encode()),
         ("lipstage-origin", b"t.render.face/0/0"),
     ]
     return (*values, *([("lipstage-retry-topic", topic.encode())] if topic else []))
@@ -63,16 +65,15 @@ def history(**changes: Any) -> History:
         event(0, "accepted"),
         event(1, "started", stage="face"),
         event(2, "started", stage="face", attempt=2),
-        event(3, "done", stage="encode", video={"key": f"jobs/default/{JOB}/encode/e1/video.mp4"}),
+        event(3, "done", stage="encode", video={"key": VIDEO}),
     ]
     markers = {"audio": "a1", "face": "f1", "infer": "i1", "encode": "e1"}
     objects = {
         f"jobs/default/{JOB}/{stage}.json": Stored(10, {"attempt": attempt, "artifacts": {}})
         for stage, attempt in markers.items()
     }
-    video = f"jobs/default/{JOB}/encode/e1/video.mp4"
-    objects[f"jobs/default/{JOB}/encode.json"] = Stored(10, {"attempt": "e1", "artifacts": {"video": {"key": video}}})
-    objects[video] = Stored(1000)
+    objects[f"jobs/default/{JOB}/encode.json"] = Stored(10, {"attempt": "e1", "artifacts": {"video": {"key": VIDEO}}})
+    objects[VIDEO] = Stored(1000)
     made = History(
         acknowledged=(("render.requests", 0, 0),),
         records=tuple(records),
@@ -129,6 +130,14 @@ def dead(letter: Rec, **end: Any) -> History:
     return without_done(letter, failed(**end))
 
 
+def uncounted(back_ms: int) -> History:
+    """The retry of an outage uses no attempt."""
+    return with_records(
+        task("render.retry.1s", 0, *retry_headers(1, "t.render.face", retries=1), ts=1000, audio="a1"),
+        task("render.face", 1, *retry_headers(1, retries=1), ts=back_ms, audio="a1"),
+    )
+
+
 NAMES_IT = {"dead_letter": {"topic": "t.render.dlq", "partition": 0, "offset": 0}}
 FAULTS: dict[str, tuple[str, Callable[[], History]]] = {
     "no end": ("nothing lost", lost),
@@ -140,7 +149,7 @@ FAULTS: dict[str, tuple[str, Callable[[], History]]] = {
     "done twice over a replay": (
         "one terminal state",
         lambda: with_records(
-            event(4, "done", stage="encode", replays=1, video={"key": f"jobs/default/{JOB}/encode/e1/video.mp4"})
+            event(4, "done", stage="encode", replays=1, time_ms=2, video={"key": VIDEO}),
         ),
     ),
     "second video": ("one final artifact", lambda: orphaned_object("encode/e1/second.mp4")),
@@ -157,6 +166,10 @@ FAULTS: dict[str, tuple[str, Callable[[], History]]] = {
     "frames left": ("nothing left behind", lambda: orphaned_object("infer/i1/frames-0.mkv")),
     "file left": ("nothing left behind", lambda: history(leftovers=("file x",))),
     "early by 1 ms": ("no early retry", lambda: with_records(replace(AGAIN, timestamp_ms=1999))),
+    "early by 1 ms, with an attempt that does not count": (
+        "no early retry",
+        lambda: uncounted(1999),
+    ),
     "committed without outcome": (
         "no commit ahead",
         lambda: replace(without_done(), committed={("lipstage.encode", "render.encode", 0): 1}, acknowledged=()),
@@ -200,6 +213,14 @@ def test_history_without_a_fault_passes_every_check() -> None:
     report = check(history())
     assert report.failed == [], report.lines()
     assert check(dead(LETTER, **NAMES_IT)).failed == []
+    assert check(uncounted(2000)).failed == []
+
+
+def test_terminal_event_that_is_repeated_is_no_second_end() -> None:
+    again = event(4, "done", stage="encode", replays=1, video={"key": VIDEO})
+    assert check(with_records(again)).failed == [], "a replay of a done job repeats its event"
+    assert check(with_records(LETTER)).failed == [], "a dead letter does not change the end of a done job"
+    assert check(with_records(failed(tenant="acme"))).failed == [], "it is another tenant's job"
 
 
 @pytest.mark.parametrize("name", FAULTS)

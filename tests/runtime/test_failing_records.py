@@ -14,7 +14,7 @@ from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import OPERATOR_STEPS
 from shared.slot import records
-from shared.storage import markers
+from shared.storage import keys, markers
 from tests.runtime.memory_stage import FACE, MemoryStage
 
 
@@ -76,6 +76,14 @@ def test_text_of_an_unexpected_exception_is_for_the_operator_only(last: MemorySt
     assert "KeyError in the code of the stage" in last.end().message
     assert "a name" not in last.end().message
     assert b"'a name'" in (last.producers.dead_letters()[0]["__dlq.errors.message"] or b"")
+
+
+def test_unreadable_task_of_a_job_with_an_unreadable_request_ends_it_once(face: MemoryStage) -> None:
+    face.store.documents.values[keys.request("default", face.job)] = {"altered": True}
+    for value in (b"{", b"[]"):
+        face.handle(value)
+    first, again = (event for event in face.producers.events() if event.type == "failed")
+    assert first == again, "its request can't be read, but its end can"
 
 
 def test_unreadable_task_of_an_unknown_job_leaves_the_id_free(face: MemoryStage) -> None:

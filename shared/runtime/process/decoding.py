@@ -128,12 +128,14 @@ class TaskDecoder:
         best_effort = identify_task_best_effort(record.value, record.key, record.headers)
         if best_effort is None:
             return None
-        job_id = best_effort.identity.job_id
+        job_id, is_known = best_effort.identity.job_id, True
+        stored = None
         try:
             stored = markers.read_request(self._documents, best_effort.tenant, job_id)
+            is_known = stored is not None
         except (ArtifactAltered, ArtifactRefused) as e:
+            # There is such a job: what it ended with, if it has, must stay its only end.
             log.warning("request_unreadable", job=job_id, error=str(e))
-            stored = None
         request_id = best_effort.identity.request_id or (stored.request_id if stored else job_id)
         return JobContext(
             job_id,
@@ -141,5 +143,5 @@ class TaskDecoder:
             request_id,
             best_effort.batch,
             best_effort.labels,
-            is_stored=stored is not None,
+            is_stored=is_known,
         )

@@ -1,6 +1,8 @@
 """The headers that carry a record's attempts, retries and replays from topic to topic.
 
 They are replaced, never appended: the number of headers is the same from attempt to attempt. All values are ASCII.
+
+Whoever may write to ``render.requests`` may forge them there: they must concern the sender's own job only.
 """
 
 import re
@@ -26,6 +28,8 @@ it."""
 OWN = frozenset({ATTEMPT, REPLAY_COUNT, ORIGIN, ORIGIN_TIME, RETRIES, RETRY_TOPIC, RETRY_CODE})
 TRACE = frozenset({"traceparent", "tracestate", "baggage"})
 
+MAX_COUNT = 999_999
+"""Largest count that is read; a larger one is taken for it, so that one more can still be written and read."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _TIME = re.compile(r"[0-9]{12,14}")
 _ORIGIN = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,9})/([0-9]{1,19})")
@@ -84,7 +88,7 @@ def first_attempt(replays: int) -> list[tuple[str, bytes]]:
 
 
 def _number(text: str | None, default: int) -> int:
-    return int(text) if text is not None and _NUMBER.fullmatch(text) else default
+    return min(int(text), MAX_COUNT) if text is not None and _NUMBER.fullmatch(text) else default
 
 
 def without(headers: Iterable[tuple[str, bytes | None]], names: Iterable[str]) -> list[tuple[str, bytes | None]]:

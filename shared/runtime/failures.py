@@ -9,7 +9,6 @@
     ├── WorkerDied               the worker process ended, hung, or sent what can't be read
     │   ├── OverBudget           it sent more than one attempt may
     │   └── CrashLoop            it, or the whole service, died too often on this record
-    ├── AttemptsUsedUp           a record arrives for more attempts than there are
     ├── HandlerFailed            the handler raised an unexpected exception
     ├── HandlerUnavailable       the handler is missing something: weights, a device
     ├── WorkerNotRestarted       a worker process that a full disk ended could not be started again
@@ -85,10 +84,6 @@ class OverBudget(WorkerDied):
 
 class CrashLoop(WorkerDied):
     """The worker process or the whole service died or hung too often on this record."""
-
-
-class AttemptsUsedUp(RuntimeFailure):
-    """The record arrives for more attempts than this service makes, as after a change of LIPSTAGE_MAX_ATTEMPTS."""
 
 
 class HandlerFailed(RuntimeFailure):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.messages.topics import topics
 from shared.runtime.consume.cancellations import Cancellations
@@ -101,3 +101,10 @@ def test_new_service_reads_cancels_from_the_horizon(clock: Clock) -> None:
     Cancellations(Consumer(), "render.cancel")._assign()
     (partition,) = requested
     assert partition.offset <= (clock.now - TASKS_S - DAY_S) * 1000
+
+
+def test_fatal_error_of_the_client_ends_the_thread() -> None:
+    """The client reports it under a code of its own, and then ``fatal()`` is false."""
+    cancellations = Cancellations(None, "render.cancel")
+    with pytest.raises(KafkaException):
+        cancellations._on_error(KafkaError(KafkaError._FATAL, "the client has failed"))

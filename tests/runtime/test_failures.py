@@ -55,7 +55,6 @@ TABLE: list[tuple[Exception, object]] = [
     (failures.WorkerDied("it died"), failed(Code.CRASH_LOOP, "crash_loop")),
     (failures.OverBudget("too much"), failed(Code.CRASH_LOOP, "crash_loop")),
     (failures.CrashLoop("three times"), failed(Code.CRASH_LOOP, "crash_loop")),
-    (failures.AttemptsUsedUp("all"), failed(Code.INTERNAL, "failed")),
     (failures.HandlerFailed(HANDLER), failed(Code.INTERNAL, "failed")),
     (failures.HandlerFailed(NO_MEMORY), failed(Code.OUT_OF_MEMORY, "transient_slow")),
     (failures.EngineUnavailable("no topic"), failed(Code.ENGINE_UNAVAILABLE, "transient_slow")),

@@ -227,9 +227,11 @@ def test_total_of_attempts_bounds_deaths_too(face: MemoryStage) -> None:
     assert face.end().code == Code.CRASH_LOOP
 
 
-def test_record_for_more_attempts_than_there_are_is_a_dead_letter(face: MemoryStage) -> None:
+def test_record_for_more_attempts_than_there_are_gets_the_last_one(face: MemoryStage) -> None:
+    face.worker.answer = unavailable
     face.handle(face.task().dump(), [("lipstage-attempt", b"6")])
-    assert (face.worker.runs, face.end().code) == (0, Code.INTERNAL)
+    assert started(face) == [5]
+    assert (face.producers.retries(), face.end().code) == ([], Code.STORE_UNAVAILABLE)
 
 
 # Settlement.

@@ -69,7 +69,7 @@ class TaskProcessor:
         # One death more than a record may cause: reading it may be what kills the service.
         unread = record.crashes > self._max_crashes
         origin = trace_context.of_unread(record) if unread else self._decoder.trace(record)
-        received = Received(record, assignment, worker)
+        received = self._work.receive(record, assignment, worker)
         clear_current_job()
         waits = TaskWaits(
             self._stage,

@@ -1,20 +1,22 @@
 """Does the work of one record, up to its outcome: decode, attempts, marker, forwarding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 from opentelemetry import trace
 
 from shared.messages.delivery_headers import Coordinates, DeliveryHeaders, read_delivery, source_of
 from shared.messages.events import TerminalEvent
+from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
+from shared.messages.topics import DAY_MS
 from shared.runtime import fault_injection
 from shared.runtime.attempt_policy import AttemptPolicy, is_own
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.disposition import Completed, Disposition, Duplicate, FailureReason, JobContext, PartitionLost
 from shared.runtime.execute.worker_process import Worker
-from shared.runtime.failures import AttemptsUsedUp, CrashLoop, JobCancelled, JobExpired, PartitionRevoked, classify
+from shared.runtime.failures import CrashLoop, JobCancelled, JobExpired, PartitionRevoked, classify
 from shared.runtime.process.deadlines import Deadlines
 from shared.runtime.process.decoding import Decoded, Decoder
 from shared.runtime.process.forwarding import Forwarder
@@ -26,6 +28,10 @@ from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused
 from shared.storage.protocols import Storage
 
+OLDEST_ORIGIN_MS = 90 * DAY_MS
+"""An older origin of a record is not plausible, milliseconds: a sender could choose it, and the span of the whole
+render would begin then."""
+
 log = structlog.get_logger()
 
 
@@ -36,11 +42,8 @@ class Received:
     record: Record
     assignment: PartitionAssignment
     worker: Worker
-    delivery: DeliveryHeaders = field(init=False)
+    delivery: DeliveryHeaders
     """What its headers say of attempts, retries and replays."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "delivery", read_delivery(self.record.headers))
 
     @property
     def source(self) -> Coordinates:
@@ -76,6 +79,16 @@ class RecordWork:
         self._cancelled = cancelled
         self._deadlines = deadlines
 
+    def receive(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> Received:
+        """The record with what its headers say.
+
+        One that arrives for more attempts than there are gets the last one: LIPSTAGE_MAX_ATTEMPTS may have changed, and
+        the header of a request is its sender's.
+        """
+        delivery = read_delivery(record.headers)
+        attempt = min(delivery.attempt, self._settings.max_attempts)
+        return Received(record, assignment, worker, replace(delivery, attempt=attempt))
+
     def until_outcome(self, received: Received) -> Disposition:
         """The disposition of the record. Raises only exceptions that concern the service: broker, machine."""
         task: RenderTask | None = None
@@ -94,7 +107,7 @@ class RecordWork:
                 waits.first_attempt = waits.attempt + 1
 
     def _decode(self, received: Received) -> Decoded | Disposition:
-        """The task in the record. Raises CrashLoop and AttemptsUsedUp for a record that gets no further attempt."""
+        """The task in the record. Raises CrashLoop for a record that gets no further attempt."""
         record, delivery = received.record, received.delivery
         crashes = record.crashes
         loop = CrashLoop(f"the worker process or the whole service died {crashes} times on this record")
@@ -103,13 +116,9 @@ class RecordWork:
         decoded = self._decoder.decode(record)
         if not isinstance(decoded, Decoded):
             return decoded
-        if crashes >= self._settings.max_crashes:
+        if crashes >= self._settings.max_crashes or delivery.attempt + crashes > self._settings.max_attempts:
             raise loop
-        if delivery.attempt + crashes > self._settings.max_attempts:
-            if crashes:
-                raise loop
-            raise AttemptsUsedUp(f"all {delivery.attempt - 1} attempts failed; see the log of the stage")
-        if delivery.origin_ms is None:
+        if delivery.origin_ms is None or delivery.origin_ms < record.timestamp_ms - OLDEST_ORIGIN_MS:
             return decoded
         # A request that was retried has a later timestamp than the one that its deadline counts from.
         submitted_ms = min(decoded.task.submitted_ms, delivery.origin_ms)
@@ -175,7 +184,8 @@ class RecordWork:
                 current_task().attempt,
                 received.delivery,
                 f"{job.tenant}/{job.job_id}" if job else str(received.source),
-                own_record=is_own(received.record.headers),
+                # Nobody at lipstage writes requests: there the header is a stranger's, who must pause no stage.
+                own_record=self._stage != FIRST and is_own(received.record.headers),
             )
         return replace(disposition, job=job, task=task)
 

@@ -31,7 +31,7 @@ from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_retry, for_user
 from shared.runtime.settle.retry_records import send_retry
-from shared.runtime.waiting import set_settled
+from shared.runtime.waiting import current_task, set_settled
 from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
@@ -167,7 +167,7 @@ class Settlement:
             reason,
             stage=self._stage,
             group=self._group,
-            attempts=job.attempt if job else 1,
+            attempts=job.attempt if job else current_task().attempt,
             job=job,
             department=task.request.department if task else None,
             artifacts=self._artifacts,

@@ -104,7 +104,7 @@ def dead_letters_identical(history: History) -> Iterator[str]:
 def _value(history: History, letter: Rec) -> bytes | None:
     """The value of a dead letter; a large one is in the object store."""
     key, digest = letter.header(f"{DLQ}value.key"), letter.header(f"{DLQ}value.sha256")
-    if letter.value is not None or key is None:
+    if letter.value is not None or not key:
         return letter.value
     body = history.fetch(key)
     return body if body is not None and hashlib.sha256(body).hexdigest() == digest else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.checker import CHECKS, Report, check
+from tests.chaos.history import History
 from tests.chaos.rig import Rig
 from tests.chaos.rows.table import Outcome, Row, Skipped
 from tests.conftest import Infrastructure
@@ -65,16 +66,21 @@ def run(row: Row, infrastructure: Infrastructure, folder: Path, seed: int, **env
         except Exception:  # noqa: BLE001 - whatever a row raises is its result, and the others still run
             result.outcome.failures.append(traceback.format_exc())
         if not result.skipped:
-            history = rig.finish()
-            result.report = check(history)
-            result.jobs = len(history.jobs)
-            for job in history.jobs:
-                ends = history.ends(job)
-                result.ends[ends[-1].get("code", ends[-1]["type"]) if ends else "no end"] += 1
+            _examine(rig.finish(), result)
+    except Exception:  # noqa: BLE001 - a history that can't be read is a result, too
+        result.outcome.failures.append(traceback.format_exc())
     finally:
         rig.close()
     result.seconds = time.monotonic() - start
     return result
+
+
+def _examine(history: History, result: Result) -> None:
+    result.jobs = len(history.jobs)
+    for job in history.jobs:
+        ends = history.ends(job)
+        result.ends[ends[-1].get("code", ends[-1]["type"]) if ends else "no end"] += 1
+    result.report = check(history)
 
 
 def run_all(rows: Sequence[Row], infrastructure: Infrastructure, folder: Path, seed: int) -> list[Result]:

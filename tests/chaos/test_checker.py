@@ -216,6 +216,15 @@ def test_history_without_a_fault_passes_every_check() -> None:
     assert check(uncounted(2000)).failed == []
 
 
+def test_dead_letter_without_a_value_refers_to_no_object() -> None:
+    letter = replace(LETTER, value=None, headers=(*LETTER.headers, ("__dlq.errors.value.key", b"")))
+    made = with_records(replace(FACE, value=None), letter, failed(**NAMES_IT), without=is_event("done"))
+    fetched: list[str] = []
+    made.fetch = fetched.append  # type: ignore[assignment]
+    assert check(made).failed == []
+    assert not fetched
+
+
 def test_terminal_event_that_is_repeated_is_no_second_end() -> None:
     again = event(4, "done", stage="encode", replays=1, video={"key": VIDEO})
     assert check(with_records(again)).failed == [], "a replay of a done job repeats its event"

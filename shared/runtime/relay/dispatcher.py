@@ -14,13 +14,13 @@ from shared.messages.codes import Code
 from shared.messages.delivery_headers import read_delivery
 from shared.messages.pipeline import RELAY
 from shared.runtime import trace_context
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason
 from shared.runtime.failures import EngineUnavailable, InvalidRecord, RecordRefused
 from shared.runtime.process.routing import Router
 from shared.runtime.producers import REFUSALS
 from shared.runtime.relay.destination import Destinations, returned_headers
-from shared.runtime.relay.probed_clock import ProbedClock
 from shared.runtime.relay.refusals import Refusals
 from shared.runtime.relay.retry_partition import RetryPartition, WaitingRecord
 from shared.runtime.relay.sender import BY_KEY, Sender
@@ -43,7 +43,7 @@ class Dispatcher:
         self,
         group: str,
         sender: Sender,
-        clock: ProbedClock,
+        clock: BrokerClock,
         catalogue: TopicCatalogue,
         destinations: Destinations,
         router: Router,

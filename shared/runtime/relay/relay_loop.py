@@ -12,11 +12,11 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.messages.tiers import Tier
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.commit_request import STATE_LOST, TRANSIENT
 from shared.runtime.consume.consumer import Consumer, record_of
 from shared.runtime.consume.owned_partition import Name
 from shared.runtime.relay.dispatcher import Dispatcher
-from shared.runtime.relay.probed_clock import ProbedClock
 from shared.runtime.relay.retry_partition import RetryPartition
 from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
@@ -40,7 +40,7 @@ class RelayLoop:
         self,
         consumer: Consumer,
         catalogue: TopicCatalogue,
-        clock: ProbedClock,
+        clock: BrokerClock,
         dispatcher: Dispatcher,
         waiting: WaitingMetrics,
         barrier_s: float,

@@ -16,6 +16,7 @@
     ├── EngineUnavailable        the request's engine has no topic in this deployment
     ├── DeliveryFailed           the broker did not accept a record in time
     │   ├── RecordRefused        the broker never accepts this record: it is too large, or malformed
+    │   ├── ProducerFailed       a fatal error of the producer: only a new one can go on
     │   └── TopicMissing         the topic does not exist, or this service may not write to it
     └── EndsService              a background thread ends the service with this reason
 
@@ -117,6 +118,10 @@ class DeliveryFailed(RuntimeFailure):
 
 class RecordRefused(DeliveryFailed):
     """The broker never accepts this record, for example because it is too large; other records are not affected."""
+
+
+class ProducerFailed(DeliveryFailed):
+    """The producer has a fatal error: it sends nothing any more, and only a new process has another one."""
 
 
 class TopicMissing(DeliveryFailed):

@@ -14,7 +14,8 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Headers
-from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
+from shared.runtime.consume.membership import is_fatal
+from shared.runtime.failures import DeliveryFailed, ProducerFailed, RecordRefused, TopicMissing
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
 from shared.runtime.watched_thread import WatchedThread
 
@@ -43,7 +44,13 @@ MISSING = frozenset(
 
 
 def _failure(error: KafkaError) -> DeliveryFailed:
-    kind = RecordRefused if error.code() in REFUSALS else TopicMissing if error.code() in MISSING else DeliveryFailed
+    kind = DeliveryFailed
+    if is_fatal(error):
+        kind = ProducerFailed
+    elif error.code() in REFUSALS:
+        kind = RecordRefused
+    elif error.code() in MISSING:
+        kind = TopicMissing
     return kind(f"{error.name()}: {error.str()}")
 
 

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from shared.messages.cancel import CancelCommand, CancelTombstone, decode_cancel
 from shared.messages.topics import WORK_DAYS
+from shared.runtime.consume.membership import is_fatal
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
 from shared.runtime.failures import EndsService
 from shared.runtime.kafka_config import METADATA_REFRESH_S, METADATA_TIMEOUT_S
@@ -92,7 +93,7 @@ class Cancellations:
 
     def _on_error(self, error: KafkaError) -> None:
         """The client may report an error of a partition only once; a new assignment makes it try again."""
-        if error.fatal():
+        if is_fatal(error):
             raise KafkaException(error)
         log.warning("cancel_topic_error", error=error.name(), text=error.str())
         self._assign_again = True

@@ -3,8 +3,6 @@
 from confluent_kafka import KafkaError, KafkaException
 
 ENDS_MEMBERSHIP = {
-    # The client delivers its fatal errors under this code, and then ``fatal()`` is false.
-    KafkaError._FATAL,
     KafkaError._MAX_POLL_EXCEEDED,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.UNRELEASED_INSTANCE_ID,
@@ -14,9 +12,15 @@ SAME_INSTANCE = (
 )
 
 
+def is_fatal(error: KafkaError) -> bool:
+    """Whether the client itself has failed, consumer or producer: only a new one can go on."""
+    # The client delivers its fatal errors under this code, and then ``fatal()`` is false.
+    return error.fatal() or error.code() == KafkaError._FATAL
+
+
 def ends_membership(error: KafkaError) -> bool:
-    """Whether only a new client can go on after this error."""
-    return error.fatal() or error.code() in ENDS_MEMBERSHIP
+    """Whether only a new consumer can go on after this error."""
+    return is_fatal(error) or error.code() in ENDS_MEMBERSHIP
 
 
 def membership_ended(error: KafkaError) -> KafkaException:

@@ -61,7 +61,7 @@ class RelayService:
         documents = DocumentStore(s3, storage)
         events = EventPublisher(RELAY, prefix, host.producers, documents)
         self._refusals = Refusals(
-            self._group, prefix, host.producers, events, TaskDecoder(documents), ArtifactStore(s3, storage)
+            self._group, prefix, host.producers, events, TaskDecoder(documents), documents, ArtifactStore(s3, storage)
         )
         self._dispatcher = Dispatcher(
             self._group,
@@ -113,6 +113,8 @@ class RelayService:
             return "the broker does not answer"
         if missing := [*self._catalogue.missing, *self._dispatcher.missing]:
             return f"{NOT_READY}missing topics: {', '.join(missing)}"
+        if self._sender.lacks_broker_time:
+            return f"{NOT_READY}the topic {self._settings.topic(CLOCK)} is not set to LogAppendTime"
         joined = self._loop is not None and self._loop.joined.is_set()
         return None if joined else "the consumer group has not been joined"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from threading import Event
 from typing import TypeVar
 
@@ -10,22 +11,28 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode
 
-from shared.messages.delivery_headers import read_delivery
+from shared.messages.delivery_headers import read_delivery, source_of
 from shared.messages.events import DeadLetterRef
+from shared.messages.identity import identify_best_effort
 from shared.messages.pipeline import RELAY
+from shared.messages.topics import REQUESTS
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason, JobContext
-from shared.runtime.failures import SERVICE_FAULTS, Abandoned, InvalidRecord
+from shared.runtime.failures import SERVICE_FAULTS, Abandoned, InvalidRecord, ProducerFailed
 from shared.runtime.process.decoding import Decoder
 from shared.runtime.producers import EventProducer
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_user
-from shared.runtime.waiting import TaskWaits, clear_current_job, current_job, task_waits
-from shared.storage.protocols import Artifacts
+from shared.runtime.waiting import TaskWaits, clear_current_job, current_job, set_current_job, task_waits
+from shared.storage import markers
+from shared.storage.errors import StoreUnavailable
+from shared.storage.protocols import Artifacts, Documents
 from shared.telemetry import metrics
 
 RETRY_S = 1.0
+TRANSIENT = (*SERVICE_FAULTS, StoreUnavailable)
+"""What is repeated here: the relay's object store does not retry, so that nothing else waits for it."""
 Result = TypeVar("Result")
 log = structlog.get_logger()
 
@@ -40,14 +47,17 @@ class Refusals:
         producers: EventProducer,
         events: EventPublisher,
         decoder: Decoder,
+        documents: Documents,
         artifacts: Artifacts,
     ) -> None:
-        """``decoder`` reads the job of a record; ``artifacts`` keeps a large value of a dead letter."""
+        """``decoder`` reads the job of a task, ``documents`` has that of a request; ``artifacts`` keeps a large value
+        of a dead letter."""
         self._group = group
         self._prefix = prefix
         self._producers = producers
         self._events = events
         self._decoder = decoder
+        self._documents = documents
         self._artifacts = artifacts
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1, "refusals")
@@ -94,10 +104,13 @@ class Refusals:
     def _job_of(self, record: Record) -> JobContext | None:
         """The job of the record; None when it names none, or its documents can't be read. Raises StoreUnavailable."""
         try:
-            self._decoder.decode(record)
+            if read_delivery(record.headers).retry_topic == self._prefix + REQUESTS:
+                self._read_request(record)
+            else:
+                self._decoder.decode(record)
         except InvalidRecord:
             pass  # Its job is known, too, or it names none.
-        except SERVICE_FAULTS:
+        except TRANSIENT:
             raise
         except Exception:
             # A bug must not keep the record from becoming a dead letter.
@@ -105,23 +118,36 @@ class Refusals:
         delivery, job = read_delivery(record.headers), current_job()
         return job and replace(job, attempt=delivery.attempt, replays=delivery.replays)
 
+    def _read_request(self, record: Record) -> None:
+        """Set the job of a request, unless another request has its id. Raises StoreUnavailable, ArtifactAltered,
+        ArtifactRefused."""
+        source = source_of(record.headers, record.topic, record.partition, record.offset)
+        named = identify_best_effort(record.value, record.key, source.topic, source.partition, source.offset)
+        identity = named.identity
+        stored = markers.read_request(self._documents, named.tenant, identity.job_id)
+        if stored is not None and stored.body_sha256 == sha256(record.value or b"").hexdigest():
+            set_current_job(JobContext(identity.job_id, named.tenant, identity.request_id, named.batch, named.labels))
+
     def _end(self, job: JobContext, reason: FailureReason, dead_letter: DeadLetterRef) -> None:
         with self._events.of_one_record():
             try:
                 self._events.failed(job, reason.code, for_user(reason, RELAY, dead_letter), dead_letter)
                 self._events.flush()
-            except SERVICE_FAULTS:
+            except TRANSIENT:
                 raise
             except Exception:
                 # A bug: refusing the record again would only send the dead letter again.
                 log.exception("failed_event_not_published")
 
     def _repeat(self, step: Callable[[], Result]) -> Result:
-        """Call ``step`` until broker and object store accept it. Raises Abandoned when the service ends."""
+        """Call ``step`` until broker and object store accept it. Raises Abandoned when the service ends, ProducerFailed
+        when it must."""
         while not self._stop.is_set():
             try:
                 return step()
-            except SERVICE_FAULTS as e:
+            except ProducerFailed:
+                raise
+            except TRANSIENT as e:
                 log.warning("refusal_repeated", error=type(e).__name__, text=str(e))
                 self._stop.wait(RETRY_S)
         raise Abandoned("the service ends")

@@ -15,6 +15,7 @@ from shared.messages.tiers import Tier
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.commit_request import STATE_LOST, TRANSIENT
 from shared.runtime.consume.consumer import Consumer, record_of
+from shared.runtime.consume.membership import ends_membership, membership_ended
 from shared.runtime.consume.owned_partition import Name
 from shared.runtime.relay.dispatcher import Dispatcher
 from shared.runtime.relay.retry_partition import RetryPartition
@@ -157,8 +158,8 @@ class RelayLoop:
             if partition := self._partitions.get((message.topic(), message.partition())):
                 partition.reached(message.offset())
             return
-        if error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
-            raise KafkaException(error)
+        if ends_membership(error):
+            raise membership_ended(error)
         log.warning("kafka_error", error=error.name(), text=error.str())
         self._catalogue.renew_soon()
 

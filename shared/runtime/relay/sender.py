@@ -7,6 +7,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Headers
+from shared.runtime.consume.membership import is_fatal
 
 FLUSH_STEP_S = 0.1
 BY_KEY = -1
@@ -34,6 +35,8 @@ class Sender:
         self._probing = False
         self.in_flight = 0
         """Records without a report."""
+        self.lacks_broker_time = False
+        """The clock's topic is not set to LogAppendTime: the time stays unknown, and nothing is sent."""
 
     def send(
         self,
@@ -53,8 +56,8 @@ class Sender:
         def reported(error: KafkaError | None, message: Any) -> None:
             self.in_flight -= 1
             if error is None:
-                self._observe(message, sent_at)
-            elif error.fatal():
+                self._observe(topic, message, sent_at)
+            elif is_fatal(error):
                 raise KafkaException(error)
             on_report(error)
 
@@ -65,7 +68,7 @@ class Sender:
         except BufferError:
             return False
         except KafkaException as e:
-            if e.args[0].fatal():
+            if is_fatal(e.args[0]):
                 raise
             on_report(e.args[0])
         except (TypeError, ValueError) as e:
@@ -76,16 +79,21 @@ class Sender:
 
     def probe(self) -> None:
         """Ask for the broker's time, by an empty record; nothing while such a record has no report."""
-        if not self._probing:
-            self._probing = self.send(self._clock_topic, BY_KEY, None, None, (), self._probed)
+        if self._probing:
+            return
+        self._probing = True  # Before: a refusal of the client, as for a missing topic, is reported during ``send``.
+        if not self.send(self._clock_topic, BY_KEY, None, None, (), self._probed):
+            self._probing = False
 
     def _probed(self, _: KafkaError | None) -> None:
         self._probing = False
 
-    def _observe(self, message: Any, sent_at: float) -> None:
+    def _observe(self, topic: str, message: Any, sent_at: float) -> None:
         kind, timestamp_ms = message.timestamp()
         if kind == TIMESTAMP_LOG_APPEND_TIME:
             self._clock.reported(timestamp_ms, sent_at)
+        if topic == self._clock_topic:
+            self.lacks_broker_time = kind != TIMESTAMP_LOG_APPEND_TIME
 
     def serve(self, timeout: float = 0.0) -> None:
         """Serve delivery reports, waiting at most ``timeout`` seconds for the first. Raises KafkaException as ``send``

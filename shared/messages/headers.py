@@ -90,7 +90,8 @@ def event_headers(event: AnyEvent) -> list[Header]:
     elif event.type == "waiting":
         event_id = f"{job}:{stage}:waiting:{event.time_ms}"
     elif event.type == "retrying":
-        event_id = f"{job}:{stage}:retrying:{event.attempt}"
+        # Not every retry uses an attempt: the number alone may repeat.
+        event_id = f"{job}:{stage}:retrying:{event.attempt}:{event.due_ms}"
     elif event.type == "replayed":
         event_id = f"{job}:replayed"
     elif event.type == "finished":

@@ -70,6 +70,7 @@ class Delivery:
     def __init__(self, served: Callable[[], bool] = lambda: True, clock: BrokerClock | None = None) -> None:
         """``served`` returns whether reports can still arrive; ``clock`` notes the broker's time of each."""
         self._clock = clock
+        self._sent_at = clock.sent() if clock is not None else 0.0
         self._report: Future[Delivered] = Future()
         self.served = served
 
@@ -78,7 +79,7 @@ class Delivery:
         if error is None:
             kind, timestamp_ms = message.timestamp()
             if self._clock is not None and kind == TIMESTAMP_LOG_APPEND_TIME:
-                self._clock.observe(timestamp_ms)
+                self._clock.reported(timestamp_ms, self._sent_at)
             self._report.set_result(Delivered(message.partition(), message.offset(), timestamp_ms))
         else:
             self._report.set_exception(_failure(error))

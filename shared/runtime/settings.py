@@ -65,8 +65,8 @@ class DeploymentSettings(BaseSettings):
         tuple(tier.name for tier in DEFAULT_TIERS),
         min_length=1,
         max_length=8,
-        description="Delays before the further attempts of a task, comma-separated and growing, in s, m or h. Each is a"
-        " retry topic; the last one repeats.",
+        description="Delays before the further attempts of a task, comma-separated and growing, in s, m or h, each at"
+        " most 24h. Each is a retry topic; the last one repeats.",
     )
 
     @field_validator("retry_tiers")

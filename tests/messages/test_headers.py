@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages.codes import Code
-from shared.messages.events import EVENT, Failed, RejectedEvent, Started
+from shared.messages.events import EVENT, Failed, RejectedEvent, Retrying, Started
 from shared.messages.headers import RecordHeaders, event_headers, read_headers, task_headers
 from shared.messages.task import RenderTask
 
@@ -98,3 +98,11 @@ def test_source_is_the_stage_of_the_event(path: Path) -> None:
     special = {"done": "/encode", "accepted": "/audio", "conflict": "/audio", "purged": "", "replayed": ""}
     part = special[event.type] if event.type in special else f"/{json.loads(path.read_text())['stage']}"
     assert dict(event_headers(event))["ce_source"] == f"/lipstage{part}".encode()
+
+
+def test_retries_that_use_no_attempt_have_ids_of_their_own() -> None:
+    event = EVENT.validate_json((SAMPLES / "event-retrying.json").read_bytes())
+    assert isinstance(event, Retrying)
+    later = event.model_copy(update={"due_ms": event.due_ms + 60_000})
+    ids = {dict(event_headers(one))["ce_id"] for one in (event, later, event)}
+    assert len(ids) == 2

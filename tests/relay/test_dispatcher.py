@@ -37,6 +37,7 @@ class Broker:
     refused: list[tuple[Record, FailureReason]] = field(default_factory=list)
     probes: int = 0
     in_flight: int = 0
+    age_s: float = 0.0
 
     def now_ms(self) -> int | None:
         return self.now
@@ -202,6 +203,22 @@ def test_record_that_names_no_topic_of_a_stage_is_refused(
 ) -> None:
     dispatcher.dispatch([partition(0, "10s", 980_000, target=target)])
     assert (broker.sent, [reason.code for _, reason in broker.refused]) == ([], [Code.POISON])
+
+
+@pytest.mark.parametrize(("age_s", "refused"), [(0.0, [Code.ENGINE_UNAVAILABLE]), (60.0, [])])
+def test_topic_of_an_engine_is_missing_only_by_a_young_list(
+    dispatcher: Dispatcher, broker: Broker, monkeypatch: pytest.MonkeyPatch, age_s: float, refused: list[Code]
+) -> None:
+    """It may have been created since the last record for it was refused."""
+    now = [1000.0]
+    monkeypatch.setattr("shared.runtime.relay.dispatcher.time.monotonic", lambda: now[0])
+    one = partition(0, "10s", 980_000, target=b"render.infer.sonic")
+    dispatcher.dispatch([one])
+    assert broker.refused == [], "it may be new"
+    now[0] += 3600
+    broker.age_s = age_s
+    dispatcher.dispatch([one])
+    assert [reason.code for _, reason in broker.refused] == refused
 
 
 def test_report_for_a_partition_that_another_relay_owns_refuses_nothing(dispatcher: Dispatcher, broker: Broker) -> None:

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from shared.messages.tiers import Tier
 from shared.runtime.consume.assignment import Record
-from shared.runtime.relay.retry_partition import PAUSE_AT, PAUSE_AT_BYTES, RESUME_AT, RetryPartition, WaitingRecord
+from shared.runtime.relay.retry_partition import (
+    MAX_SENT,
+    PAUSE_AT,
+    PAUSE_AT_BYTES,
+    RESUME_AT,
+    RetryPartition,
+    WaitingRecord,
+)
 
 
 def record(offset: int, value: bytes = b"", timestamp_ms: int = 0) -> Record:
@@ -29,6 +36,15 @@ def test_commit_stops_before_the_first_record_that_is_not_settled() -> None:
     assert one.committable() == 7
     one.committed(7)
     assert one.committable() is None
+
+
+def test_records_that_are_sent_and_not_settled_are_bounded() -> None:
+    """As while the object store is away, and each of them is to become a dead letter."""
+    one = partition(*range(MAX_SENT + 1))
+    sent = [one.take() for _ in range(MAX_SENT)]
+    assert not one.may_send(0.0)
+    one.settle(sent[0])
+    assert one.may_send(0.0)
 
 
 def test_end_of_the_partition_is_committed_only_without_unsettled_records() -> None:

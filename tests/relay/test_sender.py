@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 
-from shared.runtime.relay.probed_clock import ProbedClock
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.relay.sender import Sender
 
 FATAL = KafkaError(KafkaError._FATAL, "as the client reports it: fatal() is false")
@@ -40,8 +40,8 @@ class Client:
             self._callbacks.pop()(*self.answer)
 
 
-def sender(client: Client) -> tuple[Sender, ProbedClock]:
-    clock = ProbedClock()
+def sender(client: Client) -> tuple[Sender, BrokerClock]:
+    clock = BrokerClock()
     return Sender(client, clock, "render.clock"), clock
 
 

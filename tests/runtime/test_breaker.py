@@ -229,6 +229,7 @@ def test_rotated_records_use_no_attempt(tmp_path: Path) -> None:
     fail_jobs(stage, CONSECUTIVE)
     ((_, value, headers),) = stage.producers.retries()
     assert dict(headers)["lipstage-attempt"] == b"1"
+    assert dict(headers)["lipstage-retries"] == b"0", "the first retry of its own waits in the first tier"
     stage.worker.answer = finished()
     stage.handle(value or b"", list(headers))
     assert not stage.breaker.is_open

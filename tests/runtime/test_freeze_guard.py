@@ -1,6 +1,9 @@
 """After a freeze a slot may publish only once the group has confirmed the membership; the clock is given."""
 
 import threading
+import time
+
+import pytest
 
 from shared.runtime.consume.freeze_guard import LIMIT_S, FreezeGuard
 
@@ -87,3 +90,12 @@ def test_doubt_lasts_until_the_group_answers() -> None:
     rig.guard.step()
     rig.now += LIMIT_S / 2
     assert rig.guard.step()
+
+
+def test_clock_goes_on_while_the_machine_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then `time.monotonic` stands still, and the session of the member passes."""
+    started = time.clock_gettime(time.CLOCK_BOOTTIME)
+    guard = FreezeGuard()
+    assert not guard.step()
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: started + 3600 if clock == time.CLOCK_BOOTTIME else 0.0)
+    assert guard.step()

@@ -12,7 +12,7 @@ import pytest
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
-from shared.runtime.failures import Abandoned, HandlerUnavailable, WorkerDied
+from shared.runtime.failures import Abandoned, DeliveryFailed, HandlerUnavailable, WorkerDied
 from shared.slot.spec import StageSpec
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
@@ -195,3 +195,34 @@ def test_shutdown_during_model_load_is_no_failure(monkeypatch: pytest.MonkeyPatc
     slots._threads[0].join(30)
     assert not slots._threads[0].is_alive()
     assert failures == []
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (ValueError("a bug"), [7]),
+        (OSError("the disk"), []),
+        (DeliveryFailed("the broker"), []),
+        (Abandoned("stop"), []),
+    ],
+)
+def test_bug_that_ends_the_service_counts_as_a_death_of_its_record(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, counted: list[int]
+) -> None:
+    """Otherwise the record would end one service after the other, for ever."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+    def handle(*_: object) -> None:
+        raise error
+
+    completions, deaths = Completions(), list[int]()
+    slots = make_slots(lambda _: None, handle, completions)
+    slots.start()
+    try:
+        assignment = PartitionAssignment("t", 0)
+        assignment.count_crash = deaths.append
+        slots.submit(Record("t", 0, 7, None, b"", [], 0), assignment)
+        assert not completions.get(timeout=60).settled
+        assert deaths == counted
+    finally:
+        slots.close()

@@ -16,10 +16,15 @@ is three times as long; a loop that was only slow costs one commit."""
 CHECK_S = 0.05
 
 
+def clock_of_freezes() -> float:
+    """Seconds since the machine started. Unlike ``time.monotonic`` it goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class FreezeGuard:
     """Whether the process ran without a gap since the group last confirmed its membership. Thread-safe."""
 
-    def __init__(self, limit_s: float = LIMIT_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit_s: float = LIMIT_S, clock: Callable[[], float] = clock_of_freezes) -> None:
         """``clock`` returns seconds, and goes on while the process is frozen."""
         self._limit_s = limit_s
         self._clock = clock

@@ -11,13 +11,15 @@ import structlog
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.execute.worker_process import Worker
-from shared.runtime.failures import Abandoned, EndsService, HandlerUnavailable, WorkerDied
+from shared.runtime.failures import SERVICE_FAULTS, Abandoned, EndsService, HandlerUnavailable, WorkerDied
 from shared.runtime.waiting import clear_current_job
 from shared.runtime.watched_thread import WatchedThread
 from shared.telemetry import metrics
 
 log = structlog.get_logger()
 
+NOT_ITS_FAULT = (*SERVICE_FAULTS, WorkerDied, HandlerUnavailable)
+"""Exceptions that end the slot and that no record causes for ever."""
 IDLE_CHECK_S = 0.5
 """How often an idle slot checks that its worker is alive, seconds."""
 FIRST_PAUSE_S = 5.0
@@ -141,8 +143,11 @@ class WorkerSlots:
         except Abandoned as e:
             log.info("task_abandoned", reason=str(e))
             clear_current_job()
-        except BaseException:
+        except BaseException as e:
             log.warning("record_not_settled", topic=record.topic, partition=record.partition, offset=record.offset)
+            if not isinstance(e, NOT_ITS_FAULT):
+                # A bug that this record meets: it would end the next service, too. The count ends that.
+                assignment.count_crash(record.offset)
             raise
         finally:
             self._clock.stop()

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from shared.messages.pipeline import RELAY
 from shared.messages.topics import CLOCK, MAX_DEAD_LETTER_BYTES, retry_topic
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
 from shared.runtime.host.health import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
@@ -16,7 +17,6 @@ from shared.runtime.process.decoding import TaskDecoder
 from shared.runtime.process.routing import RoundRobin
 from shared.runtime.relay.destination import Destinations
 from shared.runtime.relay.dispatcher import Dispatcher
-from shared.runtime.relay.probed_clock import ProbedClock
 from shared.runtime.relay.refusals import Refusals
 from shared.runtime.relay.relay_loop import RelayLoop
 from shared.runtime.relay.retry_partition import PAUSE_AT
@@ -51,7 +51,7 @@ class RelayService:
         producer = clients.raw_producer(
             producer_config(settings, RELAY) | PRODUCER | {"message.max.bytes": MAX_DEAD_LETTER_BYTES}
         )
-        self._clock = ProbedClock()
+        self._clock = BrokerClock()
         self._sender = Sender(producer, self._clock, settings.topic(CLOCK))
         required = {settings.topic(retry_topic(tier)) for tier in settings.tiers} | {settings.topic(CLOCK)}
         self._catalogue = TopicCatalogue(producer, prefix, required)

@@ -14,13 +14,13 @@ from shared.messages.codes import Code
 from shared.messages.delivery_headers import read_delivery
 from shared.messages.pipeline import RELAY
 from shared.runtime import trace_context
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason
 from shared.runtime.failures import EngineUnavailable, InvalidRecord, RecordRefused
 from shared.runtime.process.routing import Router
 from shared.runtime.producers import REFUSALS
 from shared.runtime.relay.destination import Destinations, returned_headers
-from shared.runtime.relay.probed_clock import ProbedClock
 from shared.runtime.relay.refusals import Refusals
 from shared.runtime.relay.retry_partition import RetryPartition, WaitingRecord
 from shared.runtime.relay.sender import BY_KEY, Sender
@@ -43,7 +43,7 @@ class Dispatcher:
         self,
         group: str,
         sender: Sender,
-        clock: ProbedClock,
+        clock: BrokerClock,
         catalogue: TopicCatalogue,
         destinations: Destinations,
         router: Router,
@@ -161,12 +161,17 @@ class Dispatcher:
             self._put_back(partition, record)
 
     def _wait_for(self, topic: str, partition: RetryPartition, record: WaitingRecord, now_ms: int) -> None:
-        """Wait for a topic that does not exist; an engine's, which may be switched off, only for ``MISSING_S``."""
+        """Wait for a topic that does not exist; an engine's, which may be switched off, only for ``MISSING_S``.
+
+        The copy of the broker's list must be as young: the topic may have been created since a record was refused.
+        """
         since = self._missing_since.setdefault(topic, time.monotonic())
-        if self._destinations.is_of_engine(topic) and time.monotonic() - since > MISSING_S:
+        is_missing = time.monotonic() - since > MISSING_S and self._catalogue.age_s < MISSING_S
+        if self._destinations.is_of_engine(topic) and is_missing:
+            self._catalogue.renew_soon()
             missing = EngineUnavailable(f"the topic {topic} does not exist")
             span = self._span(record.record, now_ms)
-            self._refuse(partition, record, span, Code.ENGINE_UNAVAILABLE, "failed", missing)
+            self._refuse(partition, record, span, Code.ENGINE_UNAVAILABLE, "transient_slow", missing)
         else:
             self._put_back(partition, record)
 

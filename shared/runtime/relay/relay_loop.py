@@ -12,12 +12,13 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.messages.tiers import Tier
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.commit_request import STATE_LOST, TRANSIENT
 from shared.runtime.consume.consumer import Consumer, record_of
+from shared.runtime.consume.freeze_guard import clock_of_freezes
 from shared.runtime.consume.membership import ends_membership, membership_ended
 from shared.runtime.consume.owned_partition import Name
 from shared.runtime.relay.dispatcher import Dispatcher
-from shared.runtime.relay.probed_clock import ProbedClock
 from shared.runtime.relay.retry_partition import RetryPartition
 from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
@@ -41,7 +42,7 @@ class RelayLoop:
         self,
         consumer: Consumer,
         catalogue: TopicCatalogue,
-        clock: ProbedClock,
+        clock: BrokerClock,
         dispatcher: Dispatcher,
         waiting: WaitingMetrics,
         barrier_s: float,
@@ -59,6 +60,7 @@ class RelayLoop:
         self._paused: set[Name] = set()
         self._commit_at = 0.0
         self._send_at = 0.0
+        self._stepped_at = clock_of_freezes()
         self.heartbeat = time.monotonic()
         self.joined = Event()
 
@@ -72,22 +74,25 @@ class RelayLoop:
 
         Raises KafkaException on a fatal client error: the process must end and be started again.
         """
-        self.heartbeat = time.monotonic()
+        self.heartbeat, self._stepped_at = time.monotonic(), clock_of_freezes()
         try:
             while not stop.is_set():
                 self.step()
             self._barrier_s = min(self._barrier_s, drain_s)
             self._settle(set(self._partitions))
         finally:
-            self._commit()
-            self._consumer.close()
+            try:
+                self._commit()
+            finally:
+                self._consumer.close()
 
     def step(self) -> None:
         """Read, send and commit once; blocks for at most 0.1 s, or longer while the broker does not answer."""
         now = time.monotonic()
-        if now - self.heartbeat > FROZEN_S:
+        silent_s = clock_of_freezes() - self._stepped_at
+        if silent_s > FROZEN_S:
             self._send_at = now + FROZEN_S
-        self.heartbeat = now
+        self.heartbeat, self._stepped_at = now, self._stepped_at + silent_s
         if self._catalogue.renew_if_due():
             self._subscribe()
         self._read()
@@ -201,7 +206,7 @@ class RelayLoop:
         """Wait until every sent record of these partitions is settled."""
         until = time.monotonic() + self._barrier_s
         while time.monotonic() < until and any(self._partitions[key].in_flight for key in partitions):
-            self.heartbeat = time.monotonic()
+            self.heartbeat, self._stepped_at = time.monotonic(), clock_of_freezes()
             self._dispatcher.take_reports(BUSY_POLL_S)
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:

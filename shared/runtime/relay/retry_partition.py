@@ -11,6 +11,8 @@ PAUSE_AT_BYTES = 4 << 20
 RESUME_AT = 64
 RESUME_AT_BYTES = 1 << 20
 """The partition is paused above the first two limits, and resumed when it waits with less than both of the others."""
+MAX_SENT = 1000
+"""Sent records that are not settled, at most: a dead letter takes as long as broker and object store need for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +87,7 @@ class RetryPartition:
         """Whether the first record may be sent, if it is due."""
         if self._held_back_until is not None and monotonic >= self._held_back_until and not self._sent:
             self._held_back_until = None
-        return bool(self._waiting) and self._held_back_until is None
+        return bool(self._waiting) and self._held_back_until is None and len(self._sent) < MAX_SENT
 
     @property
     def in_flight(self) -> bool:

@@ -5,9 +5,9 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Headers
 from shared.runtime.consume.membership import is_fatal
-from shared.runtime.relay.probed_clock import ProbedClock
 
 FLUSH_STEP_S = 0.1
 BY_KEY = -1
@@ -28,7 +28,7 @@ PRODUCER = {
 class Sender:
     """A raw producer whose reports are served by the thread that calls ``serve``, the one that sends."""
 
-    def __init__(self, producer: Any, clock: ProbedClock, clock_topic: str) -> None:
+    def __init__(self, producer: Any, clock: BrokerClock, clock_topic: str) -> None:
         self._producer = producer
         self._clock = clock
         self._clock_topic = clock_topic

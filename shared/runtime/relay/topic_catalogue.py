@@ -1,5 +1,6 @@
 """The topics of the broker, as far as the relay needs them: the retry topics, and the partitions of every target."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaException
 
 from shared.messages.tiers import Tier
 from shared.runtime.kafka_config import METADATA_REFRESH_S
+from shared.runtime.producers import MISSING
 from shared.runtime.relay.destination import tiers_of
 
 ANSWER_S = 5.0
@@ -33,6 +35,7 @@ class TopicCatalogue:
         self._monotonic = monotonic
         self._partitions: dict[str, int] = {}
         self._renew_at = 0.0
+        self._renewed_at = -math.inf
         self.broker_answers = False
         """Whether the last request was answered."""
         self.retry_topics: Mapping[str, Tier] = {}
@@ -49,13 +52,23 @@ class TopicCatalogue:
             self.broker_answers = False
             self._renew_at = self._monotonic() + RETRY_S
             return False
+        # A topic whose leader is being elected is not missing: it keeps what was known of it.
         self._partitions = {
-            name: len(topic.partitions) for name, topic in topics.items() if topic.error is None and topic.partitions
+            name: len(topic.partitions) if topic.error is None else self._partitions.get(name, 0)
+            for name, topic in topics.items()
+            if topic.error is None or topic.error.code() not in MISSING
         }
+        self._partitions = {name: count for name, count in self._partitions.items() if count > 0}
+        self._renewed_at = self._monotonic()
         self.retry_topics = tiers_of(self._prefix, self._partitions)
         self.broker_answers = True
         self._renew_at = self._monotonic() + (RETRY_S if self.missing else METADATA_REFRESH_S)
         return True
+
+    @property
+    def age_s(self) -> float:
+        """Age of the copy, seconds; infinite before the first answer."""
+        return self._monotonic() - self._renewed_at
 
     def renew_soon(self) -> None:
         """Make the next call of ``renew_if_due`` within ``RETRY_S`` renew the copy."""

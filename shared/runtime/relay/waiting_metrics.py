@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from shared.runtime.relay.probed_clock import ProbedClock
+from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.relay.retry_partition import RetryPartition
 from shared.telemetry import metrics
 
@@ -17,7 +17,7 @@ class WaitingMetrics:
     """Sets the gauges of the tiers whose partitions this replica owns: the sum over replicas is the whole. Used by one
     thread."""
 
-    def __init__(self, clock: ProbedClock) -> None:
+    def __init__(self, clock: BrokerClock) -> None:
         self._clock = clock
         self._update_at = 0.0
         self._tiers: set[str] = set()

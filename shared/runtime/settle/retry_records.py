@@ -22,9 +22,11 @@ def retry_headers(record: Record, retry: Retry) -> Headers:
     delivery = own.read_delivery(record.headers)
     now_ms = time.time_ns() // 1_000_000
     origin_ms = record.appended_ms(now_ms) if delivery.origin_ms is None else delivery.origin_ms
+    # While the circuit breaker is open a record may return many times: that makes its own later waits no longer.
+    is_its_own = retry.counted or retry.reason.is_outage
     values = {
         own.ATTEMPT: retry.next_attempt,
-        own.RETRIES: delivery.retries + 1,
+        own.RETRIES: delivery.retries + is_its_own,
         own.ORIGIN: own.source_of(record.headers, record.topic, record.partition, record.offset),
         own.ORIGIN_TIME: origin_ms,
         own.REPLAY_COUNT: delivery.replays,

@@ -1,6 +1,25 @@
 """The broker's time as a lower bound, whatever happens to either clock."""
 
-from shared.runtime.relay.probed_clock import DRIFT, FRESH_S, REFRESH_S, ProbedClock
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
+
+from shared.runtime.broker_clock import DRIFT, FRESH_S, REFRESH_S, BrokerClock
+from shared.runtime.producers import Delivery
+
+
+class Appended:
+    """A record that was delivered."""
+
+    def __init__(self, timestamp_ms: int) -> None:
+        self._timestamp_ms = timestamp_ms
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_LOG_APPEND_TIME, self._timestamp_ms
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 0
 
 
 class Clocks:
@@ -8,7 +27,7 @@ class Clocks:
 
     def __init__(self) -> None:
         self.own_s, self.broker_ms = 100.0, 1_700_000_000_000.0
-        self.clock = ProbedClock(lambda: self.own_s)
+        self.clock = BrokerClock(lambda: self.own_s)
 
     def passes(self, seconds: float, broker_speed: float = 1.0) -> None:
         self.own_s += seconds
@@ -29,7 +48,7 @@ class Clocks:
 
 
 def test_time_is_unknown_before_the_first_report() -> None:
-    clock = ProbedClock()
+    clock = BrokerClock()
     assert (clock.now_ms(), clock.is_fresh, clock.is_stale) == (None, False, True)
 
 
@@ -77,3 +96,24 @@ def test_report_is_fresh_and_then_stale_by_its_age() -> None:
     assert (clocks.clock.is_fresh, clocks.clock.is_stale) == (False, False)
     clocks.passes(REFRESH_S)
     assert (clocks.clock.is_fresh, clocks.clock.is_stale) == (False, True)
+
+
+def test_consumed_records_tell_the_time_before_the_first_report_only() -> None:
+    """Records that the broker wrote before its clock was set back must expire no job."""
+    clocks = Clocks()
+    clocks.clock.observe(int(clocks.broker_ms) - 5_000)
+    clocks.clock.observe(int(clocks.broker_ms) - 9_000)
+    assert clocks.error_ms() == -5_000
+    ahead = int(clocks.broker_ms) + 3_600_000
+    clocks.clock.observe(ahead)
+    clocks.probe()
+    clocks.clock.observe(ahead)
+    assert -2 <= clocks.error_ms() <= 0
+    assert clocks.clock.is_fresh
+
+
+def test_report_of_a_producer_follows_a_clock_that_was_set_back() -> None:
+    clock = BrokerClock()
+    for timestamp_ms in (2_000_000, 1_000_000):
+        Delivery(clock=clock).reported(None, Appended(timestamp_ms))
+    assert clock.now_ms() in range(1_000_000, 1_010_000)

@@ -27,7 +27,7 @@ def done(
     """The ``done`` event of a task that completed all stages.
 
     ``stage`` is the stage that ends the job; ``files`` references video and poster where the user gets them;
-    ``replays`` counts the replays of the job. Raises KeyError for a stage that has not run.
+    ``replays`` counts the replays of the job. Raises UnreadableMetadata for a stage that has not run.
     """
     audio = task.metadata("audio", AudioMetadata)
     encode = task.metadata("encode", EncodeMetadata)

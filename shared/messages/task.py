@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.json_text import json_text
@@ -16,6 +16,11 @@ MAX_ENVELOPE_BYTES = 64 * 1024
 """Largest value of a record; larger payloads are in the object store (claim check)."""
 
 MetadataT = TypeVar("MetadataT", bound=StageMetadata)
+
+
+class UnreadableMetadata(ValueError):
+    """The metadata that an earlier stage wrote is missing or of another form: the record is at fault, not the stage
+    that reads it. The message quotes no value."""
 
 
 class JobWarning(BaseModel):
@@ -58,8 +63,16 @@ class RenderTask(BaseModel):
     outputs: dict[str, StageOutput] = Field(default_factory=dict, description="By stage.")
 
     def metadata(self, stage: str, model: type[MetadataT]) -> MetadataT:
-        """Typed metadata of an earlier stage. Raises KeyError when it has not run, ValidationError for another form."""
-        return model.model_validate(self.outputs[stage].metadata)
+        """Typed metadata of an earlier stage. Raises UnreadableMetadata when it has not run, or wrote another form."""
+        if stage not in self.outputs:
+            raise UnreadableMetadata(f"the task has no output of the {stage} stage")
+        try:
+            return model.model_validate(self.outputs[stage].metadata)
+        except ValidationError as e:
+            detail = e.errors(include_url=False, include_input=False, include_context=False)[0]
+            field = ".".join(map(str, detail["loc"])) or "the value"
+            message = f"{e.title} in the task, written by an earlier stage, can't be read: {field}: {detail['msg']}"
+            raise UnreadableMetadata(message) from e
 
     @classmethod
     def parse(cls, value: bytes) -> "RenderTask":

@@ -31,6 +31,7 @@ from pydantic import ValidationError
 
 from shared.messages import codes
 from shared.messages.codes import Code
+from shared.messages.task import UnreadableMetadata
 from shared.runtime.disposition import (
     Cancelled,
     Disposition,
@@ -88,11 +89,13 @@ class CrashLoop(WorkerDied):
 
 
 class HandlerFailed(RuntimeFailure):
-    """The handler raised an unexpected exception; ``exception`` is its class name, ``stack`` its traceback."""
+    """The handler raised an unexpected exception; ``exception`` is its class name, ``message`` its text, ``stack`` its
+    traceback."""
 
     def __init__(self, record: records.HandlerFailed) -> None:
         super().__init__(f"{record.exception}: {record.message}")
         self.exception = record.exception
+        self.message = record.message
         self.stack = record.stack
 
 
@@ -168,6 +171,10 @@ def classify(error: Exception) -> Disposition | FailureReason | None:
         case HandlerFailed() if error.exception in DEVICE_MEMORY:
             message = "the accelerator has too little free memory"
             return FailureReason(Code.OUT_OF_MEMORY, "transient_slow", message, error.exception, error.stack)
+        case HandlerFailed() if error.exception == UnreadableMetadata.__name__:
+            return FailureReason(Code.POISON, "poison", error.message, error.exception, error.stack)
+        case UnreadableMetadata():
+            return _reason(Code.POISON, "poison", error, stack=True)
         case HandlerFailed():
             return FailureReason(Code.INTERNAL, "failed", str(error), error.exception, error.stack)
         case RecordRefused():

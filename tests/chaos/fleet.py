@@ -83,7 +83,7 @@ class Fleet:
             self._thread = threading.Thread(target=self._keep, name="fleet", daemon=True)
             self._thread.start()
 
-    def await_ready(self, seconds: float = 120) -> None:
+    def await_ready(self, seconds: float = 300) -> None:
         """Wait until every wanted service is ready. Raises TimeoutError."""
         until = time.monotonic() + seconds
         for service in [s for s in self.services.values() if s.wanted]:

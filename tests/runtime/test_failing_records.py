@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shared.messages.codes import Code
-from shared.messages.task import StageOutput
+from shared.messages.metadata import AudioMetadata
+from shared.messages.task import StageOutput, UnreadableMetadata
 from shared.runtime.failures import DeliveryFailed, RecordRefused, TopicMissing
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import OPERATOR_STEPS
@@ -84,6 +85,16 @@ def test_unreadable_task_of_a_job_with_an_unreadable_request_ends_it_once(face: 
         face.handle(value)
     first, again = (event for event in face.producers.events() if event.type == "failed")
     assert first == again, "its request can't be read, but its end can"
+
+
+def test_metadata_of_an_earlier_stage_that_a_handler_can_not_read_is_poison(last: MemoryStage) -> None:
+    with pytest.raises(UnreadableMetadata, match=r"AudioMetadata in the task.*: codec: Field required") as raised:
+        last.task().with_output("audio", StageOutput(attempt="1")).metadata("audio", AudioMetadata)
+    failed = records.HandlerFailed(exception=type(raised.value).__name__, message=str(raised.value), stack="")
+    last.worker.answer = lambda _: failed
+    last.handle(last.task().dump())
+    assert last.end().code is Code.POISON, "no attempt makes it readable"
+    assert len(last.producers.dead_letters()) == 1
 
 
 def test_unreadable_task_of_an_unknown_job_leaves_the_id_free(face: MemoryStage) -> None:

@@ -37,6 +37,8 @@ DRAIN_S = 8
 MAX_ATTEMPTS = 5
 PARTITIONS = 4
 POLL_S = 0.3
+CONFIRM_S = 120
+"""Until the broker confirms a record: longer than it takes to come back on a loaded machine."""
 DOCUMENT_BYTES = 64 * 1024
 Header = tuple[str, bytes | None]
 
@@ -163,7 +165,7 @@ class Rig:
         reports: list[Any] = []
         self.producer.produce(self.prefix + topic, value=value, key=key, headers=list(headers),
                               on_delivery=lambda *report: reports.append(report))  # fmt: skip
-        self.producer.flush(60)
+        self.producer.flush(CONFIRM_S)
         if not reports:
             raise TimeoutError(f"the broker did not confirm a record on {topic}")
         error, message = reports[0]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,7 +41,7 @@ class Soak:
         self._rig = rig
         self._growth = Growth(rig.fleet)
         self._jobs: list[str] = []
-        self._resume: list[tuple[float, Callable[[], None]]] = []
+        self._resume: list[threading.Timer] = []
         self.faults = Counter[str]()
 
     def run(self, minutes: float) -> list[str]:
@@ -61,12 +62,9 @@ class Soak:
             if now >= next_sample:
                 self._growth.sample()
                 next_sample = now + SAMPLE_S
-            for due, action in [item for item in self._resume if item[0] <= now]:
-                action()
-                self._resume.remove((due, action))
             time.sleep(STEP_S)
-        for _, action in self._resume:
-            action()
+        for timer in self._resume:
+            timer.join()
         rig.proxy.heal()
         print(f"{len(self._jobs)} jobs submitted, faults: {dict(self.faults)}", flush=True)
         ends = Counter(rig.await_ends(self._jobs, 300 + 60 * minutes).values())
@@ -121,7 +119,9 @@ class Soak:
         self.faults[kind] += 1
 
     def _later(self, action: Callable[[], None]) -> None:
-        self._resume.append((time.monotonic() + FROZEN_S, action))
+        # In a thread of its own: this one may be waiting for the program that is stopped.
+        self._resume.append(threading.Timer(FROZEN_S, action))
+        self._resume[-1].start()
 
     def _grown(self) -> list[str]:
         failures = []

@@ -35,6 +35,22 @@ def test_a_job_that_waits_is_shown_with_its_reason(
     assert capsys.readouterr().out.splitlines()[-1].split()[1:6] == ["waiting", "NO_SPACE", "default", "face", "puppet"]
 
 
+def test_a_job_between_two_attempts_is_shown_with_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = JobState("j")
+    due = {"tier": "1m", "due_ms": 61_000, "next_attempt": 3}
+    retrying = event("retrying", stage="face", code="STORE_UNAVAILABLE", message="503", **due)
+    for one in (event("accepted", engine="puppet"), retrying):
+        job.apply(one)
+    monkeypatch.setattr(jobs, "connect", lambda **_: KnownJob(job))
+    jobs.job(JobKey("default", "j"), 1, False)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["status", "waiting", "STORE_UNAVAILABLE"] in shown
+    (retry,) = [words for words in shown if words[0] == "retry"]
+    assert (retry[1:4], retry[-1]) == (["attempt", "3", "at"], "(1m)")
+
+
 def show(display: Display, *events: AnyEvent) -> None:
     job = JobState("j")
     with display:

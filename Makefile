@@ -51,7 +51,7 @@ $(SONIC_READY): requirements/sonic-dev.txt | $(SONIC_BIN)/python
 demo: setup ## Render the sample to out/demo.mp4
 	$(BIN)/lipstage demo
 
-up: setup ## Start the local stack and the four services
+up: setup ## Start the local stack with its services
 	$(BIN)/lipstage up
 
 down: ## Stop the local stack

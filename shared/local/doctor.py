@@ -30,6 +30,8 @@ RACES = 5
 TIMEOUT_S = 10.0
 ADMIN_S = 45.0
 """Time limit of one request of the admin client, the start of its process included."""
+PAUSED = ("circuit breaker open", "missing disk space")
+"""In the reason of a service that is not ready, and whose weights are not at fault."""
 RACE_TIMEOUT_S = 30.0
 """In SeaweedFS the losers of a race wait for its lock for whole seconds."""
 
@@ -179,6 +181,8 @@ def _faulty_service(part: PartStatus, stack: Stack) -> Check:
     if record is None:
         fix = f"lipstage up --scale {part.name.partition('-')[0]}=1"
         return Check(part.name, "warn" if part.healthy else "fail", part.detail, fix)
+    if any(text in part.detail for text in PAUSED):
+        return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}")
     if record.engine and part.detail.startswith("not ready"):
         return Check(part.name, "fail", part.detail, f"lipstage weights ls; lipstage logs {part.name}")
     return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}; lipstage up")

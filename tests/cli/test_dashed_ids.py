@@ -23,7 +23,12 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield (*path, name), command
 
 
-TAKE_JOB = {path: command for path, command in commands(COMMAND) if any(p.name == "job" for p in command.params)}
+def is_job(param: Any) -> bool:
+    """Whether the parameter is an argument that takes a job id, not an option such as `dlq ls --job`."""
+    return param.name == "job" and param.param_type_name == "argument"
+
+
+TAKE_JOB = {path: command for path, command in commands(COMMAND) if any(map(is_job, command.params))}
 
 
 def needed(command: Any, tmp_path: Path) -> list[str]:
@@ -34,7 +39,7 @@ def needed(command: Any, tmp_path: Path) -> list[str]:
 
 def test_every_command_about_one_job_is_covered() -> None:
     assert {("watch",), ("job",), ("cancel",), ("fetch",), ("purge",), ("trace",)} <= TAKE_JOB.keys()
-    assert all(param.metavar == dashed_ids.JOB for c in TAKE_JOB.values() for param in c.params if param.name == "job")
+    assert all(param.metavar == dashed_ids.JOB for c in TAKE_JOB.values() for param in c.params if is_job(param))
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -82,6 +87,12 @@ def test_only_an_id_that_is_clearly_one_is_taken_for_the_job(arguments: list[str
 def test_value_attached_to_a_short_option_is_not_the_job(lipstage: Lipstage) -> None:
     ran = lipstage("fetch", "-oa-name-of-a-file")
     assert (ran.code, "name one job, or a batch" in ran.err) == (2, True)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_option_takes_such_an_id(lipstage: Lipstage) -> None:
+    ran = lipstage("dlq", "ls", "--job", ID)
+    assert (ran.code, "no stack is running" in ran.err) == (3, True), ran.err
 
 
 @pytest.mark.usefixtures("nowhere")

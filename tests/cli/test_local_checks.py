@@ -138,7 +138,7 @@ def test_a_manifest_without_the_speech_column_is_refused(lipstage: Lipstage, tmp
 
 
 def test_an_unknown_stage_or_scale_is_bad_use(lipstage: Lipstage) -> None:
-    assert lipstage("stage", "relay").code == 2
+    assert lipstage("stage", "video").code == 2
     assert lipstage("stage", "audio", "--engine", "puppet").code == 2
     assert lipstage("up", "--scale", "infer:2").code == 2
     assert lipstage("up", "--scale", "video=2").code == 2

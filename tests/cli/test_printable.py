@@ -111,7 +111,7 @@ def test_a_job_with_any_texts_is_printed_harmlessly(
         rejected,
     ]
     job, shown = JobState("j", "default"), Lines()
-    monkeypatch.setattr(jobs, "connect", lambda: KnownJob(job))
+    monkeypatch.setattr(jobs, "connect", lambda **_: KnownJob(job))
     capsys.readouterr()
     for one in events:
         job.apply(one)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.cli import console, jobs, outcome, trace
+from shared.cli import console, jobs, outcome, progress_bars, trace
 from shared.cli.errors import ADVICE, CliError, advice
 from shared.cli.progress import Display, Lines, frames_text
 from shared.cli.progress_bars import Bars
@@ -25,7 +25,7 @@ def test_a_job_that_waits_is_shown_with_its_reason(
     job = JobState("j")
     for one in (event("accepted", engine="puppet"), waiting()):
         job.apply(one)
-    monkeypatch.setattr(jobs, "connect", lambda: KnownJob(job))
+    monkeypatch.setattr(jobs, "connect", lambda **_: KnownJob(job))
     jobs.job(JobKey("default", "j"), 1, False)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["status", "waiting", "NO_SPACE"] in shown
@@ -33,6 +33,22 @@ def test_a_job_that_waits_is_shown_with_its_reason(
     assert ["reason", "NO_SPACE", "in", "face:", "1", "MiB", "is", "free"] in shown
     jobs.jobs(1, 1, False)
     assert capsys.readouterr().out.splitlines()[-1].split()[1:6] == ["waiting", "NO_SPACE", "default", "face", "puppet"]
+
+
+def test_a_job_between_two_attempts_is_shown_with_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = JobState("j")
+    due = {"tier": "1m", "due_ms": 61_000, "next_attempt": 3}
+    retrying = event("retrying", stage="face", code="STORE_UNAVAILABLE", message="503", **due)
+    for one in (event("accepted", engine="puppet"), retrying):
+        job.apply(one)
+    monkeypatch.setattr(jobs, "connect", lambda **_: KnownJob(job))
+    jobs.job(JobKey("default", "j"), 1, False)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["status", "waiting", "STORE_UNAVAILABLE"] in shown
+    (retry,) = [words for words in shown if words[0] == "retry"]
+    assert (retry[1:4], retry[-1]) == (["attempt", "3", "at"], "(1m)")
 
 
 def show(display: Display, *events: AnyEvent) -> None:
@@ -92,6 +108,7 @@ def test_bars_fit_the_terminal_and_show_amount_and_times(
 ) -> None:
     """The events are past ones: their own times count, not those at which they are shown."""
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(progress_bars, "time", SimpleNamespace(monotonic=lambda: 0.0))  # A slow machine adds nothing.
     show(
         Bars(),
         event("finished", stage="audio", seconds=0.41),

@@ -64,6 +64,10 @@ def test_stage_runs_the_runtime_with_the_located_environment(located: None) -> N
     assert dict(os.environ) == before
 
 
+def test_the_relay_runs_as_a_stage_without_an_engine(located: None) -> None:
+    assert replaced("relay").argv == [sys.executable, "-P", "-m", "shared.runtime", "relay"]
+
+
 def test_engine_with_its_own_python_runs_there(located: None, sonic_python: Path) -> None:
     program = replaced("infer", "sonic")
     assert program.argv == [str(sonic_python), "-P", "-m", "shared.runtime", "infer", "--engine", "sonic"]
@@ -86,7 +90,8 @@ def test_missing_python_of_an_engine_is_reported(located: None, sonic_python: Pa
 @pytest.mark.parametrize(
     ("name", "engine", "message"),
     [
-        ("relay", None, "no stage 'relay'"),
+        ("video", None, "no stage 'video'"),
+        ("relay", "puppet", "relay serves every engine"),
         ("audio", "puppet", "audio serves every engine"),
         ("infer", "nobody", "no engine 'nobody'"),
     ],

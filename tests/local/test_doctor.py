@@ -9,13 +9,32 @@ from botocore.exceptions import ClientError
 
 from shared.local import doctor, machine
 from shared.local.doctor import conditional_put
-from shared.local.stack_file import Stack
+from shared.local.stack_file import ServiceRecord, Stack
+from shared.local.status import PartStatus
 
 
 def test_a_variable_unlike_the_stacks_is_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSTAGE_BUCKET", "mine")
     (check,) = doctor._variables(Stack(state_dir=tmp_path, sockets=tmp_path, bucket="theirs"))
     assert (check.level, "LIPSTAGE_BUCKET=mine: the running stack uses theirs" in check.result) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        ("missing weights unet.safetensors", "lipstage weights ls; lipstage logs infer-sonic-0"),
+        (
+            "circuit breaker open: 8 jobs failed, the last with INTERNAL; a probe runs next",
+            "lipstage logs infer-sonic-0",
+        ),
+        ("missing disk space: 12 MiB are free", "lipstage logs infer-sonic-0"),
+    ],
+)
+def test_weights_are_the_fix_only_where_they_are_missing(tmp_path: Path, reason: str, fix: str) -> None:
+    part = PartStatus("infer-sonic-0", "service", 1, 1, False, f"not ready: {reason}", 0, 0, None)
+    record = ServiceRecord(name=part.name, stage="infer", engine="sonic", topic="t", group="g", health_port=1)
+    check = doctor._faulty_service(part, Stack(state_dir=tmp_path, sockets=tmp_path, services=[record]))
+    assert (check.level, check.fix) == ("fail", fix)
 
 
 def test_old_python_and_other_systems_fail() -> None:

@@ -42,7 +42,7 @@ class GroupReader:
                 owners = self._owners(descriptions[group], topic)
                 views[topic] = {"owners": owners, "lags": self._lags(topic, group) if owners else {}}
             except KafkaException as e:
-                errors[topic] = e.args[0].str()
+                errors[topic] = _reason(e)
         return {"views": views, "errors": errors}
 
     def _count(self) -> None:
@@ -98,6 +98,12 @@ class GroupReader:
         return {partition.partition: future.result().offset for partition, future in futures.items()}
 
 
+def _reason(exception: KafkaException) -> str:
+    """With the name of the error: the text of some is empty, as that of a coordinator that is not available yet."""
+    error = exception.args[0]
+    return f"{error.name()}: {error.str()}"
+
+
 def main() -> None:
     """Answer every line with a view, until stdin ends."""
     request = json.loads(sys.stdin.readline())
@@ -108,7 +114,7 @@ def main() -> None:
         try:
             answer = reader.read()
         except KafkaException as e:
-            answer = {"views": {}, "errors": {"broker": e.args[0].str()}}
+            answer = {"views": {}, "errors": {"broker": _reason(e)}}
         except TimeoutError:
             answer = {"views": {}, "errors": {"broker": "no answer in time"}}
         sys.stdout.write(json.dumps(answer) + "\n")

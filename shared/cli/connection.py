@@ -22,12 +22,14 @@ def deployment() -> Deployment:
     return found
 
 
-def connect() -> Client:
-    """A client, once broker and object store have both answered. Raises Unreachable, InvalidSettings, ClientError."""
+def connect(*, store: bool = True) -> Client:
+    """A client, once the broker has answered and, with ``store``, the object store: what reads only topics must work
+    while the object store is away. Raises Unreachable, InvalidSettings, ClientError.
+    """
     found = deployment()
     client = Client(found, service_name="cli")
     try:
-        client.check()
+        client.check(store=store)
     except BucketUnusable:
         raise
     except StoreUnreachable as e:

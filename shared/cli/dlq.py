@@ -27,7 +27,7 @@ def ls(given: Mapping[str, Any], group_by: str | None, limit: int | None, as_jso
     chosen = dlq_filters.parse(given)
     groups = Groups(group_by) if group_by is not None else None
     total = Group()
-    found = _counted(connect().dead_letters(chosen), total)
+    found = _counted(connect(store=False).dead_letters(chosen), total)
     if groups is not None:
         for one in found:
             groups.add(one)

@@ -62,7 +62,7 @@ def jobs(
     since_ms: int = 0,
 ) -> None:
     """Print the newest jobs that match. Raises CliError, ClientError."""
-    newest = connect().jobs(
+    newest = connect(store=False).jobs(
         limit=limit + 1, tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, max_events=max_events
     )
     has_more, newest = len(newest) > limit, newest[:limit]
@@ -158,7 +158,7 @@ def job(key: JobKey, max_events: int, as_json: bool) -> None:
 
 def cancel(key: JobKey, wait: bool, force: bool, max_events: int) -> ExitCode:
     """Cancel a job, and wait for its end where that is asked for and takes a service. Raises CliError, ClientError."""
-    client = connect()
+    client = connect(store=False)  # Without the object store the command alone is sent.
     start = client.position()
     try:
         ended_now = client.cancel(key, force=force, max_events=max_events)

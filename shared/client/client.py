@@ -88,12 +88,12 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
             self._closed = True
             self._connection.close()
 
-    def check(self) -> None:
-        """Send one request to the broker and one to the object store; returns when both answer.
+    def check(self, *, store: bool = True) -> None:
+        """Send one request to the broker and, with ``store``, one to the object store; returns when they answer.
 
         Raises BrokerUnreachable, StoreUnreachable, BucketUnusable.
         """
-        self.connection.check()
+        self.connection.check(store=store)
 
     def stages_without_consumers(self, engine: str = DEFAULT_ENGINE) -> tuple[str, ...]:
         """The stages of a render with ``engine`` that no service consumes: jobs wait there until one is started.

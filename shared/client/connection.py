@@ -121,8 +121,8 @@ class Connection:
             config = _quiet(reader_config(self.settings, self.service_name, self.settings.group(self.service_name)))
             return raw_consumer({**config, "enable.partition.eof": True, **overrides})
 
-    def check(self) -> None:
-        """Send one real request to the broker and one to the object store.
+    def check(self, *, store: bool = True) -> None:
+        """Send one real request to the broker and, with ``store``, one to the object store.
 
         Raises BrokerUnreachable, StoreUnreachable, BucketUnusable, InvalidDeployment.
         """
@@ -135,6 +135,8 @@ class Connection:
             if e.args[0].code() == KafkaError._INVALID_ARG:
                 raise _invalid_properties(e) from None
             raise BrokerUnreachable(f"no Kafka broker answers at {servers}: {e.args[0].str()}") from None
+        if not store:
+            return
         bucket = self.storage_settings.bucket
         try:
             self.s3.head_bucket(Bucket=bucket)

@@ -33,13 +33,14 @@ class AttemptPolicy:
 
         ``attempt`` is the number of the attempt that failed, ``delivery`` what the record's headers say, ``job`` any id
         of the job, ``own_record`` whether lipstage has written the record. While the breaker is open, a failure that it
-        counts is not the job's: the record waits in the longest tier, and no attempt is used.
+        counts is not the job's: no attempt is used. The record returns after the shortest tier, to wait on its own
+        topic: when the breaker closes, nobody has to wait for a tier.
         """
         failure = CLASSES[reason.failure_class]
         if failure.counts(own_record=own_record):
             self._breaker.failed(job, reason.code)
             if self._breaker.is_open:
-                return Retry(reason, self._tiers[-1], delivery.attempt, counted=False)
+                return Retry(reason, self._tiers[0], delivery.attempt, counted=False)
         tier = self._tiers[min(delivery.retries, len(self._tiers) - 1)]
         if failure.retried and reason.is_outage:
             return Retry(reason, tier, delivery.attempt, counted=False)

@@ -79,7 +79,7 @@ def attempts_bounded(history: History) -> Iterator[str]:
             if max(attempts) > history.max_attempts or len(attempts) > limit:
                 yield f"{job} started {len(attempts)} times at {stage} (replay {replay}), attempts {attempts}"
     for record in (*history.work, *history.retries):
-        if record.delivery.attempt > history.max_attempts:
+        if record.job in history.jobs and record.delivery.attempt > history.max_attempts:
             yield f"{record} is for attempt {record.delivery.attempt} of {history.max_attempts}"
 
 

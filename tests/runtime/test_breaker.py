@@ -215,7 +215,7 @@ def test_bad_deployment_does_not_drain_its_topic_into_the_dead_letters(tmp_path:
     assert stage.breaker.is_open
     assert len(stage.producers.dead_letters()) == CONSECUTIVE - 1
     retries = stage.producers.retries()
-    assert {topic for topic, _, _ in retries} == {"render.retry.10m"}
+    assert {topic for topic, _, _ in retries} == {"render.retry.10s"}
     assert len(retries) == 30 - (CONSECUTIVE - 1)
 
 

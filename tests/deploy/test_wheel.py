@@ -100,7 +100,7 @@ def test_the_demo_runs_in_an_empty_folder(stack: Infrastructure, installed: Inst
         assert sum(1 for _ in file.decode(video=0)) == 252
     state = installed.folder / ".lipstage"
     programs = [json.loads(path.read_text()) for path in (state / "run" / "programs").iterdir()]
-    assert len(programs) == 7, "broker, store, traces and four services"
+    assert len(programs) == 8, "broker, store, traces, the relay and four stages"
     pythons = {program["argv"][0] for program in programs if "-m" in program["argv"]}
     assert pythons == {str(installed.python)}
     paths = {program["env"].get("PYTHONPATH") for program in programs}

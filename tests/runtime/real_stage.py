@@ -69,12 +69,15 @@ class RealStage:
     scratch: Path
     spec: StageSpec = field(default_factory=lambda: spec())
     reserve_mb: int = 0
+    max_attempts: int = 5
     stop: threading.Event = field(default_factory=threading.Event)
     assignment: PartitionAssignment = field(default_factory=lambda: PartitionAssignment("render.face", 0))
     cancelled: CancelledJobs = field(default_factory=CancelledJobs)
 
     def __post_init__(self) -> None:
-        settings = RuntimeSettings(topic_prefix=self.prefix, free_space_reserve_mb=self.reserve_mb)
+        settings = RuntimeSettings(
+            topic_prefix=self.prefix, free_space_reserve_mb=self.reserve_mb, max_attempts=self.max_attempts
+        )
         topic_admin.apply(settings)
         self.spans = InMemorySpanExporter()
         self._tracing = tracing.setup("face", "1", self.spans)

@@ -1,8 +1,6 @@
 """A task whose frames are deleted: a duplicate of an ended job, or a dead letter."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
@@ -21,27 +18,10 @@ from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.storage.object_store import ObjectStore
 from shared.telemetry import tracing
+from tests.runtime.memory import MemoryProducers
 from tests.runtime.test_janitor import done
 
 SPEC = StageSpec(name="encode", handler="tests.runtime.trial_handler", inputs={}, streams={"frames": "infer/frames"})
-
-
-class Delivered:
-    """The delivery of a record that the broker has."""
-
-    def wait(self) -> None: ...
-
-
-@dataclass
-class RecordingProducers:
-    """Accepts every record and keeps a copy."""
-
-    records: list[tuple[str, bytes]] = field(default_factory=list)
-    clock: BrokerClock = field(default_factory=BrokerClock)
-
-    def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[object]) -> Delivered:
-        self.records.append((topic, value))
-        return Delivered()
 
 
 @pytest.fixture
@@ -60,14 +40,14 @@ def published(store: ObjectStore, job: str, scratch: Path) -> list[tuple[str, by
         submitted_ms=1,
         outputs={"infer": StageOutput(attempt="a1", artifacts={"frames": missing})},
     )
-    producers = RecordingProducers()
+    producers = MemoryProducers([])
     settings = RuntimeSettings(free_space_reserve_mb=0)
     traces = tracing.setup("t", "0")
     disk = DiskSpace(scratch, 0)
     processor = task_processor(SPEC, "g", settings, store, producers, traces, lambda *_: False, disk, never)  # type: ignore[arg-type]
     record = Record("render.encode", 0, 7, job.encode(), task.dump(), [], 1)
     processor.handle(record, PartitionAssignment("render.encode", 0), WorkerProcess(SPEC, "puppet"))
-    return producers.records
+    return [(topic, value or b"") for topic, value, _ in producers.records]
 
 
 def test_task_of_an_ended_job_is_no_dead_letter(store: ObjectStore, job: str, tmp_path: Path) -> None:

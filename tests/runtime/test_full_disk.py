@@ -186,7 +186,7 @@ def test_disk_too_small_for_the_stage_fails_no_record(stage: Make) -> None:
 
 @pytest.mark.parametrize("what", ["file", "array"])
 def test_file_over_the_worker_limit_fails_the_task(stage: Make, what: str) -> None:
-    one = stage(spec=real_stage.spec(file_mb=1))
+    one = stage(spec=real_stage.spec(file_mb=1), max_attempts=1)
     one.submit(real_stage.task(f"write a large {what}")).result(60)
     end = one.until("failed")
     assert isinstance(end, Failed)

@@ -228,7 +228,7 @@ def test_job_under_a_closed_prefix_still_ends_once(rig: Rig) -> None:
 
 def test_rejection_is_published_when_its_document_cannot_be_stored(rig: Rig) -> None:
     request = rig.request()
-    rig.refuse("end.json")
+    rig.refuse("end.json", "PUT")
     rig.refuse(request.speech.key, code="InvalidObjectState")
     rig.front(request)
     assert rig.end()["type"] == "rejected"
@@ -351,15 +351,24 @@ def test_record_after_which_no_worker_loads_is_dead_lettered(rig: Rig, monkeypat
     assert (end["code"], end["attempt"]) == ("CRASH_LOOP", rig.settings.max_crashes)
 
 
-@pytest.mark.parametrize("size", [3 << 20, 10 << 20])
-def test_record_too_large_for_a_dead_letter_is_sent_without_its_value(rig: Rig, size: int) -> None:
-    rig.settle(INNER, b"x" * size)
+@pytest.mark.parametrize(("stored", "omitted"), [(True, b""), (False, b"value")])
+def test_record_too_large_for_a_dead_letter_is_sent_without_its_value(rig: Rig, stored: bool, omitted: bytes) -> None:
+    """The object store keeps the value; it is lost only when the object store refuses it."""
+    value = b"x" * (10 << 20)
+    if not stored:
+        rig.refuse(keys.DEAD_LETTERS, "PUT", "POST")
+    rig.settle(INNER, value)
     rig.end()
     dead_letter = rig.dead_letter()
     headers = dict(dead_letter.headers())
     assert (dead_letter.key(), dead_letter.value(), headers["a"]) == (rig.job.encode(), None, b"b")
-    assert headers["__dlq.errors.omitted"] == b"value"
     assert (headers["__dlq.errors.offset"], headers["__dlq.errors.code"]) == (b"7", b"POISON")
+    assert headers["__dlq.errors.omitted"] == omitted
+    assert bool(headers["__dlq.errors.value.key"]) is stored
+    if stored:
+        digest, size = headers["__dlq.errors.value.sha256"].decode(), int(headers["__dlq.errors.value.size"])
+        ref = ArtifactRef(key=headers["__dlq.errors.value.key"].decode(), sha256=digest, size=size)
+        assert rig.store.artifacts.get_bytes(ref, size) == value
 
 
 def test_record_whose_outcome_cannot_be_published_is_dead_lettered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.runtime.consume.assignment import Headers
+from shared.runtime.disposition import JobContext
 from shared.runtime.process.forwarding import Forwarder
 from shared.runtime.process.routing import RoundRobin, stride
 from shared.runtime.settings import RuntimeSettings
@@ -61,5 +62,5 @@ def test_forwarder_sends_to_the_partition_that_its_router_chooses() -> None:
     request = RenderRequest(portrait=ref, speech=ref)
     task = RenderTask(job_id="j", request_id="r", request=request, submitted_ms=1)
     storage: Any = MemoryStorage([])
-    Forwarder("face", RuntimeSettings(), storage, Producers([]), Last()).forward(task, 1)
+    Forwarder("face", RuntimeSettings(), storage, Producers([]), Last()).forward(task, JobContext.of(task))
     assert sent == [("render.infer.puppet", 15)]

@@ -61,11 +61,17 @@ def test_entry_whose_objects_are_gone_is_a_miss(
 
 
 def test_entry_in_the_second_half_of_its_life_is_a_miss(
-    cache: StageCache, documents: DocumentStore, digest: str, output: StageOutput, monkeypatch: pytest.MonkeyPatch
+    cache: StageCache,
+    documents: DocumentStore,
+    digest: str,
+    output: StageOutput,
+    settings: StorageSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cache.store("default", "face", digest, output)
     value = documents.get(keys.cache_entry("default", "face", digest))
-    for days, hit in ((44.9, True), (45.1, False)):
+    half = settings.retention_cache_days / 2
+    for days, hit in ((half - 0.1, True), (half + 0.1, False)):
         document = Document(value, days * 86_400)
         monkeypatch.setattr(documents, "read", lambda _, document=document: document)
         assert (cache.lookup("default", "face", digest) is not None) is hit

@@ -59,8 +59,11 @@ def _counted(found: Iterator[Listed], total: Group) -> Iterator[Listed]:
 
 
 def _summary(total: Group) -> str:
-    number = f"{total.count} dead letter{'s' if total.count != 1 else ''}"
-    return f"{number}, oldest {_local(total.oldest_ms)}, newest {_local(total.newest_ms)}"
+    return f"{_number(total.count)}, oldest {_local(total.oldest_ms)}, newest {_local(total.newest_ms)}"
+
+
+def _number(count: int) -> str:
+    return f"{count} dead letter{'s' if count != 1 else ''}"
 
 
 def _show_groups(groups: Groups, total: Group, as_json: bool) -> None:
@@ -138,7 +141,10 @@ def show(dead_letter_id: str, as_json: bool) -> None:
     for line in dead.errors.get("exception.stacktrace", "").splitlines():
         console.say(f"  {line}")
     _show_record(detail)
-    for item in detail.objects:
+    absent = [item for item in detail.objects if item.available != PRESENT]
+    if detail.objects and not absent:
+        console.say(f"objects  {len(detail.objects)}, all present: {', '.join(item.role for item in detail.objects)}")
+    for item in detail.objects if absent else ():
         line = f"object   {item.role}: {item.bucket}/{item.key}: {item.available}"
         console.say(console.styled(line, red=item.available != PRESENT))
     if len(detail.related) > 1:
@@ -154,6 +160,10 @@ def show(dead_letter_id: str, as_json: bool) -> None:
         console.note(f"see its trace with `lipstage trace {arguments(JobKey(one.tenant, one.job_id))}`")
     if any(item.available == "missing" for item in detail.objects):
         console.note("objects that the record needs are missing: a replay would fail")
+    newest = detail.related[-1].dead.id
+    if newest != dead.id:
+        console.note(f"the job failed again since then: see `lipstage dlq show {newest}`")
+        return
     if detail.would_fail_the_same_way:
         console.note("code and version are unchanged: a replay needs --force, --patch or --transform")
     console.note(f"send it back with `{_replay_command(detail)}`")
@@ -205,7 +215,7 @@ def put_away(
         )
     else:
         past = "parked" if action == "park" else "discarded"
-        console.say(f"{done} dead letters {past if go else f'to {action}'}, {counts['before']} were before")
+        console.say(f"{_number(done)} {past if go else f'to {action}'}; {past} before: {counts['before']}")
         if not go and done:
             console.note("nothing was done: add --go")
     for error in errors:

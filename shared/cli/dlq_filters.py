@@ -22,9 +22,9 @@ def parse(given: Mapping[str, Any]) -> DeadLetterFilter:
         raise BadUse(f"--exception {given['exception']!r} is no regular expression: {e}") from None
     return DeadLetterFilter(
         ids=tuple(parse_id(text) for text in given.get("ids", ())),
-        stages=tuple(given.get("stage", ())),
+        stages=tuple(stage.lower() for stage in given.get("stage", ())),
         codes=tuple(code.upper() for code in given.get("code", ())),
-        classes=tuple(given.get("failure_class", ())),
+        classes=tuple(name.lower() for name in given.get("failure_class", ())),
         tenants=tuple(given.get("tenant", ())),
         departments=tuple(given.get("department", ())),
         versions=tuple(given.get("version", ())),

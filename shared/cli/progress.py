@@ -57,8 +57,8 @@ class Lines:
                 console.note(f"{event.stage} waits: {event.code}: {event.message}")
             case Retrying():
                 console.note(
-                    f"{event.stage} failed: {event.code}: {event.message}; attempt {event.next_attempt} follows after"
-                    f" {event.tier}"
+                    f"{event.stage} failed: {event.code}: {event.message} The next attempt is number"
+                    f" {event.next_attempt}."
                 )
             case Replayed():
                 console.note(f"{event.stage}: dead letter {event.dead_letter.id} replayed")

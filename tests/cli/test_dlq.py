@@ -114,6 +114,11 @@ def test_show_explains_a_dead_letter(lipstage: Lipstage, four: Connection, servi
     assert body["what_was_done"]["target"]["topic"].endswith("render.face")
     assert body["objects"][0]["available"] == "present"
     assert lipstage("dlq", "show", "0:99999").code == 2
+    newest = max(body["history"], key=lambda one: int(one["time_ms"]))["id"]
+    assert f"failed again since then: see `lipstage dlq show {newest}`" in lipstage("dlq", "show", store).err
+    for command in ("replay", "park", "export", "discard"):
+        more = {"export": ("-o", "-"), "discard": ("--reason", "x")}.get(command, ())
+        assert lipstage("dlq", command, "0:99999", *more).code == 2, command
 
 
 def test_replay_is_a_dry_run_unless_go(lipstage: Lipstage, four: Connection) -> None:
@@ -164,7 +169,7 @@ def test_park_and_discard(lipstage: Lipstage, four: Connection) -> None:
         ("parked", 1),
         ("discarded", 1),
     }
-    assert "0 dead letters parked, 1 were before" in lipstage("dlq", "park", "--stage", "infer", "--go").out
+    assert "0 dead letters parked; parked before: 1" in lipstage("dlq", "park", "--stage", "infer", "--go").out
     body = lipstage("dlq", "replay", "--json").json
     assert (body["plan"]["to_send"], body["plan"]["counts"]["discarded"]) == (2, 1)
     assert ids(lipstage, "--state", "parked") == {"CRASH_LOOP"}

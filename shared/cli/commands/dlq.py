@@ -47,7 +47,7 @@ def dlq_show(
     dead_letter: Annotated[str, typer.Argument(metavar="ID", help="Its id, as `dlq ls` prints it: partition:offset.")],
     as_json: Json = False,
 ) -> None:
-    """Explain one dead letter: its record, its failure, its objects, its replays."""
+    """Explain one dead letter: record, failure, objects, replays."""
     from shared.cli import dlq
 
     dlq.show(dead_letter, as_json)
@@ -65,7 +65,8 @@ def dlq_replay(
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="TOPIC", help="Send there, not to the topic that failed.")
+        str | None,
+        typer.Option("--to", metavar="TOPIC", help="Another topic that a stage reads; default: where it failed."),
     ] = None,
     patch: Annotated[
         list[str] | None,
@@ -138,7 +139,10 @@ def dlq_discard(
 
 
 def dlq_export(given: Given, output: Output, force: Force = False) -> None:
-    """Write dead letters to a file, one JSON line each, byte for byte (base64)."""
+    """Write dead letters to a file, one JSON line each.
+
+    Key, value and headers are base64, byte for byte.
+    """
     from shared.cli import dlq_transfer
 
     dlq_transfer.export(given, output, force)
@@ -149,7 +153,10 @@ def dlq_import(
     force: Annotated[bool, typer.Option("--force", help="Also those that are there already.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write exported dead letters to render.dlq as new ones; those that are there already are refused."""
+    """Write exported dead letters to render.dlq.
+
+    They are new dead letters; those that are there already are refused.
+    """
     from shared.cli import dlq_transfer
 
     raise typer.Exit(dlq_transfer.import_file(file, force, as_json))

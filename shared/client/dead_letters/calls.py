@@ -25,7 +25,7 @@ class DeadLetterCalls(ABC):
     def dead_letters(self, chosen: DeadLetterFilter | None = None) -> Iterator[Listed]:
         """The dead letters that match, with their states, partition by partition.
 
-        Raises BrokerUnreachable, TopicMissing.
+        Raises DeadLetterNotFound for an id that does not exist, BrokerUnreachable, TopicMissing.
         """
         return listing.dead_letters(self.connection, chosen or DeadLetterFilter())
 
@@ -39,7 +39,7 @@ class DeadLetterCalls(ABC):
     def replay(self, options: ReplayOptions) -> Replay:
         """A replay of the dead letters that exist now: ``plan()`` says what ``run()`` does.
 
-        Raises InvalidRequest, BrokerUnreachable, TopicMissing.
+        Raises InvalidRequest, DeadLetterNotFound, BrokerUnreachable, TopicMissing.
         """
         return Replay(self.connection, options)
 
@@ -56,7 +56,7 @@ class DeadLetterCalls(ABC):
         """Park or discard the dead letters that match; returns counts and the first reasons of failures.
 
         ``go`` False: only counts what would be done. Raises InvalidRequest for a discard without a reason,
-        BrokerUnreachable, TopicMissing.
+        DeadLetterNotFound, BrokerUnreachable, TopicMissing.
         """
         return parking.put_away(self.connection, action, chosen, by=by, reason=reason, go=go, on_progress=on_progress)
 

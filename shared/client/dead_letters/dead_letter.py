@@ -27,6 +27,8 @@ OFFSET_BITS = 48
 _PREFIX = len(DLQ)
 _FIRST_ADDED = f"{DLQ}topic"
 """The first header that a stage adds."""
+_NAMES = frozenset({"ce_subject", "ce_id"})
+"""Headers that name a job."""
 _UNKNOWN = object()
 _FIRST = DeliveryHeaders()
 _JOB_ID, _TENANT, _REQUEST_ID = re.compile(JOB_ID), re.compile(NAME), re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -65,22 +67,35 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     headers: Headers
-    errors: dict[str, str] = field(init=False)
-    """The values of ``__dlq.errors.*`` by the rest of the name, as the stage added them at the end."""
     original_headers: Headers = field(init=False)
     """The headers of the failed record, in their order."""
+    topic: str = field(init=False)
+    """The topic that the record was read from, with the deployment's prefix."""
+    _added: dict[str, bytes | None] = field(init=False, repr=False)
     _identity: Any = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.errors, self.original_headers, self._identity = {}, [], _UNKNOWN
-        for name, value in self.headers:
-            if not name.startswith(DLQ):
-                self.original_headers.append((name, value))
-                continue
-            if name == _FIRST_ADDED:  # What the sender of the record wrote under such names does not count.
-                self.errors.clear()
-            if value is not None:
-                self.errors[name[_PREFIX:]] = value.decode(errors="replace")
+        headers, self._identity = self.headers, _UNKNOWN
+        self.original_headers = [header for header in headers if not header[0].startswith(DLQ)]
+        # What the sender of the record wrote under such names does not count: the stage's own headers are the last.
+        names = [name for name, _ in headers][::-1]
+        start = len(names) - 1 - names.index(_FIRST_ADDED) if _FIRST_ADDED in names else 0
+        self._added = dict(headers[start:])
+        self.topic = self._error("topic")
+
+    @cached_property
+    def errors(self) -> dict[str, str]:
+        """The values of ``__dlq.errors.*`` by the rest of the name, as the stage added them at the end."""
+        return {
+            name[_PREFIX:]: value.decode(errors="replace")
+            for name, value in self._added.items()
+            if value is not None and name.startswith(DLQ)
+        }
+
+    def _error(self, name: str) -> str:
+        """The value of one header: a replay reads a few of them, for each of many thousand dead letters."""
+        value = self._added.get(DLQ + name)
+        return value.decode(errors="replace") if value is not None else ""
 
     @property
     def id(self) -> str:
@@ -95,38 +110,33 @@ class DeadLetter:
     @property
     def code(self) -> str:
         """The public code of the failure."""
-        return self.errors.get("code", "")
+        return self._error("code")
 
     @property
     def failure_class(self) -> str:
         """The class of the failure."""
-        return self.errors.get("class", "")
+        return self._error("class")
 
     @property
     def stage(self) -> str:
         """The stage that failed."""
-        return self.errors.get("stage", "")
-
-    @property
-    def topic(self) -> str:
-        """The topic that the record was read from, with the deployment's prefix."""
-        return self.errors.get("topic", "")
+        return self._error("stage")
 
     @property
     def version(self) -> str:
         """The version of lipstage that failed."""
-        return self.errors.get("version", "")
+        return self._error("version")
 
     @property
     def original_ms(self) -> int:
         """The broker's time of the failed record; that of the dead letter where it is unknown."""
-        return _number(self.errors.get("original.timestamp"), 0) or self.timestamp_ms
+        return _number(self._error("original.timestamp"), 0) or self.timestamp_ms
 
     @property
     def trace_id(self) -> str | None:
         """The trace of the failed attempt, else that of the record's sender."""
         sent = next((v.decode(errors="replace") for n, v in reversed(self.headers) if n == "traceparent" and v), "")
-        for text in (self.errors.get("traceparent", ""), sent):
+        for text in (self._error("traceparent"), sent):
             if match := _TRACEPARENT.fullmatch(text):
                 return match[1]
         return None
@@ -140,8 +150,8 @@ class DeadLetter:
     @property
     def source(self) -> Coordinates:
         """Where the failed record was read."""
-        errors = self.errors
-        return Coordinates(self.topic, _number(errors.get("partition"), 0), _number(errors.get("offset"), 0))
+        partition, offset = self._error("partition"), self._error("offset")
+        return Coordinates(self.topic, _number(partition, 0), _number(offset, 0))
 
     @property
     def origin(self) -> Coordinates:
@@ -151,16 +161,17 @@ class DeadLetter:
     @property
     def stored_value(self) -> ArtifactRef | None:
         """Where the object store has the value, for one that is too large for the topic. Raises ValueError."""
-        key = self.errors.get("value.key")
+        key = self._error("value.key")
         if not key:
             return None
-        size = _number(self.errors.get("value.size"), -1)
-        return ArtifactRef(key=key, sha256=self.errors.get("value.sha256", ""), size=size)
+        size = _number(self._error("value.size"), -1)
+        return ArtifactRef(key=key, sha256=self._error("value.sha256"), size=size)
 
     @property
     def omitted(self) -> tuple[str, ...]:
         """The parts of the record that are missing, because it was too large for the topic and could not be stored."""
-        return tuple(part.strip() for part in self.errors.get("omitted", "").split(",") if part.strip())
+        omitted = self._error("omitted")
+        return tuple(part.strip() for part in omitted.split(",") if part.strip()) if omitted else ()
 
     @cached_property
     def body(self) -> Any:
@@ -184,9 +195,9 @@ class DeadLetter:
     def identity(self, topic_prefix: str) -> BestEffortIdentity | None:
         """The job of the record, found as the stages find it; None when it names none. Never raises."""
         if self._identity is _UNKNOWN:
-            if self.value is None and _JOB_ID.fullmatch(job := self.errors.get("job", "")):
+            if self.value is None and _JOB_ID.fullmatch(job := self._error("job")):
                 # The object store has the value: the stage that read it has named its job.
-                self._identity = BestEffortIdentity(JobIdentity(job, ""), self.errors.get("tenant") or DEFAULT_TENANT)
+                self._identity = BestEffortIdentity(JobIdentity(job, ""), self._error("tenant") or DEFAULT_TENANT)
             elif self.is_request(topic_prefix):
                 origin = self.origin
                 self._identity = identify_best_effort(
@@ -212,7 +223,7 @@ class DeadLetter:
             return None
         if self.key != job.encode(errors="replace") or not _JOB_ID.fullmatch(job) or not _TENANT.fullmatch(tenant):
             return None
-        names = [value for name, value in self.original_headers if name.lower() in ("ce_subject", "ce_id")]
+        names = [value for name, value in self.original_headers if name.lower() in _NAMES]
         if names and not (len(names) == 2 and self._is_named(names, f"{tenant}/{job}", job)):
             return None
         if not _REQUEST_ID.fullmatch(request_id) or len(self.value or b"") > MAX_ENVELOPE_BYTES:

@@ -22,8 +22,8 @@ from shared.client.dead_letters.plan import (
 from shared.client.dead_letters.resending import stages_by_topic
 from shared.client.dead_letters.rewriting import Rewriter, RewriteRefused, Rewritten, submitted_ms
 from shared.client.dead_letters.states import Ledger, States, job_hash, read_states
-from shared.client.errors import StoreUnreachable
-from shared.messages.topics import DLQ, MAX_DEAD_LETTER_BYTES
+from shared.client.errors import InvalidRequest, StoreUnreachable
+from shared.messages.topics import DLQ, MAX_DEAD_LETTER_BYTES, REQUESTS
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
 
 
@@ -52,7 +52,10 @@ class Decider:
     """Reads the dead letters that exist when it is made, and decides about each."""
 
     def __init__(self, connection: Connection, options: ReplayOptions) -> None:
-        """Read states, dead letters and events. Raises BrokerUnreachable, TopicMissing."""
+        """Read states, dead letters and events.
+
+        Raises InvalidRequest, DeadLetterNotFound, BrokerUnreachable, TopicMissing.
+        """
         self._connection, self._options = connection, options
         self._prefix = connection.settings.topic_prefix
         self.stages = stages_by_topic(self._prefix)
@@ -62,10 +65,12 @@ class Decider:
         self.states: States = self._read_states()
 
     def _checked_target(self, name: str) -> str:
-        """The full name of an existing topic. Raises TopicMissing."""
+        """The full name of an existing topic that a stage reads. Raises InvalidRequest, TopicMissing."""
+        full = name if name in self.stages else self._connection.topic(name)
+        if full not in self.stages:
+            raise InvalidRequest(f"no stage reads {full}", f"one of {', '.join(self.stages)}")
         consumer = self._connection.consumer()
         try:
-            full = name if name in self.stages else self._connection.topic(name)
             topic_log.partitions(consumer, full)
             return full
         finally:
@@ -120,6 +125,9 @@ class Decider:
         topic = self._to or (dead.topic if dead.topic in self.stages else None)
         if topic is None:
             return Decision(dead, Verdict.NO_TARGET, detail=f"it was read from {dead.topic or 'no known topic'}")
+        if self._to is not None and dead.is_request(self._prefix) != (topic == self._prefix + REQUESTS):
+            kind, expected = ("request", "tasks") if topic != self._prefix + REQUESTS else ("task", "requests")
+            return Decision(dead, Verdict.WRONG_TARGET, detail=f"a {kind} can't go to {topic}, which takes {expected}")
         replays = max(dead.delivery.replays, self.states.jobs.replays(known)) + 1
         if replays > MAX_REPLAYS and not options.force:
             return Decision(dead, Verdict.PARK, replays=replays - 1, job=job)

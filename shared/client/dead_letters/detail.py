@@ -16,7 +16,6 @@ from shared.client.dead_letters.filters import DeadLetterFilter
 from shared.client.dead_letters.listing import Listed
 from shared.client.dead_letters.plan import would_fail_the_same_way
 from shared.client.dead_letters.states import Ledger, read_states
-from shared.client.errors import DeadLetterNotFound
 from shared.messages.dead_letter_state import DeadLetterState
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import RenderTask
@@ -71,11 +70,7 @@ class DeadLetterDetail:
 def detail(connection: Connection, text: str) -> DeadLetterDetail:
     """The dead letter with this id. Raises InvalidRequest, DeadLetterNotFound, BrokerUnreachable, TopicMissing."""
     place = parse_id(text)
-    dead = next(scan.by_ids(connection, [place]), None)
-    if dead is None:
-        raise DeadLetterNotFound(
-            f"no dead letter {text} exists", "`lipstage dlq ls` lists them; the topic keeps 30 days"
-        )
+    (dead,) = scan.by_ids(connection, [place])
     job = dead.identity(connection.settings.topic_prefix)
     known = read_states(connection, Ledger(connection))
     shown = listing.listed(connection, dead, known.of(dead))

@@ -40,6 +40,7 @@ class Verdict(StrEnum):
     SAME = "would_fail_the_same_way"
     BODY_MISSING = "body_missing"
     NO_TARGET = "no_target"
+    WRONG_TARGET = "wrong_target"
     INVALID = "invalid_after_change"
 
 
@@ -59,12 +60,13 @@ ABOUT = {
     Verdict.SAME: "refused: would fail the same way, code and version are unchanged (--force)",
     Verdict.BODY_MISSING: "refused: the value is missing",
     Verdict.NO_TARGET: "refused: no stage reads the topic it came from (--to)",
+    Verdict.WRONG_TARGET: "refused: the topic of --to takes other records",
     Verdict.INVALID: "refused: not valid after the change",
 }
 REFUSED = frozenset(
     {
         *(Verdict.PARK, Verdict.DONE, Verdict.CANCELLED, Verdict.REJECTED, Verdict.PURGED, Verdict.EXPIRED),
-        *(Verdict.SAME, Verdict.BODY_MISSING, Verdict.NO_TARGET, Verdict.INVALID),
+        *(Verdict.SAME, Verdict.BODY_MISSING, Verdict.NO_TARGET, Verdict.WRONG_TARGET, Verdict.INVALID),
     }
 )
 """Verdicts of a guard: the command's exit code says that there were some."""

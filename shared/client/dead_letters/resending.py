@@ -42,7 +42,7 @@ class Outgoing:
     @property
     def size(self) -> int:
         """Bytes that wait in the client until the broker has the record."""
-        return len(self.value or b"") + len(self.key or b"") + sum(len(v or b"") for _, v in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + sum([len(value) for _, value in self.headers if value])
 
 
 def outgoing(connection: Connection, dead: DeadLetter, new: Rewritten, topic: str, replays: int) -> Outgoing:

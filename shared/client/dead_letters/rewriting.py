@@ -174,6 +174,8 @@ def load_transform(path: Path) -> Transform:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+    except OSError as e:
+        raise InvalidRequest(f"{path} can't be read: {e.strerror or e}") from None
     except Exception as e:  # noqa: BLE001 - whatever the user's file raises.
         raise InvalidRequest(f"{path} can't be loaded: {type(e).__name__}: {e}") from None
     transform: Any = getattr(module, "transform", None)

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from shared.client import topic_log
 from shared.client.connection import Connection
 from shared.client.dead_letters.dead_letter import DeadLetter
-from shared.client.errors import BrokerUnreachable
+from shared.client.errors import BrokerUnreachable, DeadLetterNotFound
 from shared.client.topic_log import ANSWER_S, POLL_S
 from shared.messages.topics import DLQ
 
@@ -109,9 +109,24 @@ def of_message(message: Any) -> DeadLetter:
 
 
 def by_ids(connection: Connection, ids: list[tuple[int, int]]) -> Iterator[DeadLetter]:
-    """The dead letters of these ids that exist, one read for each. Raises BrokerUnreachable, TopicMissing."""
+    """The dead letters of these ids, each once, one read for each.
+
+    Raises DeadLetterNotFound for an id that does not exist, before any is read; BrokerUnreachable, TopicMissing.
+    """
     existing = ranges(connection, connection.topic(DLQ))
-    for partition, offset in ids:
+    wanted = list(dict.fromkeys(ids))
+    for partition, offset in wanted:
         low, high = existing.get(partition, (0, 0))
-        if low <= offset < high:
-            yield from (d for d in dead_letters(connection, {partition: (offset, offset + 1)}) if d.offset == offset)
+        if not low <= offset < high:
+            raise _not_found(partition, offset)
+    for partition, offset in wanted:
+        found = next(dead_letters(connection, {partition: (offset, offset + 1)}), None)
+        if found is None:
+            raise _not_found(partition, offset)
+        yield found
+
+
+def _not_found(partition: int, offset: int) -> DeadLetterNotFound:
+    return DeadLetterNotFound(
+        f"no dead letter {partition}:{offset} exists", "`lipstage dlq ls` lists them; the topic keeps 30 days"
+    )

@@ -16,7 +16,7 @@ from shared.client import Client, DeadLetterFilter, JobKey, Plan, Replayed, Repl
 from shared.client.connection import Connection
 from shared.client.dead_letters.plan import Verdict
 from shared.client.dead_letters.rewriting import Rewriter, load_transform
-from shared.client.errors import InvalidRequest
+from shared.client.errors import DeadLetterNotFound, InvalidRequest
 from shared.messages.codes import Code
 from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
 from shared.messages.task import RenderTask
@@ -321,6 +321,32 @@ def test_records_of_unknown_topics_need_a_target(client: Client, deployment: Con
     _, done = replayed(client, to="render.encode")
     assert done.sent == 1
     assert jobs_sent(deployment, "render.encode") == ["a"]
+
+
+def test_only_a_topic_that_a_stage_reads_can_be_the_target(client: Client, deployment: Connection) -> None:
+    send(deployment, [Made("a"), Made("b", "render.requests", "audio")])
+    for topic in ("render.events", "render.nowhere"):
+        with pytest.raises(InvalidRequest, match="no stage reads"):
+            client.replay(options(client, to=topic))
+    assert counts(client.replay(options(client, to="render.encode")).plan()) == {
+        Verdict.SEND: 1,
+        Verdict.WRONG_TARGET: 1,
+    }
+    plan = client.replay(options(client, to="render.requests")).plan()
+    assert counts(plan) == {Verdict.SEND: 1, Verdict.WRONG_TARGET: 1}
+    assert "a task can't go to" in plan.problems[0]
+
+
+def test_ids_are_sent_once_and_must_exist(client: Client, deployment: Connection) -> None:
+    send(deployment, [Made("a")])
+    (one,) = client.dead_letters()
+    place = (one.dead.partition, one.dead.offset)
+    for unknown in ((one.dead.partition, 99), (99, 0)):
+        with pytest.raises(DeadLetterNotFound, match=f"{unknown[0]}:{unknown[1]}"):
+            client.replay(options(client, DeadLetterFilter(ids=(place, unknown))))
+    _, done = replayed(client, DeadLetterFilter(ids=(place, place)))
+    assert done.sent == 1
+    assert jobs_sent(deployment, "render.face") == ["a"]
 
 
 def test_max_in_flight_waits_for_the_group_of_the_target(client: Client, deployment: Connection) -> None:

@@ -228,7 +228,7 @@ def test_job_under_a_closed_prefix_still_ends_once(rig: Rig) -> None:
 
 def test_rejection_is_published_when_its_document_cannot_be_stored(rig: Rig) -> None:
     request = rig.request()
-    rig.refuse("end.json", "PUT")
+    rig.refuse("end.json")
     rig.refuse(request.speech.key, code="InvalidObjectState")
     rig.front(request)
     assert rig.end()["type"] == "rejected"

@@ -296,3 +296,11 @@ def test_retried_request_keeps_its_job(tmp_path: Path) -> None:
     assert front.deliver_again() == ["render.retry.10s"]
     assert front.types() == ["accepted", "started", "retrying", "accepted", "started", "finished"]
     assert len(front.producers.tasks("render.face")) == 1
+
+
+def test_dead_letter_of_a_record_that_gets_no_further_attempt_names_the_attempts_that_were_made(
+    face: MemoryStage,
+) -> None:
+    face.handle(face.task().dump(), crashes=3)
+    (dead_letter,) = face.producers.dead_letters()
+    assert (dead_letter["__dlq.errors.delivery.count"], face.end().attempt, face.worker.runs) == (b"3", 3, 0)

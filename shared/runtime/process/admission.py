@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import structlog
+
 from shared.messages.codes import Code
 from shared.messages.codes import Rejected as Refusal
 from shared.messages.delivery_headers import read_delivery, source_of
@@ -26,8 +28,10 @@ from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.trace_context import RecordTrace
 from shared.runtime.waiting import cancellable, set_current_job
 from shared.storage import keys, markers
-from shared.storage.errors import InputError, InputTooLarge
+from shared.storage.errors import ArtifactAltered, ArtifactRefused, InputError, InputTooLarge
 from shared.storage.protocols import Storage
+
+log = structlog.get_logger()
 
 LONGEST_NAME = "poster.jpg"
 """The longest file name of a job's finished files."""
@@ -74,7 +78,7 @@ class RequestDecoder:
         if claim.winner.body_sha256 != own.body_sha256:
             return Conflict(job=job)
         # Also after a won claim: a redelivery, and the copy of a retry or a replay, claim with the same document.
-        terminal = self._end_before(claim.winner, job)
+        terminal = self._end_before(claim, job)
         if terminal is not None:
             return Duplicate(terminal, job=job)
         if request is None or refused is not None:
@@ -95,11 +99,18 @@ class RequestDecoder:
         self._events.accepted(job, request.engine)
         return Decoded(task, advice(request), job.replays)
 
-    def _end_before(self, claimed: markers.RequestRecord, job: JobContext) -> TerminalEvent | None:
-        """As `decoding.end_before`; the end of a purged job stands, whatever it was."""
-        if claimed.purged_ms is not None:
-            return markers.read_end(self._store.documents, job.tenant, job.job_id)
-        return end_before(self._store.documents, job)
+    def _end_before(self, claim: markers.Claim[markers.RequestRecord], job: JobContext) -> TerminalEvent | None:
+        """As `decoding.end_before`; the end of a purged job stands, whatever it was. A new request is checked although
+        the object store refuses to read its end: it can still be rejected with a reason."""
+        try:
+            if claim.winner.purged_ms is not None:
+                return markers.read_end(self._store.documents, job.tenant, job.job_id)
+            return end_before(self._store.documents, job)
+        except (ArtifactAltered, ArtifactRefused) as e:
+            if not claim.won:
+                raise
+            log.warning("end_unreadable", error=str(e))
+            return None
 
     def _identify(self, record: Record) -> tuple[RenderRequest | None, Refusal | None, JobContext]:
         """The request, if it can be read; the reason why it is refused, if it is; and the job that the record names or

@@ -76,7 +76,7 @@ class TaskProcessor:
             self._events.waiting,
             stopping=lambda: self._stopping() or not assignment.held,
             revoking=lambda: assignment.revoking,
-            first_attempt=received.delivery.attempt + record.crashes,
+            first_attempt=self._work.first_attempt(received),
             replays=received.delivery.replays,
         )
         with (

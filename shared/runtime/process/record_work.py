@@ -89,6 +89,15 @@ class RecordWork:
         attempt = min(delivery.attempt, self._settings.max_attempts)
         return Received(record, assignment, worker, replace(delivery, attempt=attempt))
 
+    def first_attempt(self, received: Received) -> int:
+        """The number of the attempt that the record is for; of its last one, when it gets no further attempt."""
+        number = received.delivery.attempt + received.record.crashes
+        return number - 1 if self._is_used_up(received) else number
+
+    def _is_used_up(self, received: Received) -> bool:
+        crashes, settings = received.record.crashes, self._settings
+        return crashes >= settings.max_crashes or received.delivery.attempt + crashes > settings.max_attempts
+
     def until_outcome(self, received: Received) -> Disposition:
         """The disposition of the record. Raises only exceptions that concern the service: broker, machine."""
         task: RenderTask | None = None
@@ -116,7 +125,7 @@ class RecordWork:
         decoded = self._decoder.decode(record)
         if not isinstance(decoded, Decoded):
             return decoded
-        if crashes >= self._settings.max_crashes or delivery.attempt + crashes > self._settings.max_attempts:
+        if self._is_used_up(received):
             raise loop
         if delivery.origin_ms is None or delivery.origin_ms < record.timestamp_ms - OLDEST_ORIGIN_MS:
             return decoded

@@ -8,7 +8,7 @@ SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
 
-.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
+.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,7 +70,11 @@ format: setup-dev ## Apply formatting and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint test-cpu test-sonic ## Lint, every test with a real broker and object store, the short suite on other Pythons
+# The tests on the broker wait for half of their time: the others run beside them.
+test: lint ## Lint, every test with a real broker and object store, the short suite on other Pythons
+	@$(MAKE) --no-print-directory -j2 --output-sync=line test-cpu test-others
+
+test-others: test-sonic
 	@$(MAKE) --no-print-directory test-pythons OURS=skip
 
 # The pipeline tests run the sonic engine as well: its service starts in its own environment.

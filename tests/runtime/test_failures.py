@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.messages import codes
 from shared.messages.codes import Code
+from shared.messages.task import UnreadableMetadata
 from shared.runtime import failures
 from shared.runtime.disposition import (
     Cancelled,
@@ -40,6 +41,7 @@ def failed(code: Code, failure_class: str) -> tuple[Code, str]:
 
 
 HANDLER = records.HandlerFailed(exception="ZeroDivisionError", message="division by zero", stack="line 7")
+UNREADABLE = records.HandlerFailed(exception="UnreadableMetadata", message="codec: Field required", stack="line 7")
 NO_MEMORY = records.HandlerFailed(exception="OutOfMemoryError", message="2 GiB", stack="line 7")
 ENDS_PROCESS = None
 TABLE: list[tuple[Exception, object]] = [
@@ -57,6 +59,8 @@ TABLE: list[tuple[Exception, object]] = [
     (failures.CrashLoop("three times"), failed(Code.CRASH_LOOP, "crash_loop")),
     (failures.HandlerFailed(HANDLER), failed(Code.INTERNAL, "failed")),
     (failures.HandlerFailed(NO_MEMORY), failed(Code.OUT_OF_MEMORY, "transient_slow")),
+    (failures.HandlerFailed(UNREADABLE), failed(Code.POISON, "poison")),
+    (UnreadableMetadata("codec: Field required"), failed(Code.POISON, "poison")),
     (failures.EngineUnavailable("no topic"), failed(Code.ENGINE_UNAVAILABLE, "transient_slow")),
     (failures.RecordRefused("too large"), failed(Code.INTERNAL, "failed")),
     (errors.NoSpace("never fits"), failed(Code.NO_SPACE, "refused")),
@@ -67,6 +71,7 @@ TABLE: list[tuple[Exception, object]] = [
     (errors.StoreUnavailable("away"), failed(Code.STORE_UNAVAILABLE, "transient_slow")),
     (errors.StoreOutage("away"), failed(Code.STORE_UNAVAILABLE, "transient_slow")),
     (failures.DeliveryFailed("timed out"), ENDS_PROCESS),
+    (failures.ProducerFailed("fenced"), ENDS_PROCESS),
     (failures.TopicMissing("render.face"), ENDS_PROCESS),
     (failures.Abandoned("the service ends"), ENDS_PROCESS),
     (failures.WorkerNotRestarted("full disk"), ENDS_PROCESS),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from typing import Any, cast
 from shared.local import processes
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
+from shared.local.variables import passed_on
 
 LAUNCHER = Path(__file__).with_name("pdeathsig_launcher.py")
 ENDED = ("STOPPED", "EXITED", "FATAL")
@@ -59,6 +60,14 @@ killasgroup=true
 
 FAULTS = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 """Exceptions of a call over the control socket: the supervisor has ended, hangs or refuses."""
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The supervisor's environment, which its programs inherit as long as it runs.
+
+    Without the variables that each `up` writes to the programs: one that a later `up` does not set would stay.
+    """
+    return {name: value for name, value in environment.items() if not passed_on(name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,7 @@ class Supervisor:
         """Start supervisord as a daemon with the written configuration. Raises StackError (SUPERVISOR_FAILED)."""
         self.socket.unlink(missing_ok=True)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)]
-        environment = {**os.environ, processes.MARK: self.mark}
+        environment = inherited(os.environ) | {processes.MARK: self.mark}
         log = self.logs / "supervisord.out"
         with log.open("wb") as out:
             result = subprocess.run(

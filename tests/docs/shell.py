@@ -33,9 +33,10 @@ class Shell:
         self.limit_s = limit_s
         commands = folder / "bin"
         commands.mkdir(parents=True)
-        launcher = commands / "lipstage"
-        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m shared.cli.main "$@"\n')
-        launcher.chmod(0o755)
+        for name, program in (("lipstage", "-m shared.cli.main "), ("python", "")):
+            launcher = commands / name
+            launcher.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {program}"$@"\n')
+            launcher.chmod(0o755)
         self.environment = {name: value for name, value in os.environ.items() if name not in NAMED}
         self.environment |= {"PATH": f"{commands}:{os.environ['PATH']}", "LIPSTAGE_JARS_DIR": str(JARS)}
         for name in ("portrait.png", "speech.wav"):

@@ -31,10 +31,10 @@ def check(shell: Shell, printed: str, jobs: int) -> None:
     states = [json.loads(line) for line in shell("lipstage jobs -n 100 --json").splitlines()]
     assert {job["job_id"]: job["status"] for job in states if job["status"] != "done"} == {"stray": "failed"}
     assert len(states) == jobs + 10 + 1
-    letters = [json.loads(line) for line in shell("lipstage dlq ls --json").splitlines()]
-    assert {(one["code"], one["job"], one["state"]) for one in letters} == {
-        ("CRASH_LOOP", "day-07", "done"),
-        ("POISON", "stray", "discarded"),
+    found = [json.loads(line) for line in shell("lipstage dlq ls --json").splitlines()]
+    assert {(one["code"], one["job_id"], one["state"], one.get("ended")) for one in found} == {
+        ("CRASH_LOOP", "day-07", "replayed", "done"),
+        ("POISON", "stray", "discarded", None),
     }
 
 

@@ -99,7 +99,7 @@ def test_show_explains_a_dead_letter(lipstage: Lipstage, four: Connection, servi
         "j-store of the tenant acme",
         "  line 2",
         '"submitted_ms": 1700000000000',
-        "portrait: inputs/default/x: present",
+        "all present: portrait, speech",
         "trace    " + "1" * 32,
     ):
         assert text in shown.out, text
@@ -158,7 +158,7 @@ def test_a_transform_shows_its_changes_first(lipstage: Lipstage, four: Connectio
 
 
 def test_park_and_discard(lipstage: Lipstage, four: Connection) -> None:
-    assert "1 dead letters to park" in lipstage("dlq", "park", "--stage", "infer").out
+    assert "1 dead letter to park" in lipstage("dlq", "park", "--stage", "infer").out
     assert sent(four, "render.parked") == []
     assert lipstage("dlq", "park", "--stage", "infer", "--reason", "later", "--go").code == 0
     assert len(sent(four, "render.parked")) == 1

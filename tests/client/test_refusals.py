@@ -167,7 +167,7 @@ def test_only_the_first_check_of_a_command_advises_to_start_a_stack(
     assert later is not None
     assert later.hint is None or "LIPSTAGE_BUCKET" in later.hint
 
-    def check(_: Client) -> None:
+    def check(_: Client, *, store: bool = True) -> None:
         raise error
 
     monkeypatch.setattr(Client, "check", check)

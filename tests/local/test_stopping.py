@@ -83,4 +83,4 @@ def test_scale_decides_the_replicas(own: LocalSettings) -> None:
     stack = stack_file.fresh(own.state)
     scale = {"infer": 3, "face": 0}
     names = [record.name for record in services.records(own, stack, scale)]
-    assert names == ["audio-0", "infer-puppet-0", "infer-puppet-1", "infer-puppet-2", "encode-0"]
+    assert names == ["audio-0", "infer-puppet-0", "infer-puppet-1", "infer-puppet-2", "encode-0", "relay-0"]

@@ -21,7 +21,7 @@ KEPT = {
     "other inputs": "of other clients",
 }
 """Why a purge keeps objects of a class."""
-LETTERS_SHOWN = 5
+IDS_SHOWN = 5
 COLUMNS = 60
 
 
@@ -65,7 +65,7 @@ def of_owner_or_tenant(tenant: str, owner: str | None, force: bool, confirmed: b
 
 def _purge_all(client: Client, keys: list[JobKey], force: bool, as_json: bool, *, quiet: bool) -> ExitCode:
     """``quiet``: print one line for all jobs, and the errors."""
-    numbers, deleted, letters = Counter[str](), Count(), list[str]()
+    numbers, deleted, dead_letters = Counter[str](), Count(), list[str]()
     for result in client.purge_jobs(keys, force=force):
         if result.purged is None:
             error = result.error
@@ -75,14 +75,14 @@ def _purge_all(client: Client, keys: list[JobKey], force: bool, as_json: bool, *
                 console.note(f"job {result.job.job_id}: {error.message}")
             continue
         numbers["purged"] += 1
-        letters += result.purged.dead_letters
+        dead_letters += result.purged.dead_letters
         for count in result.purged.deleted.values():
             deleted.objects, deleted.bytes = deleted.objects + count.objects, deleted.bytes + count.bytes
         if as_json or not quiet:
             _report(result.job, result.purged, as_json)
     if quiet and not as_json:
         console.say(f"{numbers['purged']} jobs purged: {deleted.objects} objects, {size_text(deleted.bytes)}")
-        _say_letters(letters)
+        _say_dead_letters(dead_letters)
     if numbers["not_finished"]:
         console.note(f"{numbers['not_finished']} jobs have not ended: cancel them first, or use --force")
     if not quiet and not numbers["purged"] and set(numbers) == {"before"}:
@@ -101,7 +101,7 @@ def _report(key: JobKey, purged: Purged, as_json: bool) -> None:
             console.say(f"  {title:<8}{name:<16}{count.objects:>5} {size_text(count.bytes):>9}{why}")
     if not purged.deleted:
         console.say("  deleted nothing: no object was left")
-    _say_letters(purged.dead_letters)
+    _say_dead_letters(purged.dead_letters)
     if not purged.dead_letters_read:
         console.note("not every dead letter was read: there may be more of this job, and their values in the bucket")
     _say_kept(
@@ -111,10 +111,10 @@ def _report(key: JobKey, purged: Purged, as_json: bool) -> None:
         console.note("the broker did not take the event `purged`: `lipstage jobs` shows the job as before")
 
 
-def _say_letters(letters: tuple[str, ...] | list[str]) -> None:
-    if letters:
-        more = f" and {len(letters) - LETTERS_SHOWN} more" if len(letters) > LETTERS_SHOWN else ""
-        _say_kept(f"the records of dead letters {', '.join(letters[:LETTERS_SHOWN])}{more}")
+def _say_dead_letters(dead_letters: tuple[str, ...] | list[str]) -> None:
+    if dead_letters:
+        more = f" and {len(dead_letters) - IDS_SHOWN} more" if len(dead_letters) > IDS_SHOWN else ""
+        _say_kept(f"the records of dead letters {', '.join(dead_letters[:IDS_SHOWN])}{more}")
 
 
 def _say_kept(text: str) -> None:
@@ -124,8 +124,8 @@ def _say_kept(text: str) -> None:
 
 def _note_gaps(plan: PurgePlan) -> None:
     if plan.unknown_owner:
-        ids = ", ".join(job.job_id for job in plan.unknown_owner[:LETTERS_SHOWN])
-        more = "" if len(plan.unknown_owner) <= LETTERS_SHOWN else ", ..."
+        ids = ", ".join(job.job_id for job in plan.unknown_owner[:IDS_SHOWN])
+        more = "" if len(plan.unknown_owner) <= IDS_SHOWN else ", ..."
         console.note(
             f"{len(plan.unknown_owner)} jobs of an earlier version have no stored owner and are left alone: {ids}{more}"
         )

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from shared.client import history, purged_letters, purged_objects, request_log
+from shared.client import history, purged_dead_letters, purged_objects, request_log
 from shared.client.cancellation import publish_event, send_command
 from shared.client.connection import Connection
 from shared.client.errors import JobNotFinished, PurgeIncomplete, StoreUnreachable
 from shared.client.job_key import JobKey
-from shared.client.purged_letters import JobLetters
+from shared.client.purged_dead_letters import JobDeadLetters
 from shared.client.purged_objects import Count
 from shared.client.request_log import SentRequest
 from shared.client.row_requests import RowRequests
@@ -45,7 +45,7 @@ class Purged:
     dead_letters: tuple[str, ...] = ()
     """Dead letters of the job, ``<topic> <partition>:<offset>``: their records stay until the topic's retention."""
     dead_letters_read: bool = True
-    """False: there may be more; older ones were not read, or this client may not read the topics."""
+    """False: there may be more; this client may not read the topics."""
     records_kept: tuple[str, ...] = ()
     """Topics that hold other records of the job until their retention."""
 
@@ -56,14 +56,14 @@ def purge(
     *,
     force: bool = False,
     row: RowRequests | None = None,
-    letters: JobLetters | None = None,
+    dead_letters: JobDeadLetters | None = None,
 ) -> Purged:
     """Delete the job's objects; an interrupted purge can be repeated.
 
     Kept are copies in an output bucket, inputs that this library did not upload (other jobs may use them), records on
     Kafka's topics, and two documents without data of the user. Another job that uses one of the deleted cached outputs
     at this moment fails. ``force`` also purges a job that has not ended: it is cancelled. ``row``: the requests of a
-    batch, whose job it must be. ``letters``: the dead letters, where several jobs are purged; read here when None.
+    batch, whose job it must be. ``dead_letters``: the dead letters, where several jobs are purged; read here when None.
     Raises JobNotFound when nothing is stored of the job, JobPurged, JobNotFinished, JobConflict when the job is not the
     batch's, PurgeIncomplete, StoreUnreachable, BrokerUnreachable.
     """
@@ -91,8 +91,8 @@ def purge(
                 raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
             record, terminal = _end(connection, job, record, sent.batch if sent is not None else None, row)
         now_ms = int(time.time() * 1000)
-        letters = letters if letters is not None else purged_letters.find(connection, [job])
-        own = letters.by_job.get(job, [])
+        dead_letters = dead_letters if dead_letters is not None else purged_dead_letters.find(connection, [job])
+        own = dead_letters.by_job.get(job, [])
         deleted, kept = purged_objects.delete(connection, job, record, terminal, objects, own)
         # Last: the stored request names the inputs, so a purge that was interrupted can be repeated.
         without_inputs = record.model_copy(update={"inputs": (), "owner": None, "purged_ms": now_ms})
@@ -101,8 +101,8 @@ def purge(
     if isinstance(terminal, Failed) and terminal.message == PURGED_EARLY:  # Also of an interrupted purge.
         events.insert(0, terminal)
     published = all(publish_event(connection, event) for event in events)
-    names = tuple(f"{letter.topic} {letter.id}" for letter in own)
-    return Purged(deleted, kept, published, names, letters.complete, _topics_of(connection))
+    names = tuple(f"{one.topic} {one.id}" for one in own)
+    return Purged(deleted, kept, published, names, dead_letters.complete, _topics_of(connection))
 
 
 def _topics_of(connection: Connection) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.client import purge, purge_plan, purged_letters
+from shared.client import purge, purge_plan, purged_dead_letters
 from shared.client.connection import Connection
 from shared.client.errors import ClientError, InvalidRequest, Unreachable
 from shared.client.job_key import JobKey, checked_tenant
@@ -49,10 +49,10 @@ class PurgeCalls(ABC):
         ``force`` also purges jobs that have not ended: they are cancelled. Raises Unreachable.
         """
         wanted = list(jobs)
-        letters = purged_letters.find(self.connection, wanted)
+        dead_letters = purged_dead_letters.find(self.connection, wanted)
         for job in wanted:
             try:
-                yield PurgeResult(job, purge.purge(self.connection, job, force=force, letters=letters))
+                yield PurgeResult(job, purge.purge(self.connection, job, force=force, dead_letters=dead_letters))
             except Unreachable:
                 raise
             except ClientError as e:

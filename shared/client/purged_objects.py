@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from shared.client.connection import Connection
 from shared.client.job_key import JobKey
-from shared.client.purged_letters import PurgedLetter
+from shared.client.purged_dead_letters import PurgedDeadLetter
 from shared.client.submission import INPUT_ALIAS, UPLOADED_BY
 from shared.messages.events import Done, TerminalEvent
 from shared.messages.pipeline import STAGES
@@ -45,7 +45,7 @@ def delete(
     record: RequestRecord,
     terminal: TerminalEvent,
     objects: Iterable[Listed],
-    letters: Iterable[PurgedLetter],
+    dead_letters: Iterable[PurgedDeadLetter],
 ) -> tuple[Counts, Counts]:
     """Delete the inputs and ``objects`` of a job, the cached outputs that its markers name, and the values of its dead
     letters in the bucket; returns what was deleted and what is kept.
@@ -56,7 +56,7 @@ def delete(
     prefix = keys.job_prefix(job.tenant, job.job_id)
     documents = {keys.request(job.tenant, job.job_id), keys.end(job.tenant, job.job_id)}
     _delete_cached(connection, job, deleted)
-    _delete_bodies(connection, [letter.body for letter in letters if letter.body is not None], deleted)
+    _delete_bodies(connection, [one.body for one in dead_letters if one.body is not None], deleted)
     for ref in (terminal.video, terminal.poster) if isinstance(terminal, Done) else ():
         if ref.bucket != ARTIFACTS:
             _count(kept, "output bucket", ref.size)

@@ -22,6 +22,17 @@ START_S = 15.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
+def module_command(module: str) -> list[str]:
+    """The command that runs a module of this project in a process of its own."""
+    return [sys.executable, "-P", "-m", module]  # -P: do not import a package `shared` from the current folder.
+
+
+def module_environment() -> dict[str, str]:
+    """The environment in which ``module_command`` finds the module, wherever this process runs."""
+    path = os.pathsep.join(path for path in (_ROOT, os.environ.get("PYTHONPATH")) if path)
+    return {**os.environ, "PYTHONPATH": path}
+
+
 class AdminProcess:
     """One running request. ``result`` or ``close`` ends it."""
 
@@ -40,12 +51,8 @@ class AdminProcess:
             "arguments": arguments,
         }
         self._process = subprocess.Popen(
-            # -P: do not import a package `shared` from the current folder.
-            [sys.executable, "-P", "-m", "shared.runtime.admin_requests"],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path for path in (_ROOT, os.environ.get("PYTHONPATH")) if path),
-            },
+            module_command("shared.runtime.admin_requests"),
+            env=module_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

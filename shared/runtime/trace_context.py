@@ -87,3 +87,18 @@ def of_task(record: Record) -> RecordTrace:
 def of_unread(record: Record) -> RecordTrace:
     """A trace of the record's own, for which nothing in it is read."""
     return RecordTrace(Context(), [], derived_trace_id(record.topic, str(record.partition), str(record.offset)))
+
+
+def span_attributes(record: Record, group: str, wait_ms: int) -> dict[str, str | int]:
+    """Attributes of a record's process span: OpenTelemetry's semantic conventions for messaging, and the wait in the
+    queue. ``group`` is the consumer group."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": record.topic,
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+        "messaging.consumer.group.name": group,
+        "queue.wait_ms": wait_ms,
+    }

@@ -3,12 +3,12 @@
 import functools
 import io
 import os
-import wave
 
 import av
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.pipeline.conftest import spoken
 
 SECONDS = 1.0
 WIDTH = 384
@@ -33,14 +33,4 @@ def portrait() -> bytes:
 def speech(seconds: float = SECONDS) -> bytes:
     """A part of the sample speech that begins at a random moment."""
     start = 0.5 + int.from_bytes(os.urandom(2)) / 32_000
-    with wave.open(str(ROOT / "samples" / "speech.wav")) as source:
-        rate = source.getframerate()
-        source.setpos(round(start * rate))
-        frames = source.readframes(round(seconds * rate))
-    out = io.BytesIO()
-    with wave.open(out, "wb") as target:
-        target.setnchannels(1)
-        target.setsampwidth(2)
-        target.setframerate(rate)
-        target.writeframes(frames)
-    return out.getvalue()
+    return spoken(seconds, start)

@@ -1,6 +1,6 @@
 """Budgets of one attempt: excess records of a worker use neither memory nor topic space; a valid render stays below."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,21 +15,10 @@ from shared.runtime.execute.budget import Budget, Warnings
 from shared.runtime.execute.scratch import WorkFolder
 from shared.runtime.failures import OverBudget, WorkerDied
 from shared.slot import records
-from tests.conftest import Infrastructure
 from tests.runtime import real_stage
 from tests.runtime.real_stage import RealStage
 
 Make = Callable[..., RealStage]
-
-
-@pytest.fixture
-def stage(
-    stack: Infrastructure, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RealStage]:
-    monkeypatch.setenv("PYTHONPATH", str(real_stage.ROOT))
-    one = RealStage(topic_prefix, tmp_path)
-    yield one
-    one.close()
 
 
 @pytest.mark.parametrize("what", ["progress", "warnings"])

@@ -1,7 +1,6 @@
 """Deadlines of requests and cancel commands, at every point where a stage checks them; the broker's clock decides."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from shared.runtime.execute import worker_process
 from shared.runtime.process.deadlines import Deadlines
 from shared.slot import records
 from shared.storage.errors import StoreUnavailable
-from tests.conftest import Infrastructure
 from tests.runtime import real_stage
 from tests.runtime.memory import finished
 from tests.runtime.memory_stage import FRONT, MemoryStage
@@ -122,16 +120,6 @@ def test_only_timestamps_of_the_broker_tell_the_time(producer_time: bool) -> Non
 
 
 # In a real worker process.
-
-
-@pytest.fixture
-def stage(
-    stack: Infrastructure, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RealStage]:
-    monkeypatch.setenv("PYTHONPATH", str(real_stage.ROOT))
-    one = RealStage(topic_prefix, tmp_path)
-    yield one
-    one.close()
 
 
 def with_deadline(task: RenderTask, clock: BrokerClock, seconds: float) -> RenderTask:

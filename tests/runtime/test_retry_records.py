@@ -1,7 +1,5 @@
 """A retry on the real broker: the record byte for byte, one trace from attempt to attempt."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +14,6 @@ from tests.runtime.real_stage import RealStage
 
 SENDER = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
 KEPT: list[tuple[str, bytes | None]] = [("x", b"\xff\x00"), ("x", None), ("x", b""), ("y", b"z" * 1000)]
-
-
-@pytest.fixture
-def stage(
-    stack: Infrastructure, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RealStage]:
-    monkeypatch.setenv("PYTHONPATH", str(real_stage.ROOT))
-    one = RealStage(topic_prefix, tmp_path)
-    yield one
-    one.close()
 
 
 def processing(stage: RealStage) -> Any:

@@ -8,11 +8,9 @@ request, see `admin_process`. It lives on between requests. Measured for a topic
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from select import select
 from threading import Event
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import structlog
 
 from shared.messages.pipeline import Step
+from shared.runtime.admin_process import module_command, module_environment
 from shared.runtime.kafka_config import UNLOGGED, base
 from shared.runtime.settings import RuntimeSettings
 
@@ -30,7 +29,6 @@ ANSWER_S = 15.0
 LONGEST_PAUSE_S = 30.0
 """Longest pause after a failure, seconds; each pause is twice the previous one."""
 SLICE_S = 0.25
-_ROOT = str(Path(__file__).resolve().parents[3])
 log = structlog.get_logger()
 
 
@@ -142,12 +140,8 @@ class GroupViews:
         config = base(self._settings, "routing") | UNLOGGED
         self._unread = b""
         self._process = subprocess.Popen(
-            # -P: do not import a package `shared` from the current folder.
-            [sys.executable, "-P", "-m", "shared.runtime.process.group_reader"],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path for path in (_ROOT, os.environ.get("PYTHONPATH")) if path),
-            },
+            module_command("shared.runtime.process.group_reader"),
+            env=module_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

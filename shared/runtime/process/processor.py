@@ -88,7 +88,7 @@ class TaskProcessor:
                 context=origin.parent,
                 kind=SpanKind.CONSUMER,
                 links=origin.links,
-                attributes=self._span_attributes(record, wait_ms),
+                attributes=trace_context.span_attributes(record, self._group, wait_ms),
             ),
         ):
             disposition: Disposition | None = None
@@ -124,16 +124,3 @@ class TaskProcessor:
             log.exception("retry_not_settled")
             dead_letter = DeadLetter(reason, job=fallback.job, task=fallback.task)
             self._settlement.settle(received.record, dead_letter)
-
-    def _span_attributes(self, record: Record, wait_ms: int) -> dict[str, str | int]:
-        """Span attributes by OpenTelemetry's semantic conventions for messaging, and the wait in the queue."""
-        return {
-            "messaging.system": "kafka",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": record.topic,
-            "messaging.destination.partition.id": str(record.partition),
-            "messaging.kafka.offset": record.offset,
-            "messaging.consumer.group.name": self._group,
-            "queue.wait_ms": wait_ms,
-        }

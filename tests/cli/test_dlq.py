@@ -133,7 +133,7 @@ def test_replay_is_a_dry_run_unless_go(lipstage: Lipstage, four: Connection) -> 
     assert "sent 1, parked 0, failed 0, refused 1" in done.out
     assert jobs_sent(four, "render.face") == ["j-store"]
     assert lipstage("dlq", "replay", "--go", "--stage", "infer").code == 0
-    body = lipstage("dlq", "replay", "--json", "--go", "--replay-by", "me").json
+    body = lipstage("dlq", "replay", "--json", "--go", "--by", "me").json
     assert (body["sent"], body["refused"], body["plan"]["counts"]["replayed_already"]) == (1, 1, 2)
     runs = [json.loads(m.value()) for m in sent(four, "render.replays") if m.key().startswith(b"audit/")]
     assert runs[-1]["by"] == "me" or any(run["by"] == "me" for run in runs)

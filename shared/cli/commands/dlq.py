@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Go = Annotated[bool, typer.Option("--go", help="Do it; without this only the plan is printed.")]
 By = Annotated[
     str | None,
-    typer.Option("--replay-by", metavar="NAME", help="Who does it, for the audit record; default: user@host."),
+    typer.Option("--by", metavar="NAME", help="Who does it, for the audit record; default: user@host."),
 ]
 Given = dict[str, Any]
 

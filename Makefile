@@ -72,7 +72,7 @@ format: setup-dev ## Apply formatting and safe fixes
 
 # The tests on the broker wait for half of their time: the others run beside them.
 test: lint ## Lint, every test with a real broker and object store, the short suite on other Pythons
-	@$(MAKE) --no-print-directory -j2 --output-sync=line test-cpu test-others
+	@$(MAKE) --no-print-directory -j2 test-cpu test-others
 
 test-others: test-sonic
 	@$(MAKE) --no-print-directory test-pythons OURS=skip

@@ -3,11 +3,13 @@
 import importlib.util
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from shared.local import stack as local
 from shared.local.settings import LocalSettings
@@ -35,6 +37,20 @@ class Infrastructure:
         return self.stack.s3_endpoint_url
 
 
+_started: list[Stack] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """End the session once the broker or the object store has given up: each further test would fail after minutes."""
+    report = yield
+    if report.failed:
+        ended = [p for started in _started for p in started.supervisor().programs() if p.state == "FATAL"]
+        if ended:
+            pytest.exit(f"after {item.nodeid}: {ended[0].name} of the tests does not start again: {ended[0].detail}", 1)
+    return report
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure]:
     """Start a broker, an object store and a trace receiver, whatever the caller's environment; always stop them."""
@@ -47,6 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure]:
         otlp_endpoint="",
     )
     started = local.up(settings, services=False)
+    _started.append(started)
     environment = started.environment(local.credentials_of(started)) | {"LIPSTAGE_JARS_DIR": str(jars)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -61,7 +78,24 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure]:
         local.down(settings, purge=True)
 
 
+@contextmanager
+def temporary_topics(bootstrap_servers: str) -> Iterator[str]:
+    """A prefix that nothing else uses; at the end its topics are deleted.
+
+    The broker maps two files of every partition into its memory; Linux allows 65 530 maps to a process, and a broker
+    that gets no more ends.
+    """
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    yield prefix
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    names = [name for name in admin.list_topics(timeout=60).topics if name.startswith(prefix)]
+    if names:
+        for future in admin.delete_topics(names, operation_timeout=60).values():
+            future.result(60)
+
+
 @pytest.fixture
-def topic_prefix() -> str:
+def topic_prefix(stack: Infrastructure) -> Iterator[str]:
     """A prefix that no other test uses."""
-    return f"t{uuid.uuid4().hex[:8]}."
+    with temporary_topics(stack.bootstrap_servers) as prefix:
+        yield prefix

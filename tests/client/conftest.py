@@ -1,6 +1,5 @@
 """A deployment of its own for every test: topics and buckets on the real broker and store; no service listens."""
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +18,9 @@ TOPICS_S = 60.0
 
 
 @pytest.fixture
-def deployment(stack: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+def deployment(topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     """Clients of topics that no other test uses; the environment names them, too."""
-    prefix = f"t{uuid.uuid4().hex[:8]}."
-    monkeypatch.setenv("LIPSTAGE_TOPIC_PREFIX", prefix)
+    monkeypatch.setenv("LIPSTAGE_TOPIC_PREFIX", topic_prefix)
     settings = RuntimeSettings()
     admin_process.ask(settings, "make_topics", 2 * TOPICS_S, timeout_s=TOPICS_S)
     connection = Connection(Deployment())

@@ -96,6 +96,8 @@ class Reader:
     def _make_consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self._bootstrap, "group.id": f"test-{uuid.uuid4().hex}",
                          "enable.auto.commit": False, "reconnect.backoff.max.ms": 500, "log_level": 0,
+                         # Requests for the ends of partitions wait behind a fetch that waits for records.
+                         "fetch.wait.max.ms": 20,
                          "topic.metadata.refresh.interval.ms": 2000,
                          "statistics.interval.ms": 2000, "stats_cb": self._on_statistics})  # fmt: skip
 

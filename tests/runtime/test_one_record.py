@@ -33,7 +33,7 @@ from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
-from tests.conftest import ROOT, Infrastructure
+from tests.conftest import ROOT, Infrastructure, temporary_topics
 from tests.pipeline.client import Reader
 from tests.storage.faulty import FaultyStore, about, faulty_store
 
@@ -152,13 +152,13 @@ def _drained(reader: Reader) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def prefix(stack: Infrastructure) -> str:
+def prefix(stack: Infrastructure) -> Iterator[str]:
     """Topics that only this module uses."""
-    prefix = f"t{uuid.uuid4().hex[:8]}."
-    topic_admin.apply(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
-    for name in ("render.events", "render.dlq", "render.retry.10s"):
-        _until_led(stack.bootstrap_servers, f"{prefix}{name}")
-    return prefix
+    with temporary_topics(stack.bootstrap_servers) as prefix:
+        topic_admin.apply(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
+        for name in ("render.events", "render.dlq", "render.retry.10s"):
+            _until_led(stack.bootstrap_servers, f"{prefix}{name}")
+        yield prefix
 
 
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)

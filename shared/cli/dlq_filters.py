@@ -1,9 +1,10 @@
 """The options that choose dead letters, as a filter of the client library."""
 
+import difflib
 import getpass
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,9 @@ from shared.cli import moments
 from shared.cli.errors import BadUse
 from shared.client import DeadLetterFilter
 from shared.client.dead_letters.dead_letter import parse_id
+from shared.messages.codes import Code
+from shared.messages.pipeline import SERVICES
+from shared.runtime.failure_classes import CLASSES
 
 
 def parse(given: Mapping[str, Any]) -> DeadLetterFilter:
@@ -22,9 +26,9 @@ def parse(given: Mapping[str, Any]) -> DeadLetterFilter:
         raise BadUse(f"--exception {given['exception']!r} is no regular expression: {e}") from None
     return DeadLetterFilter(
         ids=tuple(parse_id(text) for text in given.get("ids", ())),
-        stages=tuple(stage.lower() for stage in given.get("stage", ())),
-        codes=tuple(code.upper() for code in given.get("code", ())),
-        classes=tuple(name.lower() for name in given.get("failure_class", ())),
+        stages=_known("--stage", (stage.lower() for stage in given.get("stage", ())), SERVICES),
+        codes=_known("--code", (code.upper() for code in given.get("code", ())), Code),
+        classes=_known("--class", (name.lower() for name in given.get("failure_class", ())), CLASSES),
         tenants=tuple(given.get("tenant", ())),
         departments=tuple(given.get("department", ())),
         versions=tuple(given.get("version", ())),
@@ -35,6 +39,19 @@ def parse(given: Mapping[str, Any]) -> DeadLetterFilter:
         until_ms=_ms(given.get("until"), now, "--until"),
         states=tuple(given.get("state", ())),
     )
+
+
+def _known(option: str, words: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The words. Raises BadUse for one that no dead letter of this version has: it would quietly choose none."""
+    chosen, possible = tuple(words), tuple(map(str, known))
+    for word in chosen:
+        if word not in possible:
+            near = difflib.get_close_matches(word, possible, n=1)
+            raise BadUse(
+                f"{option} {word} is not known to this version",
+                f"did you mean {near[0]}?" if near else f"one of {', '.join(possible)}",
+            )
+    return chosen
 
 
 def _ms(text: str | None, now: datetime, option: str) -> int:

@@ -67,6 +67,9 @@ def test_ls_lists_and_filters(lipstage: Lipstage, four: Connection) -> None:
     [
         ("ls", "--group-by", "colour"),
         ("ls", "--state", "lost"),
+        ("ls", "--stage", "fce"),
+        ("ls", "--code", "POISSON"),
+        ("ls", "--class", "deadly"),
         ("ls", "--exception", "("),
         ("ls", "--header", "x"),
         ("ls", "--since", "soon"),

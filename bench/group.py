@@ -105,7 +105,9 @@ class Group:
         chosen = Options(self.topic, self.name, self.protocol, os.getpid(), properties=every, **options)
         environment = {**os.environ, **self.environment, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
         command = [sys.executable, "-m", "bench.member", json.dumps(asdict(chosen))]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         thread = threading.Thread(target=self._read, args=(name, process), daemon=True)
         thread.start()
         self.members.append(Member(name, process, thread))
@@ -127,8 +129,6 @@ class Group:
     def _read(self, name: str, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if not line.startswith('{"event"'):
-                continue  # The service's log.
             fields = json.loads(line)
             self._append(Event(name, fields.pop("event"), fields.pop("at"), fields))
 

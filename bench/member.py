@@ -3,7 +3,8 @@
     python -m bench.member '{"topic": ..., "group": ..., "protocol": "consumer"}'
 
 Every line on stdout is one JSON event: ``assigned``, ``revoked``, ``lost`` with partitions; ``start``, ``end``,
-``discarded`` with partition and offset. ``at`` is the monotonic clock, seconds. Ends on SIGTERM, after its drain.
+``discarded`` with partition and offset. ``at`` is the monotonic clock, seconds. The log goes to stderr. Ends on
+SIGTERM, after its drain.
 """
 
 import json
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
@@ -112,6 +114,7 @@ class SleepingSlots:
 def main() -> None:
     """Run one member until SIGTERM."""
     options = Options(**json.loads(sys.argv[1]))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     die_with_parent(options.parent)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

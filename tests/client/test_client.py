@@ -95,13 +95,14 @@ def test_a_job_id_of_another_request_is_a_conflict(
 def test_batch_is_checked_whole_and_submitted_one_by_one(
     deployment: Connection, client: Client, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
+    first, second = uuid.uuid4().hex, uuid.uuid4().hex
     manifest = tmp_path / "jobs.csv"
-    manifest.write_text("portrait,speech,job_id\nportrait.png,speech.wav,a\nportrait.png,speech.wav,b\n")
+    manifest.write_text(f"portrait,speech,job_id\nportrait.png,speech.wav,{first}\nportrait.png,speech.wav,{second}\n")
     specs = client.batch(manifest, labels={"set": "x"})
     submissions = client.submit_batch(specs)
-    assert next(submissions).job_id == "a"
-    assert job_of(next(records(deployment, "render.requests"))) == "a", "before the second is sent"
-    assert [one.job_id for one in submissions] == ["b"]
+    assert next(submissions).job_id == first
+    assert job_of(next(records(deployment, "render.requests"))) == first, "before the second is sent"
+    assert [one.job_id for one in submissions] == [second]
 
 
 def test_the_same_request_is_not_sent_twice(

@@ -160,7 +160,7 @@ def test_render_killed_twice_is_resumed_to_the_same_bytes(
     assert before < kept < STEPS
     client.done(job, 150)
     attempts = [e.body["attempt"] for e in client.events[job] if (e.type, e.stage) == ("started", "infer")]
-    assert attempts == [1, 2, 1], "the worker's death is an attempt, the service's a redelivery"
+    assert attempts == [1, 2, 3], "the death of the worker and that of the service are attempts"
     assert pictures(client.video(job)) == pictures(client.video(undisturbed))
     spans = client.spans(job, "render", "run_inference", "sonic.denoise")
     assert attributes(spans, "run_inference")["inference.resumed_step"] >= kept

@@ -39,21 +39,25 @@ def frozen(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator
     local.down(settings, purge=True)
 
 
-def test_relay_waits_for_a_broker_that_is_away(frozen: tuple[Retries, ProcessId]) -> None:
+@pytest.mark.parametrize("tier", ["2s", "1s"])
+def test_relay_waits_for_a_broker_that_is_away(frozen: tuple[Retries, ProcessId], tier: str) -> None:
+    """The broker freezes while records of 2s wait, or once one of 1s was sent: then the relay waits for a commit."""
     retries, process = frozen
     relay = retries.started()
+    reader = retries.reader("render.face")
     for value in values(200):
-        retries.put("2s", value)
+        retries.put(tier, value)
     retries.flush()
+    if tier == "1s":
+        until(reader.read, "a record returned")
     processes.kill(process, signal.SIGSTOP)
     until(lambda: relay.probe() == AWAY, "the relay says that the broker is away")
     assert relay.probe("/livez") == ""
     late = retries.start()
     until(lambda: late.probe() == AWAY, "so does one that starts now")
     processes.kill(process, signal.SIGCONT)
-    reader = retries.reader("render.face")
     until(lambda: len({one.value for one in reader.read()}) == 200, "every record returned")
     until(relay.is_ready, "the relay is ready again")
     until(late.is_ready, "so is the one that was started meanwhile")
-    assert early(retries.reader("render.retry.2s").wait(200), reader.records) == []
+    assert early(retries.reader(f"render.retry.{tier}").wait(200), reader.records) == []
     assert "service_failed" not in relay.log.read_text() + late.log.read_text()

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from shared.messages.pipeline import RELAY
 from shared.messages.topics import CLOCK, MAX_DEAD_LETTER_BYTES, retry_topic
 from shared.runtime.broker_clock import BrokerClock
+from shared.runtime.consume.commits import COMMIT_LIMIT_S
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
 from shared.runtime.host.health import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
@@ -21,7 +22,7 @@ from shared.runtime.relay.refusals import Refusals
 from shared.runtime.relay.relay_loop import RelayLoop
 from shared.runtime.relay.retry_partition import PAUSE_AT
 from shared.runtime.relay.sender import PRODUCER, Sender
-from shared.runtime.relay.topic_catalogue import TopicCatalogue
+from shared.runtime.relay.topic_catalogue import ANSWER_S, TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
@@ -104,12 +105,16 @@ class RelayService:
 
     def live(self) -> str | None:
         """The reason to kill this process; None when it is live."""
-        silent = 0.0 if self._loop is None else time.monotonic() - self._loop.heartbeat
-        return f"the relay has made no step for {silent:.0f} s" if silent > LOOP_SILENT_S else None
+        if self._loop is None:
+            return None
+        silent = time.monotonic() - self._loop.heartbeat
+        limit = COMMIT_LIMIT_S if self._loop.commit_s else LOOP_SILENT_S
+        return f"the relay has made no step for {silent:.0f} s" if silent > limit else None
 
     def ready(self) -> str | None:
         """The reason why this process is not ready; None when it is."""
-        if not self._catalogue.broker_answers:
+        commit_s = 0.0 if self._loop is None else self._loop.commit_s
+        if not self._catalogue.broker_answers or commit_s > ANSWER_S:
             return "the broker does not answer"
         if missing := [*self._catalogue.missing, *self._dispatcher.missing]:
             return f"{NOT_READY}missing topics: {', '.join(missing)}"

@@ -61,6 +61,7 @@ class RelayLoop:
         self._commit_at = 0.0
         self._send_at = 0.0
         self._stepped_at = clock_of_freezes()
+        self._commit_since: float | None = None
         self.heartbeat = time.monotonic()
         self.joined = Event()
 
@@ -68,6 +69,13 @@ class RelayLoop:
     def partitions(self) -> list[RetryPartition]:
         """The partitions that this process owns."""
         return list(self._partitions.values())
+
+    @property
+    def commit_s(self) -> float:
+        """For how long the loop has waited for the broker's answer to a commit, seconds; 0 when it does not wait. Any
+        thread."""
+        since = self._commit_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Relay until ``stop``; then wait up to ``drain_s`` seconds for delivery reports, commit and leave the group.
@@ -189,6 +197,7 @@ class RelayLoop:
         ]
         if not offsets:
             return
+        self._commit_since = time.monotonic()
         try:
             results = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as e:
@@ -198,6 +207,8 @@ class RelayLoop:
             log.warning("commit_failed", error=error.name())
             self._commit_at = time.monotonic() + COMMIT_RETRY_S
             return
+        finally:
+            self._commit_since = None
         for result in results:
             if result.error is None:
                 self._partitions[result.topic, result.partition].committed(result.offset)

@@ -34,7 +34,7 @@ def test_audio_drift_is_the_larger_measured_drift(container: float, lips: float 
         completed, {"video": REF, "poster": REF}, stage="encode", now_ms=1, attempt=1, trace_id=None, sampled=True
     )
     assert (done.container_drift_ms, done.lip_offset_ms, done.audio_drift_ms) == (container, lips, drift)
-    attributes = outcome.summary_attributes(completed)
+    attributes = outcome.summary_attributes(done, completed)
     assert attributes["audio.drift_ms"] == drift and isinstance(attributes["audio.drift_ms"], int)
     assert attributes.get("lip.offset_ms") == lips
     assert (done.quality, attributes["render.quality"]) == (0.5, 0.5)
@@ -42,9 +42,9 @@ def test_audio_drift_is_the_larger_measured_drift(container: float, lips: float 
 
 def test_values_that_were_not_measured_are_absent() -> None:
     completed = task(container_drift_ms=3.0)
-    attributes = outcome.summary_attributes(completed)
-    assert "lip.offset_ms" not in attributes and "render.quality" not in attributes
     done = outcome.done(
         completed, {"video": REF, "poster": REF}, stage="encode", now_ms=1, attempt=1, trace_id=None, sampled=True
     )
+    attributes = outcome.summary_attributes(done, completed)
+    assert "lip.offset_ms" not in attributes and "render.quality" not in attributes
     assert {"lip_offset_ms", "quality"} & set(done.model_dump(exclude_none=True)) == set()

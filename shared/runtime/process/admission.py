@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
+from pydantic import ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.codes import Rejected as Refusal
@@ -93,6 +94,13 @@ class RequestDecoder:
         self._events.accepted(job, request.engine)
         return Decoded(task, advice(request), job.replays)
 
+    def _render(self, record: Record, request: RenderRequest | None, job: JobContext) -> RenderTask | None:
+        """What is known of the job for its summary, also when it is refused; None where the record can't be read."""
+        try:
+            return self._task(record, request, job) if request is not None else None
+        except ValidationError:  # A broker's time, or an id, that no task can have: the job ends without it.
+            return None
+
     def _task(self, record: Record, request: RenderRequest, job: JobContext) -> RenderTask:
         sender = trace_context.submit_carrier(record, trusted=self._settings.trust_trace_context)
         return RenderTask(
@@ -128,15 +136,14 @@ class RequestDecoder:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
             job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
-            return request, None, replace(job, replays=replays, render=self._task(record, request, job))
+            return request, None, replace(job, replays=replays, render=self._render(record, request, job))
         except Refusal as e:
             best_effort = identify_best_effort(record.value, record.key, *coordinates)
             identity = best_effort.identity
             job = JobContext(
                 identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
             )
-            render = self._task(record, request, job) if request is not None else None
-            return request, e, replace(job, replays=replays, render=render)
+            return request, e, replace(job, replays=replays, render=self._render(record, request, job))
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
         """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""

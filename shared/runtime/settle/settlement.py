@@ -114,9 +114,10 @@ class Settlement:
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
     def _ended_by_client(self, terminal: TerminalEvent) -> bool:
-        """Whether a client ended the job before any stage took it: this stage is then the first to see it."""
+        """Whether a client, which exports no summary, may have ended the job: it names the stage that was to have it,
+        and the first one after a purge."""
         cancelled = isinstance(terminal, Failed) and terminal.code is Code.CANCELLED
-        return cancelled and self._stage == FIRST == terminal.stage
+        return cancelled and terminal.stage in (FIRST, self._stage)
 
     def _retry(self, record: Record, retry: Retry) -> tuple[Retry | DeadLetter, TerminalEvent | None]:
         """Send the record to its retry topic, then publish when the next attempt is due. Returns what was settled: a

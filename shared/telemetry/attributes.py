@@ -207,8 +207,6 @@ strict = False
 """True: an unknown key raises. The tests set it. In a service telemetry must never end work: there the value is left
 out, counted in lipstage_telemetry_attributes_dropped_total, and its key is logged once."""
 _logged: set[str] = set()
-_MAX_LOGGED = 100
-"""Unknown keys that are logged, at most: a worker process chooses the keys of its spans."""
 
 
 class UnknownAttribute(KeyError):
@@ -222,8 +220,8 @@ def registered(values: Mapping[str, object], *, may_raise: bool = True) -> dict[
     """The values under registered keys, each in its registered type: NumPy scalars become Python's own.
 
     None stands for a value that is not known and is left out. So are NaN, infinity, and a value that does not fit its
-    type; they are counted. Raises UnknownAttribute while ``strict`` is set; with ``may_raise=False`` (keys that a
-    worker process chose) never.
+    type; they are counted. Raises UnknownAttribute while ``strict`` is set. ``may_raise=False`` is for keys that a
+    worker process chose: an unknown one never raises, and is not logged.
     """
     kept: dict[str, AttributeValue] = {}
     for key, value in values.items():
@@ -235,7 +233,8 @@ def registered(values: Mapping[str, object], *, may_raise: bool = True) -> dict[
         fit = typed(value, attribute.kind) if attribute is not None and attribute.use is not Use.DROPPED else None
         if fit is None:
             metrics.ATTRIBUTES_DROPPED.inc()
-            _log_once(key)
+            if attribute is None and may_raise:
+                _log_once(key)
         else:
             kept[key] = fit
     return kept
@@ -247,6 +246,6 @@ def set_attributes(span: Span, values: Mapping[str, object]) -> None:
 
 
 def _log_once(key: str) -> None:
-    if key not in SPAN_ATTRIBUTES and key not in _logged and len(_logged) < _MAX_LOGGED:
+    if key not in _logged:
         _logged.add(key)
-        log.warning("attribute_not_registered", key=key[:64])
+        log.warning("attribute_not_registered", key=key)

@@ -78,7 +78,7 @@ def test_attempts_waits_and_seconds_are_those_of_all_stages() -> None:
 
 def test_ended_stage_is_counted_once() -> None:
     """A redelivery finds the output of the stage that ended the job."""
-    attributes = outcome.summary_attributes(failed(stage="face", attempt=3), sample("task-encode-measured.json"), 100)
+    attributes = outcome.summary_attributes(failed(stage="infer", attempt=3), sample("task-encode-measured.json"), 100)
     assert (attributes["attempts"], attributes["queue.wait_ms"]) == (1 + 3, 12 + 13)
 
 

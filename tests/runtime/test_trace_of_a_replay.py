@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
 from shared.client import Client, Deployment
 from shared.local import traces
@@ -98,6 +99,17 @@ def test_retry_stays_in_the_trace_and_replay_begins_a_linked_one(
     first = process(stage, topic, task.dump(), [("traceparent", SENDER.encode())])
     assert ids(first) == (int("a" * 32, 16), int("b" * 16, 16))
     assert links(first) == [("sender", int("b" * 16, 16))]
+    expected = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": "0",
+        "messaging.kafka.offset": 0,
+        "messaging.consumer.group.name": "group",
+    }
+    assert {key: (first.attributes or {}).get(key) for key in expected} == expected
+    assert first.kind is SpanKind.CONSUMER
     assert spans(stage, "render") == [], "the job goes on"
 
     (returned,) = until(reader.rest, "the relay sends the record back")

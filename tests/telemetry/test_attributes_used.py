@@ -23,6 +23,8 @@ _NAME = r'"?([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)'
 SPAN_KEY = re.compile(rf"(?<![\w./-])span\.{_NAME}")
 RESOURCE_KEY = re.compile(rf"(?<![\w./-])resource\.{_NAME}")
 COLLECTOR_KEY = re.compile(r"\b(?:key|from_attribute|name):\s*\"?([a-z_]+(?:\.[a-z_]+)+)\"?")
+DIMENSIONS = re.compile(r"\bdimensions:\s*\[([^\]]*)\]")
+"""Of Tempo's metrics generator."""
 WHERE = re.compile(r"--where[ =]'([^']*)'|--where[ =]\"([^\"]*)\"")
 LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
 DOTTED = re.compile(r"\b[a-z]+(?:\.[a-z_]+)+\b")
@@ -39,6 +41,8 @@ def span_keys(path: Path, text: str) -> Iterator[str]:
     yield from known
     if "collector" in path.parts:
         yield from COLLECTOR_KEY.findall(text)
+    for listed in DIMENSIONS.findall(text):
+        yield from (key.strip(" \"'") for key in listed.split(",") if key.strip())
     for quoted in WHERE.findall(text):
         yield from DOTTED.findall(LITERAL.sub("", "".join(quoted)))
 
@@ -59,6 +63,7 @@ def test_such_names_are_found() -> None:
         "error.type",
     ]
     assert list(span_keys(Path("deploy/collector/c.yaml"), "key: render.slow")) == ["render.slow"]
+    assert list(span_keys(Path("deploy/tempo/t.yaml"), "dimensions: [engine, error.type]")) == ["engine", "error.type"]
     assert list(span_keys(Path("a.py"), 'x = span.name\ny = "{ span.frames > 1 }"')) == ["frames"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.cli import trace
 from shared.telemetry.attributes import RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Use
-from shared.telemetry.spans import SPANS
+from shared.telemetry.span_catalogue import SPANS
 
 ROOT = Path(__file__).resolve().parents[2]
 QUERYING = [

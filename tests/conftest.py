@@ -14,8 +14,11 @@ from confluent_kafka.admin import AdminClient
 from shared.local import stack as local
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.telemetry import attributes
 
 ROOT = Path(__file__).resolve().parents[1]
+attributes.strict = True
+"""An unregistered span attribute fails the test that sets it."""
 # `make test-sonic` runs them, in the environment with torch.
 collect_ignore = [] if importlib.util.find_spec("torch") else ["sonic", "parity"]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from confluent_kafka import KafkaError, KafkaException, Message
-from opentelemetry.trace import SpanKind
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import SpanKind, get_current_span
 
 from shared.client import history
 from shared.client.connection import Connection
@@ -37,6 +38,8 @@ from shared.messages.topics import REQUESTS
 from shared.storage.errors import StoreUnavailable, store_errors
 from shared.storage.markers import RequestRecord
 from shared.storage.streams import HashingReader
+from shared.telemetry import carriers
+from shared.telemetry.attributes import registered, set_attributes
 
 INPUT_ALIAS = "inputs"
 UPLOADED_BY = {"uploaded-by": "lipstage-client"}
@@ -82,21 +85,25 @@ def submit(connection: Connection, spec: JobSpec, earlier_requests: EarlierReque
     """
     topic = connection.topic(REQUESTS)
     tracer = connection.tracing.tracer
-    with tracer.start_as_current_span(f"submit {REQUESTS}", kind=SpanKind.INTERNAL) as span:
-        span.set_attribute("render.job", spec.key.job_id)
-        span.set_attribute("tenant", spec.key.tenant)
+    with tracer.start_as_current_span(f"submit {REQUESTS}", _caller(), SpanKind.INTERNAL) as span:
+        set_attributes(span, {"render.job": spec.key.job_id, "tenant": spec.key.tenant})
         refs = [_reference(spec, path) for path in (spec.portrait, spec.speech)]
         value = _value(spec, refs)
         earlier = _earlier(earlier_requests.find(spec), spec, value)
         if earlier is not None:
             return earlier
         for role, path, ref in zip(("portrait", "speech"), (spec.portrait, spec.speech), refs, strict=True):
-            with tracer.start_as_current_span("artifact.put", attributes={"artifact.role": role}):
+            with tracer.start_as_current_span("artifact.put", attributes=registered({"artifact.role": role})):
                 upload(connection, path, ref)
         partition, offset = send(connection, topic, spec.key.job_id, value)
         trace_id = format(span.get_span_context().trace_id, "032x")
     record_id = request_id(topic, partition, offset, value)
     return Submission(spec.key, record_id, trace_id, hashlib.sha256(value).hexdigest(), spec.engine)
+
+
+def _caller() -> Context:
+    """The parent of the submission's span: the program's current span, else the one that started the program."""
+    return get_current() if get_current_span().get_span_context().is_valid else carriers.of_environment()
 
 
 def _value(spec: JobSpec, refs: Sequence[InputRef]) -> bytes:

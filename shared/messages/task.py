@@ -42,6 +42,9 @@ class StageOutput(BaseModel):
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     warnings: tuple[JobWarning, ...] = ()
     seconds: Number = Field(0.0, description="Wall time of the winning attempt.")
+    cpu_seconds: Number = Field(0.0, description="CPU time of the worker process in the winning attempt.")
+    queue_ms: Integer = Field(0, description="Wait of the winning attempt's record on its topic, milliseconds.")
+    attempts: Integer = Field(1, description="Number of the winning attempt, from 1.")
     cached: Boolean = False
 
 
@@ -60,6 +63,9 @@ class RenderTask(BaseModel):
     request: RenderRequest
     submitted_ms: Integer = Field(description="Broker's time of the request, milliseconds since the epoch.")
     submit_traceparent: str | None = Field(None, max_length=64, description="Parent of the `render` summary span.")
+    submit_tracestate: str | None = Field(
+        None, max_length=512, description="W3C tracestate that came with `submit_traceparent`."
+    )
     outputs: dict[str, StageOutput] = Field(default_factory=dict, description="By stage.")
 
     def metadata(self, stage: str, model: type[MetadataT]) -> MetadataT:

@@ -31,12 +31,16 @@ class JobContext:
     """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``: in the process, over the retry tiers and after crashes."""
     replays: int = 0
     """How often the job was replayed from a dead letter."""
+    render: RenderTask | None = field(default=None, repr=False)
+    """The job as it was read: its request and, between stages, the outputs so far. For its summary; None where the
+    record can't be read."""
 
     @classmethod
     def of(cls, task: RenderTask) -> "JobContext":
         """The task's job, at its first attempt."""
         request = task.request
-        return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
+        labels = dict(request.labels)
+        return cls(task.job_id, request.tenant, task.request_id, request.batch, labels, render=task)
 
     def at_attempt(self, number: int) -> "JobContext":
         """The same job at the attempt ``number``."""

@@ -40,9 +40,10 @@ class TaskWaits:
         revoking: Callable[[], bool] = never,
         first_attempt: int = 1,
         replays: int = 0,
+        queue_ms: int = 0,
     ) -> None:
         """``first_attempt`` is the number of the first attempt that this delivery of the record makes, ``replays`` how
-        often its job was replayed.
+        often its job was replayed, ``queue_ms`` how long the record waited on its topic, milliseconds.
 
         ``stopping`` returns whether the service is shutting down or the partition is lost; ``revoking`` whether another
         member waits for the partition. In both cases the record is delivered again, possibly to a machine that does not
@@ -58,6 +59,7 @@ class TaskWaits:
         self.cancelled: Callable[[], bool] = never
         self.first_attempt = first_attempt
         self.replays = replays
+        self.queue_ms = queue_ms
         self._work_started: float | None = None
         self._work_limit_s = math.inf
         self._publish = publish

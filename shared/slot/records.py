@@ -139,6 +139,8 @@ class Finished(_Record):
     kind: Literal["finished"] = "finished"
     files: dict[Role, Text]
     metadata: dict[Name, JsonValue]
+    cpu_seconds: float = Field(0.0, ge=0, le=MAX_AMOUNT)
+    """CPU time that the handler took, of all threads of the worker process, seconds."""
 
 
 class Refused(_Record):

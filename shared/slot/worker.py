@@ -35,6 +35,7 @@ def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.
         pipe, Path(work.scratch), work.chunk_counts, Path(work.checkpoint) if work.checkpoint else None
     )
     task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
+    cpu_start = time.process_time()
     try:
         result = handler(context, task)
     except Cancelled:
@@ -51,7 +52,8 @@ def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.
     except Exception as e:  # noqa: BLE001 - every exception of a handler must reach the parent process as a record
         return _failure(e, context.scratch)
     files = {role: str(path) for role, path in result.files.items()}
-    return records.Finished(files=files, metadata=result.metadata.model_dump(mode="json"))
+    cpu_seconds = time.process_time() - cpu_start
+    return records.Finished(files=files, metadata=result.metadata.model_dump(mode="json"), cpu_seconds=cpu_seconds)
 
 
 def _failure(e: Exception, scratch: Path) -> records.HandlerFailed | records.DiskFull:

@@ -1,96 +1,176 @@
-"""Allow-list of span attributes, each with its one type.
+"""The registry of span attributes: key, type, unit, description and use of each, and the one setter.
 
-Other attributes, as file names, keys and URLs of users, are not exported. The type matters to queries: TraceQL compares
-an int literal with int attributes only, so an attribute has the same type on every span, and milliseconds are ints.
+A key that is not registered is not set and not exported: file names, object keys and URLs of users stay in the
+service. docs/telemetry.md is generated from this file: ``python -m tools.telemetry_page``.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
+import structlog
+from opentelemetry.trace import Span
+from opentelemetry.util.types import AttributeValue
 
-class Kind(Enum):
-    """Type of an attribute's value."""
+from shared.telemetry import metrics
+from shared.telemetry.values import Kind, typed
 
-    INT = "int"
-    FLOAT = "float"
-    BOOL = "bool"
-    NAME = "name"
-    """A short word of a limited alphabet; other values, as paths, are dropped."""
-    TEXT = "text"
-    """Free text, scrubbed and cut."""
+__all__ = [
+    "IGNORED",
+    "RENAMED",
+    "RESOURCE_ATTRIBUTES",
+    "SPAN_ATTRIBUTES",
+    "Attribute",
+    "Kind",
+    "UnknownAttribute",
+    "Use",
+    "registered",
+    "set_attributes",
+]
+
+log = structlog.get_logger()
 
 
-SPAN_ATTRIBUTES = {
-    # The render.
-    "render.job": Kind.NAME,
-    "tenant": Kind.NAME,
-    "tenant.department": Kind.NAME,
-    "owner.hash": Kind.NAME,
-    "engine": Kind.NAME,
-    "attempt": Kind.INT,
-    "stage": Kind.NAME,
-    "outcome": Kind.NAME,
-    "cached": Kind.BOOL,
-    "inference.steps": Kind.INT,
-    "inference.resumed_step": Kind.INT,
-    "dynamic.scale": Kind.FLOAT,
-    "preset": Kind.NAME,
-    "guidance.audio": Kind.FLOAT,
-    "guidance.image": Kind.FLOAT,
-    "batch.window_count": Kind.INT,
-    "gpu.seconds": Kind.FLOAT,
-    "gpu.device": Kind.NAME,
-    "gpu.mem_peak_bytes": Kind.INT,
-    "cpu.seconds": Kind.FLOAT,
-    "expand.ratio": Kind.FLOAT,
-    "seconds.audio": Kind.FLOAT,
-    "seconds.face": Kind.FLOAT,
-    "seconds.infer": Kind.FLOAT,
-    "seconds.encode": Kind.FLOAT,
-    # Media.
-    "frames": Kind.INT,
-    "video.resolution": Kind.NAME,
-    "video.duration_s": Kind.FLOAT,
-    "video.format": Kind.NAME,
-    "image.width": Kind.INT,
-    "image.height": Kind.INT,
-    "audio.codec": Kind.NAME,
-    "audio.sample_rate": Kind.INT,
-    "audio.channels": Kind.INT,
-    "audio.duration_s": Kind.FLOAT,
-    "audio.duration_asked_s": Kind.FLOAT,
-    "audio.duration_gap_ms": Kind.INT,
-    "audio.drift_ms": Kind.INT,
-    "audio.silent": Kind.BOOL,
-    "container.drift_ms": Kind.INT,
-    "lip.offset_ms": Kind.INT,
-    "render.quality": Kind.FLOAT,
-    "face.roi_size": Kind.INT,
-    "face.count": Kind.INT,
-    "face.score": Kind.FLOAT,
-    # Artifacts.
-    "artifact.role": Kind.NAME,
-    "artifact.bytes": Kind.INT,
+class Use(Enum):
+    """What becomes of an attribute."""
+
+    KEPT = "kept"
+    """Exported on the spans that have it."""
+    QUERIED = "queried"
+    """As KEPT, and on the ``render`` span of each render where it is known: documented queries use these alone."""
+    HASHED = "hashed"
+    """Exported as a keyed hash of its value."""
+    DROPPED = "dropped"
+    """Libraries set it; it is not exported, and not counted as dropped by mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One registered attribute."""
+
+    key: str
+    kind: Kind
+    unit: str
+    """Of a number; empty for a count and for anything else."""
+    description: str
+    use: Use = Use.KEPT
+
+
+def _of(use: Use, *rows: tuple[str, Kind, str, str]) -> Iterable[Attribute]:
+    return (Attribute(*row, use) for row in rows)
+
+
+INT, FLOAT, BOOL, NAME, TEXT = Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.NAME, Kind.TEXT
+
+_QUERIED = _of(
+    Use.QUERIED,
+    ("render.job", NAME, "", "job id"),
+    ("tenant", NAME, "", "tenant of the job"),
+    ("tenant.department", NAME, "", "department that the request names"),
+    ("owner.hash", NAME, "", "keyed hash of the owner that the request names; it is set as a hash, never as the name"),
+    ("render.date", NAME, "", "day on which the request arrived, YYYY-MM-DD, UTC"),
+    ("engine", NAME, "", "engine that animates: puppet or sonic"),
+    (
+        "outcome",
+        NAME,
+        "",
+        "of a render: done, rejected, expired, cancelled, failed; of a record see docs/operations.md",
+    ),
+    ("error.type", NAME, "", "public code of a failed or expired render; of other spans also a class of exception"),
+    ("render.rejection", NAME, "", "public code of a rejected render: the user's input, no error of ours"),
+    ("attempts", INT, "", "attempts of all stages together; a render without a retry has one for each stage"),
+    ("replays", INT, "", "how often the job was replayed from a dead letter"),
+    ("inference.steps", INT, "", "denoising steps asked for"),
+    ("dynamic.scale", FLOAT, "", "amplitude of the motion asked for"),
+    ("expand.ratio", FLOAT, "", "margin around the face, per side, in sizes of its box"),
+    ("video.resolution", NAME, "pixels", "WIDTHxHEIGHT"),
+    ("video.duration_s", FLOAT, "s", "length of the video"),
+    ("video.format", NAME, "", "container of the finished file: mp4"),
+    ("face.roi_size", INT, "pixels", "longer side of the face box"),
+    ("audio.duration_s", FLOAT, "s", "decoded length of the speech, after trimming"),
+    ("audio.duration_asked_s", FLOAT, "s", "duration that the request asks for"),
+    ("audio.duration_gap_ms", INT, "ms", "asked minus decoded duration; positive: the speech is shorter than asked"),
+    ("container.drift_ms", INT, "ms", "audio against video in the finished file: length and start"),
+    (
+        "lip.offset_ms",
+        INT,
+        "ms",
+        "mouth against speech; positive: the video is late. Absent where it is not measurable",
+    ),
+    ("audio.drift_ms", INT, "ms", "the larger of container drift and lip offset, without its sign"),
+    ("render.quality", FLOAT, "0..1", "see docs/eval.md; absent when it was not measured"),
+    (
+        "queue.wait_ms",
+        INT,
+        "ms",
+        "time on the topic until a slot took the record; of a render: the sum over its stages",
+    ),
+    ("seconds.audio", FLOAT, "s", "wall time of the winning attempt of the audio stage"),
+    ("seconds.face", FLOAT, "s", "wall time of the winning attempt of the face stage"),
+    ("seconds.infer", FLOAT, "s", "wall time of the winning attempt of the infer stage"),
+    ("seconds.encode", FLOAT, "s", "wall time of the winning attempt of the encode stage"),
+    ("gpu.seconds", FLOAT, "s", "time on an accelerator; 0 on a CPU"),
+    ("cpu.seconds", FLOAT, "s", "CPU time of the worker processes, of the winning attempts; 0 from the cache"),
+    ("render.non_optimal", BOOL, "", "the video is worse than it could be, see below; done renders only"),
+    ("render.slow", BOOL, "", "above the moving P99 of its engine and resolution, see below; done renders only"),
+)
+_KEPT = _of(
+    Use.KEPT,
+    ("stage", NAME, "", "stage of the span, or to which a record is replayed"),
+    ("attempt", INT, "", "number of the attempt at the task, from 1"),
+    ("cached", BOOL, "", "the output came from the stage's cache"),
+    ("inference.resumed_step", INT, "", "denoising step from which a checkpoint continued"),
+    ("preset", NAME, "", "named set of engine parameters"),
+    ("guidance.audio", FLOAT, "", "guidance scale of the audio"),
+    ("guidance.image", FLOAT, "", "guidance scale of the portrait"),
+    ("batch.window_count", INT, "", "windows that a diffusion engine denoises"),
+    ("gpu.device", NAME, "", "device of the engine"),
+    ("gpu.mem_peak_bytes", INT, "bytes", "largest memory in use on the accelerator"),
+    ("frames", INT, "", "frames of the video"),
+    ("image.width", INT, "pixels", "width of the decoded portrait"),
+    ("image.height", INT, "pixels", "height of the decoded portrait"),
+    ("audio.codec", NAME, "", "codec of the speech"),
+    ("audio.sample_rate", INT, "Hz", "sample rate of the speech file"),
+    ("audio.channels", INT, "", "channels of the speech file"),
+    ("audio.silent", BOOL, "", "the recording is silent"),
+    ("face.count", INT, "", "faces found"),
+    ("face.score", FLOAT, "0..1", "confidence of the face detection"),
+    ("artifact.role", NAME, "", "role of the artifact that is transferred"),
+    ("artifact.bytes", INT, "bytes", "size of the artifact"),
     # Messaging, OpenTelemetry semantic conventions 1.44.
-    "messaging.system": Kind.NAME,
-    "messaging.operation.name": Kind.NAME,
-    "messaging.operation.type": Kind.NAME,
-    "messaging.destination.name": Kind.NAME,
-    "messaging.destination.partition.id": Kind.NAME,
-    "messaging.kafka.offset": Kind.INT,
-    "messaging.consumer.group.name": Kind.NAME,
-    "messaging.client.id": Kind.NAME,
-    "messaging.message.id": Kind.NAME,
-    "server.address": Kind.NAME,
-    "server.port": Kind.INT,
-    "queue.wait_ms": Kind.INT,
-    # Links.
-    "link.kind": Kind.NAME,
-    # Errors. A stack trace quotes source lines with their values: only the log has it.
-    "error.type": Kind.NAME,
-    "exception.type": Kind.NAME,
-    "exception.message": Kind.TEXT,
-    "exception.escaped": Kind.BOOL,
+    ("messaging.system", NAME, "", "kafka"),
+    ("messaging.operation.name", NAME, "", "send or process"),
+    ("messaging.operation.type", NAME, "", "send or process"),
+    ("messaging.destination.name", NAME, "", "topic"),
+    ("messaging.destination.partition.id", NAME, "", "partition, as text"),
+    ("messaging.kafka.offset", INT, "", "offset of the record"),
+    ("messaging.consumer.group.name", NAME, "", "consumer group"),
+    ("messaging.client.id", NAME, "", "Kafka client"),
+    ("messaging.message.id", NAME, "", "id of the message"),
+    ("server.address", NAME, "", "host of the broker"),
+    ("server.port", INT, "", "port of the broker"),
+    ("link.kind", NAME, "", "of a link: sender, previous_attempt or replay_of"),
+    # A stack trace quotes source lines with their values: only the log has it.
+    ("exception.type", NAME, "", "class of the exception"),
+    ("exception.message", TEXT, "", "its message, scrubbed"),
+    ("exception.escaped", BOOL, "", "the exception left the span"),
+)
+_HASHED = _of(
+    Use.HASHED,
+    ("owner", TEXT, "", "owner as the request names it"),
+    ("aws.s3.key", TEXT, "", "key of an object"),
+    ("messaging.kafka.message.key", TEXT, "", "key of a record"),
+)
+_DROPPED = _of(
+    Use.DROPPED,
+    ("messaging.destination_kind", NAME, "", "set by the instrumentation; not in the semantic conventions any more"),
+    ("exception.stacktrace", TEXT, "", "set by the SDK; quotes source lines with their values"),
+)
+
+SPAN_ATTRIBUTES: Mapping[str, Attribute] = {
+    attribute.key: attribute for rows in (_QUERIED, _KEPT, _HASHED, _DROPPED) for attribute in rows
 }
+"""Every attribute of a span, an event of a span or a link, by key."""
 
 RESOURCE_ATTRIBUTES = frozenset(
     {
@@ -120,5 +200,52 @@ RENAMED = {
 }
 """Names of the instrumentation, each with that of the semantic conventions 1.44."""
 
-IGNORED = frozenset({"messaging.destination_kind", "exception.stacktrace"})
+IGNORED = frozenset(key for key, attribute in SPAN_ATTRIBUTES.items() if attribute.use is Use.DROPPED)
 """Attributes that libraries add and that are not exported: dropped without being counted."""
+
+strict = False
+"""True: an unknown key raises. The tests set it. In a service telemetry must never end work: there the value is left
+out, counted in lipstage_telemetry_attributes_dropped_total, and its key is logged once."""
+_logged: set[str] = set()
+
+
+class UnknownAttribute(KeyError):
+    """The key is not in the registry: add it to shared/telemetry/attributes.py, or correct it."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]!r} is no registered span attribute: add it to shared/telemetry/attributes.py"
+
+
+def registered(values: Mapping[str, object], *, may_raise: bool = True) -> dict[str, AttributeValue]:
+    """The values under registered keys, each in its registered type: NumPy scalars become Python's own.
+
+    None stands for a value that is not known and is left out. So are NaN, infinity, and a value that does not fit its
+    type; they are counted. Raises UnknownAttribute while ``strict`` is set. ``may_raise=False`` is for keys that a
+    worker process chose: an unknown one never raises, and is not logged.
+    """
+    kept: dict[str, AttributeValue] = {}
+    for key, value in values.items():
+        attribute = SPAN_ATTRIBUTES.get(key)
+        if attribute is None and strict and may_raise:
+            raise UnknownAttribute(key)
+        if value is None:
+            continue
+        fit = typed(value, attribute.kind) if attribute is not None and attribute.use is not Use.DROPPED else None
+        if fit is None:
+            metrics.ATTRIBUTES_DROPPED.inc()
+            if attribute is None and may_raise:
+                _log_once(key)
+        else:
+            kept[key] = fit
+    return kept
+
+
+def set_attributes(span: Span, values: Mapping[str, object]) -> None:
+    """Set registered attributes on the span; see ``registered``."""
+    span.set_attributes(registered(values))
+
+
+def _log_once(key: str) -> None:
+    if key not in _logged:
+        _logged.add(key)
+        log.warning("attribute_not_registered", key=key)

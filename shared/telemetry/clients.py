@@ -12,8 +12,10 @@ from typing import Any
 
 from confluent_kafka import cimpl
 from opentelemetry.instrumentation import confluent_kafka as instrumentation
+from opentelemetry.trace import get_current_span
 
 from shared.telemetry import propagation
+from shared.telemetry.attributes import set_attributes
 from shared.telemetry.tracing import Tracing
 
 LIBRDKAFKA = logging.getLogger("librdkafka")
@@ -40,6 +42,14 @@ class TracedProducer(cimpl.Producer):
         send = super().produce
 
         def with_own_trace_headers(**arguments: Any) -> None:
+            partition = record.get("partition", -1)  # Below 0: the client chooses it, when the span has ended.
+            set_attributes(
+                get_current_span(),
+                {
+                    "messaging.operation.name": "send",
+                    "messaging.destination.partition.id": str(partition) if partition >= 0 else None,
+                },
+            )
             # In the send's span. What the global propagator wrote is replaced: W3C trace context alone is sent.
             send(**arguments | {"headers": [*headers, *propagation.inject()]})
 

@@ -3,7 +3,6 @@
 In Python a span processor can't change an ended span; so the exporter is wrapped, and never used without this wrapper.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -14,44 +13,11 @@ from opentelemetry.trace import Link, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from shared.telemetry import metrics
-from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Kind
+from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Use
 from shared.telemetry.scrubbing import scrubbed
+from shared.telemetry.values import typed
 
-_NAME = re.compile(r"[\w.:@+\[\]-]{1,249}")
-"""249 is the longest name of a topic."""
 _TOPIC_SPAN = re.compile(r"(?:send|process|submit) [A-Za-z0-9._-]{1,249}")
-_INT64 = range(-(2**63), 2**63)
-
-
-def _number(value: object) -> float | int | None:
-    """A finite number, else None. The SDK turns NumPy scalars into strings, which no query matches: parsed here."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    try:
-        return value if isinstance(value, int | float) and math.isfinite(value) else None
-    except OverflowError:  # An int beyond any float; the other spans of the batch must not be lost.
-        return None
-
-
-def typed(value: object, kind: Kind) -> AttributeValue | None:
-    """The value in its registered type; None when it does not fit: NaN, an int beyond 64 bits, a path as a name."""
-    match kind:
-        case Kind.INT:
-            number = _number(value)
-            return rounded if number is not None and (rounded := round(number)) in _INT64 else None
-        case Kind.FLOAT:
-            number = _number(value)
-            return None if number is None else float(number)
-        case Kind.BOOL:
-            return value if isinstance(value, bool) else {"True": True, "False": False}.get(str(value))
-        case Kind.NAME:
-            text = str(value)
-            return text if _NAME.fullmatch(text) else None
-        case Kind.TEXT:
-            return scrubbed(str(value))
 
 
 def allowed(attributes: Mapping[str, object] | None) -> dict[str, AttributeValue]:
@@ -61,8 +27,9 @@ def allowed(attributes: Mapping[str, object] | None) -> dict[str, AttributeValue
         if original in IGNORED:
             continue
         name = RENAMED.get(original, original)
-        kind = SPAN_ATTRIBUTES.get(name)
-        fit = typed(value, kind) if kind is not None else None
+        attribute = SPAN_ATTRIBUTES.get(name)
+        # A hashed attribute is exported only once this exporter hashes it: until then it is left out.
+        fit = typed(value, attribute.kind) if attribute and attribute.use in (Use.KEPT, Use.QUERIED) else None
         if fit is None:
             metrics.ATTRIBUTES_DROPPED.inc()
             continue

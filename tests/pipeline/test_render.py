@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from shared.local import processes
+from shared.telemetry.attributes import SPAN_ATTRIBUTES, Use
 from tests.pipeline.client import Client, Event, body
 from tests.pipeline.conftest import DELIVERIES, Pipeline, spoken, unseen_portrait, unseen_start
 from tests.pipeline.test_kills import parent
@@ -172,6 +173,20 @@ def test_event_and_summary_span_have_the_same_measurements(client: Client, rende
     assert attributes.get("render.quality") == body.get("quality")
     assert ("lip.offset_ms" in attributes) == ("lip_offset_ms" in body)
     assert body["audio_drift_ms"] >= round(abs(body["container_drift_ms"]))
+
+
+def test_summary_span_has_every_queried_attribute(client: Client, rendered: Rendered) -> None:
+    (summary,) = (s for s in client.spans(rendered.job, "render") if s["name"] == "render")
+    queried = {key for key, attribute in SPAN_ATTRIBUTES.items() if attribute.use is Use.QUERIED}
+    of_others = {"error.type", "render.rejection", "render.slow", "tenant.department", "owner.hash"}
+    unmeasured = {"lip.offset_ms", "render.quality", "audio.duration_asked_s"}
+    assert set(summary["attributes"]) <= queried
+    assert queried - set(summary["attributes"]) - of_others - unmeasured == set()
+    attributes = summary["attributes"]
+    assert (attributes["outcome"], attributes["attempts"], attributes["replays"]) == ("done", 4, 0)
+    assert attributes["cpu.seconds"] > 0
+    assert attributes["gpu.seconds"] == 0
+    assert attributes["audio.duration_s"] == pytest.approx(SECONDS, abs=0.04)
 
 
 def test_frames_are_deleted_and_each_final_artifact_exists_once(client: Client, rendered: Rendered) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.trace import INVALID_SPAN
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer
 
 from shared.messages.codes import Code
 from shared.messages.refs import InputRef
@@ -18,6 +18,7 @@ from shared.runtime.process.decoding import TaskDecoder
 from shared.runtime.relay import refusals as module
 from shared.runtime.relay.refusals import Refusals
 from shared.runtime.settle.event_publisher import EventPublisher
+from shared.runtime.settle.render_summary import RenderSummary
 from shared.storage import markers
 from shared.storage.errors import StoreUnavailable
 from tests.runtime.memory import MemoryProducers, MemoryStorage
@@ -34,7 +35,14 @@ class Rig:
         documents = self.store.documents
         events = EventPublisher("relay", "", self.producers, documents)
         self.refusals = Refusals(
-            "group", "", self.producers, events, TaskDecoder(documents), documents, self.store.artifacts
+            "group",
+            "",
+            self.producers,
+            events,
+            TaskDecoder(documents),
+            documents,
+            self.store.artifacts,
+            RenderSummary(NoOpTracer()),
         )
 
     def refuse(self, value: bytes, target: bytes = b"render.face") -> None:

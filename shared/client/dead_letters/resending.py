@@ -17,6 +17,7 @@ from shared.messages.events import DeadLetterRef, Replayed
 from shared.messages.headers import event_headers
 from shared.messages.identity import BestEffortIdentity
 from shared.messages.topics import DLQ, work_topics
+from shared.telemetry.attributes import registered
 from shared.telemetry.propagation import extract, inject, parent
 
 LAST_FAILURE = "lipstage-replay-failure"
@@ -65,8 +66,17 @@ def _span(connection: Connection, dead: DeadLetter, topic: str) -> Span:
         SPAN,
         Context(),
         SpanKind.PRODUCER,
-        {"messaging.destination.name": topic, "stage": dead.stage, "error.type": dead.code or "unknown"},
-        [Link(sender)] if sender.is_valid else [],
+        registered(
+            {
+                "messaging.system": "kafka",
+                "messaging.operation.name": "send",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": topic,
+                "stage": dead.stage,
+                "error.type": dead.code or "unknown",
+            }
+        ),
+        [Link(sender, registered({"link.kind": "replay_of"}))] if sender.is_valid else [],
     )
 
 

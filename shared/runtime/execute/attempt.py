@@ -33,6 +33,7 @@ from shared.storage import frames, keys
 from shared.storage.errors import ArtifactRefused, StorageError, StoreOutage, StoreUnavailable
 from shared.storage.manifest import ChunkManifest, read_manifest
 from shared.storage.protocols import Storage
+from shared.telemetry.attributes import set_attributes
 
 log = structlog.get_logger()
 
@@ -101,7 +102,7 @@ class Attempt:
             self.telemetry.cache(hit=cached is not None)
             if cached is not None:
                 self.telemetry.cached(self.spec, cached)
-                return cached.model_copy(update={"attempt": self.id})
+                return cached.model_copy(update={"attempt": self.id, "cpu_seconds": 0.0})
             self.digest = digest
             self.prefix = keys.cache_prefix(tenant, stage, digest, self.id)
         return self._work(scratch, inputs, digests)
@@ -183,7 +184,14 @@ class Attempt:
             if checkpoints is not None:
                 checkpoints.close()
             folder.close()
-        return warnings.within(StageOutput(attempt=self.id, artifacts=artifacts, metadata=finished.metadata))
+        return warnings.within(
+            StageOutput(
+                attempt=self.id,
+                artifacts=artifacts,
+                metadata=finished.metadata,
+                cpu_seconds=round(finished.cpu_seconds, 3),
+            )
+        )
 
     def _manifest(self, source: str) -> ChunkManifest:
         with naming(artifact_name(source)):
@@ -207,7 +215,7 @@ class Attempt:
             key = keys.within(self.prefix, Path(name).name)
             with self.telemetry.span("artifact.put", {"artifact.role": role}) as span, folder.opened(name) as path:
                 ref = self.store.artifacts.put(path, key)
-                span.set_attribute("artifact.bytes", ref.size)
+                set_attributes(span, {"artifact.bytes": ref.size})
             self.telemetry.bytes("put", ref.size)
             return role, ref
 

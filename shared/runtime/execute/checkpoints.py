@@ -22,6 +22,7 @@ from shared.slot import records
 from shared.storage import keys
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError
 from shared.storage.protocols import Storage
+from shared.telemetry.attributes import set_attributes
 
 ROLE = "checkpoint"
 SEAL_VERSION = "checkpoint-1"
@@ -96,7 +97,7 @@ class CheckpointStore:
                 raise ArtifactAltered("the checkpoint was not sealed for this task")
             with self._telemetry.span("artifact.get", {"artifact.role": ROLE}) as span:
                 self._store.artifacts.get(checkpoint.ref, path)
-                span.set_attribute("artifact.bytes", checkpoint.ref.size)
+                set_attributes(span, {"artifact.bytes": checkpoint.ref.size})
         except (ArtifactMissing, ArtifactAltered, ArtifactRefused, ValidationError, KeyError) as e:
             log.warning("checkpoint_ignored", error=type(e).__name__)
             return None

@@ -15,6 +15,7 @@ from shared.runtime.retry_policy import best_effort
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, InputError, InputTooLarge
 from shared.storage.protocols import Storage
+from shared.telemetry.attributes import set_attributes
 
 MIB = 1 << 20
 
@@ -85,7 +86,7 @@ class TaskInputs:
                     with naming(artifact_name(source)):
                         self._fetch_artifact(ref, path)
                     digests[role], size = ref.sha256, ref.size
-                span.set_attribute("artifact.bytes", size)
+                set_attributes(span, {"artifact.bytes": size})
             self._telemetry.bytes("get", size)
             path.chmod(0o444)
             paths[role] = path

@@ -12,6 +12,7 @@ from shared.messages.task import StageOutput
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
+from shared.telemetry.attributes import registered, set_attributes
 from shared.telemetry.ids import preset_span_id
 
 log = structlog.get_logger()
@@ -58,7 +59,7 @@ class WorkerTelemetry:
 
     def span(self, name: str, attributes: dict[str, str]) -> AbstractContextManager[Span]:
         """A span of work in the parent process."""
-        return self._tracer.start_as_current_span(name, attributes=attributes)
+        return self._tracer.start_as_current_span(name, attributes=registered(attributes))
 
     def moved(self, direction: str, role: str, size: int, since_ns: int) -> None:
         """Export one span for a whole sequence of chunks, transferred concurrently with the work.
@@ -66,7 +67,7 @@ class WorkerTelemetry:
         ``direction`` is put or get, ``size`` is in bytes, ``since_ns`` is when the transfer started, nanoseconds since
         the epoch.
         """
-        attributes: dict[str, str | int] = {"artifact.role": role, "artifact.bytes": size}
+        attributes = registered({"artifact.role": role, "artifact.bytes": size})
         context = trace.set_span_in_context(self._parent)
         span = self._tracer.start_span(f"artifact.{direction}", context, attributes=attributes, start_time=since_ns)
         span.end()
@@ -85,8 +86,7 @@ class WorkerTelemetry:
         if spec.span is None:
             return
         metadata = {name: output.metadata.get(key) for name, key in spec.metadata_attributes.items()}
-        attributes = {name: value for name, value in metadata.items() if isinstance(value, bool | int | float | str)}
-        self._tracer.start_span(spec.span, attributes={**attributes, "cached": True}).end()
+        self._tracer.start_span(spec.span, attributes=registered({**metadata, "cached": True})).end()
 
     def take(self, record: records.FromWorker) -> None:
         """Export a span, log line or counter of the worker; ignore other records."""
@@ -111,13 +111,13 @@ class WorkerTelemetry:
                 record.name,
                 context=self._context(record.parent_id),
                 kind=SpanKind.INTERNAL,
-                attributes=record.attributes,
+                attributes=registered(record.attributes, may_raise=False),
                 start_time=record.start_ns,
             )
         for event in record.events:
-            span.add_event(event.name, event.attributes, event.time_ns)
+            span.add_event(event.name, registered(event.attributes, may_raise=False), event.time_ns)
         if record.error is not None:
-            span.set_attribute("error.type", record.error.type)
+            set_attributes(span, {"error.type": record.error.type})
             span.set_status(Status(StatusCode.ERROR, record.error.message))
         span.end(record.end_ns)
 

@@ -26,6 +26,7 @@ from shared.runtime.relay.topic_catalogue import ANSWER_S, TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
+from shared.runtime.settle.render_summary import RenderSummary
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
@@ -62,7 +63,14 @@ class RelayService:
         documents = DocumentStore(s3, storage)
         events = EventPublisher(RELAY, prefix, host.producers, documents)
         self._refusals = Refusals(
-            self._group, prefix, host.producers, events, TaskDecoder(documents), documents, ArtifactStore(s3, storage)
+            self._group,
+            prefix,
+            host.producers,
+            events,
+            TaskDecoder(documents),
+            documents,
+            ArtifactStore(s3, storage),
+            RenderSummary(host.tracing.tracer),
         )
         self._dispatcher = Dispatcher(
             self._group,

@@ -36,6 +36,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.janitor import Janitor
+from shared.runtime.settle.render_summary import RenderSummary
 from shared.runtime.settle.settlement import Settlement
 from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
@@ -74,7 +75,14 @@ def task_processor(
         decoder = RequestDecoder(settings, store, events, cancelled)
     cleanup = Cleanup(spec, store)
     settlement = Settlement(
-        spec.name, group, settings.topic_prefix, producers, events, cleanup, tracing.tracer, store.artifacts
+        spec.name,
+        group,
+        settings.topic_prefix,
+        producers,
+        events,
+        cleanup,
+        RenderSummary(tracing.tracer),
+        store.artifacts,
     )
     forwarder = Forwarder(spec.name, settings, store, producers, router)
     deadlines = Deadlines(producers.clock)

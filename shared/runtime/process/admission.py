@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
+from pydantic import ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.codes import Rejected as Refusal
@@ -86,18 +87,30 @@ class RequestDecoder:
         check_request(request, self._settings.engines)
         self._check_output(request, job)
         self._check_inputs(request, job)
-        task = RenderTask(
-            job_id=job.job_id,
-            request_id=claim.winner.request_id,
-            request=request,
-            submitted_ms=record.appended_ms(time.time_ns() // 1_000_000),
-            submit_traceparent=trace_context.submit_traceparent(record, trusted=self._settings.trust_trace_context),
-        )
+        task = self._task(record, request, replace(job, request_id=claim.winner.request_id))
         job = replace(JobContext.of(task), replays=job.replays)
         set_current_job(job)
         self._raise_if_cancelled(job)
         self._events.accepted(job, request.engine)
         return Decoded(task, advice(request), job.replays)
+
+    def _render(self, record: Record, request: RenderRequest | None, job: JobContext) -> RenderTask | None:
+        """What is known of the job for its summary, also when it is refused; None where the record can't be read."""
+        try:
+            return self._task(record, request, job) if request is not None else None
+        except ValidationError:  # A broker's time, or an id, that no task can have: the job ends without it.
+            return None
+
+    def _task(self, record: Record, request: RenderRequest, job: JobContext) -> RenderTask:
+        sender = trace_context.submit_carrier(record, trusted=self._settings.trust_trace_context)
+        return RenderTask(
+            job_id=job.job_id,
+            request_id=job.request_id,
+            request=request,
+            submitted_ms=record.appended_ms(time.time_ns() // 1_000_000),
+            submit_traceparent=sender.traceparent,
+            submit_tracestate=sender.tracestate,
+        )
 
     def _end_before(self, claim: markers.Claim[markers.RequestRecord], job: JobContext) -> TerminalEvent | None:
         """As `decoding.end_before`; the end of a purged job stands, whatever it was. A new request is checked although
@@ -123,14 +136,14 @@ class RequestDecoder:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
             job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
-            return request, None, replace(job, replays=replays)
+            return request, None, replace(job, replays=replays, render=self._render(record, request, job))
         except Refusal as e:
             best_effort = identify_best_effort(record.value, record.key, *coordinates)
             identity = best_effort.identity
             job = JobContext(
                 identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
             )
-            return request, e, replace(job, replays=replays)
+            return request, e, replace(job, replays=replays, render=self._render(record, request, job))
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
         """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""

@@ -97,6 +97,7 @@ class TaskDecoder:
             if named is not None:
                 set_current_job(replace(named, replays=replays))
             raise
+        task = trace_context.of_replay(record, task)
         job = replace(JobContext.of(task), replays=replays)
         set_current_job(job)
         terminal = self._end_of_purged(job)

@@ -20,6 +20,7 @@ from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.settlement import Settlement
 from shared.runtime.waiting import TaskWaits, clear_current_job, task_waits
 from shared.telemetry import metrics
+from shared.telemetry.attributes import registered
 from shared.telemetry.ids import preset_trace_id
 from shared.telemetry.propagation import trace_id
 
@@ -78,6 +79,7 @@ class TaskProcessor:
             revoking=lambda: assignment.revoking,
             first_attempt=self._work.first_attempt(received),
             replays=received.delivery.replays,
+            queue_ms=wait_ms,
         )
         with (
             task_waits(waits),
@@ -88,7 +90,7 @@ class TaskProcessor:
                 context=origin.parent,
                 kind=SpanKind.CONSUMER,
                 links=origin.links,
-                attributes=trace_context.span_attributes(record, self._group, wait_ms),
+                attributes=registered(trace_context.span_attributes(record, self._group, wait_ms)),
             ),
         ):
             disposition: Disposition | None = None

@@ -27,6 +27,7 @@ from shared.runtime.waiting import current_job, current_task, set_current_job
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused
 from shared.storage.protocols import Storage
+from shared.telemetry.attributes import set_attributes
 
 OLDEST_ORIGIN_MS = 90 * DAY_MS
 """An older origin of a record is not plausible, milliseconds: a sender could choose it, and the span of the whole
@@ -136,8 +137,9 @@ class RecordWork:
     def _complete(self, decoded: Decoded, received: Received) -> Completed:
         """Do the task's work, unless it is done, and publish its result."""
         task, job = decoded.task, set_current_job(JobContext.of(decoded.task))
-        trace.get_current_span().set_attributes(
-            {"render.job": task.job_id, "tenant": job.tenant, "engine": task.request.engine}
+        set_attributes(
+            trace.get_current_span(),
+            {"render.job": task.job_id, "tenant": job.tenant, "engine": task.request.engine},
         )
         if self._is_cancelled(task):
             raise JobCancelled("the job was cancelled before its task started")
@@ -149,7 +151,13 @@ class RecordWork:
         if output is None:
             job, attempt, own = self._attempts.until_done(task, received.record, received.assignment, received.worker)
             fault_injection.reached("after_put")
-            own = own.model_copy(update={"warnings": (*decoded.warnings, *own.warnings)})
+            own = own.model_copy(
+                update={
+                    "warnings": (*decoded.warnings, *own.warnings),
+                    "attempts": job.attempt,
+                    "queue_ms": current_task().queue_ms,
+                }
+            )
             claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._stage, own)
             current_task().nothing_to_lose()
             output = claim.winner

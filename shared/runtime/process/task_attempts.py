@@ -35,6 +35,7 @@ from shared.slot.spec import StageSpec
 from shared.storage.errors import ArtifactRefused, StoreUnavailable
 from shared.storage.protocols import Storage
 from shared.telemetry import metrics
+from shared.telemetry.attributes import set_attributes
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ class TaskAttempts:
                 try:
                     if worker.pid is None and not self._restarted(worker):
                         raise WorkerNotRestarted("the handler can't be loaded again")
-                    trace.get_current_span().set_attribute("attempt", job.attempt)
+                    set_attributes(trace.get_current_span(), {"attempt": job.attempt})
                     self._start(task, job)
                     attempt = self._attempt(task, job, assignment, worker)
                     try:

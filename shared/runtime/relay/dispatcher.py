@@ -26,6 +26,7 @@ from shared.runtime.relay.retry_partition import RetryPartition, WaitingRecord
 from shared.runtime.relay.sender import BY_KEY, Sender
 from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.telemetry import metrics
+from shared.telemetry.attributes import registered, set_attributes
 from shared.telemetry.ids import preset_trace_id
 
 MAX_IN_FLIGHT = 1000
@@ -110,7 +111,7 @@ class Dispatcher:
                 self._refused.append((partition, waiting, span, future))
                 continue
             future.result()  # Raises what no repetition repairs: the service ends.
-            span.set_attribute("outcome", "dead_letter")
+            set_attributes(span, {"outcome": "dead_letter"})
             span.end()
             partition.settle(waiting)
 
@@ -148,7 +149,7 @@ class Dispatcher:
         """Settle a record by the report of its delivery."""
         if error is None:
             metrics.RETRIES_RELAYED.labels(partition.tier.name).inc()
-            span.set_attribute("outcome", "relayed")
+            set_attributes(span, {"outcome": "relayed"})
             span.end()
             partition.settle(record)
         elif error.code() in REFUSALS:
@@ -202,11 +203,13 @@ class Dispatcher:
                 context=origin.parent,
                 kind=SpanKind.CONSUMER,
                 links=origin.links,
-                attributes={
-                    **trace_context.span_attributes(record, self._group, now_ms - record.timestamp_ms),
-                    "stage": RELAY,
-                    "attempt": read_delivery(record.headers).attempt,
-                },
+                attributes=registered(
+                    {
+                        **trace_context.span_attributes(record, self._group, now_ms - record.timestamp_ms),
+                        "stage": RELAY,
+                        "attempt": read_delivery(record.headers).attempt,
+                    }
+                ),
             )
 
 

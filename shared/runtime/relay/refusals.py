@@ -24,11 +24,13 @@ from shared.runtime.producers import EventProducer
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_user
+from shared.runtime.settle.render_summary import RenderSummary
 from shared.runtime.waiting import TaskWaits, clear_current_job, current_job, set_current_job, task_waits
 from shared.storage import markers
 from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts, Documents
 from shared.telemetry import metrics
+from shared.telemetry.attributes import set_attributes
 
 RETRY_S = 1.0
 TRANSIENT = (*SERVICE_FAULTS, StoreUnavailable)
@@ -49,6 +51,7 @@ class Refusals:
         decoder: Decoder,
         documents: Documents,
         artifacts: Artifacts,
+        summary: RenderSummary,
     ) -> None:
         """``decoder`` reads the job of a task, ``documents`` has that of a request; ``artifacts`` keeps a large value
         of a dead letter."""
@@ -59,6 +62,7 @@ class Refusals:
         self._decoder = decoder
         self._documents = documents
         self._artifacts = artifacts
+        self._summary = summary
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1, "refusals")
 
@@ -78,7 +82,7 @@ class Refusals:
         attempts = read_delivery(record.headers).attempt
         with trace.use_span(span, record_exception=False, set_status_on_exception=False), task_waits(TaskWaits(RELAY)):
             span.set_status(Status(StatusCode.ERROR, reason.message))
-            span.set_attribute("error.type", reason.code.value)
+            set_attributes(span, {"error.type": reason.code.value})
             try:
                 job = self._repeat(lambda: self._job_of(record))
                 log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)
@@ -131,8 +135,10 @@ class Refusals:
     def _end(self, job: JobContext, reason: FailureReason, dead_letter: DeadLetterRef) -> None:
         with self._events.of_one_record():
             try:
-                self._events.failed(job, reason.code, for_user(reason, RELAY, dead_letter), dead_letter)
+                end = self._events.failed(job, reason.code, for_user(reason, RELAY, dead_letter), dead_letter)
                 self._events.flush()
+                if end is not None:
+                    self._summary.export(end, job.render)
             except TRANSIENT:
                 raise
             except Exception:

@@ -82,19 +82,24 @@ class EventPublisher:
         message = "Another request has this job id; send this request with another id."
         self._send(Conflict(**self._base(job), message=message))
 
-    def rejected(self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None) -> None:
-        """End the job: the request or its input can't be rendered."""
+    def rejected(
+        self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None
+    ) -> TerminalEvent | None:
+        """End the job: the request or its input can't be rendered. Returns the event as ``end`` does."""
         base = self._base(job)
-        self.end(RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed))
+        event = RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed)
+        return self.end(event)
 
-    def failed(self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None) -> None:
+    def failed(
+        self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None
+    ) -> TerminalEvent | None:
         """End the job: it failed, expired or was cancelled. ``dead_letter`` names its record on the dead-letter
-        topic."""
+        topic. Returns the event as ``end`` does."""
         event = Failed(**self._base(job), stage=self._stage, code=code, message=message, dead_letter=dead_letter)
         if job.is_stored:
-            self.end(event)
-        else:
-            self._send(event)
+            return self.end(event)
+        self._send(event)
+        return event
 
     def end(self, event: TerminalEvent) -> TerminalEvent | None:
         """End the job with this event unless it has ended; publishes and returns the event that was stored first.

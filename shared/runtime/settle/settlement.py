@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Status, StatusCode
 
 from shared.messages.codes import Code
-from shared.messages.events import Done
-from shared.messages.outcome import seconds, summary_attributes
+from shared.messages.events import Failed, TerminalEvent
+from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import (
@@ -30,13 +30,13 @@ from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_retry, for_user
+from shared.runtime.settle.render_summary import RenderSummary
 from shared.runtime.settle.retry_records import send_retry
 from shared.runtime.waiting import current_task, set_settled
 from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
-from shared.telemetry.ids import derived_span_id, preset_span_id
-from shared.telemetry.propagation import parent
+from shared.telemetry.attributes import set_attributes
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Settlement:
         producers: EventProducer,
         events: EventPublisher,
         cleanup: Cleanup,
-        tracer: Tracer,
+        summary: RenderSummary,
         artifacts: Artifacts | None = None,
     ) -> None:
         """``artifacts`` keeps the values of dead letters that are too large for their topic."""
@@ -62,7 +62,7 @@ class Settlement:
         self._producers = producers
         self._events = events
         self._cleanup = cleanup
-        self._tracer = tracer
+        self._summary = summary
         self._artifacts = artifacts
 
     def settle(self, record: Record, disposition: Disposition) -> None:
@@ -71,33 +71,38 @@ class Settlement:
         Raises exceptions that `failures.classify` maps; then the record is not settled.
         """
         job, task = disposition.job, disposition.task
+        end: TerminalEvent | None = None
         match disposition:
             case Completed(done=done):
-                if done is not None:
-                    self._complete_job(task, done)
+                end = self._events.end(done) if done is not None else None
             case Rejected() as rejected if job:
-                self._events.rejected(job, rejected.error_code, rejected.message, rejected.field, rejected.allowed)
+                end = self._events.rejected(
+                    job, rejected.error_code, rejected.message, rejected.field, rejected.allowed
+                )
             case Cancelled() if job:
-                self._events.failed(job, Code.CANCELLED, "The job was cancelled.")
+                end = self._events.failed(job, Code.CANCELLED, "The job was cancelled.")
             case Expired() if job:
-                self._events.failed(job, Code.EXPIRED, "The deadline of the request (deadline_s) has passed.")
+                end = self._events.failed(job, Code.EXPIRED, "The deadline of the request (deadline_s) has passed.")
             case Conflict() if job:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
+                end = terminal if self._ended_by_client(terminal) else None
             case Retry():
-                disposition = self._retry(record, disposition)
+                disposition, end = self._retry(record, disposition)
             case DeadLetter():
-                self._dead_letter(record, disposition)
+                end = self._dead_letter(record, disposition)
             case PartitionLost():
                 pass
             case _:
                 raise ValueError(f"a disposition without a job: {disposition.label}")
         self._events.flush()
         set_settled()
-        trace.get_current_span().set_attribute("outcome", disposition.label)
+        set_attributes(trace.get_current_span(), {"outcome": disposition.label})
         metrics.TASKS.labels(self._stage, disposition.label, disposition.code).inc()
         log.info("task_settled", outcome=disposition.label, code=disposition.code or None)
+        if end is not None:
+            self._summary.export(end, task or (job.render if job else None), current_task().queue_ms)
         if task is not None and disposition.cleans_up:
             self._clean_up(task, job_ended=disposition.frees_frames)
 
@@ -108,9 +113,15 @@ class Settlement:
         except Exception as e:  # noqa: BLE001 - see above
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
-    def _retry(self, record: Record, retry: Retry) -> Retry | DeadLetter:
+    def _ended_by_client(self, terminal: TerminalEvent) -> bool:
+        """Whether a client, which exports no summary, may have ended the job: it names the stage that was to have it,
+        and the first one after a purge."""
+        cancelled = isinstance(terminal, Failed) and terminal.code is Code.CANCELLED
+        return cancelled and terminal.stage in (FIRST, self._stage)
+
+    def _retry(self, record: Record, retry: Retry) -> tuple[Retry | DeadLetter, TerminalEvent | None]:
         """Send the record to its retry topic, then publish when the next attempt is due. Returns what was settled: a
-        record that the retry topic never accepts is a dead letter.
+        record that the retry topic never accepts is a dead letter, and has the terminal event of its job.
 
         A service that dies in between sends it again: two attempts, of which the second finds the marker of the first.
         """
@@ -131,8 +142,7 @@ class Settlement:
         except RecordRefused as e:
             refused = replace(reason, message=f"{reason.message}; the retry topic refuses the record: {e}")
             dead_letter = DeadLetter(refused, job=job, task=retry.task)
-            self._dead_letter(record, dead_letter)
-            return dead_letter
+            return dead_letter, self._dead_letter(record, dead_letter)
         if job is not None:
             message = for_retry(reason, self._stage, retry.tier)
             try:
@@ -142,15 +152,16 @@ class Settlement:
             except Exception:
                 # A bug: settling again would only send the record again.
                 log.exception("retrying_event_not_published")
-        return retry
+        return retry, None
 
     def _mark_failed(self, reason: FailureReason) -> None:
         span = trace.get_current_span()
         span.set_status(Status(StatusCode.ERROR, reason.message))
-        span.set_attribute("error.type", reason.code.value)
+        set_attributes(span, {"error.type": reason.code.value})
 
-    def _dead_letter(self, record: Record, disposition: DeadLetter) -> None:
-        """Send the dead letter first, then end the job: an operator finds the record of every failed job."""
+    def _dead_letter(self, record: Record, disposition: DeadLetter) -> TerminalEvent | None:
+        """Send the dead letter first, then end the job: an operator finds the record of every failed job. Returns the
+        terminal event; None without a job."""
         reason, job, task = disposition.reason, disposition.job, disposition.task
         log.error(
             "dead_letter",
@@ -174,44 +185,17 @@ class Settlement:
         )
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
         if job is None:
-            return
+            return None
         message = for_user(reason, self._stage, dead_letter)
         try:
-            self._events.failed(job, reason.code, message, dead_letter)
+            return self._events.failed(job, reason.code, message, dead_letter)
         except SERVICE_FAULTS:
             raise
         except StoreUnavailable as e:
             # Settled again, the record would be a second dead letter: publish the event, and store it nowhere.
             log.error("end_not_stored", code=e.code.value)
-            self._events.failed(replace(job, is_stored=False), reason.code, message, dead_letter)
+            return self._events.failed(replace(job, is_stored=False), reason.code, message, dead_letter)
         except Exception:
             # A bug: settling again would only send the dead letter again.
             log.exception("failed_event_not_published")
-
-    def _complete_job(self, task: RenderTask | None, done: Done) -> None:
-        event = self._events.end(done)
-        if task is None or not isinstance(event, Done):
-            return
-        self._events.flush()
-        try:
-            self._summarise(task, event)
-        except Exception as e:  # noqa: BLE001 - the job is done, whatever its summary is missing
-            log.warning("render_not_summarised", error=type(e).__name__)
-
-    def _summarise(self, task: RenderTask, event: Done) -> None:
-        """Export the `render` span: the whole render with every queried attribute. Its id is derived from the job, so
-        that a redelivery exports the same span."""
-        with preset_span_id(derived_span_id(task.job_id, task.request_id)):
-            span = self._tracer.start_span(
-                "render",
-                context=parent(task.submit_traceparent),
-                kind=SpanKind.INTERNAL,
-                attributes={
-                    **summary_attributes(task),
-                    **{f"seconds.{stage}": value for stage, value in seconds(task).items()},
-                    "outcome": "done",
-                },
-                # The clocks of broker and machine may differ; exporters drop spans of negative length.
-                start_time=min(task.submitted_ms, event.time_ms) * 1_000_000,
-            )
-        span.end(event.time_ms * 1_000_000)
+        return None

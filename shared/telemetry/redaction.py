@@ -14,7 +14,9 @@ from opentelemetry.trace import Link, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from shared.telemetry import metrics
-from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Kind
+from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES, Kind
+from shared.telemetry.policy import is_hash, is_hashed, kind_of
+from shared.telemetry.pseudonyms import is_pseudonym, pseudonym
 from shared.telemetry.scrubbing import scrubbed
 
 _NAME = re.compile(r"[\w.:@+\[\]-]{1,249}")
@@ -55,15 +57,15 @@ def typed(value: object, kind: Kind) -> AttributeValue | None:
 
 
 def allowed(attributes: Mapping[str, object] | None) -> dict[str, AttributeValue]:
-    """The attributes on the allow-list, renamed and typed; the others are dropped and counted."""
+    """The attributes on the allow-list, renamed and typed, or hashed; the others are dropped and counted."""
     kept: dict[str, AttributeValue] = {}
     for original, value in (attributes or {}).items():
         if original in IGNORED:
             continue
         name = RENAMED.get(original, original)
-        kind = SPAN_ATTRIBUTES.get(name)
-        fit = typed(value, kind) if kind is not None else None
-        if fit is None:
+        kind = kind_of(name)
+        fit = pseudonym(str(value)) if is_hashed(name) else typed(value, kind) if kind is not None else None
+        if fit is None or (is_hash(name) and not is_pseudonym(str(fit))):
             metrics.ATTRIBUTES_DROPPED.inc()
             continue
         kept[name] = "send" if name == "messaging.operation.type" and fit == "publish" else fit

@@ -26,6 +26,12 @@ class Recorded:
         return span
 
 
+@pytest.fixture(autouse=True)
+def hash_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of the hashes: without it a process makes a random one, and warns."""
+    monkeypatch.setenv("LIPSTAGE_HASH_KEY", "k1:a-secret-of-the-tests")
+
+
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     for name in ("OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES"):

@@ -8,7 +8,7 @@ OpenTelemetry SDK for Python.
 import logging
 import os
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import ValidationError
@@ -43,10 +43,22 @@ def exporter(endpoint: str | None = None) -> SpanExporter:
 
 
 def _http(endpoint: str | None, timeout: float) -> SpanExporter:
+    import requests  # type: ignore[import-untyped]
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+    class Session(requests.Session):  # type: ignore[misc]
+        """Prefers the certificate that the exporter sets to REQUESTS_CA_BUNDLE, which otherwise wins."""
+
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            verify = self.verify if verify is None and isinstance(self.verify, str) else verify
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
     _compression("none", "gzip", "deflate")
-    return OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None, timeout=timeout)
+    path = f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None
+    credentials = os.environ.get("OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER") or os.environ.get(
+        "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER"
+    )
+    return OTLPSpanExporter(endpoint=path, timeout=timeout, session=None if credentials else Session())
 
 
 def _grpc(endpoint: str | None, timeout: float) -> SpanExporter:

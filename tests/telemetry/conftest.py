@@ -7,6 +7,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.telemetry.tracing import Tracing, setup
+from tests.pipeline.conftest import client, pipeline
+
+__all__ = ["client", "pipeline"]
 
 
 class Recorded:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from shared.telemetry import metrics
@@ -21,6 +21,7 @@ from shared.telemetry.scrubbing import scrubbed
 
 _NAME = re.compile(r"[\w.:@+\[\]-]{1,249}")
 """249 is the longest name of a topic."""
+STATE_MEMBER = "ot"
 _TOPIC_SPAN = re.compile(r"(?:send|process|submit) [A-Za-z0-9._-]{1,249}")
 _INT64 = range(-(2**63), 2**63)
 
@@ -79,6 +80,15 @@ def span_name(name: str) -> str:
     return standard if _TOPIC_SPAN.fullmatch(standard) else scrubbed(standard, 128)
 
 
+def exported_context(context: SpanContext) -> SpanContext:
+    """The ids and flags of a context; of the senders' ``tracestate`` only OpenTelemetry's own member, which says how
+    the trace was sampled."""
+    if not context.trace_state:
+        return context
+    own = [(key, value) for key, value in context.trace_state.items() if key == STATE_MEMBER]
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(own))
+
+
 def redacted(span: ReadableSpan) -> ReadableSpan:
     """The span as it is exported."""
     status = span.status
@@ -87,12 +97,12 @@ def redacted(span: ReadableSpan) -> ReadableSpan:
     resource = {name: value for name, value in span.resource.attributes.items() if name in RESOURCE_ATTRIBUTES}
     return ReadableSpan(
         name=span_name(span.name),
-        context=span.context,
+        context=exported_context(span.context),
         parent=span.parent,
         resource=Resource(resource, span.resource.schema_url),
         attributes=allowed(span.attributes),
         events=[Event(scrubbed(e.name, 128), allowed(e.attributes), e.timestamp) for e in span.events],
-        links=[Link(link.context, allowed(link.attributes)) for link in span.links],
+        links=[Link(exported_context(link.context), allowed(link.attributes)) for link in span.links],
         kind=span.kind,
         status=status,
         start_time=span.start_time,

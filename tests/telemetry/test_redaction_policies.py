@@ -10,8 +10,9 @@ from types import ModuleType
 
 import pytest
 import structlog
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags, TraceState
 
 from shared.telemetry import logs, policy, redaction
 from shared.telemetry.attributes import Kind
@@ -23,7 +24,7 @@ WITHOUT_OWNER = tuple(word for word in logs.SECRET_WORDS if word != "owner")
 DROPPED = "exception.stacktrace"
 SPAN_PLACES = {
     *("unknown", "path as name", "event attribute", "link attribute", "number", "raw owner.hash", DROPPED, *HASHED),
-    *("status", "event name", "span name", "message", "resource"),
+    *("status", "event name", "span name", "message", "resource", "state"),
 }
 LOG_PLACES = {*HASHED, DROPPED, "field", "path", "owner_hash", "exception", "nested"}
 
@@ -36,13 +37,19 @@ def path(place: str) -> str:
     return f"/home/{token(place)}/portrait"
 
 
+def remote(place: str) -> SpanContext:
+    """The context of a sender, with a state of its own beside OpenTelemetry's."""
+    state = TraceState([("vendor", token(place)), ("ot", "th:c")])
+    return SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+
+
 def span_leaks(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The places of one span whose words are in the bytes that would be sent."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"process.command_line={token('resource')}")
     recorded = Recorded()
-    remote = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
-    link = Link(remote, {"link.kind": path("link attribute")})
-    with recorded.tracer.start_as_current_span(f"load {path('span name')}", links=[link]) as span:
+    link = Link(remote("state of a link"), {"link.kind": path("link attribute")})
+    parent = trace.set_span_in_context(trace.NonRecordingSpan(remote("state")))
+    with recorded.tracer.start_as_current_span(f"load {path('span name')}", parent, links=[link]) as span:
         span.set_attributes(
             {
                 "note": token("unknown"),
@@ -81,6 +88,13 @@ def log_leaks() -> set[str]:
 def test_no_word_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     assert span_leaks(monkeypatch) == set()
     assert log_leaks() == set()
+
+
+def test_state_of_the_sampling_is_exported() -> None:
+    """Metrics made from spans weigh each by its probability."""
+    context = redaction.exported_context(remote("state"))
+    assert context.trace_state.to_header() == "ot=th:c"
+    assert (context.trace_id, context.span_id, context.is_remote, context.trace_flags) == (1, 2, True, 1)
 
 
 def unhashed(key: str) -> Callable[[pytest.MonkeyPatch, ModuleType], None]:
@@ -123,6 +137,10 @@ def any_resource(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     monkeypatch.setattr(module, "RESOURCE_ATTRIBUTES", module.RESOURCE_ATTRIBUTES | {"process.command_line"})
 
 
+def any_state(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    monkeypatch.setattr(module, "exported_context", lambda context: context)
+
+
 def any_field(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     monkeypatch.setattr(module, "SECRET_WORDS", ())
 
@@ -137,6 +155,7 @@ def any_field(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
         (any_hash, {"raw owner.hash"}),
         (any_text, {"status", "event name", "span name", "message"}),
         (any_resource, {"resource"}),
+        (any_state, {"state"}),
     ],
 )
 def test_span_leaks_without(

@@ -43,7 +43,7 @@ def exporter(endpoint: str | None = None) -> SpanExporter:
 
 
 def _http(endpoint: str | None, timeout: float) -> SpanExporter:
-    import requests  # type: ignore[import-untyped]
+    import requests
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     class Session(requests.Session):  # type: ignore[misc]

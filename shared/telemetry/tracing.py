@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
 from shared.telemetry import otlp
@@ -60,3 +60,15 @@ def setup(service: str, version: str, exporter: SpanExporter | None = None, *, e
         queue = SpanQueue(RedactingExporter(exporter), delay)
         provider.add_span_processor(queue)
     return Tracing(provider.get_tracer("lipstage", version), provider, queue)
+
+
+def accepts_exports(endpoint: str | None = None) -> bool:
+    """Whether the collector accepts an empty export, with the headers and certificates of the environment.
+
+    Raises ValueError as ``setup``.
+    """
+    exporter = otlp.exporter(endpoint)
+    try:
+        return exporter.export([]) is SpanExportResult.SUCCESS
+    finally:
+        exporter.shutdown()

@@ -65,7 +65,7 @@ def _grpc(endpoint: str | None, timeout: float) -> SpanExporter:
     # Its C core writes to stderr as text, and handlers of forks concern no process of ours: workers are new programs.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-    # Only when chosen: the import takes longer than all others of a service together.
+    # Only when chosen: no other part of a service needs the C core.
     import grpc
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 

@@ -7,8 +7,8 @@ neighbouring rounds, medians over all rounds: tasks a second with tracing on and
 with a collector that refuses connections or never answers against one that works (0.98). Then every service gets a
 SIGTERM while it has spans to export: the seconds until its end, against tracing off (at most 3 s more).
 
-On a machine that others use, throughput varies more than tracing costs. Two figures are steadier: the time from one task
-to the next of the fastest fifth of all tasks, which the others disturbed least, and the CPU time of a task.
+On a machine that others use, throughput varies more than tracing costs. Two figures are steadier: the time from one
+task to the next of the fastest fifth of all tasks, which the others disturbed least, and the CPU time of a task.
 """
 
 import argparse

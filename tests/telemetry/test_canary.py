@@ -1,7 +1,8 @@
 """No word of a user leaves the services: tokens in every input, searched for in everything that the services write.
 
-A label is the one exception, and only in events and in the requests that carry it: a client sets labels to find them in
-its job's events again.
+Events are sent to the user, and repeat three things: the labels in their field of that name, because a client sets them
+to find its jobs; in a ``rejected`` event the key of the input, or the name of the unknown field, that has to be
+corrected; and in their headers the sender's ``tracestate``, which W3C Trace Context has every system pass on.
 """
 
 import io
@@ -24,7 +25,7 @@ from shared.messages.headers import DLQ
 from shared.messages.task import RenderTask
 from stages.infer import STAGE as INFER
 from tests.conftest import ROOT
-from tests.pipeline.client import INPUTS, Client, Reader, body
+from tests.pipeline.client import INPUTS, Client, Event, Reader, body
 from tests.pipeline.conftest import Pipeline, spoken, unseen_start
 
 PLACES = ("key", "filename", "owner", "label", "labelname", "exif", "png", "id3", "header", "baggage", "text", "cause")
@@ -144,13 +145,24 @@ def written(pipeline: Pipeline, client: Client) -> dict[str, str]:
     assert len(added) >= 2
     client.drain()
     mine = [event for job in jobs.values() for event in client.events[job]]
+    answers = [(event.body["message"], event.body.get("field")) for event in mine if event.type == "rejected"]
+    states = [value.decode() for event in mine for name, value in event.headers if name == "tracestate"]
     return {
         "spans": stored_spans(pipeline),
         "logs": "".join(path.read_text()[logs.get(path, 0) :] for path in service_logs(pipeline)),
         "metrics": "".join(exposition(service.health_port) for service in pipeline.stack.services),
-        "events": "\n".join(json.dumps([event.body, [str(h) for h in event.headers]]) for event in mine),
+        "events": "\n".join(json.dumps(without_answer(event)) for event in mine),
+        "answers": str(answers),
+        "states": str(states),
         "dead letter headers": str([h for headers in added for h in headers if h[0].startswith(DLQ)]),
     }
+
+
+def without_answer(event: Event) -> list[Any]:
+    """The body and headers of an event, without what it tells the sender about the request."""
+    answer = ("message", "field") if event.type == "rejected" else ()
+    body = {name: value for name, value in event.body.items() if name not in answer}
+    return [body, [str(header) for header in event.headers if header[0] != "tracestate"]]
 
 
 def service_logs(pipeline: Pipeline) -> list[Path]:
@@ -190,6 +202,15 @@ def test_an_event_has_the_labels_in_its_field_of_that_name(written: dict[str, st
     others = json.dumps([[{**event, "labels": {}}, headers] for event, headers in events])
     assert TOKENS["label"] not in others
     assert TOKENS["labelname"] not in others
+
+
+def test_a_rejection_names_what_to_correct_and_nothing_else(written: dict[str, str]) -> None:
+    """The sender's own key or misspelt name; never a value, nor anything from inside a file."""
+    assert {place for place, token in TOKENS.items() if token in written["answers"]} == {"key", "filename", "text"}
+
+
+def test_state_of_the_trace_is_that_of_the_sender(written: dict[str, str]) -> None:
+    assert {place for place, token in TOKENS.items() if token in written["states"]} == {"header"}
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)

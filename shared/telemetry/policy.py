@@ -14,7 +14,9 @@ PSEUDONYMS = frozenset({"owner.hash"})
 
 def kind_of(key: str) -> Kind | None:
     """The registered type of an attribute; None for a key that is not registered."""
-    return SPAN_ATTRIBUTES.get(key)
+    entry = SPAN_ATTRIBUTES.get(key)
+    kind: Kind | None = getattr(entry, "kind", entry)  # An entry is its type, or names it.
+    return kind
 
 
 def is_hashed(name: str) -> bool:

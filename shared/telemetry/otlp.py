@@ -46,7 +46,7 @@ def _http(endpoint: str | None, timeout: float) -> SpanExporter:
     import requests
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    class Session(requests.Session):  # type: ignore[misc]
+    class Session(requests.Session):
         """Prefers the certificate that the exporter sets to REQUESTS_CA_BUNDLE, which otherwise wins."""
 
         def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:

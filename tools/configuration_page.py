@@ -16,6 +16,7 @@ from shared.runtime.settings import DeploymentSettings, RuntimeSettings, StateSe
 from shared.runtime.settings_variables import variable
 from shared.slot.engines import engine_spec
 from shared.storage.settings import StorageSettings
+from shared.telemetry.settings import TelemetrySettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
 from tools.generated_page import write
@@ -25,6 +26,7 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Services and local stack": (DeploymentSettings, StateSettings),
     "Every stage service": (RuntimeSettings,),
     "Storage": (StorageSettings,),
+    "Telemetry": (TelemetrySettings,),
     "Audio stage": (AudioSettings,),
     "Encode stage": (EncodeSettings,),
     "Weights that are not shipped": (WeightsSettings,),

@@ -91,7 +91,10 @@ class Connection:
     @cached_property
     def tracing(self) -> tracing.Tracing:
         """Tracer of this client."""
-        return tracing.setup(self.service_name, __version__, endpoint=self.deployment.otlp_endpoint)
+        try:
+            return tracing.setup(self.service_name, __version__, endpoint=self.deployment.otlp_endpoint)
+        except ValueError as e:
+            raise InvalidDeployment(f"spans can't be exported: {e}", "see OTEL_EXPORTER_OTLP_*") from None
 
     @cached_property
     def producer(self) -> Any:

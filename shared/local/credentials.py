@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 FILE = "secrets.json"
@@ -17,6 +17,8 @@ class Credentials:
     secret_key: str
     cache_key: str = ""
     """Secret of the output cache's digests; every service of the stack has the same."""
+    hash_key: str = ""
+    """Key of the hashes that stand for owners in telemetry, ``id:secret``."""
 
     def environment(self) -> dict[str, str]:
         """The key pair, by the variable names that every S3 client reads."""
@@ -27,13 +29,21 @@ class Credentials:
 
 
 def load_or_create(state: Path) -> Credentials:
-    """The stack's credentials; written with mode 0600 the first time."""
+    """The stack's credentials; written with mode 0600 the first time. A file of an older version is completed."""
     path = state / FILE
+    hash_key = f"k1:{secrets.token_urlsafe(30)}"
     if path.exists():
-        return Credentials(**json.loads(path.read_text()))
-    created = Credentials(f"LIP{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(30))
+        stored = Credentials(**json.loads(path.read_text()))
+        if stored.hash_key:
+            return stored
+        created = replace(stored, hash_key=hash_key)
+    else:
+        words = secrets.token_urlsafe(30), secrets.token_urlsafe(30)
+        created = Credentials(f"LIP{secrets.token_hex(8).upper()}", *words, hash_key)
     state.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as file:
         json.dump(asdict(created), file)
+    temporary.replace(path)
     return created

@@ -21,6 +21,8 @@ from shared.runtime import admin_process
 from shared.runtime.kafka_config import BROKER_PATIENCE_S
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.answers import status as http_status
+from shared.telemetry import tracing
+from shared.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -189,7 +191,11 @@ def _faulty_service(part: PartStatus, stack: Stack) -> Check:
 
 
 def _traces(stack: Stack) -> list[Check]:
-    """Sends an empty export, a valid request that every OTLP/HTTP receiver answers."""
+    """Sends an empty export, a valid request that every OTLP receiver answers."""
+    if TelemetrySettings(hash_key=None).traces_protocol == "grpc":
+        answers = tracing.accepts_exports(stack.otlp_endpoint)
+        what = stack.otlp_endpoint if answers else f"{stack.otlp_endpoint} accepts no traces over gRPC"
+        return [Check("traces", "ok", what) if answers else Check("traces", "warn", what, "start that collector")]
     request = urllib.request.Request(stack.otlp_endpoint.rstrip("/") + "/v1/traces", data=b"",
                                      headers={"Content-Type": "application/x-protobuf"})  # fmt: skip
     fix = "start that collector, or unset OTEL_EXPORTER_OTLP_ENDPOINT" if stack.own_traces else "lipstage up"

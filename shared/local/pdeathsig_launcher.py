@@ -41,6 +41,8 @@ def main(program_file: str) -> None:
             environment.pop(name, None)
     if program["with_cache_key"] and not any(environment.get(name) for name in CACHE_KEYS):
         environment["LIPSTAGE_CACHE_KEY"] = secrets["cache_key"]
+    if program["with_cache_key"] and not environment.get("LIPSTAGE_HASH_KEY") and secrets.get("hash_key"):
+        environment["LIPSTAGE_HASH_KEY"] = secrets["hash_key"]
     os.chdir(program["cwd"])
     os.execve(program["argv"][0], program["argv"], environment)
 

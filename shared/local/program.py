@@ -16,7 +16,7 @@ class Program:
     with_credentials: bool = False
     """Add the local object store's key pair to its environment."""
     with_cache_key: bool = False
-    """Give it the generated secret of the output cache, unless the caller set one."""
+    """Give it the generated secrets of the output cache and of the hashes in telemetry, unless the caller set them."""
     stop_seconds: int = 6
     """From SIGTERM to SIGKILL."""
 

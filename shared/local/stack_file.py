@@ -90,6 +90,8 @@ class Stack(BaseModel):
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
+            # The local receiver speaks HTTP, whatever the caller's shell says for other programs.
+            **({} if self.own_traces else {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}),
             "LIPSTAGE_STATE_DIR": str(self.state_dir),
             "LIPSTAGE_BUCKET": self.bucket,
             **({"LIPSTAGE_TOPIC_PREFIX": self.topic_prefix} if self.services else {}),

@@ -230,7 +230,10 @@ def registered(values: Mapping[str, object], *, may_raise: bool = True) -> dict[
             raise UnknownAttribute(key)
         if value is None:
             continue
-        fit = typed(value, attribute.kind) if attribute is not None and attribute.use is not Use.DROPPED else None
+        if attribute is None or attribute.use is Use.DROPPED:
+            fit = None
+        else:  # What is hashed is hashed as it is: scrubbed, every mail address would have one hash.
+            fit = str(value) if attribute.use is Use.HASHED else typed(value, attribute.kind)
         if fit is None:
             metrics.ATTRIBUTES_DROPPED.inc()
             if attribute is None and may_raise:

@@ -17,6 +17,8 @@ from opentelemetry import trace
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.telemetry.policy import is_dropped, is_hash, is_hashed
+from shared.telemetry.pseudonyms import is_pseudonym, pseudonym
 from shared.telemetry.scrubbing import MARK, scrubbed
 from shared.telemetry.stderr_lines import StderrLines
 
@@ -40,8 +42,13 @@ def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _scrub_value(name: str, value: object, depth: int = 0) -> object:
-    """The value of a field without secrets, paths and personal data."""
-    if any(word in name.lower() for word in SECRET_WORDS):
+    """The value of a field without secrets, paths and personal data: by the registry of span attributes, if it has a
+    key of that name, then by the words in its name."""
+    if is_hashed(name):
+        return None if value is None else pseudonym(str(value))
+    if is_hash(name):
+        return value if value is None or is_pseudonym(str(value)) else MARK
+    if is_dropped(name) or any(word in name.lower() for word in SECRET_WORDS):
         return MARK
     if isinstance(value, str):
         return value if name in IDENTIFIERS else scrubbed(value, MAX_TEXT)

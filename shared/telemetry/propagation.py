@@ -12,6 +12,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 TRACE_HEADERS = frozenset({"traceparent", "tracestate", "baggage"})
 MAX_STATE_MEMBERS = 32
 """Of W3C Trace Context; further members, the oldest, are left out."""
+MAX_STATE_CHARACTERS = 512
+"""What W3C Trace Context asks every system to pass on; of more, long members are left out first, then the oldest."""
+LONG_MEMBER = 128
 _w3c = TraceContextTextMapPropagator()
 
 
@@ -19,8 +22,11 @@ def extract(headers: Iterable[tuple[str, bytes | None]] | None) -> Context:
     """The context of the sender; undecodable values are ignored. Never raises.
 
     The last traceparent counts. The members of all tracestates are joined in order; of two with one key the first
-    counts, which is the newer one. Baggage is ignored: every reader of the topic can see it, and lipstage puts nothing
-    into it.
+    counts, which is the newer one.
+
+    Baggage is ignored, whoever wrote it: its sender is not known, every reader of the topic can see it, and department
+    and tenant, the only entries that lipstage would let in, are fields of the request. So no span, log line or record
+    of lipstage holds an entry of it.
     """
     carrier: dict[str, str] = {}
     states: list[str] = []
@@ -45,7 +51,12 @@ def _joined(states: Iterable[str]) -> str:
     for member in ",".join(states).split(","):
         if text := member.strip(" \t"):
             members.setdefault(text.partition("=")[0], text)
-    return ",".join(list(members.values())[:MAX_STATE_MEMBERS])
+    kept = list(members.values())[:MAX_STATE_MEMBERS]
+    if len(",".join(kept)) > MAX_STATE_CHARACTERS:
+        kept = [member for member in kept if len(member) <= LONG_MEMBER]
+    while len(",".join(kept)) > MAX_STATE_CHARACTERS:
+        kept.pop()
+    return ",".join(kept)
 
 
 def inject(context: Context | None = None) -> list[tuple[str, bytes]]:

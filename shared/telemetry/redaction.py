@@ -9,28 +9,30 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from shared.telemetry import metrics
-from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Use
+from shared.telemetry.attributes import IGNORED, RENAMED, RESOURCE_ATTRIBUTES
+from shared.telemetry.policy import is_hash, is_hashed, kind_of
+from shared.telemetry.pseudonyms import is_pseudonym, pseudonym
 from shared.telemetry.scrubbing import scrubbed
 from shared.telemetry.values import typed
 
+STATE_MEMBER = "ot"
 _TOPIC_SPAN = re.compile(r"(?:send|process|submit) [A-Za-z0-9._-]{1,249}")
 
 
 def allowed(attributes: Mapping[str, object] | None) -> dict[str, AttributeValue]:
-    """The attributes on the allow-list, renamed and typed; the others are dropped and counted."""
+    """The attributes on the allow-list, renamed and typed, or hashed; the others are dropped and counted."""
     kept: dict[str, AttributeValue] = {}
     for original, value in (attributes or {}).items():
         if original in IGNORED:
             continue
         name = RENAMED.get(original, original)
-        attribute = SPAN_ATTRIBUTES.get(name)
-        # A hashed attribute is exported only once this exporter hashes it: until then it is left out.
-        fit = typed(value, attribute.kind) if attribute and attribute.use in (Use.KEPT, Use.QUERIED) else None
-        if fit is None:
+        kind = kind_of(name)
+        fit = pseudonym(str(value)) if is_hashed(name) else typed(value, kind) if kind is not None else None
+        if fit is None or (is_hash(name) and not is_pseudonym(str(fit))):
             metrics.ATTRIBUTES_DROPPED.inc()
             continue
         kept[name] = "send" if name == "messaging.operation.type" and fit == "publish" else fit
@@ -44,6 +46,15 @@ def span_name(name: str) -> str:
     return standard if _TOPIC_SPAN.fullmatch(standard) else scrubbed(standard, 128)
 
 
+def exported_context(context: SpanContext) -> SpanContext:
+    """The ids and flags of a context; of the senders' ``tracestate`` only OpenTelemetry's own member, which says how
+    the trace was sampled."""
+    if not context.trace_state:
+        return context
+    own = [(key, value) for key, value in context.trace_state.items() if key == STATE_MEMBER]
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(own))
+
+
 def redacted(span: ReadableSpan) -> ReadableSpan:
     """The span as it is exported."""
     status = span.status
@@ -52,12 +63,12 @@ def redacted(span: ReadableSpan) -> ReadableSpan:
     resource = {name: value for name, value in span.resource.attributes.items() if name in RESOURCE_ATTRIBUTES}
     return ReadableSpan(
         name=span_name(span.name),
-        context=span.context,
+        context=exported_context(span.context),
         parent=span.parent,
         resource=Resource(resource, span.resource.schema_url),
         attributes=allowed(span.attributes),
         events=[Event(scrubbed(e.name, 128), allowed(e.attributes), e.timestamp) for e in span.events],
-        links=[Link(link.context, allowed(link.attributes)) for link in span.links],
+        links=[Link(exported_context(link.context), allowed(link.attributes)) for link in span.links],
         kind=span.kind,
         status=status,
         start_time=span.start_time,

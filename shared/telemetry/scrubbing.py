@@ -13,7 +13,8 @@ MARK = "[..]"
 _PRIVATE = re.compile(
     r"""
       '[^'\n/\\]*[/\\][^'\n]*' | "[^"\n/\\]*[/\\][^"\n]*"          # a quoted path, spaces included
-    | (?<![^\s'"()<>,;])[^\s'"()<>,;/\\]*[/\\][^\s'"()<>,;]*       # any word with a slash or backslash
+    | (?<![^\s'"()<>,;])(?!http/protobuf(?![^\s,;]))                 # any word with a slash or backslash, but OTLP
+      [^\s'"()<>,;/\\]*[/\\][^\s'"()<>,;]*
     | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                      # a mail address
     | (?<![^\s'"()<>,;])[^\s'"()<>,;]+                             # a media file
       \.(?:png|jpe?g|webp|avif|hei[cf]|bmp|gif|wav|aif[cf]?|au|snd|mp3|m4a|aac|amr|og[ag]|opus|flac|mp4|mov|3gp|mk[av]|webm)\b

@@ -1,25 +1,25 @@
-"""Set-up and shutdown of tracing: export by OTLP over HTTP, always redacted, never blocking the work."""
+"""Set-up and shutdown of tracing: export by OTLP, always redacted, never blocking the work.
 
-import logging
+The only code that makes a tracer provider: each one exports through ``RedactingExporter``, or not at all.
+"""
+
 import os
-import threading
 from dataclasses import dataclass
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
+from shared.telemetry import otlp
 from shared.telemetry.ids import PresetIdGenerator
 from shared.telemetry.redaction import RedactingExporter
+from shared.telemetry.span_queue import SpanQueue
 
 SCHEDULE_MS = 1000
 """Spans are exported after at most this time; OTEL_BSP_SCHEDULE_DELAY overrides it."""
-EXPORT_S = 2.0
-"""Limit for one batch, retries included; OTEL_EXPORTER_OTLP_TIMEOUT overrides it."""
 SHUTDOWN_S = 3.0
-"""The shutdown of the SDK takes 30 s without a collector: a whole grace period."""
+"""Longest time that a shutdown takes for the remaining spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +28,47 @@ class Tracing:
 
     tracer: Tracer
     provider: TracerProvider
-    exports: bool = True
-    """Whether spans leave this process."""
+    queue: SpanQueue | None = None
+
+    @property
+    def exports(self) -> bool:
+        """Whether spans leave this process."""
+        return self.queue is not None
 
     def shutdown(self) -> None:
         """Export the remaining spans, for 3 s at most."""
-        thread = threading.Thread(target=self.provider.shutdown, name="telemetry-shutdown", daemon=True)
-        thread.start()
-        thread.join(SHUTDOWN_S)
+        if self.queue is not None:
+            self.queue.shutdown_within(SHUTDOWN_S)
 
 
 def setup(service: str, version: str, exporter: SpanExporter | None = None, *, endpoint: str | None = None) -> Tracing:
     """Set up tracing for a service or a client; the global provider and propagator stay as they are.
 
-    ``endpoint`` is an OTLP/HTTP collector to use instead of the environment's. ``exporter`` replaces OTLP in tests; it
-    is redacted like any other. Without either, and without an endpoint in the environment
-    (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported.
+    ``endpoint`` is an OTLP collector to use instead of the environment's, an address without a path. ``exporter``
+    replaces OTLP in tests; it is redacted like any other. Without either, and without an endpoint in the environment
+    (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported. OTEL_TRACES_SAMPLER chooses the traces
+    that are sampled; the default is all, unless the caller excluded its own. Raises ValueError for variables of
+    OpenTelemetry that can't be used.
     """
     resource = Resource.create({"service.namespace": "lipstage", "service.name": service, "service.version": version})
     provider = TracerProvider(resource=resource, id_generator=PresetIdGenerator(), shutdown_on_exit=False)
-    if exporter is None and (endpoint or _is_set("OTLP_ENDPOINT", "OTLP_TRACES_ENDPOINT")):
-        exporter = OTLPSpanExporter(
-            endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None,
-            timeout=None if _is_set("OTLP_TIMEOUT", "OTLP_TRACES_TIMEOUT") else EXPORT_S,
-        )
-        # One line per failed batch, not one per attempt.
-        logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").setLevel(logging.ERROR)
+    if exporter is None and (endpoint or otlp.is_configured()):
+        exporter = otlp.exporter(endpoint)
+    queue = None
     if exporter is not None:
         delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else SCHEDULE_MS
-        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter), schedule_delay_millis=delay))
-    return Tracing(provider.get_tracer("lipstage", version), provider, exports=exporter is not None)
+        queue = SpanQueue(RedactingExporter(exporter), delay)
+        provider.add_span_processor(queue)
+    return Tracing(provider.get_tracer("lipstage", version), provider, queue)
 
 
-def _is_set(*names: str) -> bool:
-    return any(os.environ.get(f"OTEL_EXPORTER_{name}") for name in names)
+def accepts_exports(endpoint: str | None = None) -> bool:
+    """Whether the collector accepts an empty export, with the headers and certificates of the environment.
+
+    Raises ValueError as ``setup``.
+    """
+    exporter = otlp.exporter(endpoint)
+    try:
+        return exporter.export([]) is SpanExportResult.SUCCESS
+    finally:
+        exporter.shutdown()

@@ -49,3 +49,9 @@ def test_external_store_keeps_the_callers_keys_and_gets_a_cache_key(tmp_path: Pa
 def test_cache_key_of_the_caller_is_kept(tmp_path: Path, name: str) -> None:
     found = started(tmp_path, {}, own_store=False, **{name: "other"})
     assert {key: value for key, value in found.items() if key.startswith("LIPSTAGE_CACHE")} == {name: "other"}
+
+
+def test_hash_key_is_the_callers_or_the_generated_one(tmp_path: Path) -> None:
+    generated = credentials.load_or_create(tmp_path).hash_key
+    assert started(tmp_path, {}, own_store=True)["LIPSTAGE_HASH_KEY"] == generated
+    assert started(tmp_path, {}, own_store=True, LIPSTAGE_HASH_KEY="k2:theirs")["LIPSTAGE_HASH_KEY"] == "k2:theirs"

@@ -91,3 +91,17 @@ def test_last_attempt_of_a_request_fails_for_its_real_reason(front: MemoryStage)
     (dead_letter,) = front.producers.dead_letters()
     assert dead_letter["__dlq.errors.code"] == b"STORE_UNAVAILABLE"
     assert dead_letter["__dlq.errors.delivery.count"] == b"5"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"department=hr,owner=bob", b"department=" + b"x" * 10_000, "department=\u00e4".encode(), b"\xff\xfe", b""],
+)
+def test_baggage_of_a_sender_concerns_nothing(front: MemoryStage, value: bytes) -> None:
+    """Neither the task, nor its headers, nor an event: department and tenant are those of the request."""
+    send(front, "job", ("baggage", value), ("Baggage", b"tenant=other"))
+    (task,) = front.producers.tasks("render.face")
+    assert (task.request.department, task.request.tenant) == (None, "default")
+    for _, body, headers in front.producers.records:
+        assert b"bob" not in (body or b"")
+        assert "baggage" not in {name.lower() for name, _ in headers}

@@ -41,6 +41,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
         "KAFKA_BOOTSTRAP_SERVERS",
         "OTEL_EXPORTER_OTLP_HEADERS",
         "LIPSTAGE_CACHE_KEY",
+        "LIPSTAGE_HASH_KEY",
     ):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
@@ -56,7 +57,8 @@ def test_worker_environment_has_no_credentials(worker: WorkerProcess, tmp_path: 
     names = result.metadata["environment"]
     assert isinstance(names, list)
     assert "LIPSTAGE_ENGINE" in names
-    assert [n for n in names if str(n).startswith(("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY"))] == []
+    secret = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_HASH_KEY")
+    assert [n for n in names if str(n).startswith(secret)] == []
 
 
 def test_model_library_writes_nothing_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.telemetry.tracing import Tracing, setup
+from tests.pipeline.conftest import client, pipeline
+
+__all__ = ["client", "pipeline"]
 
 
 class Recorded:
@@ -24,6 +27,12 @@ class Recorded:
     def one(self) -> ReadableSpan:
         (span,) = self.spans()
         return span
+
+
+@pytest.fixture(autouse=True)
+def hash_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of the hashes: without it a process makes a random one, and warns."""
+    monkeypatch.setenv("LIPSTAGE_HASH_KEY", "k1:a-secret-of-the-tests")
 
 
 @pytest.fixture

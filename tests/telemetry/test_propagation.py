@@ -66,6 +66,41 @@ def test_tracestate_has_32_members_at_most() -> None:
     assert state(("tracestate", first), ("tracestate", second)) == ",".join(f"k{n}=v" for n in range(32))
 
 
+def test_long_tracestate_is_cut_at_members() -> None:
+    """A forged one would travel with every record of the job."""
+    members = [f"k{n}={'v' * 60}" for n in range(20)]
+    kept = state(("tracestate", ",".join(["long=" + "x" * 200, *members]).encode())).split(",")
+    assert kept == members[: len(kept)]
+    assert 400 < len(",".join(kept)) <= 512
+    assert len(state(("tracestate", b"a=" + b"x" * 10_000))) <= 512
+    assert state(("tracestate", b"long=" + b"x" * 200), ("tracestate", b"a=1")).startswith("long="), (
+        "512 is not reached"
+    )
+
+
+FORGED = [
+    [("baggage", b"department=hr,tenant=other,owner=bob")],
+    [("baggage", b"department=hr"), ("Baggage", b"department=it"), ("BAGGAGE", b"owner=bob")],
+    [("baggage", b"department=" + b"x" * 10_000)],
+    [("baggage", "department=Forschung und Entwicklung \u00e4\u00f6".encode())],
+    [("baggage", b"\xff\xfe\x00")],
+    [("baggage", None), ("baggage", b"")],
+    [("traceparent", b"x" * 10_000), ("tracestate", b"x" * 10_000)],
+    [("trac\u00e9parent", STALE), ("traceparent ", STALE)],
+]
+
+
+@pytest.mark.parametrize("headers", FORGED)
+def test_forged_headers_add_nothing_to_the_context_or_the_next_record(headers, recorded) -> None:
+    context = extract([*headers, ("traceparent", GOOD)])
+    assert dict(baggage.get_all(context)) == {}
+    assert trace_id(context) == "a" * 32
+    with recorded.tracer.start_as_current_span("process", context):
+        sent = inject()
+    assert [name for name, _ in sent] == ["traceparent"]
+    assert "bob" not in str(recorded.one().attributes)
+
+
 def test_malformed_member_drops_the_state_and_not_the_trace() -> None:
     assert state(("tracestate", b"a=1"), ("tracestate", b"no member")) == ""
     assert trace_id(extract([("tracestate", b"no member"), ("traceparent", GOOD)])) == "a" * 32

@@ -129,6 +129,8 @@ def test_error_text_keeps_what_is_not_personal() -> None:
     assert scrubbed("the face is 40 px wide, at least 64 px are needed") == (
         "the face is 40 px wide, at least 64 px are needed"
     )
+    assert scrubbed("must be one of http/protobuf, grpc") == "must be one of http/protobuf, grpc"
+    assert scrubbed("http/protobuf/canary http/protobufs a/http/protobuf") == "[..] [..] [..]"
     assert len(scrubbed("word " * 1000)) == 300
 
 

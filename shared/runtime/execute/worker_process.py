@@ -33,7 +33,7 @@ CANCEL_GRACE_S = 10.0
 kill costs the loaded model."""
 OUTPUT_S = 1.0
 """Time to read the last output of a worker that has died, seconds."""
-SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_FAULTS")
+SECRET_PREFIXES = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_HASH_KEY", "LIPSTAGE_FAULTS")
 """Variables that are never in the worker's environment: it opens hostile media and needs none of them."""
 
 log = structlog.get_logger()

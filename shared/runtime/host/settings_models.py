@@ -14,13 +14,20 @@ from shared.runtime.settings import RuntimeSettings
 from shared.slot.engines import engine_spec
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
+from shared.telemetry.settings import TelemetrySettings
 
 Model = type[BaseSettings]
 
 
 def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
     """The models that one service and its workers read; ``engine`` is for infer."""
-    models: tuple[Model, ...] = (RuntimeSettings, StorageSettings, FaultSettings, *stage_models(stage))
+    models: tuple[Model, ...] = (
+        RuntimeSettings,
+        StorageSettings,
+        TelemetrySettings,
+        FaultSettings,
+        *stage_models(stage),
+    )
     return (*models, WeightsSettings, *engine_models(engine)) if engine is not None else models
 
 
@@ -28,7 +35,7 @@ def all_models() -> tuple[Model, ...]:
     """The models of every stage and engine."""
     stages = [model for step in PIPELINE for model in stage_models(step.name)]
     engines = [model for engine in ENGINES for model in engine_models(engine)]
-    return RuntimeSettings, StorageSettings, FaultSettings, WeightsSettings, *stages, *engines
+    return RuntimeSettings, StorageSettings, TelemetrySettings, FaultSettings, WeightsSettings, *stages, *engines
 
 
 def stage_models(stage: str) -> tuple[Model, ...]:

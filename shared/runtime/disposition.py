@@ -31,12 +31,24 @@ class JobContext:
     """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``: in the process, over the retry tiers and after crashes."""
     replays: int = 0
     """How often the job was replayed from a dead letter."""
+    engine: str | None = None
+    """Engine that the request names, whether it is enabled or not; None when the request can't be read."""
+    submitted_ms: int | None = None
+    """The broker's time of the request, milliseconds since the epoch; None where it is not known."""
 
     @classmethod
     def of(cls, task: RenderTask) -> "JobContext":
         """The task's job, at its first attempt."""
         request = task.request
-        return cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
+        return cls(
+            task.job_id,
+            request.tenant,
+            task.request_id,
+            request.batch,
+            dict(request.labels),
+            engine=request.engine,
+            submitted_ms=task.submitted_ms,
+        )
 
     def at_attempt(self, number: int) -> "JobContext":
         """The same job at the attempt ``number``."""

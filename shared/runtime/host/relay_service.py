@@ -24,6 +24,7 @@ from shared.runtime.relay.sender import PRODUCER, Sender
 from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settle import render_metrics
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.client import connect
@@ -59,6 +60,7 @@ class RelayService:
         storage = StorageSettings()
         s3 = connect(storage)
         documents = DocumentStore(s3, storage)
+        render_metrics.prepare(RELAY, settings)
         events = EventPublisher(RELAY, prefix, host.producers, documents)
         self._refusals = Refusals(
             self._group, prefix, host.producers, events, TaskDecoder(documents), documents, ArtifactStore(s3, storage)

@@ -118,19 +118,21 @@ class RequestDecoder:
         source = source_of(record.headers, record.topic, record.partition, record.offset)
         coordinates = (source.topic, source.partition, source.offset)
         replays = read_delivery(record.headers).replays
+        submitted_ms = record.appended_ms(time.time_ns() // 1_000_000)
         request: RenderRequest | None = None
         try:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
             job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
-            return request, None, replace(job, replays=replays)
+            return request, None, replace(job, replays=replays, engine=request.engine, submitted_ms=submitted_ms)
         except Refusal as e:
             best_effort = identify_best_effort(record.value, record.key, *coordinates)
             identity = best_effort.identity
             job = JobContext(
                 identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
             )
-            return request, e, replace(job, replays=replays)
+            engine = request.engine if request else None
+            return request, e, replace(job, replays=replays, engine=engine, submitted_ms=submitted_ms)
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
         """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""

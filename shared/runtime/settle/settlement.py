@@ -133,6 +133,7 @@ class Settlement:
             dead_letter = DeadLetter(refused, job=job, task=retry.task)
             self._dead_letter(record, dead_letter)
             return dead_letter
+        metrics.TASK_FAILURES.labels(self._stage, reason.failure_class).inc()
         if job is not None:
             message = for_retry(reason, self._stage, retry.tier)
             try:
@@ -173,6 +174,7 @@ class Settlement:
             artifacts=self._artifacts,
         )
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
+        metrics.TASK_FAILURES.labels(self._stage, reason.failure_class).inc()
         if job is None:
             return
         message = for_user(reason, self._stage, dead_letter)

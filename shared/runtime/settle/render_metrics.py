@@ -1,0 +1,65 @@
+"""The metrics of renders, set where the terminal event of a job was stored first; and the series that exist from the
+start of a service, because a query sees no increase in a series that begins with 1."""
+
+from shared.messages.codes import Code
+from shared.messages.events import Done, RejectedEvent, TerminalEvent
+from shared.runtime.disposition import JobContext
+from shared.runtime.failure_classes import CLASSES
+from shared.runtime.settings import RuntimeSettings
+from shared.telemetry import metrics
+
+MS = 1000
+
+
+def prepare(stage: str, settings: RuntimeSettings) -> None:
+    """Allow the enabled engines as label values, and start the counters that alerts watch at 0."""
+    metrics.ENGINES.allow((*settings.engines, settings.engine))
+    for outcome in metrics.RENDER_OUTCOMES:
+        for engine in (*settings.engines, metrics.ENGINES.OTHER):
+            metrics.RENDERS.labels(engine, outcome)
+    metrics.TASKS.labels(stage, "done", "")
+    for code in Code:
+        metrics.DEAD_LETTERS.labels(stage, code)
+    for failure_class in CLASSES:
+        metrics.TASK_FAILURES.labels(stage, failure_class)
+
+
+def outcome(event: TerminalEvent) -> str:
+    """The label ``outcome`` of a render with this end."""
+    if isinstance(event, Done):
+        return "done"
+    if isinstance(event, RejectedEvent):
+        return "rejected"
+    return {Code.CANCELLED: "cancelled", Code.EXPIRED: "expired"}.get(event.code, "failed")
+
+
+def ended(event: TerminalEvent, job: JobContext | None = None) -> None:
+    """Count the end of a render. Call it once for each terminal event that was stored first, in its task's span.
+
+    ``job`` tells engine and submission of a render that is not done; both may be unknown.
+    """
+    total_s: float | None = None
+    if isinstance(event, Done):
+        engine, total_s = metrics.ENGINES.of(event.engine), event.total_s
+        _finished(event, engine)
+    else:
+        engine = metrics.ENGINES.of(job.engine if job else None)
+        if job is not None and job.submitted_ms is not None:
+            total_s = max(0.0, (event.time_ms - job.submitted_ms) / MS)
+    metrics.RENDERS.labels(engine, outcome(event)).inc()
+    if total_s is not None:
+        metrics.RENDER_SECONDS.labels(engine, outcome(event)).observe(total_s, metrics.exemplar())
+
+
+def _finished(event: Done, engine: str) -> None:
+    """Observe how the finished video is."""
+    exemplar = metrics.exemplar()
+    if event.duration_s > 0:
+        factor = sum(event.seconds.values()) / event.duration_s
+        metrics.RENDER_REAL_TIME.labels(engine).observe(factor, exemplar)
+    drifts = {"container": event.container_drift_ms, "lip": event.lip_offset_ms, "audio": event.audio_drift_ms}
+    for kind, drift_ms in drifts.items():
+        if drift_ms is not None:
+            metrics.RENDER_DRIFT.labels(engine, kind).observe(abs(drift_ms) / MS, exemplar)
+    if event.quality is not None:
+        metrics.RENDER_QUALITY.labels(engine).observe(event.quality, exemplar)

@@ -13,7 +13,7 @@ LABELS = {
     "engine": "an engine of `LIPSTAGE_ENGINES`; `other`: one that is not enabled, or a request that can't be read",
     "outcome": "how the record or the job ended, see the metric",
     "code": "a public code ([messages](messages.md)); empty where nothing failed",
-    "failure_class": "a class of the [failure table](delivery.md#failures)",
+    "failure_class": "a class of the [failure table](delivery.md#failure-classes)",
     "direction": "`get` (read) or `put` (written)",
     "result": "see the metric",
     "tier": "a delay of `LIPSTAGE_RETRY_TIERS`",

@@ -19,6 +19,8 @@ A counter that alerts watch exists from the start of a service with the value 0.
 or relay ends it, so add up over all services: `sum by (outcome) (rate(lipstage_renders_total[5m]))`. A job that is
 replayed from a dead letter ends once more and is counted once more. A job that `lipstage purge` ends is not counted.
 
+Programs that use the [Python client](client.md#metrics) have the metrics `lipstage_client_*` and those of telemetry.
+
 The alerts on these metrics are in [deploy/prometheus/rules](operations.md#alerts).
 """
 TAIL = """

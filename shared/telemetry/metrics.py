@@ -181,6 +181,21 @@ STORE_RETRIES = counter(
     "lipstage_store_retries_total", "operations", "Repeated operations on the object store", "stage"
 )
 
+# Clients.
+CLIENT_SUBMISSIONS = counter(
+    "lipstage_client_submissions_total",
+    "submissions",
+    "Submissions of a client: sent, repeated (the same request had been sent before), refused (by the client or the"
+    " broker) or unreachable",
+    "result",
+)
+CLIENT_SUBMISSION_SECONDS = histogram(
+    "lipstage_client_submission_duration_seconds",
+    "seconds",
+    "From the call of a client to the broker's confirmation: checks, upload of both files, the record",
+    buckets=SECONDS,
+)
+
 # Telemetry itself.
 SPANS = counter(
     "lipstage_telemetry_spans_total",

@@ -1,0 +1,208 @@
+"""Every alert with its fault: it fires in a run, and resolves once the fault is gone.
+
+    .venv/bin/python -m bench.alerts [--json FILE]
+
+Starts a broker and an object store of its own, an encode service whose jobs say how they end, a relay, and Prometheus
+(on PATH, or named by LIPSTAGE_PROMETHEUS_BIN) with the rules of deploy/prometheus/rules, whose times are divided by
+300. Takes about four minutes. Exit status 1 when an alert does not fire or does not resolve.
+"""
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
+from bench.monitored import FACTOR, RULES, Prometheus, Services, monitored
+from bench.record import emit
+from shared.local import ports, stack
+from shared.local.settings import LocalSettings
+from shared.runtime.kafka_config import UNLOGGED
+
+PREFIX = "alerts."
+TOPIC = f"{PREFIX}render.encode"
+RETRIES = {"LIPSTAGE_MAX_ATTEMPTS": "3"}
+Row = dict[str, str | float]
+
+
+class Run:
+    """One run; each method is a scenario, which leaves no fault behind."""
+
+    def __init__(self, services: Services, prometheus: Prometheus) -> None:
+        self._services = services
+        self._prometheus = prometheus
+        self.rows: list[Row] = []
+
+    def _alert(self, name: str, fault: str, end: Callable[[], object] = lambda: None) -> None:
+        """Wait until the alert fires, end the fault, wait until it resolves."""
+        fired = self._prometheus.fires(name)
+        end()
+        resolved = self._prometheus.resolves(name)
+        row: Row = {"alert": name, "fault": fault, "fired_s": round(fired, 1), "resolved_s": round(resolved, 1)}
+        self.rows.append(row)
+        print(row, file=sys.stderr)
+
+    def target_down(self) -> None:
+        self._services.start("encode")
+        self._services.start("relay")
+        self._prometheus.resolves("LipstageTargetDown")
+        self._services.kill("relay")
+        self._alert("LipstageTargetDown", "SIGKILL of the relay", lambda: self._services.start("relay"))
+
+    def failures(self) -> None:
+        with self._jobs("fail", "done", "done"):
+            self._prometheus.fires("LipstageRendersFailSlowly")
+            self._prometheus.fires("LipstageDeadLetters")
+            self._prometheus.fires("LipstageRendersFailFast")
+        fault = "a third of the jobs raise an exception, and get one attempt"
+        for name in ("LipstageDeadLetters", "LipstageRendersFailFast", "LipstageRendersFailSlowly"):
+            self._alert(name, fault) if name in self._prometheus.firing() else self._fired(name, fault)
+
+    def _fired(self, name: str, fault: str) -> None:
+        """An alert that resolved while another one was awaited."""
+        self.rows.append({"alert": name, "fault": fault, "fired_s": 0.0, "resolved_s": 0.0})
+
+    @contextmanager
+    def _jobs(self, *kinds: str) -> Iterator[None]:
+        """In the block, a job of each kind arrives, again and again."""
+        stop = threading.Event()
+
+        def send() -> None:
+            while not stop.is_set():
+                for kind in kinds:
+                    self._services.send(kind)
+                stop.wait(0.5)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def quality(self) -> None:
+        self._services.send("drift", 6)
+        self._alert("LipstageDrift", "videos whose lips are 250 ms late")
+        self._services.send("ugly", 6)
+        self._alert("LipstageQualityLow", "videos with a quality of 0.2")
+
+    def breaker(self) -> None:
+        self._services.send("fail", 8)
+        self._prometheus.fires("LipstageBreakerOpen")
+        self._services.send("fail")  # The probe fails as well: the next one is twice as late.
+        self._services.send("done", 3)
+        self._alert("LipstageQueueOld", "records wait behind an open breaker")
+        self._alert("LipstageBreakerOpen", "eight jobs in a row raise an exception; then a probe succeeds")
+
+    def stuck(self) -> None:
+        self._services.kill("encode")
+        self._services.start("encode", LIPSTAGE_FAULTS="encode.settle=delay=30,job=hang-*")
+        self._services.send("done", 2, "hang")
+        self._alert("LipstageStageStuck", "a task stays in its slot, past the limit of a task")
+
+    def retries(self) -> None:
+        self._services.kill("relay")
+        self._services.kill("encode")
+        self._services.start("encode", **RETRIES)
+        self._services.send("fail", 2)
+        self._alert("LipstageRelayMissing", "retries without a relay", self._start_blocked_relay)
+        self._alert("LipstageRetriesOverdue", "the retries' topic takes nothing", lambda: self._replicas_needed(1))
+
+    def _start_blocked_relay(self) -> None:
+        self._replicas_needed(2)
+        self._services.start("relay")
+
+    def _replicas_needed(self, count: int) -> None:
+        """With more than the broker's one, the topic takes no record."""
+        admin = AdminClient({"bootstrap.servers": self._services.environment["KAFKA_BOOTSTRAP_SERVERS"], **UNLOGGED})
+        entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, TOPIC, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(30)
+
+    def telemetry(self) -> None:
+        (port,) = ports.pick(1)
+        self._services.kill("encode")
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        }
+        self._services.start("encode", **variables)
+        server: list[ThreadingHTTPServer] = []
+        with self._jobs("done"):
+            self._alert("LipstageTelemetryLost", "no collector", lambda: server.append(_collector(port)))
+        server[0].shutdown()
+
+
+def _collector(port: int) -> ThreadingHTTPServer:
+    """A collector that takes everything and keeps nothing."""
+
+    class Accept(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Accept)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def alerts() -> set[str]:
+    """The names of all alerts."""
+    files = [yaml.safe_load(path.read_text()) for path in RULES.glob("*.yaml")]
+    return {rule["alert"] for file in files for group in file["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+def main() -> int:
+    program = os.environ.get("LIPSTAGE_PROMETHEUS_BIN") or shutil.which("prometheus")
+    if program is None:
+        raise SystemExit("no prometheus on PATH, and LIPSTAGE_PROMETHEUS_BIN names none")
+    with TemporaryDirectory() as name:
+        settings = LocalSettings(state_dir=Path(name) / "state", jars_dir=LocalSettings().jars, topic_prefix=PREFIX)
+        (folder := Path(name) / "run").mkdir()
+        try:
+            started = stack.up(settings, services=False)
+            environment = {
+                **started.environment(stack.credentials_of(started)),
+                "LIPSTAGE_TOPIC_PREFIX": PREFIX,
+                "LIPSTAGE_CACHE_KEY": os.urandom(16).hex(),
+                "LIPSTAGE_MAX_ATTEMPTS": "1",
+                "LIPSTAGE_RETRY_TIERS": "10s,1m,10m",
+            }
+            with monitored(environment, program, folder) as (services, prometheus):
+                run = Run(services, prometheus)
+                for scenario in (
+                    run.target_down,
+                    run.quality,
+                    run.failures,
+                    run.breaker,
+                    run.stuck,
+                    run.retries,
+                    run.telemetry,
+                ):
+                    try:
+                        scenario()
+                    except TimeoutError as e:
+                        print(f"{scenario.__name__}: {e}", file=sys.stderr)
+        finally:
+            stack.down(settings, purge=True)
+    missing = sorted(alerts() - {str(row["alert"]) for row in run.rows})
+    emit("alerts", {"factor": FACTOR, "alerts": run.rows, "missing": missing})
+    return int(bool(missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

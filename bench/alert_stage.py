@@ -11,6 +11,6 @@ from shared.slot.spec import StageSpec
 SPEC = StageSpec(name="encode", handler="bench.alert_stage_handler", inputs={}, memory_mb=1024, deadline_s=2.0)
 
 if __name__ == "__main__":
-    breaker.FIRST_PAUSE_S = 4.0
+    breaker.FIRST_PAUSE_S = 12.0
     stage_service.TASK_GRACE_S = 1.0
     raise SystemExit(stage_service.serve("encode", RuntimeSettings(), SPEC))

@@ -11,8 +11,9 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from tempfile import TemporaryDirectory
 import yaml
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from bench.monitored import FACTOR, RULES, Prometheus, Services, monitored
+from bench.monitored import FACTOR, RULES, Prometheus, Services, monitored, until
 from bench.record import emit
 from shared.local import ports, stack
 from shared.local.settings import LocalSettings
@@ -40,34 +41,44 @@ class Run:
         self._prometheus = prometheus
         self.rows: list[Row] = []
 
-    def _alert(self, name: str, fault: str, end: Callable[[], object] = lambda: None) -> None:
-        """Wait until the alert fires, end the fault, wait until it resolves."""
-        fired = self._prometheus.fires(name)
+    def _alerts(self, fault: str, *names: str, end: Callable[[], object] = lambda: None) -> None:
+        """Wait until each alert has fired, end the fault, wait until all have resolved."""
+        fired = self._times(names, lambda name, firing: name in firing, "fires")
         end()
-        resolved = self._prometheus.resolves(name)
-        row: Row = {"alert": name, "fault": fault, "fired_s": round(fired, 1), "resolved_s": round(resolved, 1)}
-        self.rows.append(row)
-        print(row, file=sys.stderr)
+        resolved = self._times(names, lambda name, firing: name not in firing, "resolves")
+        for name in names:
+            self.rows.append({"alert": name, "fault": fault, "fired_s": fired[name], "resolved_s": resolved[name]})
+            print(self.rows[-1], file=sys.stderr)
+
+    def _times(
+        self, names: Sequence[str], reached: Callable[[str, Mapping[str, object]], bool], what: str
+    ) -> dict[str, float]:
+        """Seconds until each alert has reached a state."""
+        times: dict[str, float] = {}
+        start = time.monotonic()
+
+        def all_reached() -> bool:
+            firing = self._prometheus.firing()
+            for name in names:
+                if reached(name, firing):
+                    times.setdefault(name, round(time.monotonic() - start, 1))
+            return len(times) == len(names)
+
+        until(all_reached, f"{' and '.join(set(names) - set(times))} {what}")
+        return times
 
     def target_down(self) -> None:
         self._services.start("encode")
         self._services.start("relay")
         self._prometheus.resolves("LipstageTargetDown")
         self._services.kill("relay")
-        self._alert("LipstageTargetDown", "SIGKILL of the relay", lambda: self._services.start("relay"))
+        self._alerts("SIGKILL of the relay", "LipstageTargetDown", end=lambda: self._services.start("relay"))
 
     def failures(self) -> None:
-        with self._jobs("fail", "done", "done"):
-            self._prometheus.fires("LipstageRendersFailSlowly")
-            self._prometheus.fires("LipstageDeadLetters")
-            self._prometheus.fires("LipstageRendersFailFast")
-        fault = "a third of the jobs raise an exception, and get one attempt"
-        for name in ("LipstageDeadLetters", "LipstageRendersFailFast", "LipstageRendersFailSlowly"):
-            self._alert(name, fault) if name in self._prometheus.firing() else self._fired(name, fault)
-
-    def _fired(self, name: str, fault: str) -> None:
-        """An alert that resolved while another one was awaited."""
-        self.rows.append({"alert": name, "fault": fault, "fired_s": 0.0, "resolved_s": 0.0})
+        names = "LipstageDeadLetters", "LipstageRendersFailFast", "LipstageRendersFailSlowly"
+        with ExitStack() as jobs:
+            jobs.enter_context(self._jobs("fail", "done", "done"))
+            self._alerts("a third of the jobs raise an exception, and get one attempt", *names, end=jobs.close)
 
     @contextmanager
     def _jobs(self, *kinds: str) -> Iterator[None]:
@@ -90,31 +101,31 @@ class Run:
 
     def quality(self) -> None:
         self._services.send("drift", 6)
-        self._alert("LipstageDrift", "videos whose lips are 250 ms late")
         self._services.send("ugly", 6)
-        self._alert("LipstageQualityLow", "videos with a quality of 0.2")
+        fault = "half of the videos have lips 250 ms late, half a quality of 0.2"
+        self._alerts(fault, "LipstageDrift", "LipstageQualityLow")
 
     def breaker(self) -> None:
         self._services.send("fail", 8)
         self._prometheus.fires("LipstageBreakerOpen")
-        self._services.send("fail")  # The probe fails as well: the next one is twice as late.
         self._services.send("done", 3)
-        self._alert("LipstageQueueOld", "records wait behind an open breaker")
-        self._alert("LipstageBreakerOpen", "eight jobs in a row raise an exception; then a probe succeeds")
+        fault = "eight jobs in a row raise an exception; jobs wait until a probe succeeds"
+        self._alerts(fault, "LipstageBreakerOpen", "LipstageQueueOld")
 
     def stuck(self) -> None:
         self._services.kill("encode")
         self._services.start("encode", LIPSTAGE_FAULTS="encode.settle=delay=30,job=hang-*")
-        self._services.send("done", 2, "hang")
-        self._alert("LipstageStageStuck", "a task stays in its slot, past the limit of a task")
+        self._services.send("done", 1, "hang")
+        self._alerts("a task stays in its slot, past the limit of a task", "LipstageStageStuck")
 
     def retries(self) -> None:
         self._services.kill("relay")
         self._services.kill("encode")
         self._services.start("encode", **RETRIES)
         self._services.send("fail", 2)
-        self._alert("LipstageRelayMissing", "retries without a relay", self._start_blocked_relay)
-        self._alert("LipstageRetriesOverdue", "the retries' topic takes nothing", lambda: self._replicas_needed(1))
+        self._alerts("retries without a relay", "LipstageRelayMissing", end=self._start_blocked_relay)
+        fault = "the topic of the retries takes nothing"
+        self._alerts(fault, "LipstageRetriesOverdue", end=lambda: self._replicas_needed(1))
 
     def _start_blocked_relay(self) -> None:
         self._replicas_needed(2)
@@ -139,7 +150,7 @@ class Run:
         self._services.start("encode", **variables)
         server: list[ThreadingHTTPServer] = []
         with self._jobs("done"):
-            self._alert("LipstageTelemetryLost", "no collector", lambda: server.append(_collector(port)))
+            self._alerts("no collector", "LipstageTelemetryLost", end=lambda: server.append(_collector(port)))
         server[0].shutdown()
 
 

@@ -78,6 +78,12 @@ class CpuTime(Collector):
         yield family
 
 
+_registered: list[CpuTime] = []
+
+
 def register_cpu_time(stage: str) -> None:
-    """Show the CPU time of this process as that of the service ``stage``. Call it once in a process."""
-    REGISTRY.register(CpuTime(stage))
+    """Show the CPU time of this process as that of the service ``stage``, instead of an earlier one."""
+    while _registered:
+        REGISTRY.unregister(_registered.pop())
+    _registered.append(CpuTime(stage))
+    REGISTRY.register(_registered[0])

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.telemetry import process_usage
 
@@ -46,6 +47,14 @@ def test_cpu_time_of_children_counts_while_they_live_and_after() -> None:
     assert process_usage.cpu_seconds() - before > 0.4
     process.communicate(b"\n", timeout=60)
     assert process_usage.cpu_seconds() - before > 0.4
+
+
+def test_second_service_of_a_process_replaces_the_first() -> None:
+    for stage in ("first", "second"):
+        process_usage.register_cpu_time(stage)
+    name = "lipstage_cpu_seconds_total"
+    assert REGISTRY.get_sample_value(name, {"stage": "first"}) is None
+    assert REGISTRY.get_sample_value(name, {"stage": "second"})
 
 
 def test_many_processes_do_not_make_a_scrape_endless(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

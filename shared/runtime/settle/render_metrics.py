@@ -3,16 +3,19 @@ start of a service, because a query sees no increase in a series that begins wit
 
 from shared.messages.codes import Code
 from shared.messages.events import Done, RejectedEvent, TerminalEvent
+from shared.messages.pipeline import STAGES
 from shared.runtime.disposition import JobContext
 from shared.runtime.failure_classes import CLASSES
 from shared.runtime.settings import RuntimeSettings
 from shared.telemetry import metrics
 
 MS = 1000
+DRIFT_KINDS = ("container", "lip", "audio")
+"""The values of the label ``kind``."""
 
 
 def prepare(stage: str, settings: RuntimeSettings) -> None:
-    """Allow the enabled engines as label values, and start the counters that alerts watch at 0."""
+    """Allow the enabled engines as label values, and start what alerts watch at 0."""
     metrics.ENGINES.allow((*settings.engines, settings.engine))
     for outcome in metrics.RENDER_OUTCOMES:
         for engine in (*settings.engines, metrics.ENGINES.OTHER):
@@ -22,6 +25,11 @@ def prepare(stage: str, settings: RuntimeSettings) -> None:
         metrics.DEAD_LETTERS.labels(stage, code)
     for failure_class in CLASSES:
         metrics.TASK_FAILURES.labels(stage, failure_class)
+    if stage == STAGES[-1]:
+        for engine in settings.engines:
+            metrics.RENDER_QUALITY.labels(engine)
+            for kind in DRIFT_KINDS:
+                metrics.RENDER_DRIFT.labels(engine, kind)
 
 
 def outcome(event: TerminalEvent) -> str:
@@ -57,8 +65,9 @@ def _finished(event: Done, engine: str) -> None:
     if event.duration_s > 0:
         factor = sum(event.seconds.values()) / event.duration_s
         metrics.RENDER_REAL_TIME.labels(engine).observe(factor, exemplar)
-    drifts = {"container": event.container_drift_ms, "lip": event.lip_offset_ms, "audio": event.audio_drift_ms}
-    for kind, drift_ms in drifts.items():
+    for kind, drift_ms in zip(
+        DRIFT_KINDS, (event.container_drift_ms, event.lip_offset_ms, event.audio_drift_ms), strict=True
+    ):
         if drift_ms is not None:
             metrics.RENDER_DRIFT.labels(engine, kind).observe(abs(drift_ms) / MS, exemplar)
     if event.quality is not None:

@@ -117,6 +117,16 @@ def test_idle_stage_makes_no_reader_and_other_partitions_are_not_read(bench: Ben
     assert bench.readers == 0
 
 
+def test_only_the_newest_report_is_read() -> None:
+    """Else a reading that takes longer than the interval of reports would lag behind more and more."""
+    oldest = OldestRecords("queued", lambda: None, BrokerClock())
+    for offset in (1, 2, 3):
+        oldest.note({("queued", "0"): PartitionStatistics(committed_offset=offset, consumer_lag=1, desired=True)})
+    (newest,) = oldest._newest() or ()
+    assert newest.offset == 3
+    assert oldest._newest() is None
+
+
 def test_failed_reading_keeps_the_last_value_and_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, stop = BrokerClock(), threading.Event()
     failures: list[Exception] = [KafkaException(KafkaError(KafkaError._TRANSPORT)), RuntimeError("a bug")]
@@ -130,9 +140,9 @@ def test_failed_reading_keeps_the_last_value_and_the_thread(monkeypatch: pytest.
     oldest._oldest_ms = 0
     thread = threading.Thread(target=oldest.run, args=(stop,))
     thread.start()
-    for _ in range(2):
+    for left in (1, 0):
         oldest.note({("failing", "0"): PartitionStatistics(committed_offset=0, consumer_lag=1, desired=True)})
-    eventually(lambda: not failures)
+        eventually(lambda left=left: len(failures) == left)
     assert oldest.age_s() >= 3600
     assert thread.is_alive()
     stop.set()

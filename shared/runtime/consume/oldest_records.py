@@ -24,6 +24,7 @@ POLL_S = 0.2
 READER: dict[str, str | int | float | bool] = {
     "enable.partition.eof": True,
     "queued.min.messages": 1,
+    "fetch.queue.backoff.ms": 10,
     "max.partition.fetch.bytes": 1024,  # The broker sends one batch, however large it is.
     "statistics.interval.ms": 0,
 }
@@ -63,9 +64,8 @@ class OldestRecords:
         """Read what ``note`` reports, until ``stop``. A failed reading keeps the last value: no task depends on it."""
         consumer: Any = None
         while not stop.is_set():
-            try:
-                waiting = self._noted.get(timeout=POLL_S)
-            except Empty:
+            waiting = self._newest()
+            if waiting is None:
                 continue
             try:
                 if waiting and consumer is None:
@@ -77,6 +77,16 @@ class OldestRecords:
                 log.exception("oldest_record_not_read")
         if consumer is not None:
             consumer.close()
+
+    def _newest(self) -> list[TopicPartition] | None:
+        """The newest report: a reading may take longer than their interval. None when there is none."""
+        newest: list[TopicPartition] | None = None
+        try:
+            newest = self._noted.get(timeout=POLL_S)
+            while True:
+                newest = self._noted.get_nowait()
+        except Empty:
+            return newest
 
     def _read(self, consumer: Any, waiting: list[TopicPartition], stop: Event) -> int | None:
         """The broker's timestamp of the oldest record, milliseconds since the epoch; None when there is none."""

@@ -10,6 +10,7 @@ alerts that have not fired and resolved. Exit status 1 when an alert does not fi
 
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -20,16 +21,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from bench.monitored import FACTOR, RULES, Prometheus, Services, monitored, until
 from bench.record import emit
-from shared.local import ports, stack
+from shared.local import broker, ports, stack
 from shared.local.settings import LocalSettings
-from shared.runtime.kafka_config import UNLOGGED
+from shared.local.stack_file import Stack
 
 PREFIX = "alerts."
-TOPIC = f"{PREFIX}render.encode"
 SCENARIOS = ("quality", "failures", "breaker", "stuck", "retries", "telemetry")
 """After the first one, which starts the services."""
 RETRIES = {"LIPSTAGE_MAX_ATTEMPTS": "3"}
@@ -39,8 +38,9 @@ Row = dict[str, str | float]
 class Run:
     """One run; each method is a scenario, which leaves no fault behind."""
 
-    def __init__(self, services: Services, prometheus: Prometheus) -> None:
+    def __init__(self, services: Services, prometheus: Prometheus, broker_pid: int) -> None:
         self._services = services
+        self._broker = broker_pid
         self._prometheus = prometheus
         self.rows: list[Row] = []
 
@@ -126,21 +126,13 @@ class Run:
         self._services.kill("encode")
         self._services.start("encode", **RETRIES)
         self._services.send("fail", 2)
-        self._alerts("retries without a relay", "LipstageRelayMissing", end=self._start_blocked_relay)
-        fault = "the topic of the retries takes nothing"
-        self._alerts(fault, "LipstageRetriesOverdue", end=lambda: self._replicas_needed(1))
-
-    def _start_blocked_relay(self) -> None:
-        self._replicas_needed(2)
-        self._services.start("relay")
-
-    def _replicas_needed(self, count: int) -> None:
-        """With more than the broker's one, the topic takes no record."""
-        admin = AdminClient({"bootstrap.servers": self._services.environment["KAFKA_BOOTSTRAP_SERVERS"], **UNLOGGED})
-        entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, TOPIC, incremental_configs=[entry])
-        for future in admin.incremental_alter_configs([resource]).values():
-            future.result(30)
+        fault = "retries without a relay"
+        self._alerts(fault, "LipstageRelayMissing", end=lambda: self._services.start("relay"))
+        self._services.send("fail")
+        until(lambda: bool(self._prometheus.query("lipstage_retry_oldest_overdue_seconds < 0")), "a retry waits")
+        os.kill(self._broker, signal.SIGSTOP)
+        fault = "the broker is frozen when a retry is due"
+        self._alerts(fault, "LipstageRetriesOverdue", end=lambda: os.kill(self._broker, signal.SIGCONT))
 
     def telemetry(self) -> None:
         (port,) = ports.pick(1)
@@ -174,6 +166,12 @@ def _collector(port: int) -> ThreadingHTTPServer:
     return server
 
 
+def _process_of(started: Stack, name: str) -> int:
+    """The process id of a part of the stack."""
+    (program,) = [one for one in started.supervisor().programs() if one.name == name]
+    return program.pid
+
+
 def alerts() -> set[str]:
     """The names of all alerts."""
     files = [yaml.safe_load(path.read_text()) for path in RULES.glob("*.yaml")]
@@ -198,7 +196,7 @@ def main() -> int:
                 "LIPSTAGE_RETRY_TIERS": "10s,1m,10m",
             }
             with monitored(environment, program, folder) as (services, prometheus):
-                run = Run(services, prometheus)
+                run = Run(services, prometheus, _process_of(started, broker.NAME))
                 chosen = {name for name in SCENARIOS if name in sys.argv[1:]} or set(SCENARIOS)
                 run.target_down()
                 for name in SCENARIOS:

@@ -20,10 +20,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
-
 from bench.monitored import FACTOR, RULES, Prometheus, Services, monitored, until
 from bench.record import emit
+from bench.short_rules import read_yaml
 from shared.local import broker, ports, stack
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
@@ -174,7 +173,7 @@ def _process_of(started: Stack, name: str) -> int:
 
 def alerts() -> set[str]:
     """The names of all alerts."""
-    files = [yaml.safe_load(path.read_text()) for path in RULES.glob("*.yaml")]
+    files = [read_yaml(path) for path in RULES.glob("*.yaml")]
     return {rule["alert"] for file in files for group in file["groups"] for rule in group["rules"] if "alert" in rule}
 
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from confluent_kafka import Producer
 
-from bench.short_rules import shortened
+from bench.short_rules import read_yaml, shortened, write_yaml
 from shared.local import ports
 from shared.messages import headers as message_headers
 from shared.messages.metadata import AudioMetadata
@@ -53,15 +52,14 @@ class Prometheus:
         (self.port,) = ports.pick(1)
         (folder / "rules").mkdir()
         for path in RULES.glob("*.yaml"):
-            short = shortened(yaml.safe_load(path.read_text()), factor)
-            (folder / "rules" / path.name).write_text(yaml.safe_dump(short))
+            write_yaml(shortened(read_yaml(path), factor), folder / "rules" / path.name)
         scraped = [{"targets": [f"127.0.0.1:{port}"], "labels": {"service": name}} for name, port in targets.items()]
         configuration = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["rules/*.yaml"],
             "scrape_configs": [{"job_name": "lipstage", "static_configs": scraped}],
         }
-        (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
+        write_yaml(configuration, folder / "prometheus.yaml")
         command = [program, f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--enable-feature=exemplar-storage"]
         self._log = (folder / "prometheus.log").open("w")

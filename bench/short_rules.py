@@ -5,7 +5,10 @@ Only times change: what is compared, and with which share, stays as it is in pro
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 SHORTEST_WINDOW_S = 5
@@ -14,6 +17,17 @@ DURATION = re.compile(r"(\d+)([smhd])")
 WINDOW = re.compile(r"\[(\d+[smhd])\]")
 AGE = re.compile(r"(seconds\)? > )(\d+)")
 """A limit in seconds, of a metric or recording whose name ends in seconds."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The content of a YAML file whose top level is a mapping."""
+    content: dict[str, Any] = YAML(typ="safe").load(path)
+    return content
+
+
+def write_yaml(content: Mapping[str, Any], path: Path) -> None:
+    """Write a YAML file."""
+    YAML(typ="safe").dump(dict(content), path)
 
 
 def _seconds(duration: str) -> int:

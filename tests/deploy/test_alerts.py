@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from bench.short_rules import shortened
+from bench.short_rules import read_yaml, shortened, write_yaml
 from tests.conftest import ROOT
 from tests.deploy.programs import program
 
@@ -18,7 +17,7 @@ BY_FILE = pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
 
 
 def rules_of(path: Path) -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    return [rule for group in read_yaml(path)["groups"] for rule in group["rules"]]
 
 
 ALERTS = {rule["alert"]: rule for path in RULES for rule in rules_of(path) if "alert" in rule}
@@ -35,11 +34,11 @@ def test_rules_are_valid() -> None:
 @BY_FILE
 def test_alerts_fire_and_resolve_on_series(path: Path, tmp_path: Path) -> None:
     """Without annotations, whose text the tests would have to repeat; a real Prometheus fills them in below."""
-    rules = yaml.safe_load(path.read_text())
+    rules = read_yaml(path)
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule.pop("annotations", None)
-    (tmp_path / path.name).write_text(yaml.safe_dump(rules))
+    write_yaml(rules, tmp_path / path.name)
     (tmp_path / "test.yaml").write_text((TESTS / path.name).read_text())
     command = [program("promtool"), "test", "rules", "test.yaml"]
     tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -51,7 +50,7 @@ def test_series_let_each_alert_fire_and_resolve(alert: dict[str, Any]) -> None:
     cases = [
         [case for case in block.get("alert_rule_test", ()) if case["alertname"] == alert["alert"]]
         for path in TESTS.glob("*.yaml")
-        for block in yaml.safe_load(path.read_text())["tests"]
+        for block in read_yaml(path)["tests"]
     ]
 
     def resolves(block: list[dict[str, Any]]) -> bool:
@@ -111,7 +110,7 @@ def test_short_copy_refuses_a_duration_that_it_does_not_understand() -> None:
 
 @BY_FILE
 def test_short_copy_of_our_rules_has_the_same_rules(path: Path) -> None:
-    rules = yaml.safe_load(path.read_text())
+    rules = read_yaml(path)
     short = shortened(rules, 300)
     digits = re.compile(r"[\d.]+[smhd]?")
     for before, after in zip(rules["groups"], short["groups"], strict=True):

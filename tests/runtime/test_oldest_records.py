@@ -14,7 +14,7 @@ from shared.runtime import topic_admin
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.oldest_records import READER, OldestRecords
 from shared.runtime.consume.statistics import PartitionStatistics
-from shared.runtime.kafka_config import reader_config
+from shared.runtime.kafka_config import UNLOGGED, reader_config
 from shared.runtime.settings import RuntimeSettings
 from shared.telemetry import clients
 from tests.conftest import Infrastructure
@@ -46,7 +46,7 @@ class Bench:
         self.oldest = OldestRecords(self.topic, make, self.clock)
         self.thread = threading.Thread(target=self.oldest.run, args=(self.stop,))
         self.thread.start()
-        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 0})
+        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 0, **UNLOGGED})
 
     def send(self, partition: int) -> int:
         """Send a record; returns the broker's timestamp, milliseconds since the epoch."""

@@ -7,6 +7,7 @@ DEV := $(VENV)/.dev-ready
 SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
+PROMETHEUS := $(VENV)/opt/prometheus
 
 .PHONY: help setup setup-dev setup-sonic demo test test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
 
@@ -92,9 +93,21 @@ test-runtime test-rest: .SHELLFLAGS := -o pipefail -c
 test-runtime: setup-dev
 	@$(call PYTEST,$(RUNTIME))
 
+# Debian's package, unpacked and not installed: no service starts, and nothing of the machine changes but root's package
+# lists. Elsewhere the tests of rules and dashboards take prometheus and promtool from PATH, or print why they are
+# skipped.
+$(PROMETHEUS)/promtool:
+	@if command -v promtool >/dev/null && command -v prometheus >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "no prometheus: its tests are skipped"; exit 0; fi; \
+	folder=$$(mktemp -d) && cd $$folder && \
+	{ [ "$$(id -u)" != 0 ] || apt-get update -qq; } && \
+	apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb -x prometheus_*.deb . && \
+	mkdir -p "$(CURDIR)/$(PROMETHEUS)" && mv usr/bin/prometheus usr/bin/promtool "$(CURDIR)/$(PROMETHEUS)" \
+	  || echo "no prometheus: its tests are skipped"; rm -rf "$$folder"
+
 # The pipeline tests run the sonic engine as well: its service starts in its own environment.
-test-rest: setup-dev setup-sonic
-	@$(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
+test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool
+	@PATH="$(CURDIR)/$(PROMETHEUS):$$PATH"; $(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
 
 # One thread: two are slower at the sizes of the tests.
 test-sonic: setup-sonic ## Test the sonic engine, and compare its numbers with the published model's

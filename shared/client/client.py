@@ -32,6 +32,7 @@ from shared.client.own_request import OwnRequest
 from shared.client.purge import Purged
 from shared.client.purge_calls import PurgeCalls
 from shared.client.submission import Submission
+from shared.client.submission_metrics import measured_submission
 from shared.client.topic_log import Offsets
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
@@ -132,7 +133,8 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         ``Submission.is_repeat``. Raises JobConflict when another request has the job id, JobPurged, StoreUnreachable,
         BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that can't be read any more.
         """
-        return submission.submit(self.connection, spec, self._earlier_requests)
+        with measured_submission() as measured:
+            return measured(submission.submit(self.connection, spec, self._earlier_requests))
 
     def submit_batch(self, specs: Iterable[JobSpec]) -> Iterator[Submission]:
         """Submit one spec after the other; each submission is yielded before the next begins. Raises as ``submit``."""

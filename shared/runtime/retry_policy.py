@@ -1,5 +1,6 @@
 """The retry policy of tasks for an unavailable object store: bounded, with jitter, logged and published."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,7 +10,7 @@ from typing import TypeVar
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from shared.runtime.waiting import SHOWN_AFTER_S, Wait, never
+from shared.runtime.waiting import SHOWN_AFTER_S, Wait, current_task, never
 from shared.storage.errors import StorageError, StoreOutage, StoreUnavailable
 from shared.telemetry import metrics
 
@@ -34,6 +35,16 @@ def best_effort() -> Iterator[None]:
         _TRIES_ONCE.reset(token)
 
 
+def _measured(operation: Callable[[], T], name: str) -> T:
+    """Run one attempt at an operation and observe its duration."""
+    start = time.monotonic()
+    try:
+        return operation()
+    finally:
+        seconds, stage = time.monotonic() - start, current_task().stage
+        metrics.STORE_SECONDS.labels(stage, name).observe(seconds, metrics.exemplar())
+
+
 class RetryPolicy:
     """Repeats an operation while the object store is unavailable.
 
@@ -50,7 +61,8 @@ class RetryPolicy:
         self._seconds = seconds
         self._works = works
 
-    def __call__(self, operation: Callable[[], T], /) -> T:
+    def __call__(self, operation: Callable[[], T], name: str = "", /) -> T:
+        operation = partial(_measured, operation, name)
         if _TRIES_ONCE.get():
             return operation()
         with Wait() as wait:

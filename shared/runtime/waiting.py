@@ -14,7 +14,7 @@ import structlog
 from shared.messages.codes import Code
 from shared.runtime.disposition import JobContext
 from shared.runtime.failures import Abandoned, JobCancelled
-from shared.telemetry.propagation import trace_id
+from shared.telemetry.propagation import span_id, trace_id
 
 SHOWN_AFTER_S = 2.0
 """A wait is published after this time, seconds: most retries succeed earlier."""
@@ -201,14 +201,20 @@ def set_current_job(job: JobContext) -> JobContext:
     if (task := _TASK.get()) is not None:
         job = replace(job, attempt=max(job.attempt, task.first_attempt), replays=max(job.replays, task.replays))
         task.job = job
-    fields = {"job": job.job_id, "tenant": job.tenant, "attempt": job.attempt, "trace_id": trace_id()}
+    fields = {
+        "job": job.job_id,
+        "tenant": job.tenant,
+        "attempt": job.attempt,
+        "trace_id": trace_id(),
+        "span_id": span_id(),
+    }
     structlog.contextvars.bind_contextvars(**{name: value for name, value in fields.items() if value is not None})
     return job
 
 
 def clear_current_job() -> None:
     """Remove the job from the log lines that follow in this thread."""
-    structlog.contextvars.unbind_contextvars("job", "tenant", "attempt", "trace_id")
+    structlog.contextvars.unbind_contextvars("job", "tenant", "attempt", "trace_id", "span_id")
 
 
 def current_job() -> JobContext | None:

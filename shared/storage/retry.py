@@ -13,9 +13,12 @@ P = ParamSpec("P")
 
 
 class Retry(Protocol):
-    """Runs an operation and repeats it where that may help. Raises the last error."""
+    """Runs an operation and repeats it where that may help. Raises the last error.
 
-    def __call__(self, operation: Callable[[], T], /) -> T: ...
+    ``name`` is the operation's, such as ``artifacts.put``: one of the methods that are marked ``retried``.
+    """
+
+    def __call__(self, operation: Callable[[], T], name: str, /) -> T: ...
 
 
 class HasRetry(Protocol):
@@ -28,16 +31,17 @@ class HasRetry(Protocol):
 S = TypeVar("S", bound=HasRetry)
 
 
-def once(operation: Callable[[], T], /) -> T:
+def once(operation: Callable[[], T], _name: str = "", /) -> T:
     """The policy of the command line and of background passes: one attempt, in which boto3 makes up to four."""
     return operation()
 
 
 def retried(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
     """Run the method under its store's policy. It must not call another retried method: the waits would add up."""
+    name = f"{method.__module__.rpartition('.')[2]}.{method.__name__}"
 
     @wraps(method)
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.retry(lambda: method(self, *args, **kwargs))
+        return self.retry(lambda: method(self, *args, **kwargs), name)
 
     return run

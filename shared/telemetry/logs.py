@@ -35,9 +35,11 @@ MAX_DEPTH = 8
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
-        # A caller that logs for the span of another thread has bound its ids.
-        event.setdefault("trace_id", format(context.trace_id, "032x"))
-        event.setdefault("span_id", format(context.span_id, "016x"))
+        # A caller that logs for the span of another thread has bound its ids. Those of a task are bound as well: lines
+        # without a current span, as after an exception, have the span of the task, the others the current one.
+        current = format(context.trace_id, "032x")
+        if event.setdefault("trace_id", current) == current:
+            event["span_id"] = format(context.span_id, "016x")
     return event
 
 

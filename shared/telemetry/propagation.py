@@ -72,6 +72,12 @@ def trace_id(context: Context | None = None) -> str | None:
     return format(span_context.trace_id, "032x") if span_context.is_valid else None
 
 
+def span_id() -> str | None:
+    """The id of the current span as 16 hex digits; None outside a trace."""
+    span_context = trace.get_current_span().get_span_context()
+    return format(span_context.span_id, "016x") if span_context.is_valid else None
+
+
 def sampled() -> bool:
     """Whether the current trace is sampled; True outside a trace. Spans of a trace that is not are not exported."""
     span_context = trace.get_current_span().get_span_context()

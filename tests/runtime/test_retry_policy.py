@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from shared.messages.codes import Code
@@ -16,6 +17,7 @@ from shared.runtime.failures import Abandoned, JobCancelled
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.waiting import TaskWaits, cancellable, set_current_job, task_waits
 from shared.storage.errors import ArtifactMissing, NoSpace, StoreOutage, StoreUnavailable
+from shared.storage.retry import retried
 
 JOB = JobContext("job-7", "default", uuid.uuid4().hex)
 OUTAGE = "reading an artifact: the object store answered 503 SlowDown"
@@ -62,6 +64,35 @@ def test_operation_is_retried_until_the_store_answers() -> None:
     operation = Failing(StoreUnavailable("away"), StoreUnavailable("away"))
     assert RetryPolicy(30)(operation) == "done"
     assert operation.calls == 3
+
+
+def test_each_attempt_is_measured_under_the_operations_name(waits: TaskWaits) -> None:
+    def measured() -> tuple[float, float]:
+        labels = {"stage": "face", "operation": "artifacts.put"}
+        name = "lipstage_store_request_duration_seconds"
+        return tuple(REGISTRY.get_sample_value(f"{name}_{part}", labels) or 0.0 for part in ("count", "sum"))
+
+    count, seconds = measured()
+    assert RetryPolicy(30)(Failing(StoreUnavailable("away"), StoreUnavailable("away")), "artifacts.put") == "done"
+    assert measured()[0] == count + 3
+    assert measured()[1] >= seconds
+
+
+def test_every_retried_method_tells_its_name() -> None:
+    names: list[str] = []
+
+    class Store:
+        @staticmethod
+        def retry(operation: Callable[[], Any], name: str, /) -> Any:
+            names.append(name)
+            return operation()
+
+        @retried
+        def put(self, value: int) -> int:
+            return value
+
+    assert Store().put(3) == 3
+    assert names == ["test_retry_policy.put"]
 
 
 @pytest.mark.parametrize("error", [ArtifactMissing("gone"), NoSpace("full"), OSError("?")])

@@ -10,11 +10,13 @@ import structlog
 
 from shared.runtime.execute.worker_output import MAX_LINES
 from shared.runtime.execute.worker_process import WorkerProcess
-from shared.runtime.failures import WorkerDied
+from shared.runtime.failures import DeliveryFailed, WorkerDied
 from shared.slot import records
 from shared.slot.spec import StageSpec
+from tests.conftest import Infrastructure
 from tests.runtime.log_lines import Lines, captured
 from tests.runtime.memory_stage import FACE, MemoryStage
+from tests.runtime.real_stage import RealStage, task
 from tests.runtime.test_worker_process import ignore, never, work
 
 SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
@@ -63,13 +65,47 @@ def test_every_line_of_a_task_names_job_tenant_attempt_and_trace(tmp_path: Path,
     assert [line["attempt"] for line in lines()] == [1, 1, 1, 2, 2, 2, 2]
 
 
+IDS = ("job", "attempt", "trace_id", "span_id")
+
+
+@pytest.mark.parametrize("do", ["write text", "fail", "die loudly", "reject", "upload and fail", "flood records"])
+def test_every_line_of_a_task_of_a_real_stage_has_all_four_ids(
+    do: str, stack: Infrastructure, topic_prefix: str, tmp_path: Path, lines: Lines
+) -> None:
+    """Also those of the worker process, of its output, and of the threads that transfer files."""
+    stage = RealStage(topic_prefix, tmp_path, max_attempts=2)
+    try:
+        given = task(do, what="logs")
+        before = len(lines())
+        stage.submit(given, HEADERS).result(60)
+        of_task = lines()[before:]
+    finally:
+        stage.close()
+    assert of_task[-1]["event"] == "task_settled"
+    assert [line for line in of_task if not all(line.get(name) for name in IDS)] == []
+    assert {(line["job"], line["trace_id"]) for line in of_task} == {(given.job_id, TRACE)}
+    spans = {format(span.context.span_id, "016x") for span in stage.spans.get_finished_spans() if span.context}
+    assert {line["span_id"] for line in of_task} <= spans
+
+
+def test_line_after_the_span_has_ended_has_the_ids_of_the_task(tmp_path: Path, lines: Lines) -> None:
+    """As the slot's line `record_not_settled`."""
+    rig = MemoryStage(FACE, tmp_path)
+    rig.producers.errors["render.events"] = DeliveryFailed("the broker is away")
+    with pytest.raises(DeliveryFailed):
+        rig.handle(rig.task().dump(), HEADERS)
+    structlog.get_logger().warning("record_not_settled")
+    assert all(lines()[-1].get(name) for name in IDS)
+    assert (lines()[-1]["job"], lines()[-1]["trace_id"]) == (rig.job, TRACE)
+
+
 def test_lines_after_a_task_do_not_name_its_job(tmp_path: Path, lines: Lines) -> None:
     rig = MemoryStage(FACE, tmp_path)
     rig.handle(rig.task().dump())
     structlog.get_logger().info("idle")
     settled, idle = lines()
     assert (settled["event"], settled["outcome"]) == ("task_settled", "done")
-    assert not {"job", "tenant", "attempt", "trace_id"} & set(idle)
+    assert not {"job", "tenant", "attempt", "trace_id", "span_id"} & set(idle)
 
 
 def of_worker(lines: Lines) -> list[dict[str, Any]]:

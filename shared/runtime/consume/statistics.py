@@ -19,6 +19,8 @@ class PartitionStatistics(BaseModel):
 
     consumer_lag: int = -1
     """Records of the partition that the group has not committed; negative when unknown."""
+    committed_offset: int = -1
+    """The offset that the group has committed; negative when unknown."""
     fetch_state: str = "none"
     desired: bool = False
     """Whether it is assigned to this client."""

@@ -95,7 +95,8 @@ class WorkerProcess:
     @property
     def pid(self) -> int | None:
         """Process id; None when the worker does not run."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        process = self._process  # Scrapes read this in another thread.
+        return process.pid if process is not None and process.poll() is None else None
 
     def start(self, variables: Mapping[str, str] | None = None) -> float:
         """Start the worker and wait until its handler is loaded; returns the loading time in seconds.

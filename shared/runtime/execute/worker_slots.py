@@ -14,7 +14,7 @@ from shared.runtime.execute.worker_process import Worker
 from shared.runtime.failures import SERVICE_FAULTS, Abandoned, EndsService, HandlerUnavailable, WorkerDied
 from shared.runtime.waiting import clear_current_job
 from shared.runtime.watched_thread import WatchedThread
-from shared.telemetry import metrics
+from shared.telemetry import metrics, process_usage
 
 log = structlog.get_logger()
 
@@ -31,6 +31,10 @@ class Handle(Protocol):
     """Processes one record in a slot's thread; on return the record is settled."""
 
     def __call__(self, record: Record, assignment: PartitionAssignment, worker: Worker, /) -> None: ...
+
+
+def _memory_bytes(worker: Worker) -> float:
+    return process_usage.memory_bytes(worker.pid)
 
 
 class SlotClock:
@@ -94,6 +98,11 @@ class WorkerSlots:
             WatchedThread(f"slot-{n}", partial(self._work, worker, ready), fatal, self._closing)
             for n, (worker, ready) in enumerate(zip(workers, self._ready, strict=True))
         ]
+        metrics.SLOTS.labels(stage).set(self.count)
+        metrics.SLOTS_BUSY.labels(stage)
+        metrics.LONGEST_TASK.labels(stage).set_function(lambda: clock.longest_s)
+        for n, worker in enumerate(workers):
+            metrics.WORKER_MEMORY.labels(stage, str(n)).set_function(partial(_memory_bytes, worker))
         self.unavailable: str | None = None
         """The reason why the handler can't be loaded; None when it can."""
 

@@ -25,6 +25,7 @@ from shared.runtime.relay.sender import PRODUCER, Sender
 from shared.runtime.relay.topic_catalogue import ANSWER_S, TopicCatalogue
 from shared.runtime.relay.waiting_metrics import WaitingMetrics
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settle import render_metrics
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.render_summary import RenderSummary
 from shared.storage.artifacts import ArtifactStore
@@ -61,6 +62,7 @@ class RelayService:
         storage = StorageSettings()
         s3 = connect(storage)
         documents = DocumentStore(s3, storage)
+        render_metrics.prepare(RELAY, settings)
         events = EventPublisher(RELAY, prefix, host.producers, documents)
         self._refusals = Refusals(
             self._group,

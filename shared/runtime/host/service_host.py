@@ -17,7 +17,7 @@ from shared.runtime.producers import Producers
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.watched_thread import WatchedThread
 from shared.slot.limits import hide_from_workers, no_core_dumps
-from shared.telemetry import clients, metrics, tracing
+from shared.telemetry import clients, metrics, process_usage, tracing
 
 log = structlog.get_logger()
 
@@ -55,6 +55,7 @@ class ServiceHost:
         raw = clients.raw_producer(config | {"message.max.bytes": MAX_DEAD_LETTER_BYTES})
         self.producers = Producers(clients.traced_producer(self.tracing, config), raw, self.thread_died)
         metrics.BUILD.labels(shared.__version__, name).set(1)
+        process_usage.register_cpu_time(name)
 
     def run(self, workload: Workload) -> int:
         """Serve until SIGTERM, SIGINT or a failure that only a new process repairs; returns the exit status."""

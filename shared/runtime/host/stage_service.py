@@ -13,6 +13,7 @@ from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import Completions
 from shared.runtime.consume.cancellations import Cancellations
 from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.consume.oldest_records import READER, OldestRecords
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
 from shared.runtime.execute.scratch import DiskSpace, Scratch
 from shared.runtime.execute.worker_process import WorkerProcess
@@ -33,6 +34,7 @@ from shared.runtime.process.task_attempts import TaskAttempts
 from shared.runtime.producers import Producers
 from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settle import render_metrics
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.janitor import Janitor
@@ -68,6 +70,7 @@ def task_processor(
     router: Router | None = None,
 ) -> TaskProcessor:
     """The processor of a stage's records, with its decoder, forwarder, event publisher and settlement."""
+    render_metrics.prepare(spec.name, settings)
     breaker = breaker or CircuitBreaker(spec.name)
     events = EventPublisher(spec.name, settings.topic_prefix, producers, store.documents)
     decoder: Decoder = TaskDecoder(store.documents)
@@ -156,9 +159,13 @@ class StageService:
         # In one delivery: the deaths, and one attempt more. A wait for the object store takes no longer than the work.
         attempts = min(settings.max_attempts, settings.max_crashes + 1)
         self._task_limit_s = attempts * 2 * spec.deadline_s + TASK_GRACE_S
+        metrics.TASK_LIMIT.labels(stage).set(self._task_limit_s)
+        topic = settings.topic(pipeline_step.source.format(engine=settings.engine))
+        reader = reader_config(settings, f"{client}-oldest", f"{group}.oldest") | READER
+        self._oldest = OldestRecords(topic, lambda: clients.raw_consumer(reader), host.producers.clock)
         self._loop = ConsumerLoop(
             clients.raw_consumer(consume | {"stats_cb": self._on_statistics}),
-            [settings.topic(pipeline_step.source.format(engine=settings.engine))],
+            [topic],
             self._slots,
             completions,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
@@ -174,6 +181,7 @@ class StageService:
         self._cancellations.start()
         if self._janitor is not None:
             self._host.start_thread("janitor", self._janitor.run)
+        self._host.start_thread("oldest-records", self._oldest.run)
         if self._group_views is not None:
             self._host.start_thread("routing", self._group_views.run)
         self._slots.start()
@@ -212,6 +220,7 @@ class StageService:
         for (topic, number), partition in statistics.partitions.items():
             if partition.consumer_lag >= 0:
                 metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
+        self._oldest.note(statistics.partitions)
         if statistics.cgrp.join_state == "steady":
             self._loop.joined.set()  # With more replicas than partitions, a replica without one is ready, too.
         if stalled := self._fetch_stall.stalled(statistics.fetch_states):

@@ -22,7 +22,6 @@ from shared.runtime.waiting import TaskWaits, clear_current_job, task_waits
 from shared.telemetry import metrics
 from shared.telemetry.attributes import registered
 from shared.telemetry.ids import preset_trace_id
-from shared.telemetry.propagation import trace_id
 
 log = structlog.get_logger()
 
@@ -65,7 +64,6 @@ class TaskProcessor:
         """
         start, now_ms = time.monotonic(), time.time_ns() // 1_000_000
         wait_ms = max(0, now_ms - record.appended_ms(now_ms))
-        metrics.QUEUE_SECONDS.labels(self._stage).observe(wait_ms / 1000)
         self._deadlines.observe(record)
         # One death more than a record may cause: reading it may be what kills the service.
         unread = record.crashes > self._max_crashes
@@ -93,6 +91,8 @@ class TaskProcessor:
                 attributes=registered(trace_context.span_attributes(record, self._group, wait_ms)),
             ),
         ):
+            exemplar = metrics.exemplar()
+            metrics.QUEUE_SECONDS.labels(self._stage).observe(wait_ms / 1000, exemplar=exemplar)
             disposition: Disposition | None = None
             try:
                 disposition = self._work.until_outcome(received)
@@ -103,7 +103,6 @@ class TaskProcessor:
                 if isinstance(disposition, Completed):
                     self._breaker.succeeded()
             fault_injection.reached("settle")
-            exemplar = metrics.exemplar(trace_id())
         metrics.TASK_SECONDS.labels(self._stage).observe(time.monotonic() - start, exemplar=exemplar)
         clear_current_job()
 

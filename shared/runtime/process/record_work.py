@@ -1,5 +1,6 @@
 """Does the work of one record, up to its outcome: decode, attempts, marker, forwarding."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from opentelemetry import trace
 from shared.messages.delivery_headers import Coordinates, DeliveryHeaders, read_delivery, source_of
 from shared.messages.events import TerminalEvent
 from shared.messages.pipeline import FIRST
-from shared.messages.task import RenderTask
+from shared.messages.task import RenderTask, StageOutput
 from shared.messages.topics import DAY_MS
 from shared.runtime import fault_injection
 from shared.runtime.attempt_policy import AttemptPolicy, is_own
@@ -27,6 +28,7 @@ from shared.runtime.waiting import current_job, current_task, set_current_job
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused
 from shared.storage.protocols import Storage
+from shared.telemetry import metrics
 from shared.telemetry.attributes import set_attributes
 
 OLDEST_ORIGIN_MS = 90 * DAY_MS
@@ -113,6 +115,7 @@ class RecordWork:
                 if not self._repeats_at_once(e, received):
                     return self.disposition_of(e, task, received)
                 log.warning("attempt_repeated", error=type(e).__name__, text=str(e))
+                metrics.TASK_FAILURES.labels(self._stage, "failed").inc()
                 waits = current_task()
                 waits.first_attempt = waits.attempt + 1
 
@@ -161,7 +164,9 @@ class RecordWork:
             claim = markers.claim_completion(self._store.documents, job.tenant, job.job_id, self._stage, own)
             current_task().nothing_to_lose()
             output = claim.winner
-            if not claim.won:
+            if claim.won:
+                self._count_gpu(output, task.request.engine)
+            else:
                 attempt.discard()
                 attempt = None
         self._events.finished(job, output)
@@ -173,6 +178,11 @@ class RecordWork:
         if attempt is not None:
             attempt.remember(output)
         return Completed(done, job=job, task=task)
+
+    def _count_gpu(self, output: StageOutput, engine: str) -> None:
+        seconds = output.metadata.get("gpu_seconds")
+        if isinstance(seconds, int | float) and 0 < seconds < math.inf:
+            metrics.GPU_SECONDS.labels(self._stage, metrics.ENGINES.of(engine)).inc(seconds)
 
     def _repeats_at_once(self, error: Exception, received: Received) -> bool:
         reason = classify(error)

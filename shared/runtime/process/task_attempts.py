@@ -146,6 +146,7 @@ class TaskAttempts:
             assignment.count_crash(record.offset)
             if crashes >= self._settings.max_crashes or job.attempt >= self._settings.max_attempts:
                 raise CrashLoop(f"{job.attempt} attempts, {crashes} deaths of the process: {error}") from error
+            metrics.TASK_FAILURES.labels(self._spec.name, "crash_loop").inc()
             job = set_current_job(job.at_attempt(job.attempt + 1))
             if self._restarted(worker):
                 return job, crashes

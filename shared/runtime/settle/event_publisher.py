@@ -32,6 +32,7 @@ from shared.messages.topics import EVENTS
 from shared.runtime.disposition import JobContext
 from shared.runtime.failures import RecordRefused
 from shared.runtime.producers import Delivery, EventProducer
+from shared.runtime.settle import render_metrics
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
 from shared.storage.protocols import Documents
@@ -88,7 +89,7 @@ class EventPublisher:
         """End the job: the request or its input can't be rendered. Returns the event as ``end`` does."""
         base = self._base(job)
         event = RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed)
-        return self.end(event)
+        return self.end(event, job)
 
     def failed(
         self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None
@@ -97,16 +98,18 @@ class EventPublisher:
         topic. Returns the event as ``end`` does."""
         event = Failed(**self._base(job), stage=self._stage, code=code, message=message, dead_letter=dead_letter)
         if job.is_stored:
-            return self.end(event)
+            return self.end(event, job)
         self._send(event)
+        render_metrics.ended(event, job)
         return event
 
-    def end(self, event: TerminalEvent) -> TerminalEvent | None:
+    def end(self, event: TerminalEvent, job: JobContext | None = None) -> TerminalEvent | None:
         """End the job with this event unless it has ended; publishes and returns the event that was stored first.
 
         Returns None when the stored event can't be read: a later version wrote it, and has published it. When the
         object store refuses the document, the event is published without being stored: a redelivery may then publish
-        another one, which is better than a job without a terminal event.
+        another one, which is better than a job without a terminal event. Metrics take what ``event`` does not
+        say from ``job``.
         """
         try:
             claim = markers.claim_end(self._documents, event.tenant, event.job_id, event)
@@ -116,8 +119,11 @@ class EventPublisher:
         except ArtifactRefused as e:
             log.error("end_not_stored", code=e.code.value)
             self._send(event)
+            render_metrics.ended(event, job)
             return event
         self._send(claim.winner)
+        if claim.won:
+            render_metrics.ended(event, job)
         return claim.winner
 
     def repeat(self, event: TerminalEvent) -> None:

@@ -143,6 +143,7 @@ class Settlement:
             refused = replace(reason, message=f"{reason.message}; the retry topic refuses the record: {e}")
             dead_letter = DeadLetter(refused, job=job, task=retry.task)
             return dead_letter, self._dead_letter(record, dead_letter)
+        metrics.TASK_FAILURES.labels(self._stage, reason.failure_class).inc()
         if job is not None:
             message = for_retry(reason, self._stage, retry.tier)
             try:
@@ -184,6 +185,7 @@ class Settlement:
             artifacts=self._artifacts,
         )
         metrics.DEAD_LETTERS.labels(self._stage, reason.code).inc()
+        metrics.TASK_FAILURES.labels(self._stage, reason.failure_class).inc()
         if job is None:
             return None
         message = for_user(reason, self._stage, dead_letter)

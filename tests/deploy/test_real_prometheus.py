@@ -1,0 +1,50 @@
+"""A real Prometheus scrapes a real stage with induced faults: alerts fire and resolve, exemplars arrive."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.monitored import Prometheus, Services, monitored
+from shared.runtime import topic_admin
+from shared.runtime.settings import RuntimeSettings
+from tests.conftest import Infrastructure
+from tests.deploy.programs import program
+
+
+@pytest.fixture
+def run(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[tuple[Services, Prometheus]]:
+    prometheus = program("prometheus")
+    topic_admin.apply(RuntimeSettings(topic_prefix=topic_prefix))
+    environment = {
+        **stack.environment,
+        "LIPSTAGE_TOPIC_PREFIX": topic_prefix,
+        "LIPSTAGE_CACHE_KEY": os.urandom(16).hex(),
+        "LIPSTAGE_MAX_ATTEMPTS": "1",
+    }
+    with monitored(environment, prometheus, tmp_path) as started:
+        yield started
+
+
+def test_alerts_fire_for_their_fault_and_resolve(run: tuple[Services, Prometheus]) -> None:
+    services, prometheus = run
+    prometheus.fires("LipstageTargetDown")
+    services.start("encode")
+    services.send("drift", 3)
+    services.send("fail")
+    prometheus.fires("LipstageDeadLetters")
+    notes = prometheus.firing()["LipstageDeadLetters"]
+    assert notes["summary"] == "The encode stage dead-letters records with INTERNAL"
+    assert "--code INTERNAL" in notes["description"]
+    ended = {(m["outcome"]): value for m, value in prometheus.query("lipstage_renders_total{engine='puppet'} > 0")}
+    assert ended == {"done": 3, "failed": 1}
+    late = prometheus.query('lipstage_render_drift_seconds_count{kind="lip"} - on () '
+                            'lipstage_render_drift_seconds_bucket{kind="lip",le="0.1"}')  # fmt: skip
+    assert [value for _, value in late] == [3]
+    assert all(len(one["trace_id"]) == 32 for one in prometheus.exemplars("lipstage_render_duration_seconds_bucket"))
+    assert prometheus.exemplars("lipstage_render_duration_seconds_bucket")
+    for metric in ("lipstage_worker_memory_bytes", "lipstage_cpu_seconds_total", "lipstage_slots"):
+        assert all(value > 0 for _, value in prometheus.query(metric))
+        assert prometheus.query(metric)
+    prometheus.resolves("LipstageDeadLetters")

@@ -17,7 +17,7 @@ FAILED = StackCode.GRAFANA_FAILED
 WITHOUT = "import deploy/grafana/dashboards into your own"
 HOME = Path("/usr/share/grafana")
 """Where packages of Linux distributions put what the program needs; an unpacked archive has it around `bin`."""
-ABSENT = "http://127.0.0.1:9"
+ABSENT = "http://127.0.0.1:1"
 """Address of a data source that does not run here: its panels show an error, and the others work."""
 
 

@@ -58,7 +58,9 @@ def write_targets(stack: Stack) -> None:
 
 
 def _target(port: int, **labels: str) -> dict[str, object]:
-    return {"targets": [f"{HOST}:{port}"], "labels": {**labels, "__scrape_interval__": f"{SCRAPE_S}s"}}
+    """One target. Prometheus refuses an interval below the timeout, which is 10 s by default."""
+    pace = {"__scrape_interval__": f"{SCRAPE_S}s", "__scrape_timeout__": f"{SCRAPE_S}s"}
+    return {"targets": [f"{HOST}:{port}"], "labels": {**labels, **pace}}
 
 
 def _write(path: Path, targets: list[dict[str, object]]) -> None:

@@ -243,7 +243,7 @@ def _stop(stack: Stack) -> None:
             infra = [name for name in names if name in (broker.NAME, store.NAME, traces.NAME)]
             observers = [name for name in names if name in observability.PARTS]
             supervisor.stop([name for name in names if name not in (*infra, *observers)])
-            # Tempo takes the services' last spans, and writes them to the object store.
+            # Tempo takes the services' last spans.
             supervisor.stop(observers)
             supervisor.stop(infra)
             supervisor.shutdown()

@@ -21,7 +21,7 @@ READY = "/ready"
 FAILED = StackCode.TEMPO_FAILED
 WITHOUT = "spans go to the built-in trace receiver"
 STOP_S = 20
-"""It writes what it holds to the object store."""
+"""It writes what it holds to its folder; the blocks go to the object store 30 s later, or after the next start."""
 
 
 def program(settings: LocalSettings, stack: Stack) -> Program:
@@ -30,7 +30,6 @@ def program(settings: LocalSettings, stack: Stack) -> Program:
     data.mkdir(parents=True, exist_ok=True)
     file = configuration("tempo/tempo.yaml")
     s3 = urlsplit(stack.s3_endpoint_url)
-    with_prometheus = prometheus.NAME in stack.programs
     environment = {
         "TEMPO_HOST": HOST,
         "TEMPO_PORT": str(stack.ports["tempo"]),
@@ -46,7 +45,11 @@ def program(settings: LocalSettings, stack: Stack) -> Program:
         # One person waits: spans are searchable after a second, their metrics after five.
         "TEMPO_TRACE_IDLE": "1s",
         "TEMPO_METRICS_INTERVAL": "5s",
-        **({"TEMPO_REMOTE_WRITE_URL": f"{stack.url(prometheus.NAME)}/api/v1/write"} if with_prometheus else {}),
+        **(
+            {"TEMPO_REMOTE_WRITE_URL": f"{stack.url(prometheus.NAME)}/api/v1/write"}
+            if prometheus.NAME in stack.programs
+            else {"TEMPO_PROCESSORS": "[]"}
+        ),
         "CONFIGURATION": digest(file),
     }
     argv = [str(stack.programs[NAME]), "-target=all", f"-config.file={file}", "-config.expand-env=true"]

@@ -5,7 +5,10 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from tools.dashboards.panels import RENDER, Panel, page, trace_graph, trace_totals, traces
 
-CHOSEN = f'{RENDER} && span.tenant.department =~ "$department" && span.owner.hash =~ "$owner"'
+SELECT = (
+    "select(span.render.date, span.render.job, span.tenant, span.tenant.department, span.owner.hash, span.engine,"
+    " span.outcome, span.error.type, span.video.duration_s, span.gpu.seconds, span.cpu.seconds)"
+)
 NOTE = "Traces are sampled and expire after 14 days; `lipstage audit` answers from the records of the jobs."
 
 
@@ -18,7 +21,7 @@ def dashboard() -> Dashboard:
         [
             ("Departments", _departments()),
             ("Owners", _owners()),
-            ("Renders of the chosen department and owner", _list()),
+            ("Renders of a department or an owner", _list()),
         ],
     )
     return (
@@ -42,7 +45,7 @@ def dashboard() -> Dashboard:
 
 def _departments() -> list[Panel]:
     return [
-        trace_totals("Renders", f"By department and outcome, in the time range. {NOTE}", "short",
+        trace_totals("Renders by department", f"By department and outcome, in the time range. {NOTE}", "short",
                      f"{{ {RENDER} }} | count_over_time() by (span.tenant.department, span.outcome)"),
         trace_totals("GPU seconds", "By department. Empty without an engine on a GPU.", "s",
                      f"{{ {RENDER} }} | sum_over_time(span.gpu.seconds) by (span.tenant.department)"),
@@ -55,19 +58,19 @@ def _departments() -> list[Panel]:
 
 def _owners() -> list[Panel]:
     return [
-        trace_totals("Renders", "By owner hash: the owner's name is in no trace.", "short",
+        trace_totals("Renders by owner", "By owner hash: the owner's name is in no trace.", "short",
                      f"{{ {RENDER} }} | count_over_time() by (span.owner.hash)"),
         trace_totals("CPU seconds", "By owner hash.", "s",
                      f"{{ {RENDER} }} | sum_over_time(span.cpu.seconds) by (span.owner.hash)"),
-        trace_totals("Renders", "By tenant and day of submission, UTC.", "short",
+        trace_totals("Renders by tenant and day", "By tenant and day of submission, UTC.", "short",
                      f"{{ {RENDER} }} | count_over_time() by (span.tenant, span.render.date)"),
     ]  # fmt: skip
 
 
 def _list() -> list[Panel]:
     return [
-        traces("Renders", "Choose department and owner above.",
-               f"{{ {CHOSEN} }} | select(span.render.date, span.render.job, span.tenant, span.tenant.department,"
-               " span.owner.hash, span.engine, span.outcome, span.error.type, span.video.duration_s, span.gpu.seconds,"
-               " span.cpu.seconds)"),
+        traces("Renders of the department", "Choose the department above: `.*` shows all renders that name one.",
+               f'{{ {RENDER} && span.tenant.department =~ "$department" }} | {SELECT}'),
+        traces("Renders of the owner", "Choose the owner's hash above: `.*` shows all renders that name an owner.",
+               f'{{ {RENDER} && span.owner.hash =~ "$owner" }} | {SELECT}'),
     ]  # fmt: skip

@@ -6,10 +6,12 @@ READY (its probe) and `program()`.
 
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from shared.local import grafana, prometheus, tempo
+from shared.local import grafana, prometheus, readiness, tempo
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
@@ -74,6 +76,26 @@ def missing(stack: Stack) -> dict[str, str]:
 def programs(settings: LocalSettings, stack: Stack) -> list[Program]:
     """The programs of the parts that run. Writes their folders and files below the state folder."""
     return [PARTS[name].program(settings, stack) for name in PARTS if name in stack.programs]
+
+
+def start(settings: LocalSettings, stack: Stack, note: Callable[[str], None]) -> None:
+    """Start the written programs, and wait until they answer.
+
+    ``note`` gets a line for each part, also for one that is missing. Raises StackError: STORE_FAILED for the bucket of
+    the traces, or <PART>_FAILED with the reason.
+    """
+    prometheus.write_targets(stack)
+    if tempo.NAME in stack.programs:
+        tempo.ensure_bucket(stack)
+    supervisor = stack.supervisor()
+    supervisor.apply()
+    for name, url in urls(stack).items():
+        part, port = PARTS[name], stack.ports[name]
+        ready = partial(readiness.serves, port, part.READY)
+        readiness.wait_until(supervisor, name, ready, part.FAILED, settings.start_timeout_s)
+        note(f"{name} {url}: ready")
+    for name, reason in missing(stack).items():
+        note(f"{name}: {reason}")
 
 
 def urls(stack: Stack) -> dict[str, str]:

@@ -23,7 +23,6 @@ from shared.local import (
     stack_file,
     store,
     supervision,
-    tempo,
     traces,
 )
 from shared.local.credentials import load_or_create
@@ -185,7 +184,7 @@ def _start(
     stack.save()
     infrastructure.await_ready(settings, stack, note)
     supervisor.write([*infra, *observers, *kept])
-    _start_observability(settings, stack, note)
+    observability.start(settings, stack, note)
     if not with_services:
         return
     replicas = {**stack.scale, **scale}
@@ -202,22 +201,6 @@ def _start(
         note(f"{record.name}: {'not ready' if readiness.missing(record.health_port) else 'ready'}")
     stack.scale = replicas
     stack.save()
-
-
-def _start_observability(settings: LocalSettings, stack: Stack, note: Callable[[str], None]) -> None:
-    """Start Tempo, Prometheus and Grafana, as far as they are found, and wait until they answer."""
-    prometheus.write_targets(stack)
-    if tempo.NAME in stack.programs:
-        tempo.ensure_bucket(stack)
-    stack.supervisor().apply()
-    for name, url in observability.urls(stack).items():
-        part = observability.PARTS[name]
-        port = stack.ports[name]
-        readiness.wait_until(stack.supervisor(), name, lambda port=port, path=part.READY: readiness.serves(port, path),
-                             part.FAILED, settings.start_timeout_s)  # fmt: skip
-        note(f"{name} {url}: ready")
-    for name, reason in observability.missing(stack).items():
-        note(f"{name}: {reason}")
 
 
 def _await_service(

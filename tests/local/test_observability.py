@@ -8,6 +8,8 @@ import pytest
 
 from shared.local import addresses, grafana, observability, prometheus, stack_file, tempo
 from shared.local import stack as local
+from shared.local.deployment import deployment_of
+from shared.local.doctor import doctor
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
@@ -181,6 +183,8 @@ def test_up_starts_keeps_and_stops_the_parts(own: LocalSettings, stand_ins: dict
     before = {part.name: part.pid for part in status(settings)}
     assert set(before) == {"broker", "store", "traces", *NAMES}
     assert all(part.healthy for part in status(settings))
+    assert {check.name: check.level for check in doctor(settings) if check.name in NAMES} == dict.fromkeys(NAMES, "ok")
+    assert deployment_of(first).tempo_url == first.url("tempo")
     assert [line for line in notes if line.startswith("grafana")] == [f"grafana {first.url('grafana')}: ready"]
     started = json.loads(stand_ins["tempo"].with_suffix(".json").read_text())
     assert started["env"]["AWS_ACCESS_KEY_ID"] == local.credentials_of(first).access_key  # type: ignore[union-attr]

@@ -65,10 +65,14 @@ def _stages() -> list[Panel]:
 def _queues() -> list[Panel]:
     return [
         graph("Records not finished", "Records that the stage of a topic has not committed, running ones included.",
-              "short", ("sum by (topic) (lipstage_consumer_lag)", "{{topic}}")),
+              "short", ("sum by (topic) (lipstage_consumer_lag)", "{{topic}}"), width=8),
         graph("Oldest unprocessed", "Age of the oldest of them. Lag says little where one record is a minute of work:"
               " this is what a user waits for.", "s",
-              ("max by (topic) (lipstage_oldest_unprocessed_seconds)", "{{topic}}"), limits=Limits(300, 900)),
+              ("max by (topic) (lipstage_oldest_unprocessed_seconds)", "{{topic}}"), limits=Limits(300, 900), width=8),
+        graph("Longest running task", "Share of the time that a task may take, of the longest one that runs. At 1 it"
+              " hangs, and its service is restarted.", "percentunit",
+              ("max by (stage) (lipstage_longest_task_seconds / lipstage_task_limit_seconds)", "{{stage}}"),
+              limits=Limits(0.5, 0.9), width=8),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from confluent_kafka import KafkaException
 
@@ -110,7 +111,7 @@ def _infrastructure(
         traces.NAME: lambda: readiness.serves(port, "/healthz", PROBE_S),
     }
     for name, part in observability.PARTS.items():
-        probes[name] = lambda path=part.READY: readiness.serves(port, path, PROBE_S)
+        probes[name] = partial(readiness.serves, port, part.READY, PROBE_S)
     return PartStatus(
         name=program.name,
         kind=program.name,

@@ -168,12 +168,18 @@ def test_committed_rules_are_loaded(observed: Observed) -> None:
     assert all(rule["health"] != "err" for group in groups for rule in group["rules"])
 
 
-def test_exemplar_opens_its_trace(observed: Observed) -> None:
+@pytest.mark.parametrize(
+    "metric",
+    [
+        'lipstage_stage_duration_seconds_bucket{stage="encode"}',
+        'traces_spanmetrics_latency_bucket{service="encode"}',
+    ],
+)
+def test_exemplar_opens_its_trace(observed: Observed, metric: str) -> None:
+    """Of the services' own metrics, and of those that Tempo makes of spans."""
     needs_tempo(observed)
-    found = observed.prometheus(
-        "query_exemplars", query='lipstage_stage_duration_seconds_bucket{stage="encode"}',
-        start=str(time.time() - 600), end=str(time.time()),
-    )  # fmt: skip
+    start, end = time.time() - 600, time.time() + 1
+    found = observed.prometheus("query_exemplars", query=metric, start=str(start), end=str(end))
     traces = {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
     assert traces
     for trace in traces:

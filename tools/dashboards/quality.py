@@ -76,6 +76,10 @@ def _worst() -> list[Panel]:
         traces("Quality below 0.5", "As `lipstage eval` measures it.",
                f"{{ {RENDER} && span.render.quality < 0.5 }} | {SELECT}, span.render.quality, span.dynamic.scale,"
                " span.expand.ratio)"),
+        traces("Worse than it could be", "The input or a parameter kept the video from being better; docs/telemetry.md"
+               " defines it.",
+               f"{{ {RENDER} && span.render.non_optimal = true }} | {SELECT}, span.render.quality, span.audio.drift_ms,"
+               " span.audio.duration_gap_ms, span.expand.ratio)"),
         traces("All finished renders", "With what product people ask for.",
                f'{{ {RENDER} && span.outcome = "done" }} | {SELECT}, span.render.quality, span.audio.drift_ms,'
                " span.video.duration_s, span.queue.wait_ms, span.attempts)"),

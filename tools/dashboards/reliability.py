@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from tools.dashboards.panels import RENDER, Limits, Panel, graph, number, page, rows, states, traces
+from tools.dashboards.panels import RENDER, Limits, Panel, graph, number, page, rows, states, trace_totals, traces
 
 
 def dashboard() -> Dashboard:
@@ -16,7 +16,7 @@ def dashboard() -> Dashboard:
             ("Outcomes and retries", _outcomes()),
             ("Dead letters, circuit breaker, restarts", _stops()),
             ("Telemetry itself", _telemetry()),
-            ("Failed and retried renders", _renders()),
+            ("Failed, rejected and retried renders", _renders()),
         ],
     )
 
@@ -90,6 +90,10 @@ def _renders() -> list[Panel]:
         traces("Failed and expired renders", "The public code says whose turn it is; the trace says where it happened.",
                f'{{ {RENDER} && (span.outcome = "failed" || span.outcome = "expired") }} | select(span.render.job,'
                " span.engine, span.outcome, span.error.type, span.attempts, span.replays)"),
+        trace_totals("Rejected renders by code", "The user's input could not be used: no fault of ours, unless one code"
+                     " suddenly leads.", "short",
+                     f'{{ {RENDER} && span.outcome = "rejected" }} | count_over_time() by (span.render.rejection)',
+                     width=24),
         traces("Retried tasks", "Tasks that were made again, with the stage and the attempt.",
                '{ resource.service.namespace = "lipstage" && kind = consumer && span.attempt > 1 } | select('
                "resource.service.name, span.render.job, span.attempt, span.error.type)", sort="attempt"),

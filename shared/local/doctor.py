@@ -52,7 +52,7 @@ def doctor(settings: LocalSettings) -> list[Check]:
             *_store(running),
             *retention_checks(settings, running),
             *_traces(running),
-            *_observability(running),
+            *observability_checks(running),
             *_services(settings, running),
         ]
     named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
@@ -189,7 +189,7 @@ def _faulty_service(part: PartStatus, stack: Stack) -> Check:
     return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}; lipstage up")
 
 
-def _observability(stack: Stack) -> list[Check]:
+def observability_checks(stack: Stack) -> list[Check]:
     """One check for each of Tempo, Prometheus and Grafana, if `up` was asked for them."""
     checks = [Check(name, "warn", reason, "install it, or lipstage up --no-observability")
               for name, reason in observability.missing(stack).items()]  # fmt: skip

@@ -34,6 +34,8 @@ WITH_DATA = {"Replicas that answer", "Tasks a second", "Duration of tasks", "Wai
 FROM_TEMPO = {"Messages between stages", "Duration of spans (P95)"}
 TRACES_WITH_DATA = {"Renders by department", "Seconds of video", "Renders over time", "Renders by tenant and day",
                     "All finished renders", "Renders of the department"}  # fmt: skip
+MAY_BE_EMPTY = ("> 0", ">= 0")
+"""Ends of queries that leave out zeros, or the NaN of a histogram without a new observation."""
 WAIT_S = 60.0
 DONE = 2
 """Renders that succeed."""
@@ -136,7 +138,7 @@ def test_panel_of_metrics_has_data(observed: Observed, query: Query) -> None:
     expected = set(METRIC.findall(query.text)) <= known
     if query.panel in WITH_DATA or (query.panel in FROM_TEMPO and "tempo" in observed.stack.programs):
         assert expected, "the run makes these metrics"
-    assert result or not expected
+    assert result or not expected or query.text.endswith(MAY_BE_EMPTY)
 
 
 @pytest.mark.parametrize("query", TRACEQL, ids=str)

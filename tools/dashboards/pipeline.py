@@ -49,8 +49,8 @@ def _stages() -> list[Panel]:
         graph("Tasks a second", "Settled records by stage, whatever their outcome.", "ops",
               ("sum by (stage) (rate(lipstage_tasks_total[$__rate_interval]))", "{{stage}}"), stacked=True),
         graph("Failed attempts a second", "Attempts that failed for a reason that is not the user's, by stage and class"
-              " of failure. Retried attempts are among them.", "ops",
-              ("sum by (stage, failure_class) (rate(lipstage_task_failures_total[$__rate_interval]))",
+              " of failure. Retried attempts are among them. Empty while there are none.", "ops",
+              ("sum by (stage, failure_class) (rate(lipstage_task_failures_total[$__rate_interval])) > 0",
                "{{stage}} {{failure_class}}"), stacked=True),
         graph("Duration of tasks", "Wall time of one task. A dot is one task: it opens its trace.", "s",
               (quantile(0.5, TASKS, "stage"), "{{stage}} P50"), (quantile(0.95, TASKS, "stage"), "{{stage}} P95"),

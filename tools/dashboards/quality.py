@@ -27,12 +27,12 @@ def _now() -> list[Panel]:
                f'1 - sum(increase({DRIFT}_bucket{{kind="audio", le="0.1"}}[1h]))'
                f' / (sum(increase({DRIFT}_count{{kind="audio"}}[1h])) > 0)', Limits(0.01, 0.05), width=6),
         number("Quality (median)", "0 to 1, of the finished videos of the last hour.", "percentunit",
-               f"histogram_quantile(0.5, sum by (le) (increase({QUALITY}_bucket[1h])))",
+               f"histogram_quantile(0.5, sum by (le) (increase({QUALITY}_bucket[1h]))) >= 0",
                Limits(0.7, 0.5, low_is_bad=True), width=6),
         number("Seconds of work for a second of video (median)", "Without waits in queues; 1 is real time.", "short",
-               f"histogram_quantile(0.5, sum by (le) (increase({REAL_TIME}_bucket[1h])))", width=6),
+               f"histogram_quantile(0.5, sum by (le) (increase({REAL_TIME}_bucket[1h]))) >= 0", width=6),
         number("From request to video (P95)", "Of the renders of the last hour.", "s",
-               f"histogram_quantile(0.95, sum by (le) (increase({DURATION}_bucket{DONE}[1h])))", width=6),
+               f"histogram_quantile(0.95, sum by (le) (increase({DURATION}_bucket{DONE}[1h]))) >= 0", width=6),
     ]  # fmt: skip
 
 

@@ -60,8 +60,8 @@ def _outcomes() -> list[Panel]:
 
 def _stops() -> list[Panel]:
     return [
-        graph("Dead letters", "Records dead-lettered in five minutes, by stage and code.", "short",
-              ("sum by (stage, code) (increase(lipstage_dead_letters_total[5m]))", "{{stage}} {{code}}"),
+        graph("Dead letters", "Records dead-lettered in five minutes, by stage and code. Empty while there are none.",
+              "short", ("sum by (stage, code) (increase(lipstage_dead_letters_total[5m])) > 0", "{{stage}} {{code}}"),
               stacked=True),
         states("Circuit breaker", "Red: a replica of the stage starts no records, because jobs fail for a reason that"
                " is not theirs. See its log.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.cli import console, start_up
 from shared.cli.environment import warn_of_unknown_variables
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
-from shared.local import log_files, preflight, stack
+from shared.local import log_files, observability, preflight, stack
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from shared.local.status import PartStatus
 
 POLL_S = 0.25
+NAME_WIDTH = 11
+"""Characters of a part's name in the list that `up` prints."""
 
 
 def parse_scale(texts: list[str]) -> dict[str, int]:
@@ -36,7 +38,7 @@ def failed(error: StackError) -> CliError:
     return CliError(f"{error.code}: {error.message}", details=error.details)
 
 
-def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
+def up(texts: list[str], engines: list[str] | None, with_observability: bool | None, as_json: bool) -> ExitCode:
     """Start or repair the local stack and print its addresses; failed when a service is not ready. Raises CliError."""
     scale = parse_scale(texts)
     settings = preflight.read_settings()
@@ -44,24 +46,26 @@ def up(texts: list[str], engines: list[str] | None, as_json: bool) -> ExitCode:
     try:
         with start_up.display(quiet=as_json) as note:
             note("starting the local stack")
-            started = stack.up(settings, scale, note=note, engines=engines)
+            started = stack.up(settings, scale, note=note, engines=engines, with_observability=with_observability)
     except StackError as e:
         raise failed(e) from None
     rows = {
         "kafka": started.bootstrap_servers,
         "s3": started.s3_endpoint_url,
         "traces": started.otlp_endpoint,
+        **observability.urls(started),
         "state": str(started.state_dir),
     }
     not_ready = stack.not_ready(started)
     if as_json:
-        console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "not_ready": not_ready})
+        console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "not_ready": not_ready,
+                           "missing": observability.missing(started)})  # fmt: skip
     else:
         for name, value in rows.items():
-            console.say(f"{name:<9}{value}")
+            console.say(f"{name:<{NAME_WIDTH}}{value}")
         names = ", ".join(service.name for service in started.services)
-        for number, line in enumerate(console.wrapped(names, 9, console.width())):
-            console.say(f"{'services':<9}{line}" if number == 0 else line)
+        for number, line in enumerate(console.wrapped(names, NAME_WIDTH, console.width())):
+            console.say(f"{'services':<{NAME_WIDTH}}{line}" if number == 0 else line)
         for name, reason in not_ready.items():
             console.note(f"{name} is not ready: {reason}")
     return ExitCode.FAILED if not_ready else ExitCode.DONE

@@ -24,3 +24,5 @@ class Deployment:
     """Endpoint, region and key pair; what is None comes from boto3's own configuration."""
     otlp_endpoint: str | None = None
     """OTLP/HTTP collector that receives the client's spans; None: OTEL_EXPORTER_OTLP_ENDPOINT, if set."""
+    tempo_url: str | None = None
+    """Query address of the Tempo that has the traces; None: LIPSTAGE_TEMPO_URL, if set."""

@@ -2,7 +2,7 @@
 
 import re
 
-from shared.local import ports, store
+from shared.local import observability, ports, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
@@ -28,7 +28,9 @@ def mark_own(settings: LocalSettings, stack: Stack) -> None:
     """Record which parts are the user's own; their addresses become the stack's."""
     stack.own_broker = is_own(settings.kafka_bootstrap_servers, stack.bootstrap_servers, stack.own_broker)
     stack.own_store = is_own(settings.s3_endpoint_url, stack.s3_endpoint_url, stack.own_store)
-    stack.own_traces = is_own(settings.otlp_endpoint, stack.otlp_endpoint, stack.own_traces)
+    # The built-in receiver's address, exported before Tempo took over, is no collector of the user's own either.
+    receiver = _normal(settings.otlp_endpoint) == _normal(stack.traces_url)
+    stack.own_traces = not receiver and is_own(settings.otlp_endpoint, stack.otlp_endpoint, stack.own_traces)
     if stack.own_broker:
         stack.bootstrap_servers = settings.kafka_bootstrap_servers
     if stack.own_store:
@@ -44,11 +46,16 @@ def assign(settings: LocalSettings, stack: Stack) -> None:
     Raises StackError (PORT_TAKEN) for a configured port that another program uses.
     """
     mark_own(settings, stack)
+    observability.assign(settings, stack)
     needed: list[str] = []
     needed += [] if stack.own_broker else ["kafka", "controller"]
     needed += [] if stack.own_store else store.PORTS
     needed += [] if stack.own_traces else ["traces"]
-    configured = {"kafka": settings.kafka_port, "s3": settings.s3_port, "traces": settings.traces_port}
+    for name in stack.programs:
+        needed += observability.PARTS[name].PORTS
+    configured = {"kafka": settings.kafka_port, "s3": settings.s3_port, "traces": settings.traces_port,
+                  "tempo": settings.tempo_port, "prometheus": settings.prometheus_port,
+                  "grafana": settings.grafana_port}  # fmt: skip
     fixed = {name: port for name, port in configured.items() if port and name in needed}
     previous = stack.ports
     in_use = previous if stack.running else {}
@@ -67,4 +74,5 @@ def assign(settings: LocalSettings, stack: Stack) -> None:
     if not stack.own_store:
         stack.s3_endpoint_url = f"http://{ports.HOST}:{stack.ports['s3']}"
     if not stack.own_traces:
-        stack.otlp_endpoint = f"http://{ports.HOST}:{stack.ports['traces']}"
+        receiver = "tempo.otlp" if "tempo" in stack.programs else "traces"
+        stack.otlp_endpoint = f"http://{ports.HOST}:{stack.ports[receiver]}"

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from shared.client import Deployment, S3Access
 from shared.local import stack
@@ -39,6 +40,7 @@ def deployment_of(running: Stack) -> Deployment:
             secret_key=keys.secret_key if keys else None,
         ),
         running.otlp_endpoint or None,
+        running.url("tempo") or None,
     )
 
 
@@ -50,9 +52,13 @@ def find_deployment(settings: LocalSettings) -> Deployment | None:
     """
     running = _completing_stack(settings)
     if running is None:
-        return Deployment() if settings.kafka_bootstrap_servers else None
+        return Deployment(tempo_url=settings.tempo_url or None) if settings.kafka_bootstrap_servers else None
     local = deployment_of(running)
-    return Deployment(local.runtime, local.storage, local.s3, settings.otlp_endpoint or local.otlp_endpoint)
+    return replace(
+        local,
+        otlp_endpoint=settings.otlp_endpoint or local.otlp_endpoint,
+        tempo_url=settings.tempo_url or local.tempo_url,
+    )
 
 
 def find_environment(settings: LocalSettings) -> dict[str, str] | None:
@@ -66,6 +72,8 @@ def find_environment(settings: LocalSettings) -> dict[str, str] | None:
     environment = _completed(running) | running.environment(stack.credentials_of(running))
     if settings.otlp_endpoint:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.otlp_endpoint
+    if settings.tempo_url:
+        environment["LIPSTAGE_TEMPO_URL"] = settings.tempo_url
     if not running.own_store:
         for name in OTHER_CREDENTIALS:
             environment.pop(name, None)

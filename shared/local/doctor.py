@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
 
-from shared.local import addresses, jars, machine, stack_file, store
+from shared.local import addresses, jars, machine, observability, readiness, stack_file, store
 from shared.local import stack as local
 from shared.local.deployment import differing
 from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of, runtime_settings
@@ -54,6 +54,7 @@ def doctor(settings: LocalSettings) -> list[Check]:
             *_store(running),
             *retention_checks(settings, running),
             *_traces(running),
+            *observability_checks(running),
             *_services(settings, running),
         ]
     named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
@@ -188,6 +189,18 @@ def _faulty_service(part: PartStatus, stack: Stack) -> Check:
     if record.engine and part.detail.startswith("not ready"):
         return Check(part.name, "fail", part.detail, f"lipstage weights ls; lipstage logs {part.name}")
     return Check(part.name, "fail", part.detail, f"lipstage logs {part.name}; lipstage up")
+
+
+def observability_checks(stack: Stack) -> list[Check]:
+    """One check for each of Tempo, Prometheus and Grafana, if `up` was asked for them."""
+    checks = [Check(name, "warn", reason, "install it, or lipstage up --no-observability")
+              for name, reason in observability.missing(stack).items()]  # fmt: skip
+    for name, url in observability.urls(stack).items():
+        if readiness.serves(stack.ports[name], observability.PARTS[name].READY, TIMEOUT_S):
+            checks.append(Check(name, "ok", url))
+        else:
+            checks.append(Check(name, "fail", f"{url} does not answer", f"lipstage logs {name}; lipstage up"))
+    return checks
 
 
 def _traces(stack: Stack) -> list[Check]:

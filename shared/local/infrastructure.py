@@ -57,7 +57,7 @@ def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], Non
     if not stack.own_traces:
         readiness.wait_until(supervisor, traces.NAME, lambda: readiness.serves(stack.ports["traces"], "/healthz"),
                              StackCode.TRACES_FAILED, timeout)  # fmt: skip
-        note(f"trace receiver {stack.otlp_endpoint}: ready")
+        note(f"trace receiver {stack.traces_url}: ready")
     try:
         bucket.ensure(s3, StorageSettings(bucket=stack.bucket))
     except StoreUnavailable as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds `shared` and `stages`: the checkout, or the environment's site-packages."""
 SAMPLES = "samples"
+DEPLOY = "deploy"
 
 
 def is_checkout(root: Path = ROOT) -> bool:
@@ -17,6 +18,11 @@ def is_checkout(root: Path = ROOT) -> bool:
 def samples(root: Path = ROOT) -> Path:
     """The folder of the bundled portrait and speech; a wheel carries it inside the package `shared`."""
     return root / SAMPLES if is_checkout(root) else root / "shared" / SAMPLES
+
+
+def deploy(root: Path = ROOT) -> Path:
+    """The folder of the configurations of Tempo, Prometheus and Grafana; a wheel carries it inside `shared`."""
+    return root / DEPLOY if is_checkout(root) else root / "shared" / DEPLOY
 
 
 def downloads(root: Path = ROOT) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from botocore.exceptions import BotoCoreError
 
-from shared.local import addresses, extras, infrastructure, jars, java, services, stack_file, store
+from shared.local import addresses, extras, infrastructure, jars, java, observability, services, stack_file, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
@@ -81,6 +81,8 @@ def check_machine(settings: LocalSettings, stack: Stack, with_services: bool, no
         found += _error(jars.ready, settings.jars, note)
     if with_services:
         found += _error(services.check_engines, settings)
+    if planned.observability:
+        found += _error(observability.check, settings)
     _raise_all(found)
 
 

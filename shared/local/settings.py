@@ -14,11 +14,19 @@ from shared.runtime.settings_variables import unusable
 from shared.storage.client import DEFAULT_REGION
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Program = Path | None
 
 
 def _port(part: str) -> int:
     port: int = Field(0, description=f"Loopback port of the local {part}; 0: any free one, kept from then on.")
     return port
+
+
+def _program(part: str) -> Path | None:
+    path: Path | None = Field(
+        None, description=f"Program of {part} for `up --observability`; default: the one on PATH."
+    )
+    return path
 
 
 class LocalSettings(StateSettings, DeploymentSettings):
@@ -36,6 +44,19 @@ class LocalSettings(StateSettings, DeploymentSettings):
     kafka_port: Port = _port("broker")
     s3_port: Port = _port("object store")
     traces_port: Port = _port("trace receiver")
+    tempo_port: Port = _port("Tempo")
+    prometheus_port: Port = _port("Prometheus")
+    grafana_port: Port = _port("Grafana")
+    tempo_bin: Program = _program("Tempo 3")
+    prometheus_bin: Program = _program("Prometheus")
+    grafana_bin: Program = _program("Grafana")
+    promtool_bin: Program = Field(None, description="Program promtool for the tests; default: the one on PATH.")
+    collector_bin: Program = Field(None, description="Program otelcol-contrib for the tests; default: the one on PATH.")
+    tempo_url: str = Field(
+        "",
+        description="Query address of the Tempo that has the traces, such as http://HOST:3200; default: that of the"
+        " local stack.",
+    )
     disk_min_mb: int = Field(
         1024, ge=0, le=1 << 30, description="`up` refuses to start with less free space than this, MiB."
     )
@@ -65,7 +86,7 @@ class LocalSettings(StateSettings, DeploymentSettings):
         description="Your OTLP/HTTP collector instead of the local receiver.",
     )
 
-    @field_validator("s3_endpoint_url", "otlp_endpoint")
+    @field_validator("s3_endpoint_url", "otlp_endpoint", "tempo_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
@@ -82,7 +103,7 @@ class LocalSettings(StateSettings, DeploymentSettings):
             raise ValueError("must have no user or password: addresses are printed; use KAFKA_PROPERTIES_FILE")
         return value
 
-    @field_validator("jars_dir")
+    @field_validator("jars_dir", "tempo_bin", "prometheus_bin", "grafana_bin", "promtool_bin", "collector_bin")
     @classmethod
     def _resolve(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None

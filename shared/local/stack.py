@@ -13,9 +13,11 @@ from shared.local import (
     addresses,
     broker,
     infrastructure,
+    observability,
     ports,
     preflight,
     processes,
+    prometheus,
     readiness,
     services,
     stack_file,
@@ -43,12 +45,15 @@ def up(
     services: bool = True,
     note: Callable[[str], None] = lambda _: None,
     engines: Collection[str] | None = None,
+    with_observability: bool | None = None,
 ) -> Stack:
     """Start the stack and return it once every part answers.
 
     ``scale`` maps stages to replicas; a stage that it omits keeps its last number, at first 1. ``engines`` run beside
     those of the settings; None keeps those of the last call. ``up`` does not wait for an engine's service that misses
-    something, such as weights: see ``not_ready``. ``services=False`` starts only broker, object store and trace
+    something, such as weights: see ``not_ready``. ``with_observability`` runs Tempo, Prometheus and Grafana as well,
+    where their programs are found: see ``observability.missing``; False stops them, None keeps what the last call
+    asked for. ``services=False`` starts only broker, object store and trace
     receiver, and leaves running services as they are. A part that KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or
     OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step and for each part
     that is ready.
@@ -58,7 +63,7 @@ def up(
     """
     with _lock(settings.state):
         try:
-            return _up(settings, scale or {}, services, note, engines)
+            return _up(settings, scale or {}, services, note, engines, with_observability)
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise StackError(StackCode.DISK_FULL, f"no space left in {settings.state}") from error
@@ -110,10 +115,13 @@ def _up(
     with_services: bool,
     note: Callable[[str], None],
     engines: Collection[str] | None,
+    with_observability: bool | None,
 ) -> Stack:
     stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     if engines is not None:
         stack.engines = tuple(dict.fromkeys(engines))
+    if with_observability is not None:
+        stack.observability = with_observability
     settings = with_engines(settings, stack)
     preflight.check_request(settings, scale, with_services)
     preflight.check_folder(settings)
@@ -158,12 +166,15 @@ def _start(
 ) -> None:
     addresses.assign(settings, stack)
     infra = infrastructure.programs(settings, stack, note)
+    observers = observability.programs(settings, stack)
     supervisor = stack.supervisor()
     running = supervisor.responds()
     if not running and not with_services:
         stack.services = []
     kept = [services.program(settings, stack, record) for record in stack.services if running]
-    supervisor.write([*infra, *kept])
+    # Tempo ends without its bucket: those that do not run yet start once the object store answers.
+    known = {program.name for program in supervisor.programs()} if running else set()
+    supervisor.write([*infra, *(program for program in observers if program.name in known), *kept])
     stack.scratch.mkdir(parents=True, exist_ok=True)
     if running:
         supervisor.apply()
@@ -172,6 +183,8 @@ def _start(
     stack.running = True
     stack.save()
     infrastructure.await_ready(settings, stack, note)
+    supervisor.write([*infra, *observers, *kept])
+    observability.start(settings, stack, note)
     if not with_services:
         return
     replicas = {**stack.scale, **scale}
@@ -180,8 +193,9 @@ def _start(
                        if value and name.startswith("LIPSTAGE_") and passed_on(name)}  # fmt: skip
     stack.services = services.records(settings, stack, replicas)
     stack.save()
-    supervisor.write([*infra, *(services.program(settings, stack, record) for record in stack.services)])
+    supervisor.write([*infra, *observers, *(services.program(settings, stack, record) for record in stack.services)])
     supervisor.apply()
+    prometheus.write_targets(stack)
     for record in stack.services:
         _await_service(settings, supervisor, record)
         note(f"{record.name}: {'not ready' if readiness.missing(record.health_port) else 'ready'}")
@@ -210,7 +224,10 @@ def _stop(stack: Stack) -> None:
             names = [program.name for program in supervisor.programs()]
             # Services first: they drain while broker and object store still answer.
             infra = [name for name in names if name in (broker.NAME, store.NAME, traces.NAME)]
-            supervisor.stop([name for name in names if name not in infra])
+            observers = [name for name in names if name in observability.PARTS]
+            supervisor.stop([name for name in names if name not in (*infra, *observers)])
+            # Tempo takes the services' last spans.
+            supervisor.stop(observers)
             supervisor.stop(infra)
             supervisor.shutdown()
         except supervision.FAULTS:

@@ -14,7 +14,7 @@ from shared.local.ports import HOST
 from shared.local.supervision import Supervisor
 
 FILE = "stack.json"
-NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store")
+NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "tempo", "prometheus", "grafana")
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
 MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
@@ -58,6 +58,10 @@ class Stack(BaseModel):
     services: list[ServiceRecord] = Field(default_factory=list)
     scale: dict[str, int] = Field(default_factory=dict)
     """Replicas by stage, from the last `--scale`; 1 for other stages."""
+    observability: bool = False
+    """Whether `up --observability` asked for Tempo, Prometheus and Grafana; kept by later calls."""
+    programs: dict[str, Path] = Field(default_factory=dict)
+    """The programs of those that run, by name."""
     engines: tuple[str, ...] = ()
     """Engines of the last `--engine`, beside those of the settings."""
 
@@ -70,6 +74,10 @@ class Stack(BaseModel):
     def traces_url(self) -> str:
         """URL of the local trace receiver's queries; empty when traces go to an external collector."""
         return f"http://{HOST}:{self.ports['traces']}" if "traces" in self.ports and not self.own_traces else ""
+
+    def url(self, part: str) -> str:
+        """Address of Tempo's queries, of Prometheus or of Grafana; empty when it does not run here."""
+        return f"http://{HOST}:{self.ports[part]}" if part in self.programs else ""
 
     @property
     def scratch(self) -> Path:
@@ -95,6 +103,7 @@ class Stack(BaseModel):
             "LIPSTAGE_STATE_DIR": str(self.state_dir),
             "LIPSTAGE_BUCKET": self.bucket,
             **({"LIPSTAGE_TOPIC_PREFIX": self.topic_prefix} if self.services else {}),
+            **({"LIPSTAGE_TEMPO_URL": self.url("tempo")} if "tempo" in self.programs else {}),
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint_url} if self.s3_endpoint_url else {}),
         }
         return values | (credentials.environment() if credentials else {})

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from confluent_kafka import KafkaException
 
-from shared.local import broker, readiness, store, supervision, traces
+from shared.local import broker, observability, readiness, store, supervision, traces
 from shared.local.infrastructure import credentials_of, runtime_settings
 from shared.local.processes import Usage, usage
 from shared.local.services import Consumer, consumers
@@ -19,7 +20,7 @@ from shared.runtime.host.health import NOT_READY
 PROBE_S = 2.0
 LAGS_S = 30.0
 """Time limit for the lag of every group, once the broker has answered."""
-PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces"}
+PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces", **{name: name for name in observability.PARTS}}
 """Program of the supervisor -> name of its port in the stack file."""
 
 
@@ -33,7 +34,7 @@ class PartStatus:
 
     name: str
     kind: str
-    """broker | store | traces | service"""
+    """broker | store | traces | tempo | prometheus | grafana | service"""
     port: int
     pid: int
     healthy: bool
@@ -109,6 +110,8 @@ def _infrastructure(
         ),
         traces.NAME: lambda: readiness.serves(port, "/healthz", PROBE_S),
     }
+    for name, part in observability.PARTS.items():
+        probes[name] = partial(readiness.serves, port, part.READY, PROBE_S)
     return PartStatus(
         name=program.name,
         kind=program.name,

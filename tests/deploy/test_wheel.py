@@ -78,6 +78,7 @@ def test_the_wheel_holds_code_weights_samples_and_licences(wheel: Path) -> None:
     assert wheel.stat().st_size < MAX_BYTES
     assert {"shared/py.typed", "stages/py.typed", "shared/local/kafka-jars.txt"} <= names
     assert {"shared/samples/portrait.png", "shared/samples/speech.wav", "shared/samples/README.md"} <= names
+    assert {"shared/deploy/tempo/tempo.yaml", "shared/deploy/grafana/dashboards/pipeline.json"} <= names
     assert {name.rpartition("/")[2] for name in names} >= {"LICENSE", "NOTICE"}
     committed = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("weights/*") if path.is_file()
                  and path.suffix != ".pyc"}  # fmt: skip
@@ -89,8 +90,8 @@ def test_the_source_distribution_holds_no_tests_and_no_documents(built: Path) ->
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         top = {name.split("/")[1] for name in archive.getnames() if "/" in name}
-    assert top == {".gitignore", "CHANGELOG.md", "LICENSE", "NOTICE", "PKG-INFO", "README.md", "pyproject.toml",
-                   "samples", "shared", "stages"}  # fmt: skip
+    assert top == {".gitignore", "CHANGELOG.md", "LICENSE", "NOTICE", "PKG-INFO", "README.md", "deploy",
+                   "pyproject.toml", "samples", "shared", "stages"}  # fmt: skip
 
 
 def test_the_demo_runs_in_an_empty_folder(stack: Infrastructure, installed: Installed) -> None:

@@ -23,6 +23,13 @@ def up(
             help="An engine beside those of LIPSTAGE_ENGINES; repeatable, kept by later calls.",
         ),
     ] = None,
+    observability: Annotated[
+        bool | None,
+        typer.Option(
+            "--observability/--no-observability",
+            help="Also run Tempo, Prometheus and Grafana, those of them that are installed; kept by later calls.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start the local stack, or restart what has failed.
@@ -31,7 +38,7 @@ def up(
     """
     from shared.cli import stack
 
-    raise typer.Exit(stack.up(scale or [], engine, as_json))
+    raise typer.Exit(stack.up(scale or [], engine, observability, as_json))
 
 
 @app.command(rich_help_panel=STACK)

@@ -14,8 +14,8 @@ from shared.cli.console import Part, seconds, styled
 from shared.cli.errors import CliError
 from shared.client import ClientError, Deployment, JobKey
 from shared.local.settings import LocalSettings
-from shared.local.trace_store import StoredSpan
-from shared.local.trace_tree import Node, tree
+from shared.telemetry.spans import StoredSpan
+from shared.telemetry.trace_tree import Node, tree
 
 ANSWER_S = 5.0
 POLL_S = 0.2

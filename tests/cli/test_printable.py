@@ -21,8 +21,8 @@ from shared.cli.progress import Lines
 from shared.cli.progress_bars import Bars
 from shared.client import JobKey, JobState
 from shared.local.settings import LocalSettings
-from shared.local.trace_store import StoredSpan
 from shared.messages.events import EVENT
+from shared.telemetry.spans import StoredSpan
 from tests.cli.conftest import KnownJob, Lipstage, alone
 from tests.conftest import ROOT
 

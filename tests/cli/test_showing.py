@@ -11,10 +11,10 @@ from shared.cli.progress import Display, Lines, frames_text
 from shared.cli.progress_bars import Bars
 from shared.cli.weights_progress import WeightsProgress
 from shared.client import JobKey, JobState
-from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
 from shared.messages.engines import ENGINES, FPS
 from shared.messages.events import AnyEvent, Failed
+from shared.telemetry.spans import StoredSpan
 from tests.cli.conftest import KnownJob
 from tests.client.events import event, waiting
 

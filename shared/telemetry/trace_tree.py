@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.local.trace_store import StoredSpan
+from shared.telemetry.spans import StoredSpan
 
 
 @dataclass(slots=True)

@@ -72,7 +72,9 @@ class Tempo:
 
     def linked(self, trace_id: str) -> list[str]:
         now = time.time_ns()
-        text = f'{{ link:traceID = "{trace_id}" }}'
+        # Tempo keeps the id of a link without leading zeros.
+        same = " || ".join(f'link:traceID = "{one}"' for one in dict.fromkeys((trace_id, trace_id.lstrip("0"))))
+        text = f"{{ {same} }}"
         found: dict[str, None] = {}
         for start, end in windows(now - JOB_NS, now, LONGEST_NS):
             found |= dict.fromkeys(_trace_id(trace) for trace in self._search(text, start, end, MAX_TRACES))

@@ -14,9 +14,12 @@ from shared.client.job_key import JobKey
 from shared.telemetry.query.errors import QueryError
 from shared.telemetry.query.expression import Expression, Scalar, keys
 from shared.telemetry.spans import StoredSpan
+from shared.telemetry.trace_tree import job_spans
 
 SHOWN = ("render.job", "tenant", "engine", "outcome")
 """What every found render has, beside the attributes that the expression names."""
+MAX_LINKED = 20
+"""Most traces that are looked up because a trace of the job is linked with them."""
 MAX_RENDERS = 1000
 """Most renders that one search returns."""
 Traces = dict[str, list[StoredSpan]]
@@ -92,6 +95,38 @@ def find_renders(
     """
     until = time.time_ns() if until_ns is None else until_ns
     return source.renders(Query.parse(where), since_ns, until, min(limit, MAX_RENDERS)) if since_ns < until else []
+
+
+def job_traces(source: TraceSource, job: JobKey, known: str | None = None) -> Traces:
+    """The traces of a job, the oldest first: those with a span of it, and those that are linked with them.
+
+    A replay starts a trace that is linked to the one that failed, and is found before a stage has taken its record.
+    ``known`` is the id of a trace of the job that the source may not find by its attributes yet. Raises
+    TracesUnreachable, TracesRefused.
+    """
+    traces = source.job(job)
+    if known is not None and known not in traces and (spans := _own(source.trace(known), job)):
+        traces[known] = spans
+    asked = set(traces)
+    waiting = list(traces)
+    while waiting and len(asked) < len(traces) + MAX_LINKED:
+        one = waiting.pop(0)
+        before = [link["trace_id"] for span in traces[one] for link in span.links]
+        for other in dict.fromkeys([*before, *source.linked(one)]):
+            if other in asked or len(asked) >= len(traces) + MAX_LINKED:
+                continue
+            asked.add(other)
+            if spans := _own(source.trace(other), job):
+                traces[other] = spans
+                waiting.append(other)
+    return dict(sorted(traces.items(), key=lambda item: min(span.start_ns for span in item[1])))
+
+
+def _own(spans: list[StoredSpan], job: JobKey) -> list[StoredSpan]:
+    """The job's spans; all of them in a trace that names no job yet."""
+    if any("render.job" in span.attributes for span in spans):
+        return job_spans(spans, job.tenant, job.job_id)
+    return spans
 
 
 def windows(since_ns: int, until_ns: int, longest_ns: int) -> Iterator[tuple[int, int]]:

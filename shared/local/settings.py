@@ -64,8 +64,13 @@ class LocalSettings(StateSettings, DeploymentSettings):
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="Your OTLP/HTTP collector instead of the local receiver.",
     )
+    tempo_url: str = Field(
+        "",
+        description="Query address of a Grafana Tempo, http://HOST:3200: `trace` and `traces` ask it; default: that of"
+        " the local stack, else the local trace receiver.",
+    )
 
-    @field_validator("s3_endpoint_url", "otlp_endpoint")
+    @field_validator("s3_endpoint_url", "otlp_endpoint", "tempo_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
         if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):

@@ -1,5 +1,6 @@
 """A real Tempo for tests, where the machine has one: named by LIPSTAGE_TEMPO_BIN, or on PATH."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,17 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from shared.local.ports import free_port
+from shared.local.ports import HOST, pick
 
-CONFIG = """
-server: {{http_listen_address: 127.0.0.1, http_listen_port: {port}, grpc_listen_address: 127.0.0.1, grpc_listen_port: {grpc}, log_level: error}}
-distributor: {{receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{otlp}"}}}}}}}}}}
-storage: {{trace: {{backend: local, wal: {{path: {data}/wal}}, local: {{path: {data}/blocks}}}}}}
-live_store: {{wal: {{path: {data}/live}}, shutdown_marker_dir: {data}/marker, max_trace_idle: 1s, flush_check_period: 1s}}
-backend_scheduler: {{local_work_path: {data}/scheduler}}
-query_frontend: {{query_end_cutoff: 0s}}
-usage_report: {{reporting_enabled: false}}
-"""
+CONFIG: dict[str, object] = {
+    "server": {"http_listen_address": HOST, "grpc_listen_address": HOST, "log_level": "error"},
+    "storage": {"trace": {"backend": "local", "wal": {"path": "wal"}, "local": {"path": "blocks"}}},
+    "live_store": {
+        **{"wal": {"path": "live"}, "shutdown_marker_dir": "marker"},
+        **{"max_trace_idle": "1s", "flush_check_period": "1s"},
+    },
+    "backend_scheduler": {"local_work_path": "scheduler"},
+    # By default a search leaves out the last 30 s.
+    "query_frontend": {"query_end_cutoff": "0s"},
+    "usage_report": {"reporting_enabled": False},
+}
+"""Blocks on the local disk, in the folder that the program runs in."""
 START_S = 60.0
 
 
@@ -53,11 +58,13 @@ class RunningTempo:
 @contextmanager
 def running(folder: Path) -> Iterator[RunningTempo]:
     """Start one, and stop it at the end."""
-    port, grpc, otlp = free_port(), free_port(), free_port()
-    path = folder / "tempo.yaml"
-    path.write_text(CONFIG.format(port=port, grpc=grpc, otlp=otlp, data=folder))
+    port, grpc, otlp = pick(3)
+    path = folder / "tempo.json"  # YAML includes JSON.
+    http = {"protocols": {"http": {"endpoint": f"{HOST}:{otlp}"}}}
+    path.write_text(json.dumps({**CONFIG, "distributor": {"receivers": {"otlp": http}}}))
+    ports = [f"-server.http-listen-port={port}", f"-server.grpc-listen-port={grpc}"]
     with (folder / "tempo.log").open("wb") as log:
-        process = subprocess.Popen([program(), f"-config.file={path}"], cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen([program(), f"-config.file={path}", *ports], cwd=folder, stdout=log, stderr=log)
     tempo = RunningTempo(port, otlp)
     try:
         deadline = time.monotonic() + START_S

@@ -43,6 +43,11 @@ def render(number: int, **values: Any) -> StoredSpan:
     )
 
 
+def span(name: str, trace: str, own: str, attributes: dict[str, Any], links: Any = ()) -> StoredSpan:
+    start, end = now() - 5 * SECOND, now() - 4 * SECOND
+    return StoredSpan(trace, own, "", name, "infer", "internal", start, end, attributes, [], list(links), None)
+
+
 @cache
 def now() -> int:
     """When the spans are sent, about: Tempo does not search the newest blocks for what ended minutes ago."""
@@ -66,12 +71,11 @@ def renders() -> list[StoredSpan]:
 @cache
 def others() -> list[StoredSpan]:
     """Spans of other kinds: none is a render."""
+    replayed = {"trace_id": f"{5:032x}", "span_id": f"{5:016x}", "kind": "replay_of"}
     return [
-        StoredSpan(f"{1:032x}", "f" * 16, "", "run_inference", "infer", "internal", now() - 60 * SECOND, now(),
-                   {"render.job": "j1", "tenant": "default", "inference.steps": 25, "audio.drift_ms": 999}, [], [], None),
-        StoredSpan("ee" * 16, "e" * 16, "", "replay", "cli", "producer", now() - 30 * SECOND, now() - 29 * SECOND, {}, [],
-                   [{"trace_id": f"{5:032x}", "span_id": f"{5:016x}", "kind": "replay_of"}], None),
-    ]  # fmt: skip
+        span("run_inference", f"{1:032x}", "f" * 16, {"render.job": "j1", "tenant": "default", "audio.drift_ms": 999}),
+        span("replay", "ee" * 16, "e" * 16, {}, links=[replayed]),
+    ]
 
 
 @pytest.fixture(scope="module")

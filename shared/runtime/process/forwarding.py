@@ -65,7 +65,7 @@ class Forwarder:
                 attempt=job.attempt,
                 trace_id=trace_id(),
                 sampled=sampled(),
-            ).model_copy(update={"replays": job.replays})
+            ).model_copy(update={"replays": job.replays, "owner_hash": job.owner_hash})
         topic = self._settings.topic(step.source.format(engine=task.request.engine))
         value = task.dump()
         if len(value) > MAX_ENVELOPE_BYTES:

@@ -55,7 +55,7 @@ class EventPublisher:
 
     def accepted(self, job: JobContext, engine: str) -> None:
         """The request is valid."""
-        self._send(Accepted(**self._base(job), engine=engine))
+        self._send(Accepted(**self._base(job), **_accounted(job), engine=engine))
 
     def started(self, job: JobContext) -> None:
         """An attempt of this stage begins."""
@@ -84,13 +84,14 @@ class EventPublisher:
 
     def rejected(self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None) -> None:
         """End the job: the request or its input can't be rendered."""
-        base = self._base(job)
+        base = self._base(job) | _accounted(job)
         self.end(RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed))
 
     def failed(self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None) -> None:
         """End the job: it failed, expired or was cancelled. ``dead_letter`` names its record on the dead-letter
         topic."""
-        event = Failed(**self._base(job), stage=self._stage, code=code, message=message, dead_letter=dead_letter)
+        base = self._base(job) | _accounted(job)
+        event = Failed(**base, stage=self._stage, code=code, message=message, dead_letter=dead_letter)
         if job.is_stored:
             self.end(event)
         else:
@@ -166,6 +167,11 @@ class EventPublisher:
         headers = [*message_headers.event_headers(event), *inject()]
         delivery = self._producers.send(self._topic, event.job_id.encode(), value, headers)
         _PENDING.get().append(delivery)
+
+
+def _accounted(job: JobContext) -> dict[str, Any]:
+    """What the audit of renders needs, in the first and in the last event of a job."""
+    return {"submitted_ms": job.submitted_ms, "department": job.department, "owner_hash": job.owner_hash}
 
 
 class ProgressReporter:

@@ -13,6 +13,7 @@ from shared.client import ClientError, Deployment, JobKey, JobState
 from shared.client.traces import Traces, TraceSource, job_traces
 from shared.local.settings import LocalSettings
 from shared.telemetry.spans import StoredSpan
+from shared.telemetry.trace_tree import bounds
 
 POLL_S = 0.2
 
@@ -79,8 +80,9 @@ def show(traces: Traces) -> None:
 def headline(trace_id: str, traces: Traces) -> str:
     """What a trace is: its id, spans and length, and the trace that it replays."""
     spans = traces[trace_id]
-    whole = (max(span.end_ns for span in spans) - min(span.start_ns for span in spans)) / 1e6
-    return f"trace {trace_id}, {len(spans)} spans, {length(max(whole, 0))}" + "".join(relations(trace_id, traces))
+    begin, end = bounds(spans)
+    about = f"trace {trace_id}, {len(spans)} spans, {length(max(end - begin, 0) / 1e6)}"
+    return about + "".join(relations(trace_id, traces))
 
 
 def relations(trace_id: str, traces: Traces) -> Iterator[str]:

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from shared.cli import waterfall
 from shared.cli.console import Part, seconds, styled
 from shared.telemetry.spans import StoredSpan
-from shared.telemetry.trace_tree import Node, tree
+from shared.telemetry.trace_tree import Node, bounds, tree
 
 NAME_WIDTH = 44
 WIDE_TIMES, NARROW_TIMES, SERVICE = 22, 17, 8
 """Widths of start and length, and of the service behind the name."""
-MIN_BAR, MAX_BAR = 12, 60
-"""Characters of the bars; where there are fewer, there are none."""
+MIN_BAR, SMALL_BAR, MAX_BAR, ATTRIBUTES = 12, 24, 48, 26
+"""Characters of the bars: where there is no room for the fewest, there are none; they grow beyond the small size where
+attributes still have a place on the line."""
 WIDE = ("├─ ", "└─ ", "│  ", "   ")
 NARROW = ("├", "└", "│", " ")
 """Branches of the tree: to a child, to the last child, past further children, below the last child."""
@@ -45,27 +46,33 @@ def _narrow_width(node: Node, depth: int) -> int:
     return max(depth * len(NARROW[0]) + len(node.span.name), *below, 0)
 
 
+def _bar(room: int) -> int:
+    """Characters of the bars, when so many are left beside the other columns."""
+    if room < MIN_BAR:
+        return 0
+    return min(max(room - ATTRIBUTES, min(room, SMALL_BAR)), MAX_BAR)
+
+
 class _Layout:
     """How the columns of a tree are divided."""
 
     def __init__(self, columns: int | None, label_width: int, spans: Sequence[StoredSpan]) -> None:
         self.columns = columns
         self.spans = spans
-        begin = min((span.start_ns for span in spans), default=0)
+        begin = bounds(spans)[0] if spans else 0
         self.starts = {span.span_id: (span.start_ns - begin) / 1e9 for span in spans}
         name = max(label_width, NAME_WIDTH)
-        wide = columns is None or WIDE_TIMES + name + SERVICE <= columns
-        self.bar = 0 if columns is None else min(columns - WIDE_TIMES - label_width - 2 - SERVICE, MAX_BAR)
-        if self.bar < MIN_BAR and columns is not None:
+        wide, narrow = columns is None or WIDE_TIMES + name + SERVICE <= columns, 0
+        self.bar = 0 if columns is None else _bar(columns - WIDE_TIMES - label_width - 2 - SERVICE)
+        if self.bar == 0 and columns is not None:
             narrow = max((_narrow_width(root, 0) for root in tree(spans)), default=0)
-            self.bar = min(columns - NARROW_TIMES - narrow - 2 - SERVICE, MAX_BAR)
-            wide = wide and self.bar < MIN_BAR
-        self.bar = self.bar if self.bar >= MIN_BAR else 0
+            self.bar = _bar(columns - NARROW_TIMES - narrow - 2 - SERVICE)
+            wide = wide and self.bar == 0
         self.branches = WIDE if wide else NARROW
         self.times = "{:8.3f}  {:>10}  " if wide else "{:7.3f} {:>8} "
         self.start = (WIDE_TIMES if wide else NARROW_TIMES) + (self.bar + 1 if self.bar else 0)
         if self.bar and columns is not None:
-            self.name = columns - self.start - SERVICE if not wide else label_width
+            self.name = label_width if wide else narrow
         else:
             self.name = NAME_WIDTH if wide else max((columns or 0) - self.start - SERVICE, 1)
 
@@ -85,14 +92,26 @@ class _Layout:
             yield (styled(f"{text}{shown.rstrip()}  ERROR {span.error}".rstrip(), red=True),)
         else:
             yield text, styled(shown.rstrip(), dim=True)
-        if second:
+        for one in _packed(second, self.columns or 0):
             below_name = self.start + len(branch)
-            last_fit = (self.columns or 0) - len(" ".join(second))
-            yield (styled(" " * max(min(below_name, last_fit), 0) + " ".join(second), dim=True),)
+            last_fit = (self.columns or 0) - len(one)
+            yield (styled(" " * max(min(below_name, last_fit), 0) + one, dim=True),)
         to_child, to_last, past, beneath = self.branches
         for number, child in enumerate(node.children, 1):
             last = number == len(node.children)
             yield from self.branch(child, below + (to_last if last else to_child), below + (beneath if last else past))
+
+
+def _packed(parts: Sequence[str], columns: int) -> Iterator[str]:
+    """The parts on as few lines as they fit on; none is cut."""
+    line = ""
+    for part in parts:
+        if line and len(line) + 1 + len(part) > columns:
+            yield line
+            line = ""
+        line = f"{line} {part}".lstrip()
+    if line:
+        yield line
 
 
 def length(milliseconds: float) -> str:

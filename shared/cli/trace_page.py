@@ -13,12 +13,11 @@ from typing import Any
 from shared.cli import waterfall
 from shared.cli.printable import clean
 from shared.cli.trace import headline
-from shared.cli.trace_lines import length
+from shared.cli.trace_lines import attributes, length
 from shared.client.job_key import JobKey
 from shared.client.traces import Traces
-from shared.telemetry.query.fields import SPAN
 from shared.telemetry.spans import StoredSpan
-from shared.telemetry.trace_tree import Node, tree
+from shared.telemetry.trace_tree import SPAN, Node, bounds, tree
 
 TEMPLATE = Path(__file__).with_name("trace_page.html")
 SERVICES = ("audio", "face", "infer", "encode", "relay")
@@ -36,7 +35,7 @@ FACTS = (
 
 def page(job: JobKey, traces: Traces) -> str:
     """The whole page."""
-    start = min(span.start_ns for spans in traces.values() for span in spans)
+    start = min(bounds(spans)[0] for spans in traces.values())
     tenant = f" of the tenant {job.tenant}"
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=_text(f"Job {job.job_id}"),
@@ -47,12 +46,15 @@ def page(job: JobKey, traces: Traces) -> str:
 
 def _trace(trace_id: str, traces: Traces) -> str:
     spans = traces[trace_id]
-    begin, end = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
+    begin, end = bounds(spans)
     rows = "\n".join(row for root in tree(spans) for row in _rows(root, spans, 0))
     middle = (end - begin) / 2e6
-    title = headline(trace_id, traces)
+    title = _text(headline(trace_id, traces))
+    for other in traces:  # Ids are hex digits or, from a hostile exporter, escaped text.
+        if other != trace_id:
+            title = title.replace(_text(other), f'<a href="#{_text(other)}">{_text(other)}</a>')
     return (
-        f'<section id="{_text(trace_id)}">\n<h2>{_text(title[0].upper() + title[1:])}</h2>\n'
+        f'<section id="{_text(trace_id)}">\n<h2>{title[0].upper() + title[1:]}</h2>\n'
         f'<p class="faint">from {_text(_time(begin))}</p>\n{_facts(spans)}'
         f'<div class="head" aria-hidden="true"><span>span</span><span>service</span>'
         f'<span class="number">start</span><span class="number">length</span>'
@@ -78,10 +80,11 @@ def _rows(node: Node, spans: list[StoredSpan], depth: int) -> Iterator[str]:
     place = f"left:{queued:.3f}%;width:{start - queued:.3f}%"
     wait = f'<span class="wait" style="{place}"></span>' if start > queued else ""
     failed = ' <span class="badge">error</span>' if node.failed else ""
+    notes = "".join(f' <span class="note">{_text(note)}</span>' for note in _notes(span, spans))
     indent = min(depth, MAX_INDENT) * INDENT_EM
     yield (
         f'<details class="{service}{" failed" if node.failed else ""}"><summary>'
-        f'<span class="name" style="padding-left:{indent:.0f}em">{_text(span.name)}{failed}</span>'
+        f'<span class="name" style="padding-left:{indent:.0f}em">{_text(span.name)}{failed}{notes}</span>'
         f"<span>{_text(span.service)}</span>"
         f'<span class="number">{node.offset_ms / 1000:.3f} s</span>'
         f'<span class="number">{_text(length(node.duration_ms))}</span>'
@@ -91,6 +94,13 @@ def _rows(node: Node, spans: list[StoredSpan], depth: int) -> Iterator[str]:
     )
     for child in node.children:
         yield from _rows(child, spans, depth + 1)
+
+
+def _notes(span: StoredSpan, spans: list[StoredSpan]) -> Iterator[str]:
+    """What a row says beside the name: which attempt it is, and of what."""
+    begin, _ = bounds(spans)
+    starts = {one.span_id: (one.start_ns - begin) / 1e9 for one in spans}
+    yield from (text for text in attributes(span, starts) if text.startswith(("attempt=", "retry ", "error.type=")))
 
 
 def _more(span: StoredSpan) -> str:

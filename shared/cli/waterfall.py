@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from shared.telemetry.spans import StoredSpan
+from shared.telemetry.trace_tree import bounds
 
 BUSY, QUEUED, EMPTY = "█", "░", " "
 WAIT = "queue.wait_ms"
@@ -13,13 +14,13 @@ def share(span: StoredSpan, spans: Sequence[StoredSpan]) -> tuple[float, float, 
 
     The clocks of two machines differ: what lies before the trace is cut off.
     """
-    begin = min(one.start_ns for one in spans)
-    whole = max(max(one.end_ns for one in spans) - begin, 1)
-    start = (span.start_ns - begin) / whole
+    begin, last = bounds(spans)
+    whole = max(last - begin, 1)
+    start = max(0.0, (span.start_ns - begin) / whole)
     wait = span.attributes.get(WAIT, 0)
     waited = wait * 1_000_000 / whole if isinstance(wait, int) and span.name.startswith("process ") else 0.0
-    end = start + max(0, span.end_ns - span.start_ns) / whole
-    return max(0.0, start - max(0.0, waited)), start, min(1.0, end)
+    end = max(start, min(1.0, (span.end_ns - begin) / whole))
+    return max(0.0, start - max(0.0, waited)), min(start, 1.0), min(end, 1.0)
 
 
 def bar(shares: tuple[float, float, float], cells: int) -> str:

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+SHOWN = 70
+"""Characters of a long expression that a message repeats."""
+
 
 class QueryCode(StrEnum):
     """The stable code of a refused expression."""
@@ -28,6 +31,9 @@ class QueryError(ValueError):
 
     @property
     def pointer(self) -> tuple[str, str]:
-        """The expression on one line, and a line that underlines the fault."""
-        shown = "".join(c if c.isprintable() else "?" for c in self.text)
-        return shown, " " * self.position + "^" + "~" * (self.length - 1)
+        """The expression around the fault on one line, and a line that underlines the fault."""
+        begin = 0 if len(self.text) <= SHOWN else max(0, self.position - SHOWN // 2)
+        cut = "..." if begin else ""
+        shown = "".join(c if c.isprintable() else "?" for c in self.text[begin : begin + SHOWN])
+        before = len(cut) + self.position - begin
+        return cut + shown, " " * before + "^" + "~" * (min(self.length, SHOWN - (self.position - begin)) - 1)

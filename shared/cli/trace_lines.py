@@ -18,6 +18,8 @@ NARROW = ("├", "└", "│", " ")
 """Branches of the tree: to a child, to the last child, past further children, below the last child."""
 SHOWN = ("cached", "attempt", "artifact.role", "frames", "audio.drift_ms", "render.quality", "error.type")
 """Attributes worth a place on the line; an attempt only from the second on."""
+BEFORE_MS = 1000
+"""A summary span that starts so much before its trace belongs to a replay: the submission was in another trace."""
 MIN_WAIT_MS = 100
 """A shorter wait in a queue is not named."""
 
@@ -69,7 +71,7 @@ class _Layout:
             self.bar = _bar(columns - NARROW_TIMES - narrow - 2 - SERVICE)
             wide = wide and self.bar == 0
         self.branches = WIDE if wide else NARROW
-        self.times = "{:8.3f}  {:>10}  " if wide else "{:7.3f} {:>8} "
+        self.times = "{:>8}  {:>10}  " if wide else "{:>7} {:>8} "
         self.start = (WIDE_TIMES if wide else NARROW_TIMES) + (self.bar + 1 if self.bar else 0)
         if self.bar and columns is not None:
             self.name = label_width if wide else narrow
@@ -78,7 +80,8 @@ class _Layout:
 
     def branch(self, node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
         span = node.span
-        times = self.times.format(node.offset_ms / 1000, length(node.duration_ms))
+        start = "earlier" if node.offset_ms < -BEFORE_MS else f"{node.offset_ms / 1000:.3f}"
+        times = self.times.format(start, length(node.duration_ms))
         if self.bar:
             times += waterfall.bar(waterfall.share(span, self.spans), self.bar) + " "
         text = times + (branch + span.name).ljust(self.name)
@@ -115,8 +118,13 @@ def _packed(parts: Sequence[str], columns: int) -> Iterator[str]:
 
 
 def length(milliseconds: float) -> str:
-    """A time that a span took."""
-    return seconds(milliseconds / 1000) if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
+    """A time that a span took: ``48 ms``, ``4.21 s``, ``10m 34s``."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    whole = round(milliseconds / 1000)
+    if whole < 100:
+        return seconds(milliseconds / 1000)
+    return f"{whole // 60}m {whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
 def attributes(span: StoredSpan, starts: dict[str, float]) -> Iterator[str]:

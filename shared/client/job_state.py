@@ -104,7 +104,7 @@ class JobState:
         elif self.terminal_event is None and not is_superseded(event, self.replays):
             self._advance(event)
         if self.purged_ms is not None:
-            self.labels, self.warnings, self.owner_hash = {}, [], None
+            self.purged(self.purged_ms)
 
     def purged(self, time_ms: int) -> None:
         """The job was purged at this time, milliseconds since the epoch: its data are not shown any more."""

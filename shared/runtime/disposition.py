@@ -10,10 +10,9 @@ from typing import ClassVar
 
 from shared.messages.codes import Code
 from shared.messages.events import Done, TerminalEvent
-from shared.messages.request import Batch, RenderRequest
+from shared.messages.request import Batch
 from shared.messages.task import RenderTask
 from shared.messages.tiers import Tier
-from shared.telemetry.pseudonyms import pseudonym
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +31,16 @@ class JobContext:
     """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``: in the process, over the retry tiers and after crashes."""
     replays: int = 0
     """How often the job was replayed from a dead letter."""
-    submitted_ms: int | None = None
-    """The broker's time of the request, milliseconds since the epoch; None when it is not known."""
-    department: str | None = None
-    owner_hash: str | None = None
-    """Pseudonym of the owner that the request names."""
+    render: RenderTask | None = field(default=None, repr=False)
+    """The job as it was read: its request and, between stages, the outputs so far. For its summary; None where the
+    record can't be read."""
 
     @classmethod
     def of(cls, task: RenderTask) -> "JobContext":
         """The task's job, at its first attempt."""
         request = task.request
-        job = cls(task.job_id, request.tenant, task.request_id, request.batch, dict(request.labels))
-        return job.accounted(request, task.submitted_ms)
-
-    def accounted(self, request: RenderRequest, submitted_ms: int) -> "JobContext":
-        """The same job with what the audit of renders needs; an owner is kept as a pseudonym only."""
-        owner_hash = pseudonym(request.owner) if request.owner else None
-        return replace(self, submitted_ms=submitted_ms, department=request.department, owner_hash=owner_hash)
+        labels = dict(request.labels)
+        return cls(task.job_id, request.tenant, task.request_id, request.batch, labels, render=task)
 
     def at_attempt(self, number: int) -> "JobContext":
         """The same job at the attempt ``number``."""

@@ -123,8 +123,7 @@ class RequestDecoder:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
             job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
-            appended_ms = record.appended_ms(time.time_ns() // 1_000_000)
-            return request, None, replace(job, replays=replays).accounted(request, appended_ms)
+            return request, None, replace(job, replays=replays)
         except Refusal as e:
             best_effort = identify_best_effort(record.value, record.key, *coordinates)
             identity = best_effort.identity

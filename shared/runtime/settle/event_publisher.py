@@ -32,6 +32,7 @@ from shared.messages.topics import EVENTS
 from shared.runtime.disposition import JobContext
 from shared.runtime.failures import RecordRefused
 from shared.runtime.producers import Delivery, EventProducer
+from shared.runtime.settle.accounting import accounted
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
 from shared.storage.protocols import Documents
@@ -55,24 +56,24 @@ class EventPublisher:
 
     def accepted(self, job: JobContext, engine: str) -> None:
         """The request is valid."""
-        self._send(Accepted(**self._base(job), **_accounted(job), engine=engine))
+        self._send(Accepted(**self._base(job), engine=engine))
 
     def started(self, job: JobContext) -> None:
         """An attempt of this stage begins."""
-        self._send(Started(**self._base(job), stage=self._stage))
+        self._send(Started(**self._common(job), stage=self._stage))
 
     def progress(self, job: JobContext, done: int, total: int) -> None:
         """The attempt has done ``done`` of ``total`` units of work."""
         percent = round(100.0 * done / total, 1) if total else 0.0
-        self._send(Progress(**self._base(job), stage=self._stage, percent=percent, done=done, total=total))
+        self._send(Progress(**self._common(job), stage=self._stage, percent=percent, done=done, total=total))
 
     def waiting(self, job: JobContext, code: Code, message: str) -> None:
         """The stage waits for the object store or for disk space."""
-        self._send(Waiting(**self._base(job), stage=self._stage, code=code, message=message))
+        self._send(Waiting(**self._common(job), stage=self._stage, code=code, message=message))
 
     def finished(self, job: JobContext, output: StageOutput) -> None:
         """The stage is complete; publishes the warnings of its output, too."""
-        base = self._base(job)
+        base = self._common(job)
         for warning in output.warnings:
             self._send(WarningGiven(**base, stage=self._stage, code=warning.code, message=warning.message))
         self._send(Finished(**base, stage=self._stage, seconds=output.seconds, cached=output.cached))
@@ -80,18 +81,17 @@ class EventPublisher:
     def conflict(self, job: JobContext) -> None:
         """Another request owns the job id; the other job continues."""
         message = "Another request has this job id; send this request with another id."
-        self._send(Conflict(**self._base(job), message=message))
+        self._send(Conflict(**self._common(job), message=message))
 
     def rejected(self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None) -> None:
         """End the job: the request or its input can't be rendered."""
-        base = self._base(job) | _accounted(job)
+        base = self._base(job)
         self.end(RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed))
 
     def failed(self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None) -> None:
         """End the job: it failed, expired or was cancelled. ``dead_letter`` names its record on the dead-letter
         topic."""
-        base = self._base(job) | _accounted(job)
-        event = Failed(**base, stage=self._stage, code=code, message=message, dead_letter=dead_letter)
+        event = Failed(**self._base(job), stage=self._stage, code=code, message=message, dead_letter=dead_letter)
         if job.is_stored:
             self.end(event)
         else:
@@ -123,7 +123,7 @@ class EventPublisher:
     def retrying(self, job: JobContext, code: Code, message: str, tier: Tier, due_ms: int, next_attempt: int) -> None:
         """The attempt failed; the next one is due at ``due_ms``, milliseconds since the epoch."""
         fields = {"code": code, "message": message, "tier": tier.name, "due_ms": due_ms, "next_attempt": next_attempt}
-        self._send(Retrying(**self._base(job), stage=self._stage, **fields))
+        self._send(Retrying(**self._common(job), stage=self._stage, **fields))
 
     @contextmanager
     def of_one_record(self) -> Iterator[None]:
@@ -149,6 +149,10 @@ class EventPublisher:
             del pending[0]
 
     def _base(self, job: JobContext) -> dict[str, Any]:
+        """Of the first and the last event of a job."""
+        return self._common(job) | accounted(job)
+
+    def _common(self, job: JobContext) -> dict[str, Any]:
         return {
             "job_id": job.job_id,
             "tenant": job.tenant,
@@ -167,11 +171,6 @@ class EventPublisher:
         headers = [*message_headers.event_headers(event), *inject()]
         delivery = self._producers.send(self._topic, event.job_id.encode(), value, headers)
         _PENDING.get().append(delivery)
-
-
-def _accounted(job: JobContext) -> dict[str, Any]:
-    """What the audit of renders needs, in the first and in the last event of a job."""
-    return {"submitted_ms": job.submitted_ms, "department": job.department, "owner_hash": job.owner_hash}
 
 
 class ProgressReporter:

@@ -67,9 +67,14 @@ class InvalidManifest(InvalidRequest):
 class InvalidQuery(InvalidRequest):
     """An expression over renders is refused; ``error`` has the stable code and the position."""
 
-    def __init__(self, error: QueryError) -> None:
-        super().__init__(str(error), error.hint, [line for line in error.pointer if line])
-        self.error = error
+    error: QueryError | None = None
+
+    @classmethod
+    def of(cls, error: QueryError) -> "InvalidQuery":
+        """The error with the expression and a mark below the fault."""
+        made = cls(str(error), error.hint, [line for line in error.pointer if line])
+        made.error = error
+        return made
 
 
 class InputBucketMissing(ClientError):

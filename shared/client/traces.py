@@ -72,7 +72,7 @@ class Query:
         try:
             return cls(text, language.parse(text) if text.strip() else None)
         except QueryError as e:
-            raise InvalidQuery(e) from None
+            raise InvalidQuery.of(e) from None
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -204,3 +204,11 @@ def test_story_is_explained_by_its_render_span_alone(receiver: Receiver, story: 
             assert said in (shown, "0"), key
     if job == "late-lips":
         assert job not in found(receiver, stories[1])
+
+
+def test_example_of_the_client_library_runs_on_tempo(tempo: RunningTempo, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "client.md").read_text()
+    (example,) = [text for language, text in FENCE.findall(page) if "find_renders(" in text and language == "python"]
+    exec(example.replace("http://localhost:3200", tempo.url), {})
+    (printed,) = capsys.readouterr().out.splitlines()
+    assert printed.split()[1:] == ["90.0", "slow"]

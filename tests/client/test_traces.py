@@ -224,7 +224,7 @@ def test_any_expression_has_the_same_answer_in_tempo(tempo: Tempo, where: str) -
 def test_a_refused_expression_is_not_sent(receiver: Receiver) -> None:
     with pytest.raises(InvalidQuery, match="QUERY_UNKNOWN_ATTRIBUTE") as error:
         ask(Receiver("http://127.0.0.1:1"), "audio.drift > 100")
-    assert error.value.error.position == 0
+    assert error.value.error is not None and error.value.error.position == 0
     with pytest.raises(TracesRefused, match="400"):
         urllib_error = receiver.address + "/renders"
         from shared.client.trace_http import get

@@ -66,7 +66,10 @@ _LATER = {
 
 
 def _queried() -> list[tuple[str, Kind, str, str]]:
-    """TEMPORARY, until the registry says which attributes are queried."""
+    """Key, kind, unit and description of each queried attribute.
+
+    A registry without units, descriptions and uses is read by the names above.
+    """
     registered: dict[str, Any] = {**_LATER, **SPAN_ATTRIBUTES}
     found = []
     for key, one in registered.items():

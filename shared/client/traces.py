@@ -14,7 +14,7 @@ from shared.client.job_key import JobKey
 from shared.telemetry.query.errors import QueryError
 from shared.telemetry.query.expression import Expression, Scalar, keys
 from shared.telemetry.spans import StoredSpan
-from shared.telemetry.trace_tree import job_spans
+from shared.telemetry.trace_tree import bounds, job_spans
 
 SHOWN = ("render.job", "tenant", "engine", "outcome")
 """What every found render has, beside the attributes that the expression names."""
@@ -107,19 +107,18 @@ def job_traces(source: TraceSource, job: JobKey, known: str | None = None) -> Tr
     traces = source.job(job)
     if known is not None and known not in traces and (spans := _own(source.trace(known), job)):
         traces[known] = spans
-    asked = set(traces)
-    waiting = list(traces)
-    while waiting and len(asked) < len(traces) + MAX_LINKED:
+    asked, waiting, left = set(traces), list(traces), MAX_LINKED
+    while waiting and left:
         one = waiting.pop(0)
         before = [link["trace_id"] for span in traces[one] for link in span.links]
-        for other in dict.fromkeys([*before, *source.linked(one)]):
-            if other in asked or len(asked) >= len(traces) + MAX_LINKED:
-                continue
-            asked.add(other)
+        others = [other for other in dict.fromkeys([*before, *source.linked(one)]) if other not in asked]
+        asked.update(others)
+        for other in others[:left]:
             if spans := _own(source.trace(other), job):
                 traces[other] = spans
                 waiting.append(other)
-    return dict(sorted(traces.items(), key=lambda item: min(span.start_ns for span in item[1])))
+        left = max(0, left - len(others))
+    return dict(sorted(traces.items(), key=lambda item: bounds(item[1])[0]))
 
 
 def _own(spans: list[StoredSpan], job: JobKey) -> list[StoredSpan]:

@@ -17,7 +17,7 @@ from shared.client import JobKey
 from shared.client.errors import InvalidQuery, TracesRefused, TracesUnreachable
 from shared.client.tempo import Tempo
 from shared.client.trace_receiver import Receiver
-from shared.client.traces import FoundRender, TraceSource, find_renders, job_traces, windows
+from shared.client.traces import MAX_LINKED, FoundRender, Traces, TraceSource, find_renders, job_traces, windows
 from shared.local.ports import HOST, pick
 from shared.local.trace_store import TraceStore, value_of
 from shared.local.traces import handler
@@ -25,6 +25,8 @@ from shared.telemetry.query.expression import matches
 from shared.telemetry.query.fields import Type, fields
 from shared.telemetry.query.language import parse
 from shared.telemetry.spans import StoredSpan
+from tests.cli.example_traces import FIRST, example
+from tests.cli.example_traces import SECOND as SECOND_TRACE
 from tests.client import tempo as real_tempo
 from tests.client.otlp import export_request
 
@@ -163,6 +165,42 @@ def test_a_job_has_its_trace_and_that_of_its_replay(source: TraceSource) -> None
     assert job_traces(source, JobKey("other", "j1")) == {}
     assert job_traces(source, JobKey("default", "none")) == {}
     assert source.trace("ab" * 16) == []
+
+
+class Chain:
+    """A source in which every trace is linked to the one before, and none names a job but the first."""
+
+    address = "nowhere"
+
+    def renders(self, *_: Any) -> list[FoundRender]:
+        return []
+
+    def job(self, job: JobKey) -> Traces:
+        return {"0": self.trace("0")}
+
+    def trace(self, trace_id: str) -> list[StoredSpan]:
+        return [span("replay", f"{int(trace_id):032x}", "a" * 16, {})]
+
+    def linked(self, trace_id: str) -> list[str]:
+        return [str(int(trace_id) + 1)]
+
+
+def test_links_are_followed_so_far_only() -> None:
+    assert len(job_traces(Chain(), JobKey("default", "j"))) == 1 + MAX_LINKED
+
+
+def test_traces_are_in_the_order_of_their_work() -> None:
+    """The summary span of a replay starts with the submission, long before its trace."""
+    traces = example()
+
+    class Reversed(Chain):
+        def job(self, job: JobKey) -> Traces:
+            return {trace: traces[trace] for trace in reversed(traces)}
+
+        def linked(self, trace_id: str) -> list[str]:
+            return []
+
+    assert list(job_traces(Reversed(), JobKey("default", "spot-0042"))) == [FIRST, SECOND_TRACE]
 
 
 def literal(kind: Type) -> st.SearchStrategy[str]:

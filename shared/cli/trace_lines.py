@@ -18,7 +18,7 @@ NARROW = ("├", "└", "│", " ")
 """Branches of the tree: to a child, to the last child, past further children, below the last child."""
 SHOWN = ("cached", "attempt", "artifact.role", "frames", "audio.drift_ms", "render.quality", "error.type")
 """Attributes worth a place on the line; an attempt only from the second on."""
-BEFORE_MS = 1000
+BEFORE_MS, EARLIER = 1000, "earlier"
 """A summary span that starts so much before its trace belongs to a replay: the submission was in another trace."""
 MIN_WAIT_MS = 100
 """A shorter wait in a queue is not named."""
@@ -80,7 +80,7 @@ class _Layout:
 
     def branch(self, node: Node, branch: str, below: str) -> Iterator[Sequence[Part]]:
         span = node.span
-        start = "earlier" if node.offset_ms < -BEFORE_MS else f"{node.offset_ms / 1000:.3f}"
+        start = EARLIER if node.offset_ms < -BEFORE_MS else f"{node.offset_ms / 1000:.3f}"
         times = self.times.format(start, length(node.duration_ms))
         if self.bar:
             times += waterfall.bar(waterfall.share(span, self.spans), self.bar) + " "

@@ -13,7 +13,7 @@ from typing import Any
 from shared.cli import waterfall
 from shared.cli.printable import clean
 from shared.cli.trace import headline
-from shared.cli.trace_lines import attributes, length
+from shared.cli.trace_lines import BEFORE_MS, EARLIER, attributes, length
 from shared.client.job_key import JobKey
 from shared.client.traces import Traces
 from shared.telemetry.spans import StoredSpan
@@ -22,7 +22,7 @@ from shared.telemetry.trace_tree import SPAN, Node, bounds, tree
 TEMPLATE = Path(__file__).with_name("trace_page.html")
 SERVICES = ("audio", "face", "infer", "encode", "relay")
 """Services with a colour of their own."""
-INDENT_EM, MAX_INDENT = 1.0, 12
+MAX_INDENT = 12
 FACTS = (
     *("outcome", "error.type", "render.rejection", "engine", "inference.steps", "video.resolution"),
     *("audio.duration_asked_s", "audio.duration_s", "video.duration_s", "audio.duration_gap_ms"),
@@ -81,12 +81,13 @@ def _rows(node: Node, spans: list[StoredSpan], depth: int) -> Iterator[str]:
     wait = f'<span class="wait" style="{place}"></span>' if start > queued else ""
     failed = ' <span class="badge">error</span>' if node.failed else ""
     notes = "".join(f' <span class="note">{_text(note)}</span>' for note in _notes(span, spans))
-    indent = min(depth, MAX_INDENT) * INDENT_EM
+    indent = min(depth, MAX_INDENT)
+    begin = EARLIER if node.offset_ms < -BEFORE_MS else f"{node.offset_ms / 1000:.3f} s"
     yield (
         f'<details class="{service}{" failed" if node.failed else ""}"><summary>'
-        f'<span class="name" style="padding-left:{indent:.0f}em">{_text(span.name)}{failed}{notes}</span>'
+        f'<span class="name" style="--depth:{indent}">{_text(span.name)}{failed}{notes}</span>'
         f"<span>{_text(span.service)}</span>"
-        f'<span class="number">{node.offset_ms / 1000:.3f} s</span>'
+        f'<span class="number">{begin}</span>'
         f'<span class="number">{_text(length(node.duration_ms))}</span>'
         f'<span class="track" aria-hidden="true">{wait}'
         f'<span class="bar" style="left:{min(start, 99.9):.3f}%;width:{max(end - start, 0.0):.3f}%"></span></span>'

@@ -7,6 +7,7 @@ read here, or a projection of them.
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
+from typing import Any
 
 from confluent_kafka import Message
 
@@ -135,7 +136,8 @@ def audit(connection: Connection, wanted: AuditFilter, max_events: int = MAX_EVE
 
 
 def _is_progress(message: Message) -> bool:
-    kinds = [value for name, value in message.headers() or () if name == "ce_type"]
+    headers: Any = message.headers() or ()
+    kinds = [value for name, value in headers if name == "ce_type"]
     return bool(kinds) and isinstance(kinds[-1], bytes) and kinds[-1].startswith(_PROGRESS)
 
 

@@ -148,7 +148,7 @@ def _end(
 
 def _without_user_data(event: TerminalEvent) -> TerminalEvent:
     """The event with the same type, id and time, and without labels, owner, messages and digests of media."""
-    nobody = {"labels": {}, "owner_hash": None}
+    nobody: dict[str, object] = {"labels": {}, "owner_hash": None}
     match event:
         case Done():
             nothing = {"sha256": NO_SHA256, "size": 0}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from shared.telemetry.query.expression import Expression, Scalar, matches
@@ -78,7 +79,7 @@ class TraceStore:
                 if len(found) >= limit:
                     break
                 span = StoredSpan(**json.loads(body))
-                if expression is None or matches(expression, lambda key, span=span: value_of(span, key)):
+                if expression is None or matches(expression, partial(value_of, span)):
                     found.append(span)
         return found
 

@@ -7,11 +7,12 @@ satisfies no comparison with it, also no negated one, in every back end alike.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt, ne
+from typing import Any
 
 from shared.telemetry.query.fields import Field, Type
 
 Scalar = bool | int | float | str
-OPERATORS: dict[str, Callable[[object, object], bool]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _PYTHON: dict[Type, type] = {
     Type.INT: int,
@@ -32,7 +33,7 @@ class Comparison:
 
     def matches(self, value: Scalar | None) -> bool:
         """Whether the value of a span satisfies it. A value of another type does not, as in TraceQL."""
-        return type(value) is _PYTHON[self.field.type] and OPERATORS[self.operator](value, self.value)
+        return type(value) is _PYTHON[self.field.type] and bool(OPERATORS[self.operator](value, self.value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ examples.
 
 import math
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -65,7 +66,7 @@ def parse(text: str) -> Expression:
         raise QueryError(QueryCode.TOO_LONG, message, text[:40])
     try:
         tree = _parser().parse(text)
-        return _Checked(text).transform(tree)  # type: ignore[no-any-return]
+        return _Checked(text).transform(tree)
     except UnexpectedInput as e:
         raise _syntax_error(text, e) from None
     except VisitError as e:
@@ -79,7 +80,7 @@ def _parser() -> Lark:
 
 def _syntax_error(text: str, error: UnexpectedInput) -> QueryError:
     token: Any = getattr(error, "token", None)
-    names = getattr(error, "accepts", None) or getattr(error, "expected", ())
+    names: Iterable[str] = getattr(error, "accepts", None) or getattr(error, "expected", None) or ()
     wanted = ", ".join(sorted({_NAMES[name] for name in names if name in _NAMES}))
     hint = f"expected: {wanted}" if wanted else None
     position = error.pos_in_stream if error.pos_in_stream is not None else len(text)

@@ -18,7 +18,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 ORDER = (
     *("demo", "render", "submit", "up", "down", "status", "logs", "doctor"),
     *("watch", "jobs", "job", "cancel", "fetch", "purge"),
-    *("stage", "topics", "trace", "dlq", "eval", "weights", "config"),
+    *("stage", "topics", "trace", "traces", "audit", "dlq", "eval", "weights", "config"),
 )
 """Order of the commands in the help: those that a newcomer needs come first."""
 

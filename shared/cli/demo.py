@@ -7,7 +7,7 @@ from shared.cli import console, environment, outcome, render, start_up, trace, w
 from shared.cli import stack as stack_command
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.output_file import OutputFile
-from shared.client import Client, Deployment, JobKey
+from shared.client import Client, ClientError, Deployment, JobKey
 from shared.local import preflight, stack
 from shared.local.deployment import running_deployment
 from shared.local.errors import StackError
@@ -97,5 +97,5 @@ def _show_trace(job: JobKey, deployment: Deployment) -> None:
     console.say()
     try:
         trace.show(trace.fetch_complete(job, deployment, TRACE_WAIT_S))
-    except CliError as e:
+    except (CliError, ClientError) as e:
         console.note(f"no trace: {e.message}")

@@ -7,12 +7,26 @@ import typer
 from shared import __version__
 from shared.cli import console, strays
 from shared.cli.app import app
-from shared.cli.commands import config, demo, dlq, evaluate, jobs, render, stack, stage, submit, topics, trace, weights
+from shared.cli.commands import (
+    audit,
+    config,
+    demo,
+    dlq,
+    evaluate,
+    jobs,
+    render,
+    stack,
+    stage,
+    submit,
+    topics,
+    trace,
+    weights,
+)
 from shared.local import no_proxy
 from shared.runtime.variable_names import to_upper_case
 
 __all__ = ["app", "main"]
-COMMANDS = (demo, render, submit, stack, jobs, stage, topics, trace, dlq, config, evaluate, weights)
+COMMANDS = (demo, render, submit, stack, jobs, stage, topics, trace, audit, dlq, config, evaluate, weights)
 
 
 def _version(requested: bool) -> None:

@@ -23,6 +23,7 @@ from shared.client.errors import (
     InputBucketMissing,
     InvalidDeployment,
     InvalidManifest,
+    InvalidQuery,
     InvalidRequest,
     JobConflict,
     JobDocumentUnreadable,
@@ -36,6 +37,8 @@ from shared.client.errors import (
     TargetExists,
     TargetUnwritable,
     TopicMissing,
+    TracesRefused,
+    TracesUnreachable,
     Unreachable,
     WaitTimeout,
 )
@@ -62,6 +65,7 @@ __all__ = [
     "InputBucketMissing",
     "InvalidDeployment",
     "InvalidManifest",
+    "InvalidQuery",
     "InvalidRequest",
     "JobConflict",
     "JobDocumentUnreadable",
@@ -90,6 +94,8 @@ __all__ = [
     "TargetExists",
     "TargetUnwritable",
     "TopicMissing",
+    "TracesRefused",
+    "TracesUnreachable",
     "Unreachable",
     "WaitTimeout",
 ]

@@ -4,14 +4,16 @@
 
     ClientError
     ├── InvalidRequest             a file, a field or a name is refused on this machine; nothing was sent
-    │   └── InvalidManifest        at least one line of a batch manifest is refused
+    │   ├── InvalidManifest        at least one line of a batch manifest is refused
+    │   └── InvalidQuery           an expression over renders is refused
     ├── InputBucketMissing         the deployment has no bucket to upload inputs to
     ├── InvalidDeployment          a Kafka property or the endpoint is refused on this machine; nothing was sent
     ├── Unreachable                the deployment does not answer; the same call may succeed later
     │   ├── BrokerUnreachable
     │   │   └── TopicMissing
-    │   └── StoreUnreachable
-    │       └── BucketUnusable     the bucket does not exist, or these credentials may not use it
+    │   ├── StoreUnreachable
+    │   │   └── BucketUnusable     the bucket does not exist, or these credentials may not use it
+    │   └── TracesUnreachable      neither Tempo nor the local trace receiver answers
     ├── RecordRefused              the broker refuses a record
     ├── JobConflict                another request has the job id
     ├── JobNotFound                neither the events nor the object store know the job
@@ -23,6 +25,7 @@
     ├── JobDocumentUnreadable      what the object store keeps of a job can't be read
     ├── ArtifactUnavailable        a result is missing, altered or refused
     ├── PurgeIncomplete            the object store refuses to delete some of a job's objects
+    ├── TracesRefused              what keeps the traces refuses the query, or answers no queries
     └── TargetUnwritable           a local file can't be written
         └── TargetExists           a file with other content is there
 
@@ -33,6 +36,7 @@ Variables of the environment that can't be read raise pydantic's ``ValidationErr
 from collections.abc import Sequence
 
 from shared.messages.codes import Code
+from shared.telemetry.query.errors import QueryError
 
 
 class ClientError(Exception):
@@ -58,6 +62,19 @@ class InvalidRequest(ClientError):
 
 class InvalidManifest(InvalidRequest):
     """At least one line of a manifest is refused; ``details`` has one line each."""
+
+
+class InvalidQuery(InvalidRequest):
+    """An expression over renders is refused; ``error`` has the stable code and the position."""
+
+    error: QueryError | None = None
+
+    @classmethod
+    def of(cls, error: QueryError) -> "InvalidQuery":
+        """The error with the expression and a mark below the fault."""
+        made = cls(str(error), error.hint, [line for line in error.pointer if line])
+        made.error = error
+        return made
 
 
 class InputBucketMissing(ClientError):
@@ -86,6 +103,14 @@ class StoreUnreachable(Unreachable):
 
 class BucketUnusable(StoreUnreachable):
     """The bucket does not exist, or these credentials may not use it."""
+
+
+class TracesUnreachable(Unreachable):
+    """Neither Tempo nor the local trace receiver answers."""
+
+
+class TracesRefused(ClientError):
+    """What keeps the traces refuses the query, or is a collector that answers no queries."""
 
 
 class RecordRefused(ClientError):

@@ -74,6 +74,11 @@ class JobState:
     terminal_event: TerminalEvent | None = None
     purged_ms: int | None = None
     """When the job was purged, milliseconds since the epoch."""
+    submitted_ms: int | None = None
+    """The broker's time of the request, milliseconds since the epoch; None in events of an earlier version."""
+    department: str | None = None
+    owner_hash: str | None = None
+    """Keyed hash of the owner; None after a purge."""
 
     def apply(self, event: AnyEvent) -> None:
         """Update the state by one event."""
@@ -88,6 +93,10 @@ class JobState:
         self.labels = dict(event.labels) or self.labels
         if event.batch:
             self.batch = event.batch
+        if isinstance(event, Accepted | TerminalEvent):
+            self.submitted_ms = event.submitted_ms or self.submitted_ms
+            self.department = event.department or self.department
+            self.owner_hash = event.owner_hash or self.owner_hash
         if event.replays > self.replays:
             self._reopen(event.replays)
         if isinstance(event, Purged):
@@ -95,12 +104,12 @@ class JobState:
         elif self.terminal_event is None and not is_superseded(event, self.replays):
             self._advance(event)
         if self.purged_ms is not None:
-            self.labels, self.warnings = {}, []
+            self.purged(self.purged_ms)
 
     def purged(self, time_ms: int) -> None:
         """The job was purged at this time, milliseconds since the epoch: its data are not shown any more."""
         self.status, self.purged_ms, self.waiting = "purged", time_ms, None
-        self.labels, self.warnings = {}, []
+        self.labels, self.warnings, self.owner_hash = {}, [], None
 
     def _reopen(self, replays: int) -> None:
         """A dead letter of the job was replayed: what had failed goes on. Other ends are final."""
@@ -192,6 +201,9 @@ class JobState:
             "sampled": self.sampled,
             "batch": self.batch.model_dump() if self.batch else None,
             "purged_ms": self.purged_ms,
+            "submitted_ms": self.submitted_ms,
+            "department": self.department,
+            "owner_hash": self.owner_hash,
             "labels": self.labels,
             "stages": {
                 name: {"state": s.state, "percent": s.percent, "seconds": s.seconds, "cached": s.cached}

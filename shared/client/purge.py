@@ -147,17 +147,18 @@ def _end(
 
 
 def _without_user_data(event: TerminalEvent) -> TerminalEvent:
-    """The event with the same type, id and time, and without labels, messages and digests of the user's media."""
+    """The event with the same type, id and time, and without labels, owner, messages and digests of media."""
+    nobody: dict[str, object] = {"labels": {}, "owner_hash": None}
     match event:
         case Done():
             nothing = {"sha256": NO_SHA256, "size": 0}
             video, poster = event.video.model_copy(update=nothing), event.poster.model_copy(update=nothing)
-            return event.model_copy(update={"labels": {}, "warnings": (), "video": video, "poster": poster})
+            return event.model_copy(update={**nobody, "warnings": (), "video": video, "poster": poster})
         case RejectedEvent():
             text = {"message": "The job was purged.", "field": None, "allowed": None}
-            return event.model_copy(update={"labels": {}, **text})
+            return event.model_copy(update={**nobody, **text})
         case Failed():
-            return event.model_copy(update={"labels": {}, "message": "The job was purged."})
+            return event.model_copy(update={**nobody, "message": "The job was purged."})
 
 
 def _purged(terminal: TerminalEvent, now_ms: int) -> PurgedEvent:

@@ -52,11 +52,6 @@ class LocalSettings(StateSettings, DeploymentSettings):
     grafana_bin: Program = _program("Grafana")
     promtool_bin: Program = Field(None, description="Program promtool for the tests; default: the one on PATH.")
     collector_bin: Program = Field(None, description="Program otelcol-contrib for the tests; default: the one on PATH.")
-    tempo_url: str = Field(
-        "",
-        description="Query address of the Tempo that has the traces, such as http://HOST:3200; default: that of the"
-        " local stack.",
-    )
     disk_min_mb: int = Field(
         1024, ge=0, le=1 << 30, description="`up` refuses to start with less free space than this, MiB."
     )
@@ -84,6 +79,11 @@ class LocalSettings(StateSettings, DeploymentSettings):
         "",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="Your OTLP/HTTP collector instead of the local receiver.",
+    )
+    tempo_url: str = Field(
+        "",
+        description="Query address of a Grafana Tempo, http://HOST:3200: `trace` and `traces` ask it; default: that of"
+        " the local stack, else the local trace receiver.",
     )
 
     @field_validator("s3_endpoint_url", "otlp_endpoint", "tempo_url")

@@ -1,42 +1,36 @@
-"""Spans of the local stack in SQLite, by trace and by job; the oldest traces are deleted."""
+"""Spans of the local stack in SQLite, by trace and by job, and those of whole renders by time; old ones are deleted."""
 
 import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-Scalar = bool | int | float | str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSpan:
-    """A span as received: ids in hex, times in nanoseconds since the epoch."""
-
-    trace_id: str
-    span_id: str
-    parent_id: str
-    name: str
-    service: str
-    kind: str
-    start_ns: int
-    end_ns: int
-    attributes: dict[str, Scalar]
-    events: list[dict[str, Any]]
-    links: list[dict[str, str]]
-    error: str | None
-    """Status message of a failed span, possibly empty; None for a span that did not fail."""
-
+from shared.telemetry.query.expression import Expression, Scalar, matches
+from shared.telemetry.query.fields import DURATION, SPAN, VERSION
+from shared.telemetry.spans import StoredSpan
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spans (trace_id TEXT, span_id TEXT, job TEXT, seen REAL, body TEXT,
                                   PRIMARY KEY (trace_id, span_id));
 CREATE INDEX IF NOT EXISTS spans_by_job ON spans (job);
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (seen);
+CREATE INDEX IF NOT EXISTS renders_by_start ON spans (json_extract(body, '$.start_ns'))
+    WHERE json_extract(body, '$.name') = 'render';
 """
+_RENDERS = (
+    f"SELECT body FROM spans WHERE json_extract(body, '$.name') = '{SPAN}'"
+    " AND json_extract(body, '$.start_ns') >= ? AND json_extract(body, '$.start_ns') < ?"
+    " ORDER BY json_extract(body, '$.start_ns') DESC, span_id"
+)
+_LINKED = (
+    "SELECT DISTINCT trace_id FROM spans, json_each(body, '$.links') AS link"
+    " WHERE json_extract(link.value, '$.trace_id') = ? AND trace_id != ?"
+)
 
 
 class TraceStore:
@@ -44,6 +38,7 @@ class TraceStore:
 
     def __init__(self, path: Path, keep: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._keep = keep
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False)
@@ -73,7 +68,34 @@ class TraceStore:
         with self._lock:
             return [row[0] for row in self._db.execute(query, (job,)).fetchall()]
 
+    def renders(self, expression: Expression | None, since_ns: int, until_ns: int, limit: int) -> list[StoredSpan]:
+        """The newest summary spans that start in the time range and satisfy the expression, newest first.
+
+        Read by a connection of its own, row by row: spans can be stored meanwhile, and memory holds ``limit`` of them.
+        """
+        found: list[StoredSpan] = []
+        with closing(sqlite3.connect(self._path)) as db:
+            for (body,) in db.execute(_RENDERS, (since_ns, until_ns)):
+                if len(found) >= limit:
+                    break
+                span = StoredSpan(**json.loads(body))
+                if expression is None or matches(expression, partial(value_of, span)):
+                    found.append(span)
+        return found
+
+    def linked(self, trace_id: str) -> list[str]:
+        """Ids of other traces with a span that is linked to this trace."""
+        with closing(sqlite3.connect(self._path)) as db:
+            return [row[0] for row in db.execute(_LINKED, (trace_id, trace_id))]
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+def value_of(span: StoredSpan, key: str) -> Scalar | None:
+    """What a span has for a key of the query language; None where it lacks the attribute."""
+    if key == DURATION:
+        return span.duration_ns
+    return span.version or None if key == VERSION else span.attributes.get(key)

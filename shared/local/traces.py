@@ -1,7 +1,9 @@
 """A small OTLP/HTTP receiver for the local stack: stores traces in the state folder and answers queries.
 
 ``POST /v1/traces`` (OTLP 1.x, protobuf, optional gzip), ``GET /traces/<id>``, ``GET /healthz``, ``GET /jobs/<job id>``
-(with ``?tenant=<name>`` only the spans of that tenant's job; else every trace with a job of that id).
+(with ``?tenant=<name>`` only the spans of that tenant's job; else every trace with a job of that id), ``GET /renders``
+(the newest renders: ``where`` is an expression of `shared.telemetry.query.language`, ``since_ns``, ``until_ns``,
+``limit``), ``GET /linked/<id>`` (ids of the traces with a span that is linked to this trace: its replays).
 """
 
 import argparse
@@ -14,7 +16,6 @@ import zlib
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from google.protobuf.message import DecodeError
@@ -22,15 +23,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from shared.local.installation import import_path
 from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
-from shared.local.trace_store import Scalar, StoredSpan, TraceStore
-from shared.local.trace_tree import job_spans
+from shared.local.trace_store import TraceStore
+from shared.telemetry.query.errors import QueryError
+from shared.telemetry.query.language import parse
+from shared.telemetry.spans import StoredSpan, count, read_spans
+from shared.telemetry.trace_tree import job_spans
 
 NAME = "traces"
 MAX_BODY_BYTES = 16 << 20
@@ -39,7 +41,8 @@ MAX_SPANS = 50_000
 """Most spans of a request. An empty span is four bytes in the request and a kilobyte in memory."""
 REQUEST_S = 30.0
 """Time limit for a client to send its request; then the connection and its thread end."""
-_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+MAX_RENDERS = 10_000
+"""Most renders of an answer."""
 
 
 class TooLarge(Exception):
@@ -56,44 +59,10 @@ def program(settings: LocalSettings, port: int) -> Program:
 
 def decode(body: bytes) -> list[StoredSpan]:
     """The spans of an OTLP export request. Raises DecodeError, TooLarge."""
-    request = ExportTraceServiceRequest.FromString(body)
-    if sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans) > MAX_SPANS:
+    resources = ExportTraceServiceRequest.FromString(body).resource_spans
+    if count(resources) > MAX_SPANS:
         raise TooLarge
-    spans: list[StoredSpan] = []
-    for resource in request.resource_spans:
-        service = str(_attributes(resource.resource.attributes).get("service.name", ""))
-        for scope in resource.scope_spans:
-            spans += [_span(span, service) for span in scope.spans]
-    return spans
-
-
-def _span(span: Span, service: str) -> StoredSpan:
-    failed = span.status.code == Status.STATUS_CODE_ERROR
-    return StoredSpan(
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_span_id.hex(),
-        name=span.name,
-        service=service,
-        kind=_KINDS.get(span.kind, "internal"),
-        start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
-        attributes=_attributes(span.attributes),
-        events=[
-            {"name": e.name, "time_ns": e.time_unix_nano, "attributes": _attributes(e.attributes)} for e in span.events
-        ],
-        links=[{"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()} for link in span.links],
-        error=span.status.message if failed else None,
-    )
-
-
-def _attributes(pairs: Any) -> dict[str, Scalar]:
-    return {pair.key: _value(pair.value) for pair in pairs if isinstance(pair, KeyValue)}
-
-
-def _value(value: AnyValue) -> Scalar:
-    kind = value.WhichOneof("value")
-    return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)
+    return read_spans(resources)
 
 
 def decompressed(body: bytes) -> bytes:
@@ -166,8 +135,22 @@ def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
                 if tenant is not None:
                     traces = {trace: job_spans(spans, tenant, job) for trace, spans in traces.items()}
                 self._json({trace: [asdict(span) for span in spans] for trace, spans in traces.items() if spans})
+            elif kind == "renders":
+                self._renders({name: values[0] for name, values in parse_qs(url.query).items()})
+            elif kind == "linked":
+                self._json(store.linked(unquote(name)))
             else:
                 self._answer(404, b"")
+
+        def _renders(self, asked: dict[str, str]) -> None:
+            try:
+                expression = parse(where) if (where := asked.get("where", "").strip()) else None
+                since, until, limit = (int(asked[name]) for name in ("since_ns", "until_ns", "limit"))
+            except (QueryError, KeyError, ValueError) as e:
+                self._answer(400, str(e).encode())
+                return
+            found = store.renders(expression, since, until, min(limit, MAX_RENDERS))
+            self._json([asdict(span) for span in found])
 
         def _json(self, value: object) -> None:
             self._answer(200, json.dumps(value).encode(), "application/json")

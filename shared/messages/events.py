@@ -39,7 +39,17 @@ class _Event(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class Accepted(_Event):
+class _Accountable(_Event):
+    """Events from which the audit of renders is made; fields that an earlier version did not write are absent."""
+
+    submitted_ms: Integer | None = Field(
+        None, description="Broker's time of the request, milliseconds since the epoch; absent when it is not known."
+    )
+    department: str | None = Field(None, description="Department that the request names.")
+    owner_hash: str | None = Field(None, description="Keyed hash of the owner that the request names.")
+
+
+class Accepted(_Accountable):
     """The request is valid; the job starts."""
 
     type: Literal["accepted"] = "accepted"
@@ -138,7 +148,7 @@ class Purged(_Event):
     type: Literal["purged"] = "purged"
 
 
-class Done(_Event):
+class Done(_Accountable):
     """The video is ready."""
 
     type: Literal["done"] = "done"
@@ -159,11 +169,12 @@ class Done(_Event):
     audio_drift_ms: Integer = Field(description="The larger drift of container and lips, milliseconds.")
     quality: Number | None = Field(None, description="0..1; absent when it was not measured.")
     seconds: dict[str, Number] = Field(description="Wall seconds per stage.")
+    gpu_seconds: Number | None = Field(None, description="Time on an accelerator, seconds; 0 on a CPU.")
     total_s: Number = Field(description="From the broker's time of the request to this event, seconds.")
     warnings: tuple[JobWarning, ...] = ()
 
 
-class RejectedEvent(_Event):
+class RejectedEvent(_Accountable):
     """The input of the user can't be rendered."""
 
     type: Literal["rejected"] = "rejected"
@@ -174,7 +185,7 @@ class RejectedEvent(_Event):
     allowed: str | None = None
 
 
-class Failed(_Event):
+class Failed(_Accountable):
     """The render failed, expired or was cancelled. ``dead_letter`` names the record of a failed one."""
 
     type: Literal["failed"] = "failed"

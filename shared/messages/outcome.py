@@ -49,6 +49,8 @@ def done(
         replays=replays,
         batch=task.request.batch,
         labels=task.request.labels,
+        submitted_ms=task.submitted_ms,
+        department=task.request.department,
         video=files["video"],
         poster=files["poster"],
         duration_s=encode.duration_s,
@@ -63,6 +65,7 @@ def done(
         audio_drift_ms=encode.audio_drift_ms,
         quality=encode.quality,
         seconds=seconds(task),
+        gpu_seconds=task.metadata("infer", InferMetadata).gpu_seconds if "infer" in task.outputs else None,
         # The clocks of broker and machine may differ.
         total_s=max(0.0, round((now_ms - task.submitted_ms) / 1000, 3)),
         warnings=task.warnings,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.cli import console, jobs, outcome, trace
+from shared.cli import console, jobs, outcome, trace_lines
 from shared.cli.config import _quoted
 from shared.cli.errors import CliError
 from shared.cli.printable import as_json, clean
@@ -21,8 +21,8 @@ from shared.cli.progress import Lines
 from shared.cli.progress_bars import Bars
 from shared.client import JobKey, JobState
 from shared.local.settings import LocalSettings
-from shared.local.trace_store import StoredSpan
 from shared.messages.events import EVENT
+from shared.telemetry.spans import StoredSpan
 from tests.cli.conftest import KnownJob, Lipstage, alone
 from tests.conftest import ROOT
 
@@ -134,7 +134,7 @@ def test_a_trace_with_any_names_is_printed_harmlessly(text: str) -> None:
         ),
         StoredSpan("t", "b", "a", text, text, "internal", 0, 1, {}, [], [], text),
     ]
-    assert all(SGR.sub("", console.line(parts)).isprintable() for parts in trace.lines(spans))
+    assert all(SGR.sub("", console.line(parts)).isprintable() for parts in trace_lines.lines(spans))
 
 
 def test_bars_escape_texts_and_ignore_markup(

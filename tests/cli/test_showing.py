@@ -5,16 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.cli import console, jobs, outcome, progress_bars, trace
+from shared.cli import console, jobs, outcome, progress_bars, trace, trace_lines
 from shared.cli.errors import ADVICE, CliError, advice
 from shared.cli.progress import Display, Lines, frames_text
 from shared.cli.progress_bars import Bars
 from shared.cli.weights_progress import WeightsProgress
 from shared.client import JobKey, JobState
-from shared.local.trace_store import StoredSpan
 from shared.messages.codes import Code
 from shared.messages.engines import ENGINES, FPS
 from shared.messages.events import AnyEvent, Failed
+from shared.telemetry.spans import StoredSpan
 from tests.cli.conftest import KnownJob
 from tests.client.events import event, waiting
 
@@ -164,7 +164,7 @@ def test_a_trace_is_shown_as_a_tree() -> None:
         span("load_audio", "c", "b", 1.3, 1.31, error="no samples"),
         span("send render.face", "d", "b", 1.8, 1.9),
     ]
-    shown = [console.line(parts) for parts in trace.lines(spans)]
+    shown = [console.line(parts) for parts in trace_lines.lines(spans)]
     assert [line.split()[0] for line in shown[:2]] == ["0.000", "0.200"]
     assert "  submit render.requests" in shown[0]
     assert "700 ms  └─ process render.requests" in shown[1]
@@ -180,7 +180,7 @@ def test_trace_fits_the_terminal(columns: int) -> None:
     names += ["process render.infer.puppet", "process render.encode", "encode_video"]
     spans = [span(name, str(depth), str(depth - 1), depth, 9.0) for depth, name in enumerate(names)]
     spans[-1].attributes.update({"audio.drift_ms": 10, "render.quality": 0.987, "artifact.role": "frames"})
-    shown = [console.line(parts) for parts in trace.lines(spans, columns)]
+    shown = [console.line(parts) for parts in trace_lines.lines(spans, columns)]
     plain = [re.sub(r"\x1b\[\d*m", "", line) for line in shown]
     assert all(len(line) <= columns for line in plain), plain
     assert plain[-1].split() == ["frames", "audio.drift_ms=10", "render.quality=0.987"]
@@ -201,8 +201,8 @@ def test_a_trace_is_complete_with_its_summary_and_all_parents() -> None:
 def test_a_missing_trace_is_explained(monkeypatch: pytest.MonkeyPatch, sampled: bool, said: str) -> None:
     known = SimpleNamespace(job=lambda _: JobState("j", status="done", trace_id="a" * 32, sampled=sampled))
     monkeypatch.setattr(trace, "connect", lambda: known)
-    monkeypatch.setattr(trace, "deployment", lambda: None)
-    monkeypatch.setattr(trace, "fetch", lambda *_: {})
+    monkeypatch.setattr(trace.trace_source, "source", lambda: None)
+    monkeypatch.setattr(trace, "job_traces", lambda *_: {})
     with pytest.raises(CliError, match=said) as error:
         trace.trace(JobKey("default", "j"), as_json=False)
     assert error.value.hint is not None

@@ -13,6 +13,7 @@ from shared.client.errors import ClientError
 EXIT_CODES = {
     "InvalidRequest": ExitCode.REJECTED,
     "InvalidManifest": ExitCode.REJECTED,
+    "InvalidQuery": ExitCode.REJECTED,
     "InputBucketMissing": ExitCode.REJECTED,
     "InvalidDeployment": ExitCode.REJECTED,
     "JobConflict": ExitCode.REJECTED,
@@ -26,6 +27,7 @@ EXIT_CODES = {
     "TopicMissing": ExitCode.UNREACHABLE,
     "StoreUnreachable": ExitCode.UNREACHABLE,
     "BucketUnusable": ExitCode.UNREACHABLE,
+    "TracesUnreachable": ExitCode.UNREACHABLE,
 }
 """The others end a command with FAILED."""
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ClientError)]

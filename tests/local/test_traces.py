@@ -20,9 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from shared.local.trace_store import StoredSpan, TraceStore
-from shared.local.trace_tree import job_spans, tree
+from shared.local.trace_store import TraceStore
 from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, decompressed, handler
+from shared.telemetry.spans import StoredSpan
+from shared.telemetry.trace_tree import job_spans, tree
 
 TRACE = "ab" * 16
 

@@ -20,6 +20,7 @@ from shared.runtime.failures import EngineUnavailable, TopicMissing
 from shared.runtime.process.routing import RoundRobin, Router
 from shared.runtime.producers import TaskProducer
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settle.accounting import owner_hash
 from shared.storage import keys
 from shared.storage.protocols import Storage
 from shared.telemetry.propagation import sampled, trace_id
@@ -65,7 +66,7 @@ class Forwarder:
                 attempt=job.attempt,
                 trace_id=trace_id(),
                 sampled=sampled(),
-            ).model_copy(update={"replays": job.replays})
+            ).model_copy(update={"replays": job.replays, "owner_hash": owner_hash(task.request)})
         topic = self._settings.topic(step.source.format(engine=task.request.engine))
         value = task.dump()
         if len(value) > MAX_ENVELOPE_BYTES:

@@ -33,6 +33,7 @@ from shared.runtime.disposition import JobContext
 from shared.runtime.failures import RecordRefused
 from shared.runtime.producers import Delivery, EventProducer
 from shared.runtime.settle import render_metrics
+from shared.runtime.settle.accounting import accounted
 from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
 from shared.storage.protocols import Documents
@@ -60,20 +61,20 @@ class EventPublisher:
 
     def started(self, job: JobContext) -> None:
         """An attempt of this stage begins."""
-        self._send(Started(**self._base(job), stage=self._stage))
+        self._send(Started(**self._common(job), stage=self._stage))
 
     def progress(self, job: JobContext, done: int, total: int) -> None:
         """The attempt has done ``done`` of ``total`` units of work."""
         percent = round(100.0 * done / total, 1) if total else 0.0
-        self._send(Progress(**self._base(job), stage=self._stage, percent=percent, done=done, total=total))
+        self._send(Progress(**self._common(job), stage=self._stage, percent=percent, done=done, total=total))
 
     def waiting(self, job: JobContext, code: Code, message: str) -> None:
         """The stage waits for the object store or for disk space."""
-        self._send(Waiting(**self._base(job), stage=self._stage, code=code, message=message))
+        self._send(Waiting(**self._common(job), stage=self._stage, code=code, message=message))
 
     def finished(self, job: JobContext, output: StageOutput) -> None:
         """The stage is complete; publishes the warnings of its output, too."""
-        base = self._base(job)
+        base = self._common(job)
         for warning in output.warnings:
             self._send(WarningGiven(**base, stage=self._stage, code=warning.code, message=warning.message))
         self._send(Finished(**base, stage=self._stage, seconds=output.seconds, cached=output.cached))
@@ -81,7 +82,7 @@ class EventPublisher:
     def conflict(self, job: JobContext) -> None:
         """Another request owns the job id; the other job continues."""
         message = "Another request has this job id; send this request with another id."
-        self._send(Conflict(**self._base(job), message=message))
+        self._send(Conflict(**self._common(job), message=message))
 
     def rejected(
         self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None
@@ -133,7 +134,7 @@ class EventPublisher:
     def retrying(self, job: JobContext, code: Code, message: str, tier: Tier, due_ms: int, next_attempt: int) -> None:
         """The attempt failed; the next one is due at ``due_ms``, milliseconds since the epoch."""
         fields = {"code": code, "message": message, "tier": tier.name, "due_ms": due_ms, "next_attempt": next_attempt}
-        self._send(Retrying(**self._base(job), stage=self._stage, **fields))
+        self._send(Retrying(**self._common(job), stage=self._stage, **fields))
 
     @contextmanager
     def of_one_record(self) -> Iterator[None]:
@@ -159,6 +160,10 @@ class EventPublisher:
             del pending[0]
 
     def _base(self, job: JobContext) -> dict[str, Any]:
+        """Of the first and the last event of a job."""
+        return self._common(job) | accounted(job)
+
+    def _common(self, job: JobContext) -> dict[str, Any]:
         return {
             "job_id": job.job_id,
             "tenant": job.tenant,

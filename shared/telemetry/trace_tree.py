@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.local.trace_store import StoredSpan
+from shared.telemetry.spans import StoredSpan
+
+SPAN = "render"
+"""Name of the summary span."""
 
 
 @dataclass(slots=True)
@@ -21,6 +24,15 @@ class Node:
         return self.span.error is not None
 
 
+def bounds(spans: Sequence[StoredSpan]) -> tuple[int, int]:
+    """Start and end of a trace, nanoseconds since the epoch.
+
+    The summary span does not count: it begins with the submission, which was hours before the trace of a replay.
+    """
+    work = [span for span in spans if span.name != SPAN] or spans
+    return min(span.start_ns for span in work), max(span.end_ns for span in work)
+
+
 def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     """The roots, each with its children by start time.
 
@@ -28,7 +40,7 @@ def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     """
     if not spans:
         return []
-    start = min(span.start_ns for span in spans)
+    start, _ = bounds(spans)
     ordered = sorted(spans, key=lambda span: (span.start_ns, -span.end_ns))
     nodes = {
         span.span_id: Node(span, (span.start_ns - start) / 1e6, max(0, span.end_ns - span.start_ns) / 1e6)

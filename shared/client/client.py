@@ -29,6 +29,7 @@ from shared.client.job_spec import JobSpec
 from shared.client.job_state import STATUSES, JobState
 from shared.client.local_files import FileLimits
 from shared.client.own_request import OwnRequest
+from shared.client.projection import ProjectionCalls
 from shared.client.purge import Purged
 from shared.client.purge_calls import PurgeCalls
 from shared.client.submission import Submission
@@ -53,13 +54,21 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
     `shared.client.errors`); each that uses Kafka or S3 raises InvalidDeployment for settings that can't be used.
     """
 
-    def __init__(self, deployment: Deployment | None = None, *, service_name: str = "client") -> None:
+    def __init__(
+        self,
+        deployment: Deployment | None = None,
+        *,
+        service_name: str = "client",
+        on_fallback: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Use ``deployment``, or the one that the environment names. ``service_name`` names the client in traces.
+        ``on_fallback`` gets one line when the projection does not answer, and the events are scanned instead.
 
         Raises pydantic's ``ValidationError`` or ``SettingsError`` for a variable that can't be read.
         """
         self._connection = Connection(deployment or Deployment(), service_name)
         self._earlier_requests = EarlierRequests(self._connection)
+        self._projection_calls = ProjectionCalls(self._connection.deployment, on_fallback)
         self._closed = False
 
     @property
@@ -239,7 +248,8 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         max_events: int = MAX_EVENTS,
     ) -> list[JobState]:
         """The newest jobs, newest first: of every tenant or of one, of a batch, in one of ``statuses``, and submitted
-        at ``since_ms`` (milliseconds since the epoch) or later.
+        at ``since_ms`` (milliseconds since the epoch) or later. From the projection where one answers, else from the
+        newest ``max_events`` events.
 
         Raises InvalidRequest for a ``limit`` below 1 or an unknown status, BrokerUnreachable, TopicMissing.
         """
@@ -248,6 +258,11 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         for status in statuses:
             if status not in STATUSES:
                 raise InvalidRequest(f"{status!r} is not a status", f"one of {', '.join(STATUSES)}")
+        answered = self._projection_calls.jobs(
+            tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, limit=limit
+        )
+        if answered is not None:
+            return answered
         jobs = history.recent_jobs(self.connection, max_events, tenant)
         chosen = [
             job
@@ -260,7 +275,11 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
     def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
         """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""
-        return history.job_state(self.connection, _key(job), max_events)
+        key = _key(job)
+        answered = self._projection_calls.job(key)
+        if answered is not None:
+            return history.completed(self.connection, key, *answered)
+        return history.job_state(self.connection, key, max_events)
 
     def past_events(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> tuple[list[AnyEvent], Offsets]:
         """A job's events so far, the terminal event last, and where to ``follow`` it from.

@@ -35,6 +35,12 @@ BREAKER_OPEN = Gauge(
 BREAKER_OPENINGS = Counter("lipstage_circuit_breaker_openings_total", "Openings of the circuit breaker", ["stage"])
 SLOTS_BUSY = Gauge("lipstage_slots_busy", "Slots with a task", ["stage"])
 CONSUMER_LAG = Gauge("lipstage_consumer_lag", "Records not yet committed", ["topic", "partition"])
+PROJECTION_JOBS = Gauge("lipstage_projection_jobs", "Jobs that the job-state projection keeps")
+PROJECTION_RECORDS = Counter(
+    "lipstage_projection_records_total",
+    "Records that the job-state projection has read: folded, unknown (of a later version) or refused (a dead letter)",
+    ["result"],
+)
 BUILD = Gauge("lipstage_build_info", "Version of this service", ["version", "stage"])
 SPANS = Counter("lipstage_telemetry_spans_total", "Spans sent to the collector", ["result"])
 ATTRIBUTES_DROPPED = Counter("lipstage_telemetry_attributes_dropped_total", "Span attributes that the allow-list drops")

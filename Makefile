@@ -124,7 +124,7 @@ docs-links: docs ## Check the links to other sites as well; needs the network
 # newer release exists.
 PIN := -m uv pip compile pyproject.toml --universal --python-version 3.11 --no-strip-extras --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --quiet
-COMPILE := $(PIN) --extra cpu --extra local
+COMPILE := $(PIN) --extra cpu --extra local --extra projection
 COMPILE_SONIC := $(PIN) --extra sonic
 
 requirements: ## Compile the hash-pinned requirement files

@@ -18,6 +18,7 @@ from shared.slot.engines import engine_spec
 from shared.storage.settings import StorageSettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
+from stages.gateway.projection.settings import ProjectionSettings
 from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -27,6 +28,7 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Storage": (StorageSettings,),
     "Audio stage": (AudioSettings,),
     "Encode stage": (EncodeSettings,),
+    "Job-state projection": (ProjectionSettings,),
     "Weights that are not shipped": (WeightsSettings,),
     "Local stack": (LocalSettings,),
     "Fault injection": (FaultSettings,),

@@ -68,7 +68,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         """
         self._connection = Connection(deployment or Deployment(), service_name)
         self._earlier_requests = EarlierRequests(self._connection)
-        self._projection_calls = ProjectionCalls(self._connection.deployment, on_fallback)
+        self._projection_calls = ProjectionCalls(self._connection.settings.projection_url, on_fallback)
         self._closed = False
 
     @property

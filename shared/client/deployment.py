@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from shared.client.client_settings import ClientSettings
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.client import FROM_ENVIRONMENT, S3Access
 from shared.storage.settings import StorageSettings
@@ -25,10 +24,3 @@ class Deployment:
     """Endpoint, region and key pair; what is None comes from boto3's own configuration."""
     otlp_endpoint: str | None = None
     """OTLP/HTTP collector that receives the client's spans; None: OTEL_EXPORTER_OTLP_ENDPOINT, if set."""
-    projection_url: str | None = None
-    """Where the job-state projection answers; None: LIPSTAGE_PROJECTION_URL, if set. Empty: the events are scanned."""
-
-    @property
-    def projection(self) -> str:
-        """URL of the projection; empty without one."""
-        return ClientSettings().projection_url if self.projection_url is None else self.projection_url

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from shared.client import job_fold
-from shared.client.deployment import Deployment
 from shared.client.errors import ClientError
 from shared.client.job_key import JobKey
 from shared.client.job_state import JobState
@@ -89,10 +88,10 @@ class Projection:
 
 
 class ProjectionCalls:
-    """Asks the projection of a deployment, and says once when it can't be asked: then the caller scans the events."""
+    """Asks the projection of a deployment, where ``url`` names one, and says once when it can't be asked: then the caller scans the events."""
 
-    def __init__(self, deployment: Deployment, on_fallback: Callable[[str], None]) -> None:
-        self._projection = Projection(deployment.projection) if deployment.projection else None
+    def __init__(self, url: str, on_fallback: Callable[[str], None]) -> None:
+        self._projection = Projection(url) if url else None
         self._on_fallback = on_fallback
 
     def jobs(
@@ -105,19 +104,19 @@ class ProjectionCalls:
         limit: int | None = None,
     ) -> list[JobState] | None:
         """As `Projection.jobs`; None when the events must be scanned."""
-        asked = self._projection
         return self._ask(
-            lambda: asked and asked.jobs(tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, limit=limit)
+            lambda asked: asked.jobs(tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, limit=limit)
         )
 
     def job(self, key: JobKey) -> tuple[JobState | None] | None:
         """As `Projection.job`, in a tuple; None when the events must be scanned."""
-        asked = self._projection
-        return self._ask(lambda: asked and (asked.job(key),))
+        return self._ask(lambda asked: (asked.job(key),))
 
-    def _ask(self, question: Callable[[], Answer | None]) -> Answer | None:
+    def _ask(self, question: Callable[[Projection], Answer]) -> Answer | None:
+        if self._projection is None:
+            return None
         try:
-            return question()
+            return question(self._projection)
         except ProjectionUnavailable as e:
             self._projection = None
             self._on_fallback(str(e))

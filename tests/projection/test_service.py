@@ -32,7 +32,7 @@ def history(services: Services, client: Client, portrait: Path, speech: Path) ->
         services.event("finished", "done", stage=stage, seconds=1.5)
     services.done("done")
     services.event("accepted", "running", engine="sonic", tenant="acme", trace_id="a" * 32, unknown_field=[1])
-    services.event("warning", "running", tenant="acme", stage="audio", code="SPEECH_SILENT", message="m")
+    services.event("warning", "running", tenant="acme", stage="audio", code="SILENT_AUDIO", message="m")
     services.event("progress", "running", tenant="acme", stage="infer", percent=12.5, done=1, total=8, attempt=2)
     services.event("conflict", "running", tenant="acme", request_id="other", message="taken")
     services.event("accepted", "retried", engine="puppet", batch={"id": "b", "index": 0, "total": 2})
@@ -67,7 +67,7 @@ def asking(client: Client, deployment: Connection) -> Any:
     def ask(running: Running, notes: list[str] | None = None) -> Client:
         given = deployment.deployment
         return Client(
-            Deployment(given.runtime, given.storage, given.s3, projection_url=running.url),
+            Deployment(given.runtime.model_copy(update={"projection_url": running.url}), given.storage, given.s3),
             on_fallback=(notes if notes is not None else []).append,
         )
 

@@ -56,7 +56,7 @@ def make_app(group: str, topics: Collection[str], broker: dict[str, Any], folder
         *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", internal=False
     )
 
-    @app.agent(source, concurrency=1, name="projection")  # type: ignore[untyped-decorator]
+    @app.agent(source, concurrency=1, name="projection")
     async def fold(stream: Any) -> None:
         async for events in stream.take_events(BATCH, within=WITHIN_S):
             await handle([_record(event.message) for event in events])

@@ -20,6 +20,7 @@ from shared.client.errors import ClientError
 from shared.messages.pipeline import PROJECTION
 from shared.messages.topics import DAY_MS, EVENTS, JOBS, REQUESTS
 from shared.runtime.consume.assignment import Record
+from shared.runtime.disposition import FailureReason
 from shared.runtime.failures import SERVICE_FAULTS
 from shared.runtime.host.health import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
@@ -80,6 +81,9 @@ class ProjectionService:
         self._starting = True
         self._turn = time.monotonic()
         self._ended = threading.Event()
+        self._abandoned = False
+        self._busy = asyncio.Lock()
+        """Held by what changes the table."""
 
     def run(self, stop: threading.Event, drain_s: float) -> None:  # noqa: ARG002 - a fold takes milliseconds
         """Fold and answer until ``stop``."""
@@ -137,16 +141,24 @@ class ProjectionService:
                 app = self._app = self._make_app(folder)
                 await app.start()
                 evicted = time.monotonic()
-                while not stop.is_set():
+                # While a fold is busy, a stop waits for its publication, or for its first failure.
+                while not stop.is_set() or (self._busy.locked() and not self._abandoned):
                     await asyncio.sleep(0.1)
+                    if not self._loaded and not self._busy.locked():
+                        async with self._busy:
+                            await self._reload(stop)
                     if app.crash_reason is not None:
                         raise app.crash_reason
-                    if time.monotonic() - evicted > EVICT_S:
+                    if time.monotonic() - evicted > EVICT_S and not self._busy.locked():
                         evicted = time.monotonic()
-                        await self._evict()
+                        async with self._busy:
+                            await self._evict()
         finally:
             self._owned = set()
             await server.close()
+            if self._abandoned:
+                log.error("service_stopped", failure="states could not be published: they are delivered again")
+                os._exit(1)
             if app is not None:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(app.stop(), DRAIN_S)
@@ -197,14 +209,16 @@ class ProjectionService:
     def _make_app(self, folder: Path) -> faust.App:
         app = make_app(self._group, self._topics, settings_of(self._access), folder, self._handle)
 
-        async def assigned(_: Any, partitions: Any, **__: Any) -> None:
+        async def assigned(_: Any, /, *given: Any, **__: Any) -> None:
+            (partitions,) = given
             new = partitions_of(partitions)
             if not self._starting and new - self._owned:
                 # Another replica has written states of these jobs since they were read here.
                 self._loaded = self._caught_up = False
             self._owned, self._starting = new, False
 
-        async def revoked(_: Any, partitions: Any, **__: Any) -> None:
+        async def revoked(_: Any, /, *given: Any, **__: Any) -> None:
+            (partitions,) = given
             self._owned = self._owned - partitions_of(partitions)
 
         app.on_partitions_assigned.connect(assigned)
@@ -214,8 +228,11 @@ class ProjectionService:
     async def _handle(self, records: Sequence[Record]) -> None:
         """Fold the records and publish the states that changed; on return the broker has them. Raises nothing but a
         cancellation: what can't be published is tried again until the service ends, and is then delivered again."""
-        stop = self._host.stop
-        await self._reload(stop)
+        async with self._busy:
+            await self._reload(self._host.stop)
+            await self._fold(records, self._host.stop)
+
+    async def _fold(self, records: Sequence[Record], stop: threading.Event) -> None:
         folded = self._projector.fold(records)
         metrics.PROJECTION_JOBS.set(len(self._table))
         metrics.PROJECTION_RECORDS.labels("folded").inc(len(records) - folded.unknown - len(folded.refused))
@@ -224,21 +241,31 @@ class ProjectionService:
         for record, reason in folded.refused:
             log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, partition=record.partition,
                       offset=record.offset)  # fmt: skip
-            while not stop.is_set():
-                try:
-                    await asyncio.to_thread(
-                        send_dead_letter, self._host.producers, self._host.settings.topic_prefix, record, reason,
-                        stage=PROJECTION, group=self._group, attempts=1,
-                    )  # fmt: skip
-                    metrics.DEAD_LETTERS.labels(PROJECTION, reason.code).inc()
-                    break
-                except SERVICE_FAULTS as e:
-                    await self._pause(e)
-        left = {snapshot.record_key(key): value for key, value in folded.changed.items()}
+            while not await self._dead_letter(record, reason):
+                await self._end_unless_running(stop)
+        left: dict[bytes, bytes | None] = {snapshot.record_key(key): value for key, value in folded.changed.items()}
         while not await self._publish(left):
-            if stop.is_set():
-                # Not acknowledged: the records are delivered again. The app is about to end.
-                await asyncio.Event().wait()
+            await self._end_unless_running(stop)
+
+    async def _dead_letter(self, record: Record, reason: FailureReason) -> bool:
+        """Whether the broker has the dead letter."""
+        try:
+            await asyncio.to_thread(
+                send_dead_letter, self._host.producers, self._host.settings.topic_prefix, record, reason,
+                stage=PROJECTION, group=self._group, attempts=1,
+            )  # fmt: skip
+        except SERVICE_FAULTS as e:
+            await self._pause(e)
+            return False
+        metrics.DEAD_LETTERS.labels(PROJECTION, reason.code).inc()
+        return True
+
+    async def _end_unless_running(self, stop: threading.Event) -> None:
+        """Once the service ends: wait for that, and return never. Records that were handed out and not published must
+        not be committed, and faust commits them when it is stopped."""
+        if stop.is_set():
+            self._abandoned = True
+            await asyncio.Event().wait()
 
     async def _reload(self, stop: threading.Event) -> None:
         """Read the states again after another replica may have written some."""

@@ -88,7 +88,8 @@ class Projection:
 
 
 class ProjectionCalls:
-    """Asks the projection of a deployment, where ``url`` names one, and says once when it can't be asked: then the caller scans the events."""
+    """Asks the projection, where ``url`` names one, and reports once when it can't be asked: then the caller scans the
+    events."""
 
     def __init__(self, url: str, on_fallback: Callable[[str], None]) -> None:
         self._projection = Projection(url) if url else None

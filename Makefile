@@ -8,7 +8,7 @@ SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
 
-.PHONY: help setup setup-dev setup-sonic demo test test-cpu test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test test-cpu test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ $(DEMO): requirements/demo.txt Makefile shared/local/kafka-jars.txt | $(BIN)/pyt
 $(DEV): $(DEMO) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/dev.txt
 	touch $@
+
+setup-projection: setup ## Install what `lipstage up --scale projection=1` needs: faust, 35 MB
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/projection.txt
 
 setup-sonic: $(SONIC_READY) ## Create the environment of the sonic engine: torch, 5 to 6 GB on Linux
 
@@ -124,13 +127,14 @@ docs-links: docs ## Check the links to other sites as well; needs the network
 # newer release exists.
 PIN := -m uv pip compile pyproject.toml --universal --python-version 3.11 --no-strip-extras --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --quiet
-COMPILE := $(PIN) --extra cpu --extra local --extra projection
+COMPILE := $(PIN) --extra cpu --extra local
 COMPILE_SONIC := $(PIN) --extra sonic
 
 requirements: ## Compile the hash-pinned requirement files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
-	$(BIN)/python $(COMPILE) --group dev --group docs --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE) --extra projection -c requirements/demo.txt -o requirements/projection.txt
+	$(BIN)/python $(COMPILE) --extra projection --group dev --group docs --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
 	$(BIN)/python $(COMPILE_SONIC) -c requirements/dev.txt -o requirements/sonic.txt
 	$(BIN)/python $(COMPILE_SONIC) --group sonic-dev -c requirements/dev.txt -c requirements/sonic.txt \
 	  -o requirements/sonic-dev.txt

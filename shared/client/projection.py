@@ -41,11 +41,14 @@ class Projection:
         batch: str | None = None,
         statuses: Collection[str] = (),
         since_ms: int = 0,
+        until_ms: int | None = None,
         limit: int | None = None,
     ) -> list[JobState]:
-        """The newest jobs, newest first; the arguments are those of `Client.jobs`."""
+        """The newest jobs, newest first; the arguments are those of `Client.jobs`, and ``until_ms``: submitted before
+        that time."""
         asked: dict[str, str] = {"tenant": tenant or "", "batch": batch or "", "status": ",".join(statuses)}
         asked |= {"since_ms": str(since_ms) if since_ms > 0 else ""}
+        asked |= {"until_ms": str(max(0, until_ms)) if until_ms is not None else ""}
         return list(self._pages({name: text for name, text in asked.items() if text}, limit))
 
     def job(self, key: JobKey) -> JobState | None:
@@ -102,11 +105,14 @@ class ProjectionCalls:
         batch: str | None = None,
         statuses: Collection[str] = (),
         since_ms: int = 0,
+        until_ms: int | None = None,
         limit: int | None = None,
     ) -> list[JobState] | None:
         """As `Projection.jobs`; None when the events must be scanned."""
         return self._ask(
-            lambda asked: asked.jobs(tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, limit=limit)
+            lambda asked: asked.jobs(
+                tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, until_ms=until_ms, limit=limit
+            )
         )
 
     def job(self, key: JobKey) -> tuple[JobState | None] | None:

@@ -17,7 +17,7 @@ MODULES = {
 def install(extra: str) -> str:
     """What to do when something of an extra is missing: one command."""
     if is_checkout():
-        return f"run `make setup-{extra}`" if extra in ENGINES else "run `make setup`"
+        return f"run `make setup-{extra}`" if extra in (*ENGINES, "projection") else "run `make setup`"
     return f"run pip install 'lipstage[{extra}]'"
 
 

@@ -69,6 +69,8 @@ def test_pages_hold_every_job_once_newest_first(jobs: list[tuple[int, str]], siz
             ((ms, f"j{number}", one) for number, (ms, one) in enumerate(jobs) if tenant in (None, one)), reverse=True
         )
         assert found == [job_id for _, job_id, _ in expected]
+    between = ids(rig.answers.jobs({"since_ms": "2", "until_ms": "4"}))
+    assert sorted(between) == sorted(f"j{number}" for number, (ms, _) in enumerate(jobs) if 2 <= ms < 4)
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.none(), st.recursive(st.none() | st.integers() | st.text(),

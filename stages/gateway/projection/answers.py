@@ -55,14 +55,19 @@ class Answers:
         return _json(self._position())
 
     def jobs(self, query: Query) -> bytes:
-        """A page of jobs, newest first: ``tenant``, ``batch``, ``status`` (several with commas), ``since_ms``,
-        ``limit``, ``after`` (the ``next`` of the page before). Raises BadQuery."""
+        """A page of jobs, newest first: ``tenant``, ``batch``, ``status`` (several with commas), ``since_ms``
+        (included) and ``until_ms`` (excluded), ``limit``, ``after`` (the ``next`` of the page before). Raises
+        BadQuery."""
         self._check_ready()
         statuses = tuple(filter(None, query.get("status", "").split(",")))
         if unknown := [status for status in statuses if status not in STATUSES]:
             raise BadQuery(f"status: {unknown[0]!r} is none of {', '.join(STATUSES)}")
         selection = Selection(
-            query.get("tenant"), query.get("batch"), statuses, _integer(query, "since_ms", 0, 0, MAX_INTEGER)
+            query.get("tenant"),
+            query.get("batch"),
+            statuses,
+            _integer(query, "since_ms", 0, 0, MAX_INTEGER),
+            _integer(query, "until_ms", MAX_INTEGER, 0, MAX_INTEGER),
         )
         limit = _integer(query, "limit", PAGE, 1, MAX_PAGE)
         rows = self._table.newest(selection, limit + 1, _cursor(query.get("after")))

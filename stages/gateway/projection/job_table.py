@@ -61,6 +61,8 @@ class Selection:
     batch: str | None = None
     statuses: Collection[str] = ()
     since_ms: int = 0
+    until_ms: int | None = None
+    """Exclusive."""
 
     def has(self, row: Row) -> bool:
         """Whether the job is one of them."""
@@ -69,6 +71,7 @@ class Selection:
             and (self.batch is None or row.batch_id == self.batch)
             and (not self.statuses or row.status in self.statuses)
             and row.first_ms >= self.since_ms
+            and (self.until_ms is None or row.first_ms < self.until_ms)
         )
 
 
@@ -110,7 +113,9 @@ class JobTable:
     def newest(self, selection: Selection, limit: int, after: Cursor | None = None) -> list[Row]:
         """At most ``limit`` of the selected jobs, newest first; ``after`` is the cursor of the last one that is known
         already."""
-        last = None if after is None else after
+        # No job id sorts before the empty one.
+        until = None if selection.until_ms is None else (selection.until_ms, "", "")
+        last = min((one for one in (after, until) if one is not None), default=None)
         found: list[Row] = []
         for cursor in self._by_age.irange(maximum=last, inclusive=(True, False), reverse=True):
             if len(found) == limit or cursor[0] < selection.since_ms:

@@ -245,11 +245,12 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         batch: str | None = None,
         statuses: Collection[str] = (),
         since_ms: int = 0,
+        until_ms: int | None = None,
         max_events: int = MAX_EVENTS,
     ) -> list[JobState]:
         """The newest jobs, newest first: of every tenant or of one, of a batch, in one of ``statuses``, and submitted
-        at ``since_ms`` (milliseconds since the epoch) or later. From the projection where one answers, else from the
-        newest ``max_events`` events.
+        at ``since_ms`` (milliseconds since the epoch) or later, and before ``until_ms``. From the projection where one
+        answers, else from the newest ``max_events`` events.
 
         Raises InvalidRequest for a ``limit`` below 1 or an unknown status, BrokerUnreachable, TopicMissing.
         """
@@ -259,7 +260,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
             if status not in STATUSES:
                 raise InvalidRequest(f"{status!r} is not a status", f"one of {', '.join(STATUSES)}")
         answered = self._projection_calls.jobs(
-            tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, limit=limit
+            tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, until_ms=until_ms, limit=limit
         )
         if answered is not None:
             return answered
@@ -270,6 +271,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
             if (batch is None or (job.batch is not None and job.batch.id == batch))
             and (not statuses or job.status in statuses)
             and job.first_ms >= since_ms
+            and (until_ms is None or job.first_ms < until_ms)
         ]
         return chosen[:limit]
 

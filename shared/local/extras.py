@@ -1,6 +1,7 @@
 """The extras of the package, the modules that each brings, and the command that installs them."""
 
 import importlib.util
+import sys
 
 from shared.local.installation import is_checkout
 from shared.messages.engines import ENGINES
@@ -30,4 +31,5 @@ def explain(module: str) -> str | None:
 
 def missing(extra: str) -> list[str]:
     """The modules of an extra that can't be imported here; imports none."""
-    return [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]
+    # faust, once imported, has no specification.
+    return [name for name in MODULES[extra] if name not in sys.modules and importlib.util.find_spec(name) is None]

@@ -57,6 +57,8 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
     {"statuses": ["waiting"], "tenant": "default"},
     {"since_ms": 1},
     {"since_ms": now_ms() * 2},
+    {"since_ms": 1, "until_ms": now_ms() * 2},
+    {"until_ms": 1},
 )
 
 

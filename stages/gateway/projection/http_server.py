@@ -19,15 +19,17 @@ class HttpServer:
     """Answers ``GET /v1/...``. Errors are ``{"error": {"code", "message"}}``."""
 
     def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         app = web.Application(middlewares=[_errors])
-        app.router.add_get(f"{PREFIX}/position", lambda _: _answer(answers.position()))
-        app.router.add_get(f"{PREFIX}/jobs", lambda request: _answer(answers.jobs(request.query)))
-        app.router.add_get(f"{PREFIX}/jobs/{{tenant}}/{{job_id}}",
-                           lambda request: _answer(answers.job(**request.match_info)))  # fmt: skip
-        app.router.add_get(f"{PREFIX}/batches/{{tenant}}/{{batch_id}}",
-                           lambda request: _answer(answers.batch(**request.match_info)))  # fmt: skip
-        app.router.add_get(f"{PREFIX}/statistics", lambda request: _answer(answers.statistics(request.query)))
-        app.router.add_get(f"{PREFIX}/stuck", lambda request: _answer(answers.stuck(request.query)))
+        for path, handler in (
+            ("/position", self._position),
+            ("/jobs", self._jobs),
+            ("/jobs/{tenant}/{job_id}", self._job),
+            ("/batches/{tenant}/{batch_id}", self._batch),
+            ("/statistics", self._statistics),
+            ("/stuck", self._stuck),
+        ):
+            app.router.add_get(PREFIX + path, handler)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, max_line_size=MAX_TARGET, max_field_size=MAX_TARGET
         )
@@ -43,8 +45,26 @@ class HttpServer:
         """Close every connection."""
         await self._runner.cleanup()
 
+    async def _position(self, _: web.Request) -> web.Response:
+        return _answer(self._answers.position())
 
-async def _answer(body: bytes) -> web.Response:
+    async def _jobs(self, request: web.Request) -> web.Response:
+        return _answer(self._answers.jobs(request.query))
+
+    async def _job(self, request: web.Request) -> web.Response:
+        return _answer(self._answers.job(**request.match_info))
+
+    async def _batch(self, request: web.Request) -> web.Response:
+        return _answer(self._answers.batch(**request.match_info))
+
+    async def _statistics(self, request: web.Request) -> web.Response:
+        return _answer(self._answers.statistics(request.query))
+
+    async def _stuck(self, request: web.Request) -> web.Response:
+        return _answer(self._answers.stuck(request.query))
+
+
+def _answer(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 

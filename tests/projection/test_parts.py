@@ -14,6 +14,7 @@ from shared.client.projection import Projection, ProjectionCalls, ProjectionUnav
 from shared.local import services, stack_file
 from shared.local.errors import StackError
 from shared.local.settings import LocalSettings
+from stages.gateway.projection.completeness import Completeness
 from stages.gateway.projection.group_progress import StallDetector
 from stages.gateway.projection.http_server import HttpServer
 from tests.projection.events import DONE
@@ -111,3 +112,30 @@ def test_a_scale_that_it_cannot_have_is_refused(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StackError, match="no_such_module is not installed: run `make setup-projection`"):
         services.check_scale({"projection": 1})
     services.check_scale({"projection": 0})
+
+
+def test_it_is_ready_when_it_owns_all_and_has_read_what_was_there() -> None:
+    known, both = Completeness(broker_answers=True), {("render.events", 0), ("render.events", 1)}
+    ends = dict.fromkeys(both, 10)
+    assert known.reason() == "the consumer group has not been joined"
+    known.assigned(both)
+    known.looked(dict.fromkeys(both, 10), ends, 1)
+    assert known.reason() == "the states of the jobs are being read"
+    known.loaded = True
+    known.looked({**ends, PLACE: 4}, ends, 2)
+    assert (known.lag, known.reason()) == (6, "6 records are still to be read")
+    known.looked(ends, dict.fromkeys(both, 99), 3)
+    assert known.reason() is None, "what comes later does not make it unready"
+    known.revoked({PLACE})
+    assert "another replica reads 1 of 2" in (known.reason() or "")
+    known.assigned(both)
+    assert known.reason() == "the states of the jobs are being read", "the other replica has written some"
+    known.missing_topics = ["render.jobs"]
+    assert "missing topics: render.jobs" in (known.reason() or "")
+
+
+def test_a_rebalance_that_takes_nothing_away_reads_nothing_again() -> None:
+    known = Completeness(broker_answers=True, loaded=True)
+    known.assigned({PLACE})
+    known.assigned({PLACE})
+    assert known.loaded

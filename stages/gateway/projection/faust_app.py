@@ -4,6 +4,7 @@ Faust's rules here (docs/projection.md has the reasons): one agent of concurrenc
 faust's own, no topic that faust makes, no web server, no worker, which would take over signals, logs and stdout.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ SESSION_S = 9.0
 METADATA_MS = 15_000
 """How soon new partitions are read, milliseconds."""
 
-Handle = Callable[[Sequence[Record]], Awaitable[None]]
+Handle = Callable[[Sequence[Record]], Awaitable[bool]]
+"""Returns whether the records are done with; False ends the work without committing them."""
 
 
 def make_app(group: str, topics: Collection[str], broker: dict[str, Any], folder: Path, handle: Handle) -> faust.App:
@@ -58,8 +60,12 @@ def make_app(group: str, topics: Collection[str], broker: dict[str, Any], folder
 
     @app.agent(source, concurrency=1, name="projection")
     async def fold(stream: Any) -> None:
-        async for events in stream.take_events(BATCH, within=WITHIN_S):
-            await handle([_record(event.message) for event in events])
+        # `take` commits what it has handed out also when it is cancelled.
+        async for events in stream.noack_take(BATCH, within=WITHIN_S):
+            if not await handle([_record(event.message) for event in events]):
+                await asyncio.Event().wait()  # Until the app stops.
+            for event in events:
+                await stream.ack(event)
 
     return app
 

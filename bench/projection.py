@@ -30,6 +30,7 @@ from shared.local.settings import LocalSettings
 from shared.messages.pipeline import STAGES
 from shared.messages.topics import EVENTS
 from shared.runtime import admin_process
+from shared.runtime.settings import RuntimeSettings
 from tests.projection.events import DONE, event
 
 PREFIX = "b."
@@ -125,8 +126,8 @@ def main() -> None:
             started = stack.up(settings, services=False)
             environment = {**os.environ, **started.environment(stack.credentials_of(started))}
             environment |= {"LIPSTAGE_TOPIC_PREFIX": PREFIX, "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
-            os.environ.update(environment)
-            with Client(Deployment(), service_name="bench") as client:
+            runtime = RuntimeSettings(bootstrap_servers=started.bootstrap_servers, topic_prefix=PREFIX)
+            with Client(Deployment(runtime), service_name="bench") as client:
                 admin_process.ask(client.settings, "make_topics", 120, timeout_s=60)
                 publish(client.connection, options.jobs)
                 with projection(environment) as (asked, process):

@@ -41,6 +41,9 @@ def test_only_a_group_that_commits_nothing_while_records_wait_is_stalled() -> No
     assert stall.stalled({PLACE: 6}, {PLACE: 9}) == "3 records wait, and none was committed for 60 s"
     stall.reset()
     assert stall.stalled({PLACE: 6}, {PLACE: 9}) is None
+    assert stall.stalled({PLACE: 9}, {PLACE: 9}, joined=False) is None
+    clock.now += 60
+    assert stall.stalled({PLACE: 9}, {PLACE: 9}, joined=False) == "the consumer group has not been joined for 60 s"
     clock.now = 1000
     assert stall.stalled({PLACE: 9}, {PLACE: 9}) is None
 

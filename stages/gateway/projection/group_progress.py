@@ -48,7 +48,7 @@ class GroupProgress:
 
 
 class StallDetector:
-    """Notices that records wait and none is committed."""
+    """Notices that records wait and none is committed, or that the group takes this process for no member."""
 
     def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_s = limit_s
@@ -60,12 +60,14 @@ class StallDetector:
         """Start to count anew: the broker was away, or the states are being read."""
         self._committed = None
 
-    def stalled(self, committed: dict[Place, int], ends: dict[Place, int]) -> str | None:
-        """The reason to restart; None while offsets advance or nothing waits."""
+    def stalled(self, committed: dict[Place, int], ends: dict[Place, int], joined: bool = True) -> str | None:
+        """The reason to restart; None while offsets advance, or nothing waits and the group is ``joined``."""
         waiting = sum(max(0, end - committed[place]) for place, end in ends.items())
         now = self._clock()
-        if not waiting or committed != self._committed:
+        if (not waiting and joined) or committed != self._committed:
             self._committed, self._since = committed, now
             return None
         silent = now - self._since
+        if silent >= self._limit_s and not joined:
+            return f"the consumer group has not been joined for {silent:.0f} s"
         return f"{waiting} records wait, and none was committed for {silent:.0f} s" if silent >= self._limit_s else None

@@ -243,7 +243,7 @@ class ProjectionService:
                 self._complete.looked(*found, started_ms)
             if found is None or not self._complete.loaded:
                 stall.reset()
-            elif (reason := stall.stalled(*found)) is not None:
+            elif (reason := stall.stalled(*found, bool(self._complete.owned))) is not None:
                 self._host.fail(reason)
         progress.close()
         if not self._ended.wait(END_S):

@@ -1,8 +1,8 @@
 """The job-state projection: rebuild from the events, restart from render.jobs, memory, and the time of its answers.
 
-    .venv/bin/python -m bench.projection [--jobs 100000] [--json FILE]
+    .venv/bin/python -m bench.projection [--jobs 100000] [--events 12] [--json FILE]
 
-Publishes the events of that many finished jobs, 12 each, and measures a projection in a process of its own: seconds
+Publishes the events of that many finished jobs, at most 12 each, and measures a projection in a process of its own: seconds
 until it has folded them all from the beginning (a rebuild), seconds until a second one has read the states back (a
 restart), its resident memory after both, the seconds of CPU of the rebuild, and the time of answers beside a scan of
 the events. Starts its own broker, object store and trace receiver.
@@ -39,7 +39,7 @@ LIMIT_S = 1800.0
 QUESTIONS = 20
 
 
-def publish(connection: Connection, jobs: int) -> None:
+def publish(connection: Connection, jobs: int, events: int = EVENTS_PER_JOB) -> None:
     """The events of finished jobs, as a pipeline of three seconds a job would send them."""
     producer, topic = connection.raw_producer, connection.topic(EVENTS)
     start = int(time.time() * 1000) - jobs
@@ -52,8 +52,7 @@ def publish(connection: Connection, jobs: int) -> None:
             life += [("started", {"stage": stage}), ("finished", {"stage": stage, "seconds": 0.7})]
         life.insert(6, ("progress", {"stage": "infer", "percent": 40.0, "done": 40, "total": 100}))
         life.insert(7, ("progress", {"stage": "infer", "percent": 80.0, "done": 80, "total": 100}))
-        life.append(("done", DONE))
-        for kind, fields in life:
+        for kind, fields in [*life[: events - 1], ("done", DONE)]:
             one = event(kind, **base | fields | {"job_id": job_id, "time_ms": next(times)})
             producer.produce(topic, one.model_dump_json(exclude_none=True).encode(), key)
         producer.poll(0)
@@ -116,9 +115,10 @@ def answer_ms(ask: Callable[[], object], times: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=EVENTS_PER_JOB, choices=range(1, EVENTS_PER_JOB + 1), metavar="N")
     parser.add_argument("--json")
     options = parser.parse_args()
-    figures: dict[str, Any] = {"jobs": options.jobs, "events": options.jobs * EVENTS_PER_JOB, "load": os.getloadavg()}
+    figures: dict[str, Any] = {"jobs": options.jobs, "events": options.jobs * options.events, "load": os.getloadavg()}
     with tempfile.TemporaryDirectory() as name:
         base = LocalSettings()
         settings = LocalSettings(state_dir=Path(name) / "state", jars_dir=base.jars, topic_prefix=PREFIX)
@@ -129,7 +129,7 @@ def main() -> None:
             runtime = RuntimeSettings(bootstrap_servers=started.bootstrap_servers, topic_prefix=PREFIX)
             with Client(Deployment(runtime), service_name="bench") as client:
                 admin_process.ask(client.settings, "make_topics", 120, timeout_s=60)
-                publish(client.connection, options.jobs)
+                publish(client.connection, options.jobs, options.events)
                 with projection(environment) as (asked, process):
                     figures["rebuild"] = until_ready(asked, process, options.jobs)
                     figures["rebuild"]["events_per_s"] = round(figures["events"] / figures["rebuild"]["seconds"])

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.projection [--jobs 100000] [--events 12] [--json FILE]
 
-Publishes the events of that many finished jobs, at most 12 each, and measures a projection in a process of its own: seconds
-until it has folded them all from the beginning (a rebuild), seconds until a second one has read the states back (a
+Publishes the events of that many finished jobs and measures a projection in a process of its own: seconds until it has
+folded them all from the beginning (a rebuild), seconds until a second one has read the states back (a
 restart), its resident memory after both, the seconds of CPU of the rebuild, and the time of answers beside a scan of
 the events. Starts its own broker, object store and trace receiver.
 """

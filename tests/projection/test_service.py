@@ -1,6 +1,7 @@
 """The projection on the real broker: its answers are those of scans, and no record stops it."""
 
 import json
+import signal
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from confluent_kafka import cimpl
 from shared.client import Client, Deployment, JobNotFound
 from shared.client.connection import Connection
 from shared.client.job_key import JobKey
-from shared.messages.topics import DLQ, JOBS
+from shared.messages.pipeline import STAGES
+from shared.messages.topics import DLQ
+from shared.messages.topics import JOBS as JOBS_TOPIC
 from shared.runtime import admin_process
 from stages.gateway.projection.snapshot import record_key
 from tests.cli.conftest import Lipstage, lipstage
@@ -19,6 +22,14 @@ from tests.client.services import Services, now_ms
 from tests.projection.conftest import Projections, Running, values
 
 __all__ = ["lipstage"]
+JOBS = 400
+LIFE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("accepted", {"engine": "puppet"}),
+    *(("started", {"stage": stage}) for stage in STAGES),
+    *(("finished", {"stage": stage, "seconds": 1.0}) for stage in STAGES),
+    ("failed", {"stage": "encode", "code": "INTERNAL", "message": "m", "dead_letter": {"topic": "t", "partition": 0,
+                                                                                       "offset": 1}}),
+)  # fmt: skip
 DEAD = {"topic": "render.dlq", "partition": 0, "offset": 7}
 
 
@@ -114,11 +125,32 @@ def test_projection_and_scan_give_the_same_answers_also_after_a_restart(
     producer = cimpl.Producer({"bootstrap.servers": deployment.settings.bootstrap_servers,
                                "partitioner": "murmur2_random"})  # fmt: skip
     for one in client.jobs():
-        producer.produce(deployment.topic(JOBS), None, record_key(JobKey(one.tenant, one.job_id)))
+        producer.produce(deployment.topic(JOBS_TOPIC), None, record_key(JobKey(one.tenant, one.job_id)))
     producer.flush(10)
     rebuilt = projections.start()
     compare(rebuilt)
     assert "projection_starts_over" in rebuilt.log.read_text()
+
+
+def test_a_projection_that_is_killed_and_stopped_in_the_middle_loses_nothing(
+    deployment: Connection, client: Client, projections: Projections, asking: Any
+) -> None:
+    """What was read and not published is read again; a stop commits no record whose state is not on render.jobs."""
+    producer = cimpl.Producer({"bootstrap.servers": deployment.settings.bootstrap_servers})
+    for number in range(JOBS):
+        for kind, fields in LIFE:
+            body = {"type": kind, "job_id": f"j{number}", "tenant": "default", "request_id": "r", "time_ms": now_ms()}
+            producer.produce(deployment.topic("render.events"), json.dumps(body | fields), f"j{number}".encode())
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    for how, folded in ((signal.SIGKILL, 1), (signal.SIGTERM, JOBS // 2)):
+        running = projections.start(wait=False)
+        running.wait_until(lambda running=running, folded=folded: running.position().get("jobs", 0) >= folded)
+        running.stop(how)
+    running = projections.start()
+    running.wait_folded()
+    with asking(running) as asked:
+        assert asked.jobs() == client.jobs()
 
 
 HOSTILE = (
@@ -137,7 +169,7 @@ def test_hostile_records_become_dead_letters_and_stop_nothing(
     deployment: Connection, services: Services, projections: Projections
 ) -> None:
     producer = cimpl.Producer({"bootstrap.servers": deployment.settings.bootstrap_servers})
-    for topic in ("render.events", JOBS):
+    for topic in ("render.events", JOBS_TOPIC):
         for partition in range(4):
             for number, value in enumerate(HOSTILE):
                 producer.produce(deployment.topic(topic), value, None if number % 2 else b"\xff/\x00", partition)

@@ -275,6 +275,11 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         ]
         return chosen[:limit]
 
+    def projected_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState] | None:
+        """The jobs whose first event is of ``since_ms`` (milliseconds since the epoch) or later, as the projection has
+        them from the events, newest first; None where none answers, and the events must be scanned."""
+        return self._projection_calls.started_jobs(tenant=tenant, since_ms=since_ms)
+
     def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
         """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""
         key = _key(job)

@@ -56,6 +56,12 @@ class Projection:
         answer = self._get(f"/v1/jobs/{quote(key.tenant, safe='')}/{quote(key.job_id, safe='')}", {})
         return None if answer is None else _state(answer["job"])
 
+    def started_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState]:
+        """The jobs that have events, newest first: as the events alone give them, without those that are only
+        requested yet."""
+        asked = {"tenant": tenant or "", "since_ms": str(max(0, since_ms)), "from_request": "no"}
+        return list(self._pages({name: text for name, text in asked.items() if text}, None))
+
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
         """Any other answer, as read from JSON (docs/projection.md); None for what is not known."""
         return self._get(path, query)
@@ -114,6 +120,10 @@ class ProjectionCalls:
                 tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, until_ms=until_ms, limit=limit
             )
         )
+
+    def started_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState] | None:
+        """As `Projection.started_jobs`; None when the events must be scanned."""
+        return self._ask(lambda asked: asked.started_jobs(tenant=tenant, since_ms=since_ms))
 
     def job(self, key: JobKey) -> tuple[JobState | None] | None:
         """As `Projection.job`, in a tuple; None when the events must be scanned."""

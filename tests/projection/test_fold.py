@@ -47,6 +47,7 @@ def test_the_scan_and_the_record_give_the_same_state(events: list[AnyEvent]) -> 
     assert record is not None
     assert [record.state] == states(events)
     assert record.state.as_json() == states(events)[0].as_json()
+    assert job_fold.read(json.loads(job_fold.dump(record))) == record
 
 
 @given(LIVES, st.data())

@@ -113,6 +113,7 @@ def test_a_request_is_a_queued_job_until_its_first_event_and_after_it_nothing(ri
     rig.fold(request)
     row = next(iter(rig.table))
     assert (row.status, row.first_ms, row.record.from_request) == ("queued", NOW_MS, True)
+    assert ids(rig.answers.jobs({"from_request": "no"})) == []
     rig.fold(of("accepted", engine="puppet", time_ms=5))
     rig.fold(request)
     row = next(iter(rig.table))

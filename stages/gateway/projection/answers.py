@@ -55,9 +55,12 @@ class Answers:
         return _json(self._position())
 
     def jobs(self, query: Query) -> bytes:
-        """A page of jobs, newest first: ``tenant``, ``batch``, ``status`` (several with commas), ``since_ms``
-        (included) and ``until_ms`` (excluded), ``limit``, ``after`` (the ``next`` of the page before). Raises
-        BadQuery."""
+        """A page of jobs, newest first. Raises BadQuery.
+
+        ``tenant``, ``batch``, ``status`` (several with commas), ``since_ms`` (included) and ``until_ms`` (excluded),
+        ``from_request=no`` (not those that are only requested yet), ``limit``, ``after`` (the ``next`` of the page
+        before).
+        """
         self._check_ready()
         statuses = tuple(filter(None, query.get("status", "").split(",")))
         if unknown := [status for status in statuses if status not in STATUSES]:
@@ -68,6 +71,7 @@ class Answers:
             statuses,
             _integer(query, "since_ms", 0, 0, MAX_INTEGER),
             _integer(query, "until_ms", MAX_INTEGER, 0, MAX_INTEGER),
+            query.get("from_request") != "no",
         )
         limit = _integer(query, "limit", PAGE, 1, MAX_PAGE)
         rows = self._table.newest(selection, limit + 1, _cursor(query.get("after")))

@@ -37,6 +37,8 @@ class Row:
     """Of a done job: from the request to the end, seconds."""
     seconds: tuple[tuple[str, float], ...]
     """Seconds of each finished stage."""
+    from_request: bool
+    """Nothing but its request is known."""
     value: bytes
     """The record, as on ``render.jobs``."""
 
@@ -63,6 +65,8 @@ class Selection:
     since_ms: int = 0
     until_ms: int | None = None
     """Exclusive."""
+    with_requests: bool = True
+    """Also jobs of which nothing but the request is known."""
 
     def has(self, row: Row) -> bool:
         """Whether the job is one of them."""
@@ -72,6 +76,7 @@ class Selection:
             and (not self.statuses or row.status in self.statuses)
             and row.first_ms >= self.since_ms
             and (self.until_ms is None or row.first_ms < self.until_ms)
+            and (self.with_requests or not row.from_request)
         )
 
 
@@ -158,6 +163,7 @@ def row_of(record: JobRecord, value: bytes) -> Row:
         ended_ms=terminal.time_ms if terminal else 0,
         total_s=float(terminal.total_s) if isinstance(terminal, Done) else None,
         seconds=_seconds(state),
+        from_request=record.from_request,
         value=value,
     )
 

@@ -113,6 +113,8 @@ class JobState:
 
     def purged(self, time_ms: int) -> None:
         """The job was purged at this time, milliseconds since the epoch: its data are not shown any more."""
+        if self.waiting is not None:
+            self._stage(self.waiting.stage).waiting_for = ""
         self.status, self.purged_ms, self.waiting = "purged", time_ms, None
         self.labels, self.warnings = {}, []
 

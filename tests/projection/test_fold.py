@@ -3,7 +3,7 @@
 import json
 from functools import reduce
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.client import job_fold
@@ -23,6 +23,7 @@ def fold(events: list[AnyEvent], start: JobState | None = None) -> JobState:
     return state
 
 
+@settings(max_examples=300)
 @given(LIVES, st.data())
 def test_events_delivered_again_from_any_one_on_change_nothing(events: list[AnyEvent], data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(events) - 1))

@@ -163,7 +163,8 @@ def _members(description: Future[Any]) -> int | None:
 def forget_group(settings: RuntimeSettings, group: str) -> bool:
     """Delete the committed offsets of a consumer group without members, so that it reads its topics from their
     beginning; whether there were any. Raises KafkaException, also for a group with members."""
-    future = _admin(settings).delete_consumer_groups([group], request_timeout=METADATA_TIMEOUT_S)[group]
+    admin = _admin(settings)  # It must live until its answer has come.
+    future = admin.delete_consumer_groups([group], request_timeout=METADATA_TIMEOUT_S)[group]
     try:
         future.result()
     except KafkaException as e:

@@ -220,6 +220,7 @@ def test_health_and_logs_are_those_of_a_service(
         assert json.loads(line)["service"] == "projection"
 
 
+@pytest.mark.slow  # Two rebalances of the classic protocol.
 def test_a_second_replica_answers_nothing_wrong(
     deployment: Connection, services: Services, projections: Projections
 ) -> None:

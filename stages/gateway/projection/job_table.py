@@ -99,8 +99,11 @@ class JobTable:
 
     def put(self, record: JobRecord, value: bytes) -> None:
         """Add the job, or replace what is known of it. ``value`` is the record, serialised."""
-        self.remove(record.key)
-        row = row_of(record, value)
+        self.put_row(row_of(record, value))
+
+    def put_row(self, row: Row) -> None:
+        """As ``put``, of a row."""
+        self.remove(row.key)
         self._rows[row.key] = row
         self._by_age.add(row.cursor)
 

@@ -161,8 +161,8 @@ class ProjectionService:
         started = time.monotonic()
         found = await asyncio.to_thread(snapshot.read, self._connection, lambda: not stop.is_set())
         self._table.clear()
-        for record, value in found.values():
-            self._table.put(record, value)
+        for row in found:
+            self._table.put_row(row)
         self._complete.loaded = not stop.is_set()
         metrics.PROJECTION_JOBS.set(len(self._table))
         log.info("states_read", jobs=len(found), seconds=round(time.monotonic() - started, 3))

@@ -12,13 +12,12 @@ from shared.client.job_fold import JobRecord
 from shared.client.job_key import JobKey
 from shared.messages.topics import JOBS
 from shared.runtime import admin_process
+from stages.gateway.projection.job_table import Row, row_of
 
 EVERYTHING = 1 << 62
 ANSWER_S = 10.0
 FORGET_S = 30.0
 log = structlog.get_logger()
-
-Found = dict[JobKey, tuple[JobRecord, bytes]]
 
 
 def record_key(key: JobKey) -> bytes:
@@ -26,28 +25,28 @@ def record_key(key: JobKey) -> bytes:
     return f"{quote(key.tenant, safe='')}/{quote(key.job_id, safe='')}".encode()
 
 
-def read(connection: Connection, still_wanted: Callable[[], bool]) -> Found:
-    """The newest record of each job, up to the present end of the topic. What is no record of a job is left out, and
-    logged by number. Stops early when ``still_wanted`` turns false.
+def read(connection: Connection, still_wanted: Callable[[], bool]) -> list[Row]:
+    """The row of the newest record of each job, up to the present end of the topic.
 
-    Raises BrokerUnreachable, TopicMissing.
+    What is no record of a job is left out, and logged by number. Stops early when ``still_wanted`` turns false. Raises
+    BrokerUnreachable, TopicMissing.
     """
     topic = connection.topic(JOBS)
-    by_key: dict[bytes, tuple[JobRecord, bytes] | None] = {}
+    by_key: dict[bytes, Row | None] = {}  # Rows: decoded states of all jobs would take several times the memory.
     unreadable = 0
     for message in topic_log.records(connection, topic, topic_log.newest(connection, topic, EVERYTHING).offsets):
         key, value = topic_log.key_of(message), topic_log.value_of(message)
         if key is not None and value is None:
             by_key[key] = None
         elif key is not None and value is not None and (record := _own(key, value)) is not None:
-            by_key[key] = record, value
+            by_key[key] = row_of(record, value)
         else:
             unreadable += 1
         if not still_wanted():
             break
     if unreadable:
         log.warning("states_unreadable", topic=topic, records=unreadable)
-    return {one[0].key: one for one in by_key.values() if one is not None}
+    return [row for row in by_key.values() if row is not None]
 
 
 def _own(key: bytes, value: bytes) -> JobRecord | None:

@@ -9,7 +9,7 @@ SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
 PROMETHEUS := $(VENV)/opt/prometheus
 
-.PHONY: help setup setup-dev setup-sonic demo test test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ $(DEMO): requirements/demo.txt Makefile shared/local/kafka-jars.txt | $(BIN)/pyt
 $(DEV): $(DEMO) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/dev.txt
 	touch $@
+
+setup-projection: setup ## Install what `lipstage up --scale projection=1` needs: faust, 35 MB
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/projection.txt
 
 setup-sonic: $(SONIC_READY) ## Create the environment of the sonic engine: torch, 5 to 6 GB on Linux
 
@@ -158,7 +161,8 @@ COMPILE_SONIC := $(PIN) --extra sonic
 requirements: ## Compile the hash-pinned requirement files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
-	$(BIN)/python $(COMPILE) --group dev --group docs --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE) --extra projection -c requirements/demo.txt -o requirements/projection.txt
+	$(BIN)/python $(COMPILE) --extra projection --group dev --group docs --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
 	$(BIN)/python $(COMPILE_SONIC) -c requirements/dev.txt -o requirements/sonic.txt
 	$(BIN)/python $(COMPILE_SONIC) --group sonic-dev -c requirements/dev.txt -c requirements/sonic.txt \
 	  -o requirements/sonic-dev.txt

@@ -34,6 +34,7 @@ def index() -> str:
     lines = []
     rooms = {f"shared/{room}": files(ROOT / "shared" / room) for room in SHARED}
     rooms |= {f"stages/{stage}": iter(sorted((ROOT / "stages" / stage).glob("*.py"))) for stage in STAGES}
+    rooms["stages/gateway"] = files(ROOT / "stages" / "gateway")
     for name, paths in rooms.items():
         lines += [f"\n### {name}\n", "| file | about |", "| --- | --- |"]
         lines += [f"| `{path.relative_to(ROOT)}` | {summary(path)} |" for path in paths]

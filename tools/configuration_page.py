@@ -19,6 +19,7 @@ from shared.storage.settings import StorageSettings
 from shared.telemetry.settings import TelemetrySettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
+from stages.gateway.projection.settings import ProjectionSettings
 from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -29,6 +30,7 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Telemetry": (TelemetrySettings,),
     "Audio stage": (AudioSettings,),
     "Encode stage": (EncodeSettings,),
+    "Job-state projection": (ProjectionSettings,),
     "Weights that are not shipped": (WeightsSettings,),
     "Local stack": (LocalSettings,),
     "Fault injection": (FaultSettings,),

@@ -2,6 +2,7 @@
 
 import os
 
+from shared.cli import console
 from shared.cli.errors import START, Unreachable
 from shared.client import BrokerUnreachable, BucketUnusable, Client, Deployment, StoreUnreachable
 from shared.local.deployment import find_deployment
@@ -27,7 +28,7 @@ def connect(*, store: bool = True) -> Client:
     while the object store is away. Raises Unreachable, InvalidSettings, ClientError.
     """
     found = deployment()
-    client = Client(found, service_name="cli")
+    client = Client(found, service_name="cli", on_fallback=_note_fallback)
     try:
         client.check(store=store)
     except BucketUnusable:
@@ -42,3 +43,7 @@ def connect(*, store: bool = True) -> Client:
         e.hint = e.hint or START
         raise
     return client
+
+
+def _note_fallback(reason: str) -> None:
+    console.note(f"{reason}; the newest events are read instead")

@@ -10,7 +10,10 @@ from shared.cli.errors import BadUse, CliError
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackError
 from shared.local.installation import import_path
+from shared.messages.pipeline import PROJECTION
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
+
+_PROJECTION_MODULE = "stages.gateway.projection"
 
 
 def run(name: str, engine: str | None) -> NoReturn:
@@ -18,6 +21,8 @@ def run(name: str, engine: str | None) -> NoReturn:
 
     Raises BadUse, Unreachable, CliError.
     """
+    if name == PROJECTION:
+        _replace(Path(sys.executable), _PROJECTION_MODULE)
     try:
         settings = stage_settings(name, engine, in_this_process=False)
     except UnknownService as error:
@@ -29,6 +34,11 @@ def run(name: str, engine: str | None) -> NoReturn:
             python = engine_python(settings.engine)
         except StackError as error:
             raise CliError(f"{error.code}: {error.message}") from None
+    _replace(python, "shared.runtime", *arguments)
+
+
+def _replace(python: Path, *module: str) -> NoReturn:
+    """Replace this process by ``python -m MODULE ARGUMENTS``. Raises Unreachable."""
     variables = environment.of_deployment()
     variables |= import_path(variables)
-    os.execve(python, [str(python), "-P", "-m", "shared.runtime", *arguments], variables)
+    os.execve(python, [str(python), "-P", "-m", *module], variables)

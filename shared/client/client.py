@@ -29,6 +29,7 @@ from shared.client.job_spec import JobSpec
 from shared.client.job_state import STATUSES, JobState
 from shared.client.local_files import FileLimits
 from shared.client.own_request import OwnRequest
+from shared.client.projection import ProjectionCalls
 from shared.client.purge import Purged
 from shared.client.purge_calls import PurgeCalls
 from shared.client.submission import Submission
@@ -54,13 +55,21 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
     `shared.client.errors`); each that uses Kafka or S3 raises InvalidDeployment for settings that can't be used.
     """
 
-    def __init__(self, deployment: Deployment | None = None, *, service_name: str = "client") -> None:
+    def __init__(
+        self,
+        deployment: Deployment | None = None,
+        *,
+        service_name: str = "client",
+        on_fallback: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Use ``deployment``, or the one that the environment names. ``service_name`` names the client in traces.
+        ``on_fallback`` gets one line when the projection does not answer, and the events are scanned instead.
 
         Raises pydantic's ``ValidationError`` or ``SettingsError`` for a variable that can't be read.
         """
         self._connection = Connection(deployment or Deployment(), service_name)
         self._earlier_requests = EarlierRequests(self._connection)
+        self._projection_calls = ProjectionCalls(self._connection.settings.projection_url, on_fallback)
         self._closed = False
 
     @property
@@ -238,10 +247,12 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         batch: str | None = None,
         statuses: Collection[str] = (),
         since_ms: int = 0,
+        until_ms: int | None = None,
         max_events: int = MAX_EVENTS,
     ) -> list[JobState]:
         """The newest jobs, newest first: of every tenant or of one, of a batch, in one of ``statuses``, and submitted
-        at ``since_ms`` (milliseconds since the epoch) or later.
+        at ``since_ms`` (milliseconds since the epoch) or later, and before ``until_ms``. From the projection where one
+        answers, else from the newest ``max_events`` events.
 
         Raises InvalidRequest for a ``limit`` below 1 or an unknown status, BrokerUnreachable, TopicMissing.
         """
@@ -250,6 +261,11 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         for status in statuses:
             if status not in STATUSES:
                 raise InvalidRequest(f"{status!r} is not a status", f"one of {', '.join(STATUSES)}")
+        answered = self._projection_calls.jobs(
+            tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, until_ms=until_ms, limit=limit
+        )
+        if answered is not None:
+            return answered
         jobs = history.recent_jobs(self.connection, max_events, tenant)
         chosen = [
             job
@@ -257,12 +273,22 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
             if (batch is None or (job.batch is not None and job.batch.id == batch))
             and (not statuses or job.status in statuses)
             and job.first_ms >= since_ms
+            and (until_ms is None or job.first_ms < until_ms)
         ]
         return chosen[:limit]
 
+    def projected_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState] | None:
+        """The jobs whose first event is of ``since_ms`` (milliseconds since the epoch) or later, as the projection has
+        them from the events, newest first; None where none answers, and the events must be scanned."""
+        return self._projection_calls.started_jobs(tenant=tenant, since_ms=since_ms)
+
     def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
         """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""
-        return history.job_state(self.connection, _key(job), max_events)
+        key = _key(job)
+        answered = self._projection_calls.job(key)
+        if answered is not None:
+            return history.completed(self.connection, key, *answered)
+        return history.job_state(self.connection, key, max_events)
 
     def past_events(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> tuple[list[AnyEvent], Offsets]:
         """A job's events so far, the terminal event last, and where to ``follow`` it from.

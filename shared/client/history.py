@@ -27,6 +27,7 @@ def states(events: Iterable[AnyEvent]) -> list[JobState]:
     jobs: dict[JobKey, JobState] = {}
     for event in events:
         key = JobKey(event.tenant, event.job_id)
+        # In place: `job_fold.apply` gives the same state as a new one.
         jobs.setdefault(key, JobState(key.job_id, key.tenant)).apply(event)
     # A job that is known from refused requests alone has no time: it comes last.
     return sorted(jobs.values(), key=_newest_first, reverse=True)
@@ -41,14 +42,15 @@ def recent_jobs(connection: Connection, max_events: int, tenant: str | None = No
     jobs = states(event for event in event_log.scan(connection, window.offsets) if tenant in (None, event.tenant))
     known = {JobKey(job.tenant, job.job_id) for job in jobs}
     requests = request_log.newest(connection, MAX_NEWEST_REQUESTS)
-    queued = {r.key: r for r in requests if r.key not in known and tenant in (None, r.key.tenant)}
-    newest = sorted(queued.values(), key=lambda request: request.time_ms, reverse=True)
+    untaken = {r.key: r for r in requests if r.key not in known and tenant in (None, r.key.tenant)}
+    newest = sorted(untaken.values(), key=lambda request: request.time_ms, reverse=True)
     if window.cut:  # The events of these jobs may be older than what was read.
         newest = [request for request in newest[:MAX_QUEUED_LOOKUPS] if not _was_taken(connection, request.key)]
-    return sorted([*jobs, *(_queued(request) for request in newest)], key=_newest_first, reverse=True)
+    return sorted([*jobs, *(queued(request) for request in newest)], key=_newest_first, reverse=True)
 
 
-def _queued(sent: SentRequest) -> JobState:
+def queued(sent: SentRequest) -> JobState:
+    """The state of a job of which nothing is known but its request."""
     return JobState(
         sent.key.job_id,
         sent.key.tenant,
@@ -97,7 +99,14 @@ def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
     Raises JobNotFound, JobDocumentUnreadable, BrokerUnreachable, TopicMissing, StoreUnreachable.
     """
     same_id = states(event_log.scan(connection, event_log.newest(connection, max_events), job.job_id))
-    state = next((one for one in same_id if one.tenant == job.tenant), None)
+    return completed(connection, job, next((one for one in same_id if one.tenant == job.tenant), None))
+
+
+def completed(connection: Connection, job: JobKey, state: JobState | None) -> JobState:
+    """The state that a job's events give, completed by what the object store keeps; without both, from its request.
+
+    Raises as ``job_state``.
+    """
     if state is None or state.terminal_event is None:
         stored = terminal_event(connection, job)
         if stored is not None:
@@ -110,7 +119,7 @@ def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
     if state is None and record is not None:
         state = JobState(job.job_id, job.tenant)
     if state is None and (sent := request_log.find(connection, job)) is not None:
-        state = _queued(sent)
+        state = queued(sent)
     if state is None:
         raise not_found(job)
     return state

@@ -1,7 +1,7 @@
 """The state of a job, computed from its events in whatever order and number they arrive."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from shared.messages.events import (
     Accepted,
@@ -28,6 +28,9 @@ REFUSED = "refused"
 """Status of a row of a batch whose job id another request has: the batch has no such job."""
 ENDED = (*STATUSES[4:], REFUSED)
 """The statuses of a job that has ended, and of a refused row."""
+MAX_KEPT = 100
+"""How many refused requests and how many warnings of one job are kept: whoever may write events must not fill the
+memory of their readers."""
 
 
 @dataclass(slots=True)
@@ -83,7 +86,8 @@ class JobState:
     def apply(self, event: AnyEvent) -> None:
         """Update the state by one event."""
         if isinstance(event, Conflict):
-            self.conflicts.append(event.request_id)
+            if event.request_id not in self.conflicts and len(self.conflicts) < MAX_KEPT:
+                self.conflicts.append(event.request_id)
             return
         self.first_ms = min(self.first_ms or event.time_ms, event.time_ms)
         self.last_ms = max(self.last_ms, event.time_ms)
@@ -106,8 +110,20 @@ class JobState:
         if self.purged_ms is not None:
             self.purged(self.purged_ms)
 
+    def copy(self) -> Self:
+        """A state of its own with the same content; events and batch are immutable and shared."""
+        return replace(
+            self,
+            labels=dict(self.labels),
+            stages={name: replace(stage) for name, stage in self.stages.items()},
+            warnings=list(self.warnings),
+            conflicts=list(self.conflicts),
+        )
+
     def purged(self, time_ms: int) -> None:
         """The job was purged at this time, milliseconds since the epoch: its data are not shown any more."""
+        if self.waiting is not None:
+            self._stage(self.waiting.stage).waiting_for = ""
         self.status, self.purged_ms, self.waiting = "purged", time_ms, None
         self.labels, self.warnings, self.owner_hash = {}, [], None
 
@@ -130,6 +146,8 @@ class JobState:
         return self.status in ENDED
 
     def _advance(self, event: AnyEvent) -> None:
+        if event.replays < self.replays and isinstance(event, Started | Progress | Waiting | Retrying):
+            return  # It is delivered again: the replay has set the stage back since.
         if self.waiting is not None:
             self._stage(self.waiting.stage).waiting_for = ""
             has_started = any(stage.state != "waiting" for stage in self.stages.values())
@@ -159,7 +177,7 @@ class JobState:
                 self._stage(event.stage).waiting_for = str(event.code)
             case WarningGiven():
                 warning = (str(event.code), event.message)
-                if warning not in self.warnings:
+                if warning not in self.warnings and len(self.warnings) < MAX_KEPT:
                     self.warnings.append(warning)
             case Done() | RejectedEvent() | Failed():
                 self._finish(event)

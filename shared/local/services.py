@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.local import ports
+from shared.local import extras, ports
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
 from shared.local.installation import import_path
@@ -16,8 +16,8 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import PIPELINE, RELAY, SERVICES, STAGES
-from shared.messages.topics import RETRY
+from shared.messages.pipeline import PIPELINE, PROJECTION, RELAY, SERVICES, STAGES
+from shared.messages.topics import EVENTS, RETRY
 from shared.runtime.host.weights import WeightsSettings, external_engines
 
 MAX_REPLICAS = 64
@@ -28,8 +28,15 @@ AFTER_DRAIN_S = 5
 def check_scale(scale: Mapping[str, int]) -> None:
     """Raises StackError (BAD_SCALE) for an unknown stage or an impossible number of replicas."""
     for stage, count in scale.items():
-        if stage not in SERVICES:
-            raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {', '.join(SERVICES)}")
+        if stage not in (*SERVICES, PROJECTION):
+            known = ", ".join((*SERVICES, PROJECTION))
+            raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {known}")
+        if stage == PROJECTION and count and (lacks := extras.missing(PROJECTION)):
+            raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: {extras.explain(lacks[0])}")
+        if stage == PROJECTION and count > 1:
+            raise StackError(
+                StackCode.BAD_SCALE, f"{stage}={count}: each replica would know a part of the jobs; 0 or 1"
+            )
         if not 0 <= count <= MAX_REPLICAS:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MAX_REPLICAS} replicas")
 
@@ -80,17 +87,28 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     A replica that runs keeps its health port.
     """
     ports_in_use = {record.name: record.health_port for record in stack.services}
+    answers_at = {record.name: record.port for record in stack.services}
     result: list[ServiceRecord] = []
-    for one in consumers(settings):
-        for index in range(scale.get(one.stage, 1)):
+    for one in [*consumers(settings), _projection(settings)]:
+        for index in range(scale.get(one.stage, 0 if one.stage == PROJECTION else 1)):
             replica = f"{one.name}-{index}"
             result.append(ServiceRecord(name=replica, stage=one.stage, engine=one.engine, topic=one.topic,
-                                        group=one.group, health_port=ports_in_use.get(replica, 0)))  # fmt: skip
+                                        group=one.group, health_port=ports_in_use.get(replica, 0),
+                                        port=answers_at.get(replica, 0)))  # fmt: skip
     without_port = [record for record in result if not record.health_port]
     taken = {*ports_in_use.values(), *stack.ports.values()}
     for record, port in zip(without_port, ports.pick(len(without_port), taken), strict=True):
         record.health_port = port
+    taken |= {record.health_port for record in result}
+    for record in result:
+        if record.stage == PROJECTION and not record.port:
+            (record.port,) = ports.pick(1, taken)
     return result
+
+
+def _projection(settings: LocalSettings) -> Consumer:
+    topic, group = settings.topic_prefix + EVENTS, f"{settings.topic_prefix}lipstage.{PROJECTION}"
+    return Consumer(PROJECTION, PROJECTION, None, topic, group)
 
 
 def _concerns(record: ServiceRecord, name: str) -> bool:
@@ -122,6 +140,9 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
     }
     python = engine_python(record.engine) if record.engine else Path(sys.executable)
     argv = (str(python), "-P", "-m", "shared.runtime", record.stage, *engine)
+    if record.stage == PROJECTION:
+        argv = (str(python), "-P", "-m", "stages.gateway.projection")
+        environment |= {"LIPSTAGE_PROJECTION_HOST": ports.HOST, "LIPSTAGE_PROJECTION_PORT": str(record.port)}
     return Program(
         record.name,
         argv,

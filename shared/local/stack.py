@@ -152,9 +152,11 @@ def _reset(settings: LocalSettings, stack: Stack) -> None:
     _stop(stack)
     stack.sockets = stack_file.socket_folder(settings.state)
     for record in stack.services:
+        taken = {*stack.ports.values(), *(port for other in stack.services for port in (other.health_port, other.port))}
         if not ports.is_free(record.health_port):
-            taken = {*stack.ports.values(), *(other.health_port for other in stack.services)}
             (record.health_port,) = ports.pick(1, taken)
+        if record.port and not ports.is_free(record.port):
+            (record.port,) = ports.pick(1, taken | {record.health_port})
 
 
 def _start(

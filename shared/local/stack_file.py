@@ -12,8 +12,10 @@ from shared.local import no_proxy
 from shared.local.credentials import Credentials
 from shared.local.ports import HOST
 from shared.local.supervision import Supervisor
+from shared.messages.pipeline import PROJECTION
 
 FILE = "stack.json"
+PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "tempo", "prometheus", "grafana")
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
@@ -21,7 +23,7 @@ MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
 
 
 class ServiceRecord(BaseModel):
-    """One running service: of a stage, or the relay."""
+    """One running service: of a stage, the relay, or the projection."""
 
     name: str
     stage: str
@@ -30,6 +32,8 @@ class ServiceRecord(BaseModel):
     """Of the relay: the start of its topics' names and ``*``."""
     group: str
     health_port: int
+    port: int = 0
+    """Of the projection: where it answers."""
 
 
 class Stack(BaseModel):
@@ -102,11 +106,18 @@ class Stack(BaseModel):
             **({} if self.own_traces else {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}),
             "LIPSTAGE_STATE_DIR": str(self.state_dir),
             "LIPSTAGE_BUCKET": self.bucket,
+            **self._projection(),
             **({"LIPSTAGE_TOPIC_PREFIX": self.topic_prefix} if self.services else {}),
             **({"LIPSTAGE_TEMPO_URL": self.url("tempo")} if "tempo" in self.programs else {}),
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint_url} if self.s3_endpoint_url else {}),
         }
         return values | (credentials.environment() if credentials else {})
+
+    def _projection(self) -> dict[str, str]:
+        """Where the stack's projection answers, unless the caller names another one."""
+        found = [record.port for record in self.services if record.stage == PROJECTION]
+        named = os.environ.get(PROJECTION_URL)
+        return {PROJECTION_URL: named or f"http://{HOST}:{found[0]}"} if found else {}
 
     def save(self) -> None:
         """Write the file atomically."""

@@ -33,6 +33,9 @@ FIRST = STAGES[0]
 RELAY = "relay"
 """The service that sends records on retry topics back to their stages."""
 SERVICES = (*STAGES, RELAY)
+PROJECTION = "projection"
+"""The service that keeps the state of every job, for answers without a scan of the events. Jobs do not need it, and the
+local stack starts it with ``--scale projection=1`` only."""
 
 
 def step(name: str) -> Step:

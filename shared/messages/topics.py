@@ -12,6 +12,8 @@ DLQ = "render.dlq"
 PARKED = "render.parked"
 CANCEL = "render.cancel"
 REPLAYS = "render.replays"
+JOBS = "render.jobs"
+"""The state of each job, by the job-state projection; nothing but its restart depends on it."""
 CLOCK = "render.clock"
 """Nobody reads it: the delivery report of a record on it tells the relay the broker's time."""
 RETRY = "render.retry."
@@ -81,6 +83,7 @@ def topics(prefix: str, engines: Iterable[str], tiers: Iterable[Tier] = DEFAULT_
         Topic(PARKED, SIDE_PARTITIONS, dead, "dead letters that are not replayed any more"),
         Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "cancel commands"),
         Topic(REPLAYS, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "the state of each dead letter"),
+        Topic(JOBS, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "the state of each job"),
         Topic(CLOCK, 1, _retain(1), "empty records by which the relay learns the broker's time"),
     ]
     return tuple(Topic(prefix + t.name, t.partitions, t.config, t.description) for t in (*work, *retries, *side))

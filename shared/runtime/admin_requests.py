@@ -160,6 +160,20 @@ def _members(description: Future[Any]) -> int | None:
         raise
 
 
+def forget_group(settings: RuntimeSettings, group: str) -> bool:
+    """Delete the committed offsets of a consumer group without members, so that it reads its topics from their
+    beginning; whether there were any. Raises KafkaException, also for a group with members."""
+    admin = _admin(settings)  # It must live until its answer has come.
+    future = admin.delete_consumer_groups([group], request_timeout=METADATA_TIMEOUT_S)[group]
+    try:
+        future.result()
+    except KafkaException as e:
+        if e.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return False
+        raise
+    return True
+
+
 def protocol(settings: RuntimeSettings) -> str:
     """The group protocol that services use with this broker."""
     return group_protocol(settings)
@@ -180,7 +194,7 @@ def version(settings: RuntimeSettings) -> str | None:
 
 
 REQUESTS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (answers, diff, apply, configs, make_topics, lags, members, protocol, version)
+    f.__name__: f for f in (answers, diff, apply, configs, make_topics, lags, members, forget_group, protocol, version)
 }
 
 

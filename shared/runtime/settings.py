@@ -156,6 +156,12 @@ class RuntimeSettings(DeploymentSettings):
         "127.0.0.1",
         description="IPv4 address of the health port; 0.0.0.0 in a container. The local stack uses 127.0.0.1.",
     )
+    projection_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="For clients: where the job-state projection answers, such as http://127.0.0.1:8181. `jobs` and"
+        " `job` ask it instead of scanning the events. Empty: none runs.",
+    )
     health_port: int = Field(0, ge=0, le=65535, description="Liveness, readiness, /metrics; 0: any free port.")
 
     def topic(self, name: str) -> str:

@@ -84,6 +84,13 @@ DEAD_LETTERS = counter("lipstage_dead_letters_total", "records", "Dead-lettered 
 CACHE = counter(
     "lipstage_cache_lookups_total", "lookups", "Lookups in the cache of stage outputs: hit or miss", "stage", "result"
 )
+PROJECTION_JOBS = gauge("lipstage_projection_jobs", "jobs", "Jobs that the job-state projection keeps")
+PROJECTION_RECORDS = counter(
+    "lipstage_projection_records_total",
+    "records",
+    "Records that the job-state projection has read: folded, unknown (of a later version) or refused (a dead letter)",
+    "result",
+)
 FROM_WORKERS = {
     "face_detections_total": counter("lipstage_face_detections_total", "detections", "Face detections run", "stage"),
 }

@@ -12,9 +12,9 @@ def engines(incomplete: str) -> list[str]:
 
 def stages(incomplete: str) -> list[str]:
     """Names of stages."""
-    from shared.messages.pipeline import SERVICES
+    from shared.messages.pipeline import PROJECTION, SERVICES
 
-    return [name for name in SERVICES if name.startswith(incomplete)]
+    return [name for name in (*SERVICES, PROJECTION) if name.startswith(incomplete)]
 
 
 def parameters(ctx: Any, incomplete: str) -> list[tuple[str, str]]:

@@ -13,7 +13,11 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 def up(
     scale: Annotated[
         list[str] | None,
-        typer.Option("--scale", metavar="STAGE=N", help="Replicas of a stage, or of the relay; repeatable."),
+        typer.Option(
+            "--scale",
+            metavar="STAGE=N",
+            help="Replicas of a stage or of the relay; projection=1: the job-state projection. Repeatable.",
+        ),
     ] = None,
     engine: Annotated[
         list[str] | None,

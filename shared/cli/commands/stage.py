@@ -12,7 +12,11 @@ from shared.cli.commands import completion
 def stage(
     name: Annotated[
         str,
-        typer.Argument(metavar="STAGE", help="audio, face, infer, encode or relay.", autocompletion=completion.stages),
+        typer.Argument(
+            metavar="STAGE",
+            help="audio, face, infer, encode, relay or projection.",
+            autocompletion=completion.stages,
+        ),
     ],
     engine: Annotated[
         str | None,
@@ -23,7 +27,7 @@ def stage(
         ),
     ] = None,
 ) -> None:
-    """Run one stage service, or the relay of retries, in the foreground."""
+    """Run one stage service, the relay of retries or the job-state projection, in the foreground."""
     from shared.cli import stage
 
     stage.run(name, engine)

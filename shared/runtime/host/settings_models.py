@@ -32,10 +32,12 @@ def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
 
 
 def all_models() -> tuple[Model, ...]:
-    """The models of every stage and engine."""
+    """The models of every stage and engine, and of the projection."""
     stages = [model for step in PIPELINE for model in stage_models(step.name)]
     engines = [model for engine in ENGINES for model in engine_models(engine)]
-    return RuntimeSettings, StorageSettings, TelemetrySettings, FaultSettings, WeightsSettings, *stages, *engines
+    projection = _load("stages.gateway.projection.settings:ProjectionSettings")
+    models = (RuntimeSettings, StorageSettings, TelemetrySettings, FaultSettings, WeightsSettings)
+    return *models, *stages, *engines, projection
 
 
 def stage_models(stage: str) -> tuple[Model, ...]:

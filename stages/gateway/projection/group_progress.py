@@ -1,0 +1,73 @@
+"""What the group has committed of its topics, as the broker tells it: the lag, and whether it still shrinks."""
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from confluent_kafka import OFFSET_INVALID, KafkaException, TopicPartition
+
+from shared.client.errors import ClientError
+from shared.client.topic_log import partitions
+from shared.runtime.kafka_config import UNLOGGED, reader_config
+from shared.runtime.settings import RuntimeSettings
+from shared.telemetry import metrics
+from shared.telemetry.clients import raw_consumer
+
+ANSWER_S = 5.0
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class GroupProgress:
+    """Committed offsets and ends of the partitions. For one thread; it joins no group."""
+
+    def __init__(self, settings: RuntimeSettings, group: str, topics: Collection[str]) -> None:
+        self._topics = tuple(topics)
+        self._consumer: Any = raw_consumer({**reader_config(settings, "projection-progress", group), **UNLOGGED})
+
+    def read(self) -> tuple[dict[Place, int], dict[Place, int]] | None:
+        """The next offset to read and the end of each partition; None when the broker does not answer, or a topic is
+        missing."""
+        try:
+            places = [(topic, number) for topic in self._topics for number in partitions(self._consumer, topic)]
+            asked = [TopicPartition(topic, number) for topic, number in places]
+            committed = self._consumer.committed(asked, timeout=ANSWER_S)
+            next_offsets, ends = {}, {}
+            for place, one in zip(places, committed, strict=True):
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_S)
+                offset = low if one.offset == OFFSET_INVALID else max(low, one.offset)
+                next_offsets[place], ends[place] = offset, high
+                metrics.CONSUMER_LAG.labels(*map(str, place)).set(max(0, high - offset))
+        except (KafkaException, ClientError):
+            return None
+        return next_offsets, ends
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+
+class StallDetector:
+    """Notices that records wait and none is committed, or that the group takes this process for no member."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+        self._committed: dict[Place, int] | None = None
+        self._since = clock()
+
+    def reset(self) -> None:
+        """Start to count anew: the broker was away, or the states are being read."""
+        self._committed = None
+
+    def stalled(self, committed: dict[Place, int], ends: dict[Place, int], joined: bool = True) -> str | None:
+        """The reason to restart; None while offsets advance, or nothing waits and the group is ``joined``."""
+        waiting = sum(max(0, end - committed[place]) for place, end in ends.items())
+        now = self._clock()
+        if (not waiting and joined) or committed != self._committed:
+            self._committed, self._since = committed, now
+            return None
+        silent = now - self._since
+        if silent >= self._limit_s and not joined:
+            return f"the consumer group has not been joined for {silent:.0f} s"
+        return f"{waiting} records wait, and none was committed for {silent:.0f} s" if silent >= self._limit_s else None

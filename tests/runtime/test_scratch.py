@@ -38,3 +38,11 @@ def test_scratch_folder_of_a_killed_service_is_removed(tmp_path: Path) -> None:
     assert mine.path.exists()
     mine.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_process_that_ends_without_closing_its_scratch_folder_leaves_none(tmp_path: Path) -> None:
+    """As after a second signal, which ends a service at once."""
+    ending = HOLD.replace("sys.stdin.read()", "raise SystemExit(1)")
+    done = subprocess.run([sys.executable, "-c", ending, str(tmp_path)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,10 @@
 """The unexpected end of a background thread is reported, whatever the cause."""
 
+import os
+import signal
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from queue import Queue
 from typing import NoReturn
 
@@ -105,13 +109,36 @@ class Idle:
         return None
 
 
-def test_service_whose_thread_died_is_not_live_and_exits_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceHost]:
+    """A host without a broker; the handlers of signals are put back."""
     for name in ("raw_producer", "traced_producer"):
         monkeypatch.setattr(f"shared.runtime.host.service_host.clients.{name}", lambda *_: QuietProducer())
-    host = ServiceHost("audio", "audio", RuntimeSettings())
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield ServiceHost("audio", "audio", RuntimeSettings())
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_service_whose_thread_died_is_not_live_and_exits_with_the_reason(host: ServiceHost) -> None:
     host.thread_died("the thread cancellations failed: SystemError: x")
     host.thread_died("another one, because of the first")
     assert host.live(Idle()) == "the thread cancellations failed: SystemError: x"
     assert host.ready(Idle()) == host.live(Idle())
     assert host.stop.is_set()
-    assert host.run(Idle()) == 1
+    assert host.run(Idle) == 1
+
+
+def test_signal_while_a_service_is_made_lets_it_close_what_it_made(host: ServiceHost, tmp_path: Path) -> None:
+    file = tmp_path / "made"
+
+    class Made(Idle):
+        def __init__(self) -> None:
+            file.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def close(self) -> None:
+            file.unlink()
+
+    assert host.run(Made) == 0
+    assert not file.exists()

@@ -6,9 +6,11 @@ import shutil
 import stat
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from shared.runtime.execute.budget import MAX_FILE_BYTES
 from shared.runtime.failures import WorkerDied
@@ -23,10 +25,11 @@ LEAST_BYTES = MIB
 
 
 class Scratch:
-    """A folder that exists as long as this process.
+    """A folder that exists as long as this process, unless it is closed before.
 
-    It holds users' media. A killed service can't remove its folder, so each service removes the folders whose lock is
-    free at its start: the kernel releases a lock when its process ends, in any container.
+    It holds users' media: a process that a second signal ends at once removes it, too. A killed service can't, so each
+    service removes the folders whose lock is free at its start: the kernel releases a lock when its process ends, in
+    any container.
     """
 
     def __init__(self, above: Path | None) -> None:
@@ -36,14 +39,19 @@ class Scratch:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         # Lock it before it gets the name by which other services find it.
         unnamed = self.path / f".{LOCK}"
-        self._lock = unnamed.open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        held = unnamed.open("w")
+        fcntl.flock(held, fcntl.LOCK_EX)
         unnamed.rename(self.path / LOCK)
+        self._remove = weakref.finalize(self, _remove, self.path, held)
 
     def close(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
+        self._remove()
+
+
+def _remove(folder: Path, held: TextIO) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    held.close()
 
 
 def _remove_unless_held(lock: Path) -> None:

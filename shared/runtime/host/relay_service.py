@@ -1,6 +1,7 @@
 """The relay as a service: constructs and connects its parts."""
 
 import time
+from functools import partial
 from threading import Event
 
 import structlog
@@ -149,4 +150,4 @@ class RelayService:
 def serve_relay(settings: RuntimeSettings) -> int:
     """Run the relay in the foreground until SIGTERM, SIGINT or a failure; returns the exit status."""
     host = ServiceHost(RELAY, RELAY, settings)
-    return host.run(RelayService(host))
+    return host.run(partial(RelayService, host))

@@ -39,8 +39,7 @@ class Workload(Protocol):
 
 
 class ServiceHost:
-    """One process of a service. Construct the host, then the workload with its producers and tracing, then call
-    ``run``."""
+    """One process of a service. Construct the host, then call ``run``, which constructs the workload."""
 
     def __init__(self, name: str, client: str, settings: RuntimeSettings) -> None:
         """``name`` is the service's name in traces and metrics, ``client`` the prefix of its Kafka client ids."""
@@ -57,12 +56,17 @@ class ServiceHost:
         metrics.BUILD.labels(shared.__version__, name).set(1)
         process_usage.register_cpu_time(name)
 
-    def run(self, workload: Workload) -> int:
-        """Serve until SIGTERM, SIGINT or a failure that only a new process repairs; returns the exit status."""
+    def run(self, make: Callable[[], Workload]) -> int:
+        """Serve until SIGTERM, SIGINT or a failure that only a new process repairs; returns the exit status.
+
+        ``make`` constructs the workload with the host's producers and tracing; what it raises ends the service. A
+        signal that arrives meanwhile still lets the workload close: it may have made files by then.
+        """
         no_core_dumps()
         hide_from_workers()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        workload = make()
         settings = self.settings
         health = HealthServer(
             settings.health_host,

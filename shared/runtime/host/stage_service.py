@@ -3,6 +3,7 @@
 import importlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Event
 from typing import cast
 
@@ -264,4 +265,4 @@ def serve(
     ``spec`` and ``fetch`` are those of StageService.
     """
     host = ServiceHost(stage, client_name(stage, settings), settings)
-    return host.run(StageService(stage, host, spec, fetch))
+    return host.run(partial(StageService, stage, host, spec, fetch))

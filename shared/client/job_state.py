@@ -97,6 +97,8 @@ class JobState:
         self.labels = dict(event.labels) or self.labels
         if event.batch:
             self.batch = event.batch
+        if isinstance(event, Accepted):
+            self.engine = event.engine
         if isinstance(event, Accepted | TerminalEvent):
             self.submitted_ms = event.submitted_ms or self.submitted_ms
             self.department = event.department or self.department
@@ -154,7 +156,6 @@ class JobState:
             self.waiting, self.status = None, "running" if has_started else "accepted" if self.engine else "queued"
         match event:
             case Accepted():
-                self.engine = event.engine
                 self.status = "accepted" if self.status == "queued" else self.status
             case Started():
                 self.status = "running"

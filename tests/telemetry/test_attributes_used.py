@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli import trace
+from shared.cli import trace_lines
 from shared.telemetry.attributes import RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Use
 from shared.telemetry.span_catalogue import SPANS
 
@@ -68,7 +68,7 @@ def test_such_names_are_found() -> None:
 
 
 def test_columns_of_the_tree_are_registered() -> None:
-    assert set(trace.SHOWN) <= set(SPAN_ATTRIBUTES)
+    assert set(trace_lines.SHOWN) <= set(SPAN_ATTRIBUTES)
 
 
 def _literals(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:

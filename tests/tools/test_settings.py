@@ -18,6 +18,7 @@ CHANGES = {"os.putenv", "os.unsetenv", *(f"os.environ.{name}" for name in METHOD
 EXCEPTIONS = {
     "bench/films.py": "numpy reads the variable when it is imported",
     "tools/train_visemes/__main__.py": "numpy reads the variable when it is imported",
+    "shared/telemetry/otlp.py": "gRPC reads the variables when it is imported",
     "bench/hop.py": "the benchmark's own process and its services read the same variables",
 }
 

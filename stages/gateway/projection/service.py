@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -254,4 +255,4 @@ class ProjectionService:
 def serve(settings: RuntimeSettings, options: ProjectionSettings) -> int:
     """Run the projection in the foreground until SIGTERM, SIGINT or a failure; returns the exit status."""
     host = ServiceHost(PROJECTION, PROJECTION, settings)
-    return host.run(ProjectionService(host, options))
+    return host.run(partial(ProjectionService, host, options))

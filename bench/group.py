@@ -105,9 +105,7 @@ class Group:
         chosen = Options(self.topic, self.name, self.protocol, os.getpid(), properties=every, **options)
         environment = {**os.environ, **self.environment, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
         command = [sys.executable, "-m", "bench.member", json.dumps(asdict(chosen))]
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         thread = threading.Thread(target=self._read, args=(name, process), daemon=True)
         thread.start()
         self.members.append(Member(name, process, thread))

@@ -3,7 +3,7 @@
     python -m bench.member '{"topic": ..., "group": ..., "protocol": "consumer"}'
 
 Every line on stdout is one JSON event: ``assigned``, ``revoked``, ``lost`` with partitions; ``start``, ``end``,
-``discarded`` with partition and offset. ``at`` is the monotonic clock, seconds. The log goes to stderr. Ends on
+``discarded`` with partition and offset. ``at`` is the monotonic clock, seconds. Warnings go to stderr. Ends on
 SIGTERM, after its drain.
 """
 
@@ -114,7 +114,8 @@ class SleepingSlots:
 def main() -> None:
     """Run one member until SIGTERM."""
     options = Options(**json.loads(sys.argv[1]))
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    warnings_only = structlog.make_filtering_bound_logger("warning")
+    structlog.configure(wrapper_class=warnings_only, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     die_with_parent(options.parent)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -4,13 +4,14 @@ import importlib.util
 import os
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from shared.local import broker, store, supervision
 from shared.local import stack as local
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
@@ -47,11 +48,20 @@ _started: list[Stack] = []
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """End the session once the broker or the object store has given up: each further test would fail after minutes."""
     report = yield
-    if report.failed:
-        ended = [p for started in _started for p in started.supervisor().programs() if p.state == "FATAL"]
-        if ended:
-            pytest.exit(f"after {item.nodeid}: {ended[0].name} of the tests does not start again: {ended[0].detail}", 1)
+    if report.failed and (reason := _given_up()):
+        pytest.exit(f"after {item.nodeid}: {reason}", 1)
     return report
+
+
+def _given_up() -> str | None:
+    """Why broker or object store of the session won't come back; None while they may."""
+    for started in _started:
+        # Some tests kill the supervisor, and the next one starts it again.
+        with suppress(*supervision.FAULTS):
+            for program in started.supervisor().programs():
+                if program.name in (broker.NAME, store.NAME) and program.state == "FATAL":
+                    return f"{program.name} of the tests does not start again: {program.detail}"
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def _known(option: str, words: Iterable[str], known: Iterable[str]) -> tuple[str
         if word not in possible:
             near = difflib.get_close_matches(word, possible, n=1)
             raise BadUse(
-                f"{option} {word} is not known to this version",
+                f"{option} {word!r} is not known to this version",
                 f"did you mean {near[0]}?" if near else f"one of {', '.join(possible)}",
             )
     return chosen

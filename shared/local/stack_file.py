@@ -142,8 +142,8 @@ def exists(state: Path) -> bool:
 
 
 def fresh(state: Path) -> Stack:
-    """A stack that has not been started yet."""
-    return Stack(state_dir=state, sockets=socket_folder(state))
+    """A stack that has not been started yet: it has no folder for sockets outside ``state``, see ``socket_folder``."""
+    return Stack(state_dir=state, sockets=state / "run")
 
 
 def socket_folder(state: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,7 @@ def test_hung_parts_are_reported_unhealthy(own: LocalSettings) -> None:
 def test_state_folder_may_have_any_path(own: LocalSettings, tmp_path: Path, folder: str) -> None:
     settings = own.model_copy(update={"state_dir": tmp_path / folder})
     stack = stack_file.fresh(settings.state)
+    stack.sockets = stack_file.socket_folder(settings.state)
     stack.save()
     supervisor = stack.supervisor()
     supervisor.write([Program("sleeper", ("/bin/sleep", "600"))])
@@ -98,6 +100,20 @@ def test_state_folder_may_have_any_path(own: LocalSettings, tmp_path: Path, fold
         local.down(settings)
     assert not processes.stack_processes(stack.mark)
     assert not stack.sockets.exists() or stack.sockets == supervisor.run
+
+
+def test_stack_that_was_never_started_leaves_no_folder(
+    own: LocalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sockets of a state folder with a long path lie in a temporary folder; doctor and a refused up make none."""
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    settings = own.model_copy(update={"state_dir": tmp_path / ("deep" * 30)})
+    doctor(settings)
+    with pytest.raises(StackError):
+        local.up(settings, {"audio": -1})
+    assert list(temporary.iterdir()) == []
 
 
 def test_down_leaves_no_process_port_or_socket(own: LocalSettings) -> None:

@@ -40,6 +40,7 @@ class Running:
 
 def running(own: LocalSettings, script: str, stop_seconds: int) -> Running:
     stack = stack_file.fresh(own.state)
+    stack.sockets = stack_file.socket_folder(own.state)
     stack.save()
     supervisor = stack.supervisor()
     supervisor.run.mkdir()

@@ -97,7 +97,7 @@ class JobState:
         self.labels = dict(event.labels) or self.labels
         if event.batch:
             self.batch = event.batch
-        if isinstance(event, Accepted):
+        if isinstance(event, Accepted) and not isinstance(self.terminal_event, Done):
             self.engine = event.engine
         if isinstance(event, Accepted | TerminalEvent):
             self.submitted_ms = event.submitted_ms or self.submitted_ms
@@ -107,7 +107,7 @@ class JobState:
             self._reopen(event.replays)
         if isinstance(event, Purged):
             self.purged(event.time_ms)
-        elif self.terminal_event is None and not is_superseded(event, self.replays):
+        elif self._is_news(event):
             self._advance(event)
         if self.purged_ms is not None:
             self.purged(self.purged_ms)
@@ -147,9 +147,16 @@ class JobState:
         """Whether nothing more happens to the job."""
         return self.status in ENDED
 
+    def _is_news(self, event: AnyEvent) -> bool:
+        """Whether the event says more than is known; otherwise it was late, or is delivered again.
+
+        A failure is not final: a replay follows it, or an end of another attempt that was still at work.
+        """
+        if isinstance(event, TerminalEvent) and not _is_failure(event):
+            return self.terminal_event is None or _is_failure(self.terminal_event)
+        return self.terminal_event is None and event.replays >= self.replays
+
     def _advance(self, event: AnyEvent) -> None:
-        if event.replays < self.replays and isinstance(event, Started | Progress | Waiting | Retrying):
-            return  # It is delivered again: the replay has set the stage back since.
         if self.waiting is not None:
             self._stage(self.waiting.stage).waiting_for = ""
             has_started = any(stage.state != "waiting" for stage in self.stages.values())
@@ -249,4 +256,8 @@ def is_superseded(event: AnyEvent, replays: int) -> bool:
 
     A cancelled, rejected or done job is not replayed: its end stays.
     """
-    return isinstance(event, Failed) and event.code != "CANCELLED" and event.replays < replays
+    return _is_failure(event) and event.replays < replays
+
+
+def _is_failure(event: AnyEvent) -> bool:
+    return isinstance(event, Failed) and event.code != "CANCELLED"

@@ -11,8 +11,8 @@ from shared.client.event_log import parse
 from shared.client.history import states
 from shared.client.job_fold import JobRecord
 from shared.client.job_state import MAX_KEPT, JobState
-from shared.messages.events import AnyEvent, Failed
-from tests.projection.events import EVENTS, TERMINALS, event
+from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent
+from tests.projection.events import DONE, EVENTS, TERMINALS, event
 
 LIVES = st.lists(EVENTS, min_size=1, max_size=12)
 
@@ -61,20 +61,29 @@ def test_what_the_order_of_events_cannot_change(events: list[AnyEvent], data: st
     assert (one.purged_ms is None) == (other.purged_ms is None)
 
 
+def is_final(one: AnyEvent) -> bool:
+    return isinstance(one, Done | RejectedEvent) or (isinstance(one, Failed) and one.code == "CANCELLED")
+
+
 @given(LIVES, TERMINALS, LIVES)
 @example([event("accepted", engine="puppet")], event("failed", stage="face", code="CANCELLED", message="m"),
          [event("started", stage="infer", replays=1)])  # fmt: skip
-def test_only_a_replay_of_a_failed_job_follows_its_end(
+def test_only_a_replay_or_a_final_end_follows_a_failure_and_nothing_a_final_end(
     before: list[AnyEvent], end: AnyEvent, late: list[AnyEvent]
 ) -> None:
     ended = fold([*before, end])
     after = fold(late, ended)
     if ended.terminal_event is None:  # A failure before a replay that is known already.
         return
-    final = not isinstance(ended.terminal_event, Failed) or ended.terminal_event.code == "CANCELLED"
-    if final or all(one.replays <= ended.terminal_event.replays for one in late):
+    if is_final(ended.terminal_event) or not any(is_final(one) or one.replays > ended.replays for one in late):
         assert after.terminal_event == ended.terminal_event
         assert after.status in (ended.status, "purged")
+
+
+def test_a_video_that_another_attempt_completed_after_the_failure_is_done() -> None:
+    life = [event("accepted", engine="sonic"), event("failed", stage="infer", code="CRASH_LOOP", message="m")]
+    assert fold([*life, event("done", **DONE)]).status == "done"
+    assert fold([*life, event("done", **DONE), life[-1]]).status == "done"
 
 
 @given(LIVES, st.dictionaries(st.text(min_size=1).map(lambda name: "x_" + name), st.integers(), max_size=3))

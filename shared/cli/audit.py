@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from shared.cli import columns, console
 from shared.cli.connection import connect
 from shared.cli.errors import BadUse, ExitCode
-from shared.client.audit import COLUMNS, AuditFilter, AuditRow, Totals, audit
+from shared.client.audit import COLUMNS, AuditFilter, AuditRow, Totals
 from shared.local import stack
 from shared.local.hash_keys import pseudonyms_of
 from shared.local.settings import LocalSettings
@@ -31,7 +31,10 @@ def run(
     department: str | None, tenant: str | None, owner: str | None, first: str | None, last: str | None,
     max_events: int, as_csv: bool, as_json: bool,
 ) -> ExitCode:  # fmt: skip
-    """Print the audit. FAILED when older events were not read: rows may be missing. Raises CliError, ClientError."""
+    """Print the audit. FAILED when rows may be missing: older events were not read, or older jobs are not kept.
+
+    Raises CliError, ClientError.
+    """
     if as_csv and as_json:
         raise BadUse("choose --csv or --json")
     today = datetime.now(UTC).date()
@@ -41,7 +44,7 @@ def run(
         raise BadUse(f"--from {first_day} is after --to {last_day}")
     hashes = None if owner is None else owner_hashes(owner)
     wanted = AuditFilter(first_day, last_day, department, tenant, hashes)
-    found = audit(connect(store=False).connection, wanted, max_events)
+    found = connect(store=False).audit(wanted, max_events=max_events)
     if as_csv:
         for line in csv_lines(found.rows):
             console.say(line)
@@ -52,7 +55,12 @@ def run(
         table(found.rows, first_day, last_day)
     if found.is_complete:
         return ExitCode.DONE
-    console.note(f"incomplete: events from before were not read, and jobs may be missing; raise --scan {max_events}")
+    if found.is_projected:
+        console.note("incomplete: the projection keeps no jobs from before, and some may be missing")
+    else:
+        console.note(
+            f"incomplete: events from before were not read, and jobs may be missing; raise --scan {max_events}"
+        )
     return ExitCode.FAILED
 
 

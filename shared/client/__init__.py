@@ -4,6 +4,7 @@
 handlers, never ends the process and leaves ``os.environ`` as it is.
 """
 
+from shared.client.audit import Audit, AuditFilter, AuditRow
 from shared.client.batch_actions import PurgedJob
 from shared.client.batch_download import FetchedFile
 from shared.client.batches import BatchState
@@ -53,6 +54,9 @@ from shared.storage.client import S3Access
 
 __all__ = [
     "ArtifactUnavailable",
+    "Audit",
+    "AuditFilter",
+    "AuditRow",
     "BatchState",
     "BrokerUnreachable",
     "BucketUnusable",

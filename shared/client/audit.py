@@ -6,7 +6,7 @@ read here, or a projection of them.
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from confluent_kafka import Message
@@ -20,6 +20,8 @@ from shared.messages.pipeline import STAGES
 from shared.messages.scan_limits import MAX_EVENTS_OF_AUDIT
 from shared.messages.topics import EVENTS
 
+CLOCK_SKEW_MS = 3_600_000
+"""By how much the clocks of services may be behind the broker's, which gives the time of the submission."""
 _PROGRESS = b"lipstage.event.progress."
 """Begin of the header `ce_type` of progress. Most events are that, and the audit needs nothing of it: left unparsed."""
 
@@ -76,6 +78,13 @@ class AuditFilter:
     owner_hashes: Collection[str] | None = None
     """Every hash that the owner may have: one for each key that was in use."""
 
+    @property
+    def since_ms(self) -> int:
+        """When the first day begins, milliseconds since the epoch; 0 without one."""
+        if self.first_day is None:
+            return 0
+        return int(datetime.combine(self.first_day, time(), UTC).timestamp() * 1000)
+
     def takes(self, row: AuditRow) -> bool:
         """Whether the row belongs to the audit."""
         return (
@@ -116,7 +125,9 @@ class Audit:
 
     rows: list[AuditRow]
     is_complete: bool
-    """False: older events were not read, and jobs of the time range may be missing."""
+    """False: older events were not read, or older jobs are not kept, and jobs of the time range may be missing."""
+    is_projected: bool = False
+    """The rows are from the job-state projection, not from a scan of the events."""
 
 
 def audit(connection: Connection, wanted: AuditFilter, max_events: int = MAX_EVENTS_OF_AUDIT) -> Audit:

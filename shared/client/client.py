@@ -17,6 +17,7 @@ from shared.client import (
     purge,
     submission,
 )
+from shared.client.audit import CLOCK_SKEW_MS, Audit, AuditFilter, audit, rows_of
 from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
 from shared.client.dead_letters.calls import DeadLetterCalls
@@ -38,7 +39,7 @@ from shared.client.topic_log import Offsets
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.refs import ArtifactRef
-from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_JOB
+from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_AUDIT, MAX_EVENTS_OF_JOB
 from shared.runtime.settings import RuntimeSettings
 
 JobLike = JobKey | Submission | str
@@ -277,10 +278,14 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         ]
         return chosen[:limit]
 
-    def projected_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState] | None:
-        """The jobs whose first event is of ``since_ms`` (milliseconds since the epoch) or later, as the projection has
-        them from the events, newest first; None where none answers, and the events must be scanned."""
-        return self._projection_calls.started_jobs(tenant=tenant, since_ms=since_ms)
+    def audit(self, wanted: AuditFilter, *, max_events: int = MAX_EVENTS_OF_AUDIT) -> Audit:
+        """The jobs of the audit, the oldest submission first: from the projection where one answers, else from the
+        newest ``max_events`` events. Raises BrokerUnreachable, TopicMissing."""
+        answered = self._projection_calls.started_jobs(tenant=wanted.tenant, since_ms=wanted.since_ms - CLOCK_SKEW_MS)
+        if answered is None:
+            return audit(self.connection, wanted, max_events)
+        jobs, complete_since_ms = answered
+        return Audit(rows_of(jobs, wanted), complete_since_ms <= wanted.since_ms, is_projected=True)
 
     def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
         """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""

@@ -56,11 +56,14 @@ class Projection:
         answer = self._get(f"/v1/jobs/{quote(key.tenant, safe='')}/{quote(key.job_id, safe='')}", {})
         return None if answer is None else _state(answer["job"])
 
-    def started_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState]:
+    def started_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> tuple[list[JobState], int]:
         """The jobs that have events, newest first: as the events alone give them, without those that are only
-        requested yet."""
+        requested yet. And since when no job is missing, milliseconds since the epoch: older ones are not kept."""
         asked = {"tenant": tenant or "", "since_ms": str(max(0, since_ms)), "from_request": "no"}
-        return list(self._pages({name: text for name, text in asked.items() if text}, None))
+        position = self._get("/v1/position", {}) or {}
+        if not isinstance(complete_since_ms := position.get("complete_since_ms"), int):
+            raise ProjectionUnavailable("the projection is of another version than this client")
+        return list(self._pages({name: text for name, text in asked.items() if text}, None)), complete_since_ms
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
         """Any other answer, as read from JSON (docs/projection.md); None for what is not known."""
@@ -121,7 +124,7 @@ class ProjectionCalls:
             )
         )
 
-    def started_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> list[JobState] | None:
+    def started_jobs(self, *, tenant: str | None = None, since_ms: int = 0) -> tuple[list[JobState], int] | None:
         """As `Projection.started_jobs`; None when the events must be scanned."""
         return self._ask(lambda asked: asked.started_jobs(tenant=tenant, since_ms=since_ms))
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.cli import audit as audit_command
 from shared.cli import trace_source
-from shared.client.audit import COLUMNS, Audit, row_of
+from shared.client.audit import COLUMNS, Audit, AuditFilter, row_of
 from shared.client.traces import FoundRender, Query
 from shared.telemetry import pseudonyms
 from tests.cli.conftest import Lipstage
@@ -88,14 +88,11 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The wanted filters; the audit finds one job."""
     asked: list[Any] = []
 
-    def found(_: object, wanted: Any, scan: int) -> Audit:
-        asked.append(wanted)
-        return Audit([row_of(state(LIFE, "=2+5"))], is_complete=scan > 1)
-
     class Client:
-        connection = None
+        def audit(self, wanted: AuditFilter, *, max_events: int) -> Audit:
+            asked.append(wanted)
+            return Audit([row_of(state(LIFE, "=2+5"))], is_complete=max_events > 1)
 
-    monkeypatch.setattr(audit_command, "audit", found)
     monkeypatch.setattr(audit_command, "connect", lambda **_: Client())
     return asked
 
@@ -134,6 +131,7 @@ def test_days_default_to_a_week_and_are_checked(lipstage: Lipstage, rows: list[A
     assert lipstage("audit", "--csv", "--json").code == 2
 
 
+@pytest.mark.usefixtures("nowhere")
 def test_owner_is_looked_up_by_every_key(lipstage: Lipstage, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(pseudonyms.VARIABLE, "k2:0123456789abcdef,k1:fedcba9876543210")
     assert lipstage("audit", "--owner", "ann@example.org").code == 0

@@ -131,4 +131,4 @@ def test_the_audit_is_read_from_the_events_and_says_when_older_ones_were_left_ou
     assert found.is_complete
     assert [(row.job_id, row.outcome, row.code) for row in found.rows] == [("a", "rejected", "NO_FACE")]
     assert not audit(deployment, AuditFilter(), 1).is_complete
-    assert not audit(deployment, AuditFilter(date(2027, 1, 15)), 1).is_complete
+    assert not audit(deployment, AuditFilter(date(2000, 1, 1)), 1).is_complete

@@ -78,7 +78,8 @@ def test_a_client_reads_pages_jobs_and_errors() -> None:
         one = asked.job(JobKey("default", "j0007"))
         assert one is not None and one.terminal_event is not None
         assert asked.job(JobKey("default", "a/b?c")) is None
-        assert len(asked.started_jobs(since_ms=2401)) == 100
+        jobs, complete_since_ms = asked.started_jobs(since_ms=2401)
+        assert (len(jobs), complete_since_ms) == (100, 0)
         with pytest.raises(ProjectionUnavailable, match="is none of"):
             asked.jobs(statuses=["sleeping"])
         with pytest.raises(ProjectionUnavailable, match="404"):

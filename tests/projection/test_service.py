@@ -3,13 +3,14 @@
 import json
 import signal
 import urllib.request
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import cimpl
 
-from shared.client import Client, Deployment, JobNotFound
+from shared.client import AuditFilter, Client, Deployment, JobNotFound
 from shared.client.connection import Connection
 from shared.client.job_key import JobKey
 from shared.messages.pipeline import STAGES
@@ -44,6 +45,7 @@ def history(services: Services, client: Client, portrait: Path, speech: Path) ->
     services.done("done")
     services.event("accepted", "running", engine="sonic", tenant="acme", trace_id="a" * 32, unknown_field=[1])
     services.event("warning", "running", tenant="acme", stage="audio", code="SILENT_AUDIO", message="m")
+    services.event("started", "running", tenant="acme", stage="infer", attempt=2)
     services.event("progress", "running", tenant="acme", stage="infer", percent=12.5, done=1, total=8, attempt=2)
     services.event("conflict", "running", tenant="acme", request_id="other", message="taken")
     services.event("accepted", "retried", engine="puppet", batch={"id": "b", "index": 0, "total": 2})
@@ -95,6 +97,8 @@ def test_projection_and_scan_give_the_same_answers_also_after_a_restart(
     running = projections.start()
     running.wait_folded()
 
+    today = datetime.now(UTC).date()
+
     def compare(running: Running) -> None:
         notes: list[str] = []
         with asking(running, notes) as asked:
@@ -103,12 +107,17 @@ def test_projection_and_scan_give_the_same_answers_also_after_a_restart(
             for one in client.jobs():
                 key = JobKey(one.tenant, one.job_id)
                 assert asked.job(key).as_json() == client.job(key).as_json()
+            for wanted in (AuditFilter(today), AuditFilter(today, tenant="acme"), AuditFilter(last_day=today)):
+                assert asked.audit(wanted).rows == client.audit(wanted).rows, wanted
+            assert asked.audit(AuditFilter(today)).is_complete
+            assert not asked.audit(AuditFilter(date(2000, 1, 1))).is_complete, "not kept for so long"
             with pytest.raises(JobNotFound):
                 asked.job("nobody")
         assert notes == []
 
     compare(running)
-    for command in (["jobs"], ["jobs", "--json", "--limit", 4], ["job", "done"], ["job", "retried", "--json"]):
+    for command in (["jobs"], ["jobs", "--json", "--limit", 4], ["job", "done"], ["job", "retried", "--json"],
+                    ["audit"], ["audit", "--csv", "--tenant", "acme"]):  # fmt: skip
         scanned = lipstage(*command)
         monkeypatch.setenv("LIPSTAGE_PROJECTION_URL", running.url)
         assert lipstage(*command) == scanned, command

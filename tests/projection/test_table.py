@@ -36,7 +36,12 @@ class Rig:
         self.table = JobTable()
         self.projector = Projector(self.table, REQUESTS)
         self.not_ready: str | None = None
-        self.answers = Answers(self.table, ProjectionSettings(), lambda: {"not_ready": self.not_ready}, lambda: NOW_MS)
+        self.answers = Answers(
+            self.table,
+            ProjectionSettings(),
+            lambda: {"not_ready": self.not_ready, "complete_since_ms": 0},
+            lambda: NOW_MS,
+        )
 
     def fold(self, *records: Record) -> Any:
         return self.projector.fold(records)
@@ -196,6 +201,8 @@ def test_old_jobs_and_the_oldest_ended_ones_are_forgotten(rig: Rig) -> None:
     rig.fold(of("accepted", job_id="ancient", engine="puppet", time_ms=1))
     assert [key.job_id for key in rig.table.oldest_ended(5, 4)] == ["ancient", "ended0", "ended1"]
     assert [key.job_id for key in rig.table.oldest_ended(5, 100)] == ["ancient"]
+    assert rig.table.complete_since_ms(5, 100) == 5
+    assert rig.table.complete_since_ms(5, 4) == 20, "an ended job may be missing that is as old as the oldest one"
 
 
 def test_nothing_is_answered_before_the_table_is_complete(rig: Rig) -> None:

@@ -133,6 +133,13 @@ class JobTable:
                 found.append(row)
         return found
 
+    def complete_since_ms(self, before_ms: int, count: int) -> int:
+        """Since when no job is missing, if `oldest_ended` of the same arguments has been forgotten."""
+        if len(self) < count:
+            return before_ms
+        ages = (self._rows[JobKey(cursor[2], cursor[1])] for cursor in self._by_age)
+        return max(before_ms, next((row.first_ms for row in ages if row.outcome), 0))
+
     def oldest_ended(self, before_ms: int, count: int) -> list[JobKey]:
         """Jobs to forget: those without an event since ``before_ms``, and the oldest ended ones beyond ``count``."""
         found = [row.key for row in self if row.last_ms < before_ms and row.first_ms]

@@ -97,11 +97,12 @@ class ProjectionService:
         return self._complete.reason()
 
     def position(self) -> dict[str, Any]:
-        """What the answers are made of: number of jobs, records not committed at the last look, and why it is not
-        ready."""
+        """What the answers are made of: number of jobs, since when none is missing, records not committed at the last
+        look, and why it is not ready."""
         known = self._complete
         return {
             "jobs": len(self._table),
+            "complete_since_ms": self._table.complete_since_ms(self._forget_before_ms(), self._options.max_jobs),
             "lag": known.lag,
             "checked_ms": known.checked_ms,
             "not_ready": known.reason(),
@@ -223,13 +224,15 @@ class ProjectionService:
 
     async def _evict(self) -> None:
         """Forget jobs that are too old or too many, here and on ``render.jobs``."""
-        before_ms = int(time.time() * 1000) - self._options.keep_days * DAY_MS
-        gone = self._table.oldest_ended(before_ms, self._options.max_jobs)
+        gone = self._table.oldest_ended(self._forget_before_ms(), self._options.max_jobs)
         for key in gone:
             self._table.remove(key)
         if gone and self._publisher is not None:
             log.info("jobs_forgotten", jobs=len(gone))
             await self._publisher.forget(gone)
+
+    def _forget_before_ms(self) -> int:
+        return int(time.time() * 1000) - self._options.keep_days * DAY_MS
 
     def _watch(self, stop: threading.Event) -> None:
         """Look at the group's progress, and end the service when it makes none: not from the event loop, which may be

@@ -81,6 +81,11 @@ class Reader:
 
     def rest(self) -> list[Message]:
         """The records that the topic has now and that have not been read."""
+        # The first answer about a topic that was made a moment ago may lack partitions.
+        numbers = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic].partitions
+        if new := numbers.keys() - self._next.keys():
+            self._next |= dict.fromkeys(new, 0)
+            self._assign()
         ends = {
             p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=10)[1] for p in self._next
         }

@@ -47,7 +47,7 @@ def task(do: str, **request: Any) -> RenderTask:
         "request": made.request.model_copy(update=request),
         "submitted_ms": SUBMITTED_MS,
         "submit_traceparent": SENDER,
-        "submit_tracestate": "vendor=1",
+        "submit_tracestate": "ot=th:c,vendor=1",
     }
     return made.model_copy(update=update)
 
@@ -84,7 +84,7 @@ def test_each_outcome_has_its_summary(once: RealStage) -> None:
         assert attributes.get("error.type") == (code if outcome in ("failed", "expired") else None)
         assert attributes.get("render.rejection") == (code if outcome == "rejected" else None)
         assert (span.context.trace_id, span.parent.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
-        assert span.context.trace_state.get("vendor") == "1"
+        assert span.context.trace_state.to_header() == "ot=th:c", "what may leave the process"
         assert span.kind is SpanKind.INTERNAL
         assert span.start_time == SUBMITTED_MS * 1_000_000
         expected = {

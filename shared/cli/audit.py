@@ -16,6 +16,7 @@ from shared.telemetry import pseudonyms
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters that make a spreadsheet take a text for a formula; a quote before them stops it."""
+FIRST = date(1970, 1, 1)
 DAYS = 7
 """Days of an audit that names no first one, today included."""
 SHORT_HASH = 11
@@ -39,7 +40,8 @@ def run(
         raise BadUse("choose --csv or --json")
     today = datetime.now(UTC).date()
     last_day = day(last, "--to") if last is not None else today
-    first_day = day(first, "--from") if first is not None else min(today, last_day) - timedelta(days=DAYS - 1)
+    week_before = min(today, last_day) - timedelta(days=DAYS - 1)
+    first_day = day(first, "--from") if first is not None else week_before
     if first_day > last_day:
         raise BadUse(f"--from {first_day} is after --to {last_day}")
     hashes = None if owner is None else owner_hashes(owner)
@@ -67,9 +69,12 @@ def run(
 def day(text: str, option: str) -> date:
     """A day as YYYY-MM-DD. Raises BadUse."""
     try:
-        return date.fromisoformat(text.strip())
+        found = date.fromisoformat(text.strip())
     except ValueError:
-        raise BadUse(f"{option} {text!r} is not a day", "as 2026-11-28; days are UTC") from None
+        found = date.min
+    if found < FIRST:
+        raise BadUse(f"{option} {text!r} is not a day", f"as 2026-11-28, from {FIRST} on; days are UTC")
+    return found
 
 
 def owner_hashes(owner: str) -> tuple[str, ...]:

@@ -88,7 +88,9 @@ def headline(trace_id: str, traces: Traces) -> str:
 def relations(trace_id: str, traces: Traces) -> Iterator[str]:
     """How the trace relates to others, one text each."""
     spans = traces[trace_id]
-    replayed = [link["trace_id"] for span in spans for link in span.links if link["trace_id"] != trace_id]
+    # Spans of earlier versions do not say what a link is.
+    replayed = [link["trace_id"] for span in spans for link in span.links
+                if link["trace_id"] != trace_id and link.get("kind") in ("replay_of", "", None)]  # fmt: skip
     for other in dict.fromkeys(replayed):
         kept = "" if other in traces else ", which is not kept"
         yield f", replay of the trace {other}{kept}"

@@ -3,6 +3,7 @@
 Spans are `details` elements, which browsers open by click and by keyboard.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
@@ -23,6 +24,7 @@ TEMPLATE = Path(__file__).with_name("trace_page.html")
 SERVICES = ("audio", "face", "infer", "encode", "relay")
 """Services with a colour of their own."""
 MAX_INDENT = 12
+TRACE_ID = re.compile(r"\b[0-9a-f]{32}\b")
 FACTS = (
     *("outcome", "error.type", "render.rejection", "engine", "inference.steps", "video.resolution"),
     *("audio.duration_asked_s", "audio.duration_s", "video.duration_s", "audio.duration_gap_ms"),
@@ -49,10 +51,10 @@ def _trace(trace_id: str, traces: Traces) -> str:
     begin, end = bounds(spans)
     rows = "\n".join(row for root in tree(spans) for row in _rows(root, spans, 0))
     middle = (end - begin) / 2e6
-    title = _text(headline(trace_id, traces))
-    for other in traces:  # Ids are hex digits or, from a hostile exporter, escaped text.
-        if other != trace_id:
-            title = title.replace(_text(other), f'<a href="#{_text(other)}">{_text(other)}</a>')
+    title = TRACE_ID.sub(
+        lambda found: f'<a href="#{found[0]}">{found[0]}</a>' if found[0] != trace_id else found[0],
+        _text(headline(trace_id, traces)),
+    )
     return (
         f'<section id="{_text(trace_id)}">\n<h2>{title[0].upper() + title[1:]}</h2>\n'
         f'<p class="faint">from {_text(_time(begin))}</p>\n{_facts(spans)}'

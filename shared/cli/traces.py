@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 
 from shared.cli import columns, console, trace_source
+from shared.cli.failures import arguments
+from shared.client.job_key import JobKey
 from shared.client.traces import SHOWN, FoundRender, Query, find_renders
 from shared.messages.names import DEFAULT_TENANT
 from shared.telemetry.query.expression import Scalar
@@ -27,7 +29,8 @@ def traces(where: str, since_ns: int, until_ns: int | None, limit: int, as_json:
         console.note("no render matches" if where.strip() else "no render in this time")
         return
     table(found, query.keys)
-    console.note(f"`lipstage trace {_text(found[0].values.get(JOB))}` shows where its time went")
+    first = JobKey(_text(found[0].values.get(TENANT)), _text(found[0].values.get(JOB)))
+    console.note(f"`lipstage trace {arguments(first)}` shows where its time went")
 
 
 def known(as_json: bool) -> None:

@@ -4,9 +4,10 @@ Traces may be sampled and expire. The rows are made from `JobState`, whatever it
 read here, or a projection of them.
 """
 
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Any
 
 from confluent_kafka import Message
@@ -18,10 +19,12 @@ from shared.client.topic_log import records, value_of
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.pipeline import STAGES
 from shared.messages.scan_limits import MAX_EVENTS_OF_AUDIT
-from shared.messages.topics import EVENTS
+from shared.messages.topics import EVENTS, EVENTS_DAYS
 
 CLOCK_SKEW_MS = 3_600_000
 """By how much the clocks of services may be behind the broker's, which gives the time of the submission."""
+DAY_S = 86_400
+LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _PROGRESS = b"lipstage.event.progress."
 """Begin of the header `ce_type` of progress. Most events are that, and the audit needs nothing of it: left unparsed."""
 
@@ -83,7 +86,7 @@ class AuditFilter:
         """When the first day begins, milliseconds since the epoch; 0 without one."""
         if self.first_day is None:
             return 0
-        return int(datetime.combine(self.first_day, time(), UTC).timestamp() * 1000)
+        return int(datetime(*self.first_day.timetuple()[:3], tzinfo=UTC).timestamp() * 1000)
 
     def takes(self, row: AuditRow) -> bool:
         """Whether the row belongs to the audit."""
@@ -133,17 +136,16 @@ class Audit:
 def audit(connection: Connection, wanted: AuditFilter, max_events: int = MAX_EVENTS_OF_AUDIT) -> Audit:
     """The audit from the newest ``max_events`` events. Raises BrokerUnreachable, TopicMissing."""
     window = event_log.window(connection, max_events)
-    oldest_ms: int | None = None
+    begins_ms: dict[int, int] = {}
     jobs: dict[tuple[str, str], JobState] = {}
     for message in records(connection, connection.topic(EVENTS), window.offsets):
+        begins_ms.setdefault(message.partition() or 0, message.timestamp()[1])
         event = None if _is_progress(message) else event_log.parse(value_of(message))
-        if event is None:
-            continue
-        oldest_ms = event.time_ms if oldest_ms is None else min(oldest_ms, event.time_ms)
-        jobs.setdefault((event.tenant, event.job_id), JobState(event.job_id, event.tenant)).apply(event)
-    begins = wanted.first_day.isoformat() if wanted.first_day is not None else ""
-    reaches = not window.cut or (oldest_ms is not None and bool(begins) and _day(oldest_ms) < begins)
-    return Audit(rows_of(jobs.values(), wanted), reaches)
+        if event is not None:
+            jobs.setdefault((event.tenant, event.job_id), JobState(event.job_id, event.tenant)).apply(event)
+    was_read = all(begins_ms.get(cut, wanted.since_ms) < wanted.since_ms for cut in window.cut_partitions)
+    is_kept = not window.has_deleted or wanted.since_ms >= (time.time() - EVENTS_DAYS * DAY_S) * 1000
+    return Audit(rows_of(jobs.values(), wanted), was_read and is_kept)
 
 
 def _is_progress(message: Message) -> bool:
@@ -202,4 +204,5 @@ def _attempts(state: JobState) -> int:
 
 
 def _day(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
+    """The day of a time, UTC; of one beyond the calendar its last day: whoever writes events must not end an audit."""
+    return datetime.fromtimestamp(min(max(ms, 0) / 1000, LAST_S), UTC).date().isoformat()

@@ -92,7 +92,10 @@ class Connection:
     def tracing(self) -> tracing.Tracing:
         """Tracer of this client."""
         try:
-            return tracing.setup(self.service_name, __version__, endpoint=self.deployment.otlp_endpoint)
+            place = self.deployment
+            return tracing.setup(
+                self.service_name, __version__, endpoint=place.otlp_endpoint, protocol=place.otlp_protocol
+            )
         except ValueError as e:
             raise InvalidDeployment(f"spans can't be exported: {e}", "see OTEL_EXPORTER_OTLP_*") from None
 

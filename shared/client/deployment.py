@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.client import FROM_ENVIRONMENT, S3Access
 from shared.storage.settings import StorageSettings
+from shared.telemetry.settings import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Deployment:
     s3: S3Access = FROM_ENVIRONMENT
     """Endpoint, region and key pair; what is None comes from boto3's own configuration."""
     otlp_endpoint: str | None = None
-    """OTLP/HTTP collector that receives the client's spans; None: OTEL_EXPORTER_OTLP_ENDPOINT, if set."""
+    """OTLP collector that receives the client's spans; None: OTEL_EXPORTER_OTLP_ENDPOINT, if set."""
+    otlp_protocol: Protocol | None = None
+    """What ``otlp_endpoint`` speaks; None: OTEL_EXPORTER_OTLP_PROTOCOL, else http/protobuf."""
     tempo_url: str | None = None
     """Query address of the Tempo that has the traces; None: LIPSTAGE_TEMPO_URL, if set."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from shared.client.purged_end import without_user_data
 from shared.messages.events import (
     Accepted,
     AnyEvent,
@@ -128,6 +129,8 @@ class JobState:
             self._stage(self.waiting.stage).waiting_for = ""
         self.status, self.purged_ms, self.waiting = "purged", time_ms, None
         self.labels, self.warnings, self.owner_hash = {}, [], None
+        if self.terminal_event is not None:
+            self.terminal_event = without_user_data(self.terminal_event)
 
     def _reopen(self, replays: int) -> None:
         """A dead letter of the job was replayed: what had failed goes on. Other ends are final."""

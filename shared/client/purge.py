@@ -16,19 +16,19 @@ from shared.client.connection import Connection
 from shared.client.errors import JobNotFinished, PurgeIncomplete, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.client.purged_dead_letters import JobDeadLetters
+from shared.client.purged_end import NO_SHA256, without_user_data
 from shared.client.purged_objects import Count
 from shared.client.request_log import SentRequest
 from shared.client.row_requests import RowRequests
 from shared.messages.codes import Code
-from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
+from shared.messages.events import AnyEvent, Failed, TerminalEvent
 from shared.messages.events import Purged as PurgedEvent
 from shared.messages.request import Batch
-from shared.messages.topics import EVENTS, retry_topic, work_topics
+from shared.messages.topics import EVENTS, JOBS, retry_topic, work_topics
 from shared.storage import keys, markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused, StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
 
-NO_SHA256 = "0" * 64
 PURGED_EARLY = "The job was purged before it ended."
 
 
@@ -96,7 +96,7 @@ def purge(
         deleted, kept = purged_objects.delete(connection, job, record, terminal, objects, own)
         # Last: the stored request names the inputs, so a purge that was interrupted can be repeated.
         without_inputs = record.model_copy(update={"inputs": (), "owner": None, "purged_ms": now_ms})
-        markers.record_purge(connection.documents, job.tenant, job.job_id, without_inputs, _without_user_data(terminal))
+        markers.record_purge(connection.documents, job.tenant, job.job_id, without_inputs, without_user_data(terminal))
     events: list[AnyEvent] = [_purged(terminal, now_ms)]
     if isinstance(terminal, Failed) and terminal.message == PURGED_EARLY:  # Also of an interrupted purge.
         events.insert(0, terminal)
@@ -108,7 +108,7 @@ def purge(
 def _topics_of(connection: Connection) -> tuple[str, ...]:
     """The topics that may hold records of a job, beside those of dead letters."""
     settings = connection.settings
-    return (*work_topics(settings.engines), *(retry_topic(tier) for tier in settings.tiers), EVENTS)
+    return (*work_topics(settings.engines), *(retry_topic(tier) for tier in settings.tiers), EVENTS, JOBS)
 
 
 def _claimed_by(terminal: TerminalEvent | None) -> RequestRecord | None:
@@ -144,21 +144,6 @@ def _end(
         terminal = claim.winner
     send_command(connection, job)
     return record, terminal
-
-
-def _without_user_data(event: TerminalEvent) -> TerminalEvent:
-    """The event with the same type, id and time, and without labels, owner, messages and digests of media."""
-    nobody: dict[str, object] = {"labels": {}, "owner_hash": None}
-    match event:
-        case Done():
-            nothing = {"sha256": NO_SHA256, "size": 0}
-            video, poster = event.video.model_copy(update=nothing), event.poster.model_copy(update=nothing)
-            return event.model_copy(update={**nobody, "warnings": (), "video": video, "poster": poster})
-        case RejectedEvent():
-            text = {"message": "The job was purged.", "field": None, "allowed": None}
-            return event.model_copy(update={**nobody, **text})
-        case Failed():
-            return event.model_copy(update={**nobody, "message": "The job was purged."})
 
 
 def _purged(terminal: TerminalEvent, now_ms: int) -> PurgedEvent:

@@ -15,7 +15,7 @@ from shared.telemetry.query import traceql
 from shared.telemetry.query.expression import Scalar
 from shared.telemetry.query.fields import fields
 from shared.telemetry.spans import StoredSpan, read_spans
-from shared.telemetry.trace_tree import job_spans
+from shared.telemetry.trace_tree import SPAN, job_spans
 
 LONGEST_NS = 160 * 3600 * 10**9
 """Of one search: Tempo refuses more than 168 hours unless it is configured otherwise."""
@@ -24,7 +24,8 @@ JOB_NS = 14 * 86_400 * 10**9
 MAX_TRACES = 50
 """Most traces of one job."""
 SPANS_PER_TRACE = 100
-"""Most renders of one trace that Tempo returns: its own limit."""
+"""Most renders of one trace that Tempo's search returns: its own limit. Of a batch that was submitted in one span of
+the caller there may be more; they are taken from the trace."""
 
 
 class Tempo:
@@ -42,13 +43,20 @@ class Tempo:
         asked = traceql.search(query.expression, query.shown)
         for start, end in windows(since_ns, until_ns, LONGEST_NS):
             for trace in self._search(asked, start, end, limit):
-                for render in _renders(trace):
+                for render in self._renders(trace, query):
                     # The range chooses traces that overlap it; a render belongs to it by its start.
                     if since_ns <= render.start_ns < until_ns:
                         found[render.trace_id + render.span_id] = render
             if len(found) >= limit:
                 break
         return sorted(found.values(), key=lambda render: (-render.start_ns, render.span_id))[:limit]
+
+    def _renders(self, trace: Any, query: Query) -> list[FoundRender]:
+        sets = trace.get("spanSets") or ([trace["spanSet"]] if trace.get("spanSet") else [])
+        if all(one.get("matched", 0) <= len(one.get("spans", ())) for one in sets):
+            return [_render(_trace_id(trace), span) for one in sets for span in one.get("spans", ())]
+        spans = [span for span in self.trace(_trace_id(trace)) if span.name == SPAN]
+        return [FoundRender.of(span, query) for span in spans if query.matches(span)]
 
     def job(self, job: JobKey) -> Traces:
         text = f"{{ span.render.job = {json.dumps(job.job_id)} && span.tenant = {json.dumps(job.tenant)} }}"
@@ -92,11 +100,6 @@ class Tempo:
 def _trace_id(trace: Any) -> str:
     """Tempo leaves out leading zeros."""
     return str(trace["traceID"]).zfill(32)
-
-
-def _renders(trace: Any) -> list[FoundRender]:
-    sets = trace.get("spanSets") or ([trace["spanSet"]] if trace.get("spanSet") else [])
-    return [_render(_trace_id(trace), span) for one in sets for span in one.get("spans", ())]
 
 
 def _render(trace_id: str, span: Any) -> FoundRender:

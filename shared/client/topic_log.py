@@ -24,8 +24,15 @@ class Window:
 
     offsets: Offsets
     """Where it begins."""
-    cut: bool
-    """Whether the topic has older records, which the window leaves out."""
+    cut_partitions: frozenset[int]
+    """Those with older records, which the window leaves out."""
+    has_deleted: bool
+    """Whether retention has deleted records of the topic."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the topic has older records, which the window leaves out."""
+        return bool(self.cut_partitions)
 
 
 def partitions(consumer: Any, topic: str) -> list[int]:
@@ -62,9 +69,10 @@ def newest(connection: Connection, topic: str, count: int) -> Window:
         ranges = {p: watermarks(consumer, topic, p) for p in partitions(consumer, topic)}
     finally:
         consumer.close()
-    sizes = [high - low for low, high in ranges.values()]
-    parts = shares(sizes, count)
-    return Window({p: high - part for (p, (_, high)), part in zip(ranges.items(), parts, strict=True)}, parts != sizes)
+    parts = shares([high - low for low, high in ranges.values()], count)
+    offsets = {p: high - part for (p, (_, high)), part in zip(ranges.items(), parts, strict=True)}
+    cut = frozenset(p for p, (low, _) in ranges.items() if offsets[p] > low)
+    return Window(offsets, cut, any(low > 0 for low, _ in ranges.values()))
 
 
 def shares(sizes: Sequence[int], budget: int) -> list[int]:

@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -33,7 +34,7 @@ def get(url: str, asked: Mapping[str, object] | None = None, accept: str = "appl
         with e:
             reason = " ".join(e.read(2000).decode(errors="replace").split())[:_REASON_CHARACTERS]
         raise TracesRefused(f"{host} refuses the query for traces: {e.code} {reason}".rstrip()) from None
-    except (OSError, ValueError) as e:
+    except (OSError, HTTPException, ValueError) as e:
         raise TracesUnreachable(f"{host} does not answer queries for traces: {e}") from None
     if len(body) > MAX_ANSWER_BYTES:
         raise TracesRefused(f"the answer of {host} is larger than {MAX_ANSWER_BYTES >> 20} MiB")

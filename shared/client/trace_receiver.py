@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from shared.client.errors import TracesRefused
 from shared.client.job_key import JobKey
 from shared.client.trace_http import get_json, quoted
 from shared.client.traces import FoundRender, Query, Traces
-from shared.telemetry.query.expression import Scalar
-from shared.telemetry.query.fields import VERSION
 from shared.telemetry.spans import StoredSpan
+
+OTHER_PROGRAM = "the collector answers, but not as the trace receiver of a local stack; set LIPSTAGE_TEMPO_URL"
 
 
 class Receiver:
@@ -20,23 +21,29 @@ class Receiver:
         """See `traces.TraceSource`, also for the methods below."""
         asked = {"where": query.text, "since_ns": since_ns, "until_ns": until_ns, "limit": limit}
         spans = _spans(get_json(f"{self.address}/renders", asked))
-        return [FoundRender(s.trace_id, s.span_id, s.start_ns, s.duration_ns, _chosen(s, query.shown)) for s in spans]
+        return [FoundRender.of(span, query) for span in spans]
 
     def job(self, job: JobKey) -> Traces:
-        body: dict[str, Any] = get_json(f"{self.address}/jobs/{quoted(job.job_id)}", {"tenant": job.tenant})
+        body = get_json(f"{self.address}/jobs/{quoted(job.job_id)}", {"tenant": job.tenant})
+        if not isinstance(body, dict):
+            raise TracesRefused(OTHER_PROGRAM)
         return {trace: _spans(spans) for trace, spans in body.items()}
 
     def trace(self, trace_id: str) -> list[StoredSpan]:
         return _spans(get_json(f"{self.address}/traces/{quoted(trace_id)}"))
 
     def linked(self, trace_id: str) -> list[str]:
-        return [str(one) for one in get_json(f"{self.address}/linked/{quoted(trace_id)}")]
+        return [str(one) for one in _list(get_json(f"{self.address}/linked/{quoted(trace_id)}"))]
 
 
 def _spans(body: Any) -> list[StoredSpan]:
-    return [StoredSpan(**span) for span in body]
+    try:
+        return [StoredSpan(**span) for span in _list(body)]
+    except TypeError:
+        raise TracesRefused(OTHER_PROGRAM) from None
 
 
-def _chosen(span: StoredSpan, shown: tuple[str, ...]) -> dict[str, Scalar]:
-    values = {**span.attributes, **({VERSION: span.version} if span.version else {})}
-    return {key: values[key] for key in shown if key in values}
+def _list(body: Any) -> list[Any]:
+    if not isinstance(body, list):
+        raise TracesRefused(OTHER_PROGRAM)
+    return body

@@ -7,12 +7,14 @@ answered from the job records: `audit`.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, Self
 
 from shared.client.errors import InvalidQuery
 from shared.client.job_key import JobKey
-from shared.telemetry.query.errors import QueryError
-from shared.telemetry.query.expression import Expression, Scalar, keys
+from shared.telemetry.query.errors import QueryCode, QueryError
+from shared.telemetry.query.expression import Expression, Scalar, keys, matches
+from shared.telemetry.query.span_values import value_of, values_of
 from shared.telemetry.spans import StoredSpan
 from shared.telemetry.trace_tree import bounds, job_spans
 
@@ -20,6 +22,7 @@ SHOWN = ("render.job", "tenant", "engine", "outcome")
 """What every found render has, beside the attributes that the expression names."""
 MAX_LINKED = 20
 """Most traces that are looked up because a trace of the job is linked with them."""
+DAY_NS = 86_400 * 10**9
 MAX_RENDERS = 1000
 """Most renders that one search returns."""
 Traces = dict[str, list[StoredSpan]]
@@ -37,6 +40,11 @@ class FoundRender:
     duration_ns: int
     values: dict[str, Scalar]
     """What it has of the attributes that were asked for."""
+
+    @classmethod
+    def of(cls, span: StoredSpan, query: "Query") -> Self:
+        """What the query asks for of a span."""
+        return cls(span.trace_id, span.span_id, span.start_ns, span.duration_ns, values_of(span, query.shown))
 
 
 class TraceSource(Protocol):
@@ -70,9 +78,18 @@ class Query:
         from shared.telemetry.query import language  # The parser's tables take time that other calls need not spend.
 
         try:
+            text.encode()
+        except UnicodeEncodeError as e:
+            fault = QueryError(QueryCode.SYNTAX, "a character is not Unicode text", text, e.start)
+            raise InvalidQuery.of(fault) from None
+        try:
             return cls(text, language.parse(text) if text.strip() else None)
         except QueryError as e:
             raise InvalidQuery.of(e) from None
+
+    def matches(self, span: StoredSpan) -> bool:
+        """Whether the span of a render satisfies it."""
+        return self.expression is None or matches(self.expression, partial(value_of, span))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -93,8 +110,10 @@ def find_renders(
     ``where`` is an expression of `shared.telemetry.query.language`; empty: every render. Raises InvalidQuery with the
     position of the fault, TracesUnreachable, TracesRefused.
     """
-    until = time.time_ns() if until_ns is None else until_ns
-    return source.renders(Query.parse(where), since_ns, until, min(limit, MAX_RENDERS)) if since_ns < until else []
+    query, now = Query.parse(where), time.time_ns()
+    # The clocks of services may be ahead; what lies beyond the numbers of a source is refused there.
+    since, until = max(since_ns, 0), now if until_ns is None else min(until_ns, now + DAY_NS)
+    return source.renders(query, since, until, min(limit, MAX_RENDERS)) if since < until else []
 
 
 def job_traces(source: TraceSource, job: JobKey, known: str | None = None) -> Traces:

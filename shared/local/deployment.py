@@ -15,7 +15,7 @@ from shared.local import stack
 from shared.local.addresses import is_own
 from shared.local.pdeathsig_launcher import OTHER_CREDENTIALS
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
+from shared.local.stack_file import PROTOCOLS, Stack
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import InvalidSettings, assignment, read
 from shared.storage.settings import StorageSettings
@@ -40,6 +40,7 @@ def deployment_of(running: Stack) -> Deployment:
             secret_key=keys.secret_key if keys else None,
         ),
         running.otlp_endpoint or None,
+        None if running.own_traces else "http/protobuf",
         running.url("tempo") or None,
     )
 
@@ -57,6 +58,7 @@ def find_deployment(settings: LocalSettings) -> Deployment | None:
     return replace(
         local,
         otlp_endpoint=settings.otlp_endpoint or local.otlp_endpoint,
+        otlp_protocol=None if settings.otlp_endpoint else local.otlp_protocol,
         tempo_url=settings.tempo_url or local.tempo_url,
     )
 
@@ -72,6 +74,9 @@ def find_environment(settings: LocalSettings) -> dict[str, str] | None:
     environment = _completed(running) | running.environment(stack.credentials_of(running))
     if settings.otlp_endpoint:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.otlp_endpoint
+        for name in PROTOCOLS:  # Those of the stack are of its own receiver.
+            environment.pop(name, None)
+        environment |= {name: os.environ[name] for name in PROTOCOLS if name in os.environ}
     if settings.tempo_url:
         environment["LIPSTAGE_TEMPO_URL"] = settings.tempo_url
     if not running.own_store:

@@ -205,7 +205,7 @@ def observability_checks(stack: Stack) -> list[Check]:
 
 def _traces(stack: Stack) -> list[Check]:
     """Sends an empty export, a valid request that every OTLP receiver answers."""
-    if TelemetrySettings(hash_key=None).traces_protocol == "grpc":
+    if stack.own_traces and TelemetrySettings(hash_key=None).traces_protocol == "grpc":
         answers = tracing.accepts_exports(stack.otlp_endpoint)
         what = stack.otlp_endpoint if answers else f"{stack.otlp_endpoint} accepts no traces over gRPC"
         return [Check("traces", "ok", what) if answers else Check("traces", "warn", what, "start that collector")]

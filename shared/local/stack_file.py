@@ -16,6 +16,7 @@ from shared.messages.pipeline import PROJECTION
 
 FILE = "stack.json"
 PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "tempo", "prometheus", "grafana")
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
@@ -103,7 +104,7 @@ class Stack(BaseModel):
             "AWS_DEFAULT_REGION": self.region,
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
             # The local receiver speaks HTTP, whatever the caller's shell says for other programs.
-            **({} if self.own_traces else {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}),
+            **({} if self.own_traces else dict.fromkeys(PROTOCOLS, "http/protobuf")),
             "LIPSTAGE_STATE_DIR": str(self.state_dir),
             "LIPSTAGE_BUCKET": self.bucket,
             **self._projection(),

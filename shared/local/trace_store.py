@@ -10,25 +10,27 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from shared.telemetry.query.expression import Expression, Scalar, matches
-from shared.telemetry.query.fields import DURATION, SPAN, VERSION
+from shared.telemetry.query.expression import Expression, matches
+from shared.telemetry.query.fields import SPAN
+from shared.telemetry.query.span_values import value_of
 from shared.telemetry.spans import StoredSpan
 
+# Files of earlier versions may hold NaN, which is no JSON.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spans (trace_id TEXT, span_id TEXT, job TEXT, seen REAL, body TEXT,
                                   PRIMARY KEY (trace_id, span_id));
 CREATE INDEX IF NOT EXISTS spans_by_job ON spans (job);
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (seen);
 CREATE INDEX IF NOT EXISTS renders_by_start ON spans (json_extract(body, '$.start_ns'))
-    WHERE json_extract(body, '$.name') = 'render';
+    WHERE json_valid(body) AND json_extract(body, '$.name') = 'render';
 """
 _RENDERS = (
-    f"SELECT body FROM spans WHERE json_extract(body, '$.name') = '{SPAN}'"
+    f"SELECT body FROM spans WHERE json_valid(body) AND json_extract(body, '$.name') = '{SPAN}'"
     " AND json_extract(body, '$.start_ns') >= ? AND json_extract(body, '$.start_ns') < ?"
     " ORDER BY json_extract(body, '$.start_ns') DESC, span_id"
 )
 _LINKED = (
-    "SELECT DISTINCT trace_id FROM spans, json_each(body, '$.links') AS link"
+    "SELECT DISTINCT trace_id FROM spans, json_each(iif(json_valid(body), body, '{}'), '$.links') AS link"
     " WHERE json_extract(link.value, '$.trace_id') = ? AND trace_id != ?"
 )
 
@@ -92,10 +94,3 @@ class TraceStore:
         """Close the file."""
         with self._lock:
             self._db.close()
-
-
-def value_of(span: StoredSpan, key: str) -> Scalar | None:
-    """What a span has for a key of the query language; None where it lacks the attribute."""
-    if key == DURATION:
-        return span.duration_ns
-    return span.version or None if key == VERSION else span.attributes.get(key)

@@ -28,13 +28,13 @@ def is_configured() -> bool:
     return _value("ENDPOINT") is not None
 
 
-def exporter(endpoint: str | None = None) -> SpanExporter:
-    """An exporter to the collector at ``endpoint``, by default that of the environment.
+def exporter(endpoint: str | None = None, protocol: Protocol | None = None) -> SpanExporter:
+    """An exporter to the collector at ``endpoint``, by default that of the environment; ``protocol`` likewise.
 
     ``endpoint`` is an address without a path, such as ``http://HOST:4318``. Raises ValueError for a protocol, file,
     compression or time limit that can't be used; it names the variable.
     """
-    protocol = _protocol()
+    protocol = protocol or _protocol()
     timeout = _number("TIMEOUT", EXPORT_S)
     _check_files("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
     for name in LOGGERS:  # One line per failed batch, not one per attempt.

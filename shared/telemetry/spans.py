@@ -1,6 +1,7 @@
 """A received span, and how it is read from OTLP: the form in which traces are stored, searched and shown."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -87,4 +88,6 @@ def _attributes(pairs: Any) -> dict[str, Scalar]:
 
 def _value(value: AnyValue) -> Scalar:
     kind = value.WhichOneof("value")
+    if kind == "double_value" and not isfinite(value.double_value):
+        return str(value.double_value)  # JSON has no number for it.
     return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)

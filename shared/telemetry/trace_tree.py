@@ -7,6 +7,8 @@ from shared.telemetry.spans import StoredSpan
 
 SPAN = "render"
 """Name of the summary span."""
+MAX_DEPTH = 100
+"""Spans below each other in one tree; ours have about 20."""
 
 
 @dataclass(slots=True)
@@ -36,7 +38,8 @@ def bounds(spans: Sequence[StoredSpan]) -> tuple[int, int]:
 def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     """The roots, each with its children by start time.
 
-    A span without its parent is a root; so is every span of a cycle, which only a broken exporter sends.
+    A span without its parent is a root; so is every span of a cycle, and one span in MAX_DEPTH of a long chain, which
+    only a foreign exporter sends.
     """
     if not spans:
         return []
@@ -49,7 +52,7 @@ def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     roots: list[Node] = []
     for node in nodes.values():
         parent = nodes.get(node.span.parent_id)
-        if parent is None or _descends(parent, node, nodes):
+        if parent is None or _ancestors(node, nodes) in (None, 0):
             roots.append(node)
         else:
             parent.children.append(node)
@@ -80,12 +83,13 @@ def job_spans(spans: Sequence[StoredSpan], tenant: str, job: str) -> list[Stored
     return [span for span, key in zip(spans, owners, strict=True) if key in (None, (tenant, job))]
 
 
-def _descends(node: Node, ancestor: Node, nodes: dict[str, Node]) -> bool:
+def _ancestors(node: Node, nodes: dict[str, Node]) -> int | None:
+    """How many spans are above this one, modulo MAX_DEPTH; None when it is one of them."""
     seen: set[str] = set()
-    current: Node | None = node
+    current = nodes.get(node.span.parent_id)
     while current is not None and current.span.span_id not in seen:
-        if current is ancestor:
-            return True
+        if current is node:
+            return None
         seen.add(current.span.span_id)
         current = nodes.get(current.span.parent_id)
-    return False
+    return len(seen) % MAX_DEPTH

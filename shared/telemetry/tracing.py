@@ -14,6 +14,7 @@ from opentelemetry.trace import Tracer
 from shared.telemetry import otlp
 from shared.telemetry.ids import PresetIdGenerator
 from shared.telemetry.redaction import RedactingExporter
+from shared.telemetry.settings import Protocol
 from shared.telemetry.span_queue import SpanQueue
 
 SCHEDULE_MS = 1000
@@ -41,10 +42,14 @@ class Tracing:
             self.queue.shutdown_within(SHUTDOWN_S)
 
 
-def setup(service: str, version: str, exporter: SpanExporter | None = None, *, endpoint: str | None = None) -> Tracing:
+def setup(
+    service: str, version: str, exporter: SpanExporter | None = None, *, endpoint: str | None = None,
+    protocol: Protocol | None = None,
+) -> Tracing:  # fmt: skip
     """Set up tracing for a service or a client; the global provider and propagator stay as they are.
 
-    ``endpoint`` is an OTLP collector to use instead of the environment's, an address without a path. ``exporter``
+    ``endpoint`` is an OTLP collector to use instead of the environment's, an address without a path, and ``protocol``
+    what it speaks if that is not what the environment says. ``exporter``
     replaces OTLP in tests; it is redacted like any other. Without either, and without an endpoint in the environment
     (OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT), spans have ids and are not exported. OTEL_TRACES_SAMPLER chooses the traces
     that are sampled; the default is all, unless the caller excluded its own. Raises ValueError for variables of
@@ -53,7 +58,7 @@ def setup(service: str, version: str, exporter: SpanExporter | None = None, *, e
     resource = Resource.create({"service.namespace": "lipstage", "service.name": service, "service.version": version})
     provider = TracerProvider(resource=resource, id_generator=PresetIdGenerator(), shutdown_on_exit=False)
     if exporter is None and (endpoint or otlp.is_configured()):
-        exporter = otlp.exporter(endpoint)
+        exporter = otlp.exporter(endpoint, protocol)
     queue = None
     if exporter is not None:
         delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else SCHEDULE_MS

@@ -153,3 +153,26 @@ def test_without_a_stack_and_without_tempo_the_source_is_named(lipstage: Lipstag
 def test_a_trace_that_is_not_kept_is_named() -> None:
     only = {SECOND: example()[SECOND]}
     assert trace.headline(SECOND, only).endswith(f"replay of the trace {FIRST}, which is not kept")
+
+
+def test_only_links_to_what_failed_make_a_replay() -> None:
+    """A render of a sender that is not trusted is linked to the submission."""
+    spans = example()[FIRST]
+    sender = {"trace_id": "cd" * 16, "span_id": "1" * 16, "kind": "sender"}
+    linked = [replace(spans[0], links=[sender]), *spans[1:]]
+    assert "replay" not in trace.headline(FIRST, {FIRST: linked})
+    of_an_earlier_version = [replace(spans[0], links=[{**sender, "kind": ""}]), *spans[1:]]
+    assert "replay of the trace " + "cd" * 16 in trace.headline(FIRST, {FIRST: of_an_earlier_version})
+
+
+def test_strange_trace_ids_do_not_break_the_page() -> None:
+    traces = example()
+    strange = {**traces, "": [replace(traces[FIRST][0], trace_id="")], "ef": [replace(traces[FIRST][0], trace_id="ef")]}
+    assert trace_page.page(JOB, strange).count(f'<a href="#{FIRST}">{FIRST}</a>') == 1
+
+
+def test_a_deep_trace_is_shown() -> None:
+    spans = example()[FIRST]
+    chain = [replace(spans[0], span_id=f"{n:016x}", parent_id=f"{n - 1:016x}" if n else "") for n in range(3000)]
+    assert len(list(trace_lines.lines(chain, 100))) >= len(chain)
+    assert trace_page.page(JOB, {FIRST: chain}).count("<details") == len(chain)

@@ -1,6 +1,7 @@
 """The audit of renders: rows from job records, whatever order the events arrive in."""
 
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from shared.client import JobState
 from shared.client.audit import AuditFilter, Totals, audit, row_of, rows_of
 from shared.client.connection import Connection
+from shared.client.topic_log import Window
 from shared.messages.events import AnyEvent
+from shared.messages.numbers import MAX_NUMBER
 from tests.client.events import event
 from tests.client.services import Services
 
@@ -80,6 +83,63 @@ def test_events_of_an_earlier_version_make_a_row() -> None:
     del old["gpu_seconds"]
     row = row_of(state([event("done", time_ms=FIRST + DAY_MS, **old)]))
     assert (row.date, row.department, row.owner_hash, row.gpu_s) == ("2027-01-16", None, None, None)
+
+
+@pytest.mark.parametrize("ms", [MAX_NUMBER, -MAX_NUMBER])
+def test_an_event_with_an_absurd_time_ends_no_audit(ms: int) -> None:
+    for fields in ({"time_ms": ms}, {"time_ms": FIRST, "submitted_ms": ms}):
+        rows = rows_of([state([event("accepted", engine="puppet", **fields)])], AuditFilter())
+        assert len(rows) <= 1
+        assert rows_of([state(LIFE, "other")], AuditFilter(date(2027, 1, 15)))
+
+
+class Recorded:
+    """A record of a partition, with the broker's time."""
+
+    def __init__(self, partition: int, time_ms: int) -> None:
+        self._partition, self._time_ms = partition, time_ms
+
+    def partition(self) -> int:
+        return self._partition
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self._time_ms
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return []
+
+    def value(self) -> bytes:
+        return b""
+
+
+DAY = date(2027, 1, 15)
+
+
+@pytest.mark.parametrize(
+    ("records", "cut", "has_deleted", "first_day", "is_complete"),
+    [
+        ({0: FIRST, 1: FIRST}, (), False, DAY, True),
+        ({0: FIRST - 1, 1: FIRST}, (0,), False, DAY, True),
+        ({0: FIRST - 1, 1: FIRST}, (1,), False, DAY, False),
+        ({0: FIRST - 1, 1: FIRST - 1}, (0, 1), False, DAY, True),
+        ({0: FIRST - 1}, (0, 1), False, DAY, False),
+        ({0: FIRST}, (), True, DAY, True),
+        ({0: FIRST}, (), True, date(2020, 1, 1), False),
+        ({0: FIRST}, (), True, None, False),
+        ({0: FIRST}, (), False, None, True),
+    ],
+)
+def test_an_audit_is_complete_when_every_partition_was_read_back_to_the_first_day(
+    monkeypatch: pytest.MonkeyPatch, records: dict[int, int], cut: tuple[int, ...], has_deleted: bool,
+    first_day: date | None, is_complete: bool,
+) -> None:  # fmt: skip
+    read = [Recorded(partition, time_ms) for partition, time_ms in records.items()]
+    window = Window(dict.fromkeys(range(2), 0), frozenset(cut), has_deleted)
+    monkeypatch.setattr("shared.client.audit.event_log.window", lambda *_: window)
+    monkeypatch.setattr("shared.client.audit.records", lambda *_: read)
+    monkeypatch.setattr("shared.client.audit.time.time", lambda: (FIRST + DAY_MS) / 1000)
+    deployment: Any = SimpleNamespace(topic=lambda name: name)
+    assert audit(deployment, AuditFilter(first_day)).is_complete == is_complete
 
 
 def test_a_purged_job_keeps_its_figures_and_loses_its_owner() -> None:

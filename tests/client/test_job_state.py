@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from shared.client import job_fold
 from shared.client.history import states
+from shared.client.job_fold import JobRecord
 from shared.client.job_state import JobState
 from shared.messages.events import AnyEvent, Failed, RejectedEvent
 from tests.client.events import event, waiting
@@ -146,3 +148,16 @@ def test_other_ends_are_final(ended: AnyEvent, is_first: bool) -> None:
     for one in (ended, LIFE[4]) if is_first else (LIFE[4], ended):
         job.apply(one)
     assert job.terminal_event == ended
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_nothing_of_the_user_is_left_after_a_purge(is_first: bool) -> None:
+    of = {"labels": {"name": "SECRET"}, "owner_hash": "k1:SECRET"}
+    end = event("failed", stage="face", code="INTERNAL", message="SECRET", **of)
+    job = JobState("j")
+    life = [event("accepted", engine="puppet", **of), *([end, event("purged")] if is_first else [event("purged"), end])]
+    for one in life:
+        job.apply(one)
+    assert job.status == "purged"
+    assert "SECRET" not in job_fold.dump(JobRecord(job)).decode()
+    assert "SECRET" not in str(job.as_json())

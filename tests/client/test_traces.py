@@ -1,9 +1,11 @@
 """Questions about renders: Tempo and the local trace receiver find the same ones."""
 
+import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -19,11 +21,12 @@ from shared.client.tempo import Tempo
 from shared.client.trace_receiver import Receiver
 from shared.client.traces import MAX_LINKED, FoundRender, Traces, TraceSource, find_renders, job_traces, windows
 from shared.local.ports import HOST, pick
-from shared.local.trace_store import TraceStore, value_of
+from shared.local.trace_store import TraceStore
 from shared.local.traces import handler
 from shared.telemetry.query.expression import matches
 from shared.telemetry.query.fields import Type, fields
 from shared.telemetry.query.language import parse
+from shared.telemetry.query.span_values import value_of
 from shared.telemetry.spans import StoredSpan
 from tests.cli.example_traces import FIRST, example
 from tests.cli.example_traces import SECOND as SECOND_TRACE
@@ -278,6 +281,54 @@ def test_a_source_that_is_away_or_another_program_is_reported(tmp_path: Path, so
     other = Tempo(source.address) if isinstance(source, Receiver) else Receiver(source.address)
     with pytest.raises(TracesRefused):
         ask(other, "")
+
+
+@pytest.mark.parametrize("body", [b"null", b'{"error": "no"}', b'[{"strange": 1}]', b"[1]", b"42"])
+def test_an_answer_of_another_program_is_reported(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.client.trace_http.get", lambda *_, **__: body)
+    asked = Receiver("http://127.0.0.1:1")
+    with pytest.raises(TracesRefused, match="not as the trace receiver"):
+        ask(asked, "")
+    if body[:1] != b"[":
+        with pytest.raises(TracesRefused, match="not as the trace receiver"):
+            asked.linked("ab")
+    if body[:1] != b"{":
+        with pytest.raises(TracesRefused, match="not as the trace receiver"):
+            asked.job(JobKey("default", "j"))
+
+
+def test_a_collector_that_does_not_speak_http_is_reported() -> None:
+    with socket.create_server((HOST, 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.recv(1)
+            connection.sendall(b"\x00\x00\x12\x04 no HTTP\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(TracesUnreachable):
+            ask(Receiver(f"http://{HOST}:{server.getsockname()[1]}"), "")
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    with pytest.raises(InvalidQuery, match="QUERY_SYNTAX"):
+        ask(Receiver("http://127.0.0.1:1"), 'tenant = "\udcff"')
+
+
+def test_times_beyond_every_calendar_are_answered(receiver: Receiver) -> None:
+    assert len(ask(receiver, "", since_ns=-(2**70), until_ns=2**70)) == len(renders())
+
+
+def test_renders_beyond_tempos_limit_are_taken_from_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that was submitted in one span of the caller is one trace."""
+    trace, many = "ab" * 16, renders() * 40
+    spans = [replace(one, trace_id=trace, span_id=f"{number:016x}") for number, one in enumerate(many)]
+    part = {"spans": [{"spanID": "1", "startTimeUnixNano": str(now())}], "matched": len(spans)}
+    answer = {"traces": [{"traceID": trace, "spanSets": [part]}]}
+    monkeypatch.setattr("shared.client.tempo.get_json", lambda *_: answer)
+    monkeypatch.setattr(Tempo, "trace", lambda *_: spans)
+    assert ask(Tempo("http://127.0.0.1:1"), "render.slow", limit=999) == ["j1"] * 40
 
 
 def test_long_ranges_are_asked_in_pieces_the_newest_first() -> None:

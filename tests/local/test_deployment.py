@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from shared.local import stack as local
 from shared.local.deployment import find_deployment, find_environment
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import ServiceRecord, Stack
+from shared.local.stack_file import PROTOCOLS, ServiceRecord, Stack
 from shared.runtime.settings_variables import InvalidSettings
 from shared.storage.client import connect
 
@@ -170,3 +170,21 @@ def test_a_store_of_the_users_own_is_used_with_the_users_credentials(
     assert variables is not None
     assert deployment.s3.access_key is None
     assert variables["AWS_SESSION_TOKEN"] == "mine"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_local_receiver_gets_spans_over_http_whatever_the_shell_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    run_stack(monkeypatch, tmp_path)
+    monkeypatch.setenv(name, "grpc")
+    deployment, environment = find_deployment(LocalSettings()), find_environment(LocalSettings())
+    assert deployment is not None and environment is not None
+    assert deployment.otlp_protocol == "http/protobuf"
+    assert [environment[one] for one in PROTOCOLS] == ["http/protobuf"] * 2
+    # A collector of the user's own speaks what the user says.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://mine:1")
+    deployment, environment = find_deployment(LocalSettings()), find_environment(LocalSettings())
+    assert deployment is not None and environment is not None
+    assert deployment.otlp_protocol is None
+    assert [environment.get(one) for one in PROTOCOLS] == ["grpc" if one == name else None for one in PROTOCOLS]

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from shared.local.trace_store import TraceStore
 from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, decompressed, handler
 from shared.telemetry.spans import StoredSpan
-from shared.telemetry.trace_tree import job_spans, tree
+from shared.telemetry.trace_tree import MAX_DEPTH, job_spans, tree
 
 TRACE = "ab" * 16
 
@@ -166,6 +166,39 @@ def test_oldest_traces_are_deleted_first(tmp_path: Path) -> None:
     for n in range(4):
         store.add([StoredSpan(f"{n:032x}", "1", "", "a", "s", "internal", 0, 1, {}, [], [], None)])
     assert [bool(store.trace(f"{n:032x}")) for n in range(4)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_lacks_is_kept_as_text(number: float, url: str) -> None:
+    export = ExportTraceServiceRequest.FromString(request("j"))
+    attribute = export.resource_spans[0].scope_spans[0].spans[0].attributes.add()
+    attribute.key, attribute.value.double_value = "audio.drift_ms", number
+    assert post(url, export.SerializeToString()) == 200
+    with urllib.request.urlopen(f"{url}/jobs/j?tenant=default") as answer:
+        (spans,) = json.load(answer).values()
+    assert spans[0]["attributes"]["audio.drift_ms"] == str(number)
+
+
+def test_a_file_of_an_earlier_version_with_nan_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE spans (trace_id TEXT, span_id TEXT, job TEXT, seen REAL, body TEXT,"
+                   " PRIMARY KEY (trace_id, span_id))")  # fmt: skip
+        for number, drift in enumerate((float("nan"), 7.0)):
+            found = StoredSpan("ab" * 16, str(number), "", "render", "s", "internal", 5, 6, {"d": drift}, [], [], None)
+            db.execute(
+                "INSERT INTO spans VALUES (?, ?, 'j', 1.0, ?)", ("ab" * 16, str(number), json.dumps(asdict(found)))
+            )
+    store = TraceStore(path, keep=10)
+    assert [one.span_id for one in store.renders(None, 0, 10, 10)] == ["1"]
+    assert store.linked("cd" * 16) == []
+    store.close()
+
+
+def test_a_long_chain_of_parents_is_cut_into_trees() -> None:
+    chain = [span(str(number), str(number - 1) if number else "", number, number + 1) for number in range(1000)]
+    roots = tree(chain)
+    assert [root.span.span_id for root in roots] == [str(number) for number in range(0, 1000, MAX_DEPTH)]
 
 
 def test_tree_is_nested_sorted_and_tolerates_missing_parents() -> None:

@@ -84,7 +84,7 @@ test: lint ## Lint, every test with a real broker and object store, the short su
 test-others: test-sonic
 	@$(MAKE) --no-print-directory test-pythons OURS=skip
 
-RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos
+RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos tests/client tests/projection
 # A folder for temporary files of its own, since tests look for what others leave there; whole lines, since three of
 # these write at a time; the folder stays after a failure.
 PYTEST = d=$$(mktemp -d) && TMPDIR=$$d COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest \

@@ -1,6 +1,7 @@
 """Asks the job-state projection over HTTP, where the deployment names one, instead of scanning the events."""
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterator
 from http.client import HTTPException
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from shared.client.job_state import JobState
 
 Answer = TypeVar("Answer")
 ANSWER_S = 5.0
+AWAY_S = 30.0
 PAGE = 1000
 MAX_BYTES = 1 << 30
 """Largest answer that is read."""
@@ -100,11 +102,12 @@ class Projection:
 
 
 class ProjectionCalls:
-    """Asks the projection, where ``url`` names one, and reports once when it can't be asked: then the caller scans the
-    events."""
+    """Asks the projection, where ``url`` names one, and reports when it can't be asked: then the caller scans the
+    events, and the projection is asked again after ``AWAY_S`` seconds."""
 
     def __init__(self, url: str, on_fallback: Callable[[str], None]) -> None:
         self._projection = Projection(url) if url else None
+        self._away_until = 0.0
         self._on_fallback = on_fallback
 
     def jobs(
@@ -133,12 +136,12 @@ class ProjectionCalls:
         return self._ask(lambda asked: (asked.job(key),))
 
     def _ask(self, question: Callable[[Projection], Answer]) -> Answer | None:
-        if self._projection is None:
+        if self._projection is None or time.monotonic() < self._away_until:
             return None
         try:
             return question(self._projection)
         except ProjectionUnavailable as e:
-            self._projection = None
+            self._away_until = time.monotonic() + AWAY_S
             self._on_fallback(str(e))
             return None
 

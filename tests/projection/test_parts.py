@@ -65,7 +65,7 @@ def serving(rig: Rig) -> Iterator[str]:
         loop.close()
 
 
-def test_a_client_reads_pages_jobs_and_errors() -> None:
+def test_a_client_reads_pages_jobs_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     rig.fold(*(of("accepted", job_id=f"j{number:04}", engine="puppet", time_ms=number + 1) for number in range(2500)))
     rig.fold(of("done", **DONE | {"job_id": "j0007"}))
@@ -90,6 +90,14 @@ def test_a_client_reads_pages_jobs_and_errors() -> None:
         assert calls.jobs() is None
         assert calls.job(JobKey("default", "j0007")) is None
         assert len(notes) == 1 and "12 records" in notes[0]
+        rig.not_ready = None
+        assert calls.jobs() is None, "not asked at every call"
+        monkeypatch.setattr("shared.client.projection.AWAY_S", 0.0)
+        calls = ProjectionCalls(url, notes.append)
+        rig.not_ready = "it starts"
+        assert calls.jobs() is None
+        rig.not_ready = None
+        assert calls.jobs(limit=1) is not None, "asked again"
     assert ProjectionCalls("", notes.append).jobs() is None
 
 

@@ -54,10 +54,20 @@ def publish(connection: Connection, jobs: int, events: int = EVENTS_PER_JOB) -> 
         life.insert(7, ("progress", {"stage": "infer", "percent": 80.0, "done": 80, "total": 100}))
         for kind, fields in [*life[: events - 1], ("done", DONE)]:
             one = event(kind, **base | fields | {"job_id": job_id, "time_ms": next(times)})
-            producer.produce(topic, one.model_dump_json(exclude_none=True).encode(), key)
+            send(producer, topic, one.model_dump_json(exclude_none=True).encode(), key)
         producer.poll(0)
     if producer.flush(120):
         raise SystemExit("the broker did not take every event")
+
+
+def send(producer: Any, topic: str, value: bytes, key: bytes) -> None:
+    """Send a record, once the producer's queue has room."""
+    while True:
+        try:
+            producer.produce(topic, value, key)
+            return
+        except BufferError:
+            producer.poll(0.1)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ PLACES = ("key", "filename", "owner", "label", "labelname", "exif", "png", "id3"
 TOKENS = {place: f"canary{place}{uuid.uuid4().hex[:10]}" for place in PLACES}
 """One unique word for each place. None looks like a path, a digest or an address: only the policies can stop it."""
 ANYWHERE = tuple(token for place, token in TOKENS.items() if not place.startswith("label"))
+OF_KEY = f"Ann's {TOKENS['key']} wedding"
+"""Folder of an object's key: its words are neither a path each, nor between quotation marks that belong together."""
 CARRIERS = ("spans", "logs", "metrics", "events", "dead letter headers")
 
 
@@ -70,7 +72,7 @@ def speech() -> bytes:
 
 def upload(client: Client, data: bytes, name: str) -> str:
     """An input whose key and file name are words of the user."""
-    key = f"default/{TOKENS['key']}/{TOKENS['filename']}-{uuid.uuid4().hex}.{name}"
+    key = f"default/{OF_KEY}/{TOKENS['filename']}-{uuid.uuid4().hex}.{name}"
     client.s3.put_object(Bucket=INPUTS, Key=key, Body=data, Metadata={"owner": TOKENS["owner"]})
     return key
 
@@ -117,7 +119,7 @@ def written(pipeline: Pipeline, client: Client) -> dict[str, str]:
     picture, sound = upload(client, portrait(), "jpg"), upload(client, speech(), "mp3")
     request = json.loads(body(picture, sound, **of_user()))
     jobs = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("invalid", "missing", "unreadable", "stale", "good")}
-    absent = {"key": f"default/{TOKENS['key']}/{TOKENS['filename']}.png"}
+    absent = {"key": f"default/{OF_KEY}/{TOKENS['filename']}.png"}
     broken = {"key": upload(client, broken_portrait(), "png")}
     for job, changed in (
         (jobs["invalid"], {"params": {"inference_steps": TOKENS["text"], TOKENS["text"]: 1}}),

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
 
 from shared.messages.delivery_headers import read_delivery, source_of
 from shared.messages.events import DeadLetterRef
@@ -30,7 +30,7 @@ from shared.storage import markers
 from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts, Documents
 from shared.telemetry import metrics
-from shared.telemetry.attributes import set_attributes
+from shared.telemetry.failing import failed
 
 RETRY_S = 1.0
 TRANSIENT = (*SERVICE_FAULTS, StoreUnavailable)
@@ -81,8 +81,7 @@ class Refusals:
     def _refuse(self, record: Record, reason: FailureReason, span: Span) -> None:
         attempts = read_delivery(record.headers).attempt
         with trace.use_span(span, record_exception=False, set_status_on_exception=False), task_waits(TaskWaits(RELAY)):
-            span.set_status(Status(StatusCode.ERROR, reason.message))
-            set_attributes(span, {"error.type": reason.code.value})
+            failed(span, reason.code)
             try:
                 job = self._repeat(lambda: self._job_of(record))
                 log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
 
 from shared.messages.codes import Code
 from shared.messages.events import Failed, TerminalEvent
@@ -19,7 +18,6 @@ from shared.runtime.disposition import (
     Disposition,
     Duplicate,
     Expired,
-    FailureReason,
     PartitionLost,
     Rejected,
     Retry,
@@ -37,6 +35,7 @@ from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
 from shared.telemetry.attributes import set_attributes
+from shared.telemetry.failing import failed
 
 log = structlog.get_logger()
 
@@ -136,7 +135,7 @@ class Settlement:
             next_attempt=retry.next_attempt,
             counted=retry.counted,
         )
-        self._mark_failed(reason)
+        failed(trace.get_current_span(), reason.code)
         try:
             due_ms = send_retry(self._producers, self._topic_prefix, record, retry)
         except RecordRefused as e:
@@ -155,11 +154,6 @@ class Settlement:
                 log.exception("retrying_event_not_published")
         return retry, None
 
-    def _mark_failed(self, reason: FailureReason) -> None:
-        span = trace.get_current_span()
-        span.set_status(Status(StatusCode.ERROR, reason.message))
-        set_attributes(span, {"error.type": reason.code.value})
-
     def _dead_letter(self, record: Record, disposition: DeadLetter) -> TerminalEvent | None:
         """Send the dead letter first, then end the job: an operator finds the record of every failed job. Returns the
         terminal event; None without a job."""
@@ -171,7 +165,7 @@ class Settlement:
             error=reason.exception,
             origin=reason.stack,
         )
-        self._mark_failed(reason)
+        failed(trace.get_current_span(), reason.code)
         dead_letter = send_dead_letter(
             self._producers,
             self._topic_prefix,

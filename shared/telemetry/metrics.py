@@ -20,11 +20,13 @@ ENGINES = LabelValues()
 RENDER_OUTCOMES = ("done", "rejected", "expired", "cancelled", "failed")
 """The values of the label ``outcome`` of renders."""
 
-# Renders: counted by the stage or relay that ends the job, once for each terminal event that was stored first.
+# Renders: counted by the stage or relay that ends the job, once for each terminal event that was stored first; those
+# that a client cancelled by the stage that has the record.
 RENDERS = counter(
     "lipstage_renders_total",
     "renders",
-    "Renders that ended: done, rejected, expired, cancelled or failed. A redelivery is not counted again",
+    "Renders that ended: done, rejected, expired, cancelled or failed. A redelivery is not counted again, but for a"
+    " cancelled render: the client ends it, and the stage that finds it ended counts it, each time",
     "engine", "outcome",
 )  # fmt: skip
 RENDER_SECONDS = histogram(

@@ -6,7 +6,8 @@ import structlog
 from opentelemetry import trace
 
 from shared.messages.codes import Code
-from shared.messages.events import Failed, TerminalEvent
+from shared.messages.events import TerminalEvent
+from shared.messages.outcome import outcome_of
 from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
 from shared.runtime.consume.assignment import Record
@@ -24,6 +25,7 @@ from shared.runtime.disposition import (
 )
 from shared.runtime.failures import SERVICE_FAULTS, RecordRefused
 from shared.runtime.producers import EventProducer
+from shared.runtime.settle import render_metrics
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
@@ -86,7 +88,9 @@ class Settlement:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
-                end = terminal if self._ended_by_client(terminal) else None
+                if self._ended_by_client(terminal):
+                    end = terminal
+                    render_metrics.ended(terminal, job)
             case Retry():
                 disposition, end = self._retry(record, disposition)
             case DeadLetter():
@@ -113,10 +117,9 @@ class Settlement:
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
     def _ended_by_client(self, terminal: TerminalEvent) -> bool:
-        """Whether a client, which exports no summary, may have ended the job: it names the stage that was to have it,
-        and the first one after a purge."""
-        cancelled = isinstance(terminal, Failed) and terminal.code is Code.CANCELLED
-        return cancelled and terminal.stage in (FIRST, self._stage)
+        """Whether a client, which exports no summary and counts nothing, may have ended the job: it names the stage
+        that was to have it, and the first one after a purge."""
+        return outcome_of(terminal) == "cancelled" and terminal.stage in (FIRST, self._stage)
 
     def _retry(self, record: Record, retry: Retry) -> tuple[Retry | DeadLetter, TerminalEvent | None]:
         """Send the record to its retry topic, then publish when the next attempt is due. Returns what was settled: a

@@ -6,7 +6,7 @@ import structlog
 from opentelemetry import trace
 
 from shared.messages.codes import Code
-from shared.messages.events import TerminalEvent
+from shared.messages.events import Done, TerminalEvent
 from shared.messages.outcome import outcome_of
 from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
@@ -88,8 +88,11 @@ class Settlement:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
-                if self._ended_by_client(terminal):
-                    end = terminal
+                # Also the end that an earlier delivery stored here, and may have been stopped before it was summarised.
+                here = terminal.stage == self._stage and not isinstance(terminal, Done)
+                by_client = self._ended_by_client(terminal)
+                end = terminal if here or by_client else None
+                if by_client:
                     render_metrics.ended(terminal, job)
             case Retry():
                 disposition, end = self._retry(record, disposition)

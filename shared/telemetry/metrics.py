@@ -109,7 +109,7 @@ OLDEST_UNPROCESSED = gauge(
     "lipstage_oldest_unprocessed_seconds",
     "seconds",
     "Age of the oldest record that is not committed, running ones included, by the broker's clock, on the partitions of"
-    " this replica; 0 when there is none",
+    " this replica; 0 when there is none. It goes on growing while the broker does not answer",
     "topic",
 )
 RETRIES_WAITING = gauge(

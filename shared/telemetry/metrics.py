@@ -209,7 +209,8 @@ CLIENT_SUBMISSION_SECONDS = histogram(
 SPANS = counter(
     "lipstage_telemetry_spans_total",
     "spans",
-    "Spans: exported, failed (the collector did not take them) or dropped (the queue was full)",
+    "Spans: exported, failed (the collector did not take them) or dropped (the queue was full, or the service ended"
+    " before the collector answered)",
     "result",
 )
 for _result in ("exported", "failed", "dropped"):

@@ -4,6 +4,7 @@ In Python a span processor can't change an ended span; so the exporter is wrappe
 """
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk.resources import Resource
@@ -79,15 +80,27 @@ class RedactingExporter(SpanExporter):
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
+        self._in_flight = 0
+        self._lock = threading.Lock()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export one batch; the span processor exports no two at a time."""
+        self._in_flight = len(spans)
         try:
             result = self._inner.export([redacted(span) for span in spans])
         except Exception:
-            metrics.SPANS.labels("failed").inc(len(spans))
+            metrics.SPANS.labels("failed").inc(self.take_in_flight())
             raise  # The span processor logs it; it never reaches the caller.
-        metrics.SPANS.labels("exported" if result is SpanExportResult.SUCCESS else "failed").inc(len(spans))
+        outcome = "exported" if result is SpanExportResult.SUCCESS else "failed"
+        metrics.SPANS.labels(outcome).inc(self.take_in_flight())
         return result
+
+    def take_in_flight(self) -> int:
+        """The size of the batch that is under way and not counted yet. Whoever takes it counts it: at a shutdown that
+        does not wait for the collector, the queue."""
+        with self._lock:
+            count, self._in_flight = self._in_flight, 0
+        return count
 
     def shutdown(self) -> None:
         self._inner.shutdown()

@@ -91,6 +91,31 @@ def test_exception_is_logged_without_locals_and_paths(lines) -> None:
     assert error["frames"][-1]["filename"] == "test_logs_and_metrics.py"
 
 
+def test_exceptions_of_a_group_are_scrubbed_at_any_depth(lines) -> None:
+    def fail(text: str) -> Exception:
+        try:
+            raise ValueError(text)
+        except ValueError as e:
+            e.add_note("see /home/canary/note")
+            return e
+
+    inner = ExceptionGroup("inner", [fail("bad /home/canary/b")])
+    try:
+        raise ExceptionGroup("of /home/canary/a", [fail("bad /home/canary/a"), inner])
+    except ExceptionGroup:
+        structlog.get_logger().exception("stage_failed")
+    (line,) = lines()
+    assert "canary" not in json.dumps(line)
+    (error,) = line["exception"]
+    ((first,), (group,)) = error["exceptions"]
+    assert (first["exc_type"], first["exc_value"], group["exceptions"][0][0]["exc_value"]) == (
+        "ValueError",
+        "bad [..]",
+        "bad [..]",
+    )
+    assert first["frames"][-1]["filename"] == "test_logs_and_metrics.py"
+
+
 def test_library_warnings_have_the_same_format(lines) -> None:
     logging.getLogger("botocore").warning('say "%s" of %s', "hello", "/home/canary/x")
     logging.getLogger("botocore").info("not this")

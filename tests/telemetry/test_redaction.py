@@ -237,6 +237,13 @@ def test_result_of_the_wrapped_exporter_is_returned() -> None:
     assert RedactingExporter(Refusing()).export([]) is SpanExportResult.FAILURE
 
 
+def test_lone_surrogate_does_not_lose_the_batch(recorded) -> None:
+    with recorded.tracer.start_as_current_span("load \udce4") as span:
+        span.add_event("read \udce4", {"audio.codec": "\udce4"})
+        span.set_status(StatusCode.ERROR, "lost \udce4")
+    assert b"load ?" in encode_spans(recorded.spans()).SerializeToString()
+
+
 def test_text_of_an_exception_is_exported_in_no_part_of_a_span(recorded) -> None:
     """Also of a library's spans, and of words that no search takes for a path or a name."""
     text = "The portrait can't be used: default/Ann's Smith wedding/p.png does not exist in inputs."

@@ -69,7 +69,7 @@ _QUERIED = _of(
     ("tenant.department", NAME, "", "department that the request names"),
     ("owner.hash", NAME, "", "keyed hash of the owner that the request names; it is set as a hash, never as the name"),
     ("render.date", NAME, "", "day on which the request arrived, YYYY-MM-DD, UTC"),
-    ("engine", NAME, "", "engine that animates: puppet or sonic"),
+    ("engine", NAME, "", "name of the engine that animates"),
     (
         "outcome",
         NAME,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.cli import trace_lines
+from shared.messages.engines import ENGINES
 from shared.telemetry.attributes import RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Use
 from shared.telemetry.span_catalogue import SPANS
 
@@ -113,7 +114,7 @@ def test_only_the_setter_sets_attributes() -> None:
 
 
 def test_every_started_span_is_in_the_catalogue() -> None:
-    names = {form.name.replace("<topic>", "") for form in SPANS}
+    names = {form.name.replace("<topic>", "").replace("<engine>", engine) for form in SPANS for engine in ENGINES}
     starting = re.compile(r"(?:start_span\(|start_as_current_span\(|\.span\(|work_span\(\s*[\w.]+,)\s*f?\"([a-z_.]+ ?)")
     started = {name for path in SOURCES for name in starting.findall(path.read_text())}
     assert started, "spans are found"

@@ -194,7 +194,7 @@ STORE_RETRIES = counter(
 CLIENT_SUBMISSIONS = counter(
     "lipstage_client_submissions_total",
     "submissions",
-    "Submissions of a client: sent, repeated (the same request had been sent before), refused (by the client or the"
+    "Submissions of a client: sent, duplicate (the same request had been sent before), refused (by the client or the"
     " broker) or unreachable",
     "result",
 )
@@ -226,11 +226,9 @@ def exposition(accept: str) -> tuple[bytes, str]:
     return encoder(REGISTRY), content_type
 
 
-def exemplar(trace_id: str | None = None) -> dict[str, str] | None:
-    """The exemplar that links a measurement to its trace: by default the current one, when it is sampled."""
-    if trace_id is None:
-        context = trace.get_current_span().get_span_context()
-        if not context.is_valid or not context.trace_flags.sampled:
-            return None
-        trace_id = format(context.trace_id, "032x")
-    return {"trace_id": trace_id}
+def exemplar() -> dict[str, str] | None:
+    """The exemplar that links a measurement to the current trace; None when that is not sampled."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid or not context.trace_flags.sampled:
+        return None
+    return {"trace_id": format(context.trace_id, "032x")}

@@ -113,12 +113,14 @@ def missing_artifacts(request: dict[str, Any], job: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def written(pipeline: Pipeline, client: Client) -> dict[str, str]:
-    """Everything that the services wrote while they rendered one job and failed at five, as text by carrier."""
+    """Everything that the services wrote while they rendered one job and failed at six, as text by carrier."""
     logs = {path: path.stat().st_size for path in service_logs(pipeline)}
     dead_letters = Reader(client.bootstrap, "render.dlq")
     picture, sound = upload(client, portrait(), "jpg"), upload(client, speech(), "mp3")
     request = json.loads(body(picture, sound, **of_user()))
-    jobs = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("invalid", "missing", "unreadable", "stale", "good")}
+    jobs = {
+        name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("invalid", "missing", "unreadable", "gone", "stale", "good")
+    }
     absent = {"key": f"default/{OF_KEY}/{TOKENS['filename']}.png"}
     broken = {"key": upload(client, broken_portrait(), "png")}
     for job, changed in (
@@ -127,21 +129,29 @@ def written(pipeline: Pipeline, client: Client) -> dict[str, str]:
         (jobs["unreadable"], {"portrait": broken}),
     ):
         client.produce("render.requests", json.dumps(request | changed).encode(), job, HEADERS)
+    # As if the portrait had been deleted after the front had found it: the download of a later stage fails.
+    gone = {"job_id": jobs["gone"], "request_id": "r", "request": request | {"portrait": absent}, "submitted_ms": 1}
+    client.produce("render.face", json.dumps(gone).encode(), jobs["gone"], HEADERS)
     topic = f"render.infer.{DEFAULT_ENGINE}"
     client.produce(topic, missing_artifacts(request, jobs["stale"]), jobs["stale"], HEADERS)
     poison = json.dumps({"job_id": TOKENS["text"] + " ", "request": request, TOKENS["text"]: TOKENS["text"]}).encode()
     client.produce(topic, poison, b"poison", HEADERS)
-    ends = client.wait([jobs[name] for name in ("invalid", "missing", "unreadable", "stale")])
-    assert [(end.type, end.body["code"]) for end in ends[:3]] == [
+    ends = client.wait([jobs[name] for name in ("invalid", "missing", "unreadable", "gone", "stale")])
+    assert [(end.type, end.body["code"]) for end in ends[:4]] == [
         ("rejected", "INVALID_REQUEST"),
         ("rejected", "INPUT_NOT_FOUND"),
         ("rejected", "IMAGE_UNREADABLE"),
+        ("rejected", "INPUT_NOT_FOUND"),
     ]
-    assert ends[3].type == "failed"
+    assert ends[4].type == "failed"
     # The last: each service exports its spans in order.
     client.produce("render.requests", json.dumps(request).encode(), jobs["good"], HEADERS)
     client.done(jobs["good"])
-    client.spans(jobs["good"], *(f"process {topic}" for topic in ("render.requests", topic, "render.encode")), "render")
+    client.spans(
+        jobs["good"],
+        *(f"process {topic}" for topic in ("render.requests", "render.face", topic, "render.encode")),
+        "render",
+    )
     added = [message.headers() or [] for message in dead_letters.rest()]
     dead_letters.close()
     assert len(added) >= 2

@@ -15,7 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from confluent_kafka import KafkaError, KafkaException, Message
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import get_current_span
 
 from shared.client import history
 from shared.client.connection import Connection
@@ -40,6 +40,7 @@ from shared.storage.markers import RequestRecord
 from shared.storage.streams import HashingReader
 from shared.telemetry import carriers
 from shared.telemetry.attributes import registered, set_attributes
+from shared.telemetry.failing import work_span
 
 INPUT_ALIAS = "inputs"
 UPLOADED_BY = {"uploaded-by": "lipstage-client"}
@@ -85,7 +86,7 @@ def submit(connection: Connection, spec: JobSpec, earlier_requests: EarlierReque
     """
     topic = connection.topic(REQUESTS)
     tracer = connection.tracing.tracer
-    with tracer.start_as_current_span(f"submit {REQUESTS}", _caller(), SpanKind.INTERNAL) as span:
+    with work_span(tracer, f"submit {REQUESTS}", context=_caller()) as span:
         set_attributes(span, {"render.job": spec.key.job_id, "tenant": spec.key.tenant})
         refs = [_reference(spec, path) for path in (spec.portrait, spec.speech)]
         value = _value(spec, refs)
@@ -93,7 +94,7 @@ def submit(connection: Connection, spec: JobSpec, earlier_requests: EarlierReque
         if earlier is not None:
             return earlier
         for role, path, ref in zip(("portrait", "speech"), (spec.portrait, spec.speech), refs, strict=True):
-            with tracer.start_as_current_span("artifact.put", attributes=registered({"artifact.role": role})):
+            with work_span(tracer, "artifact.put", registered({"artifact.role": role})):
                 upload(connection, path, ref)
         partition, offset = send(connection, topic, spec.key.job_id, value)
         trace_id = format(span.get_span_context().trace_id, "032x")

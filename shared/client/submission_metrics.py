@@ -16,7 +16,7 @@ def measured_submission() -> Iterator[Callable[[Submission], Submission]]:
 
     def measured(submission: Submission) -> Submission:
         nonlocal result
-        result = "repeated" if submission.is_repeat else "sent"
+        result = "duplicate" if submission.is_repeat else "sent"
         return submission
 
     try:

@@ -35,13 +35,13 @@ def best_effort() -> Iterator[None]:
         _TRIES_ONCE.reset(token)
 
 
-def _measured(operation: Callable[[], T], name: str) -> T:
+def _measured(operation: Callable[[], T], name: str, stage: str) -> T:
     """Run one attempt at an operation and observe its duration."""
     start = time.monotonic()
     try:
         return operation()
     finally:
-        seconds, stage = time.monotonic() - start, current_task().stage
+        seconds = time.monotonic() - start
         metrics.STORE_SECONDS.labels(stage, name).observe(seconds, metrics.exemplar())
 
 
@@ -57,12 +57,14 @@ class RetryPolicy:
     JobCancelled and Abandoned: see `Wait.sleep`.
     """
 
-    def __init__(self, seconds: float, works: Callable[[], bool] = never) -> None:
+    def __init__(self, seconds: float, works: Callable[[], bool] = never, stage: str = "") -> None:
+        """``stage`` is that of the service, for operations outside of a task."""
         self._seconds = seconds
         self._works = works
+        self._stage = stage
 
     def __call__(self, operation: Callable[[], T], name: str = "", /) -> T:
-        operation = partial(_measured, operation, name)
+        operation = partial(_measured, operation, name, current_task().stage or self._stage)
         if _TRIES_ONCE.get():
             return operation()
         with Wait() as wait:
@@ -85,10 +87,11 @@ class RetryPolicy:
     def _report(self, wait: Wait, limit_s: float, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, StoreUnavailable)
-        metrics.STORE_RETRIES.labels(wait.task.stage).inc()
+        stage = wait.task.stage or self._stage
+        metrics.STORE_RETRIES.labels(stage).inc()
         log.warning(
             "store_retry",
-            stage=wait.task.stage,
+            stage=stage,
             code=error.code,
             reason=str(error),  # Starts with the operation: "reading an artifact: ...".
             failures=state.attempt_number,

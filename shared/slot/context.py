@@ -110,7 +110,7 @@ class PipeContext:
         try:
             yield span
         except BaseException as e:
-            error = records.SpanError(type=type(e).__name__, message=str(e)[:1000])
+            error = type(e).__name__
             raise
         finally:
             self._spans.pop()

@@ -70,11 +70,6 @@ class SpanEvent(_Record):
     attributes: Attributes = Field(default_factory=dict)
 
 
-class SpanError(_Record):
-    type: Text
-    message: Text
-
-
 class Span(_Record):
     """A finished span; ids as hex, the parent is another span of the worker or None for the task's span."""
 
@@ -86,7 +81,8 @@ class Span(_Record):
     end_ns: Time
     attributes: Attributes = Field(default_factory=dict)
     events: tuple[SpanEvent, ...] = Field((), max_length=MAX_EVENTS)
-    error: SpanError | None = None
+    error: Text | None = None
+    """Class of the exception that ended it. Not its text, which quotes what the handler works on."""
 
 
 class Log(_Record):

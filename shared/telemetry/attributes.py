@@ -69,7 +69,7 @@ _QUERIED = _of(
     ("tenant.department", NAME, "", "department that the request names"),
     ("owner.hash", NAME, "", "keyed hash of the owner that the request names; it is set as a hash, never as the name"),
     ("render.date", NAME, "", "day on which the request arrived, YYYY-MM-DD, UTC"),
-    ("engine", NAME, "", "engine that animates: puppet or sonic"),
+    ("engine", NAME, "", "name of the engine that animates"),
     (
         "outcome",
         NAME,
@@ -150,9 +150,7 @@ _KEPT = _of(
     ("server.address", NAME, "", "host of the broker"),
     ("server.port", INT, "", "port of the broker"),
     ("link.kind", NAME, "", "of a link: sender, previous_attempt or replay_of"),
-    # A stack trace quotes source lines with their values: only the log has it.
     ("exception.type", NAME, "", "class of the exception"),
-    ("exception.message", TEXT, "", "its message, scrubbed"),
     ("exception.escaped", BOOL, "", "the exception left the span"),
 )
 _HASHED = _of(
@@ -164,6 +162,7 @@ _HASHED = _of(
 _DROPPED = _of(
     Use.DROPPED,
     ("messaging.destination_kind", NAME, "", "set by the instrumentation; not in the semantic conventions any more"),
+    ("exception.message", TEXT, "", "set by the SDK; quotes what the exception is about: keys and names of users"),
     ("exception.stacktrace", TEXT, "", "set by the SDK; quotes source lines with their values"),
 )
 

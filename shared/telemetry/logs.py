@@ -73,12 +73,20 @@ def _scrub(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _scrub_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Keep class, file, line and function of an exception, and scrub its message."""
     rendered = event.get("exception")
-    for error in rendered if isinstance(rendered, list) else ():  # A line may have a text field of that name.
+    if isinstance(rendered, list):  # A line may have a text field of that name.
+        _scrub_errors(rendered)
+    return event
+
+
+def _scrub_errors(errors: list[dict[str, Any]]) -> None:
+    """Scrub an exception with its causes, and those in a group."""
+    for error in errors:
         error["exc_value"] = scrubbed(error["exc_value"])
         error["exc_notes"] = [scrubbed(note) for note in error.get("exc_notes", ())]
         for frame in error["frames"]:
             frame["filename"] = frame["filename"].rpartition("/")[2]
-    return event
+        for inner in error.get("exceptions", ()):
+            _scrub_errors(inner)
 
 
 def _one_line(event: EventDict, **options: Any) -> str:

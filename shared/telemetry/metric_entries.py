@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 Kind = Literal["counter", "gauge", "histogram"]
 
 LABELS = {
-    "stage": "audio, face, infer, encode or relay",
+    "stage": "audio, face, infer, encode, relay or projection",
     "engine": "an engine of `LIPSTAGE_ENGINES`; `other`: one that is not enabled, or a request that can't be read",
     "outcome": "how the record or the job ended, see the metric",
     "code": "a public code ([messages](messages.md)); empty where nothing failed",

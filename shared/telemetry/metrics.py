@@ -20,11 +20,13 @@ ENGINES = LabelValues()
 RENDER_OUTCOMES = ("done", "rejected", "expired", "cancelled", "failed")
 """The values of the label ``outcome`` of renders."""
 
-# Renders: counted by the stage or relay that ends the job, once for each terminal event that was stored first.
+# Renders: counted by the stage or relay that ends the job, once for each terminal event that was stored first; those
+# that a client cancelled by the stage that has the record.
 RENDERS = counter(
     "lipstage_renders_total",
     "renders",
-    "Renders that ended: done, rejected, expired, cancelled or failed. A redelivery is not counted again",
+    "Renders that ended: done, rejected, expired, cancelled or failed. A redelivery is not counted again, but for a"
+    " cancelled render: the client ends it, and the stage that finds it ended counts it, each time",
     "engine", "outcome",
 )  # fmt: skip
 RENDER_SECONDS = histogram(
@@ -107,7 +109,7 @@ OLDEST_UNPROCESSED = gauge(
     "lipstage_oldest_unprocessed_seconds",
     "seconds",
     "Age of the oldest record that is not committed, running ones included, by the broker's clock, on the partitions of"
-    " this replica; 0 when there is none",
+    " this replica; 0 when there is none. It goes on growing while the broker does not answer",
     "topic",
 )
 RETRIES_WAITING = gauge(
@@ -192,7 +194,7 @@ STORE_RETRIES = counter(
 CLIENT_SUBMISSIONS = counter(
     "lipstage_client_submissions_total",
     "submissions",
-    "Submissions of a client: sent, repeated (the same request had been sent before), refused (by the client or the"
+    "Submissions of a client: sent, duplicate (the same request had been sent before), refused (by the client or the"
     " broker) or unreachable",
     "result",
 )
@@ -207,7 +209,8 @@ CLIENT_SUBMISSION_SECONDS = histogram(
 SPANS = counter(
     "lipstage_telemetry_spans_total",
     "spans",
-    "Spans: exported, failed (the collector did not take them) or dropped (the queue was full)",
+    "Spans: exported, failed (the collector did not take them) or dropped (the queue was full, or the service ended"
+    " before the collector answered)",
     "result",
 )
 for _result in ("exported", "failed", "dropped"):
@@ -223,11 +226,9 @@ def exposition(accept: str) -> tuple[bytes, str]:
     return encoder(REGISTRY), content_type
 
 
-def exemplar(trace_id: str | None = None) -> dict[str, str] | None:
-    """The exemplar that links a measurement to its trace: by default the current one, when it is sampled."""
-    if trace_id is None:
-        context = trace.get_current_span().get_span_context()
-        if not context.is_valid or not context.trace_flags.sampled:
-            return None
-        trace_id = format(context.trace_id, "032x")
-    return {"trace_id": trace_id}
+def exemplar() -> dict[str, str] | None:
+    """The exemplar that links a measurement to the current trace; None when that is not sampled."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid or not context.trace_flags.sampled:
+        return None
+    return {"trace_id": format(context.trace_id, "032x")}

@@ -28,10 +28,13 @@ _PRIVATE = re.compile(
 
 
 def scrubbed(text: str, limit: int | None = MAX_TEXT) -> str:
-    """The text with personal data replaced by ``[..]``, cut to ``limit`` characters; None: only to ``MAX_SEARCHED``."""
+    """The text with personal data replaced by ``[..]``, cut to ``limit`` characters; None: only to ``MAX_SEARCHED``.
+
+    It is valid Unicode: half of a surrogate pair, as in a file's name, would make OTLP refuse a whole batch of spans.
+    """
     # Cut before the search, to bound its cost for hostile text.
     most = MAX_SEARCHED if limit is None else min(8 * limit, MAX_SEARCHED)
-    bounded = text[:most]
+    bounded = text[:most].encode("utf-8", "replace").decode()
     if len(text) > most:
         # The last word may be half of a key, which no alternative matches.
         bounded = bounded.rpartition(" ")[0] + f" {MARK}"

@@ -8,7 +8,7 @@ class SpanForm:
     """One form of span."""
 
     name: str
-    """With ``<topic>`` for a topic's name."""
+    """With ``<topic>`` for a topic's name, ``<engine>`` for an engine's."""
     kind: str
     """OpenTelemetry's span kind."""
     service: str
@@ -41,8 +41,8 @@ SPANS = (
     SpanForm("load_audio", "INTERNAL", "audio", "process", "", "the speech: decoding, features, duration"),
     SpanForm("preprocess_image", "INTERNAL", "face", "process", "", "the portrait: decoding, face, mask"),
     SpanForm("run_inference", "INTERNAL", "infer", "process", "", "the animation"),
-    SpanForm("sonic.condition", "INTERNAL", "infer", "run_inference", "", "encoders of the sonic engine"),
-    SpanForm("sonic.denoise", "INTERNAL", "infer", "run_inference", "", "the denoising loop of the sonic engine"),
+    SpanForm("<engine>.condition", "INTERNAL", "infer", "run_inference", "", "encoders of a diffusion engine"),
+    SpanForm("<engine>.denoise", "INTERNAL", "infer", "run_inference", "", "denoising loop of a diffusion engine"),
     SpanForm("encode_video", "INTERNAL", "encode", "process", "", "the mp4, and its measurement"),
     SpanForm(
         "render",

@@ -6,9 +6,10 @@ The SDK counts dropped spans only through a meter provider of OpenTelemetry, whi
 
 import threading
 
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from shared.telemetry import metrics
+from shared.telemetry.redaction import RedactingExporter
 
 
 class _DroppedSpans:
@@ -28,12 +29,14 @@ class _DroppedSpans:
 class SpanQueue(BatchSpanProcessor):
     """Exports spans in batches, in its own thread. A full queue drops the oldest span; ``on_end`` never waits."""
 
-    def __init__(self, exporter: SpanExporter, schedule_delay_millis: float | None = None) -> None:
+    def __init__(self, exporter: RedactingExporter, schedule_delay_millis: float | None = None) -> None:
         super().__init__(exporter, schedule_delay_millis=schedule_delay_millis)
+        self._exporter = exporter
         self._batch_processor._metrics = _DroppedSpans()
 
     def shutdown_within(self, limit_s: float) -> None:
-        """Export what is queued, for ``limit_s`` seconds at most; spans that are left then are counted as dropped.
+        """Export what is queued, for ``limit_s`` seconds at most; spans that are left then are counted as dropped, with
+        the batch that the collector has not confirmed.
 
         The SDK's shutdown takes up to 30 s: a whole grace period.
         """
@@ -43,4 +46,4 @@ class SpanQueue(BatchSpanProcessor):
         if thread.is_alive():
             batches = self._batch_processor
             batches._shutdown_timeout_exceeded = True  # No further batch: it would be counted twice.
-            metrics.SPANS.labels("dropped").inc(len(batches._queue))
+            metrics.SPANS.labels("dropped").inc(len(batches._queue) + self._exporter.take_in_flight())

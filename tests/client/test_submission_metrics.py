@@ -8,7 +8,7 @@ from shared.client.job_key import JobKey
 from shared.client.submission import Submission
 from shared.client.submission_metrics import measured_submission
 
-RESULTS = ("sent", "repeated", "refused", "unreachable")
+RESULTS = ("sent", "duplicate", "refused", "unreachable")
 
 
 def counts() -> list[float]:
@@ -20,7 +20,7 @@ def counts() -> list[float]:
     ("outcome", "expected"),
     [
         (Submission(JobKey("default", "a"), "r", "", "0"), "sent"),
-        (Submission(JobKey("default", "a"), "r", "", "0", is_repeat=True), "repeated"),
+        (Submission(JobKey("default", "a"), "r", "", "0", is_repeat=True), "duplicate"),
         (JobConflict("another"), "refused"),
         (BrokerUnreachable("away"), "unreachable"),
     ],

@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.trace import INVALID_SPAN, NoOpTracer
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import INVALID_SPAN
+from prometheus_client import REGISTRY
 
 from shared.messages.codes import Code
+from shared.messages.events import Failed
 from shared.messages.refs import InputRef
-from shared.messages.request import RenderRequest
+from shared.messages.request import Params, RenderRequest
 from shared.messages.task import RenderTask
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason
@@ -21,10 +24,12 @@ from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.render_summary import RenderSummary
 from shared.storage import markers
 from shared.storage.errors import StoreUnavailable
+from shared.telemetry import pseudonyms, tracing
 from tests.runtime.memory import MemoryProducers, MemoryStorage
 
 REASON = FailureReason(Code.INTERNAL, "failed", "too large", "RecordRefused")
 REQUEST = RenderRequest(portrait=InputRef(key="acme/x"), speech=InputRef(key="acme/x"), tenant="acme", job_id="j")
+SUBMITTED_MS = 1_700_000_000_000
 VALUE = REQUEST.model_dump_json(exclude_none=True).encode()
 
 
@@ -32,6 +37,8 @@ class Rig:
     def __init__(self) -> None:
         self.store = MemoryStorage([])
         self.producers = MemoryProducers([])
+        self.spans = InMemorySpanExporter()
+        self.tracing = tracing.setup("relay", "0", self.spans)
         documents = self.store.documents
         events = EventPublisher("relay", "", self.producers, documents)
         self.refusals = Refusals(
@@ -42,7 +49,7 @@ class Rig:
             TaskDecoder(documents),
             documents,
             self.store.artifacts,
-            RenderSummary(NoOpTracer()),
+            RenderSummary(self.tracing.tracer),
         )
 
     def refuse(self, value: bytes, target: bytes = b"render.face") -> None:
@@ -50,8 +57,9 @@ class Rig:
             ("lipstage-attempt", b"3"),
             ("lipstage-retry-topic", target),
             ("lipstage-origin", b"render.requests/1/2"),
+            ("lipstage-origin-time", str(SUBMITTED_MS).encode()),
         ]
-        record = Record("render.retry.1s", 0, 7, b"j", value, headers, 1)
+        record = Record("render.retry.1s", 0, 7, b"j", value, headers, SUBMITTED_MS + 60_000)
         self.refusals.refuse(record, REASON, INVALID_SPAN).result(60)
 
     def claim(self, tenant: str, value: bytes = VALUE) -> None:
@@ -117,3 +125,41 @@ def test_request_whose_job_id_another_request_has_ends_nothing(rig: Rig) -> None
     rig.claim("acme", b"another body")
     rig.refuse(VALUE, b"render.requests")
     assert (len(rig.producers.dead_letters()), rig.producers.events()) == (1, [])
+
+
+def test_request_is_summarised_with_what_it_asks_for(rig: Rig) -> None:
+    asked = {"department": "film", "owner": "ann@example.org", "params": Params(inference_steps=40)}
+    value = REQUEST.model_copy(update=asked).model_dump_json(exclude_none=True).encode()
+    rig.claim("acme", value)
+    rig.refuse(value, b"render.requests")
+    (event,) = rig.producers.events()
+    assert isinstance(event, Failed)
+    owner = pseudonyms.pseudonym("ann@example.org")
+    assert (event.department, event.owner_hash, event.submitted_ms) == ("film", owner, SUBMITTED_MS)
+    rig.tracing.provider.force_flush()
+    (span,) = rig.spans.get_finished_spans()
+    expected = {
+        "outcome": "failed",
+        "error.type": "INTERNAL",
+        "tenant.department": "film",
+        "owner.hash": owner,
+        "engine": "puppet",
+        "inference.steps": 40,
+    }
+    assert {key: (span.attributes or {}).get(key) for key in expected} == expected
+    assert span.start_time == SUBMITTED_MS * 1_000_000
+
+
+def test_request_that_is_not_read_any_more_still_ends(rig: Rig) -> None:
+    """Another version of the front has accepted it."""
+    value = b'{"job_id": "j", "tenant": "acme", "unknown": 1}'
+    rig.claim("acme", value)
+    rig.refuse(value, b"render.requests")
+    assert [(event.type, event.job_id) for event in rig.producers.events()] == [("failed", "j")]
+
+
+def test_refused_record_is_counted_as_a_failure(rig: Rig) -> None:
+    labels = {"stage": "relay", "failure_class": "failed"}
+    before = REGISTRY.get_sample_value("lipstage_task_failures_total", labels) or 0.0
+    rig.refuse(b"garbage")
+    assert REGISTRY.get_sample_value("lipstage_task_failures_total", labels) == before + 1

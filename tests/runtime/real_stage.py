@@ -91,7 +91,7 @@ class RealStage:
             self.spec,
             "group",
             settings,
-            open_store(settings),
+            open_store(settings, self.spec.name),
             self.producers,
             self._tracing,
             self.cancelled.has,

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from shared.messages.codes import Code
-from shared.messages.events import EVENT, Done
+from shared.messages.events import EVENT, Accepted, Done
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
+from shared.runtime.consume.assignment import Record
 from shared.storage import markers
 from tests.runtime.memory_stage import FRONT, MemoryStage
 
@@ -98,3 +99,31 @@ def test_invalid_request_is_rejected_and_no_dead_letter(tmp_path: Path) -> None:
     rig.handle(b"{}")
     assert rig.end().type == "rejected"
     assert rig.producers.dead_letters() == []
+
+
+ORIGIN_MS = 1_700_000_000_000
+
+
+def retried(rig: MemoryStage, body: bytes) -> None:
+    """A request that the relay has sent back half an hour after it was submitted."""
+    headers: list[tuple[str, bytes | None]] = [
+        ("lipstage-attempt", b"2"),
+        ("lipstage-origin-time", str(ORIGIN_MS).encode()),
+    ]
+    record = Record("t", 0, 7, rig.job.encode(), body, headers, ORIGIN_MS + 1_800_000)
+    rig.processor.handle(record, rig.assignment, rig.worker)
+
+
+def test_retried_request_is_accepted_with_the_time_of_its_submission(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    retried(rig, request_body())
+    accepted = rig.producers.events()[0]
+    assert isinstance(accepted, Accepted)
+    assert accepted.submitted_ms == ORIGIN_MS
+    assert rig.producers.tasks("render.face")[0].submitted_ms == ORIGIN_MS
+
+
+def test_retried_request_that_is_refused_ends_with_the_time_of_its_submission(tmp_path: Path) -> None:
+    rig = MemoryStage(FRONT, tmp_path)
+    retried(rig, request_body(engine="sonic"))
+    assert (rig.end().type, rig.end().submitted_ms) == ("rejected", ORIGIN_MS)

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from prometheus_client import REGISTRY
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from shared.runtime import topic_admin
 from shared.runtime.broker_clock import BrokerClock
+from shared.runtime.consume import oldest_records
 from shared.runtime.consume.oldest_records import READER, OldestRecords
 from shared.runtime.consume.statistics import PartitionStatistics
 from shared.runtime.kafka_config import UNLOGGED, reader_config
@@ -147,3 +148,46 @@ def test_failed_reading_keeps_the_last_value_and_the_thread(monkeypatch: pytest.
     assert thread.is_alive()
     stop.set()
     thread.join(60)
+
+
+class Answers:
+    """A consumer that gives these answers: a message's timestamp, an error code, or None for no answer."""
+
+    def __init__(self, *answers: int | KafkaError | None) -> None:
+        self._answers = list(answers)
+
+    def assign(self, _: object) -> None: ...
+    def unassign(self) -> None: ...
+    def poll(self, _: float) -> Any:
+        answer = self._answers.pop(0) if self._answers else None
+        if answer is None:
+            return None
+        error = answer if isinstance(answer, KafkaError) else None
+        stamp = 0 if error is not None else answer
+        return SimpleNamespace(
+            error=lambda: error, topic=lambda: "t", partition=lambda: 0, offset=lambda: 0, key=lambda: None,
+            value=lambda: b"", headers=lambda: None, timestamp=lambda: (2, stamp),
+        )  # fmt: skip
+
+
+EOF = KafkaError(KafkaError._PARTITION_EOF)
+
+
+@pytest.mark.parametrize(
+    ("answers", "oldest_ms"),
+    [
+        ((), 7),
+        ((KafkaError(KafkaError._TRANSPORT),), 7),
+        ((KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), 9), 9),
+        ((EOF,), None),
+        ((9,), 9),
+    ],
+)
+def test_value_stays_while_the_broker_does_not_answer(
+    answers: tuple[int | KafkaError, ...], oldest_ms: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the end of a partition says that no record waits."""
+    monkeypatch.setattr(oldest_records, "READ_S", 0.05)
+    oldest = OldestRecords("away", lambda: None, BrokerClock())
+    oldest._oldest_ms = 7
+    assert oldest._read(Answers(*answers), [TopicPartition("away", 0, 0)], threading.Event()) == oldest_ms

@@ -112,7 +112,7 @@ class Rig:
             spec,
             "group",
             self.settings,
-            open_store(self.settings),
+            open_store(self.settings, spec.name),
             self.producers,
             self.tracing,
             self.cancels.has,

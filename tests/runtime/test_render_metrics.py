@@ -13,8 +13,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared.messages.codes import Code
+from shared.messages.events import Failed
 from shared.runtime.failures import WorkerDied
 from shared.slot import records
+from shared.storage import markers
 from tests.runtime.memory import finished
 from tests.runtime.memory_stage import ENCODE, ENCODED, FACE, FRONT, MemoryStage, last_task
 
@@ -99,6 +101,13 @@ def cancel(rig: MemoryStage) -> bytes:
     return rig.task().dump()
 
 
+def end_as_client(rig: MemoryStage, stage: str) -> None:
+    """Store the end of the job as `lipstage cancel` does."""
+    base = {"job_id": rig.job, "tenant": "default", "request_id": "r", "time_ms": 1_800_000_000_000}
+    end = Failed(**base, stage=stage, code=Code.CANCELLED, message="The job was cancelled.")
+    markers.claim_end(rig.store.documents, "default", rig.job, end)
+
+
 def expire(rig: MemoryStage) -> bytes:
     rig.producers.clock.observe(1_000_000)
     return rig.task(deadline_s=1).dump()
@@ -109,9 +118,7 @@ def fail(rig: MemoryStage) -> bytes:
     return rig.task().dump()
 
 
-@pytest.mark.parametrize(
-    ("prepare", "outcome"), [(reject, "rejected"), (cancel, "cancelled"), (expire, "expired"), (fail, "failed")]
-)
+@pytest.mark.parametrize(("prepare", "outcome"), [(reject, "rejected"), (expire, "expired"), (fail, "failed")])
 def test_each_other_end_is_counted_once(tmp_path: Path, prepare: Callable[[MemoryStage], bytes], outcome: str) -> None:
     rig, grown = MemoryStage(FACE, tmp_path, max_attempts=1), Increase()
     rig.claim_request()
@@ -120,6 +127,42 @@ def test_each_other_end_is_counted_once(tmp_path: Path, prepare: Callable[[Memor
     rig.handle(value)
     assert grown.outcomes() == {("puppet", outcome): 1}
     assert grown.of("lipstage_render_duration_seconds_count", engine="puppet", outcome=outcome) == 1
+
+
+def test_render_that_a_client_cancels_is_counted_by_the_stage_that_stops_it(tmp_path: Path) -> None:
+    """The client sends the command, and stores the end before any stage does. Nothing tells its end from that of an
+    earlier delivery to the stage: a redelivery is counted again."""
+    rig, grown = MemoryStage(FACE, tmp_path), Increase()
+    rig.claim_request()
+    value = cancel(rig)
+    end_as_client(rig, "face")
+    rig.handle(value)
+    assert grown.outcomes() == {("puppet", "cancelled"): 1}
+    assert grown.of("lipstage_render_duration_seconds_count", engine="puppet", outcome="cancelled") == 1
+    rig.handle(value)
+    assert grown.outcomes() == {("puppet", "cancelled"): 2}
+
+
+def test_render_that_a_client_cancels_before_a_stage_has_it_is_counted(tmp_path: Path) -> None:
+    rig, grown = MemoryStage(FRONT, tmp_path), Increase()
+    end_as_client(rig, "audio")
+    rig.handle(body(job_id=rig.job))
+    assert grown.outcomes() == {("puppet", "cancelled"): 1}
+
+
+def test_render_that_another_stage_ended_as_cancelled_is_not_counted_by_the_front(tmp_path: Path) -> None:
+    rig, grown = MemoryStage(FRONT, tmp_path), Increase()
+    end_as_client(rig, "infer")
+    rig.handle(body(job_id=rig.job))
+    assert grown.outcomes() == {}
+
+
+def test_render_that_ended_otherwise_before_the_cancel_is_not_counted_again(tmp_path: Path) -> None:
+    rig, grown = MemoryStage(FACE, tmp_path), Increase()
+    rig.claim_request()
+    rig.handle(reject(rig))
+    rig.handle(cancel(rig))
+    assert grown.outcomes() == {("puppet", "rejected"): 1}
 
 
 def test_failed_attempts_are_counted_by_class(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from shared.messages.events import Failed
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.runtime.consume.assignment import Record
+from shared.runtime.failures import DeliveryFailed
 from shared.runtime.settle import render_summary
 from shared.runtime.settle.render_summary import RenderSummary
 from shared.runtime.settle.slow_renders import WARM_UP
@@ -148,12 +149,32 @@ def test_job_that_a_client_cancelled_before_any_stage_took_it_is_summarised(span
     assert spans.one()["outcome"] == "cancelled"
 
 
-def test_other_repeated_ends_export_nothing(spans: Spans, tmp_path: Path) -> None:
+def test_end_that_was_stored_before_the_front_stopped_is_summarised_by_the_next_delivery(
+    spans: Spans, tmp_path: Path
+) -> None:
+    """The broker did not confirm the event: the service ends after the claim, and before the export."""
+    stage = spans.of(MemoryStage(FRONT, tmp_path))
+    body = request(engine="sonic", department="film", job_id=stage.job).model_dump_json(exclude_none=True).encode()
+    stage.producers.errors["render.events"] = DeliveryFailed("_MSG_TIMED_OUT")
+    with pytest.raises(DeliveryFailed):
+        stage.handle(body, SENT)
+    assert spans.all() == []
+    stage.producers.errors.clear()
+    stage.handle(body, SENT)
+    stage.handle(body, SENT)
+    first, again = spans.all()
+    assert first.context == again.context, "the same span, however often it is exported"
+    attributes = dict(first.attributes or {})
+    assert (attributes["outcome"], attributes["render.rejection"]) == ("rejected", "ENGINE_UNAVAILABLE")
+    assert attributes["tenant.department"] == "film"
+
+
+def test_repeated_ends_of_other_stages_export_nothing(spans: Spans, tmp_path: Path) -> None:
     """The front knows less of the job than the stage that ended it."""
     stage = spans.of(MemoryStage(FRONT, tmp_path))
     body = request(job_id=stage.job).model_dump_json(exclude_none=True).encode()
     base = {"job_id": stage.job, "tenant": "default", "request_id": "r", "time_ms": 1}
-    for number, (code, at) in enumerate([(Code.CANCELLED, "infer"), (Code.INTERNAL, "audio")]):
+    for number, (code, at) in enumerate([(Code.CANCELLED, "infer"), (Code.INTERNAL, "face")]):
         end = Failed(**base, stage=at, code=code, message="m", replays=number)
         stage.store.documents.values.clear()
         markers.claim_end(stage.store.documents, "default", stage.job, end)

@@ -78,6 +78,20 @@ def test_each_attempt_is_measured_under_the_operations_name(waits: TaskWaits) ->
     assert measured()[1] >= seconds
 
 
+def test_operation_outside_of_a_task_is_measured_and_retried_as_its_services() -> None:
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, {"stage": "infer", **labels}) or 0.0
+
+    def all_counted() -> tuple[float, float]:
+        of_operation = counted("lipstage_store_request_duration_seconds_count", operation="outside")
+        return of_operation, counted("lipstage_store_retries_total")
+
+    attempts, retries = all_counted()
+    policy = RetryPolicy(30, stage="infer")
+    assert policy(Failing(StoreUnavailable("away")), "outside") == "done"
+    assert all_counted() == (attempts + 2, retries + 1)
+
+
 def test_every_retried_method_tells_its_name() -> None:
     names: list[str] = []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.cli import trace_lines
+from shared.messages.engines import ENGINES
 from shared.telemetry.attributes import RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, Use
 from shared.telemetry.span_catalogue import SPANS
 
@@ -73,7 +74,16 @@ def test_columns_of_the_tree_are_registered() -> None:
 
 def _literals(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Keys of attributes in calls that set them: arguments that are dictionaries, and names that handlers set."""
-    setters = {"set_attributes", "registered", "start_span", "start_as_current_span", "span", "event", "add_event"}
+    setters = {
+        "set_attributes",
+        "registered",
+        "start_span",
+        "start_as_current_span",
+        "work_span",
+        "span",
+        "event",
+        "add_event",
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
             continue
@@ -104,8 +114,8 @@ def test_only_the_setter_sets_attributes() -> None:
 
 
 def test_every_started_span_is_in_the_catalogue() -> None:
-    names = {form.name.replace("<topic>", "") for form in SPANS}
-    starting = re.compile(r"(?:start_span|start_as_current_span|\.span)\(\s*f?\"([a-z_.]+ ?)")
+    names = {form.name.replace("<topic>", "").replace("<engine>", engine) for form in SPANS for engine in ENGINES}
+    starting = re.compile(r"(?:start_span\(|start_as_current_span\(|\.span\(|work_span\(\s*[\w.]+,)\s*f?\"([a-z_.]+ ?)")
     started = {name for path in SOURCES for name in starting.findall(path.read_text())}
     assert started, "spans are found"
     known = names | {name.partition(" ")[0] + " " for name in names} | {"artifact."}

@@ -32,6 +32,8 @@ PLACES = ("key", "filename", "owner", "label", "labelname", "exif", "png", "id3"
 TOKENS = {place: f"canary{place}{uuid.uuid4().hex[:10]}" for place in PLACES}
 """One unique word for each place. None looks like a path, a digest or an address: only the policies can stop it."""
 ANYWHERE = tuple(token for place, token in TOKENS.items() if not place.startswith("label"))
+OF_KEY = f"Ann's {TOKENS['key']} wedding"
+"""Folder of an object's key: its words are neither a path each, nor between quotation marks that belong together."""
 CARRIERS = ("spans", "logs", "metrics", "events", "dead letter headers")
 
 
@@ -70,7 +72,7 @@ def speech() -> bytes:
 
 def upload(client: Client, data: bytes, name: str) -> str:
     """An input whose key and file name are words of the user."""
-    key = f"default/{TOKENS['key']}/{TOKENS['filename']}-{uuid.uuid4().hex}.{name}"
+    key = f"default/{OF_KEY}/{TOKENS['filename']}-{uuid.uuid4().hex}.{name}"
     client.s3.put_object(Bucket=INPUTS, Key=key, Body=data, Metadata={"owner": TOKENS["owner"]})
     return key
 
@@ -111,13 +113,15 @@ def missing_artifacts(request: dict[str, Any], job: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def written(pipeline: Pipeline, client: Client) -> dict[str, str]:
-    """Everything that the services wrote while they rendered one job and failed at five, as text by carrier."""
+    """Everything that the services wrote while they rendered one job and failed at six, as text by carrier."""
     logs = {path: path.stat().st_size for path in service_logs(pipeline)}
     dead_letters = Reader(client.bootstrap, "render.dlq")
     picture, sound = upload(client, portrait(), "jpg"), upload(client, speech(), "mp3")
     request = json.loads(body(picture, sound, **of_user()))
-    jobs = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("invalid", "missing", "unreadable", "stale", "good")}
-    absent = {"key": f"default/{TOKENS['key']}/{TOKENS['filename']}.png"}
+    jobs = {
+        name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("invalid", "missing", "unreadable", "gone", "stale", "good")
+    }
+    absent = {"key": f"default/{OF_KEY}/{TOKENS['filename']}.png"}
     broken = {"key": upload(client, broken_portrait(), "png")}
     for job, changed in (
         (jobs["invalid"], {"params": {"inference_steps": TOKENS["text"], TOKENS["text"]: 1}}),
@@ -125,21 +129,29 @@ def written(pipeline: Pipeline, client: Client) -> dict[str, str]:
         (jobs["unreadable"], {"portrait": broken}),
     ):
         client.produce("render.requests", json.dumps(request | changed).encode(), job, HEADERS)
+    # As if the portrait had been deleted after the front had found it: the download of a later stage fails.
+    gone = {"job_id": jobs["gone"], "request_id": "r", "request": request | {"portrait": absent}, "submitted_ms": 1}
+    client.produce("render.face", json.dumps(gone).encode(), jobs["gone"], HEADERS)
     topic = f"render.infer.{DEFAULT_ENGINE}"
     client.produce(topic, missing_artifacts(request, jobs["stale"]), jobs["stale"], HEADERS)
     poison = json.dumps({"job_id": TOKENS["text"] + " ", "request": request, TOKENS["text"]: TOKENS["text"]}).encode()
     client.produce(topic, poison, b"poison", HEADERS)
-    ends = client.wait([jobs[name] for name in ("invalid", "missing", "unreadable", "stale")])
-    assert [(end.type, end.body["code"]) for end in ends[:3]] == [
+    ends = client.wait([jobs[name] for name in ("invalid", "missing", "unreadable", "gone", "stale")])
+    assert [(end.type, end.body["code"]) for end in ends[:4]] == [
         ("rejected", "INVALID_REQUEST"),
         ("rejected", "INPUT_NOT_FOUND"),
         ("rejected", "IMAGE_UNREADABLE"),
+        ("rejected", "INPUT_NOT_FOUND"),
     ]
-    assert ends[3].type == "failed"
+    assert ends[4].type == "failed"
     # The last: each service exports its spans in order.
     client.produce("render.requests", json.dumps(request).encode(), jobs["good"], HEADERS)
     client.done(jobs["good"])
-    client.spans(jobs["good"], *(f"process {topic}" for topic in ("render.requests", topic, "render.encode")), "render")
+    client.spans(
+        jobs["good"],
+        *(f"process {topic}" for topic in ("render.requests", "render.face", topic, "render.encode")),
+        "render",
+    )
     added = [message.headers() or [] for message in dead_letters.rest()]
     dead_letters.close()
     assert len(added) >= 2

@@ -91,6 +91,31 @@ def test_exception_is_logged_without_locals_and_paths(lines) -> None:
     assert error["frames"][-1]["filename"] == "test_logs_and_metrics.py"
 
 
+def test_exceptions_of_a_group_are_scrubbed_at_any_depth(lines) -> None:
+    def fail(text: str) -> Exception:
+        try:
+            raise ValueError(text)
+        except ValueError as e:
+            e.add_note("see /home/canary/note")
+            return e
+
+    inner = ExceptionGroup("inner", [fail("bad /home/canary/b")])
+    try:
+        raise ExceptionGroup("of /home/canary/a", [fail("bad /home/canary/a"), inner])
+    except ExceptionGroup:
+        structlog.get_logger().exception("stage_failed")
+    (line,) = lines()
+    assert "canary" not in json.dumps(line)
+    (error,) = line["exception"]
+    ((first,), (group,)) = error["exceptions"]
+    assert (first["exc_type"], first["exc_value"], group["exceptions"][0][0]["exc_value"]) == (
+        "ValueError",
+        "bad [..]",
+        "bad [..]",
+    )
+    assert first["frames"][-1]["filename"] == "test_logs_and_metrics.py"
+
+
 def test_library_warnings_have_the_same_format(lines) -> None:
     logging.getLogger("botocore").warning('say "%s" of %s', "hello", "/home/canary/x")
     logging.getLogger("botocore").info("not this")
@@ -125,8 +150,10 @@ def test_whatever_python_writes_is_one_json_object_a_line(kind: str) -> None:
     assert expected.get(kind, kind) in {line["event"] for line in lines} | {line.get("logger") for line in lines}
 
 
-def test_exposition_is_prometheus_or_openmetrics_with_exemplars() -> None:
-    metrics.TASK_SECONDS.labels("face").observe(0.3, metrics.exemplar("a" * 32))
+def test_exposition_is_prometheus_or_openmetrics_with_exemplars(recorded) -> None:
+    with recorded.tracer.start_as_current_span("a") as span:
+        trace_id = format(span.get_span_context().trace_id, "032x")
+        metrics.TASK_SECONDS.labels("face").observe(0.3, metrics.exemplar())
     plain, plain_type = metrics.exposition("")
     assert plain_type.startswith("text/plain")
     assert b"lipstage_stage_duration_seconds_bucket" in plain
@@ -138,7 +165,7 @@ def test_exposition_is_prometheus_or_openmetrics_with_exemplars() -> None:
         for sample in families["lipstage_stage_duration_seconds"].samples
         if sample.exemplar
     ]
-    assert "a" * 32 in exemplars
+    assert trace_id in exemplars
 
 
 def test_every_metric_has_the_lipstage_prefix() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -87,6 +88,12 @@ def test_exemplar_is_the_current_sampled_trace() -> None:
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
     samples = families["lipstage_store_request_duration_seconds"].samples
     assert trace_id in {sample.exemplar.labels["trace_id"] for sample in samples if sample.exemplar}
+
+
+def test_trace_that_is_not_sampled_is_no_exemplar() -> None:
+    context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(0))
+    with use_span(NonRecordingSpan(context)):
+        assert metrics.exemplar() is None
 
 
 def test_cpu_time_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:

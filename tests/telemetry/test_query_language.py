@@ -82,11 +82,24 @@ def test_deep_nesting_ends() -> None:
     for text in (
         "(" * 490 + "render.slow" + ")" * 490,
         "not " * 240 + "render.slow",
+        "!" * 980 + "render.slow",
+        "!( " * 50 + "render.slow" + ")" * 50,
         "render.slow or " * 60 + "render.slow",
     ):
         assert matches(parse(text), lambda key: True)
     alternating = "render.slow and (render.slow or (" * 28 + "render.slow" + "))" * 28
     assert "true" in search(parse(alternating), [])
+
+
+def test_too_many_negations_are_a_query_error() -> None:
+    with pytest.raises(QueryError, match="more than 50 negations") as error:
+        parse("!(" * 320 + "render.slow" + ")" * 320)
+    assert error.value.code is QueryCode.TOO_LONG
+
+
+def test_odd_number_of_negations_is_one() -> None:
+    assert search(parse("!! not render.slow"), []) == search(parse("render.slow != true"), [])
+    assert search(parse("!! render.slow"), []) == search(parse("render.slow"), [])
 
 
 def test_a_render_without_the_attribute_satisfies_neither_a_comparison_nor_its_negation() -> None:

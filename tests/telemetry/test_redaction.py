@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
+from shared.messages.codes import Code
 from shared.telemetry import metrics, scrubbing
+from shared.telemetry.failing import work_span
 from shared.telemetry.redaction import RedactingExporter
 from shared.telemetry.scrubbing import scrubbed
 from shared.telemetry.tracing import setup
@@ -235,11 +237,41 @@ def test_result_of_the_wrapped_exporter_is_returned() -> None:
     assert RedactingExporter(Refusing()).export([]) is SpanExportResult.FAILURE
 
 
-def test_status_keeps_its_code_and_is_scrubbed(recorded) -> None:
-    with recorded.tracer.start_as_current_span("a") as span:
-        span.set_status(Status(StatusCode.ERROR, "lost /tmp/x/y"))
-    status = recorded.one().status
-    assert (status.status_code, status.description) == (StatusCode.ERROR, "lost [..]")
+def test_lone_surrogate_does_not_lose_the_batch(recorded) -> None:
+    with recorded.tracer.start_as_current_span("load \udce4") as span:
+        span.add_event("read \udce4", {"audio.codec": "\udce4"})
+        span.set_status(StatusCode.ERROR, "lost \udce4")
+    assert b"load ?" in encode_spans(recorded.spans()).SerializeToString()
+
+
+def test_text_of_an_exception_is_exported_in_no_part_of_a_span(recorded) -> None:
+    """Also of a library's spans, and of words that no search takes for a path or a name."""
+    text = "The portrait can't be used: default/Ann's Smith wedding/p.png does not exist in inputs."
+    with pytest.raises(ValueError, match="Smith"), recorded.tracer.start_as_current_span("a"):
+        raise ValueError(text)
+    span = recorded.one()
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
+    assert [(event.name, event.attributes["exception.type"]) for event in span.events] == [("exception", "ValueError")]
+    assert b"Smith" not in encode_spans([span]).SerializeToString()
+
+
+class Refused(Exception):
+    code = Code.NO_FACE
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(Refused("Ann"), "NO_FACE"), (ValueError("Ann"), "ValueError"), (SystemExit("Ann"), "SystemExit")],
+)
+def test_failed_work_has_the_code_or_the_class(error: BaseException, expected: str, recorded) -> None:
+    with pytest.raises(type(error)), work_span(recorded.tracer, "a", {"engine": "puppet"}):
+        raise error
+    span = recorded.one()
+    assert (span.status.status_code, dict(span.attributes)) == (
+        StatusCode.ERROR,
+        {"engine": "puppet", "error.type": expected},
+    )
+    assert list(span.events) == []
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ class Replay:
                 run.failed(dead, error)
             if record.span is not None:
                 if error is not None:
-                    record.span.set_status(StatusCode.ERROR, error)
+                    record.span.set_status(StatusCode.ERROR)
                 record.span.end()
             progress()
 

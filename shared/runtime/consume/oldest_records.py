@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.consumer import record_of
@@ -19,7 +19,8 @@ from shared.runtime.consume.statistics import Partition, PartitionStatistics
 from shared.telemetry import metrics
 
 READ_S = 5.0
-"""Time for one reading of all partitions, seconds; those that have not answered are left out."""
+"""Time for one reading of all partitions, seconds; those that have not answered are left out, and the last value stays
+where none has."""
 POLL_S = 0.2
 READER: dict[str, str | int | float | bool] = {
     "enable.partition.eof": True,
@@ -89,7 +90,9 @@ class OldestRecords:
             return newest
 
     def _read(self, consumer: Any, waiting: list[TopicPartition], stop: Event) -> int | None:
-        """The broker's timestamp of the oldest record, milliseconds since the epoch; None when there is none."""
+        """The broker's timestamp of the oldest record, milliseconds since the epoch; None when there is none. The last
+        one when no record was read, and a partition has not answered: the records still wait while the broker is away.
+        """
         consumer.assign(waiting)
         unread, oldest_ms = {p.partition for p in waiting}, None
         end = time.monotonic() + READ_S
@@ -98,8 +101,10 @@ class OldestRecords:
                 message = consumer.poll(POLL_S)
                 if message is None or message.partition() not in unread:
                     continue
-                unread.discard(message.partition())
-                if message.error() is None:  # Else the partition's end: the record was committed meanwhile.
+                error = message.error()
+                if error is None or error.code() == KafkaError._PARTITION_EOF:  # It was committed meanwhile.
+                    unread.discard(message.partition())
+                if error is None:
                     record = record_of(message)
                     appended_ms = record.appended_ms(time.time_ns() // 1_000_000)
                     if not record.producer_time:
@@ -107,4 +112,4 @@ class OldestRecords:
                     oldest_ms = appended_ms if oldest_ms is None else min(oldest_ms, appended_ms)
         finally:
             consumer.unassign()
-        return oldest_ms
+        return self._oldest_ms if oldest_ms is None and unread else oldest_ms

@@ -5,14 +5,15 @@ from contextlib import AbstractContextManager
 import structlog
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Tracer
 from pydantic import JsonValue
 
 from shared.messages.task import StageOutput
 from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
-from shared.telemetry.attributes import registered, set_attributes
+from shared.telemetry.attributes import registered
+from shared.telemetry.failing import failed, work_span
 from shared.telemetry.ids import preset_span_id
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ class WorkerTelemetry:
 
     def span(self, name: str, attributes: dict[str, str]) -> AbstractContextManager[Span]:
         """A span of work in the parent process."""
-        return self._tracer.start_as_current_span(name, attributes=registered(attributes))
+        return work_span(self._tracer, name, registered(attributes))
 
     def moved(self, direction: str, role: str, size: int, since_ns: int) -> None:
         """Export one span for a whole sequence of chunks, transferred concurrently with the work.
@@ -117,8 +118,7 @@ class WorkerTelemetry:
         for event in record.events:
             span.add_event(event.name, registered(event.attributes, may_raise=False), event.time_ns)
         if record.error is not None:
-            set_attributes(span, {"error.type": record.error.type})
-            span.set_status(Status(StatusCode.ERROR, record.error.message))
+            failed(span, record.error)
         span.end(record.end_ns)
 
     def _context(self, parent_id: str | None) -> Context:

@@ -134,7 +134,7 @@ class StageService:
         self._clock = SlotClock()
         self._breaker = CircuitBreaker(stage)
         self._disk = DiskSpace(self._scratch.path, settings.free_space_reserve_mb, self._clock.extend)
-        store = open_store(settings)
+        store = open_store(settings, stage)
         self._cancellations = _cancellations(host, client, group)
         router, self._group_views = open_router(settings, following(stage))
         processor = task_processor(
@@ -228,9 +228,9 @@ class StageService:
             self._host.fail(stalled)
 
 
-def open_store(settings: RuntimeSettings) -> ObjectStore:
-    """The object store for tasks; its operations retry according to the settings."""
-    return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(settings.store_retry_timeout_s, works))
+def open_store(settings: RuntimeSettings, stage: str) -> ObjectStore:
+    """The object store for tasks of a stage; its operations retry according to the settings."""
+    return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(settings.store_retry_timeout_s, works, stage))
 
 
 def client_name(stage: str, settings: RuntimeSettings) -> str:

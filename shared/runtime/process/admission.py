@@ -1,12 +1,10 @@
 """The front of the pipeline: turns a record on ``render.requests`` into a task, or rejects it with a reason."""
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from pydantic import ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.codes import Rejected as Refusal
@@ -15,7 +13,6 @@ from shared.messages.events import TerminalEvent
 from shared.messages.identity import identify, identify_best_effort
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
-from shared.messages.task import RenderTask
 from shared.messages.validation import advice, check_request, parse_request
 from shared.runtime import trace_context
 from shared.runtime.consume.assignment import Record
@@ -24,6 +21,7 @@ from shared.runtime.execute.map_concurrently import map_concurrently
 from shared.runtime.execute.task_inputs import input_limit, refusal
 from shared.runtime.failures import JobCancelled
 from shared.runtime.process.decoding import Decoded, end_before
+from shared.runtime.process.request_task import known_of, task_of
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.trace_context import RecordTrace
@@ -87,30 +85,13 @@ class RequestDecoder:
         check_request(request, self._settings.engines)
         self._check_output(request, job)
         self._check_inputs(request, job)
-        task = self._task(record, request, replace(job, request_id=claim.winner.request_id))
+        trusted = self._settings.trust_trace_context
+        task = task_of(record, request, replace(job, request_id=claim.winner.request_id), trusted=trusted)
         job = replace(JobContext.of(task), replays=job.replays)
         set_current_job(job)
         self._raise_if_cancelled(job)
         self._events.accepted(job, request.engine)
         return Decoded(task, advice(request), job.replays)
-
-    def _render(self, record: Record, request: RenderRequest | None, job: JobContext) -> RenderTask | None:
-        """What is known of the job for its summary, also when it is refused; None where the record can't be read."""
-        try:
-            return self._task(record, request, job) if request is not None else None
-        except ValidationError:  # A broker's time, or an id, that no task can have: the job ends without it.
-            return None
-
-    def _task(self, record: Record, request: RenderRequest, job: JobContext) -> RenderTask:
-        sender = trace_context.submit_carrier(record, trusted=self._settings.trust_trace_context)
-        return RenderTask(
-            job_id=job.job_id,
-            request_id=job.request_id,
-            request=request,
-            submitted_ms=record.appended_ms(time.time_ns() // 1_000_000),
-            submit_traceparent=sender.traceparent,
-            submit_tracestate=sender.tracestate,
-        )
 
     def _end_before(self, claim: markers.Claim[markers.RequestRecord], job: JobContext) -> TerminalEvent | None:
         """As `decoding.end_before`; the end of a purged job stands, whatever it was. A new request is checked although
@@ -131,19 +112,20 @@ class RequestDecoder:
         source = source_of(record.headers, record.topic, record.partition, record.offset)
         coordinates = (source.topic, source.partition, source.offset)
         replays = read_delivery(record.headers).replays
+        trusted = self._settings.trust_trace_context
         request: RenderRequest | None = None
         try:
             request = parse_request(record.value)
             identity = identify(request, record.key, *coordinates, record.value)
             job = JobContext(identity.job_id, request.tenant, identity.request_id, request.batch, dict(request.labels))
-            return request, None, replace(job, replays=replays, render=self._render(record, request, job))
+            return request, None, replace(job, replays=replays, render=known_of(record, request, job, trusted=trusted))
         except Refusal as e:
             best_effort = identify_best_effort(record.value, record.key, *coordinates)
             identity = best_effort.identity
             job = JobContext(
                 identity.job_id, best_effort.tenant, identity.request_id, best_effort.batch, best_effort.labels
             )
-            return request, e, replace(job, replays=replays, render=self._render(record, request, job))
+            return request, e, replace(job, replays=replays, render=known_of(record, request, job, trusted=trusted))
 
     def _check_output(self, request: RenderRequest, job: JobContext) -> None:
         """Check that the finished files can be written to the requested output bucket and prefix. Raises Rejected."""

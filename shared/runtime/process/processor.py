@@ -21,6 +21,7 @@ from shared.runtime.settle.settlement import Settlement
 from shared.runtime.waiting import TaskWaits, clear_current_job, task_waits
 from shared.telemetry import metrics
 from shared.telemetry.attributes import registered
+from shared.telemetry.failing import work_span
 from shared.telemetry.ids import preset_trace_id
 
 log = structlog.get_logger()
@@ -83,12 +84,13 @@ class TaskProcessor:
             task_waits(waits),
             self._events.of_one_record(),
             preset_trace_id(origin.root_id),
-            self._tracer.start_as_current_span(
+            work_span(
+                self._tracer,
                 f"process {record.topic}",
+                registered(trace_context.span_attributes(record, self._group, wait_ms)),
                 context=origin.parent,
                 kind=SpanKind.CONSUMER,
                 links=origin.links,
-                attributes=registered(trace_context.span_attributes(record, self._group, wait_ms)),
             ),
         ):
             exemplar = metrics.exemplar()

@@ -11,7 +11,6 @@ from shared.messages.delivery_headers import Coordinates, DeliveryHeaders, read_
 from shared.messages.events import TerminalEvent
 from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask, StageOutput
-from shared.messages.topics import DAY_MS
 from shared.runtime import fault_injection
 from shared.runtime.attempt_policy import AttemptPolicy, is_own
 from shared.runtime.consume.assignment import PartitionAssignment, Record
@@ -30,10 +29,6 @@ from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefu
 from shared.storage.protocols import Storage
 from shared.telemetry import metrics
 from shared.telemetry.attributes import set_attributes
-
-OLDEST_ORIGIN_MS = 90 * DAY_MS
-"""An older origin of a record is not plausible, milliseconds: a sender could choose it, and the span of the whole
-render would begin then."""
 
 log = structlog.get_logger()
 
@@ -121,21 +116,16 @@ class RecordWork:
 
     def _decode(self, received: Received) -> Decoded | Disposition:
         """The task in the record. Raises CrashLoop for a record that gets no further attempt."""
-        record, delivery = received.record, received.delivery
-        crashes = record.crashes
+        crashes = received.record.crashes
         loop = CrashLoop(f"the worker process or the whole service died {crashes} times on this record")
         if crashes > self._settings.max_crashes:
             raise loop
-        decoded = self._decoder.decode(record)
+        decoded = self._decoder.decode(received.record)
         if not isinstance(decoded, Decoded):
             return decoded
         if self._is_used_up(received):
             raise loop
-        if delivery.origin_ms is None or delivery.origin_ms < record.timestamp_ms - OLDEST_ORIGIN_MS:
-            return decoded
-        # A request that was retried has a later timestamp than the one that its deadline counts from.
-        submitted_ms = min(decoded.task.submitted_ms, delivery.origin_ms)
-        return replace(decoded, task=decoded.task.model_copy(update={"submitted_ms": submitted_ms}))
+        return decoded
 
     def _complete(self, decoded: Decoded, received: Received) -> Completed:
         """Do the task's work, unless it is done, and publish its result."""

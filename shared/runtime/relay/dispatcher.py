@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 from confluent_kafka import KafkaError
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 
 from shared.messages.codes import Code
 from shared.messages.delivery_headers import read_delivery
@@ -27,6 +27,7 @@ from shared.runtime.relay.sender import BY_KEY, Sender
 from shared.runtime.relay.topic_catalogue import TopicCatalogue
 from shared.telemetry import metrics
 from shared.telemetry.attributes import registered, set_attributes
+from shared.telemetry.failing import failed
 from shared.telemetry.ids import preset_trace_id
 
 MAX_IN_FLIGHT = 1000
@@ -157,7 +158,7 @@ class Dispatcher:
             self._refuse(partition, record, span, Code.INTERNAL, "failed", refused)
         else:
             log.warning("retry_not_sent", error=error.name(), text=error.str(), tier=partition.tier.name)
-            span.set_status(Status(StatusCode.ERROR, error.name()))
+            failed(span, error.name())
             span.end()
             self._put_back(partition, record)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from threading import Event
@@ -9,17 +10,20 @@ from typing import TypeVar
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
 
+from shared.messages.codes import Rejected
 from shared.messages.delivery_headers import read_delivery, source_of
 from shared.messages.events import DeadLetterRef
 from shared.messages.identity import identify_best_effort
 from shared.messages.pipeline import RELAY
 from shared.messages.topics import REQUESTS
+from shared.messages.validation import parse_request
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason, JobContext
 from shared.runtime.failures import SERVICE_FAULTS, Abandoned, InvalidRecord, ProducerFailed
 from shared.runtime.process.decoding import Decoder
+from shared.runtime.process.request_task import known_of
 from shared.runtime.producers import EventProducer
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
@@ -30,7 +34,7 @@ from shared.storage import markers
 from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts, Documents
 from shared.telemetry import metrics
-from shared.telemetry.attributes import set_attributes
+from shared.telemetry.failing import failed
 
 RETRY_S = 1.0
 TRANSIENT = (*SERVICE_FAULTS, StoreUnavailable)
@@ -81,8 +85,7 @@ class Refusals:
     def _refuse(self, record: Record, reason: FailureReason, span: Span) -> None:
         attempts = read_delivery(record.headers).attempt
         with trace.use_span(span, record_exception=False, set_status_on_exception=False), task_waits(TaskWaits(RELAY)):
-            span.set_status(Status(StatusCode.ERROR, reason.message))
-            set_attributes(span, {"error.type": reason.code.value})
+            failed(span, reason.code)
             try:
                 job = self._repeat(lambda: self._job_of(record))
                 log.error("dead_letter", code=reason.code, failure_class=reason.failure_class, error=reason.exception)
@@ -100,6 +103,7 @@ class Refusals:
                     )
                 )
                 metrics.DEAD_LETTERS.labels(RELAY, reason.code).inc()
+                metrics.TASK_FAILURES.labels(RELAY, reason.failure_class).inc()
                 if job is not None:
                     self._repeat(lambda: self._end(job, reason, dead_letter))
             finally:
@@ -130,7 +134,12 @@ class Refusals:
         identity = named.identity
         stored = markers.read_request(self._documents, named.tenant, identity.job_id)
         if stored is not None and stored.body_sha256 == sha256(record.value or b"").hexdigest():
-            set_current_job(JobContext(identity.job_id, named.tenant, identity.request_id, named.batch, named.labels))
+            job = JobContext(identity.job_id, named.tenant, identity.request_id, named.batch, named.labels)
+            request = None
+            with suppress(Rejected):  # The front had read it; without it the summary knows less.
+                request = parse_request(record.value)
+            # The front sent the record: its trace context is ours.
+            set_current_job(replace(job, render=known_of(record, request, job, trusted=True)))
 
     def _end(self, job: JobContext, reason: FailureReason, dead_letter: DeadLetterRef) -> None:
         with self._events.of_one_record():

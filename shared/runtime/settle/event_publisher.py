@@ -26,6 +26,7 @@ from shared.messages.events import (
     Waiting,
     WarningGiven,
 )
+from shared.messages.outcome import outcome_of
 from shared.messages.task import StageOutput
 from shared.messages.tiers import Tier
 from shared.messages.topics import EVENTS
@@ -123,8 +124,9 @@ class EventPublisher:
             render_metrics.ended(event, job)
             return event
         self._send(claim.winner)
-        if claim.won:
-            render_metrics.ended(event, job)
+        # A client stores the end of the job that it cancels, and counts nothing: whoever stops the work does.
+        if claim.won or outcome_of(event) == outcome_of(claim.winner) == "cancelled":
+            render_metrics.ended(claim.winner, job)
         return claim.winner
 
     def repeat(self, event: TerminalEvent) -> None:

@@ -1,5 +1,6 @@
-"""The metrics of renders, set where the terminal event of a job was stored first; and the series that exist from the
-start of a service, because a query sees no increase in a series that begins with 1."""
+"""The metrics of renders, set where the terminal event of a job was stored first, or, when a client stored it, where a
+stage finds it; and the series that exist from the start of a service, because a query sees no increase in a series that
+begins with 1."""
 
 from shared.messages.codes import Code
 from shared.messages.events import Done, TerminalEvent
@@ -34,7 +35,8 @@ def prepare(stage: str, settings: RuntimeSettings) -> None:
 
 
 def ended(event: TerminalEvent, job: JobContext | None = None) -> None:
-    """Count the end of a render. Call it once for each terminal event that was stored first, in its task's span.
+    """Count the end of a render. Call it once for each terminal event that was stored first, in its task's span; of a
+    client that cancelled the job, where its record is settled.
 
     ``job`` tells engine and submission of a render that is not done, where the record could be read.
     """

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
 
 from shared.messages.codes import Code
-from shared.messages.events import Failed, TerminalEvent
+from shared.messages.events import Done, TerminalEvent
+from shared.messages.outcome import outcome_of
 from shared.messages.pipeline import FIRST
 from shared.messages.task import RenderTask
 from shared.runtime.consume.assignment import Record
@@ -19,13 +19,13 @@ from shared.runtime.disposition import (
     Disposition,
     Duplicate,
     Expired,
-    FailureReason,
     PartitionLost,
     Rejected,
     Retry,
 )
 from shared.runtime.failures import SERVICE_FAULTS, RecordRefused
 from shared.runtime.producers import EventProducer
+from shared.runtime.settle import render_metrics
 from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
@@ -37,6 +37,7 @@ from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts
 from shared.telemetry import metrics
 from shared.telemetry.attributes import set_attributes
+from shared.telemetry.failing import failed
 
 log = structlog.get_logger()
 
@@ -87,7 +88,12 @@ class Settlement:
                 self._events.conflict(job)
             case Duplicate(terminal=terminal):
                 self._events.repeat(terminal)
-                end = terminal if self._ended_by_client(terminal) else None
+                # Also the end that an earlier delivery stored here, and may have been stopped before it was summarised.
+                here = terminal.stage == self._stage and not isinstance(terminal, Done)
+                by_client = self._ended_by_client(terminal)
+                end = terminal if here or by_client else None
+                if by_client:
+                    render_metrics.ended(terminal, job)
             case Retry():
                 disposition, end = self._retry(record, disposition)
             case DeadLetter():
@@ -114,10 +120,9 @@ class Settlement:
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
     def _ended_by_client(self, terminal: TerminalEvent) -> bool:
-        """Whether a client, which exports no summary, may have ended the job: it names the stage that was to have it,
-        and the first one after a purge."""
-        cancelled = isinstance(terminal, Failed) and terminal.code is Code.CANCELLED
-        return cancelled and terminal.stage in (FIRST, self._stage)
+        """Whether a client, which exports no summary and counts nothing, may have ended the job: it names the stage
+        that was to have it, and the first one after a purge."""
+        return outcome_of(terminal) == "cancelled" and terminal.stage in (FIRST, self._stage)
 
     def _retry(self, record: Record, retry: Retry) -> tuple[Retry | DeadLetter, TerminalEvent | None]:
         """Send the record to its retry topic, then publish when the next attempt is due. Returns what was settled: a
@@ -136,7 +141,7 @@ class Settlement:
             next_attempt=retry.next_attempt,
             counted=retry.counted,
         )
-        self._mark_failed(reason)
+        failed(trace.get_current_span(), reason.code)
         try:
             due_ms = send_retry(self._producers, self._topic_prefix, record, retry)
         except RecordRefused as e:
@@ -155,11 +160,6 @@ class Settlement:
                 log.exception("retrying_event_not_published")
         return retry, None
 
-    def _mark_failed(self, reason: FailureReason) -> None:
-        span = trace.get_current_span()
-        span.set_status(Status(StatusCode.ERROR, reason.message))
-        set_attributes(span, {"error.type": reason.code.value})
-
     def _dead_letter(self, record: Record, disposition: DeadLetter) -> TerminalEvent | None:
         """Send the dead letter first, then end the job: an operator finds the record of every failed job. Returns the
         terminal event; None without a job."""
@@ -171,7 +171,7 @@ class Settlement:
             error=reason.exception,
             origin=reason.stack,
         )
-        self._mark_failed(reason)
+        failed(trace.get_current_span(), reason.code)
         dead_letter = send_dead_letter(
             self._producers,
             self._topic_prefix,

@@ -26,19 +26,24 @@ from shared.telemetry.query.expression import And, Comparison, Expression, Or, n
 from shared.telemetry.query.fields import Field, Type, fields, near
 
 MAX_CHARACTERS = 1000
-"""Of an expression. It also bounds how deep parentheses nest."""
+"""Of an expression."""
+MAX_NEGATIONS = 50
+"""Of an expression; `not not not x` counts as one. Each is a level of the tree, which is read by recursion: parentheses
+alone add none, and of the levels with `and` or `or` few fit into MAX_CHARACTERS."""
 MAX_INT = 2**63 - 1
 _GRAMMAR = r"""
 ?start: either
 ?either: both (("or" | "||") both)*
 ?both: unary (("and" | "&&") unary)*
-?unary: ("not" | "!") unary -> negation
-      | "(" either ")"
-      | comparison
+?unary: NOT+ operand -> negation
+      | operand
+?operand: "(" either ")"
+        | comparison
 comparison: KEY OPERATOR value -> comparison
           | KEY -> flag
 !value: NUMBER | LENGTH | TEXT | "true" | "false" | KEY
 
+NOT.2: /not(?![A-Za-z0-9_.])|!(?!=)/
 KEY: /[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*/
 OPERATOR: /==|!=|<=|>=|=|<|>/
 LENGTH.2: /[0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h)\b/
@@ -66,6 +71,9 @@ def parse(text: str) -> Expression:
         raise QueryError(QueryCode.TOO_LONG, message, text[:40])
     try:
         tree = _parser().parse(text)
+        if sum(1 for part in tree.iter_subtrees() if part.data == "negation") > MAX_NEGATIONS:
+            message = f"the expression has more than {MAX_NEGATIONS} negations"
+            raise QueryError(QueryCode.TOO_LONG, message, text[:40])
         return _Checked(text).transform(tree)
     except UnexpectedInput as e:
         raise _syntax_error(text, e) from None
@@ -105,8 +113,9 @@ class _Checked(Transformer[Token, Expression]):
     def both(self, *parts: Expression) -> Expression:
         return And(parts)
 
-    def negation(self, part: Expression) -> Expression:
-        return negated(part)
+    def negation(self, *parts: Any) -> Expression:
+        *signs, part = parts
+        return negated(part) if len(signs) % 2 else part
 
     def value(self, token: Token) -> Token:
         return token

@@ -126,7 +126,7 @@ def test_it_is_ready_when_it_owns_all_and_has_read_what_was_there() -> None:
     known.assigned(both)
     known.looked(dict.fromkeys(both, 10), ends, 1)
     assert known.reason() == "the states of the jobs are being read"
-    known.loaded = True
+    known.states_read(known.generation)
     known.looked({**ends, PLACE: 4}, ends, 2)
     assert (known.lag, known.reason()) == (6, "6 records are still to be read")
     known.looked(ends, dict.fromkeys(both, 99), 3)
@@ -140,7 +140,15 @@ def test_it_is_ready_when_it_owns_all_and_has_read_what_was_there() -> None:
 
 
 def test_a_rebalance_that_takes_nothing_away_reads_nothing_again() -> None:
-    known = Completeness(broker_answers=True, loaded=True)
+    known = Completeness(broker_answers=True)
     known.assigned({PLACE})
+    known.states_read(known.generation)
     known.assigned({PLACE})
     assert known.loaded
+
+
+def test_states_that_were_read_before_the_group_was_joined_may_lack_what_another_replica_wrote() -> None:
+    known = Completeness(broker_answers=True)
+    known.states_read(known.generation)
+    known.assigned({PLACE})
+    assert not known.loaded

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException
 from shared.client.connection import Connection
 from shared.client.deployment import Deployment
 from shared.client.errors import ClientError
+from shared.client.topic_log import Offsets
 from shared.messages.pipeline import PROJECTION
 from shared.messages.topics import DAY_MS, EVENTS, JOBS, REQUESTS
 from shared.runtime.consume.assignment import Record
@@ -67,6 +68,8 @@ class ProjectionService:
         self._projector = Projector(self._table, settings.topic(REQUESTS))
         self._publisher: Publisher | None = None
         self._complete = Completeness()
+        self._read_to: Offsets | None = None
+        """The ends of ``render.jobs`` before it was last read."""
         self._step_at = time.monotonic()
         self._ended = threading.Event()
         self._busy = asyncio.Lock()
@@ -159,13 +162,21 @@ class ProjectionService:
 
     async def _load(self, stop: threading.Event) -> None:
         """Read every state from ``render.jobs``, in place of those in memory. Raises ClientError."""
-        self._complete.unload()
+        generation = self._complete.generation
+        ends = await asyncio.to_thread(snapshot.ends, self._connection)
+        # Since the last reading nobody may have written, not even this process: so at its first assignment.
+        if ends != self._read_to:
+            await self._read_states(stop)
+            self._read_to = ends
+        if not stop.is_set():
+            self._complete.states_read(generation)
+
+    async def _read_states(self, stop: threading.Event) -> None:
         started = time.monotonic()
         found = await asyncio.to_thread(snapshot.read, self._connection, lambda: not stop.is_set())
         self._table.clear()
         for row in found:
             self._table.put_row(row)
-        self._complete.loaded = not stop.is_set()
         metrics.PROJECTION_JOBS.set(len(self._table))
         log.info("states_read", jobs=len(found), seconds=round(time.monotonic() - started, 3))
 

@@ -20,6 +20,8 @@ RETRY = "render.retry."
 """Prefix of the retry topics; the name of the tier follows."""
 
 DAY_MS = 24 * 3600 * 1000
+EVENTS_DAYS = 30
+"""Retention of events, days."""
 WORK_DAYS = 7
 """Retention of tasks, days. A segment is deleted when its newest record is that old, and takes records for at most
 ``segment.ms``, 7 days by default: some tasks can be delivered for twice as long."""
@@ -78,7 +80,7 @@ def topics(prefix: str, engines: Iterable[str], tiers: Iterable[Tier] = DEFAULT_
     ]
     dead = _retain(30) | {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
     side = [
-        Topic(EVENTS, WORK_PARTITIONS, _retain(30), "events of all jobs"),
+        Topic(EVENTS, WORK_PARTITIONS, _retain(EVENTS_DAYS), "events of all jobs"),
         Topic(DLQ, SIDE_PARTITIONS, dead, "records that could not be processed, unchanged"),
         Topic(PARKED, SIDE_PARTITIONS, dead, "dead letters that are not replayed any more"),
         Topic(CANCEL, SIDE_PARTITIONS, {"cleanup.policy": "compact", **BROKER_TIME}, "cancel commands"),

@@ -1,11 +1,13 @@
 """When the service reads the states again, and how far back it says to know all; without a broker."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from shared.messages.topics import DAY_MS, EVENTS_DAYS
 from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
 from stages.gateway.projection import snapshot
@@ -71,3 +73,11 @@ def test_the_first_assignment_reads_again_what_was_written_before_it_and_nothing
         asyncio.run(service._reload(service._host.stop))
         assert (service._complete.loaded, topic.reads) == (True, reads)
         service._complete.revoked({PLACE})
+
+
+@pytest.mark.parametrize(("keep_days", "reported"), [(7, 7), (60, EVENTS_DAYS)])
+def test_nothing_is_complete_for_longer_than_events_are_kept(
+    make: Callable[..., Any], keep_days: int, reported: int
+) -> None:
+    known_ms = time.time() * 1000 - make(keep_days=keep_days).position()["complete_since_ms"]
+    assert known_ms == pytest.approx(reported * DAY_MS, abs=60_000)

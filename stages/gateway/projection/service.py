@@ -20,7 +20,7 @@ from shared.client.deployment import Deployment
 from shared.client.errors import ClientError
 from shared.client.topic_log import Offsets
 from shared.messages.pipeline import PROJECTION
-from shared.messages.topics import DAY_MS, EVENTS, JOBS, REQUESTS
+from shared.messages.topics import DAY_MS, EVENTS, EVENTS_DAYS, JOBS, REQUESTS
 from shared.runtime.consume.assignment import Record
 from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.kafka_config import base
@@ -103,9 +103,11 @@ class ProjectionService:
         """What the answers are made of: number of jobs, since when none is missing, records not committed at the last
         look, and why it is not ready."""
         known = self._complete
+        # A projection that is new, or was rebuilt, has read no older events than there are.
+        since_ms = self._forget_before_ms(min(self._options.keep_days, EVENTS_DAYS))
         return {
             "jobs": len(self._table),
-            "complete_since_ms": self._table.complete_since_ms(self._forget_before_ms(), self._options.max_jobs),
+            "complete_since_ms": self._table.complete_since_ms(since_ms, self._options.max_jobs),
             "lag": known.lag,
             "checked_ms": known.checked_ms,
             "not_ready": known.reason(),
@@ -235,15 +237,14 @@ class ProjectionService:
 
     async def _evict(self) -> None:
         """Forget jobs that are too old or too many, here and on ``render.jobs``."""
-        gone = self._table.oldest_ended(self._forget_before_ms(), self._options.max_jobs)
-        for key in gone:
-            self._table.remove(key)
+        gone = self._table.evict(self._forget_before_ms(self._options.keep_days), self._options.max_jobs)
         if gone and self._publisher is not None:
             log.info("jobs_forgotten", jobs=len(gone))
             await self._publisher.forget(gone)
 
-    def _forget_before_ms(self) -> int:
-        return int(time.time() * 1000) - self._options.keep_days * DAY_MS
+    @staticmethod
+    def _forget_before_ms(days: int) -> int:
+        return int(time.time() * 1000) - days * DAY_MS
 
     def _watch(self, stop: threading.Event) -> None:
         """Look at the group's progress, and end the service when it makes none: not from the event loop, which may be

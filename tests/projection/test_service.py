@@ -3,6 +3,7 @@
 import json
 import signal
 import urllib.request
+import uuid
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,33 @@ def test_hostile_records_become_dead_letters_and_stop_nothing(
     running.stop()
     again = projections.start()
     assert {job.job_id for job in again.asked.jobs()} == {"before", "after"}
+
+
+def test_transactions_neither_leave_lag_nor_make_jobs_of_aborted_requests(
+    deployment: Connection, projections: Projections
+) -> None:
+    """Their markers are the last records of all partitions, and faust commits no marker. One stays open."""
+    servers = deployment.settings.bootstrap_servers
+    producers = [cimpl.Producer({"bootstrap.servers": servers, "transactional.id": uuid.uuid4().hex}) for _ in range(3)]
+    running = projections.start()
+    for producer, job_id in zip(producers, ("committed", "aborted", "open"), strict=True):
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        event = {"type": "accepted", "job_id": job_id, "tenant": "default", "request_id": "r", "engine": "puppet"}
+        for topic, value in (("render.events", event | {"time_ms": now_ms()}), ("render.requests", {})):
+            for partition in range(16):
+                producer.produce(deployment.topic(topic), json.dumps(value), job_id.encode(), partition)
+        producer.flush(30)
+        if job_id != "open":
+            (producer.commit_transaction if job_id == "committed" else producer.abort_transaction)(30)
+    running.wait_folded()
+    assert [job.job_id for job in running.asked.jobs()] == ["committed"]
+    running.stop()
+    again = projections.start()
+    again.wait_folded()
+    producers[-1].commit_transaction(30)
+    again.wait_until(lambda: len(again.asked.jobs()) == 2)
+    again.wait_folded()
 
 
 def test_without_a_projection_the_commands_scan_and_say_so(

@@ -1,5 +1,6 @@
 """The projection on the real broker: its answers are those of scans, and no record stops it."""
 
+import asyncio
 import json
 import signal
 import urllib.request
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer import message_accumulator
+from aiokafka.producer import producer as producer_module
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import cimpl
 
 from shared.client import AuditFilter, Client, Deployment, JobNotFound
@@ -22,6 +27,7 @@ from stages.gateway.projection.snapshot import record_key
 from tests.cli.conftest import Lipstage, lipstage
 from tests.client.services import Services, now_ms
 from tests.projection.conftest import Projections, Running, values
+from tests.projection.test_lenient_records import Name
 
 __all__ = ["lipstage"]
 JOBS = 400
@@ -201,6 +207,29 @@ def test_hostile_records_become_dead_letters_and_stop_nothing(
     running.stop()
     again = projections.start()
     assert {job.job_id for job in again.asked.jobs()} == {"before", "after"}
+
+
+def test_a_header_whose_name_is_not_utf_8_stops_nothing(
+    deployment: Connection, services: Services, projections: Projections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No client of ours can send one: aiokafka's producer does, with the builder of batches that is written in Python.
+    for module in (producer_module, message_accumulator):
+        monkeypatch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=deployment.settings.bootstrap_servers)
+        await producer.start()
+        for topic in ("render.events", "render.requests"):
+            await producer.send_and_wait(deployment.topic(topic), b"not json", b"j", 0, headers=[(Name("x"), b"1")])
+        await producer.stop()
+
+    asyncio.run(send())
+    services.event("accepted", "here", engine="puppet")
+    running = projections.start()
+    running.wait_folded()
+    assert "here" in {job.job_id for job in running.asked.jobs()}
+    (letter,) = values(deployment, DLQ, 1)
+    assert "a\ufffd" in dict(letter.headers())
 
 
 def test_transactions_neither_leave_lag_nor_make_jobs_of_aborted_requests(

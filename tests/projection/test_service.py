@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import urllib.request
 import uuid
@@ -280,7 +281,12 @@ def test_health_and_logs_are_those_of_a_service(
             return str(answer.read().decode())
 
     assert json.loads(get("/livez"))["ok"] and json.loads(get("/readyz"))["ok"]
-    assert "lipstage_projection_jobs 0.0" in get("/metrics")
+    running.wait_folded()
+    measured = get("/metrics")
+    assert "lipstage_projection_jobs 0.0" in measured
+    assert 'lipstage_dead_letters_total{code="POISON",stage="projection"} 0.0' in measured
+    lags = re.findall(r'(\w+){partition="0",topic="[^"]*render.requests"} 0.0', measured)
+    assert lags == ["lipstage_projection_lag"], "stages' lags are summed up by topic"
     assert running.stop() == 0
     for line in running.log.read_text().splitlines():
         assert json.loads(line)["service"] == "projection"

@@ -51,7 +51,7 @@ class GroupProgress:
         except (KafkaException, ClientError):
             return None
         for place, end in ends.items():
-            metrics.CONSUMER_LAG.labels(*map(str, place)).set(max(0, end - next_offsets[place]))
+            metrics.PROJECTION_LAG.labels(*map(str, place)).set(max(0, end - next_offsets[place]))
         return next_offsets, ends
 
     def _pass_over(self, committed: dict[Place, int], ends: dict[Place, int]) -> None:

@@ -148,8 +148,11 @@ class JobTable:
 
     def evict(self, before_ms: int, count: int) -> list[JobKey]:
         """Forget the jobs without an event since ``before_ms``, and the oldest ended ones beyond ``count``; returns
-        them."""
-        gone = [row.key for row in self if row.last_ms < before_ms and row.first_ms]
+        them.
+
+        A job that is known from refused requests alone has no time, so it goes at once: it would stay for ever.
+        """
+        gone = [row.key for row in self if row.last_ms < before_ms]
         for key in gone:
             self.remove(key)
         surplus = list(islice(self._oldest_ended(), max(0, len(self) - count)))

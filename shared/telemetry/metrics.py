@@ -93,6 +93,9 @@ PROJECTION_RECORDS = counter(
     "Records that the job-state projection has read: folded, unknown (of a later version) or refused (a dead letter)",
     "result",
 )
+PROJECTION_LAG = gauge(
+    "lipstage_projection_lag", "records", "Records that the job-state projection has not read", "topic", "partition"
+)
 FROM_WORKERS = {
     "face_detections_total": counter("lipstage_face_detections_total", "detections", "Face detections run", "stage"),
 }

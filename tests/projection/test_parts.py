@@ -1,10 +1,13 @@
 """The watchdog, the answers as a client reads them, and the projection in the local stack; without a broker."""
 
 import asyncio
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from shared.client.projection import Projection, ProjectionCalls, ProjectionUnav
 from shared.local import services, stack_file
 from shared.local.errors import StackError
 from shared.local.settings import LocalSettings
+from stages.gateway.projection import http_server
 from stages.gateway.projection.completeness import Completeness
 from stages.gateway.projection.group_progress import StallDetector
 from stages.gateway.projection.http_server import HttpServer
@@ -65,6 +69,11 @@ def serving(rig: Rig) -> Iterator[str]:
         loop.close()
 
 
+def connected(url: str) -> socket.socket:
+    """A connection on which nothing has been sent."""
+    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5)
+
+
 def test_a_client_reads_pages_jobs_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     rig.fold(*(of("accepted", job_id=f"j{number:04}", engine="puppet", time_ms=number + 1) for number in range(2500)))
@@ -101,6 +110,29 @@ def test_a_client_reads_pages_jobs_and_errors(monkeypatch: pytest.MonkeyPatch) -
     assert ProjectionCalls("", notes.append).jobs() is None
 
 
+def test_a_client_that_sends_half_a_head_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.2)
+    with serving(Rig()) as url, connected(url) as half:
+        half.sendall(b"GET /v1/jobs HTTP/1.1\r\nHos")
+        assert half.recv(1) == b""
+        with connected(url) as whole:
+            whole.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: h\r\n\r\n")
+            answer = b"".join(iter(partial(whole.recv, 1024), b""))
+        assert answer.endswith(b'{"jobs": [], "next": null}'), "then the connection ends: its next head has no limit"
+
+
+def test_connections_above_the_cap_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(http_server, "HEAD_S", 1.0)
+    with serving(Rig()) as url:
+        with connected(url), connected(url), connected(url) as third:
+            assert third.recv(1) == b""
+        until = time.monotonic() + 10
+        while (jobs := ProjectionCalls(url, lambda _: None).jobs()) is None and time.monotonic() < until:
+            pass
+        assert jobs == [], "there is room again"
+
+
 def test_the_local_stack_runs_one_when_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIPSTAGE_PROJECTION_URL", raising=False)
     settings = LocalSettings(state_dir=tmp_path)
@@ -134,7 +166,7 @@ def test_it_is_ready_when_it_owns_all_and_has_read_what_was_there() -> None:
     known.assigned(both)
     known.looked(dict.fromkeys(both, 10), ends, 1)
     assert known.reason() == "the states of the jobs are being read"
-    known.loaded = True
+    known.states_read(known.generation)
     known.looked({**ends, PLACE: 4}, ends, 2)
     assert (known.lag, known.reason()) == (6, "6 records are still to be read")
     known.looked(ends, dict.fromkeys(both, 99), 3)
@@ -148,7 +180,15 @@ def test_it_is_ready_when_it_owns_all_and_has_read_what_was_there() -> None:
 
 
 def test_a_rebalance_that_takes_nothing_away_reads_nothing_again() -> None:
-    known = Completeness(broker_answers=True, loaded=True)
+    known = Completeness(broker_answers=True)
     known.assigned({PLACE})
+    known.states_read(known.generation)
     known.assigned({PLACE})
     assert known.loaded
+
+
+def test_states_that_were_read_before_the_group_was_joined_may_lack_what_another_replica_wrote() -> None:
+    known = Completeness(broker_answers=True)
+    known.states_read(known.generation)
+    known.assigned({PLACE})
+    assert not known.loaded

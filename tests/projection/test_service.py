@@ -1,13 +1,20 @@
 """The projection on the real broker: its answers are those of scans, and no record stops it."""
 
+import asyncio
 import json
+import re
 import signal
 import urllib.request
+import uuid
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer import message_accumulator
+from aiokafka.producer import producer as producer_module
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import cimpl
 
 from shared.client import AuditFilter, Client, Deployment, JobNotFound
@@ -21,6 +28,7 @@ from stages.gateway.projection.snapshot import record_key
 from tests.cli.conftest import Lipstage, lipstage
 from tests.client.services import Services, now_ms
 from tests.projection.conftest import Projections, Running, values
+from tests.projection.test_lenient_records import Name
 
 __all__ = ["lipstage"]
 JOBS = 400
@@ -202,6 +210,56 @@ def test_hostile_records_become_dead_letters_and_stop_nothing(
     assert {job.job_id for job in again.asked.jobs()} == {"before", "after"}
 
 
+def test_a_header_whose_name_is_not_utf_8_stops_nothing(
+    deployment: Connection, services: Services, projections: Projections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No client of ours can send one: aiokafka's producer does, with the builder of batches that is written in Python.
+    for module in (producer_module, message_accumulator):
+        monkeypatch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=deployment.settings.bootstrap_servers)
+        await producer.start()
+        for topic in ("render.events", "render.requests"):
+            await producer.send_and_wait(deployment.topic(topic), b"not json", b"j", 0, headers=[(Name("x"), b"1")])
+        await producer.stop()
+
+    asyncio.run(send())
+    services.event("accepted", "here", engine="puppet")
+    running = projections.start()
+    running.wait_folded()
+    assert "here" in {job.job_id for job in running.asked.jobs()}
+    (letter,) = values(deployment, DLQ, 1)
+    assert "a\ufffd" in dict(letter.headers())
+
+
+def test_transactions_neither_leave_lag_nor_make_jobs_of_aborted_requests(
+    deployment: Connection, projections: Projections
+) -> None:
+    """Their markers are the last records of all partitions, and faust commits no marker. One stays open."""
+    servers = deployment.settings.bootstrap_servers
+    producers = [cimpl.Producer({"bootstrap.servers": servers, "transactional.id": uuid.uuid4().hex}) for _ in range(3)]
+    running = projections.start()
+    for producer, job_id in zip(producers, ("committed", "aborted", "open"), strict=True):
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        event = {"type": "accepted", "job_id": job_id, "tenant": "default", "request_id": "r", "engine": "puppet"}
+        for topic, value in (("render.events", event | {"time_ms": now_ms()}), ("render.requests", {})):
+            for partition in range(16):
+                producer.produce(deployment.topic(topic), json.dumps(value), job_id.encode(), partition)
+        producer.flush(30)
+        if job_id != "open":
+            (producer.commit_transaction if job_id == "committed" else producer.abort_transaction)(30)
+    running.wait_folded()
+    assert [job.job_id for job in running.asked.jobs()] == ["committed"]
+    running.stop()
+    again = projections.start()
+    again.wait_folded()
+    producers[-1].commit_transaction(30)
+    again.wait_until(lambda: len(again.asked.jobs()) == 2)
+    again.wait_folded()
+
+
 def test_without_a_projection_the_commands_scan_and_say_so(
     deployment: Connection, services: Services, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +281,12 @@ def test_health_and_logs_are_those_of_a_service(
             return str(answer.read().decode())
 
     assert json.loads(get("/livez"))["ok"] and json.loads(get("/readyz"))["ok"]
-    assert "lipstage_projection_jobs 0.0" in get("/metrics")
+    running.wait_folded()
+    measured = get("/metrics")
+    assert "lipstage_projection_jobs 0.0" in measured
+    assert 'lipstage_dead_letters_total{code="POISON",stage="projection"} 0.0' in measured
+    lags = re.findall(r'(\w+){partition="0",topic="[^"]*render.requests"} 0.0', measured)
+    assert lags == ["lipstage_projection_lag"], "stages' lags are summed up by topic"
     assert running.stop() == 0
     for line in running.log.read_text().splitlines():
         assert json.loads(line)["service"] == "projection"

@@ -199,10 +199,15 @@ def test_old_jobs_and_the_oldest_ended_ones_are_forgotten(rig: Rig) -> None:
     rig.fold(*(of("rejected", job_id=f"ended{number}", stage="face", code="NO_FACE", message="m",
                   time_ms=20 + number) for number in range(3)))  # fmt: skip
     rig.fold(of("accepted", job_id="ancient", engine="puppet", time_ms=1))
-    assert [key.job_id for key in rig.table.oldest_ended(5, 4)] == ["ancient", "ended0", "ended1"]
-    assert [key.job_id for key in rig.table.oldest_ended(5, 100)] == ["ancient"]
+    rig.fold(of("conflict", job_id="refused", message="m"))
+    assert [key.job_id for key in rig.table.evict(5, 100)] == ["ancient", "refused"]
     assert rig.table.complete_since_ms(5, 100) == 5
-    assert rig.table.complete_since_ms(5, 4) == 20, "an ended job may be missing that is as old as the oldest one"
+    assert rig.table.complete_since_ms(5, 6) == 20, "an ended job may be missing that is as old as the oldest one"
+    assert [key.job_id for key in rig.table.evict(5, 4)] == ["ended0", "ended1"]
+    assert rig.table.complete_since_ms(5, 4) == 22
+    for row in list(rig.table):
+        rig.table.remove(row.key)
+    assert rig.table.complete_since_ms(5, 4) == 22, "what was forgotten is missing also when there is room again"
 
 
 def test_nothing_is_answered_before_the_table_is_complete(rig: Rig) -> None:

@@ -27,8 +27,9 @@ class Completeness:
     """Records that were not committed at the last look."""
     checked_ms: int = 0
     """When the last look began, milliseconds since the epoch."""
+    generation: int = 0
+    """Rises whenever the states must be read again."""
     _target: dict[Place, int] | None = None
-    _joined: bool = False
 
     def reason(self) -> str | None:
         """Why the answers are not those of all events; None when they are."""
@@ -46,10 +47,11 @@ class Completeness:
 
     def assigned(self, partitions: set[Place]) -> None:
         """The group has assigned these partitions, and no other, to this process."""
-        if self._joined and partitions - self.owned:
-            # Another replica has written states of these jobs since they were read here.
+        if partitions - self.owned:
+            # Another replica may have written states of these jobs since they were read here; also before the first
+            # assignment, for which a starting process waits while others still fold.
             self.unload()
-        self.owned, self._joined = partitions, True
+        self.owned = partitions
 
     def revoked(self, partitions: set[Place]) -> None:
         """The group takes these partitions away, perhaps to give them back at once."""
@@ -59,6 +61,11 @@ class Completeness:
         """The states must be read again."""
         self.loaded = self.caught_up = False
         self._target = None
+        self.generation += 1
+
+    def states_read(self, generation: int) -> None:
+        """The states are in the table, as they were when the reading began in this generation."""
+        self.loaded = generation == self.generation
 
     def looked(self, committed: dict[Place, int], ends: dict[Place, int], started_ms: int) -> None:
         """The broker has told committed offsets and ends."""

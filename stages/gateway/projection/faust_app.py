@@ -13,6 +13,7 @@ import faust
 from faust.types import TP
 
 from shared.runtime.consume.assignment import Record
+from stages.gateway.projection.kafka_client import App
 
 BATCH = 500
 """Most records that are folded at a time."""
@@ -34,7 +35,7 @@ def make_app(group: str, topics: Collection[str], broker: dict[str, Any], folder
     ``handle`` raises nothing: what is raised is lost. ``broker`` are faust's settings for the connection; ``folder`` is
     a temporary one, of which faust makes folders.
     """
-    app = faust.App(
+    app = App(
         group,
         **broker,
         datadir=folder,

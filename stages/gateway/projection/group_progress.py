@@ -4,16 +4,20 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from shared.client.errors import ClientError
 from shared.client.topic_log import partitions
+from shared.runtime.consume.oldest_records import READER
 from shared.runtime.kafka_config import UNLOGGED, reader_config
 from shared.runtime.settings import RuntimeSettings
 from shared.telemetry import metrics
 from shared.telemetry.clients import raw_consumer
 
 ANSWER_S = 5.0
+READ_S = 2.0
+"""Time to look for records behind committed offsets, seconds."""
+POLL_S = 0.1
 Place = tuple[str, int]
 """Topic and partition."""
 
@@ -23,11 +27,17 @@ class GroupProgress:
 
     def __init__(self, settings: RuntimeSettings, group: str, topics: Collection[str]) -> None:
         self._topics = tuple(topics)
-        self._consumer: Any = raw_consumer({**reader_config(settings, "projection-progress", group), **UNLOGGED})
+        self._consumer: Any = raw_consumer(
+            {**reader_config(settings, "projection-progress", group), **READER, **UNLOGGED}
+        )
+        self._before: dict[Place, int] = {}
+        """What was committed at the last look."""
+        self._empty: dict[Place, tuple[int, int]] = {}
+        """Between which offsets there is no record to read."""
 
     def read(self) -> tuple[dict[Place, int], dict[Place, int]] | None:
-        """The next offset to read and the end of each partition; None when the broker does not answer, or a topic is
-        missing."""
+        """The next offset to read and the end of each partition, without open transactions; None when the broker does
+        not answer, or a topic is missing."""
         try:
             places = [(topic, number) for topic in self._topics for number in partitions(self._consumer, topic)]
             asked = [TopicPartition(topic, number) for topic, number in places]
@@ -37,10 +47,48 @@ class GroupProgress:
                 low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_S)
                 offset = low if one.offset == OFFSET_INVALID else max(low, one.offset)
                 next_offsets[place], ends[place] = offset, high
-                metrics.CONSUMER_LAG.labels(*map(str, place)).set(max(0, high - offset))
+            self._pass_over(next_offsets, ends)
         except (KafkaException, ClientError):
             return None
+        for place, end in ends.items():
+            metrics.PROJECTION_LAG.labels(*map(str, place)).set(max(0, end - next_offsets[place]))
         return next_offsets, ends
+
+    def _pass_over(self, committed: dict[Place, int], ends: dict[Place, int]) -> None:
+        """Advance offsets to the next record: faust commits the offset after a record, where the markers and aborted
+        records of transactions may follow, for ever if they are the last.
+
+        Reads only where nothing was committed since the last look: else each would fetch what faust is about to read.
+        """
+        before, self._before = self._before, dict(committed)
+        for place, (start, end) in self._empty.items():
+            if start <= committed.get(place, -1) < end:
+                committed[place] = min(end, ends[place])
+        standing = {
+            place: offset
+            for place, offset in committed.items()
+            if offset < ends[place] and before.get(place) == self._before[place]
+        }
+        for place, offset in (self._next_records(standing) if standing else {}).items():
+            self._empty[place] = self._before[place], offset
+            committed[place] = min(offset, ends[place])
+
+    def _next_records(self, offsets: dict[Place, int]) -> dict[Place, int]:
+        """Where the first record lies from each offset on, or the partition ends; partitions that do not answer in time
+        are left out."""
+        found: dict[Place, int] = {}
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
+        until = time.monotonic() + READ_S
+        try:
+            while len(found) < len(offsets) and time.monotonic() < until:
+                message = self._consumer.poll(POLL_S)
+                if message is not None and (
+                    message.error() is None or message.error().code() == KafkaError._PARTITION_EOF
+                ):
+                    found.setdefault((message.topic(), message.partition()), message.offset())
+        finally:
+            self._consumer.unassign()
+        return found
 
     def close(self) -> None:
         """Close the connection."""

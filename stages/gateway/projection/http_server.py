@@ -1,5 +1,6 @@
 """The HTTP side of the answers: paths, status codes, JSON. Runs in the event loop of the fold."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -10,17 +11,23 @@ from stages.gateway.projection.answers import Answers, BadQuery, NotKnown, NotRe
 PREFIX = "/v1"
 MAX_TARGET = 8 << 10
 """Longest request line and header, bytes."""
+HEAD_S = 10.0
+"""How long a client may take to send the head of its request, seconds."""
+MAX_CONNECTIONS = 100
 log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpServer:
-    """Answers ``GET /v1/...``. Errors are ``{"error": {"code", "message"}}``."""
+    """Answers ``GET /v1/...``, one request a connection. Errors are ``{"error": {"code", "message"}}``."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        app = web.Application(middlewares=[_errors])
+        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+        """Ends the connections on which no request has arrived."""
+        self._listening: asyncio.Server | None = None
+        app = web.Application(middlewares=[self._one_request, _errors])
         for path, handler in (
             ("/position", self._position),
             ("/jobs", self._jobs),
@@ -37,13 +44,36 @@ class HttpServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises OSError when the address can't be used."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        self._listening = await asyncio.get_running_loop().create_server(self._accept, host, port)
+        return int(self._listening.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._listening is not None:
+            self._listening.close()
         await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        """The protocol of a new connection. aiohttp has no limits here: silent clients would take all descriptors."""
+        server = self._runner.server
+        # The server does not know the newest yet; what it knows no more counts until its limit.
+        if server is None or len({*server.connections, *self._silent}) >= MAX_CONNECTIONS:
+            return _Refused()
+        connection = server()
+        self._silent[connection] = asyncio.get_running_loop().call_later(HEAD_S, self._close_silent, connection)
+        return connection
+
+    def _close_silent(self, connection: web.RequestHandler) -> None:
+        del self._silent[connection]
+        connection.force_close()
+
+    @web.middleware
+    async def _one_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.protocol in self._silent:
+            self._silent.pop(request.protocol).cancel()
+        response = await handler(request)
+        response.force_close()
+        return response
 
     async def _position(self, _: web.Request) -> web.Response:
         return _answer(self._answers.position())
@@ -62,6 +92,11 @@ class HttpServer:
 
     async def _stuck(self, request: web.Request) -> web.Response:
         return _answer(self._answers.stuck(request.query))
+
+
+class _Refused(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def _answer(body: bytes) -> web.Response:

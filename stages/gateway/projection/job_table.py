@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from sortedcontainers import SortedList
 
@@ -86,6 +87,8 @@ class JobTable:
     def __init__(self) -> None:
         self._rows: dict[JobKey, Row] = {}
         self._by_age: SortedList[Cursor] = SortedList()
+        self._evicted_ms = 0
+        """After the first event of every job that was forgotten because there were too many."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -134,26 +137,33 @@ class JobTable:
         return found
 
     def complete_since_ms(self, before_ms: int, count: int) -> int:
-        """Since when no job is missing, if `oldest_ended` of the same arguments has been forgotten."""
-        if len(self) < count:
-            return before_ms
-        ages = (self._rows[JobKey(cursor[2], cursor[1])] for cursor in self._by_age)
-        return max(before_ms, next((row.first_ms for row in ages if row.outcome), 0))
+        """Since when no job is missing, if `evict` forgets by the same arguments.
 
-    def oldest_ended(self, before_ms: int, count: int) -> list[JobKey]:
-        """Jobs to forget: those without an event since ``before_ms``, and the oldest ended ones beyond ``count``."""
-        found = [row.key for row in self if row.last_ms < before_ms and row.first_ms]
-        surplus = len(self) - len(found) - count
-        if surplus > 0:
-            gone = set(found)
-            for cursor in self._by_age:
-                row = self._rows[JobKey(cursor[2], cursor[1])]
-                if row.outcome and row.key not in gone:
-                    found.append(row.key)
-                    surplus -= 1
-                if surplus <= 0:
-                    break
-        return found
+        What an earlier process has evicted shows in a full table only.
+        """
+        since_ms = max(before_ms, self._evicted_ms)
+        if len(self) < count:
+            return since_ms
+        return max(since_ms, next((row.first_ms for row in self._oldest_ended()), 0))
+
+    def evict(self, before_ms: int, count: int) -> list[JobKey]:
+        """Forget the jobs without an event since ``before_ms``, and the oldest ended ones beyond ``count``; returns
+        them.
+
+        A job that is known from refused requests alone has no time, so it goes at once: it would stay for ever.
+        """
+        gone = [row.key for row in self if row.last_ms < before_ms]
+        for key in gone:
+            self.remove(key)
+        surplus = list(islice(self._oldest_ended(), max(0, len(self) - count)))
+        for row in surplus:
+            self.remove(row.key)
+            self._evicted_ms = max(self._evicted_ms, row.first_ms + 1)
+        return gone + [row.key for row in surplus]
+
+    def _oldest_ended(self) -> Iterator[Row]:
+        ages = (self._rows[JobKey(cursor[2], cursor[1])] for cursor in self._by_age)
+        return (row for row in ages if row.outcome)
 
 
 def row_of(record: JobRecord, value: bytes) -> Row:

@@ -18,8 +18,10 @@ from confluent_kafka import KafkaException
 from shared.client.connection import Connection
 from shared.client.deployment import Deployment
 from shared.client.errors import ClientError
+from shared.client.topic_log import Offsets
+from shared.messages.codes import Code
 from shared.messages.pipeline import PROJECTION
-from shared.messages.topics import DAY_MS, EVENTS, JOBS, REQUESTS
+from shared.messages.topics import DAY_MS, EVENTS, EVENTS_DAYS, JOBS, REQUESTS
 from shared.runtime.consume.assignment import Record
 from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.kafka_config import base
@@ -67,6 +69,8 @@ class ProjectionService:
         self._projector = Projector(self._table, settings.topic(REQUESTS))
         self._publisher: Publisher | None = None
         self._complete = Completeness()
+        self._read_to: Offsets | None = None
+        """The ends of ``render.jobs`` before it was last read."""
         self._step_at = time.monotonic()
         self._ended = threading.Event()
         self._busy = asyncio.Lock()
@@ -76,6 +80,8 @@ class ProjectionService:
         """Fold and answer until ``stop``."""
         if self._access.ignored:
             log.info("properties_ignored", names=list(self._access.ignored))
+        for code in Code:  # An alert that watches the increase misses the first of a series that begins at 1.
+            metrics.DEAD_LETTERS.labels(PROJECTION, code)
         self._host.start_thread("progress", self._watch)
         with tempfile.TemporaryDirectory(prefix="lipstage-projection-") as folder:
             try:
@@ -100,9 +106,11 @@ class ProjectionService:
         """What the answers are made of: number of jobs, since when none is missing, records not committed at the last
         look, and why it is not ready."""
         known = self._complete
+        # A projection that is new, or was rebuilt, has read no older events than there are.
+        since_ms = self._forget_before_ms(min(self._options.keep_days, EVENTS_DAYS))
         return {
             "jobs": len(self._table),
-            "complete_since_ms": self._table.complete_since_ms(self._forget_before_ms(), self._options.max_jobs),
+            "complete_since_ms": self._table.complete_since_ms(since_ms, self._options.max_jobs),
             "lag": known.lag,
             "checked_ms": known.checked_ms,
             "not_ready": known.reason(),
@@ -159,13 +167,21 @@ class ProjectionService:
 
     async def _load(self, stop: threading.Event) -> None:
         """Read every state from ``render.jobs``, in place of those in memory. Raises ClientError."""
-        self._complete.unload()
+        generation = self._complete.generation
+        ends = await asyncio.to_thread(snapshot.ends, self._connection)
+        # Since the last reading nobody may have written, not even this process: so at its first assignment.
+        if ends != self._read_to:
+            await self._read_states(stop)
+            self._read_to = ends
+        if not stop.is_set():
+            self._complete.states_read(generation)
+
+    async def _read_states(self, stop: threading.Event) -> None:
         started = time.monotonic()
         found = await asyncio.to_thread(snapshot.read, self._connection, lambda: not stop.is_set())
         self._table.clear()
         for row in found:
             self._table.put_row(row)
-        self._complete.loaded = not stop.is_set()
         metrics.PROJECTION_JOBS.set(len(self._table))
         log.info("states_read", jobs=len(found), seconds=round(time.monotonic() - started, 3))
 
@@ -224,15 +240,14 @@ class ProjectionService:
 
     async def _evict(self) -> None:
         """Forget jobs that are too old or too many, here and on ``render.jobs``."""
-        gone = self._table.oldest_ended(self._forget_before_ms(), self._options.max_jobs)
-        for key in gone:
-            self._table.remove(key)
+        gone = self._table.evict(self._forget_before_ms(self._options.keep_days), self._options.max_jobs)
         if gone and self._publisher is not None:
             log.info("jobs_forgotten", jobs=len(gone))
             await self._publisher.forget(gone)
 
-    def _forget_before_ms(self) -> int:
-        return int(time.time() * 1000) - self._options.keep_days * DAY_MS
+    @staticmethod
+    def _forget_before_ms(days: int) -> int:
+        return int(time.time() * 1000) - days * DAY_MS
 
     def _watch(self, stop: threading.Event) -> None:
         """Look at the group's progress, and end the service when it makes none: not from the event loop, which may be

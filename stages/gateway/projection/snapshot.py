@@ -10,6 +10,7 @@ from shared.client import job_fold, topic_log
 from shared.client.connection import Connection
 from shared.client.job_fold import JobRecord
 from shared.client.job_key import JobKey
+from shared.client.topic_log import Offsets
 from shared.messages.topics import JOBS
 from shared.runtime import admin_process
 from stages.gateway.projection.job_table import Row, row_of
@@ -23,6 +24,11 @@ log = structlog.get_logger()
 def record_key(key: JobKey) -> bytes:
     """The key of a job's record: ``tenant/job``, with what could be confused escaped."""
     return f"{quote(key.tenant, safe='')}/{quote(key.job_id, safe='')}".encode()
+
+
+def ends(connection: Connection) -> Offsets:
+    """The present end of each partition of the topic. Raises BrokerUnreachable, TopicMissing."""
+    return topic_log.newest(connection, connection.topic(JOBS), 0).offsets
 
 
 def read(connection: Connection, still_wanted: Callable[[], bool]) -> list[Row]:

@@ -142,8 +142,17 @@ def test_compose_mounts_files_that_exist() -> None:
     mounts = [volume for service in services.values() for volume in service.get("volumes", [])
               if isinstance(volume, str) and volume.startswith("./")]  # fmt: skip
     assert len(mounts) >= 5
-    missing = {mount for mount in mounts if not (ROOT / mount.split(":")[0]).exists()}
-    assert missing <= {"./deploy/prometheus/rules:/etc/prometheus/rules:ro"}
+    assert not [mount for mount in mounts if not (ROOT / mount.split(":")[0]).exists()]
+
+
+def test_compose_lets_tempo_make_metrics_only_where_prometheus_takes_them() -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    tempo = YAML(typ="safe").load(text)["services"]["tempo"]["environment"]
+    assert tempo["TEMPO_PROCESSORS"] == "${TEMPO_PROCESSORS:-[]}"
+    head = text[: text.index("\nname:")]
+    named = re.search(r"export TEMPO_PROCESSORS='(.*)'.*\n#   docker compose --profile dashboards up", head)
+    assert named is not None
+    assert f"${{TEMPO_PROCESSORS:-{named[1]}}}" in TEMPO.read_text()
 
 
 def test_compose_and_local_stack_start_prometheus_with_the_same_switches() -> None:

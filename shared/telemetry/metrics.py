@@ -92,8 +92,11 @@ PROJECTION_RECORDS = counter(
     "result",
 )
 PROJECTION_LAG = gauge(
-    "lipstage_projection_lag", "records", "Records that the job-state projection has not committed", "topic", "partition"
-)
+    "lipstage_projection_lag",
+    "records",
+    "Records that the job-state projection has not committed",
+    "topic", "partition",
+)  # fmt: skip
 FROM_WORKERS = {
     "face_detections_total": counter("lipstage_face_detections_total", "detections", "Face detections run", "stage"),
 }

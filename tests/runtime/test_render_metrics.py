@@ -154,7 +154,9 @@ def test_unreadable_request_is_a_rejected_render_of_an_unknown_engine(tmp_path: 
     rig.handle(b"{")
     assert grown.outcomes() == {("other", "rejected"): 1}
     name = "lipstage_render_duration_seconds_count"
-    assert grown.of(name, engine="other", outcome="rejected") == 0, "an unreadable request does not say when it was made"
+    assert grown.of(name, engine="other", outcome="rejected") == 0, (
+        "an unreadable request does not say when it was made"
+    )
 
 
 def test_a_thousand_tenants_and_hostile_engines_add_no_series(tmp_path: Path) -> None:

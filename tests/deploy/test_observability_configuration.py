@@ -18,6 +18,10 @@ from tools import collector_keys
 DEPLOY = ROOT / "deploy"
 TEMPO, PROMETHEUS = DEPLOY / "tempo" / "tempo.yaml", DEPLOY / "prometheus" / "prometheus.yaml"
 COLLECTOR = DEPLOY / "collector" / "collector.yaml"
+TRACE_BYTES = 40_000
+"""Of a render, as the comment in the Collector's configuration says."""
+CACHED_TRACE_BYTES = 150
+"""Of an entry of the cache of verdicts, estimated: the id, and what a list and a hash table add."""
 DEFAULTS = re.compile(r"\$\{(?:env:)?\w+:-([^}]*)\}")
 
 
@@ -111,6 +115,16 @@ def test_collector_keeps_what_needs_explaining() -> None:
     assert numbers == {"attempt": 2, "replays": 1, "audio.drift_ms": 101}
     pipeline = collector["service"]["pipelines"]["traces"]["processors"]
     assert pipeline.index("redaction") < pipeline.index("tail_sampling"), "nothing is held that is not redacted"
+
+
+def test_the_traces_that_the_collector_holds_fit_in_its_memory() -> None:
+    processors = load(COLLECTOR)["processors"]
+    sampling, limiter = processors["tail_sampling"], processors["memory_limiter"]
+    assert sampling["decision_wait"] == "15m"
+    assert sampling["num_traces"] >= 2 * 15 * 60 * sampling["expected_new_traces_per_sec"]
+    caches = sum(sampling["decision_cache"].values()) * CACHED_TRACE_BYTES
+    usable = (limiter["limit_mib"] - limiter["spike_limit_mib"]) << 20
+    assert sampling["num_traces"] * TRACE_BYTES + caches <= usable
 
 
 def test_collector_allows_exactly_what_the_services_export(monkeypatch: pytest.MonkeyPatch) -> None:

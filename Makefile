@@ -38,7 +38,7 @@ $(DEV): $(DEMO) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/dev.txt
 	touch $@
 
-setup-projection: setup ## Install what `lipstage up --scale projection=1` needs: faust, 35 MB
+setup-projection: setup ## Install what `lipstage up --scale projection=1` needs: faust, 32 MB
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/projection.txt
 
 setup-sonic: $(SONIC_READY) ## Create the environment of the sonic engine: torch, 5 to 6 GB on Linux

@@ -1,14 +1,15 @@
 """When the service reads the states again, and how far back it says to know all; without a broker."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from shared.messages.topics import DAY_MS, EVENTS_DAYS
-from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.settings import RuntimeSettings
 from stages.gateway.projection import snapshot
 from stages.gateway.projection.job_table import Row
@@ -21,7 +22,7 @@ PLACE = ("render.events", 0)
 @pytest.fixture
 def make() -> Iterator[Callable[..., Any]]:
     """Makes services that have not started."""
-    host = ServiceHost("projection", "projection", RuntimeSettings(bootstrap_servers="127.0.0.1:9"))
+    host: Any = SimpleNamespace(settings=RuntimeSettings(), stop=threading.Event())
     made: list[ProjectionService] = []
 
     def make(**options: Any) -> ProjectionService:

@@ -144,15 +144,15 @@ class JobTable:
         since_ms = max(before_ms, self._evicted_ms)
         if len(self) < count:
             return since_ms
-        return max(since_ms, next((row.first_ms for row in self._oldest_ended()), 0))
+        return max(since_ms, next((row.first_ms for row in self._oldest_ended() if row.first_ms), 0))
 
     def evict(self, before_ms: int, count: int) -> list[JobKey]:
         """Forget the jobs without an event since ``before_ms``, and the oldest ended ones beyond ``count``; returns
         them.
 
-        A job that is known from refused requests alone has no time, so it goes at once: it would stay for ever.
+        A job that is known from refused requests alone has no time: it counts as the oldest.
         """
-        gone = [row.key for row in self if row.last_ms < before_ms]
+        gone = [row.key for row in self if row.last_ms < before_ms and row.first_ms]
         for key in gone:
             self.remove(key)
         surplus = list(islice(self._oldest_ended(), max(0, len(self) - count)))
@@ -163,7 +163,7 @@ class JobTable:
 
     def _oldest_ended(self) -> Iterator[Row]:
         ages = (self._rows[JobKey(cursor[2], cursor[1])] for cursor in self._by_age)
-        return (row for row in ages if row.outcome)
+        return (row for row in ages if row.outcome or not row.first_ms)
 
 
 def row_of(record: JobRecord, value: bytes) -> Row:

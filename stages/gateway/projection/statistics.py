@@ -44,9 +44,9 @@ class _Group:
 
 
 def windows(rows: Iterable[Row], from_ms: int, to_ms: int, window_s: int, by: Sequence[str]) -> list[dict[str, Any]]:
-    """The windows of ``window_s`` seconds that begin between ``from_ms`` (included) and ``to_ms`` (excluded), with the
-    jobs that ended in each; windows without one are left out. A window begins at a multiple of its length since the
-    epoch.
+    """The jobs that ended between ``from_ms`` (included) and ``to_ms`` (excluded), by windows of ``window_s`` seconds;
+    windows without one are left out. A window begins at a multiple of its length since the epoch: the first may begin
+    before ``from_ms``, and the last end after ``to_ms``.
 
     ``by`` are names of ``FIELDS``. Raises TooMuch for more than ``MAX_WINDOWS`` windows or ``MAX_GROUPS`` groups.
     """

@@ -17,6 +17,7 @@ from shared.messages.pipeline import PROJECTION
 FILE = "stack.json"
 PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+"""What the collector speaks; the second wins where it is set."""
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "tempo", "prometheus", "grafana")
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
@@ -103,8 +104,7 @@ class Stack(BaseModel):
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
-            # The local receiver speaks HTTP, whatever the caller's shell says for other programs.
-            **({} if self.own_traces else dict.fromkeys(PROTOCOLS, "http/protobuf")),
+            **self._protocols(),
             "LIPSTAGE_STATE_DIR": str(self.state_dir),
             "LIPSTAGE_BUCKET": self.bucket,
             **self._projection(),
@@ -113,6 +113,13 @@ class Stack(BaseModel):
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint_url} if self.s3_endpoint_url else {}),
         }
         return values | (credentials.environment() if credentials else {})
+
+    def _protocols(self) -> dict[str, str]:
+        """The local receiver speaks HTTP, whatever the caller's shell says for other programs."""
+        if self.own_traces:
+            return {}
+        named = [name for name in PROTOCOLS[1:] if os.environ.get(name)]
+        return dict.fromkeys([PROTOCOLS[0], *named], "http/protobuf")
 
     def _projection(self) -> dict[str, str]:
         """Where the stack's projection answers, unless the caller names another one."""

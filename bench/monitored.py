@@ -166,10 +166,13 @@ class Services:
 
 
 @contextmanager
-def monitored(environment: Mapping[str, str], program: str, folder: Path) -> Iterator[tuple[Services, Prometheus]]:
-    """The services, none of which runs yet, and a Prometheus that scrapes them."""
+def monitored(
+    environment: Mapping[str, str], program: str, folder: Path, factor: float = FACTOR
+) -> Iterator[tuple[Services, Prometheus]]:
+    """The services, none of which runs yet, and a Prometheus that scrapes them; the times of its rules are divided by
+    ``factor``."""
     services = Services(environment, folder)
-    prometheus = Prometheus(program, folder, services.ports)
+    prometheus = Prometheus(program, folder, services.ports, factor)
     try:
         yield services, prometheus
     finally:

@@ -12,6 +12,9 @@ from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
 from tests.deploy.programs import program
 
+FACTOR = 30
+"""Dead letters of 15 minutes are those of 30 s: longer than the test may be held up between two of its steps."""
+
 
 @pytest.fixture
 def run(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[tuple[Services, Prometheus]]:
@@ -23,7 +26,7 @@ def run(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[tu
         "LIPSTAGE_CACHE_KEY": os.urandom(16).hex(),
         "LIPSTAGE_MAX_ATTEMPTS": "1",
     }
-    with monitored(environment, prometheus, tmp_path) as started:
+    with monitored(environment, prometheus, tmp_path, FACTOR) as started:
         yield started
 
 

@@ -21,7 +21,14 @@ ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OT
 
 @pytest.fixture(autouse=True)
 def no_stack_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*ADDRESSES, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KAFKA_PROPERTIES_FILE", "LIPSTAGE_BUCKET"):
+    for name in (
+        *ADDRESSES,
+        *PROTOCOLS,
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "KAFKA_PROPERTIES_FILE",
+        "LIPSTAGE_BUCKET",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -85,6 +85,7 @@ def test_every_way_around_is_found(source: str) -> None:
 def test_exporter_of_each_protocol_is_redacted(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", raising=False)
     tracing = setup("audio", "1")
     (processor,) = tracing.provider._active_span_processor._span_processors
     assert type(processor.span_exporter) is RedactingExporter

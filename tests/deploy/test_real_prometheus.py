@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.monitored import Prometheus, Services, monitored
+from bench.monitored import Prometheus, Services, monitored, until
 from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
@@ -34,6 +34,7 @@ def test_alerts_fire_for_their_fault_and_resolve(run: tuple[Services, Prometheus
     services, prometheus = run
     prometheus.fires("LipstageTargetDown")
     services.start("encode")
+    until(lambda: prometheus.query('up{service="encode"} == 1'), "a sample of before the first dead letter")
     services.send("drift", 3)
     services.send("fail")
     prometheus.fires("LipstageDeadLetters")

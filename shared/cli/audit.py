@@ -17,6 +17,7 @@ from shared.telemetry import pseudonyms
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters that make a spreadsheet take a text for a formula; a quote before them stops it."""
 FIRST = date(1970, 1, 1)
+"""No audit begins earlier: times are milliseconds since then."""
 DAYS = 7
 """Days of an audit that names no first one, today included."""
 SHORT_HASH = 11
@@ -61,7 +62,8 @@ def run(
         console.note("incomplete: the projection keeps no jobs from before, and some may be missing")
     else:
         console.note(
-            f"incomplete: events from before were not read, and jobs may be missing; raise --scan {max_events}"
+            "incomplete: older events were not read, or are not kept any more, and jobs may be missing;"
+            f" raise --scan {max_events}"
         )
     return ExitCode.FAILED
 

@@ -19,11 +19,10 @@ from shared.client.topic_log import records, value_of
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.pipeline import STAGES
 from shared.messages.scan_limits import MAX_EVENTS_OF_AUDIT
-from shared.messages.topics import EVENTS, EVENTS_DAYS
+from shared.messages.topics import DAY_MS, EVENTS, EVENTS_DAYS
 
 CLOCK_SKEW_MS = 3_600_000
 """By how much the clocks of services may be behind the broker's, which gives the time of the submission."""
-DAY_S = 86_400
 LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _PROGRESS = b"lipstage.event.progress."
 """Begin of the header `ce_type` of progress. Most events are that, and the audit needs nothing of it: left unparsed."""
@@ -86,7 +85,7 @@ class AuditFilter:
         """When the first day begins, milliseconds since the epoch; 0 without one."""
         if self.first_day is None:
             return 0
-        return int(datetime(*self.first_day.timetuple()[:3], tzinfo=UTC).timestamp() * 1000)
+        return int(datetime.combine(self.first_day, datetime.min.time(), UTC).timestamp() * 1000)
 
     def takes(self, row: AuditRow) -> bool:
         """Whether the row belongs to the audit."""
@@ -144,7 +143,7 @@ def audit(connection: Connection, wanted: AuditFilter, max_events: int = MAX_EVE
         if event is not None:
             jobs.setdefault((event.tenant, event.job_id), JobState(event.job_id, event.tenant)).apply(event)
     was_read = all(begins_ms.get(cut, wanted.since_ms) < wanted.since_ms for cut in window.cut_partitions)
-    is_kept = not window.has_deleted or wanted.since_ms >= (time.time() - EVENTS_DAYS * DAY_S) * 1000
+    is_kept = not window.has_deleted or wanted.since_ms >= time.time() * 1000 - EVENTS_DAYS * DAY_MS
     return Audit(rows_of(jobs.values(), wanted), was_read and is_kept)
 
 

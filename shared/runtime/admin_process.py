@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-from confluent_kafka import KafkaError, KafkaException
+from typing import TYPE_CHECKING, Any
 
 from shared.runtime.kafka_config import base
-from shared.runtime.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaException
+
+    from shared.runtime.settings import RuntimeSettings
 
 START_S = 15.0
 """Time that the start of the process may take on a busy machine with a cold disk, beside the request, seconds."""
@@ -36,7 +38,7 @@ def module_environment() -> dict[str, str]:
 class AdminProcess:
     """One running request. ``result`` or ``close`` ends it."""
 
-    def __init__(self, settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> None:
+    def __init__(self, settings: "RuntimeSettings", name: str, limit_s: float, **arguments: Any) -> None:
         """Start the request: ``name`` is a function of `admin_requests`, ``arguments`` its arguments.
 
         After ``limit_s`` seconds the process is killed. Raises OSError, and ValueError for properties that can't be
@@ -65,20 +67,20 @@ class AdminProcess:
         try:
             out, err = self._process.communicate(json.dumps(self._request), timeout=self._limit_s)
         except subprocess.TimeoutExpired:
-            raise _failed(KafkaError._TIMED_OUT, f"no answer within {self._limit_s:.0f} s") from None
+            raise _failed("_TIMED_OUT", f"no answer within {self._limit_s:.0f} s") from None
         finally:
             self.close()
         status = self._process.returncode
         if status < 0:
-            raise _failed(KafkaError._FAIL, f"the Kafka client died of {_signal(-status)} during the request")
+            raise _failed("_FAIL", f"the Kafka client died of {_signal(-status)} during the request")
         try:
             answer = json.loads(out)
         except ValueError:
             last = (err.strip().splitlines() or [f"exit status {status}"])[-1][:300]
-            raise _failed(KafkaError._FAIL, f"the Kafka client failed: {last}") from None
+            raise _failed("_FAIL", f"the Kafka client failed: {last}") from None
         if "error" in answer:
             code, text = answer["error"]
-            raise _failed(KafkaError._TIMED_OUT if code is None else code, text)
+            raise _failed("_TIMED_OUT" if code is None else code, text)
         return answer["value"]
 
     def close(self) -> None:
@@ -90,19 +92,24 @@ class AdminProcess:
                 pipe.close()
 
 
-def ask(settings: RuntimeSettings, name: str, limit_s: float, **arguments: Any) -> Any:
+def ask(settings: "RuntimeSettings", name: str, limit_s: float, **arguments: Any) -> Any:
     """Make a request and wait for the answer; repeat it once when the process died. Raises KafkaException as
     ``AdminProcess.result`` does."""
     try:
         return AdminProcess(settings, name, limit_s, **arguments).result()
-    except KafkaException as e:
-        if e.args[0].code() != KafkaError._FAIL:
+    except Exception as e:
+        from confluent_kafka import KafkaError, KafkaException
+
+        if not isinstance(e, KafkaException) or e.args[0].code() != KafkaError._FAIL:
             raise
     return AdminProcess(settings, name, limit_s, **arguments).result()
 
 
-def _failed(code: int, text: str) -> KafkaException:
-    return KafkaException(KafkaError(code, text))
+def _failed(code: int | str, text: str) -> "KafkaException":
+    """The exception for a code of librdkafka, or the name of one."""
+    from confluent_kafka import KafkaError, KafkaException  # Too slow for a request that succeeds.
+
+    return KafkaException(KafkaError(getattr(KafkaError, code) if isinstance(code, str) else code, text))
 
 
 def _signal(number: int) -> str:

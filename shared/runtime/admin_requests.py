@@ -1,6 +1,7 @@
 """Requests of the admin client to a broker, as functions from JSON to JSON; `admin_process` runs them in a process.
 
-``python -m shared.runtime.admin_requests`` reads one request from stdin and writes one answer to stdout.
+``python -m shared.runtime.admin_requests`` reads one request from stdin and writes one answer to stdout. Most requests
+need the broker's address alone: a command waits for them, so the process loads the settings models only for the others.
 """
 
 import dataclasses
@@ -8,54 +9,85 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
-from shared.messages.topics import topics
-from shared.runtime import topic_admin
-from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, base, group_protocol
-from shared.runtime.settings import RuntimeSettings
+from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, BrokerAddress, base
 from shared.slot.limits import die_with_parent, no_core_dumps
+
+if TYPE_CHECKING:
+    from shared.runtime.settings import RuntimeSettings
 
 ANSWER_S = 5.0
 POLL_S = 0.1
 
 
-def _admin(settings: RuntimeSettings) -> AdminClient:
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The address of the broker, without the other settings."""
+
+    bootstrap_servers: str
+    kafka_properties_file: Path | None
+
+
+def _admin(settings: BrokerAddress) -> AdminClient:
     return AdminClient(base(settings, "admin") | UNLOGGED)
 
 
-def answers(settings: RuntimeSettings, timeout_s: float) -> bool:
-    """Whether the broker answers a metadata request within ``timeout_s`` seconds and names a live node."""
-    return bool(_admin(settings).list_topics(timeout=timeout_s).brokers)
+def answers(settings: BrokerAddress, timeout_s: float) -> bool:
+    """Whether the broker answers a metadata request within ``timeout_s`` seconds and names a live node. Raises
+    KafkaException, with the broker's own reason where it refuses the credentials: see `broker_login`."""
+    from shared.runtime.broker_login import LoginErrors, list_topics
+
+    errors = LoginErrors()
+    admin = AdminClient(base(settings, "admin") | UNLOGGED | errors.config)
+    return bool(list_topics(admin, errors, timeout_s).brokers)
 
 
-def diff(settings: RuntimeSettings) -> list[dict[str, str]]:
+def diff(settings: "RuntimeSettings") -> list[dict[str, str]]:
     """The differences between required and actual topics: see `topic_admin.diff`."""
+    from shared.runtime import topic_admin
+
     return [dataclasses.asdict(change) for change in topic_admin.diff(settings)]
 
 
-def apply(settings: RuntimeSettings) -> list[dict[str, str]]:
-    """Create, grow and configure the topics; returns the changes: see `topic_admin.apply`."""
-    return [dataclasses.asdict(change) for change in topic_admin.apply(settings)]
+def apply(settings: "RuntimeSettings", tenants: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Create, grow and configure the topics, also those of ``tenants``; returns the changes: see
+    `topic_admin.apply`."""
+    from shared.runtime import topic_admin
+
+    return [dataclasses.asdict(change) for change in topic_admin.apply(settings, tenants)]
 
 
-def configs(settings: RuntimeSettings, names: list[str], keys: list[str]) -> dict[str, dict[str, str]]:
+def tenants(settings: "RuntimeSettings") -> list[str]:
+    """The tenants with topics of their own: see `topic_admin.tenants_on`."""
+    from shared.runtime import topic_admin
+
+    return topic_admin.tenants_on(settings, _admin(settings).list_topics(timeout=ANSWER_S).topics)
+
+
+def configs(settings: "RuntimeSettings", names: list[str], keys: list[str]) -> dict[str, dict[str, str]]:
     """The configuration of topics: see `topic_admin.configs`."""
+    from shared.runtime import topic_admin
+
     return topic_admin.configs(settings, names, keys)
 
 
-def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
+def make_topics(settings: "RuntimeSettings", timeout_s: float) -> None:
     """Apply the topics, then wait up to ``timeout_s`` seconds until every partition's leader answers: a new or
     restarted broker names leaders before they serve."""
+    from shared.runtime import topic_admin
+
     until = time.monotonic() + timeout_s
     topic_admin.apply(settings)
     end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    required = topics(settings.topic_prefix, settings.engines, settings.tiers)
+    required = topic_admin.required_topics(settings)
     offsets = {TopicPartition(topic.name, n): end for topic in required for n in range(topic.partitions)}
     admin = _admin(settings)
     while True:
@@ -69,7 +101,7 @@ def make_topics(settings: RuntimeSettings, timeout_s: float) -> None:
             time.sleep(POLL_S)
 
 
-def lags(settings: RuntimeSettings, groups: dict[str, str], timeout_s: float) -> dict[str, int]:
+def lags(settings: BrokerAddress, groups: dict[str, str], timeout_s: float) -> dict[str, int]:
     """Number of uncommitted records of each consumer group; ``groups`` maps each group to its topic, or to the start
     of its topics' names and ``*``.
 
@@ -128,7 +160,7 @@ def _partitions(admin: AdminClient, topic: str) -> list[TopicPartition]:
     return [TopicPartition(name, number) for name, one in found.items() for number in one.partitions]
 
 
-def members(settings: RuntimeSettings, groups: list[str], timeout_s: float) -> dict[str, int]:
+def members(settings: BrokerAddress, groups: list[str], timeout_s: float) -> dict[str, int]:
     """Number of members of each consumer group that the broker describes; 0 for a group that does not exist.
 
     A group that this client may not describe is left out. Raises KafkaException when the broker does not answer within
@@ -160,7 +192,7 @@ def _members(description: Future[Any]) -> int | None:
         raise
 
 
-def forget_group(settings: RuntimeSettings, group: str) -> bool:
+def forget_group(settings: BrokerAddress, group: str) -> bool:
     """Delete the committed offsets of a consumer group without members, so that it reads its topics from their
     beginning; whether there were any. Raises KafkaException, also for a group with members."""
     admin = _admin(settings)  # It must live until its answer has come.
@@ -174,12 +206,21 @@ def forget_group(settings: RuntimeSettings, group: str) -> bool:
     return True
 
 
-def protocol(settings: RuntimeSettings) -> str:
+def grant(settings: BrokerAddress, passwords: dict[str, str], acls: list[dict[str, str]]) -> None:
+    """Store passwords and ACLs in the broker: see `grants.grant`."""
+    from shared.runtime import grants
+
+    grants.grant(_admin(settings), passwords, acls)
+
+
+def protocol(settings: "RuntimeSettings") -> str:
     """The group protocol that services use with this broker."""
+    from shared.runtime.group_protocol import group_protocol
+
     return group_protocol(settings)
 
 
-def version(settings: RuntimeSettings) -> str | None:
+def version(settings: BrokerAddress) -> str | None:
     """The version in the broker's configuration, which only brokers before 4.0 have; empty for later ones, None when
     this client may not read the configuration."""
     admin = _admin(settings)
@@ -193,9 +234,22 @@ def version(settings: RuntimeSettings) -> str | None:
     return str(old.value) if old is not None and old.value else ""
 
 
-REQUESTS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (answers, diff, apply, configs, make_topics, lags, members, forget_group, protocol, version)
+BROKER_ONLY: dict[str, Callable[..., Any]] = {
+    f.__name__: f for f in (answers, lags, members, forget_group, version, grant)
 }
+REQUESTS: dict[str, Callable[..., Any]] = BROKER_ONLY | {
+    f.__name__: f for f in (diff, apply, configs, make_topics, protocol, tenants)
+}
+
+
+def _settings(name: str, values: dict[str, Any]) -> BrokerAddress:
+    """The settings that the request needs."""
+    if name in BROKER_ONLY:
+        file = values["kafka_properties_file"]
+        return Broker(values["bootstrap_servers"], Path(file) if file is not None else None)
+    from shared.runtime.settings import RuntimeSettings
+
+    return RuntimeSettings(**values)
 
 
 def main() -> None:
@@ -203,8 +257,8 @@ def main() -> None:
     request = json.load(sys.stdin)
     no_core_dumps()
     die_with_parent(request["parent"])
-    settings = RuntimeSettings(**request["settings"])
     try:
+        settings = _settings(request["name"], request["settings"])
         answer = {"value": REQUESTS[request["name"]](settings, **request["arguments"])}
     except KafkaException as e:
         answer = {"error": [e.args[0].code(), e.args[0].str()]}

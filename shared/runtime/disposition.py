@@ -25,8 +25,9 @@ class JobContext:
     batch: Batch | None = None
     labels: dict[str, str] = field(default_factory=dict)
     is_stored: bool = True
-    """False: the object store has no request of this job. Its id is what an unreadable record named: the event is
-    published and not stored, so that a later request with that id is not taken for one that has ended."""
+    """False: the object store has no request of this job. Its id is what an unreadable record named, or that of a
+    record whose sender may not speak for its tenant: the event is published and not stored, so that a later request
+    with that id is not taken for one that has ended."""
     attempt: int = 1
     """Counts from 1, up to ``LIPSTAGE_MAX_ATTEMPTS``: in the process, over the retry tiers and after crashes."""
     replays: int = 0
@@ -119,6 +120,7 @@ class Rejected(Outcome):
     message: str
     field: str | None = None
     allowed: str | None = None
+    retry_at_ms: int | None = None
 
     @property
     def code(self) -> str:
@@ -165,6 +167,24 @@ class Duplicate(Outcome):
     @property
     def cleans_up(self) -> bool:
         """False: the delivery that ended the job has cleaned up."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn(Outcome):
+    """A request on the interactive topic that belongs into the bulk lane: it is sent there, and nothing else is done
+    for it here."""
+
+    label = "passed_on"
+
+    @property
+    def job_continues(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def cleans_up(self) -> bool:
+        """False: nothing has been done."""
         return False
 
 
@@ -243,4 +263,6 @@ class Expired(Outcome):
         return True
 
 
-Disposition = Completed | Rejected | Cancelled | Expired | Conflict | Duplicate | PartitionLost | Retry | DeadLetter
+Disposition = (
+    Completed | Rejected | Cancelled | Expired | Conflict | Duplicate | PassedOn | PartitionLost | Retry | DeadLetter
+)

@@ -6,8 +6,6 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.storage import weights
-
 
 class EngineSettings(BaseSettings):
     """The paths of an engine's weights and Python."""
@@ -24,10 +22,14 @@ class EngineSettings(BaseSettings):
     @field_validator("weights")
     @classmethod
     def _place(cls, value: str) -> str:
-        if weights.is_url(value := value.strip()):
+        if not (value := value.strip()):
+            return ""
+        from shared.storage import weights
+
+        if weights.is_url(value):
             weights.parse(value)
             return value
-        return str(absolute(value)) if value else ""
+        return str(absolute(value))
 
     @field_validator("python", mode="before")
     @classmethod

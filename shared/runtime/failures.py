@@ -11,7 +11,7 @@
     │   └── CrashLoop            it, or the whole service, died too often on this record
     ├── HandlerFailed            the handler raised an unexpected exception
     ├── HandlerUnavailable       the handler is missing something: weights, a device
-    ├── WorkerNotRestarted       a worker process that a full disk ended could not be started again
+    ├── WorkerNotRestarted       a worker process that a full disk ended, or another tenant's, could not be replaced
     ├── DiskFull                 an attempt filled the disk; it is repeated when there is room
     ├── EngineUnavailable        the request's engine has no topic in this deployment
     ├── DeliveryFailed           the broker did not accept a record in time
@@ -104,7 +104,8 @@ class HandlerUnavailable(RuntimeFailure):
 
 
 class WorkerNotRestarted(RuntimeFailure):
-    """A worker process that a full disk ended could not be started again: the machine is at fault, not the record."""
+    """A worker process that a full disk ended, or that served another tenant, could not be replaced: the machine is at
+    fault, not the record."""
 
 
 class DiskFull(RuntimeFailure):
@@ -151,7 +152,7 @@ def classify(error: Exception) -> Disposition | FailureReason | None:
     """
     match error:
         case codes.Rejected():
-            return Rejected(error.code, error.message, error.field, error.allowed)
+            return Rejected(error.code, error.message, error.field, error.allowed, error.retry_at_ms)
         case JobCancelled():
             return Cancelled()
         case JobExpired():

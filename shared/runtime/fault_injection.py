@@ -8,8 +8,9 @@ LIPSTAGE_FAULTS holds rules, separated by semicolons; each is ``STAGE.POINT=ACTI
     infer.work=kill-worker=0.5#2           twice, half a second after the work has begun, the worker process dies
 
 Points: ``read``, ``work``, ``put``, ``after_put``, ``after_publish``, ``settle`` (the outcome is settled, its offset is
-not committed). Actions: ``kill``, ``stop`` (SIGSTOP), ``exit`` (status 1) and ``kill-worker``, each optionally
-``=SECONDS`` later in another thread; ``raise=NAME``; ``delay=SECONDS``.
+not committed), ``early`` (an attempt begins to work before its task is there). Actions: ``kill``, ``stop`` (SIGSTOP),
+``exit`` (status 1) and ``kill-worker``, each optionally ``=SECONDS`` later in another thread; ``raise=NAME``;
+``delay=SECONDS``.
 """
 
 import fnmatch
@@ -22,40 +23,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from shared.runtime.fault_rules import Rule, parse
+from shared.runtime.fault_settings import FaultSettings
 from shared.runtime.waiting import Wait
 
 WORKER = b"shared.slot.worker"
 """The program of a slot's worker process, in its command line."""
-
-
-class FaultSettings(BaseSettings):
-    """Settings of the fault injection, for tests only."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="LIPSTAGE_", extra="ignore", populate_by_name=True, env_ignore_empty=True
-    )
-
-    faults: str = Field(
-        "",
-        description="For tests only: faults that the service injects into itself, see `shared/runtime/"
-        "fault_injection.py`. Never set it in production.",
-    )
-    faults_seed: int = Field(
-        0,
-        ge=0,
-        le=2**32 - 1,
-        description="For tests only: seed of the rules in LIPSTAGE_FAULTS that have a probability.",
-    )
-
-    @field_validator("faults")
-    @classmethod
-    def _check_faults(cls, value: str) -> str:
-        parse(value)
-        return value
 
 
 class Faults:

@@ -11,6 +11,8 @@ from shared.runtime import failures
 from shared.storage import errors
 
 POINTS = ("read", "work", "put", "after_put", "after_publish", "settle")
+EARLY = "early"
+"""Beside them: an attempt begins to work before its task is there. Not every record passes it."""
 PROCESS_ACTIONS = ("kill", "kill-worker", "stop", "exit")
 ACTIONS = (*PROCESS_ACTIONS, "raise", "delay")
 RELAY = "relay"
@@ -52,7 +54,7 @@ def _rule(text: str) -> Rule:
         raise ValueError(f"{text!r} is no fault: use STAGE.POINT=ACTION[@P|#N][,job=GLOB][,once=FILE]")
     stage, point, action, argument = match["stage"], match["point"], match["action"], match["argument"]
     _among(text, "stage", stage, ("*", *STAGES, RELAY))
-    _among(text, "point", point, POINTS)
+    _among(text, "point", point, (*POINTS, EARLY))
     _among(text, "action", action, ACTIONS)
     if argument is None and action not in PROCESS_ACTIONS:
         raise ValueError(f"{text!r}: write {action}={'EXCEPTION' if action == 'raise' else 'SECONDS'}")

@@ -88,6 +88,12 @@ class Delivery:
         """Note that the client can't serialise the record, for example because of a header's name."""
         self._report.set_exception(RecordRefused(f"{type(error).__name__}: {error}"))
 
+    @property
+    def refused(self) -> DeliveryFailed | None:
+        """Why the record was not delivered; None when it was, or when there is no report yet. Never blocks."""
+        error = self._report.exception(timeout=0) if self._report.done() else None
+        return error if isinstance(error, DeliveryFailed) else None
+
     def wait(self) -> Delivered:
         """Block until the broker has the record. Raises DeliveryFailed, RecordRefused, TopicMissing."""
         while True:

@@ -4,8 +4,9 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -37,6 +38,17 @@ def variable(model: type[BaseSettings], name: str) -> str:
     alias = model.model_fields[name].validation_alias
     choices = [str(choice) for choice in getattr(alias, "choices", [alias]) if choice]
     return choices[0] if choices else f"{model.model_config.get('env_prefix', '')}{name.upper()}"
+
+
+def variables_of(model: type[BaseSettings]) -> list[str]:
+    """The environment variables of all fields."""
+    return [variable(model, name) for name in model.model_fields]
+
+
+def load_model(name: str) -> type[BaseSettings]:
+    """The settings model that ``module:class`` names."""
+    module, _, attribute = name.partition(":")
+    return cast("type[BaseSettings]", getattr(import_module(module), attribute))
 
 
 def read(model: type[Settings], environment: Mapping[str, str]) -> Settings:

@@ -1,5 +1,7 @@
-"""Creates missing topics, adds partitions, sets configuration and reports differences; deletes nothing."""
+"""Creates missing topics, adds partitions, sets configuration, commits start offsets and reports differences; deletes
+nothing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +15,11 @@ from confluent_kafka.admin import (
     NewTopic,
 )
 
+from shared.messages.tenant_topics import name_fault, tenants_among, topics_of_tenant
 from shared.messages.topics import Topic, topics
 from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, base
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.start_offsets import Missing, StartOffsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +27,50 @@ class Change:
     """One difference between the required and the actual state of a topic: ``wanted`` and ``found``."""
 
     topic: str
-    kind: Literal["create", "grow", "configure", "too_many_partitions"]
+    kind: Literal["create", "grow", "configure", "start_offsets", "too_many_partitions", "no_group_rights"]
     wanted: str
     found: str = ""
 
     @property
     def applicable(self) -> bool:
-        """Whether ``apply`` can make this change; Kafka can't remove partitions."""
-        return self.kind != "too_many_partitions"
+        """Whether ``apply`` can make this change; Kafka can't remove partitions, nor commit without the right to."""
+        return self.kind not in ("too_many_partitions", "no_group_rights")
 
 
-def diff(settings: RuntimeSettings) -> list[Change]:
+def required_topics(settings: RuntimeSettings, tenants: Iterable[str] = ()) -> tuple[Topic, ...]:
+    """Every topic of the deployment, and of these tenants. Raises ValueError for a name that can have no topics."""
+    shared = topics(
+        settings.topic_prefix,
+        settings.engines,
+        settings.tiers,
+        settings.work_partitions,
+        events_days=settings.retention_events_days,
+        dead_letters_days=settings.retention_dead_letter_records_days,
+    )
+    own = [
+        topics_of_tenant(
+            settings.topic_prefix, tenant, settings.tenant_partitions, events_days=settings.retention_events_days
+        )
+        for tenant in tenants
+    ]
+    return (*shared, *(topic for part in own for topic in part))
+
+
+def tenants_on(settings: RuntimeSettings, names: Iterable[str]) -> list[str]:
+    """The tenants that have topics of their own among the broker's, where the deployment gives them some."""
+    prefix = settings.topic_prefix
+    if settings.tenancy != "topic":
+        return []
+    found = tenants_among(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    return [tenant for tenant in found if name_fault(tenant) is None]
+
+
+def diff(settings: RuntimeSettings, tenants: Iterable[str] = ()) -> list[Change]:
     """The changes that ``apply`` would make, and those that it can't. Raises KafkaException when the broker does not
-    answer."""
+    answer, ValueError for a tenant that can have no topics."""
     admin = AdminClient(base(settings, "admin") | UNLOGGED)
     actual = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
-    required = topics(settings.topic_prefix, settings.engines, settings.tiers)
+    required = required_topics(settings, dict.fromkeys((*tenants_on(settings, actual), *tenants)))
     changes: list[Change] = []
     for topic in required:
         if topic.name not in actual:
@@ -49,8 +81,18 @@ def diff(settings: RuntimeSettings) -> list[Change]:
             changes.append(Change(topic.name, "grow", str(topic.partitions), str(partitions)))
         elif partitions > topic.partitions:
             changes.append(Change(topic.name, "too_many_partitions", str(topic.partitions), str(partitions)))
-    existing = [t for t in required if t.name in actual and t.config]
-    return changes + _config_changes(admin, existing)
+    existing = [t for t in required if t.name in actual]
+    found = StartOffsets(settings).missing({t.name: len(actual[t.name].partitions) for t in existing})
+    return [*changes, *_config_changes(admin, [t for t in existing if t.config]), *_offset_changes(found)]
+
+
+def _offset_changes(found: Iterable[Missing]) -> list[Change]:
+    return [
+        Change(one.topic, "no_group_rights", one.group, one.refusal)
+        if one.refusal
+        else Change(one.topic, "start_offsets", one.group, f"{len(one.partitions)} partitions without")
+        for one in found
+    ]
 
 
 def _config_changes(admin: AdminClient, existing: list[Topic]) -> list[Change]:
@@ -79,14 +121,18 @@ def configs(settings: RuntimeSettings, names: list[str], keys: list[str]) -> dic
     return {name: {key: str(entries[name][key].value) for key in keys} for name in names}
 
 
-def apply(settings: RuntimeSettings) -> list[Change]:
-    """Create, grow and configure the topics; returns the changes. Idempotent, and safe for several services at once.
+def apply(settings: RuntimeSettings, tenants: Iterable[str] = ()) -> list[Change]:
+    """Create, grow and configure the topics, then commit the start offsets of their groups; returns the changes, and
+    the groups whose offsets this client may not commit. Idempotent, and safe for several services at once.
 
-    Raises KafkaException when the broker refuses.
+    ``tenants`` get topics of their own; those that have some keep them. Raises KafkaException when the broker refuses,
+    ValueError for a tenant that can have no topics.
     """
-    changes = [c for c in diff(settings) if c.applicable]
     admin = AdminClient(base(settings, "admin") | UNLOGGED)
-    by_name = {t.name: t for t in topics(settings.topic_prefix, settings.engines, settings.tiers)}
+    known = tenants_on(settings, admin.list_topics(timeout=METADATA_TIMEOUT_S).topics)
+    every = tuple(dict.fromkeys((*known, *tenants)))
+    changes = [c for c in diff(settings, every) if c.kind in ("create", "grow", "configure")]
+    by_name = {t.name: t for t in required_topics(settings, every)}
     new = [
         NewTopic(c.topic, num_partitions=by_name[c.topic].partitions, config=dict(by_name[c.topic].config))
         for c in changes
@@ -110,4 +156,12 @@ def apply(settings: RuntimeSettings) -> list[Change]:
             resource = ConfigResource(ConfigResource.Type.TOPIC, c.topic, incremental_configs=[entry])
             for future in admin.incremental_alter_configs([resource]).values():
                 future.result()
-    return changes
+    # After `grow`: its new partitions have no offset either.
+    actual = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+    partitions = {
+        name: max(topic.partitions, len(actual[name].partitions) if name in actual else 0)
+        for name, topic in by_name.items()
+    }
+    starts = StartOffsets(settings)
+    committed = [starts.commit(one) for one in starts.missing(partitions)]
+    return [*changes, *_offset_changes(one for one in committed if one is not None)]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.messages.delivery_headers import read_delivery, source_of
 from shared.messages.identity import identify_best_effort
 from shared.messages.json_text import json_text
+from shared.messages.lanes import lane_of
 from shared.messages.task import RenderTask
 from shared.runtime.consume.assignment import Record
 from shared.telemetry.attributes import registered
@@ -121,7 +122,10 @@ def _kind(record: Record) -> str:
     """What the sender's span is to the record's: on a retry, the attempt that failed sent the record again."""
     delivery = read_delivery(record.headers)
     # An uncounted retry, as while the circuit breaker is open, changes neither number; it has a time of origin, too.
-    retried = delivery.attempt > 1 or delivery.retries or delivery.origin_ms is not None or delivery.retry_topic
+    # So has a request that was passed on to the other lane, and its sender is still the sender.
+    moved = delivery.origin is not None and lane_of(delivery.origin.topic) != lane_of(record.topic)
+    repeated = delivery.origin_ms is not None and not moved
+    retried = delivery.attempt > 1 or delivery.retries or repeated or delivery.retry_topic
     return PREVIOUS_ATTEMPT if retried else SENDER
 
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import replace
 from threading import Lock
 from typing import Self
@@ -94,6 +94,19 @@ class TaskWaits:
             return 0.0
         worked = now - self._work_started
         return min(worked, self._work_limit_s - worked - WORK_MARGIN_S)
+
+    def follow(self, task: "TaskWaits", context: Context) -> None:
+        """From now on these waits are waits of another ``task``, whose ``context`` publishing needs: an attempt that
+        had started before its task was there is now the task's."""
+        self.job, self.first_attempt, self.replays, self.queue_ms = (
+            task.job,
+            task.first_attempt,
+            task.replays,
+            task.queue_ms,
+        )
+        self.stopping, self.revoking = task.stopping, task.revoking
+        self.cancelled = lambda: task.cancelled()
+        self._publish = lambda job, code, text: context.copy().run(task._publish, job, code, text)
 
     def show(self, wait: "Wait", code: Code, message: str) -> None:
         """Publish that the job waits, unless another wait of the task is published."""

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from pydantic import BaseModel, JsonValue
 
+from shared.messages.chunks import RAW, FrameCodec
 from shared.messages.codes import Code, Rejected
 from shared.messages.task import RenderTask
+from shared.slot.marking import Marking
 from shared.slot.records import Scalar
 
 __all__ = ["Cancelled", "Context", "Handler", "Logger", "Rejected", "Result", "SpanHandle", "Task", "Unavailable"]
@@ -27,13 +29,19 @@ class Cancelled(Exception):
     """The job was cancelled; raised by methods of Context. Handlers let it propagate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Task:
     """One stage's part of a job."""
 
     job: RenderTask
+    """When a stage starts early, without the output of the stage that still makes its sequence; with it once
+    ``Context.chunks`` has ended."""
     inputs: Mapping[str, Path]
     """Local, verified, read-only files by role."""
+    codecs: Mapping[str, FrameCodec] = field(default_factory=dict)
+    """Codec of each sequence that is still made, by role."""
+    marking: Marking = field(default_factory=Marking)
+    """How the finished video says that it is synthetic; of a stage that declares ``marks``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,10 @@ class Logger(Protocol):
 
 class Context(Protocol):
     """The handler's access to its task's files, telemetry and cancellation. Call it from the thread of ``handle``."""
+
+    @property
+    def waited_s(self) -> float:
+        """How long ``chunks`` has waited so far, seconds."""
 
     @property
     def scratch(self) -> Path:
@@ -106,15 +118,27 @@ class Context(Protocol):
     def count(self, metric: str, amount: float = 1.0) -> None:
         """Increase a counter of the metric catalogue."""
 
-    def upload_chunk(self, role: str, path: Path, frames: int) -> None:
+    def upload_chunk(self, role: str, path: Path, frames: int, codec: FrameCodec = RAW) -> None:
         """Pass on the next chunk of a sequence; the parent process uploads and deletes it.
 
+        All chunks of a sequence have one codec, which the handler also states in its metadata for the next stage.
         Blocks while four chunks wait for their upload. Raises Cancelled.
         """
+
+    def publish_segment(self, path: Path, seconds: float) -> None:
+        """Pass on the next segment of the preview that the request asks for; the parent process publishes and deletes
+        it. ``seconds`` is its length; the first segment, of length 0, initialises a decoder."""
 
     def chunks(self, role: str) -> Iterator[Path]:
         """Iterate over a sequence of an earlier stage; a file is deleted when the next one is requested.
 
+        Raises Cancelled.
+        """
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature of a C2PA claim (COSE's Sig_structure) by the parent process, which has the key.
+
+        Only where ``Task.marking.signing`` is set, and once: the parent ends a worker that asks for anything else.
         Raises Cancelled.
         """
 

@@ -14,8 +14,9 @@ class ArrayArtifact:
     """Size of each axis: a number, or a name where it depends on the request; a name has one value per task."""
     unit: str
     """What a value means, with its unit."""
-    format: Literal["npy", "raw"] = "npy"
-    """``npy``: a NumPy file, which holds type and shape; ``raw``: the values alone, in C order."""
+    format: Literal["npy", "raw", "raw or lossless H.264"] = "npy"
+    """``npy``: a NumPy file, which holds type and shape; ``raw``: the values alone, in C order; or such values
+    as lossless H.264, where the stage's metadata names the codec."""
     chunked: bool = False
     """A sequence in chunks along the first axis, passed to ``Context.upload_chunk`` instead of ``Result.files``."""
 

@@ -1,5 +1,6 @@
 """The context in a worker process: a handler's calls become records on the pipe to the parent process."""
 
+import base64
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,13 +10,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue
 
+from shared.messages.chunks import RAW, FrameCodec
 from shared.messages.codes import Code
 from shared.slot import records
-from shared.slot.api import Cancelled, SpanHandle
+from shared.slot.api import Cancelled, SpanHandle, Task
 from shared.slot.records import Scalar
 
 MAX_CHUNK_UPLOADS = 4
-"""Chunks that may wait for their upload: bounds the scratch folder to 4 x 16 MiB."""
+"""Chunks that may wait for their upload: bounds the scratch folder to four chunks."""
 
 Send = Callable[[BaseModel], None]
 
@@ -61,9 +63,15 @@ class PipeContext:
     """The context of one task. Not thread-safe: only the thread that runs ``handle`` may call it."""
 
     def __init__(
-        self, pipe: Connection, scratch: Path, chunk_counts: Mapping[str, int], checkpoint: Path | None = None
+        self,
+        pipe: Connection,
+        task: Task,
+        scratch: Path,
+        chunk_counts: Mapping[str, int],
+        checkpoint: Path | None = None,
     ) -> None:
         self._pipe = pipe
+        self._task = task
         self._scratch = scratch
         self._checkpoint = checkpoint
         self._chunk_counts = chunk_counts
@@ -71,7 +79,14 @@ class PipeContext:
         self._spans: list[PipeSpan] = []
         self._uploading = 0
         self._ready_chunks: dict[tuple[str, int], Path] = {}
+        self._complete: set[str] = set()
+        self._signature: bytes | None = None
+        self._waited_s = 0.0
         self._cancelled = False
+
+    @property
+    def waited_s(self) -> float:
+        return self._waited_s
 
     @property
     def scratch(self) -> Path:
@@ -133,22 +148,39 @@ class PipeContext:
     def count(self, metric: str, amount: float = 1.0) -> None:
         self.send(records.Metric(name=metric, amount=amount))
 
-    def upload_chunk(self, role: str, path: Path, frames: int) -> None:
+    def upload_chunk(self, role: str, path: Path, frames: int, codec: FrameCodec = RAW) -> None:
         while self._uploading >= MAX_CHUNK_UPLOADS:
             self._receive()
             self._raise_cancelled()
         self._uploading += 1
-        self.send(records.FileReady(role=role, path=str(path), frames=frames))
+        self.send(records.FileReady(role=role, path=str(path), frames=frames, codec=codec))
+
+    def publish_segment(self, path: Path, seconds: float) -> None:
+        self.send(records.Segment(path=str(path), seconds=seconds))
 
     def chunks(self, role: str) -> Iterator[Path]:
-        for index in range(self._chunk_counts[role]):
+        index, count = 0, self._chunk_counts.get(role)
+        while index != count:
+            started = time.monotonic()
             self.send(records.ChunkRequest(role=role, index=index))
-            while (role, index) not in self._ready_chunks:
+            while (role, index) not in self._ready_chunks and role not in self._complete:
                 self._receive()
                 self._raise_cancelled()
+            self._waited_s += time.monotonic() - started
+            if role in self._complete:
+                return
             path = self._ready_chunks.pop((role, index))
             yield path
             path.unlink(missing_ok=True)
+            index += 1
+
+    def sign(self, data: bytes) -> bytes:
+        self._signature = None
+        self.send(records.Sign(data=base64.b64encode(data)))
+        while self._signature is None:
+            self._receive()
+            self._raise_cancelled()
+        return self._signature
 
     def _receive(self) -> None:
         """Wait for one record of the parent process. Raises EOFError when that has ended."""
@@ -160,6 +192,11 @@ class PipeContext:
                 self._uploading -= 1
             case records.ChunkReady(role=role, index=index, path=path):
                 self._ready_chunks[role, index] = Path(path)
+            case records.ChunksEnd(role=role, job=job):
+                self._complete.add(role)
+                self._task.job = job
+            case records.Signed(signature=signature):
+                self._signature = signature
             case records.Work():
                 raise RuntimeError("a second task arrived while one is running")
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from shared.messages.engines import ENGINES
-from shared.messages.task import RenderTask
+
+if TYPE_CHECKING:
+    from shared.messages.task import RenderTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class EngineSpec:
     """RLIMIT_AS of the worker; None with a GPU, whose driver maps far more than it uses."""
     deadline_s: float = 3600.0
     """Wall time of one attempt; past it the worker is killed."""
-    checkpoint_bytes: Callable[[RenderTask], int] | None = None
+    checkpoint_bytes: "Callable[[RenderTask], int] | None" = None
     """Size of a checkpoint of a task; None for an engine that saves none."""
     environment: EngineEnvironment | None = None
     """None: the environment of the other services."""
@@ -58,6 +60,8 @@ class EngineSpec:
     """None: the weights are shipped."""
     settings: str | None = None
     """``module:class`` of the engine's settings model, for the configuration page."""
+    variables: tuple[str, ...] = ()
+    """Variables of its libraries, such as ``CUDA_*``, that its worker process gets beside ``LIPSTAGE_<ENGINE>_*``."""
 
 
 def engine_spec(name: str) -> EngineSpec:

@@ -5,10 +5,12 @@ JSON, not pickle: the worker process has opened hostile media, and unpickling it
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
+from shared.messages.chunks import RAW, FrameCodec
 from shared.messages.codes import Code
 from shared.messages.task import RenderTask
+from shared.slot.marking import MAX_SIGNED_BYTES, Marking
 
 Scalar = bool | int | float | str
 
@@ -49,6 +51,8 @@ class Ready(_Record):
 
     kind: Literal["ready"] = "ready"
     load_seconds: float
+    unconfined: tuple[Text, ...] = ()
+    """One line for each part of its confinement that the worker process lacks; see `shared.slot.confinement`."""
 
 
 class NotLoaded(_Record):
@@ -113,6 +117,16 @@ class FileReady(_Record):
     role: Role
     path: Text
     frames: int = Field(ge=1)
+    codec: FrameCodec = RAW
+
+
+class Segment(_Record):
+    """A segment of the preview is at ``path``; the parent publishes and deletes it."""
+
+    kind: Literal["segment"] = "segment"
+    path: Text
+    seconds: float = Field(ge=0, le=3600)
+    """Its length; 0: it initialises a decoder."""
 
 
 class Checkpoint(_Record):
@@ -124,11 +138,18 @@ class Checkpoint(_Record):
 
 
 class ChunkRequest(_Record):
-    """Requests chunk ``index`` of a sequence; the answer is ChunkReady."""
+    """Requests chunk ``index`` of a sequence; the answer is ChunkReady, or ChunksEnd where there is none."""
 
     kind: Literal["chunk_request"] = "chunk_request"
     role: Role
     index: Count
+
+
+class Sign(_Record):
+    """Requests the signature of a C2PA claim; the answer is Signed. The key never leaves the parent process."""
+
+    kind: Literal["sign"] = "sign"
+    data: Annotated[Base64Bytes, Field(max_length=MAX_SIGNED_BYTES)]
 
 
 class Finished(_Record):
@@ -176,10 +197,16 @@ class Work(_Record):
 
     kind: Literal["work"] = "work"
     job: RenderTask
+    """Of a task that starts early, without the output of the stage that still makes its sequences."""
     inputs: dict[str, str]
     chunk_counts: dict[str, int] = Field(default_factory=dict)
+    """Number of chunks of each sequence; without those that are still made."""
+    codecs: dict[str, FrameCodec] = Field(default_factory=dict)
+    """Codec of each sequence that is still made."""
     scratch: str
     checkpoint: str | None = None
+    marking: Marking = Marking()
+    """Of a stage that makes the finished video."""
 
 
 class ChunkUploaded(_Record):
@@ -195,6 +222,22 @@ class ChunkReady(_Record):
     path: str
 
 
+class ChunksEnd(_Record):
+    """The requested chunk does not exist: the sequence is complete. Only where its number of chunks was not known."""
+
+    kind: Literal["chunks_end"] = "chunks_end"
+    role: str
+    job: RenderTask
+    """The task, with the output of the stage that made the sequence."""
+
+
+class Signed(_Record):
+    """The signature that was requested, as COSE has it."""
+
+    kind: Literal["signed"] = "signed"
+    signature: Base64Bytes
+
+
 class Cancel(_Record):
     kind: Literal["cancel"] = "cancel"
 
@@ -208,8 +251,10 @@ FromWorker = Annotated[
     | Metric
     | Warned
     | FileReady
+    | Segment
     | Checkpoint
     | ChunkRequest
+    | Sign
     | Finished
     | Refused
     | CancelledTask
@@ -217,7 +262,7 @@ FromWorker = Annotated[
     | HandlerFailed,
     Field(discriminator="kind"),
 ]
-ToWorker = Annotated[Work | ChunkUploaded | ChunkReady | Cancel, Field(discriminator="kind")]
+ToWorker = Annotated[Work | ChunkUploaded | ChunkReady | ChunksEnd | Signed | Cancel, Field(discriminator="kind")]
 WorkResult = Finished | Refused | CancelledTask | DiskFull | HandlerFailed
 FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
 TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)

@@ -4,6 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
+FACE_DETECTORS = Path(__file__).with_name("detectors")
+"""BlazeFace, for portraits (face) and for finished videos (encode): of neither stage alone."""
+
 
 class WeightsAltered(Exception):
     """A weights file differs from its entry in the folder's ``weights.json``: a damaged or partial installation."""

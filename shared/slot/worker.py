@@ -1,4 +1,4 @@
-"""The worker process of a slot: loads the handler once, then runs one task at a time.
+"""The worker process of a slot: loads the handler once, gives up what tasks don't need, then runs one at a time.
 
 Started as ``python -m shared.slot.worker`` with the pipe's descriptor; holds no credentials and needs no network.
 """
@@ -12,10 +12,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel
 
@@ -23,18 +23,25 @@ from shared.messages.codes import Rejected
 from shared.messages.engines import ENGINES
 from shared.slot import limits, records
 from shared.slot.api import Cancelled, Handler, Task, Unavailable
+from shared.slot.confinement.confine import Confinement, Mode, confinement, level
 from shared.slot.context import PipeContext
 from shared.slot.disk import at_file_limit, disk_full
 
+with suppress(ImportError, RuntimeError, OSError):  # What is missing is reported later.
+    # It looks for the system's library by a program, which a confined process can't run.
+    import pyseccomp  # noqa: F401
+
 MAX_STACK_CHARACTERS = 8000
+PRELOADED: dict[str, Handler] = {}
+"""Handlers by module that were loaded before this process was forked: by shared.slot.template."""
 
 
 def run_task(pipe: Connection, handler: Handler, work: records.Work) -> records.WorkResult:
     """Run the handler on one task; its result or exception becomes a record."""
-    context = PipeContext(
-        pipe, Path(work.scratch), work.chunk_counts, Path(work.checkpoint) if work.checkpoint else None
-    )
-    task = Task(job=work.job, inputs={role: Path(path) for role, path in work.inputs.items()})
+    inputs = {role: Path(path) for role, path in work.inputs.items()}
+    task = Task(job=work.job, inputs=inputs, codecs=work.codecs, marking=work.marking)
+    checkpoint = Path(work.checkpoint) if work.checkpoint else None
+    context = PipeContext(pipe, task, Path(work.scratch), work.chunk_counts, checkpoint)
     cpu_start = time.process_time()
     try:
         result = handler(context, task)
@@ -98,8 +105,11 @@ def missing_package(error: ModuleNotFoundError, handler_module: str) -> str | No
     return f"missing the Python package {name}: pip install 'lipstage[{extra}]'"
 
 
-def serve(pipe: Connection, handler_module: str) -> None:
-    """Load the handler, send Ready, run tasks until the parent process closes the pipe."""
+def serve(pipe: Connection, handler_module: str, own: Confinement, required: bool = False) -> None:
+    """Load the handler, confine this process, send Ready, run tasks until the parent process closes the pipe.
+
+    ``required``: run no task, and send NotLoaded, unless the confinement is full.
+    """
 
     def send(record: BaseModel) -> None:
         pipe.send_bytes(record.model_dump_json().encode())
@@ -107,7 +117,8 @@ def serve(pipe: Connection, handler_module: str) -> None:
     start = time.monotonic()
     try:
         with _forward_logs(send):
-            handler: Handler = importlib.import_module(handler_module).load()
+            preloaded = PRELOADED.get(handler_module)
+            handler: Handler = preloaded or importlib.import_module(handler_module).load()
     except Unavailable as e:
         send(records.NotLoaded(reason=str(e)[:4000]))
         return
@@ -116,7 +127,13 @@ def serve(pipe: Connection, handler_module: str) -> None:
             raise
         send(records.NotLoaded(reason=reason))
         return
-    send(records.Ready(load_seconds=time.monotonic() - start))
+    own.after_load()
+    if required and level(own.missing) != "full":
+        send(
+            records.NotLoaded(reason=f"LIPSTAGE_CONFINEMENT is required, and missing: {'; '.join(own.missing)}"[:4000])
+        )
+        return
+    send(records.Ready(load_seconds=time.monotonic() - start, unconfined=own.missing))
     while True:
         try:
             message = records.TO_WORKER.validate_json(pipe.recv_bytes())
@@ -135,6 +152,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--handler", required=True, help="module with load()")
     parser.add_argument("--memory-mb", type=int, default=0, help="RLIMIT_AS; 0: none")
     parser.add_argument("--file-mb", type=int, required=True, help="RLIMIT_FSIZE")
+    parser.add_argument("--folder", type=Path, required=True, help="its own folder")
+    parser.add_argument("--confinement", choices=get_args(Mode), default="auto", help="as LIPSTAGE_CONFINEMENT")
+    parser.add_argument("--accelerator", action="store_true", help="the handler uses one")
+    parser.add_argument("--read", type=Path, action="append", default=[], help="what it reads beside its packages")
     options = parser.parse_args(arguments)
     limits.die_with_parent(options.parent)
     limits.no_core_dumps()
@@ -144,8 +165,10 @@ def main(arguments: list[str] | None = None) -> None:
     # Ctrl-C reaches the whole process group; the parent decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    own = confinement(options.confinement, options.accelerator)
+    own.before_load(options.folder, options.handler, options.read)
     try:
-        serve(Connection(options.pipe), options.handler)
+        serve(Connection(options.pipe), options.handler, own, options.confinement == "required")
     except (BrokenPipeError, EOFError, ConnectionResetError):
         os._exit(1)  # The parent process has ended.
     sys.exit(0)

@@ -1,7 +1,7 @@
 """Objects that stages write: each is stored once under its own key and verified by size and SHA-256 on every read."""
 
 import mimetypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from shared.messages.refs import ArtifactRef
 from shared.storage.answers import Answer, classify, in_words, is_full, meaning, reason, status
+from shared.storage.erasing import Erased, Eraser, Wanted
 from shared.storage.errors import (
     ArtifactAltered,
     ArtifactMissing,
@@ -37,8 +38,12 @@ if TYPE_CHECKING:
 MULTIPART_BYTES = 64 << 20
 """Larger files are uploaded in parts; smaller ones in one PUT, which is faster on a single node."""
 PART_BYTES = 16 << 20
-FRAMES_TAG = ("lipstage-class", "frames")
+Tag = tuple[str, str]
+"""Key and value of an object's tag."""
+FRAMES_TAG: Tag = ("lipstage-class", "frames")
 """Tag of objects that only the next stage needs; the bucket's lifecycle rule for frames selects it."""
+CHECKPOINTS_TAG: Tag = ("lipstage-class", "checkpoints")
+"""Tag of checkpoints, for a lifecycle rule of their own."""
 JOBS = "jobs/"
 PURGE_BATCH = 1000
 """Keys per DeleteObjects call, S3's limit."""
@@ -81,6 +86,12 @@ class ArtifactStore:
         self.client = client
         self.settings = settings
         self._probe = BucketProbe(client, settings.bucket)
+        self.eraser = Eraser(client)
+
+    @property
+    def unchecked(self) -> Collection[str]:
+        """Buckets whose versioning these credentials may not read: ``erase`` leaves old versions there."""
+        return self.eraser.unchecked
 
     def answers(self) -> bool:
         """Whether the bucket can be read and written, tested with an object that belongs to no job."""
@@ -91,15 +102,15 @@ class ArtifactStore:
             return False
 
     @retried
-    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
+    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, tag: Tag | None = None) -> ArtifactRef:
         """Upload a file; returns its reference. The digest is computed in the same pass.
 
-        ``frames`` tags an object that only the next stage needs. Raises FileChanged, OSError when the file can't be
-        read, KeyError for an unknown bucket alias.
+        ``tag`` selects another lifecycle rule: FRAMES_TAG, CHECKPOINTS_TAG. Raises FileChanged, OSError when the file
+        can't be read, KeyError for an unknown bucket alias.
         """
         name = self.settings.artifact_bucket(bucket)
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        tagging = "=".join(FRAMES_TAG) if frames else ""
+        tagging = "=".join(tag) if tag is not None else ""
         length = path.stat().st_size
         refusals = self._probe.refusals("writing an artifact", key, write=True)
         with HashingReader(path) as body, _unchanged(path, length), refusals:
@@ -177,10 +188,10 @@ class ArtifactStore:
         return head.get("ContentLength") == ref.size
 
     def list_prefix(self, prefix: str, *, bucket: str = ARTIFACTS) -> Iterator[Listed]:
-        """All objects under a prefix, ordered by key."""
-        pages = self.client.get_paginator("list_objects_v2")
+        """All objects under a prefix, ordered by key. Raises OutputRefused for an unknown alias."""
+        name, pages = self._named(bucket), self.client.get_paginator("list_objects_v2")
         with self._probe.refusals("listing artifacts", prefix, write=False):
-            for page in pages.paginate(Bucket=self.settings.artifact_bucket(bucket), Prefix=prefix):
+            for page in pages.paginate(Bucket=name, Prefix=prefix):
                 for entry in page.get("Contents", []):
                     yield Listed(entry["Key"], entry["Size"], entry["LastModified"])
 
@@ -191,10 +202,8 @@ class ArtifactStore:
 
         Raises ArtifactMissing, and OutputRefused for an unknown alias, a missing bucket or a missing permission.
         """
-        if bucket != ARTIFACTS and bucket not in self.settings.output_buckets:
-            raise OutputRefused(f"no output bucket has the alias {bucket}")
+        target = self._named(bucket)
         source: CopySourceTypeDef = {"Bucket": self.settings.artifact_bucket(ref.bucket), "Key": ref.key}
-        target = self.settings.artifact_bucket(bucket)
         with store_errors("copying an artifact"):
             try:
                 self.client.copy_object(Bucket=target, Key=key, CopySource=source)
@@ -225,17 +234,25 @@ class ArtifactStore:
 
     @retried
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int:
-        """Delete objects by key; missing ones count as deleted. Returns the number of keys."""
+        """Delete objects by key; missing ones count as deleted. Returns the number of keys. Raises OutputRefused for an
+        unknown alias."""
         return self._delete(keys, bucket)
 
     def _delete(self, keys: Iterable[str], bucket: str = ARTIFACTS) -> int:
-        name, batch, count = self.settings.artifact_bucket(bucket), list[str](), 0
+        name, batch, count = self._named(bucket), list[str](), 0
         for key in keys:
             batch.append(key)
             if len(batch) == PURGE_BATCH:
                 count += self._delete_batch(name, batch)
                 batch = []
         return count + self._delete_batch(name, batch)
+
+    def _named(self, bucket: str) -> str:
+        """The bucket with this alias. Raises OutputRefused: a request may name one that this service does not know."""
+        try:
+            return self.settings.artifact_bucket(bucket)
+        except KeyError:
+            raise OutputRefused(f"no output bucket has the alias {bucket}") from None
 
     @retried
     def delete_prefix(self, prefix: str) -> int:
@@ -246,6 +263,16 @@ class ArtifactStore:
         if prefix.count("/") < 3 or not prefix.endswith("/"):
             raise ValueError(f"not the prefix of one job or output: {prefix!r}")
         return self._delete([entry.key for entry in self.list_prefix(prefix)])
+
+    @retried
+    def erase(self, prefix: str, *, bucket: str = ARTIFACTS, wanted: Wanted | None = None) -> Erased:
+        """Delete the objects under a prefix, those that are ``wanted`` where that is given, with their old versions.
+
+        Raises OutputRefused for an unknown alias; ValueError as ``delete_prefix`` does.
+        """
+        if prefix.count("/") < 2:
+            raise ValueError(f"not the prefix of one job or output: {prefix!r}")
+        return self.eraser.erase(self._named(bucket), prefix, wanted)
 
     def _open(self, ref: ArtifactRef) -> "GetObjectOutputTypeDef":
         try:

@@ -1,21 +1,27 @@
-"""The boto3 client: endpoint, credentials (``AWS_*``), time-outs and attempts of a call. One per process."""
+"""The boto3 client: endpoint, credentials (``AWS_*``), time-outs and attempts of a call. One per process.
+
+boto3 is imported with the first client: it takes 0.1 s, and many commands make none.
+"""
 
 import ipaddress
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import boto3
-import botocore.session
-from botocore.config import Config
 
 from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_s3 import S3Client
 
 DEFAULT_REGION = "us-east-1"
 """Signing needs a region even where the object store has none."""
+ATTEMPTS = 4
+"""Attempts of one call."""
+REGION = "AWS_REGION"
+"""The name that AWS's other SDKs and its platforms use; boto3 itself reads AWS_DEFAULT_REGION alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +33,23 @@ class S3Access:
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
 
-    def session(self) -> boto3.session.Session:
+    def session(self) -> "boto3.session.Session":
         """A boto3 session. With a key pair of its own it ignores AWS_PROFILE, which may be of another store."""
+        import boto3
+        import botocore.session
+
         variables = {"profile": (None, None, None, None)} if self.access_key else None
         return boto3.session.Session(
             botocore_session=botocore.session.Session(session_vars=variables),
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            region_name=self.region,
+            region_name=self.region or os.environ.get(REGION) or None,
         )
+
+    def signing_region(self) -> str:
+        """The region of requests and of new buckets: ``region``, AWS_REGION, AWS_DEFAULT_REGION, that of the profile,
+        else us-east-1; the first that is not empty. Raises ProfileNotFound."""
+        return self.session().region_name or DEFAULT_REGION
 
 
 FROM_ENVIRONMENT = S3Access()
@@ -58,7 +72,7 @@ def connect(
     settings: StorageSettings,
     *,
     access: S3Access = FROM_ENVIRONMENT,
-    attempts: int = 4,
+    attempts: int = ATTEMPTS,
     read_timeout_s: float = 10.0,
 ) -> "S3Client":
     """Construct the client without sending a request. ``attempts`` and ``read_timeout_s`` bound the time of one call.
@@ -67,8 +81,10 @@ def connect(
     costs 30 % of the CPU time of a PUT and 75 % of a GET. Payload signing is off only for plain HTTP on loopback, where
     the payload can't be altered in transit.
     """
+    from botocore.config import Config
+
     session = access.session()
-    region = session.region_name or DEFAULT_REGION
+    region = access.signing_region()
     config = Config(
         connect_timeout=2,
         read_timeout=read_timeout_s,
@@ -78,9 +94,16 @@ def connect(
         response_checksum_validation="when_required",
         s3={"addressing_style": settings.s3_addressing},
     )
-    client = session.client("s3", endpoint_url=access.endpoint_url, region_name=region, config=config)
-    if not is_plain_loopback(client.meta.endpoint_url):
-        return client
-    client.close()
-    unsigned = Config(s3={"addressing_style": settings.s3_addressing, "payload_signing_enabled": False})
-    return session.client("s3", endpoint_url=access.endpoint_url, region_name=region, config=config.merge(unsigned))
+    unsigned = config.merge(Config(s3={"addressing_style": settings.s3_addressing, "payload_signing_enabled": False}))
+
+    def client(config: Config) -> "S3Client":
+        return session.client("s3", endpoint_url=access.endpoint_url, region_name=region, config=config)
+
+    named = access.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    # Each client takes 50 ms: the likely one first. What boto3 itself makes of its configuration decides.
+    made = client(unsigned if named and is_plain_loopback(named) else config)
+    options: Mapping[str, Any] = getattr(made.meta.config, "s3", None) or {}
+    if is_plain_loopback(made.meta.endpoint_url) == (options.get("payload_signing_enabled") is False):
+        return made
+    made.close()
+    return client(unsigned if is_plain_loopback(made.meta.endpoint_url) else config)

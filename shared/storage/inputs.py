@@ -1,4 +1,4 @@
-"""Objects that users supply: checked by HEAD before they are read, read up to a limit, and only if unchanged."""
+"""Objects that users supply: checked by their headers before they are read, and read up to a limit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,50 +65,53 @@ class InputStore:
             except ClientError as error:
                 self._explain(error, ref)
                 raise
-        if answer.get("ContentType") in FOLDER_TYPES:
-            raise InputNotFound(f"{ref.key} is a folder, not an object")
-        size, etag = _whole_size(answer), answer.get("ETag")
-        if size is None or etag is None:
-            raise InputForbidden(f"{ref.key} is refused: the object store does not report its size")
-        if ref.size is not None and ref.size != size:
-            raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request has {ref.size}")
-        return InputHead(size, etag)
+        return _checked(ref, answer)
 
     @retried
     def get(self, ref: InputRef, path: Path, max_bytes: int, *, tenant: str) -> Digest:
         """Download to ``path``; returns digest and size. On an error no file is left there.
 
-        Raises as ``head`` does; InputTooLarge when the announced or the true length exceeds ``max_bytes``;
-        InputDigestMismatch when the SHA-256 differs from the reference's or the object was replaced meanwhile.
+        Raises as ``head`` does, before anything of the object is stored; InputTooLarge when the announced or the true
+        length exceeds ``max_bytes``; InputDigestMismatch when the SHA-256 differs from the reference's or the object
+        was replaced between two reads.
         """
-        head = self._head(ref, tenant)
-        if head.size > max_bytes:
-            raise InputTooLarge(f"{ref.key} has {head.size} bytes, the limit is {max_bytes}")
-        bucket = self._bucket(ref, tenant)
+        bucket, etag = self._bucket(ref, tenant), ""
+
+        def read() -> Digest:
+            nonlocal etag
+            with store_errors("reading an input"):
+                answer = self._open(ref, bucket, etag)
+                try:
+                    head = _checked(ref, answer)
+                    if head.size > max_bytes:
+                        raise InputTooLarge(f"{ref.key} has {head.size} bytes, the limit is {max_bytes}")
+                    etag = head.etag
+                    digest = save(answer["Body"], path, max_bytes)
+                finally:
+                    answer["Body"].close()
+            if digest.size > max_bytes:
+                raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
+            if ref.sha256 is not None and ref.sha256 != digest.sha256:
+                raise _Differs(f"{ref.key} has another SHA-256 than in the request")
+            return digest
+
         try:
-            return reread(lambda: self._download(ref, path, max_bytes, bucket, head.etag), _Differs)
+            return reread(read, _Differs)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
-    def _download(self, ref: InputRef, path: Path, max_bytes: int, bucket: str, etag: str) -> Digest:
-        with store_errors("reading an input"):
-            try:
-                answer = self._client.get_object(Bucket=bucket, Key=ref.key, IfMatch=etag)
-            except ClientError as error:
-                if status(error) == 412:
-                    raise InputDigestMismatch(f"{ref.key} was replaced while it was read") from error
-                self._explain(error, ref)
-                raise
-            try:
-                digest = save(answer["Body"], path, max_bytes)
-            finally:
-                answer["Body"].close()
-        if digest.size > max_bytes:
-            raise InputTooLarge(f"{ref.key} has more than {max_bytes} bytes")
-        if ref.sha256 is not None and ref.sha256 != digest.sha256:
-            raise _Differs(f"{ref.key} has another SHA-256 than in the request")
-        return digest
+    def _open(self, ref: InputRef, bucket: str, etag: str) -> "GetObjectOutputTypeDef":
+        """The answer to GET, under the condition that the object is still the one with ``etag``, if any."""
+        try:
+            if etag:
+                return self._client.get_object(Bucket=bucket, Key=ref.key, IfMatch=etag)
+            return self._client.get_object(Bucket=bucket, Key=ref.key)
+        except ClientError as error:
+            if status(error) == 412:
+                raise InputDigestMismatch(f"{ref.key} was replaced while it was read") from error
+            self._explain(error, ref)
+            raise
 
     def _bucket(self, ref: InputRef, tenant: str) -> str:
         checked_for(tenant, ref.key)
@@ -141,6 +144,18 @@ class InputStore:
         answer = self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")
         answer["Body"].close()
         return answer
+
+
+def _checked(ref: InputRef, answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> InputHead:
+    """Size and entity tag by the answer's headers. Raises InputNotFound, InputForbidden, InputDigestMismatch."""
+    if answer.get("ContentType") in FOLDER_TYPES:
+        raise InputNotFound(f"{ref.key} is a folder, not an object")
+    size, etag = _whole_size(answer), answer.get("ETag")
+    if size is None or etag is None:
+        raise InputForbidden(f"{ref.key} is refused: the object store does not report its size")
+    if ref.size is not None and ref.size != size:
+        raise InputDigestMismatch(f"{ref.key} has {size} bytes, the request has {ref.size}")
+    return InputHead(size, etag)
 
 
 def _whole_size(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> int | None:

@@ -13,8 +13,24 @@ FRAMES = "frames/"
 """Prefix of the index of attempts that have frames in the object store."""
 DEAD_LETTERS = "dead-letters/"
 """Prefix of the values of dead letters that are too large for the topic."""
+QUOTAS = "quotas/"
+"""Prefix of what tenants have used of their quotas."""
+ERASED = "erased/"
+"""Prefix of the index of jobs that were erased a short time ago: an attempt that still runs may write once more."""
+ERASURES = "erasures/"
+"""Prefix of the records of erasures."""
+OF_JOBS = "_jobs"
+"""Takes the place of the stage's name in the index of cached outputs by job; no stage's name begins so."""
+INDEXED_JOB = "job-"
+"""Precedes the job ids in that index: a job may have a stage's name for its id, and the rights of that stage are
+patterns with the name between slashes."""
 CHECKPOINTS = "checkpoints"
 """Path segment beside the attempts of a stage, whose ids are hexadecimal."""
+PREVIEW = "preview"
+"""Folder of the segments of a job's preview, beside its finished files."""
+PLAYLIST = "index.m3u8"
+OF_TENANTS = ("jobs/", "cache/", QUOTAS)
+"""Prefixes under which each tenant has a folder."""
 PROBED = "_probe"
 """Takes the place of the tenant's name, which never begins with an underscore."""
 
@@ -108,6 +124,32 @@ def output(tenant: str, prefix: str, job: str, name: str) -> str:
     return checked_for(tenant, f"{prefix.rstrip('/')}/{_segment(job)}/{_segment(name)}")
 
 
+def output_folder(tenant: str, prefix: str, job: str) -> str:
+    """Prefix of all finished files of a job in an output bucket, the preview's too, with a slash at its end. Raises
+    InputForbidden."""
+    return checked_for(tenant, f"{prefix.rstrip('/')}/{_segment(job)}") + "/"
+
+
+def preview_prefix(tenant: str, prefix: str, job: str) -> str:
+    """Prefix of the preview's segments in an output bucket, with a slash at its end. Raises InputForbidden."""
+    return f"{output(tenant, prefix, job, PREVIEW)}/"
+
+
+def quotas_prefix(tenant: str) -> str:
+    """Prefix of what a tenant has used of its quotas, with a slash at its end."""
+    return f"{QUOTAS}{_segment(tenant)}/"
+
+
+def jobs_in_flight(tenant: str) -> str:
+    """The document that lists the jobs of a tenant that have not ended."""
+    return f"{quotas_prefix(tenant)}jobs.json"
+
+
+def hour_usage(tenant: str, hour: str) -> str:
+    """The document of what a tenant has used within an hour of UTC, as ``2026-11-30T05``."""
+    return f"{quotas_prefix(tenant)}{_segment(hour)}.json"
+
+
 def dead_letter_body(topic: str, partition: int, offset: int, sha256: str) -> str:
     """The value of a record that became a dead letter, by the record's coordinates and the SHA-256 of the value."""
     return f"{DEAD_LETTERS}{_segment(topic)}/{partition}/{offset}-{_segment(sha256)[:16]}"
@@ -126,6 +168,41 @@ def cache_entry(tenant: str, stage: str, digest: str) -> str:
 def cache_prefix(tenant: str, stage: str, digest: str, attempt: str) -> str:
     """Prefix of the artifacts of a cacheable output as one attempt wrote it, with a slash at its end."""
     return f"{_cached(tenant, stage, digest)}/{_segment(attempt)}/"
+
+
+def cache_folder(tenant: str, stage: str, digest: str) -> str:
+    """Prefix of a cached output as every attempt wrote it, with a slash at its end; not of its entry."""
+    return f"{_cached(tenant, stage, digest)}/"
+
+
+def cache_index_of_tenant(tenant: str) -> str:
+    """Prefix of the index of a tenant's cached outputs by job, with a slash at its end."""
+    return f"cache/{_segment(tenant)}/{OF_JOBS}/"
+
+
+def cache_index_of_job(tenant: str, job: str) -> str:
+    """Prefix of what the index has of one job, with a slash at its end."""
+    return f"{cache_index_of_tenant(tenant)}{INDEXED_JOB}{_segment(job)}/"
+
+
+def cache_index_entry(tenant: str, job: str, stage: str, digest: str, attempt: str) -> str:
+    """The document that says whose attempt wrote a cacheable output, and from which inputs."""
+    return f"{cache_index_of_job(tenant, job)}{_stage(stage)}/{_segment(digest)}/{_segment(attempt)}"
+
+
+def erased(tenant: str, job: str) -> str:
+    """A job's entry in the index of erased jobs."""
+    return f"{ERASED}{_segment(tenant)}/{_segment(job)}"
+
+
+def erasures_prefix(tenant: str) -> str:
+    """Prefix of the records of a tenant's erasures, with a slash at its end."""
+    return f"{ERASURES}{_segment(tenant)}/"
+
+
+def erasure(tenant: str, name: str) -> str:
+    """The record of one erasure."""
+    return f"{erasures_prefix(tenant)}{_segment(name)}.json"
 
 
 def cache_entry_of(key: str) -> str | None:

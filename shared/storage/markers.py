@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 
 from shared.messages.codes import Code
 from shared.messages.events import Done, Failed, RejectedEvent, TerminalEvent
-from shared.messages.refs import SHA256, InputRef
+from shared.messages.refs import SHA256, InputRef, OutputRef
 from shared.messages.task import StageOutput
 from shared.storage import keys
 from shared.storage.errors import ArtifactAltered
@@ -42,6 +42,9 @@ class RequestRecord(BaseModel):
         None,
         description="Owner that the request names, by which its jobs are purged; empty when it names none, null when"
         " an earlier version stored the document, and after a purge.",
+    )
+    output: OutputRef | None = Field(
+        None, description="Where the request has its finished files copied; null after a purge."
     )
     purged_ms: int | None = Field(None, description="When the job was purged, milliseconds since the epoch.")
 
@@ -83,15 +86,25 @@ def read_request(documents: Documents, tenant: str, job: str) -> RequestRecord |
 
 
 def replace_request_body(
-    documents: Documents, tenant: str, job: str, *, old_sha256: str, new_sha256: str, inputs: tuple[InputRef, ...]
+    documents: Documents,
+    tenant: str,
+    job: str,
+    *,
+    old_sha256: str,
+    new_sha256: str,
+    names: tuple[tuple[InputRef, ...], str, OutputRef | None] | None,
 ) -> bool:
-    """Let a changed request have the job id of the request that it replaces; False when another one has it."""
+    """Let a changed request have the job id of the request that it replaces; False when another one has it.
+
+    ``names``: inputs, owner (empty for none) and output of the changed request; None when it can't be read.
+    """
     record = read_request(documents, tenant, job)
     if record is None or record.body_sha256 == new_sha256:
         return True
     if record.body_sha256 != old_sha256 or record.purged_ms is not None:
         return False
-    changed = record.model_copy(update={"body_sha256": new_sha256, "inputs": inputs or record.inputs})
+    inputs, owner, output = names or (record.inputs, record.owner, record.output)
+    changed = record.model_copy(update={"body_sha256": new_sha256, "inputs": inputs, "owner": owner, "output": output})
     documents.put(keys.request(tenant, job), changed.model_dump(mode="json"))
     return True
 
@@ -180,6 +193,11 @@ def read_end(documents: Documents, tenant: str, job: str) -> TerminalEvent | Non
     """The terminal event of a job; None while it has not ended, or a replay continues it."""
     end = _read(documents, keys.end(tenant, job), _END.validate_python)
     return None if isinstance(end, Continued) else end
+
+
+def is_continued(documents: Documents, tenant: str, job: str) -> bool:
+    """Whether the job has failed, and a replay continues it. Raises as ``read_completion``."""
+    return isinstance(_read(documents, keys.end(tenant, job), _END.validate_python), Continued)
 
 
 def _read(documents: Documents, key: str, parse: Callable[[JsonValue], T]) -> T | None:

@@ -6,7 +6,7 @@ from typing import Self
 
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.cache import StageCache
-from shared.storage.client import connect
+from shared.storage.direct_client import connect_directly
 from shared.storage.documents import DocumentStore
 from shared.storage.inputs import InputStore
 from shared.storage.retry import Retry, once
@@ -30,7 +30,7 @@ class ObjectStore:
         ``retry`` returns the retry policy of every operation. Its argument is a probe, which returns whether the object
         store works for other objects.
         """
-        client = connect(settings)
+        client = connect_directly(settings)
         policy = retry(ArtifactStore(client, settings).answers)
         artifacts = ArtifactStore(client, settings, policy)
         documents = DocumentStore(client, settings, policy)

@@ -1,6 +1,6 @@
 """The object store as protocols of the runtime: S3 in production, memory in unit tests."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -8,7 +8,8 @@ from pydantic import JsonValue
 
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.task import StageOutput
-from shared.storage.artifacts import Listed
+from shared.storage.artifacts import Listed, Tag
+from shared.storage.erasing import Erased, Wanted
 from shared.storage.inputs import InputHead
 from shared.storage.settings import ARTIFACTS, StorageSettings
 from shared.storage.streams import Digest
@@ -26,7 +27,9 @@ class Documents(Protocol):
 class Artifacts(Protocol):
     """Objects that stages write: see `shared.storage.artifacts.ArtifactStore`."""
 
-    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef: ...
+    @property
+    def unchecked(self) -> Collection[str]: ...
+    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, tag: Tag | None = None) -> ArtifactRef: ...
     def put_bytes(self, data: bytes, key: str, *, bucket: str = ARTIFACTS) -> ArtifactRef: ...
     def get(self, ref: ArtifactRef, path: Path) -> None: ...
     def get_bytes(self, ref: ArtifactRef, max_bytes: int) -> bytes: ...
@@ -35,6 +38,7 @@ class Artifacts(Protocol):
     def list_prefix(self, prefix: str, *, bucket: str = ARTIFACTS) -> Iterator[Listed]: ...
     def delete(self, keys: Iterable[str], *, bucket: str = ARTIFACTS) -> int: ...
     def delete_prefix(self, prefix: str) -> int: ...
+    def erase(self, prefix: str, *, bucket: str = ARTIFACTS, wanted: Wanted | None = None) -> Erased: ...
 
 
 class Inputs(Protocol):

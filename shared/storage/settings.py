@@ -62,9 +62,18 @@ class StorageSettings(BaseSettings):
     retention_inputs_days: int = Field(
         60, ge=1, le=36_500, description="Portraits and speech in the input buckets, days."
     )
-
     retention_dead_letters_days: int = Field(
         90, ge=1, le=36_500, description="Values of dead letters that are too large for their topic, days."
+    )
+    retention_checkpoints_days: int = Field(
+        14,
+        ge=1,
+        le=36_500,
+        description="Checkpoints of jobs that did not end with done, days; a replay after that starts from the"
+        " beginning.",
+    )
+    retention_erasures_days: int = Field(
+        1095, ge=1, le=36_500, description="Records of erasures, which hold no data of users, days."
     )
 
     @model_validator(mode="after")

@@ -127,6 +127,7 @@ _KEPT = _of(
     ("gpu.device", NAME, "", "device of the engine"),
     ("gpu.mem_peak_bytes", INT, "bytes", "largest memory in use on the accelerator"),
     ("frames", INT, "", "frames of the video"),
+    ("frames.codec", NAME, "", "how the frames are stored between infer and encode"),
     ("image.width", INT, "pixels", "width of the decoded portrait"),
     ("image.height", INT, "pixels", "height of the decoded portrait"),
     ("audio.codec", NAME, "", "codec of the speech"),

@@ -6,7 +6,6 @@ propagator, which may send baggage. So nothing is instrumented globally: a proce
 application's own instrumentation stays as it is. Dead letters and events are sent by a raw producer.
 """
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,16 +15,17 @@ from opentelemetry.trace import get_current_span
 
 from shared.telemetry import propagation
 from shared.telemetry.attributes import set_attributes
+from shared.telemetry.raw_clients import raw_consumer, raw_producer, with_logger
 from shared.telemetry.tracing import Tracing
 
-LIBRDKAFKA = logging.getLogger("librdkafka")
+__all__ = ["TracedProducer", "raw_consumer", "raw_producer", "traced_producer"]
 
 
 class TracedProducer(cimpl.Producer):
     """A producer whose every send is a span of the current trace."""
 
     def __init__(self, tracing: Tracing, config: dict[str, Any]) -> None:
-        super().__init__(_with_logger(config))
+        super().__init__(with_logger(config))
         self.config = config
         """The instrumentation reads the broker's address from it."""
         self._tracer = tracing.provider.get_tracer(instrumentation.__name__)
@@ -61,18 +61,3 @@ class TracedProducer(cimpl.Producer):
 def traced_producer(tracing: Tracing, config: dict[str, Any]) -> TracedProducer:
     """A producer whose every send is a span of the current trace, recorded by ``tracing``."""
     return TracedProducer(tracing, config)
-
-
-def raw_producer(config: dict[str, Any]) -> Any:
-    """A producer that sends headers exactly as given."""
-    return cimpl.Producer(_with_logger(config))
-
-
-def raw_consumer(config: dict[str, Any]) -> Any:
-    """A consumer that does not change the trace context."""
-    return cimpl.Consumer(_with_logger(config))
-
-
-def _with_logger(config: dict[str, Any]) -> dict[str, Any]:
-    """librdkafka writes its log to stderr, unless it is given a logger."""
-    return {**config, "logger": LIBRDKAFKA}

@@ -21,6 +21,12 @@ def failed(span: Span, error_type: str) -> None:
     set_attributes(span, {"error.type": error_type})
 
 
+def failed_by(span: Span, error: BaseException) -> None:
+    """Mark the span as failed by an exception."""
+    code = getattr(error, "code", None)  # Of an error with a public code; SystemExit has a text there.
+    failed(span, code.value if isinstance(code, StrEnum) else type(error).__name__)
+
+
 @contextmanager
 def work_span(
     tracer: Tracer,
@@ -38,6 +44,5 @@ def work_span(
         try:
             yield span
         except BaseException as e:
-            code = getattr(e, "code", None)  # Of an error with a public code; SystemExit has a text there.
-            failed(span, code.value if isinstance(code, StrEnum) else type(e).__name__)
+            failed_by(span, e)
             raise

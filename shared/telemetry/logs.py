@@ -144,7 +144,8 @@ def setup(service: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*_processors(service), structlog.processors.JSONRenderer(_one_line)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lossy(sys.stdout))),
+        # Line and line end in one write: the lines of librdkafka come from other threads, by another lock.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(sys.stdout))),
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(

@@ -63,7 +63,8 @@ TASKS = counter(
     "lipstage_tasks_total",
     "records",
     "Settled records: done, rejected, cancelled, expired, retry (it waits on a retry topic), dead_letter, conflict,"
-    " partition_lost (the partition was reassigned), duplicate (the job had already ended)",
+    " partition_lost (the partition was reassigned), passed_on (to the bulk lane), duplicate (the job had already"
+    " ended)",
     "stage", "outcome", "code",
 )  # fmt: skip
 TASK_SECONDS = histogram(
@@ -82,6 +83,23 @@ TASK_FAILURES = counter(
     "Attempts that failed for a reason that is not the user's: repeated, retried later or dead-lettered",
     "stage", "failure_class",
 )  # fmt: skip
+EARLY_STARTS = counter(
+    "lipstage_early_starts_total",
+    "attempts",
+    "Attempts that started before their task arrived: used; or given up: preempted by another task, superseded (the"
+    " task names another attempt's frames), failed, cancelled, expired, partition_lost, forgotten, stopping, not_used",
+    "stage", "outcome",
+)  # fmt: skip
+TENANT_REFUSALS = counter(
+    "lipstage_tenant_refusals_total",
+    "records",
+    "Requests and cancel commands of senders that may not speak for the tenant that they name: request or"
+    " cancel, and the public code. A cancel command is counted by every service, a redelivered request again",
+    "record", "code",
+)  # fmt: skip
+QUOTA_EXCEEDED = counter(
+    "lipstage_quota_exceeded_total", "jobs", "Jobs rejected because their tenant is over a quota", "stage", "quota"
+)
 DEAD_LETTERS = counter("lipstage_dead_letters_total", "records", "Dead-lettered records", "stage", "code")
 CACHE = counter(
     "lipstage_cache_lookups_total", "lookups", "Lookups in the cache of stage outputs: hit or miss", "stage", "result"
@@ -145,6 +163,12 @@ LONGEST_TASK = gauge(
 TASK_LIMIT = gauge(
     "lipstage_task_limit_seconds", "seconds", "A task that is in its slot for longer hangs: liveness fails", "stage"
 )
+POD_DELETION_COST_FAILURES = counter(
+    "lipstage_pod_deletion_cost_failures_total",
+    "updates",
+    "Updates of the pod's own deletion cost that failed (LIPSTAGE_POD_DELETION_COST); no task is affected",
+    "stage",
+)
 BREAKER_OPEN = gauge(
     "lipstage_circuit_breaker_open",
     "0 or 1",
@@ -155,13 +179,23 @@ BREAKER_OPENINGS = counter(
     "lipstage_circuit_breaker_openings_total", "openings", "Openings of the circuit breaker", "stage"
 )
 WORKER_PROCESS_STARTS = counter(
-    "lipstage_worker_process_starts_total", "starts", "Starts of worker processes, restarts included", "stage"
+    "lipstage_worker_process_starts_total",
+    "starts",
+    "Starts of worker processes by reason: `first` of a slot; `died`, the one before; `spare`, ahead of its use;"
+    " `tenant` or `task`, without a spare: the next task is another tenant's, or any (LIPSTAGE_WORKER_REUSE)",
+    "stage", "reason",
+)  # fmt: skip
+CONFINEMENT_LEVEL = gauge(
+    "lipstage_confinement_level",
+    "0 to 2",
+    "How far the worker processes are confined, which open user media: 2 full, 1 partial, 0 not at all",
+    "stage",
 )
 WORKER_MEMORY = gauge(
     "lipstage_worker_memory_bytes",
     "bytes",
-    "Resident memory of a slot's worker process and its children; 0 while it does not run. The service's own is"
-    " process_resident_memory_bytes",
+    "Resident memory of a slot's worker process and its children, without its spare; 0 while it does not run. The"
+    " service's own is process_resident_memory_bytes",
     "stage", "slot",
 )  # fmt: skip
 CPU_SECONDS = enter(

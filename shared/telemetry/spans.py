@@ -1,5 +1,6 @@
 """A received span, and how it is read from OTLP: the form in which traces are stored, searched and shown."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -8,6 +9,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 Scalar = bool | int | float | str
+_MAX_NESTED_BYTES = 4096
+"""Largest list or map that is kept, as text, which is indented by its depth and may be a hundred times as long."""
 _KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 
@@ -49,9 +52,30 @@ def read_spans(resources: Any) -> list[StoredSpan]:
     ]
 
 
-def count(resources: list[ResourceSpans]) -> int:
-    """How many spans there are."""
-    return sum(len(scope.spans) for resource in resources for scope in resource.scope_spans)
+def parts_exceed(resources: Sequence[ResourceSpans], limit: int) -> bool:
+    """Whether OTLP's ``resource_spans`` have more than ``limit`` parts: resources, scopes, spans and what spans have.
+
+    No more than ``limit`` of them are looked at.
+    """
+    total = 0
+    for number in _numbers_of_parts(resources):
+        total += number
+        if total > limit:
+            return True
+    return False
+
+
+def _numbers_of_parts(resources: Sequence[ResourceSpans]) -> Iterator[int]:
+    """The number of parts at each place, before any of them is looked at."""
+    yield len(resources)
+    for resource in resources:
+        yield len(resource.resource.attributes) + len(resource.scope_spans)
+        for scope in resource.scope_spans:
+            yield len(scope.spans)
+            for span in scope.spans:
+                yield len(span.attributes) + len(span.events) + len(span.links)
+                for part in (*span.events, *span.links):
+                    yield len(part.attributes)
 
 
 def _span(span: Span, service: str, version: str) -> StoredSpan:
@@ -90,4 +114,9 @@ def _value(value: AnyValue) -> Scalar:
     kind = value.WhichOneof("value")
     if kind == "double_value" and not isfinite(value.double_value):
         return str(value.double_value)  # JSON has no number for it.
-    return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)
+    if kind in ("string_value", "bool_value", "int_value", "double_value"):
+        scalar: Scalar = getattr(value, kind)
+        return scalar
+    if (size := value.ByteSize()) > _MAX_NESTED_BYTES:
+        return f"{kind} of {size} bytes"
+    return str(value)

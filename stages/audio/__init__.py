@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from shared.messages.codes import Code
 from shared.messages.task import RenderTask
 from shared.slot.artifacts import ArrayArtifact
-from shared.slot.spec import StageSpec
+from shared.slot.spec import StageSpec, TooCostly
+from stages.audio.cost import DECODE_CPU_S
 from stages.audio.settings import AudioSettings
 
 _SOUND_BYTES_PER_S = 48_000 * 2 * 4
@@ -43,6 +45,12 @@ STAGE = StageSpec(
     },
     settings="stages.audio.settings:AudioSettings",
     memory_mb=1536,
+    too_costly=TooCostly(
+        Code.AUDIO_UNREADABLE,
+        f"The speech file takes more than {DECODE_CPU_S:g} s of CPU to decode. Convert it to FLAC, MP3 or 16-bit WAV.",
+        "speech",
+        f"at most {DECODE_CPU_S:g} s of CPU",
+    ),
     needs_bytes=_needs_bytes,
     needs_vary=False,
 )

@@ -16,7 +16,8 @@ from av.stream import Disposition
 
 from stages.audio.blocks import blocks, padding_s
 from stages.audio.container import Container
-from stages.audio.rejections import MIN_SPEECH_S, empty, other_codec, too_short, truncated, unreadable
+from stages.audio.cost import longest_s
+from stages.audio.rejections import MIN_SPEECH_S, empty, other_codec, too_dense, too_short, truncated, unreadable
 from stages.audio.sample_streams import SampleStreams, Speech
 from stages.audio.sniff import sniff
 
@@ -62,6 +63,7 @@ def _open(path: Path, container: Container) -> InputContainer:
         "format_whitelist": _FAMILIES.get(container.demuxer, container.demuxer).replace(",", "\\,"),
         "codec_whitelist": ",".join(sorted(DECODERS)),
         "max_streams": _MAX_STREAMS,
+        **({"ignore_chapters": "1"} if container.demuxer == "mp4" else {}),
         **(container.pcm.options() if container.pcm else {}),
     }
     url = f"subfile,,start,{container.start},end,{container.end or 0},,:file:{path}"
@@ -77,6 +79,7 @@ def _decode(
     stated_s = container.stated_s
     if container.states_length and stream.duration and stream.time_base:
         stated_s = float(stream.duration * stream.time_base)
+        _require_few_values(stream, stated_s, max_s)
 
     streams: SampleStreams | None = None
     with sound.open("wb") as out:
@@ -116,6 +119,14 @@ def _track(file: InputContainer) -> av.AudioStream:
         raise other_codec(f"{context.codec.name} ({context.codec.long_name})" if context else "an unknown codec")
     default = [track for track in accepted if track.disposition & Disposition.default]
     return (default or accepted)[0]
+
+
+def _require_few_values(stream: av.AudioStream, stated_s: float, max_s: float) -> None:
+    """Refuse at once what the decoding would refuse after seconds. Raises Rejected: AUDIO_TOO_LONG."""
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    dense_s = longest_s(rate, channels) if rate > 0 and channels > 0 else max_s
+    if dense_s < max_s and stated_s > dense_s + padding_s(stream, rate):
+        raise too_dense(dense_s, rate, channels)
 
 
 def _tolerance_s(stated_s: float) -> float:

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 import av
 import av.logging
 import numpy as np
+import numpy.fft  # Else numpy imports both in each forked process, with its first speech.
+import numpy.ma
 from numpy.typing import NDArray
 
 from shared.messages.codes import Code
 from shared.messages.metadata import AudioMetadata
 from shared.slot.api import Context, Handler, Result, Task
+from shared.slot.limits import limit_cpu
 from stages.audio.activity import NOISY_DB, SpeechActivity, has_speech, signal_to_noise_db
+from stages.audio.cost import DECODE_CPU_S
 from stages.audio.decode import decode
 from stages.audio.duration import correction, resolve_duration
 from stages.audio.loudness import is_silent, rms_dbfs
@@ -53,7 +57,8 @@ class AudioHandler:
         params = task.job.request.params
         with context.span("load_audio") as span:
             sound = context.scratch / "sound.f32"
-            speech = decode(task.inputs["speech"], sound, self.max_speech_s, context.raise_if_cancelled)
+            with limit_cpu(DECODE_CPU_S):
+                speech = decode(task.inputs["speech"], sound, self.max_speech_s, context.raise_if_cancelled)
             span.event(
                 "Audio decoded",
                 {

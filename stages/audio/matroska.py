@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from stages.audio.container import Container
-from stages.audio.rejections import unreadable
+from stages.audio.rejections import too_complex, unreadable
 
 EBML = b"\x1a\x45\xdf\xa3"
 _KINDS = (b"matroska", b"webm")
@@ -19,6 +19,9 @@ _SOUND_AND_PICTURES = frozenset((_CLUSTER, 0xA3, 0xA0, 0xEC))
 """Cluster, SimpleBlock, BlockGroup; Void, which is skipped. libav keeps everything else in memory, twenty times as
 large at worst."""
 _MAX_OTHER_BYTES = 16 * 1024 * 1024
+_NAMES = frozenset((0x1254C367, 0x1043A770))
+"""Tags and chapters. libav compares each with all before it."""
+_MAX_NAME_BYTES = 256 * 1024
 _MAX_ELEMENTS = 500_000
 """An hour of sound and pictures has 400 000."""
 _CHECKED_ELEMENTS = 250_000
@@ -51,7 +54,7 @@ def read_matroska(file: BinaryIO, start: int, size: int) -> Container:
     file.seek(start)
     if _kind(file.read(_HEADER_BYTES)) not in _KINDS:
         raise unreadable("The speech file is an EBML file of an unknown kind.")
-    extent, others, offset = _Extent(start), 0, start
+    extent, others, names, offset = _Extent(start), 0, 0, start
     for count in range(_MAX_ELEMENTS):
         file.seek(offset)
         element = _element(file.read(12))
@@ -73,6 +76,10 @@ def read_matroska(file: BinaryIO, start: int, size: int) -> Container:
             continue
         if name not in _SOUND_AND_PICTURES:
             others += length
+        if name in _NAMES:
+            names += length
+        if names > _MAX_NAME_BYTES:
+            raise too_complex(f"more than {_MAX_NAME_BYTES // 1024} KiB of tags and chapters")
         if others > _MAX_OTHER_BYTES:
             limit = _MAX_OTHER_BYTES // 1024 // 1024
             raise unreadable(f"The speech file holds more than {limit} MiB of attachments and tags: save it without.")

@@ -19,7 +19,7 @@ def is_mp4(file: BinaryIO, start: int, size: int) -> bool:
     """Whether an MP4 begins at ``start`` in a file of ``size`` bytes."""
     offset = start
     for _ in range(_MAX_FIRST):
-        length, name = _box(file, offset)
+        length, name = box(file, offset)
         if name in _SURE:
             return True
         if name not in _KNOWN or not 8 <= length <= size - offset:
@@ -35,7 +35,7 @@ def mp4_is_cut(file: BinaryIO, start: int, size: int) -> bool:
     """
     offset, names = start, set()
     for _ in range(_MAX_BOXES):
-        length, name = _box(file, offset)
+        length, name = box(file, offset)
         if length == 0 or len(name) < 4:  # Up to the end of the file.
             return False
         names.add(name)
@@ -46,8 +46,9 @@ def mp4_is_cut(file: BinaryIO, start: int, size: int) -> bool:
     return False
 
 
-def _box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
-    """Bytes and name of the box at ``offset``; 0 bytes: up to the end of the file."""
+def box(file: BinaryIO, offset: int) -> tuple[int, bytes]:
+    """Bytes and name of the box at ``offset``; 0 bytes: up to the end of the file. The name has less than 4 bytes where
+    the file ends in the header."""
     file.seek(offset)
     header = file.read(16)
     length = int.from_bytes(header[:4], "big")

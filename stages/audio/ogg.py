@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from stages.audio.rejections import too_complex, too_many_tags
+
 _READ_BYTES = 64 * 1024
 _HEADER = struct.Struct("<4sBBqIIIB")
 _BEGINS, _ENDS = 2, 4
@@ -14,6 +16,10 @@ _JUNK_BYTES = 512
 """An ID3v1 tag behind the last page has 128 bytes."""
 _MAX_PAGES = 200_000
 """Half an hour, the longest speech accepted, has at most 90 000."""
+_MAX_TAGS = 10_000
+"""libav compares each tag with all before it."""
+_HEADER_PACKETS = 3
+"""Packets at the start of a stream, among them that of its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +34,33 @@ class _Page:
     stream: int
     number: int
     """Pages of its stream before this one."""
+    body: int = 0
+    """Offset of the content."""
+    packets: int = 0
+    """How many packets end on it."""
 
 
 def ogg_is_cut(file: BinaryIO, start: int, size: int) -> bool:
     """Whether pages of an Ogg file that begins at ``start`` are missing: at its end, or between two of a stream.
 
     A stream begins again with each part of a chain. A gap behind the headers is none: a radio server sends each
-    listener the headers first, then the pages of that moment.
+    listener the headers first, then the pages of that moment. Raises Rejected: AUDIO_UNREADABLE for too many pages or
+    tags.
     """
     last: _Page | None = None
     previous: dict[int, _Page] = {}
+    packets: dict[int, int] = {}
+    tags = 0
     for count, page in enumerate(_pages(file, start)):
         if count == _MAX_PAGES:
-            return False
+            raise too_complex(f"more than {_MAX_PAGES} pages")
+        before_page = 0 if page.flags & _BEGINS else packets.get(page.stream, 0)
+        packets[page.stream] = before_page + page.packets
+        if before_page < _HEADER_PACKETS:
+            file.seek(page.body)
+            tags += file.read(page.end - page.body).count(b"=")  # NAME=value
+        if tags > _MAX_TAGS:
+            raise too_many_tags(_MAX_TAGS)
         before = previous.get(page.stream)
         counts = before is not None and before.position not in _NO_POSITIONS and not page.flags & _BEGINS
         if before is not None and counts and page.number > before.number + 1:
@@ -61,9 +81,10 @@ def _pages(file: BinaryIO, start: int) -> Iterator[_Page]:
             yield _Page(offset + _HEADER.size, 0, 0, 0, 0)
             return
         _, _, flags, position, stream, number, _, segments = _HEADER.unpack_from(header)
-        body = sum(header[_HEADER.size : _HEADER.size + segments])
-        end = offset + _HEADER.size + segments + body
-        yield _Page(end, flags, position, stream, number)
+        lengths = header[_HEADER.size : _HEADER.size + segments]
+        body = offset + _HEADER.size + segments
+        end = body + sum(lengths)
+        yield _Page(end, flags, position, stream, number, body, segments - lengths.count(255))
         offset = _find(file, end)
 
 

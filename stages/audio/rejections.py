@@ -50,3 +50,22 @@ def too_long(max_s: float) -> Rejected:
     """AUDIO_TOO_LONG."""
     message = f"The speech is longer than {max_s:g} s."
     return Rejected(Code.AUDIO_TOO_LONG, message, field="speech", allowed=f"{MIN_SPEECH_S:g}..{max_s:g} s")
+
+
+def too_dense(limit_s: float, rate: int, channels: int) -> Rejected:
+    """AUDIO_TOO_LONG: more samples than are decoded, although not longer than other recordings may be."""
+    kind = f"{rate} Hz with {channels} channel{'s' if channels > 1 else ''}"
+    message = f"The speech is longer than {limit_s:.0f} s at {kind}. Save it with 48000 Hz and one or two channels."
+    return Rejected(
+        Code.AUDIO_TOO_LONG, message, field="speech", allowed=f"{MIN_SPEECH_S:g}..{limit_s:.0f} s at {kind}"
+    )
+
+
+def too_complex(what: str) -> Rejected:
+    """AUDIO_UNREADABLE: a file that takes far more work than a recording; ``what`` it has too much of."""
+    return unreadable(f"The speech file has {what}. {_CONVERT}")
+
+
+def too_many_tags(limit: int) -> Rejected:
+    """AUDIO_UNREADABLE: more tags than are read."""
+    return too_complex(f"more than {limit} tags")

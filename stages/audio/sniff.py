@@ -10,13 +10,15 @@ from typing import BinaryIO
 
 from stages.audio.aiff import is_aiff, read_aiff, read_au
 from stages.audio.container import Container
+from stages.audio.flac import require_few_tags
 from stages.audio.matroska import EBML, read_matroska
 from stages.audio.mp4 import is_mp4, mp4_is_cut
+from stages.audio.mp4_index import require_simple_index
 from stages.audio.mpeg_frames import is_adts, is_mp3, stated_seconds
 from stages.audio.ogg import ogg_is_cut
 from stages.audio.other_formats import guessed, recognised
 from stages.audio.rejections import empty, unreadable
-from stages.audio.tags import find_frames, skip_tags
+from stages.audio.tags import find_frames, require_few_inner_tags, skip_tags
 from stages.audio.wav import is_wav, read_wav
 
 _HEAD_BYTES = 64 * 1024
@@ -56,12 +58,14 @@ def _by_signature(file: BinaryIO, head: bytes, start: int, size: int) -> Contain
     elif head[:4] == b".snd":
         container = read_au(file, start, size)
     elif head[:4] == b"fLaC":
+        require_few_tags(file, start)
         container = Container("flac", start, states_length=True)
     elif head[:4] == b"OggS":
         container = Container("ogg", start, missing=float(ogg_is_cut(file, start, size)))
     elif head[:4] == EBML:
         container = read_matroska(file, start, size)
     elif recognised(head) is None and is_mp4(file, start, size):
+        require_simple_index(file, start, size)
         missing = float(mp4_is_cut(file, start, size))
         container = Container("mp4", start, states_length=True, missing=missing)
     elif head[:6] == b"#!AMR\n" or head[:9] == b"#!AMR-WB\n":
@@ -75,6 +79,7 @@ def _by_signature(file: BinaryIO, head: bytes, start: int, size: int) -> Contain
 
 def _mpeg(file: BinaryIO, demuxer: str, start: int) -> Container:
     if demuxer != "mp3":
+        require_few_inner_tags(file, start)
         return Container(demuxer, start)
     file.seek(start)
     return Container(demuxer, start, stated_s=stated_seconds(file.read(_HEAD_BYTES), 0))

@@ -1,14 +1,21 @@
 """Tags in front of the sound: ID3v2 and APEv2, any number of them, and the zeros that programs leave behind them."""
 
+import mmap
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from stages.audio.mpeg_frames import first_adts, first_mp3, is_adts, is_mp3
+from stages.audio.rejections import too_complex
 
 _SEARCHED_BYTES = 1024 * 1024
 """How far behind the tags the sound is looked for."""
 _LONGEST_FRAMES = 3 * 8192
 """Bytes of the frames that prove a sound: one of ADTS has at most 8191."""
+_MAX_INNER_BYTES = 256 * 1024
+"""Tags between the frames of an AAC stream, as a radio station sends them. libav compares each of their entries with
+all before it."""
+_INNER_TAG = re.compile(rb"ID3[\x02-\x04]\x00.([\x00-\x7f]{4})", re.DOTALL)
 _MAX_TAGS = 1000
 """A real file has one or two; a hostile one with 10 bytes each takes minutes."""
 
@@ -56,6 +63,16 @@ def find_frames(file: BinaryIO, tags: Tags) -> tuple[str, int] | None:
             if offset is not None and is_run(data, offset, max(0, reach - begin - offset)):
                 return demuxer, begin + offset
     return None
+
+
+def require_few_inner_tags(file: BinaryIO, start: int) -> None:
+    """Check the tags between the frames from ``start`` on. Raises Rejected: AUDIO_UNREADABLE."""
+    total = 0
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for found in _INNER_TAG.finditer(data, start):
+            total += sum(byte << shift for byte, shift in zip(found[1], (21, 14, 7, 0), strict=True))
+            if total > _MAX_INNER_BYTES:
+                raise too_complex(f"more than {_MAX_INNER_BYTES // 1024} KiB of tags between its frames")
 
 
 def _tag_length(header: bytes) -> int | None:

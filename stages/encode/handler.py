@@ -1,20 +1,31 @@
 """The encode stage's handler: frames and sound become an mp4 and a poster; the finished file is measured."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av.logging
 import numpy as np
 
+from shared.messages.engines import FPS
 from shared.messages.metadata import AudioMetadata, EncodeMetadata, FaceMetadata, InferMetadata
 from shared.slot.api import Context, Handler, Result, Task
+from shared.slot.frames.chunk import read_frames
 from stages.encode.container import measure_container
 from stages.encode.evaluation.errors import EvaluationError
+from stages.encode.evaluation.running import RunningSampler, recorded
 from stages.encode.evaluation.sample import QualitySample, Sampler
-from stages.encode.labels import labels
-from stages.encode.mp4 import Coding, Frames, Mp4Writer, Sound
+from stages.encode.fragments import Fragments
+from stages.encode.groups import Groups, Tap
+from stages.encode.labels import SOURCE_TYPE, labels
+from stages.encode.mp4 import SOUND_HZ, Coding, Mp4Writer, Sound
 from stages.encode.poster import write_poster
+from stages.encode.provenance.aigc import aigc_field, jpeg_segment
+from stages.encode.provenance.manifest import embed_manifest
+from stages.encode.provenance.visible_label import VisibleLabel
 from stages.encode.settings import EncodeSettings
 
 _FORMAT = "mp4"
@@ -47,30 +58,58 @@ class EncodeHandler:
         """
         start = time.monotonic()
         audio = task.job.metadata("audio", AudioMetadata)
-        infer = task.job.metadata("infer", InferMetadata)
-        tags = labels(infer.engine)
+        # The picture's size is the video's. What infer reports is there after the last chunk only.
+        face = task.job.metadata("face", FaceMetadata)
+        marking, engine = task.marking, task.job.request.engine
+        aigc = None if marking.producer is None else aigc_field(marking.producer, task.job.job_id)
+        tags = labels(engine, aigc)
         video, poster = context.scratch / "video.mp4", context.scratch / "poster.jpg"
-        resolution = f"{infer.width}x{infer.height}"
+        unsigned = video if marking.signing is None else context.scratch / "unsigned.mp4"
+        resolution = f"{face.width}x{face.height}"
         with context.span("encode_video", **{"video.resolution": resolution, "video.format": _FORMAT}) as span:
-            done = 0
             sound = _sound(task.inputs["sound"], audio.sound_channels)
-            with Mp4Writer(video, infer.width, infer.height, sound, tags, self.coding) as writer:
+            # An early start is told by what it reads; later, infer's own metadata counts.
+            known = task.job.outputs.get("infer") is not None
+            codec = task.job.metadata("infer", InferMetadata).frame_codec if known else task.codecs["frames"]
+            expected = max(1, round(audio.duration_s * FPS))
+            with ExitStack() as tools:
+                taps: list[Tap] = []
+                running = self._running_sampler(task, sound, start)
+                if running is not None:
+                    tools.callback(running.close)
+                    taps.append(Groups(running.add))
+                preview = _preview(context, task)
+                if preview is not None:
+                    taps.append(tools.enter_context(preview))
+                label = None if marking.label is None else VisibleLabel(marking.label, face.width, face.height)
+                writer = Mp4Writer(unsigned, face.width, face.height, sound, tags, self.coding, taps)
+                tools.enter_context(writer)
                 for chunk in context.chunks("frames"):
-                    frames = _frames(chunk, infer.width, infer.height)
-                    if done == 0:
-                        write_poster(poster, frames[0], tags["comment"])
+                    frames = read_frames(chunk, codec, face.width, face.height)
+                    if label is not None:
+                        frames = label.burn(frames, writer.frames)
+                    if writer.frames == 0:
+                        first = next(frames)
+                        write_poster(
+                            poster, first, tags["comment"], b"" if aigc is None else jpeg_segment(aigc, SOURCE_TYPE)
+                        )
+                        frames = chain((first,), frames)
                     writer.write(frames)
-                    done += len(frames)
-                    context.progress(done, infer.frames)
+                    context.progress(writer.frames, max(writer.frames, expected))
+            if marking.signing is not None:
+                embed_manifest(unsigned, video, engine, marking.signing, context.sign)
+                unsigned.unlink()
+            infer = task.job.metadata("infer", InferMetadata)
             container = measure_container(video)
-            if not done == container.frames == infer.frames or container.fps != infer.fps:
+            if not writer.frames == container.frames == infer.frames or container.fps != infer.fps:
                 raise ValueError(
-                    f"the metadata has {infer.frames} frames at {infer.fps} fps, the chunks have {done}, "
+                    f"the metadata has {infer.frames} frames at {infer.fps} fps, the chunks have {writer.frames}, "
                     f"the file has {container.frames} at {container.fps} fps"
                 )
             context.raise_if_cancelled()
-            render_s = time.monotonic() - start + sum(output.seconds for output in task.job.outputs.values())
-            sample = self._measure_quality(context, task, video, self.time_share * render_s)
+            worked_s = time.monotonic() - start - context.waited_s
+            render_s = worked_s + sum(output.seconds for output in task.job.outputs.values())
+            sample = self._measure_quality(context, task, video, self.time_share * render_s, running)
             metadata = EncodeMetadata(
                 duration_s=container.duration_s,
                 width=container.width,
@@ -87,13 +126,35 @@ class EncodeHandler:
                 span.set(name, value)
         return Result(metadata=metadata, files={"video": video, "poster": poster})
 
-    def _measure_quality(self, context: Context, task: Task, video: Path, budget_s: float) -> QualitySample:
+    def _running_sampler(self, task: Task, sound: Sound, start: float) -> RunningSampler | None:
+        """Measures while frames are still made; None for a task whose frames are all there: they come faster than
+        they could be measured."""
+        if self.sampler is None or "infer" in task.job.outputs:
+            return None
+        before_s = sum(output.seconds for output in task.job.outputs.values())
+        portrait = np.load(task.inputs["portrait"], mmap_mode="r", allow_pickle=False)
+        return RunningSampler(
+            self.sampler,
+            lambda: recorded(sound, SOUND_HZ),
+            portrait,
+            # Both stages work at the same time: as in `handle`, the time of infer counts beside the own.
+            lambda: self.time_share * (before_s + 2 * (time.monotonic() - start)),
+            speech=task.job.metadata("audio", AudioMetadata).speech,
+            box=task.job.metadata("face", FaceMetadata).box,
+        )
+
+    def _measure_quality(
+        self, context: Context, task: Task, video: Path, budget_s: float, running: RunningSampler | None
+    ) -> QualitySample:
         """Measure lip offset and quality; both None when this is disabled or fails: the finished video is kept."""
         if self.sampler is None:
             return QualitySample(None, None)
         speech, box = task.job.metadata("audio", AudioMetadata).speech, task.job.metadata("face", FaceMetadata).box
         portrait = np.load(task.inputs["portrait"], mmap_mode="r", allow_pickle=False)
         try:
+            sample = running.finish() if running is not None else None
+            if sample is not None:
+                return sample
             return self.sampler.measure(video, portrait, budget_s, speech=speech, box=box)
         except EvaluationError as e:
             context.log.warning("quality_not_measured", reason=str(e))
@@ -102,18 +163,26 @@ class EncodeHandler:
         return QualitySample(None, None)
 
 
+def _preview(context: Context, task: Task) -> Fragments | None:
+    """Publishes segments while the video is encoded, where the request asks for it."""
+    output = task.job.request.output
+    if output is None or not output.preview:
+        return None
+    count = 0
+
+    def publish(segment: bytes, seconds: Fraction) -> None:
+        nonlocal count
+        path = context.scratch / f"segment-{count:05d}.mp4"
+        path.write_bytes(segment)
+        context.publish_segment(path, float(seconds))
+        count += 1
+
+    return Fragments(publish)
+
+
 def _sound(path: Path, channels: int) -> Sound:
     """Map the sound artifact instead of reading it: 10 minutes of stereo are 230 MB."""
     samples = np.memmap(path, "<f4", "r")
     if samples.size % channels:
         raise ValueError(f"the sound's {samples.size} values are not a multiple of {channels} channels")
     return samples.reshape(-1, channels)
-
-
-def _frames(path: Path, width: int, height: int) -> Frames:
-    """Read one chunk: uint8 [n, height * 3 / 2, width]."""
-    frame_bytes = width * height * 3 // 2
-    pixels = np.fromfile(path, np.uint8)
-    if pixels.size == 0 or pixels.size % frame_bytes:
-        raise ValueError(f"a chunk of {pixels.size} bytes is not a multiple of {width}x{height} frames")
-    return pixels.reshape(-1, height * 3 // 2, width)

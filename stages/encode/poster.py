@@ -13,8 +13,9 @@ _SOI = b"\xff\xd8"
 _COMMENT = b"\xff\xfe"
 
 
-def write_poster(path: Path, picture: NDArray[np.uint8], comment: str) -> None:
-    """Write one I420 frame (uint8 [height * 3 / 2, width], BT.601 limited range) as JPEG with a comment segment.
+def write_poster(path: Path, picture: NDArray[np.uint8], comment: str, metadata: bytes = b"") -> None:
+    """Write one I420 frame (uint8 [height * 3 / 2, width], BT.601 limited range) as JPEG with a comment segment, and
+    ``metadata``, another segment or none.
 
     JPEG (JFIF) is BT.601 in full range, so only the range is converted.
     """
@@ -39,4 +40,4 @@ def write_poster(path: Path, picture: NDArray[np.uint8], comment: str) -> None:
     segment = _COMMENT + (len(text) + 2).to_bytes(2, "big") + text
     # JFIF requires its own segment right after the start of the image: the comment follows it.
     first = len(_SOI) + 2 + int.from_bytes(jpeg[4:6], "big")
-    path.write_bytes(jpeg[:first] + segment + jpeg[first:])
+    path.write_bytes(jpeg[:first] + metadata + segment + jpeg[first:])

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from shared.messages.codes import Code
 from shared.messages.task import RenderTask
 from shared.slot.artifacts import ArrayArtifact
-from shared.slot.spec import StageSpec
+from shared.slot.spec import StageSpec, TooCostly
+
+DECODE_CPU_S = 30.0
+"""CPU seconds of the decoding of a portrait, for what no limit foresees."""
 
 
 def _cache_parameters(task: RenderTask) -> Mapping[str, JsonValue]:
@@ -33,4 +37,10 @@ STAGE = StageSpec(
     # 65 MP pictures of every format, with alpha, EXIF rotation and colour profile, take 1250 to 1900 MiB.
     memory_mb=2048,
     deadline_s=60.0,
+    too_costly=TooCostly(
+        Code.IMAGE_UNREADABLE,
+        f"The portrait takes more than {DECODE_CPU_S:g} s of CPU to decode. Save it again as JPEG or PNG.",
+        "portrait",
+        f"at most {DECODE_CPU_S:g} s of CPU",
+    ),
 )

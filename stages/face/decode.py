@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image
 
 from shared.messages.codes import Code, Rejected
+from stages.face.bmp_runs import require_short_runs
 from stages.face.colour import to_srgb
 from stages.face.formats import (
     ALLOWED,
     AVIF,
+    BMP,
     GIF,
     HEAD_BYTES,
     HEIC,
@@ -30,7 +32,7 @@ from stages.face.gif_blocks import require_few_blocks
 from stages.face.heif_items import require_readable_items
 from stages.face.jpeg_end import JpegTruncated, require_rows, with_end
 from stages.face.jpeg_segments import JpegOverlong, reduce_header
-from stages.face.jpeg_structure import MAX_SCANS, read_structure
+from stages.face.jpeg_structure import MAX_SCANS, read_structure, require_few_passes
 from stages.face.png_chunks import PngDamaged, reduce_png
 from stages.face.webp_canvas import read_canvas_size
 
@@ -95,6 +97,8 @@ def _decode(data: bytes, found: Format) -> Image.Image:
         require_readable_items(data)
     elif found is GIF:
         require_few_blocks(data)
+    elif found is BMP:
+        require_short_runs(data)
     if found in (AVIF, HEIC):
         data = with_openers_brand(data, found)
     image = _loaded(data, found)
@@ -108,8 +112,8 @@ def _decode_jpeg(data: bytes) -> Image.Image:
     structure = read_structure(data)
     if structure.scans > MAX_SCANS:
         raise _unreadable(f"The portrait is a JPEG of more than {MAX_SCANS} scans. {JPEG.advice}")
-    with _opened(data, JPEG):
-        pass  # the size is checked before with_end decodes
+    with _opened(data, JPEG) as image:  # the size is checked before with_end decodes
+        require_few_passes(structure.scans, image.width * image.height)
     data = with_end(data, structure)
     image = _loaded(data, JPEG)
     require_rows(image, data, structure)

@@ -7,9 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from shared.messages.metadata import FaceMetadata
 from shared.slot.api import Context, Handler, Result, Task
+from shared.slot.limits import limit_cpu
+from stages.face import DECODE_CPU_S
 from stages.face.choose import choose_face
 from stages.face.decode import decode_portrait
 from stages.face.frame import plan_frame
@@ -29,6 +32,9 @@ from stages.face.roll import upright
 def load() -> Handler:
     """Load the networks. Raises shared.slot.weights.WeightsAltered."""
     cv2.setNumThreads(1)
+    # Once for all processes that are forked from this one, not with the first portrait of each: decoders and tables.
+    Image.preinit()
+    cv2.cvtColor(np.zeros((1, 1, 3), np.uint8), cv2.COLOR_RGB2LAB)
     return FaceHandler(load_models()).handle
 
 
@@ -49,7 +55,8 @@ class FaceHandler:
         """
         params = task.job.request.params
         with context.span("preprocess_image", **{"expand.ratio": params.expand_ratio}) as span:
-            image = decode_portrait(task.inputs["portrait"])
+            with limit_cpu(DECODE_CPU_S):
+                image = decode_portrait(task.inputs["portrait"])
             height, width = image.shape[:2]
             span.event("Image decoded", {"image.width": width, "image.height": height})
             context.raise_if_cancelled()

@@ -12,10 +12,13 @@ MAX_ENTRY_BYTES = 4096
 _ENTRY = re.compile(rb"infe")
 _TYPE_AT = {2: 8, 3: 10}
 """Offset of the item's type by the version of the entry: after version, flags, id and protection index."""
+_OVERLAY = b"iovl"
+"""A picture made of others, each as often as it likes, and each decoded as often. No camera writes it."""
 
 
 def require_readable_items(data: bytes) -> None:
-    """Check that types and names of all items in the HEIF file ``data`` are UTF-8. Raises ValueError.
+    """Check that types and names of all items in the HEIF file ``data`` are UTF-8, and that none is an overlay. Raises
+    ValueError.
 
     Every occurrence of `infe` is checked, wherever a damaged file has it, so their number and size are limited.
     """
@@ -29,4 +32,7 @@ def require_readable_items(data: bytes) -> None:
         end = entry.start() - 4 + size
         if end - entry.end() > MAX_ENTRY_BYTES:
             raise ValueError(f"an item entry of {size} bytes")
-        data[entry.end() + type_at : end].decode()
+        kind = data[entry.end() + type_at : end]
+        if kind.startswith(_OVERLAY):
+            raise ValueError("an overlay of pictures")
+        kind.decode()

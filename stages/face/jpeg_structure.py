@@ -6,9 +6,11 @@ every size limit can take hours to decode. Encoders write 3 to 20 scans.
 
 from dataclasses import dataclass, field
 
-from stages.face.jpeg_segments import EOI, SOS, segments
+from stages.face.jpeg_segments import EOI, SOS, JpegOverlong, segments
 
 MAX_SCANS = 200
+MAX_PASSES_PIXELS = 1_300_000_000
+"""Scans times pixels: 20 scans of 65 megapixels, 200 of 6.5. Each takes 2 to 3 ns."""
 
 _SEQUENTIAL, _PROGRESSIVE = frozenset((0xC0, 0xC1, 0xC9)), frozenset((0xC2, 0xCA))
 _COEFFICIENTS = 64
@@ -66,3 +68,10 @@ def read_structure(data: bytes) -> JpegStructure:
             if picture.scans > MAX_SCANS:
                 break
     return picture
+
+
+def require_few_passes(scans: int, pixels: int) -> None:
+    """Check what all passes over the picture cost together. Raises JpegOverlong."""
+    if scans * pixels > MAX_PASSES_PIXELS:
+        most = MAX_PASSES_PIXELS // pixels
+        raise JpegOverlong(f"it has {scans} scans, and {pixels / 1e6:.0f} megapixels may have {most}")

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from shared.slot.weights import read_weights
+from shared.slot.weights import FACE_DETECTORS, read_weights
 from stages.face.detector import BlazeFace, DetectedFace
 from stages.face.landmarks import LandmarkModel
 from stages.face.roll import FaceLocator
@@ -28,18 +28,18 @@ class FaceModels:
 
 def load_models() -> FaceModels:
     """Load the shipped weights. Raises shared.slot.weights.WeightsAltered when they are not the committed ones."""
-    landmarks = LandmarkModel(_session("face_landmarks.onnx"))
+    landmarks = LandmarkModel(_session(WEIGHTS, "face_landmarks.onnx"))
 
     def is_face(image: NDArray[np.uint8], face: DetectedFace) -> bool:
         return landmarks.locate(image, face).score >= _MIN_MESH_SCORE
 
-    full_range, short_range = (BlazeFace(_session(f"face_{name}.onnx")) for name in ("full", "short"))
+    full_range, short_range = (BlazeFace(_session(FACE_DETECTORS, f"face_{name}.onnx")) for name in ("full", "short"))
     search = FaceSearch(full_range, short_range, is_face)
     return FaceModels(search, landmarks, FaceLocator(full_range, landmarks))
 
 
-def _session(name: str) -> ort.InferenceSession:
+def _session(folder: Path, name: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
     # One thread each: replicas and slots use the other cores, and sums keep their order.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return ort.InferenceSession(read_weights(WEIGHTS, name), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(read_weights(folder, name), options, providers=["CPUExecutionProvider"])

@@ -8,7 +8,7 @@ from shared.messages.task import RenderTask
 from shared.slot.artifacts import ArrayArtifact
 from shared.slot.engines import EngineSpec, engine_spec
 from shared.slot.spec import StageSpec
-from stages.infer.chunks import chunk_frames, frame_bytes
+from stages.infer.chunks import largest_chunk_bytes
 
 _CHUNKS_ON_DISK = 6
 _CHECKPOINTS_ON_DISK = 4
@@ -17,7 +17,7 @@ _CHECKPOINTS_ON_DISK = 4
 def _needed_bytes(engine: EngineSpec, task: RenderTask) -> int:
     """Disk for the chunks and checkpoints that wait for their upload."""
     face = task.metadata("face", FaceMetadata)
-    chunks = _CHUNKS_ON_DISK * chunk_frames(face.width, face.height) * frame_bytes(face.width, face.height)
+    chunks = _CHUNKS_ON_DISK * largest_chunk_bytes(face.width, face.height)
     if engine.checkpoint_bytes is None:
         return chunks
     return chunks + _CHECKPOINTS_ON_DISK * engine.checkpoint_bytes(task)
@@ -41,13 +41,20 @@ def stage_of(engine: str) -> StageSpec:
             "frames": ArrayArtifact(
                 "uint8",
                 ("frames", "height * 3 / 2", "width"),
-                "I420 (planes Y, U, V), BT.601, limited range; 25 frames/s, up to 25 frames and 16 MiB a chunk",
-                format="raw",
+                "I420 (planes Y, U, V), BT.601, limited range; 25 frames/s, up to 25 frames and 16 MiB a chunk before "
+                "coding",
+                format="raw or lossless H.264",
                 chunked=True,
             )
         },
+        settings="stages.infer.settings:InferSettings",
+        variables=(f"LIPSTAGE_{engine}_*".upper(), *spec.variables),
+        reads=(f"LIPSTAGE_{engine}_WEIGHTS".upper(),) if spec.weights is not None else (),
+        accelerator=spec.gpu,
         resumes=spec.checkpoint_bytes is not None,
         one_slot=spec.gpu,
+        keeps_worker="it opens no user media: it reads arrays that workers of the same tenant's job have written, and"
+        " its model may take minutes to load",
         memory_mb=spec.memory_mb,
         deadline_s=spec.deadline_s,
         needs_bytes=partial(_needed_bytes, spec),

@@ -10,17 +10,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.messages.chunks import H264_LOSSLESS, RAW, FrameCodec
 from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS, FPS
 from shared.messages.metadata import AudioMetadata, FaceMetadata, InferMetadata
 from shared.slot.api import Context, Handler, Result, Task, Unavailable
 from shared.slot.engines import engine_spec
-from stages.infer.chunks import chunk_frames
-from stages.infer.engine import Animation, Engine, Portrait, RenderParams, Speech
-from stages.infer.i420 import to_i420
+from shared.slot.frames.chunk import load_codec
+from stages.infer.engine import Engine, Portrait, RenderParams, Speech
+from stages.infer.frame_upload import upload_frames
+from stages.infer.settings import CodecChoice, InferSettings
 
 ENVIRONMENT = "LIPSTAGE_ENGINE"
 """Environment variable with the name of the engine that a service runs."""
-ROLE = "frames"
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -28,17 +29,20 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 def load() -> Handler:
     """Load the engine that LIPSTAGE_ENGINE names. Raises ValueError for an unknown name, and what its load raises."""
     cv2.setNumThreads(1)  # Frames are rendered in parallel; threads within a frame only cost time.
-    return InferHandler(load_engine(os.environ.get(ENVIRONMENT, DEFAULT_ENGINE))).handle
+    codec = InferSettings().frame_codec
+    engine = load_engine(os.environ.get(ENVIRONMENT, DEFAULT_ENGINE), RAW if codec == "raw" else H264_LOSSLESS)
+    return InferHandler(engine, codec).handle
 
 
-def load_engine(name: str) -> Engine:
-    """Import, create and load an engine.
+def load_engine(name: str, codec: FrameCodec = RAW) -> Engine:
+    """Import, create and load an engine, and the codec of its frames.
 
     Raises ValueError for an unknown name, Unavailable when a library is missing, and what the engine's load raises.
     """
     spec = engine_spec(name)
     module, _, attribute = spec.factory.partition(":")
     try:
+        load_codec(codec)
         engine: Engine = getattr(import_module(module), attribute)()
     except ModuleNotFoundError as e:
         setup = f": `{spec.environment.setup}`" if spec.environment is not None else ""
@@ -52,6 +56,7 @@ class InferHandler:
     """Renders tasks with one loaded engine."""
 
     engine: Engine
+    codec: CodecChoice = "auto"
 
     def handle(self, context: Context, task: Task) -> Result:
         """Render and upload all frames. Raises ValueError when the task or its artifacts are not for this engine."""
@@ -75,7 +80,8 @@ class InferHandler:
             span.event("Animation prepared", {"frames": animation.frames})
             span.set("frames", animation.frames)
             context.progress(animation.prepare_cost, animation.prepare_cost + animation.frames)
-            _upload_frames(context, animation, face.width, face.height)
+            codec = upload_frames(context, animation, face.width, face.height, self.codec)
+            span.set("frames.codec", codec)
             metrics = animation.metrics()
             for name, value in metrics.items():
                 span.set(name, value)
@@ -87,22 +93,9 @@ class InferHandler:
             frames=animation.frames,
             steps=params.inference_steps,
             gpu_seconds=float(metrics.get("gpu.seconds", 0.0)),
+            frame_codec=codec,
         )
         return Result(metadata=metadata)
-
-
-def _upload_frames(context: Context, animation: Animation, width: int, height: int) -> None:
-    """Write I420 frames, back to back, into chunk files and upload each."""
-    size, total = chunk_frames(width, height), animation.frames
-    for number, start in enumerate(range(0, total, size)):
-        stop = min(total, start + size)
-        path = context.scratch / f"{ROLE}-{number:06d}.i420"
-        with path.open("wb") as file:
-            for frame in animation.render(start, stop):
-                file.write(to_i420(frame).data)
-                context.raise_if_cancelled()  # A chunk may take seconds.
-        context.upload_chunk(ROLE, path, stop - start)
-        context.progress(animation.prepare_cost + stop, animation.prepare_cost + total)
 
 
 def _read(path: Path, dtype: type[Scalar], shape: tuple[int | None, ...]) -> npt.NDArray[Scalar]:

@@ -1,4 +1,5 @@
-"""The cancelled jobs, as every service remembers them. It reads all of ``render.cancel``, without a consumer group."""
+"""The cancelled jobs, as every service remembers them. It reads all of ``render.cancel``, and where tenants have topics
+of their own all of those, without a consumer group."""
 
 import threading
 import time
@@ -10,6 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from shared.messages.cancel import CancelCommand, CancelTombstone, decode_cancel
 from shared.messages.topics import WORK_DAYS
+from shared.runtime.consume.assignment import Record
+from shared.runtime.consume.consumer import record_of
 from shared.runtime.consume.membership import is_fatal
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
 from shared.runtime.failures import EndsService
@@ -20,6 +23,7 @@ HORIZON_S = 2 * WORK_DAYS * 24 * 3600
 """How long a cancel is kept, seconds. A queue of long renders may take days; after this time no task of the job can be
 delivered any more."""
 POLL_S = 0.2
+Partition = tuple[str, int]
 log = structlog.get_logger()
 
 
@@ -35,18 +39,25 @@ class Cancellations:
         topic: str,
         on_failure: Callable[[str], None] = lambda _: None,
         refresh_s: float = METADATA_REFRESH_S,
+        *,
+        also: Callable[[str], bool] | None = None,
+        permits: Callable[[Record, str | None, str], bool] = lambda *_: True,
     ) -> None:
         """``on_failure`` receives the reason when the thread dies; ``refresh_s`` is the interval, in seconds, at which
-        it looks for new partitions.
+        it looks for new partitions, and for further topics, of which ``also`` returns whether they are read.
+        ``permits`` returns whether the sender of a record may speak for the tenant that it names (None: for all), with
+        the job that it names.
 
         The consumer's ``stats_cb`` must call ``statistics``.
         """
         self._consumer = consumer
         self._topic = topic
         self._refresh_s = refresh_s
+        self._also = also
+        self._permits = permits
         self._jobs: dict[str, dict[str, float]] = {}
         """Job id -> tenant -> time of the cancel, seconds since the epoch; ids in the order of their last cancel."""
-        self._positions: dict[int, int] = {}
+        self._positions: dict[Partition, int] = {}
         self._assign_again = False
         self._fetch_stall = FetchStallDetector()
         self._stalled: str | None = None
@@ -86,8 +97,8 @@ class Cancellations:
                 if message.error() is not None:
                     self._on_error(message.error())
                     continue
-                self._positions[message.partition()] = message.offset() + 1
-                self._take(message.key(), message.value())
+                self._positions[message.topic(), message.partition()] = message.offset() + 1
+                self._take(record_of(message))
         finally:
             self._consumer.close()
 
@@ -122,30 +133,37 @@ class Cancellations:
         if not self._positions:
             self._positions = self._first_positions(partitions)
         self._positions = {p: self._positions.get(p, OFFSET_BEGINNING) for p in partitions}
-        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._positions.items()])
+        self._consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in self._positions.items()])
         log.info("cancel_topic_followed", partitions=len(partitions))
 
-    def _partitions(self) -> list[int]:
-        metadata = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
-        if not metadata.partitions:
-            raise KafkaException(metadata.error or KafkaError(KafkaError._UNKNOWN_TOPIC))
-        return list(metadata.partitions)
+    def _partitions(self) -> list[Partition]:
+        if self._also is None:
+            topics = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics
+        else:  # Further ones may have been created: the broker lists those that this service may read.
+            topics = self._consumer.list_topics(timeout=METADATA_TIMEOUT_S).topics
+        metadata = topics.get(self._topic)
+        if metadata is None or not metadata.partitions:
+            raise KafkaException((metadata and metadata.error) or KafkaError(KafkaError._UNKNOWN_TOPIC))
+        names = [self._topic, *(name for name in topics if self._also is not None and self._also(name))]
+        return [(name, p) for name in dict.fromkeys(names) for p in topics[name].partitions]
 
-    def _first_positions(self, partitions: list[int]) -> dict[int, int]:
+    def _first_positions(self, partitions: list[Partition]) -> dict[Partition, int]:
         since = int((time.time() - HORIZON_S) * 1000)
-        times = [TopicPartition(self._topic, p, since) for p in partitions]
+        times = [TopicPartition(topic, p, since) for topic, p in partitions]
         # Read the ends before the times: a partition without a young record starts there and misses nothing.
-        ends = {p.partition: self._end(p) for p in times}
+        ends = {(p.topic, p.partition): self._end(p) for p in times}
         offsets = self._consumer.offsets_for_times(times, timeout=METADATA_TIMEOUT_S)
-        return {p.partition: p.offset if p.offset >= 0 else ends[p.partition] for p in offsets}
+        return {(p.topic, p.partition): p.offset if p.offset >= 0 else ends[p.topic, p.partition] for p in offsets}
 
     def _end(self, partition: TopicPartition) -> int:
         return int(self._consumer.get_watermark_offsets(partition, timeout=METADATA_TIMEOUT_S)[1])
 
-    def _take(self, key: bytes | None, value: bytes | None) -> None:
-        """Apply one record; ignore one that can't be read or names two tenants."""
+    def _take(self, record: Record) -> None:
+        """Apply one record; ignore one that can't be read, names two tenants, or one that its sender may not name."""
         try:
-            self._apply(decode_cancel(key, value))
+            command = decode_cancel(record.key, record.value)
+            if self._permits(record, command.tenant, command.job_id):
+                self._apply(command)
         except Exception as e:  # noqa: BLE001 - hostile bytes must not keep the next record from being read
             log.warning("cancel_unreadable", error=type(e).__name__)
         oldest = time.time() - HORIZON_S

@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from shared.runtime.consume.assignment import Completions, PartitionAssignment
+from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.consume.commits import Commits
 from shared.runtime.consume.consumer import Consumer, Slots, record_of
 from shared.runtime.consume.crash_reports import CrashReports
-from shared.runtime.consume.dispatcher import Dispatcher
+from shared.runtime.consume.dispatcher import READ_AHEAD, Dispatcher
 from shared.runtime.consume.freeze_guard import FreezeGuard
 from shared.runtime.consume.group_offsets import GroupOffsets
 from shared.runtime.consume.membership import ends_membership, membership_ended
@@ -25,12 +25,18 @@ from shared.runtime.consume.owned_partition import Name, OwnedPartition
 from shared.runtime.consume.pausing import Pausing
 
 BUSY_POLL_S = 0.01
-"""Poll timeout while a slot works, whose completion must be seen at once: 0.2 s would add 86 ms to a hop, this costs
-0.8 % of a core."""
+"""Poll timeout while some slots work and others are free: a record must start at once, and so must what follows a
+completion. 0.2 s would add 86 ms to a hop, this costs 0.8 % of a core."""
+FULL_WAIT_S = 0.05
+"""Pause between two polls while every slot works: no record can start before a completion, which ends the pause."""
+FULL_POLL_S = 0.001
+"""Poll timeout after that pause: what has arrived meanwhile is there, and a record that waits must start at once."""
 IDLE_POLL_S = 0.25
 COMMIT_IDLE_S = 0.1
 """Partitions reach their ends one after the other: one commit after this time covers all of them."""
 MAX_CRASHES = 3
+POLL_RECORDS = 100
+"""Records that are taken between two looks at the slots."""
 
 log = structlog.get_logger()
 
@@ -38,8 +44,9 @@ log = structlog.get_logger()
 class ConsumerLoop:
     """Polls, submits records to free slots, and commits the records that they have settled.
 
-    At most ``slots.count`` records run. Some more are buffered here; then the partitions are paused while polling
-    continues, so a task may take longer than ``max.poll.interval.ms``. Before a record is submitted, its attempt count
+    At most ``slots.count`` records run. Many more wait here, so that lanes and tenants can be told apart: the broker
+    delivers each partition in order. When enough wait, the partitions of their lane are paused while polling continues,
+    so a task may take longer than ``max.poll.interval.ms``. Before a record is submitted, its attempt count
     is committed; the commit also covers what has been settled since the last one.
     """
 
@@ -54,24 +61,27 @@ class ConsumerLoop:
         max_crashes: int = MAX_CRASHES,
         may_start: Callable[[int], bool] = lambda _: True,
         task_limit_s: float = math.inf,
+        read_ahead: int = READ_AHEAD,
+        served: Callable[[Record], str | None] | None = None,
     ) -> None:
         """``barrier_s`` is how long a revocation waits for running tasks, seconds.
 
         ``max_crashes``: a record with one crash less runs alone. ``may_start`` is asked with the number of records that
         run before each further one starts; while it returns False records stay buffered. A record that is interrupted
-        after more than ``task_limit_s`` seconds in its slot hung: that counts as a crash.
+        after more than ``task_limit_s`` seconds in its slot hung: that counts as a crash. ``read_ahead``: how many
+        records of each lane may wait here. ``served``: the tenant of a record, as of `share.share_of`.
         """
         self._consumer = consumer
         self._topics = list(topics)
         self._completions = completions
         self._barrier_s = barrier_s
         self._task_limit_s = task_limit_s
-        self._dispatcher = Dispatcher(slots, max_crashes, may_start)
+        self._dispatcher = Dispatcher(slots, max_crashes, may_start, read_ahead, served)
         self._crashes = CrashReports()
         self._owned: dict[Name, OwnedPartition] = {}
         self._commits = Commits(consumer, self._owned, self._dispatcher, self._crashes)
         self._offsets = GroupOffsets(consumer, self._owned)
-        self._pausing = Pausing(consumer)
+        self._pausing = Pausing(consumer, read_ahead)
         self._guard = FreezeGuard()
         self._stop = Event()
         self._drain_s = 0.0
@@ -83,6 +93,11 @@ class ConsumerLoop:
     def heartbeat(self) -> float:
         """When the loop was last seen at work, monotonic seconds; now while it waits for a commit. Any thread."""
         return time.monotonic() if self._commits.waits else self._heartbeat
+
+    def assignment(self, topic: str, partition: int) -> PartitionAssignment | None:
+        """The assignment of a partition to this member; None when it has another owner. Any thread."""
+        owned = self._owned.get((topic, partition))
+        return owned.assignment if owned is not None else None
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Consume until ``stop``; then let running tasks end within ``drain_s`` seconds, commit and leave the group.
@@ -108,18 +123,26 @@ class ConsumerLoop:
 
     def _step(self, timeout: float) -> None:
         self._beat()
+        if self._dispatcher.full:
+            timeout = FULL_POLL_S
+            if (completion := self._next_completion(FULL_WAIT_S)) is not None:
+                self._complete(completion)
         message = self._consumer.poll(timeout)
-        while message is not None:
+        for _ in range(POLL_RECORDS):
+            if message is None:
+                break
             self._on_message(message)
-            # One commit covers all records that start together.
-            message = self._consumer.poll(0) if self._dispatcher.free > 0 else None
+            # All that has been fetched: one of the other lane may be among it. One commit covers all that start.
+            message = self._consumer.poll(0)
+        if message is not None:
+            self._on_message(message)
         if self._offsets.read_due():
             self._commits.due_in(0.0)
         self._settle()
         self._dispatcher.choose()
         self._commits.commit_due()
         self._heartbeat = time.monotonic()
-        self._pausing.update(self._owned, self._dispatcher.waiting, self._dispatcher.stopped)
+        self._pausing.update(self._owned, self._dispatcher.fill, self._dispatcher.stopped)
 
     def _on_message(self, message: Any) -> None:
         if message.error() is not None:
@@ -138,22 +161,29 @@ class ConsumerLoop:
         """Take what the slots report: completions and crashes. The next commit covers it."""
         for report in self._crashes.take():
             self._owned[report.assignment.topic, report.assignment.partition].crash(report.offset)
-        while True:
-            try:
-                completion = self._completions.get_nowait()
-            except Empty:
-                return
-            delivery = self._dispatcher.complete(completion)
-            owned, offset = delivery.partition, delivery.record.offset
-            if not owned.assignment.held:
-                continue
-            if completion.settled:
-                owned.finish(offset)
-            elif self._stop.is_set() or owned.assignment.revoking:
-                owned.drop(offset)
-            else:
-                self._dispatcher.put_back(delivery)
-            self._commits.due_in(0.0)
+        while (completion := self._next_completion()) is not None:
+            self._complete(completion)
+
+    def _next_completion(self, wait_s: float = 0.0) -> Completion | None:
+        """The next completion; None when there is none within ``wait_s`` seconds."""
+        try:
+            return self._completions.get(timeout=wait_s) if wait_s else self._completions.get_nowait()
+        except Empty:
+            return None
+
+    def _complete(self, completion: Completion) -> None:
+        """Free the record's slot; the next commit covers what became of it."""
+        delivery = self._dispatcher.complete(completion)
+        owned, offset = delivery.partition, delivery.record.offset
+        if not owned.assignment.held:
+            return
+        if completion.settled:
+            owned.finish(offset)
+        elif self._stop.is_set() or owned.assignment.revoking:
+            owned.drop(offset)
+        else:
+            self._dispatcher.put_back(delivery)
+        self._commits.due_in(0.0)
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         # pause() and resume() are silent no-ops before the assignment is applied.

@@ -1,35 +1,26 @@
 """The records between the client and the slots: which waits, which starts next, which runs."""
 
-import bisect
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from shared.messages.lanes import Lane
 from shared.runtime.consume.assignment import Completion, Record
 from shared.runtime.consume.consumer import Slots
+from shared.runtime.consume.delivery import Delivery
+from shared.runtime.consume.lane_queues import LaneQueues
 from shared.runtime.consume.owned_partition import OwnedPartition
+from shared.runtime.consume.share import share_of
 
 REPEAT_AFTER_S = 1.0
 """Pause before an unsettled record runs again: a service that ends needs a moment to say so, and a record that comes
 back at once must not occupy the processor."""
-
-
-@dataclass(slots=True)
-class Delivery:
-    """One delivered record on its way through this process."""
-
-    number: int
-    """Order of the deliveries."""
-    record: Record
-    partition: OwnedPartition
-    not_before: float = 0.0
-    """Earliest start, monotonic seconds."""
-    started: float = 0.0
-    """Start in a slot, monotonic seconds."""
+READ_AHEAD = 2000
+"""How many records of each lane wait here by default."""
 
 
 class Dispatcher:
-    """Chooses records in the order of their delivery. Used by the consumer loop's thread only.
+    """Chooses records by lane, tenant and deadline. Used by the consumer loop's thread only.
 
     A record passes three steps: ``add`` (it waits), ``choose`` (its count goes into the next commit), ``submit`` (a
     slot has it). At most ``slots.count`` records are chosen or run.
@@ -38,14 +29,25 @@ class Dispatcher:
     whole service would condemn its innocent neighbours with it.
     """
 
-    def __init__(self, slots: Slots, max_crashes: int, may_start: Callable[[int], bool]) -> None:
-        """``may_start`` is asked with the number of chosen and running records, once before each one is chosen."""
+    def __init__(
+        self,
+        slots: Slots,
+        max_crashes: int,
+        may_start: Callable[[int], bool],
+        read_ahead: int = READ_AHEAD,
+        served: Callable[[Record], str | None] | None = None,
+    ) -> None:
+        """``may_start`` is asked with the number of chosen and running records, once before each one is chosen.
+        ``read_ahead``: how many records of each lane should wait here. ``served``: the tenant of a record, as of
+        `share.share_of`.
+        """
         self._slots = slots
         self._may_start = may_start
+        self._served = served
         # With a limit of one crash every record would run alone; then neighbours take their chances.
         self._suspect_at = max(1, max_crashes - 1)
         self._delivered = 0
-        self._waiting: list[Delivery] = []
+        self._waiting = LaneQueues(read_ahead)
         self._chosen: list[Delivery] = []
         self._running: dict[int, Delivery] = {}
         self._alone = False
@@ -64,14 +66,18 @@ class Dispatcher:
         return len(self._running)
 
     @property
+    def full(self) -> bool:
+        """Whether every slot has a record."""
+        return len(self._running) >= self._slots.count
+
+    @property
     def chosen(self) -> bool:
         """Whether records wait for a commit to be submitted."""
         return bool(self._chosen)
 
-    @property
-    def free(self) -> int:
-        """Number of slots for which no record is chosen or waits."""
-        return self._slots.count - self._busy - len(self._waiting)
+    def fill(self, lane: Lane) -> float:
+        """How many of the records that may wait in the lane do; 1.0: no more should be fetched."""
+        return self._waiting.fill(lane)
 
     @property
     def _busy(self) -> int:
@@ -80,22 +86,21 @@ class Dispatcher:
     def add(self, record: Record, partition: OwnedPartition) -> None:
         """Let a delivered record wait."""
         self._delivered += 1
-        self._waiting.append(Delivery(self._delivered, record, partition))
+        self._waiting.add(Delivery(self._delivered, record, partition, share_of(record, self._served)))
 
     def choose(self) -> None:
         """Choose the records that may start now."""
         now = time.monotonic()
-        for delivery in list(self._waiting):
-            if self.stopped or self._alone or self._busy >= self._slots.count:
+        while not (self.stopped or self._alone or self._busy >= self._slots.count):
+            delivery = self._waiting.next(lambda one: one.may_start(now))
+            if delivery is None:
                 return
-            if not delivery.partition.known or delivery.not_before > now:
-                continue
             suspect = delivery.partition.crashes(delivery.record.offset) >= self._suspect_at
             # A suspect stops those behind it, or it would never find the service empty.
             if (suspect and self._busy) or not self._may_start(self._busy):
                 return
             self._alone = suspect
-            self._waiting.remove(delivery)
+            self._waiting.take(delivery)
             self._chosen.append(delivery)
             delivery.partition.start(delivery.record.offset)
 
@@ -119,14 +124,13 @@ class Dispatcher:
         """Let an unsettled record wait again, at its place."""
         delivery.not_before = time.monotonic() + REPEAT_AFTER_S
         delivery.partition.pause(delivery.record.offset)
-        bisect.insort(self._waiting, delivery, key=lambda other: other.number)
+        self._waiting.add(delivery)
 
     def drop(self, partitions: Collection[OwnedPartition]) -> None:
         """Give up the records of these partitions that have not been submitted."""
-        for delivery in self._waiting + self._chosen:
-            if delivery.partition in partitions:
-                delivery.partition.drop(delivery.record.offset)
-        self._waiting = [d for d in self._waiting if d.partition not in partitions]
+        chosen = [d for d in self._chosen if d.partition in partitions]
+        for delivery in self._waiting.drop(partitions) + chosen:
+            delivery.partition.drop(delivery.record.offset)
         self._chosen = [d for d in self._chosen if d.partition not in partitions]
         self._alone = self._alone and bool(self._busy)
 

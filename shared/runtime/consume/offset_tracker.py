@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Hashable
 
 REMEMBERED = 1000
-"""Number of records recognised when they are delivered again; an older one is processed again, which is harmless."""
+"""Number of finished records recognised when they are delivered again; an older one is processed again, which is
+harmless. One that waits or runs is always recognised."""
 
 
 class OffsetTracker:
@@ -46,8 +47,8 @@ class OffsetTracker:
         self._dropped.discard(offset)
         self._running[offset] += 1
         self._seen[offset] = identity
-        if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+        if len(self._seen) > REMEMBERED + len(self._running):
+            del self._seen[next(one for one in self._seen if one not in self._running)]
         self._next = max(self._next, offset + 1)
         return True
 
@@ -77,6 +78,12 @@ class OffsetTracker:
         expired records. Without it the committed offset would stay before them for ever.
         """
         self._next = max(self._next, position)
+
+    @property
+    def ahead(self) -> int:
+        """Number of offsets from the committable one to the position: what would be delivered again."""
+        offset = self.committable()
+        return 0 if offset is None else self._next - offset
 
     def committable(self) -> int | None:
         """The offset to commit (the next one to read); None before anything is known of the partition.

@@ -35,11 +35,17 @@ log = structlog.get_logger()
 
 
 class OldestRecords:
-    """Keeps the gauge of one topic. ``note`` is called by the consumer's thread, ``run`` is a thread of its own."""
+    """Keeps the gauge of one topic, or of one lane's topics.
 
-    def __init__(self, topic: str, reader: Callable[[], Any], clock: BrokerClock) -> None:
-        """``reader`` makes the consumer, when the first record waits; ``clock`` tells the broker's time."""
-        self._topic = topic
+    ``note`` is called by the consumer's thread, ``run`` is a thread of its own.
+    """
+
+    def __init__(
+        self, topic: str, reader: Callable[[], Any], clock: BrokerClock, covers: Callable[[str], bool] | None = None
+    ) -> None:
+        """``reader`` makes the consumer, when the first record waits; ``clock`` tells the broker's time. ``covers``
+        returns whether a topic's records count, too, where the gauge stands for several topics."""
+        self._covers = covers or (lambda name: name == topic)
         self._make_reader = reader
         self._clock = clock
         self._noted: SimpleQueue[list[TopicPartition]] = SimpleQueue()
@@ -52,7 +58,7 @@ class OldestRecords:
             [
                 TopicPartition(topic, int(number), one.committed_offset)
                 for (topic, number), one in partitions.items()
-                if topic == self._topic and one.desired and one.consumer_lag > 0 and one.committed_offset >= 0
+                if self._covers(topic) and one.desired and one.consumer_lag > 0 and one.committed_offset >= 0
             ]
         )
 
@@ -94,16 +100,16 @@ class OldestRecords:
         one when no record was read, and a partition has not answered: the records still wait while the broker is away.
         """
         consumer.assign(waiting)
-        unread, oldest_ms = {p.partition for p in waiting}, None
+        unread, oldest_ms = {(p.topic, p.partition) for p in waiting}, None
         end = time.monotonic() + READ_S
         try:
             while unread and time.monotonic() < end and not stop.is_set():
                 message = consumer.poll(POLL_S)
-                if message is None or message.partition() not in unread:
+                if message is None or (place := (message.topic(), message.partition())) not in unread:
                     continue
                 error = message.error()
                 if error is None or error.code() == KafkaError._PARTITION_EOF:  # It was committed meanwhile.
-                    unread.discard(message.partition())
+                    unread.discard(place)
                 if error is None:
                     record = record_of(message)
                     appended_ms = record.appended_ms(time.time_ns() // 1_000_000)

@@ -35,6 +35,11 @@ class OwnedPartition:
         return self._known
 
     @property
+    def ahead(self) -> int:
+        """Number of delivered records from the first one on that is not settled, those settled ahead of it included."""
+        return self._tracker.ahead
+
+    @property
     def unfinished(self) -> bool:
         """Whether a delivered record is neither settled nor dropped."""
         return self._tracker.running

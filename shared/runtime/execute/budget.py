@@ -24,6 +24,7 @@ MAX_FILE_BYTES = 256 << 30
 """Size of all files that the worker names, bytes: half an hour of I420 at two megapixels has 142 GB."""
 MAX_FILES = 16
 """Files of a finished task; the stages of this project have at most four."""
+MAX_SIGNATURES = 1
 
 # Soft budgets: excess records are dropped and counted, because telemetry and hints must not fail a render.
 MAX_SPANS = 2000
@@ -65,8 +66,12 @@ class Budget:
                 self._roles.add(record.role)
                 self._require("chunks", count, MAX_CHUNKS)
                 self._require("sequences", len(self._roles), MAX_SEQUENCES)
+            case records.Segment():
+                self._require("segments", count, MAX_CHUNKS)
             case records.Checkpoint():
                 self._require("checkpoints", count, MAX_CHECKPOINTS)
+            case records.Sign():
+                self._require("signatures", count, MAX_SIGNATURES)
             case records.Finished():
                 self._require("files", len(record.files), MAX_FILES)
             case records.Span() | records.Log():

@@ -20,6 +20,7 @@ from shared.runtime.failures import Abandoned, JobCancelled, WorkerDied
 from shared.runtime.retry_policy import best_effort
 from shared.slot import records
 from shared.storage import keys
+from shared.storage.artifacts import CHECKPOINTS_TAG
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StorageError
 from shared.storage.protocols import Storage
 from shared.telemetry.attributes import set_attributes
@@ -147,7 +148,7 @@ class CheckpointStore:
         key = keys.within(self._prefix, f"{self._attempt}-{self._count:05d}.bin")
         self._count += 1
         try:
-            ref = self._store.artifacts.put(checkpoint.path, key)
+            ref = self._store.artifacts.put(checkpoint.path, key, tag=CHECKPOINTS_TAG)
         finally:
             self._drop(checkpoint)
         done = checkpoint.record.done

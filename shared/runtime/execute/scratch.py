@@ -9,11 +9,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from shared.runtime.execute.budget import MAX_FILE_BYTES
+from shared.runtime.execute.removal import remove_folder
 from shared.runtime.failures import WorkerDied
+from shared.slot.confinement import policy
 from shared.slot.disk import disk_full
 from shared.storage.errors import NoSpace
 from shared.storage.space import MIB, require_free
@@ -50,7 +53,7 @@ class Scratch:
 
 
 def _remove(folder: Path, held: TextIO) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder)
     held.close()
 
 
@@ -58,9 +61,37 @@ def _remove_unless_held(lock: Path) -> None:
     try:
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
+            remove_folder(lock.parent)
     except OSError:
         return  # In use, owned by another user, or already deleted.
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFolder:
+    """The folders of one worker process, which has no other: a folder of a slot or tenant is closed to all others."""
+
+    inputs: Path
+    """Written by the service. The worker process reads it, and deletes chunks that are done."""
+    work: Path
+    """Written by the worker process."""
+
+    @classmethod
+    def make(cls, above: Path | None) -> "WorkerFolder":
+        """New folders in ``above``; None: in the system's temporary folder. Raises OSError."""
+        folder = Path(tempfile.mkdtemp(prefix="worker-", dir=above))
+        made = cls(folder / policy.INPUTS, folder / policy.WORK)
+        made.inputs.mkdir()
+        made.work.mkdir()
+        return made
+
+    @property
+    def path(self) -> Path:
+        """The folder that holds both."""
+        return self.work.parent
+
+    def remove(self) -> None:
+        """Delete both with all that is in them."""
+        remove_folder(self.path)
 
 
 class WorkFolder:
@@ -72,9 +103,13 @@ class WorkFolder:
     """
 
     def __init__(self, path: Path) -> None:
+        """Make the folder. Raises WorkerDied when it is replaced at once, OSError when it can't be made."""
         path.mkdir()
         self.path = path
-        self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as e:
+            raise WorkerDied("the worker replaced the folder of its task") from e
         self._lock = threading.Lock()
         self._file_bytes = 0
 

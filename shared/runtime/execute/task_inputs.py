@@ -67,7 +67,7 @@ class TaskInputs:
         self._telemetry = telemetry
 
     def fetch(self, sources: Mapping[str, str], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-        """Read-only files in ``folder``, and their hex SHA-256 digests, both by role.
+        """Read-only files ``in-<role>`` in ``folder``, and their hex SHA-256 digests, both by role.
 
         ``sources``: by role, ``request.<field>`` or ``<stage>/<role>``. Raises Rejected for the user's objects,
         ArtifactMissing, ArtifactAltered and ArtifactRefused for artifacts, StoreUnavailable, JobCancelled.
@@ -77,7 +77,7 @@ class TaskInputs:
 
         def fetch(item: tuple[str, str]) -> None:
             role, source = item
-            path = folder / role
+            path = folder / f"in-{role}"
             with self._telemetry.span("artifact.get", {"artifact.role": role}) as span:
                 if source.startswith("request."):
                     digests[role], size = self._fetch_input(source.removeprefix("request."), path)

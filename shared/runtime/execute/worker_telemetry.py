@@ -1,5 +1,6 @@
 """Converts the telemetry records of a worker into the parent's spans, log lines and metrics."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import structlog
@@ -13,7 +14,7 @@ from shared.slot import records
 from shared.slot.spec import StageSpec
 from shared.telemetry import metrics
 from shared.telemetry.attributes import registered
-from shared.telemetry.failing import failed, work_span
+from shared.telemetry.failing import failed, failed_by, work_span
 from shared.telemetry.ids import preset_span_id
 
 log = structlog.get_logger()
@@ -62,16 +63,28 @@ class WorkerTelemetry:
         """A span of work in the parent process."""
         return work_span(self._tracer, name, registered(attributes))
 
-    def moved(self, direction: str, role: str, size: int, since_ns: int) -> None:
+    def past_span(
+        self,
+        name: str,
+        attributes: Mapping[str, object],
+        since_ns: int,
+        until_ns: int | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Export a span of work that has ended, or ends now; times in nanoseconds since the epoch."""
+        context = trace.set_span_in_context(self._parent)
+        span = self._tracer.start_span(name, context, attributes=registered(attributes), start_time=since_ns)
+        if error is not None:
+            failed_by(span, error)
+        span.end(until_ns)
+
+    def moved(self, direction: str, role: str, size: int, since_ns: int, until_ns: int | None = None) -> None:
         """Export one span for a whole sequence of chunks, transferred concurrently with the work.
 
-        ``direction`` is put or get, ``size`` is in bytes, ``since_ns`` is when the transfer started, nanoseconds since
-        the epoch.
+        ``direction`` is put or get, ``size`` is in bytes; the transfer started at ``since_ns`` and ended at
+        ``until_ns``, by default now, nanoseconds since the epoch.
         """
-        attributes = registered({"artifact.role": role, "artifact.bytes": size})
-        context = trace.set_span_in_context(self._parent)
-        span = self._tracer.start_span(f"artifact.{direction}", context, attributes=attributes, start_time=since_ns)
-        span.end()
+        self.past_span(f"artifact.{direction}", {"artifact.role": role, "artifact.bytes": size}, since_ns, until_ns)
         self.bytes(direction, size)
 
     def bytes(self, direction: str, size: int) -> None:

@@ -2,32 +2,25 @@
 
 import json
 import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
+from types import MappingProxyType
 
 import structlog
 
+from shared.runtime.host.bounded_http import BoundedHTTPServer
 from shared.runtime.watched_thread import WatchedThread
 
 log = structlog.get_logger()
 
 Probe = Callable[[], str | None]
 """Returns None when the check passes, else the reason."""
-NOT_READY = "not ready: "
-"""Prefix of the reason of a service that runs but can't process records: no weights, no device, no disk space."""
 REQUEST_S = 10.0
-"""Time to send a whole request, seconds; then the connection and its thread end."""
+"""Time for a request and its answer, seconds; then the connection and its thread end."""
+MAX_CONNECTIONS = 64
+"""Open connections; a further one ends the oldest. A probe, a scrape and a few people need under ten."""
 Metrics = Callable[[str], tuple[bytes, str]]
 """Maps the Accept header to body and content type."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: Any) -> None:
-        """Log a closed connection or a malformed request at debug level, without a stack on stderr."""
-        log.debug("probe_request_failed", exc_info=True)
 
 
 class HealthServer:
@@ -45,12 +38,17 @@ class HealthServer:
         ready: Probe,
         metrics: Metrics,
         on_failure: Callable[[str], None] = lambda _: None,
+        details: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """``on_failure`` receives the reason when the thread dies."""
+        """``on_failure`` receives the reason when the thread dies. ``/readyz`` answers with ``details`` beside its
+        reason, as they are then."""
         self._live = live
         self._ready = ready
         self._metrics = metrics
-        self._server = _Server((host, port), self._handler())
+        self._details = details
+        self._server = BoundedHTTPServer(
+            (host, port), self._handler(), max_connections=MAX_CONNECTIONS, connection_s=REQUEST_S
+        )
         self._closing = threading.Event()
         self._thread = WatchedThread("health", self._server.serve_forever, on_failure, self._closing)
 
@@ -92,8 +90,10 @@ class HealthServer:
                     body, content_type = server._metrics(self.headers.get("Accept", ""))
                     self._answer(200, body, content_type)
                 elif self.path in ("/livez", "/readyz"):
-                    reason = (server._live if self.path == "/livez" else server._ready)()
-                    body = json.dumps({"ok": reason is None, "reason": reason}).encode()
+                    live = self.path == "/livez"
+                    reason = (server._live if live else server._ready)()
+                    details = {} if live else dict(server._details)
+                    body = json.dumps({"ok": reason is None, "reason": reason, **details}).encode()
                     self._answer(200 if reason is None else 503, body, "application/json")
                 else:
                     self._answer(404, b"", "text/plain")

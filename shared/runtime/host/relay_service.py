@@ -8,13 +8,14 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from shared.messages.pipeline import RELAY
-from shared.messages.topics import CLOCK, MAX_DEAD_LETTER_BYTES, retry_topic
+from shared.messages.topics import CLOCK, EVENTS, MAX_DEAD_LETTER_BYTES, retry_topic
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.commits import COMMIT_LIMIT_S
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
-from shared.runtime.host.health import NOT_READY
+from shared.runtime.group_protocol import Stopped, group_protocol
+from shared.runtime.host.not_ready import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
-from shared.runtime.kafka_config import consumer_config, group_protocol, producer_config
+from shared.runtime.kafka_config import consumer_config, producer_config
 from shared.runtime.process.decoding import TaskDecoder
 from shared.runtime.process.routing import RoundRobin
 from shared.runtime.relay.destination import Destinations
@@ -64,7 +65,7 @@ class RelayService:
         s3 = connect(storage)
         documents = DocumentStore(s3, storage)
         render_metrics.prepare(RELAY, settings)
-        events = EventPublisher(RELAY, prefix, host.producers, documents)
+        events = EventPublisher(RELAY, prefix, host.producers, documents, partial(settings.topic_of, EVENTS))
         self._refusals = Refusals(
             self._group,
             prefix,
@@ -93,7 +94,9 @@ class RelayService:
         protocol = None
         while protocol is None and not stop.is_set():
             try:
-                protocol = group_protocol(self._settings)
+                protocol = group_protocol(self._settings, stop)
+            except Stopped:
+                return
             except KafkaException:  # The broker is away: a new process would find the same.
                 stop.wait(PROTOCOL_RETRY_S)
         if protocol is None:
@@ -113,6 +116,10 @@ class RelayService:
         """End the thread and the producer."""
         self._refusals.close()
         self._sender.close()
+
+    def abandon(self) -> bool:
+        """True when it has never held a partition."""
+        return self._loop is None or not self._loop.joined.is_set()
 
     def live(self) -> str | None:
         """The reason to kill this process; None when it is live."""

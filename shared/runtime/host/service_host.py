@@ -11,6 +11,8 @@ from confluent_kafka import KafkaException
 
 import shared
 from shared.messages.topics import MAX_DEAD_LETTER_BYTES
+from shared.runtime.group_protocol import Stopped
+from shared.runtime.host.early_exit import EarlyExit
 from shared.runtime.host.health import HealthServer
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Producers
@@ -31,6 +33,10 @@ class Workload(Protocol):
     def close(self) -> None:
         """Release all resources, after ``run``."""
 
+    def abandon(self) -> bool:
+        """Release what would outlast the process, if it has never held a partition: nothing is lost when the process
+        then just ends. False when it must end in order. Any thread."""
+
     def live(self) -> str | None:
         """The reason to kill this process; None when it is live."""
 
@@ -46,7 +52,11 @@ class ServiceHost:
         self.settings = settings
         self.stop = threading.Event()
         """Set when the service ends."""
+        self.details: dict[str, str] = {}
+        """What ``/readyz`` answers beside its reason."""
         self._name = name
+        self._workload: Workload | None = None
+        self._signals = 0
         self._failure: str | None = None
         self._dead: str | None = None
         self.tracing = tracing.setup(name, shared.__version__)
@@ -60,13 +70,20 @@ class ServiceHost:
         """Serve until SIGTERM, SIGINT or a failure that only a new process repairs; returns the exit status.
 
         ``make`` constructs the workload with the host's producers and tracing; what it raises ends the service. A
-        signal that arrives meanwhile still lets the workload close: it may have made files by then.
+        signal that arrives meanwhile still lets the workload close: it may have made files by then. A workload that
+        has held no partition gets a second for that.
         """
         no_core_dumps()
         hide_from_workers()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        workload = make()
+        early = EarlyExit(self.stop, self._abandon, lambda: 1 if self._failure else 0)
+        try:
+            workload = self._workload = make()
+        except Stopped:
+            self._end()
+            early.close()
+            return 0
         settings = self.settings
         health = HealthServer(
             settings.health_host,
@@ -75,6 +92,7 @@ class ServiceHost:
             partial(self.ready, workload),
             metrics.exposition,
             self.thread_died,
+            self.details,
         )
         health.start()
         log.info("service_started", stage=self._name, health_port=health.port)
@@ -86,11 +104,18 @@ class ServiceHost:
             log.exception("workload_failed")
             self.fail(f"{type(e).__name__}: {e}")
         workload.close()
+        self._end()
+        health.close()
+        early.close()
+        return 1 if self._failure else 0
+
+    def _end(self) -> None:
         self.producers.close()
         self.tracing.shutdown()
-        health.close()
         log.info("service_stopped", failure=self._failure)
-        return 1 if self._failure else 0
+
+    def _abandon(self) -> bool:
+        return self._workload is None or self._workload.abandon()
 
     def start_thread(self, name: str, target: Callable[[threading.Event], None]) -> None:
         """Run ``target(stop)`` in a background thread; if it ends before the service, the service ends, too."""
@@ -118,7 +143,8 @@ class ServiceHost:
         return workload.ready()
 
     def _on_signal(self, number: int, _: Any) -> None:
-        if self.stop.is_set():
+        self._signals += 1
+        if self._signals > 1 or self._failure:
             self._failure = self._failure or f"a second signal {number} ended the service at once"
             raise SystemExit(1)
         self.stop.set()

@@ -1,38 +1,52 @@
-"""Whether what the variables name can be used: files, endpoint, credentials' profile, folder, address."""
+"""Whether what the variables name can be used: files, endpoint, credentials' profile, folder, address.
+
+Commands read it: libraries are imported by the checks that need them, and only when a variable for them is set.
+"""
 
 import os
 import socket
 from collections.abc import Callable, Iterator
 
-from botocore.exceptions import BotoCoreError
-from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from shared import __version__
 from shared.runtime.kafka_config import UNLOGGED, base, consumer_config, producer_config
+from shared.runtime.policy_settings import PolicySettings
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import assignment, only, unusable
-from shared.storage.client import connect
+from shared.runtime.tenant_check import TenantCheck
+from shared.runtime.tenant_settings import TenantSettings
+from shared.slot.confinement import probe
 from shared.storage.settings import StorageSettings
-from shared.telemetry import tracing
 
 UNUSED_ENDPOINT = "http://127.0.0.1:9"
 """No span is exported: the exporter is only made, because that reads its variables."""
 
 
-def named_faults() -> list[str]:
+def named_faults(*, tenant_keys: bool = True) -> list[str]:
     """A line for each variable that names something that can't be used on this machine; nothing is contacted.
+    ``tenant_keys``: whether the service verifies signatures of tenants.
 
     Every check reads its own variables alone, and is left out when one of them has a wrong form: that is another line.
     """
-    return [line for one in (_kafka, _cache, _scratch, _health, _traces) for line in _lines(one)]
+    checks = (_kafka, _tenants, _cache, _scratch, _quotas, _health, _traces, _pod)
+    return [line for one in checks if tenant_keys or one is not _tenants for line in _lines(one)]
+
+
+def signer_faults() -> list[str]:
+    """A line when the signer of the videos' manifests can't be used, or the settings ask for one and name none."""
+    return _lines(_signer)
 
 
 def store_faults() -> list[str]:
     """A line when a variable or file of boto3 keeps it from making a client; nothing is contacted."""
     return _lines(_store)
+
+
+def confinement_faults() -> list[str]:
+    """A line for each part of the confinement of workers that is required and that this machine does not have."""
+    return _lines(_confinement)
 
 
 def _lines(one: Callable[[], Iterator[str]]) -> list[str]:
@@ -45,6 +59,11 @@ def _lines(one: Callable[[], Iterator[str]]) -> list[str]:
 def _kafka() -> Iterator[str]:
     """The properties file, by a client of each kind that a service makes: librdkafka checks all values at once."""
     settings = only(RuntimeSettings, "kafka_properties_file", "bootstrap_servers")
+    if settings.kafka_properties_file is None:
+        return
+    from confluent_kafka import Consumer, KafkaException, Producer
+    from confluent_kafka.admin import AdminClient
+
     try:
         AdminClient(base(settings, "check") | UNLOGGED)
         Producer(producer_config(settings, "check") | UNLOGGED)
@@ -53,6 +72,16 @@ def _kafka() -> Iterator[str]:
         yield unusable("KAFKA_PROPERTIES_FILE", ValueError(error.args[0].str()))
     except (OSError, ValueError) as error:
         yield unusable("KAFKA_PROPERTIES_FILE", error)
+
+
+def _tenants() -> Iterator[str]:
+    settings = only(RuntimeSettings, "tenancy")
+    try:
+        TenantCheck(settings, TenantSettings().keys())
+    except OSError as error:
+        yield unusable("LIPSTAGE_TENANT_KEY_FILE", error)
+    except ValueError as error:
+        yield f"LIPSTAGE_TENANT_KEY: {error}"
 
 
 def _cache() -> Iterator[str]:
@@ -72,12 +101,60 @@ def _scratch() -> Iterator[str]:
         yield f"{assignment('LIPSTAGE_SCRATCH_DIR')}: not a folder that this process may write to"
 
 
+def _confinement() -> Iterator[str]:
+    if only(RuntimeSettings, "confinement").confinement == "required":
+        try:
+            missing = probe.missing()
+        except OSError as error:
+            missing = (str(error),)
+        yield from (f"{assignment('LIPSTAGE_CONFINEMENT')}: {line}" for line in missing)
+
+
+def _quotas() -> Iterator[str]:
+    path = only(RuntimeSettings, "quotas_file").quotas_file
+    if path is not None:
+        from shared.messages.quotas import InvalidQuotas, read_quotas
+
+        try:
+            read_quotas(path)
+        except (OSError, InvalidQuotas) as error:
+            yield unusable("LIPSTAGE_QUOTAS_FILE", error)
+
+
 def _health() -> Iterator[str]:
     if not _is_own_address(only(RuntimeSettings, "health_host").health_host):
         yield f"{assignment('LIPSTAGE_HEALTH_HOST')}: not an address of this machine (IPv4)"
 
 
+def _pod() -> Iterator[str]:
+    settings = only(RuntimeSettings, "pod_deletion_cost", "pod_name", "pod_namespace")
+    if settings.pod_deletion_cost:
+        from shared.runtime.host.pod_deletion_cost import Pod
+
+        try:
+            Pod.of(settings.pod_name, settings.pod_namespace, os.environ)
+        except ValueError as error:
+            yield unusable("LIPSTAGE_POD_DELETION_COST", error)
+
+
+def _signer() -> Iterator[str]:
+    from shared.runtime.execute.provenance import Provenance
+
+    try:
+        Provenance.open(PolicySettings())
+    except OSError as error:
+        yield f"LIPSTAGE_C2PA_*: {error.strerror}: {error.filename}"
+    except ValidationError:
+        raise
+    except ValueError as error:
+        yield f"LIPSTAGE_C2PA_*: {error}"
+
+
 def _traces() -> Iterator[str]:
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        return
+    from shared.telemetry import tracing
+
     try:
         tracing.setup("check", __version__, endpoint=UNUSED_ENDPOINT).shutdown()
     except ValueError as error:
@@ -85,6 +162,10 @@ def _traces() -> Iterator[str]:
 
 
 def _store() -> Iterator[str]:
+    from botocore.exceptions import BotoCoreError
+
+    from shared.storage.client import connect
+
     try:
         connect(only(StorageSettings, "s3_addressing", "s3_connections"))
     except (ValidationError, SettingsError):

@@ -8,9 +8,12 @@ from pydantic_settings import BaseSettings
 from shared.messages.engines import ENGINES
 from shared.messages.pipeline import PIPELINE, RELAY, step
 from shared.runtime.engine_settings import settings_model
-from shared.runtime.fault_injection import FaultSettings
-from shared.runtime.host.weights import WeightsSettings
+from shared.runtime.fault_settings import FaultSettings
+from shared.runtime.host.weights_settings import WeightsSettings
+from shared.runtime.policy_settings import PolicySettings
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settings_variables import load_model
+from shared.runtime.tenant_settings import TenantSettings
 from shared.slot.engines import engine_spec
 from shared.slot.spec import StageSpec
 from shared.storage.settings import StorageSettings
@@ -23,9 +26,11 @@ def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
     """The models that one service and its workers read; ``engine`` is for infer."""
     models: tuple[Model, ...] = (
         RuntimeSettings,
+        TenantSettings,
         StorageSettings,
         TelemetrySettings,
         FaultSettings,
+        PolicySettings,
         *stage_models(stage),
     )
     return (*models, WeightsSettings, *engine_models(engine)) if engine is not None else models
@@ -35,8 +40,9 @@ def all_models() -> tuple[Model, ...]:
     """The models of every stage and engine, and of the projection."""
     stages = [model for step in PIPELINE for model in stage_models(step.name)]
     engines = [model for engine in ENGINES for model in engine_models(engine)]
-    projection = _load("stages.gateway.projection.settings:ProjectionSettings")
-    models = (RuntimeSettings, StorageSettings, TelemetrySettings, FaultSettings, WeightsSettings)
+    projection = load_model("stages.gateway.projection.settings:ProjectionSettings")
+    of_all = (RuntimeSettings, TenantSettings, StorageSettings, TelemetrySettings, FaultSettings)
+    models = (*of_all, PolicySettings, WeightsSettings)
     return *models, *stages, *engines, projection
 
 
@@ -44,11 +50,8 @@ def stage_models(stage: str) -> tuple[Model, ...]:
     """The model that a stage declares, if any; the relay has none. Raises KeyError for an unknown stage."""
     if stage == RELAY:
         return ()
-    one = step(stage)
-    module = import_module(one.module)
-    # The engines of a stage declare settings of their own.
-    spec = cast("StageSpec | None", None if one.per_engine else module.STAGE)
-    return () if spec is None or spec.settings is None else (_load(spec.settings),)
+    spec = cast("StageSpec", import_module(step(stage).module).STAGE)
+    return () if spec.settings is None else (load_model(spec.settings),)
 
 
 def engine_models(engine: str) -> tuple[Model, ...]:
@@ -57,9 +60,4 @@ def engine_models(engine: str) -> tuple[Model, ...]:
     Raises ValueError for an unknown engine.
     """
     declared = engine_spec(engine).settings
-    return () if declared is None else (settings_model(engine), _load(declared))
-
-
-def _load(name: str) -> Model:
-    module, _, attribute = name.partition(":")
-    return cast("Model", getattr(import_module(module), attribute))
+    return () if declared is None else (settings_model(engine), load_model(declared))

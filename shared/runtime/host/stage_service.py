@@ -1,52 +1,49 @@
 """One stage as a service: constructs and connects its parts."""
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Event
 from typing import cast
 
+from shared.messages.lanes import LANES, lane_of
 from shared.messages.pipeline import FIRST, following, step
-from shared.messages.topics import CANCEL
-from shared.runtime.attempt_policy import AttemptPolicy
+from shared.messages.tenant_topics import subscription, takes_cancels, takes_requests
+from shared.messages.topics import CANCEL, CHUNKS
 from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import Completions
 from shared.runtime.consume.cancellations import Cancellations
 from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.consume.lag_gauge import LagGauge
+from shared.runtime.consume.notice_reader import NoticeReader
 from shared.runtime.consume.oldest_records import READER, OldestRecords
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
+from shared.runtime.execute.confinement_report import ConfinementReport, warn_of_root
+from shared.runtime.execute.provenance import Provenance
 from shared.runtime.execute.scratch import DiskSpace, Scratch
+from shared.runtime.execute.slot_worker import SlotWorker
 from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.execute.worker_slots import SlotClock, WorkerSlots
 from shared.runtime.execute.worker_telemetry import log_record
-from shared.runtime.host.health import NOT_READY
+from shared.runtime.group_protocol import group_protocol
+from shared.runtime.host.not_ready import NOT_READY
+from shared.runtime.host.pod_deletion_cost import Pod, PodDeletionCost
+from shared.runtime.host.processing import open_store, task_processor
 from shared.runtime.host.service_host import ServiceHost
-from shared.runtime.kafka_config import consumer_config, group_protocol, reader_config
-from shared.runtime.process.admission import RequestDecoder
-from shared.runtime.process.deadlines import Deadlines
-from shared.runtime.process.decoding import Decoder, TaskDecoder
-from shared.runtime.process.forwarding import Forwarder
+from shared.runtime.kafka_config import consumer_config, reader_config
+from shared.runtime.policy_settings import PolicySettings
+from shared.runtime.process.early_starts import EarlyStarts, source_of
 from shared.runtime.process.least_loaded import open_router
-from shared.runtime.process.processor import TaskProcessor
-from shared.runtime.process.record_work import RecordWork
-from shared.runtime.process.routing import Router
-from shared.runtime.process.task_attempts import TaskAttempts
-from shared.runtime.producers import Producers
-from shared.runtime.retry_policy import RetryPolicy
 from shared.runtime.settings import RuntimeSettings
-from shared.runtime.settle import render_metrics
-from shared.runtime.settle.cleanup import Cleanup
-from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.janitor import Janitor
-from shared.runtime.settle.render_summary import RenderSummary
-from shared.runtime.settle.settlement import Settlement
+from shared.runtime.tenant_check import TenantCheck, permits_cancel
+from shared.runtime.tenant_settings import TenantSettings
 from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
-from shared.storage.protocols import Storage
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, metrics
-from shared.telemetry.tracing import Tracing
 
 LOOP_SILENT_S = 30.0
 """A consumer loop that has not polled for this time hangs, seconds; a revocation's barrier updates the heartbeat."""
@@ -55,57 +52,9 @@ BARRIER_SHARE = 0.5
 TASK_GRACE_S = 300.0
 """Time for a task's downloads and uploads, beside its worker's deadline and waits for the object store, seconds."""
 READY_POLL_S = 0.02
-
-
-def task_processor(
-    spec: StageSpec,
-    group: str,
-    settings: RuntimeSettings,
-    store: Storage,
-    producers: Producers,
-    tracing: Tracing,
-    cancelled: Callable[[str, str], bool],
-    disk: DiskSpace,
-    stopping: Callable[[], bool],
-    breaker: CircuitBreaker | None = None,
-    router: Router | None = None,
-) -> TaskProcessor:
-    """The processor of a stage's records, with its decoder, forwarder, event publisher and settlement."""
-    render_metrics.prepare(spec.name, settings)
-    breaker = breaker or CircuitBreaker(spec.name)
-    events = EventPublisher(spec.name, settings.topic_prefix, producers, store.documents)
-    decoder: Decoder = TaskDecoder(store.documents)
-    if spec.name == FIRST:
-        decoder = RequestDecoder(settings, store, events, cancelled)
-    cleanup = Cleanup(spec, store)
-    settlement = Settlement(
-        spec.name,
-        group,
-        settings.topic_prefix,
-        producers,
-        events,
-        cleanup,
-        RenderSummary(tracing.tracer),
-        store.artifacts,
-    )
-    forwarder = Forwarder(spec.name, settings, store, producers, router)
-    deadlines = Deadlines(producers.clock)
-    attempts = TaskAttempts(spec, settings, store, events, tracing.tracer, cancelled, deadlines, disk)
-    policy = AttemptPolicy(settings.tiers, settings.max_attempts, breaker)
-    work = RecordWork(spec.name, settings, decoder, store, events, attempts, forwarder, policy, cancelled, deadlines)
-    return TaskProcessor(
-        spec.name,
-        group,
-        settings.max_crashes,
-        decoder,
-        events,
-        work,
-        settlement,
-        breaker,
-        tracing.tracer,
-        deadlines,
-        stopping,
-    )
+CANCEL_FETCH_WAIT_MS = 2000
+"""How long the broker holds a fetch of cancel commands, milliseconds. The reader follows the topic and waits for no end
+of it; a command ends the wait at once."""
 
 
 class StageService:
@@ -124,6 +73,8 @@ class StageService:
         workers' environment; it may raise HandlerUnavailable, and is called again before the next attempt to load.
         """
         settings = host.settings
+        # First: while a broker does not answer, there is nothing to release.
+        protocol = group_protocol(settings, host.stop)
         pipeline_step = step(stage)
         engine = settings.engine if pipeline_step.per_engine else None
         spec = spec or _spec(pipeline_step.module, engine)
@@ -135,7 +86,11 @@ class StageService:
         self._breaker = CircuitBreaker(stage)
         self._disk = DiskSpace(self._scratch.path, settings.free_space_reserve_mb, self._clock.extend)
         store = open_store(settings, stage)
-        self._cancellations = _cancellations(host, client, group)
+        tenants = TenantCheck(settings, TenantSettings().keys())
+        self._cancellations = _cancellations(host, client, group, tenants)
+        provenance = Provenance.open(PolicySettings()) if spec.marks else None
+        if provenance is not None:
+            provenance.warn()
         router, self._group_views = open_router(settings, following(stage))
         processor = task_processor(
             spec,
@@ -149,40 +104,92 @@ class StageService:
             host.stop.is_set,
             self._breaker,
             router,
+            # The assignors of the classic protocol share out all partitions of a group together: a replica would get
+            # those of one lane, and idle while the other has work.
+            lanes=protocol == "consumer",
+            tenants=tenants,
+            provenance=provenance,
         )
         completions = Completions()
-        workers = [
-            WorkerProcess(spec, settings.engine, log_record) for _ in range(1 if spec.one_slot else settings.slots)
-        ]
+        make = partial(
+            WorkerProcess,
+            spec,
+            settings.engine,
+            log_record,
+            scratch=self._scratch.path,
+            confinement=settings.confinement,
+            on_start=ConfinementReport(stage, host.details).take,
+        )
+        reuse = "always" if spec.keeps_worker else settings.worker_reuse
+        slots = 1 if spec.one_slot else settings.slots
+        workers = [SlotWorker(stage, spec.handler, make, reuse) for _ in range(slots)]
         self._slots = WorkerSlots(stage, workers, processor.handle, completions, self._clock, host.fail, fetch)
         self._fetch_stall = FetchStallDetector()
-        consume = consumer_config(settings, client, group, group_protocol(settings))
+        consume = consumer_config(settings, client, group, protocol)
         # In one delivery: the deaths, and one attempt more. A wait for the object store takes no longer than the work.
         attempts = min(settings.max_attempts, settings.max_crashes + 1)
         self._task_limit_s = attempts * 2 * spec.deadline_s + TASK_GRACE_S
         metrics.TASK_LIMIT.labels(stage).set(self._task_limit_s)
-        topic = settings.topic(pipeline_step.source.format(engine=settings.engine))
+        topics = [settings.topic(topic) for topic in pipeline_step.topics(settings.engine)]
         reader = reader_config(settings, f"{client}-oldest", f"{group}.oldest") | READER
-        self._oldest = OldestRecords(topic, lambda: clients.raw_consumer(reader), host.producers.clock)
+        self._lag = LagGauge()
+        clock = host.producers.clock
+        by_pattern = stage == FIRST and settings.tenancy == "topic"
+        self._oldest = [
+            OldestRecords(
+                topic, lambda: clients.raw_consumer(reader), clock, _same_lane(topic, settings) if by_pattern else None
+            )
+            for topic in topics
+        ]
         self._loop = ConsumerLoop(
             clients.raw_consumer(consume | {"stats_cb": self._on_statistics}),
-            [topic],
+            # The group finds the topics of a new tenant by itself.
+            [subscription(settings.topic_prefix)] if by_pattern else topics,
             self._slots,
             completions,
             BARRIER_SHARE * settings.max_poll_interval_ms / 1000,
             may_start=self._breaker.may_start,
             max_crashes=settings.max_crashes,
             task_limit_s=self._task_limit_s,
+            read_ahead=settings.read_ahead,
+            served=tenants.served if stage == FIRST else None,
         )
+        self._notices: NoticeReader | None = None
+        if settings.overlap and source_of(spec) is not None:
+            early = EarlyStarts(
+                spec,
+                settings,
+                store,
+                self._slots,
+                self._disk,
+                self._loop.assignment,
+                self._cancellations.has,
+                lambda: self._breaker.reason is None and not host.stop.is_set(),
+                provenance,
+            )
+            notices = reader_config(settings, f"{client}-chunks", f"{group}.chunks") | {"auto.offset.reset": "latest"}
+            self._notices = NoticeReader(
+                lambda: clients.raw_consumer(notices), settings.topic(CHUNKS), early.take, early.check
+            )
+        self._deletion_cost: PodDeletionCost | None = None
+        if settings.pod_deletion_cost:
+            pod = Pod.of(settings.pod_name, settings.pod_namespace, os.environ)
+            self._deletion_cost = PodDeletionCost(stage, pod, lambda: self._clock.longest_s)
         # The stage that reads frames also runs the janitor. Its object store does not retry: the passes are repeated.
         self._janitor = Janitor(ObjectStore.open(StorageSettings())) if spec.streams else None
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Load the handlers, then consume until ``stop``."""
+        warn_of_root()
         self._cancellations.start()
         if self._janitor is not None:
             self._host.start_thread("janitor", self._janitor.run)
-        self._host.start_thread("oldest-records", self._oldest.run)
+        for lane, oldest in zip(LANES, self._oldest, strict=True):
+            self._host.start_thread(f"oldest-records-{lane}", oldest.run)
+        if self._notices is not None:
+            self._host.start_thread("chunk-notices", self._notices.run)
+        if self._deletion_cost is not None:
+            self._host.start_thread("pod-deletion-cost", self._deletion_cost.run)
         if self._group_views is not None:
             self._host.start_thread("routing", self._group_views.run)
         self._slots.start()
@@ -195,6 +202,13 @@ class StageService:
         self._slots.close()
         self._cancellations.close()
         self._scratch.close()
+
+    def abandon(self) -> bool:
+        """True when it has never held a partition; the scratch folder is then removed."""
+        if self._loop.joined.is_set():
+            return False
+        self._scratch.close()
+        return True
 
     def live(self) -> str | None:
         """The reason to kill this process; None when it is live."""
@@ -217,20 +231,13 @@ class StageService:
 
     def _on_statistics(self, text: str) -> None:
         statistics = Statistics.read(text)
-        metrics.CONSUMER_LAG.clear()  # The new owners of revoked partitions report their lag.
-        for (topic, number), partition in statistics.partitions.items():
-            if partition.consumer_lag >= 0:
-                metrics.CONSUMER_LAG.labels(topic, number).set(partition.consumer_lag)
-        self._oldest.note(statistics.partitions)
+        self._lag.set(statistics.partitions)
+        for oldest in self._oldest:
+            oldest.note(statistics.partitions)
         if statistics.cgrp.join_state == "steady":
             self._loop.joined.set()  # With more replicas than partitions, a replica without one is ready, too.
         if stalled := self._fetch_stall.stalled(statistics.fetch_states):
             self._host.fail(stalled)
-
-
-def open_store(settings: RuntimeSettings, stage: str) -> ObjectStore:
-    """The object store for tasks of a stage; its operations retry according to the settings."""
-    return ObjectStore.open(StorageSettings(), lambda works: RetryPolicy(settings.store_retry_timeout_s, works, stage))
 
 
 def client_name(stage: str, settings: RuntimeSettings) -> str:
@@ -238,13 +245,33 @@ def client_name(stage: str, settings: RuntimeSettings) -> str:
     return f"{stage}-{settings.engine}" if step(stage).per_engine else stage
 
 
-def _cancellations(host: ServiceHost, client: str, group: str) -> Cancellations:
+def _same_lane(topic: str, settings: RuntimeSettings) -> Callable[[str], bool]:
+    """Whether another topic takes requests of the same lane: a gauge for each tenant's topics would be many."""
+    prefix = settings.topic_prefix
+    return lambda name: (
+        name.startswith(prefix) and takes_requests(name.removeprefix(prefix)) and lane_of(name) == lane_of(topic)
+    )
+
+
+def _cancellations(host: ServiceHost, client: str, group: str, tenants: TenantCheck) -> Cancellations:
     def on_statistics(text: str) -> None:
         cancellations.statistics(text)
 
     config = reader_config(host.settings, f"{client}-cancel", f"{group}.cancel")
+    config["fetch.wait.max.ms"] = CANCEL_FETCH_WAIT_MS
     consumer = clients.raw_consumer(config | {"stats_cb": on_statistics})
-    cancellations = Cancellations(consumer, host.settings.topic(CANCEL), host.thread_died)
+    prefix = host.settings.topic_prefix
+
+    def is_of_tenant(name: str) -> bool:
+        return name.startswith(prefix) and takes_cancels(name.removeprefix(prefix))
+
+    cancellations = Cancellations(
+        consumer,
+        host.settings.topic(CANCEL),
+        host.thread_died,
+        also=is_of_tenant if host.settings.tenancy == "topic" else None,
+        permits=permits_cancel(tenants),
+    )
     return cancellations
 
 

@@ -3,8 +3,8 @@
 import os
 
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import SERVICES
-from shared.runtime.host.settings_check import named_faults, store_faults
+from shared.messages.pipeline import RELAY, SERVICES, STAGES
+from shared.runtime.host.settings_check import confinement_faults, named_faults, signer_faults, store_faults
 from shared.runtime.host.settings_models import service_models
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import InvalidSettings, check
@@ -30,7 +30,12 @@ def stage_settings(stage: str, engine: str | None, in_this_process: bool = True)
         engine = engine or os.environ.get("LIPSTAGE_ENGINE") or RuntimeSettings.model_fields["engine"].default
         if engine not in ENGINE_PARAMS:
             raise UnknownService(f"this build has no engine {engine!r}; engines are {', '.join(ENGINE_PARAMS)}")
-    if lines := [*check(service_models(stage, engine)), *(named_faults() + store_faults() if in_this_process else [])]:
+    lines = check(service_models(stage, engine))
+    if in_this_process:
+        lines += named_faults(tenant_keys=stage != RELAY) + store_faults()
+        lines += confinement_faults() if stage != RELAY else []
+        lines += signer_faults() if stage == STAGES[-1] else []
+    if lines:
         raise InvalidSettings(dict.fromkeys(lines))
     settings = RuntimeSettings()
     return settings if engine is None else settings.model_copy(update={"engine": engine})

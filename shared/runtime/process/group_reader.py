@@ -53,7 +53,7 @@ class GroupReader:
         self._counts_at = time.monotonic()
 
     def _describe(self) -> Mapping[str, Any]:
-        groups = list(self._groups.values())
+        groups = list(dict.fromkeys(self._groups.values()))
         futures: Mapping[str, Any] = self._admin.describe_consumer_groups(groups, request_timeout=REQUEST_S)
         for future in futures.values():
             future.exception()  # Wait for every answer: the client has crashed when one came after its future was gone.

@@ -49,12 +49,14 @@ class ReaderFailed(Exception):
 
 
 def groups_of(settings: RuntimeSettings, *steps: Step | None) -> dict[str, str]:
-    """Topic -> group of each step; a step per engine has one of each for every enabled engine. None is left out."""
-    found = {}
+    """Topic -> group of each step, for both lanes; a step per engine has them for every enabled engine. None is left
+    out."""
+    found: dict[str, str] = {}
     for step in steps:
         if step is not None:
             for engine in settings.engines if step.per_engine else (None,):
-                found[settings.topic(step.source.format(engine=engine))] = settings.group(step.name, engine)
+                topics = map(settings.topic, step.topics(engine))
+                found |= dict.fromkeys(topics, settings.group(step.name, engine))
     return found
 
 

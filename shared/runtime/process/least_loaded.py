@@ -1,16 +1,18 @@
 """Least-loaded routing: a task goes to a partition whose owner has the fewest unfinished tasks.
 
 The load of an owner is the lag of all its partitions, which includes the tasks it works on: an empty partition of a
-busy owner is not free. Round-robin can't know that, and leaves members idle where owners hold unequal numbers of
-partitions, tasks take unequal time or a member is slow.
+busy owner is not free. For an interactive task the bulk tasks of an owner count as the one that may occupy it; for a
+bulk task all of both lanes count. Round-robin can't know that, and leaves members idle where owners hold unequal
+numbers of partitions, tasks take unequal time or a member is slow.
 """
 
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 
+from shared.messages.lanes import BULK, lane_of, other_lane
 from shared.messages.pipeline import Step
 from shared.runtime.process.group_views import GroupView, GroupViews, groups_of
 from shared.runtime.process.routing import RoundRobin, Router, stride
@@ -21,6 +23,11 @@ MAX_AGE_S = 5.0
 IN_FLIGHT_S = 0.05
 """Time until a sent task counts in a view, seconds: a view that is read within this time after a choice may not have
 the task. A task that is counted twice does less harm than an owner that looks free."""
+
+MAX_QUEUE = 1.5, 2
+"""A partition takes tasks up to this share of the mean, and this number of tasks more. While many owners join, the
+first of them are free and own one partition each: without a limit a burst goes to these, and waits there when all are
+equal."""
 
 Views = Callable[[str], GroupView | None]
 """The newest view of the group that consumes a topic; None before the first one."""
@@ -56,9 +63,18 @@ class LeastLoaded:
             # Also the order of partitions with equal load: it differs from replica to replica.
             chosen = self._fallback.choose(topic, partitions)
             if view is not None and fresh:
-                chosen = _least(view, [partition for _, partition in sends], chosen, partitions)
+                own = [partition for _, partition in sends]
+                chosen = _least(view, own, chosen, partitions, self._beside(topic))
             sends.append((now, chosen))
             return chosen
+
+    def _beside(self, topic: str) -> Mapping[str, int]:
+        """Owner -> its load by tasks of the other lane."""
+        other = self._views(other_lane(topic))
+        load: dict[str, int] = defaultdict(int)
+        for partition, owner in other.owners.items() if other is not None else ():
+            load[owner] += other.lags.get(partition, 0) if other is not None else 0
+        return load if lane_of(topic) == BULK else {owner: min(1, lag) for owner, lag in load.items()}
 
 
 def open_router(settings: RuntimeSettings, *steps: Step | None) -> tuple[Router, GroupViews | None]:
@@ -71,20 +87,29 @@ def open_router(settings: RuntimeSettings, *steps: Step | None) -> tuple[Router,
     return LeastLoaded(views.of), views
 
 
-def _least(view: GroupView, sends: list[int], turn: int, partitions: int) -> int:
-    """The partition with the least loaded owner; of these the emptiest, of these the next after ``turn``. ``turn`` when
-    no partition has an owner."""
+def longest_queue(lags: Collection[int]) -> float:
+    """The number of unfinished tasks above which a partition takes no more, given those of all partitions."""
+    share, more = MAX_QUEUE
+    return share * sum(lags) / len(lags) + more
+
+
+def _least(view: GroupView, sends: list[int], turn: int, partitions: int, beside: Mapping[str, int]) -> int:
+    """The partition with the least loaded owner, without those that have much more than others; of these the emptiest,
+    of these the next after ``turn``. ``turn`` when no partition has an owner. ``beside``: what the owners do for the
+    other lane."""
     load = dict(view.lags)
     for partition in sends:
         load[partition] = load.get(partition, 0) + 1
-    by_owner: dict[str, int] = defaultdict(int)
+    by_owner: dict[str, int] = defaultdict(int, beside)
     for partition, owner in view.owners.items():
         by_owner[owner] += load.get(partition, 0)
     step = stride(partitions)
     # The order in which round-robin would visit the partitions from its turn on.
     order = {(turn + n * step) % partitions: n for n in range(partitions)}
+    owned = [partition for partition in view.owners if partition < partitions]
+    most = longest_queue([load.get(p, 0) for p in owned]) if owned else 0
     return min(
-        (partition for partition in view.owners if partition < partitions),
+        (partition for partition in owned if load.get(partition, 0) <= most),
         key=lambda p: (by_owner[view.owners[p]], load.get(p, 0), order[p]),
         default=turn,
     )

@@ -7,10 +7,12 @@ from dataclasses import replace
 import structlog
 from opentelemetry.trace import SpanKind, Tracer
 
+from shared.messages.tenant_topics import without_tenant
 from shared.runtime import fault_injection, trace_context
 from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.disposition import Completed, DeadLetter, Disposition, FailureReason, Retry
+from shared.runtime.execute.early_attempt import EarlyAttempt
 from shared.runtime.execute.worker_process import Worker
 from shared.runtime.failures import classify
 from shared.runtime.process.deadlines import Deadlines
@@ -57,8 +59,12 @@ class TaskProcessor:
         self._deadlines = deadlines
         self._stopping = stopping
 
-    def handle(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> None:
+    def handle(
+        self, record: Record, assignment: PartitionAssignment, worker: Worker, early: EarlyAttempt | None = None
+    ) -> None:
         """Process the record and settle it, in its span; on return it may be committed.
+
+        ``early`` is an attempt that may be the task's, and uses the worker.
 
         Raises exceptions for which `failures.classify` returns None: nothing is settled, the service ends, and the
         record is delivered again. After Abandoned the record is delivered again, too; it ends no service.
@@ -69,7 +75,7 @@ class TaskProcessor:
         # One death more than a record may cause: reading it may be what kills the service.
         unread = record.crashes > self._max_crashes
         origin = trace_context.of_unread(record) if unread else self._decoder.trace(record)
-        received = self._work.receive(record, assignment, worker)
+        received = self._work.receive(record, assignment, worker, early)
         clear_current_job()
         waits = TaskWaits(
             self._stage,
@@ -86,7 +92,7 @@ class TaskProcessor:
             preset_trace_id(origin.root_id),
             work_span(
                 self._tracer,
-                f"process {record.topic}",
+                f"process {without_tenant(record.topic)}",
                 registered(trace_context.span_attributes(record, self._group, wait_ms)),
                 context=origin.parent,
                 kind=SpanKind.CONSUMER,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 from opentelemetry import trace
 
+from shared.messages import codes
 from shared.messages.delivery_headers import Coordinates, DeliveryHeaders, read_delivery, source_of
 from shared.messages.events import TerminalEvent
 from shared.messages.pipeline import FIRST
@@ -15,12 +16,14 @@ from shared.runtime import fault_injection
 from shared.runtime.attempt_policy import AttemptPolicy, is_own
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.disposition import Completed, Disposition, Duplicate, FailureReason, JobContext, PartitionLost
+from shared.runtime.execute.early_attempt import EarlyAttempt
 from shared.runtime.execute.worker_process import Worker
 from shared.runtime.failures import CrashLoop, JobCancelled, JobExpired, PartitionRevoked, classify
 from shared.runtime.process.deadlines import Deadlines
 from shared.runtime.process.decoding import Decoded, Decoder
 from shared.runtime.process.forwarding import Forwarder
 from shared.runtime.process.task_attempts import TaskAttempts
+from shared.runtime.retry_policy import best_effort
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.waiting import current_job, current_task, set_current_job
@@ -42,6 +45,8 @@ class Received:
     worker: Worker
     delivery: DeliveryHeaders
     """What its headers say of attempts, retries and replays."""
+    early: EarlyAttempt | None = None
+    """An attempt that may be the task's, and has started before the record was there. It uses ``worker``."""
 
     @property
     def source(self) -> Coordinates:
@@ -64,8 +69,11 @@ class RecordWork:
         policy: AttemptPolicy,
         cancelled: Callable[[str, str], bool],
         deadlines: Deadlines,
+        charge: Callable[[RenderTask, int], None] = lambda *_: None,
     ) -> None:
-        """``cancelled`` returns, by tenant and job id, whether the job is cancelled."""
+        """``cancelled`` returns, by tenant and job id, whether the job is cancelled. ``charge`` is called with the task
+        that holds this stage's output, and the number of its replay, before the stage is complete; it
+        raises Rejected over a quota."""
         self._stage = stage
         self._settings = settings
         self._decoder = decoder
@@ -76,8 +84,11 @@ class RecordWork:
         self._policy = policy
         self._cancelled = cancelled
         self._deadlines = deadlines
+        self._charge = charge
 
-    def receive(self, record: Record, assignment: PartitionAssignment, worker: Worker) -> Received:
+    def receive(
+        self, record: Record, assignment: PartitionAssignment, worker: Worker, early: EarlyAttempt | None = None
+    ) -> Received:
         """The record with what its headers say.
 
         One that arrives for more attempts than there are gets the last one: LIPSTAGE_MAX_ATTEMPTS may have changed, and
@@ -85,7 +96,7 @@ class RecordWork:
         """
         delivery = read_delivery(record.headers)
         attempt = min(delivery.attempt, self._settings.max_attempts)
-        return Received(record, assignment, worker, replace(delivery, attempt=attempt))
+        return Received(record, assignment, worker, replace(delivery, attempt=attempt), early)
 
     def first_attempt(self, received: Received) -> int:
         """The number of the attempt that the record is for; of its last one, when it gets no further attempt."""
@@ -142,8 +153,16 @@ class RecordWork:
         output = markers.read_completion(self._store.documents, job.tenant, job.job_id, self._stage)
         attempt = None
         if output is None:
-            job, attempt, own = self._attempts.until_done(task, received.record, received.assignment, received.worker)
+            job, attempt, own = self._attempts.until_done(
+                task, received.record, received.assignment, received.worker, received.early
+            )
             fault_injection.reached("after_put")
+            try:
+                self._charge(task.with_output(self._stage, own), decoded.replays)
+            except codes.Rejected:
+                with best_effort():
+                    attempt.discard()
+                raise
             own = own.model_copy(
                 update={
                     "warnings": (*decoded.warnings, *own.warnings),
@@ -163,7 +182,7 @@ class RecordWork:
         if not received.assignment.may_publish():
             raise PartitionRevoked("the partition was lost before the task was published")
         task = task.with_output(self._stage, output)
-        done = self._forwarder.forward(task, job)
+        done = self._forwarder.forward(task, job, attempt.destination if attempt is not None else None)
         fault_injection.reached("after_publish")
         if attempt is not None:
             attempt.remember(output)

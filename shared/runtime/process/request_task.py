@@ -5,6 +5,7 @@ import time
 from pydantic import ValidationError
 
 from shared.messages.delivery_headers import read_delivery
+from shared.messages.lanes import BULK, INTERACTIVE, Lane, lane_of
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.messages.topics import DAY_MS
@@ -27,6 +28,11 @@ def submitted_ms(record: Record) -> int:
     return min(appended_ms, origin_ms)
 
 
+def lane_of_request(record: Record, request: RenderRequest) -> Lane:
+    """The lane of the job: bulk where the request says so, and whatever it says on the bulk topic."""
+    return BULK if BULK in (request.lane, lane_of(record.topic)) else INTERACTIVE
+
+
 def task_of(record: Record, request: RenderRequest, job: JobContext, *, trusted: bool) -> RenderTask:
     """The task, before any stage. ``trusted``: as of `trace_context.submit_carrier`. Raises ValidationError for an id
     or a broker's time that no task can have."""
@@ -38,6 +44,7 @@ def task_of(record: Record, request: RenderRequest, job: JobContext, *, trusted:
         submitted_ms=submitted_ms(record),
         submit_traceparent=sender.traceparent,
         submit_tracestate=sender.tracestate,
+        lane=lane_of_request(record, request),
     )
 
 

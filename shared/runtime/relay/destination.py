@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC, read_delivery, without
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import FIRST, step
+from shared.messages.tenant_topics import requests_of
 from shared.messages.tiers import Tier
 from shared.messages.topics import RETRY, work_topics
 from shared.runtime.consume.assignment import Headers, Record
@@ -15,6 +16,7 @@ class Destinations:
     """The topics that records may return to: those that stages read, with this deployment's prefix."""
 
     def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
         # Of every engine of this build: whether one is switched off shows when its topic is missing.
         self._stages: Mapping[str, str] = {prefix + name: stage for name, stage in work_topics(ENGINE_PARAMS).items()}
 
@@ -23,17 +25,24 @@ class Destinations:
         topic = read_delivery(record.headers).retry_topic
         if topic is None:
             raise InvalidRecord(f"the record on a retry topic has no header {RETRY_TOPIC}")
-        if topic not in self._stages:
+        if topic not in self._stages and not self._is_of_tenant(topic):
             raise InvalidRecord(f"the header {RETRY_TOPIC} names no topic that a stage reads")
         return topic
 
     def is_keyed(self, topic: str) -> bool:
         """Whether the record's key chooses the partition, as clients do on ``render.requests``."""
-        return self._stages[topic] == FIRST
+        return self._stage(topic) == FIRST
 
     def is_of_engine(self, topic: str) -> bool:
         """Whether the topic belongs to one engine, which may be switched off."""
-        return step(self._stages[topic]).per_engine
+        return step(self._stage(topic)).per_engine
+
+    def _stage(self, topic: str) -> str:
+        return FIRST if self._is_of_tenant(topic) else self._stages[topic]
+
+    def _is_of_tenant(self, topic: str) -> bool:
+        """Whether the topic takes the requests of one tenant, in a deployment where each has its own."""
+        return topic.startswith(self._prefix) and requests_of(topic.removeprefix(self._prefix)) is not None
 
 
 def returned_headers(record: Record) -> Headers:

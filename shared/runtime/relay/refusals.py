@@ -17,7 +17,7 @@ from shared.messages.delivery_headers import read_delivery, source_of
 from shared.messages.events import DeadLetterRef
 from shared.messages.identity import identify_best_effort
 from shared.messages.pipeline import RELAY
-from shared.messages.topics import REQUESTS
+from shared.messages.tenant_topics import takes_requests
 from shared.messages.validation import parse_request
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason, JobContext
@@ -112,7 +112,8 @@ class Refusals:
     def _job_of(self, record: Record) -> JobContext | None:
         """The job of the record; None when it names none, or its documents can't be read. Raises StoreUnavailable."""
         try:
-            if read_delivery(record.headers).retry_topic == self._prefix + REQUESTS:
+            topic = read_delivery(record.headers).retry_topic or ""
+            if topic.startswith(self._prefix) and takes_requests(topic.removeprefix(self._prefix)):
                 self._read_request(record)
             else:
                 self._decoder.decode(record)

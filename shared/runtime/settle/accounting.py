@@ -16,6 +16,7 @@ def accounted(job: JobContext) -> dict[str, Any]:
         "submitted_ms": job.render.submitted_ms,
         "department": request.department,
         "owner_hash": owner_hash(request),
+        "consent": request.consent,
     }
 
 

@@ -5,7 +5,7 @@ import structlog
 from shared.messages.task import RenderTask
 from shared.runtime.retry_policy import best_effort
 from shared.slot.spec import StageSpec
-from shared.storage import frames, keys
+from shared.storage import frames, keys, previews
 from shared.storage.errors import StorageError
 from shared.storage.protocols import Storage
 
@@ -19,8 +19,9 @@ class Cleanup:
         self._spec = spec
         self._store = store
 
-    def after(self, task: RenderTask, *, job_ended: bool) -> None:
-        """Clean up after a settled task; ``job_ended``: the job has ended, and its frames are not read again.
+    def after(self, task: RenderTask, *, job_ended: bool, failed: bool = False) -> None:
+        """Clean up after a settled task; ``job_ended``: the job has ended, and its frames are not read again;
+        ``failed``: it has ended without a video, and the preview would stop in the middle.
 
         A failed job keeps its frames: the replay of its dead letter needs them.
         """
@@ -30,6 +31,9 @@ class Cleanup:
                 self._store.artifacts.delete_prefix(keys.checkpoint_prefix(tenant, job, self._spec.name))
             except StorageError as e:
                 log.info("checkpoints_left_to_lifecycle", error=str(e))
+        if failed:
+            with best_effort():
+                previews.delete(self._store.artifacts, task.request, task.job_id, keep=None)
         if job_ended:
             for stage in {source.partition("/")[0] for source in self._spec.streams.values()}:
                 self._sweep(task, stage)

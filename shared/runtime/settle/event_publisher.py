@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -30,7 +30,7 @@ from shared.messages.outcome import outcome_of
 from shared.messages.task import StageOutput
 from shared.messages.tiers import Tier
 from shared.messages.topics import EVENTS
-from shared.runtime.disposition import JobContext
+from shared.runtime.disposition import JobContext, Rejected
 from shared.runtime.failures import RecordRefused
 from shared.runtime.producers import Delivery, EventProducer
 from shared.runtime.settle import render_metrics
@@ -50,9 +50,17 @@ PROGRESS_EVERY_S = 0.5
 class EventPublisher:
     """Publishes the events of one stage, each record's in ``of_one_record``. Thread-safe; shared by its slots."""
 
-    def __init__(self, stage: str, topic_prefix: str, producers: EventProducer, documents: Documents) -> None:
+    def __init__(
+        self,
+        stage: str,
+        topic_prefix: str,
+        producers: EventProducer,
+        documents: Documents,
+        topic_of: Callable[[str], str] | None = None,
+    ) -> None:
+        """``topic_of`` returns the full name of the topic of a tenant's events; None: all are on the shared one."""
         self._stage = stage
-        self._topic = topic_prefix + EVENTS
+        self._topic_of = topic_of or (lambda _: topic_prefix + EVENTS)
         self._producers = producers
         self._documents = documents
 
@@ -85,13 +93,18 @@ class EventPublisher:
         message = "Another request has this job id; send this request with another id."
         self._send(Conflict(**self._common(job), message=message))
 
-    def rejected(
-        self, job: JobContext, code: Code, message: str, field: str | None, allowed: str | None
-    ) -> TerminalEvent | None:
+    def rejected(self, job: JobContext, rejected: Rejected) -> TerminalEvent | None:
         """End the job: the request or its input can't be rendered. Returns the event as ``end`` does."""
-        base = self._base(job)
-        event = RejectedEvent(**base, stage=self._stage, code=code, message=message, field=field, allowed=allowed)
-        return self.end(event, job)
+        event = RejectedEvent(
+            **self._base(job),
+            stage=self._stage,
+            code=rejected.error_code,
+            message=rejected.message,
+            field=rejected.field,
+            allowed=rejected.allowed,
+            retry_at_ms=rejected.retry_at_ms,
+        )
+        return self._end_of(job, event)
 
     def failed(
         self, job: JobContext, code: Code, message: str, dead_letter: DeadLetterRef | None = None
@@ -99,6 +112,10 @@ class EventPublisher:
         """End the job: it failed, expired or was cancelled. ``dead_letter`` names its record on the dead-letter
         topic. Returns the event as ``end`` does."""
         event = Failed(**self._base(job), stage=self._stage, code=code, message=message, dead_letter=dead_letter)
+        return self._end_of(job, event)
+
+    def _end_of(self, job: JobContext, event: TerminalEvent) -> TerminalEvent | None:
+        """As ``end``; without the object store for a job of which it has nothing."""
         if job.is_stored:
             return self.end(event, job)
         self._send(event)
@@ -182,7 +199,7 @@ class EventPublisher:
     def _send(self, event: AnyEvent) -> None:
         value = event.model_dump_json(exclude_none=True).encode()
         headers = [*message_headers.event_headers(event), *inject()]
-        delivery = self._producers.send(self._topic, event.job_id.encode(), value, headers)
+        delivery = self._producers.send(self._topic_of(event.tenant), event.job_id.encode(), value, headers)
         _PENDING.get().append(delivery)
 
 

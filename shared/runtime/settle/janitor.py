@@ -1,4 +1,4 @@
-"""Deletes unused frames that remained after killed attempts and failed cleanups.
+"""Deletes unused frames that remained after killed attempts and failed cleanups, and what is left of erased jobs.
 
 Frames of a long render are tens of GB. The stage that reads them deletes them when the job ends; the janitor finds the
 rest.
@@ -13,6 +13,7 @@ import structlog
 
 from shared.messages.codes import Code
 from shared.messages.events import Failed
+from shared.runtime.settle import erased_sweep
 from shared.storage import frames, markers
 from shared.storage.errors import ArtifactRefused, StorageError
 from shared.storage.frames import FramesEntry
@@ -44,6 +45,7 @@ class Janitor:
         while not stop.wait(self._every_s * random.uniform(0.5, 1.5)):
             try:
                 self.sweep(stop)
+                erased_sweep.sweep(self._store, stop)
             except Exception as e:  # noqa: BLE001 - see above
                 log.warning("janitor_pass_failed", error=type(e).__name__, text=str(e))
 

@@ -1,5 +1,6 @@
 """Carries out the disposition of a record: the only place that ends jobs, dead-letters records and counts outcomes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -20,6 +21,7 @@ from shared.runtime.disposition import (
     Duplicate,
     Expired,
     PartitionLost,
+    PassedOn,
     Rejected,
     Retry,
 )
@@ -30,8 +32,10 @@ from shared.runtime.settle.cleanup import Cleanup
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.runtime.settle.explanations import for_retry, for_user
+from shared.runtime.settle.passed_on import pass_on
 from shared.runtime.settle.render_summary import RenderSummary
 from shared.runtime.settle.retry_records import send_retry
+from shared.runtime.tenant_check import TenantCheck
 from shared.runtime.waiting import current_task, set_settled
 from shared.storage.errors import StoreUnavailable
 from shared.storage.protocols import Artifacts
@@ -55,8 +59,12 @@ class Settlement:
         cleanup: Cleanup,
         summary: RenderSummary,
         artifacts: Artifacts | None = None,
+        ended: Callable[[str, str], None] = lambda *_: None,
+        tenants: TenantCheck | None = None,
     ) -> None:
-        """``artifacts`` keeps the values of dead letters that are too large for their topic."""
+        """``artifacts`` keeps the values of dead letters that are too large for their topic. ``ended`` is called by
+        tenant and job id after a job has ended, again after each redelivery. ``tenants``: at the front, which has
+        verified the requests that it sends on."""
         self._stage = stage
         self._group = group
         self._topic_prefix = topic_prefix
@@ -65,6 +73,8 @@ class Settlement:
         self._cleanup = cleanup
         self._summary = summary
         self._artifacts = artifacts
+        self._ended = ended
+        self._tenants = tenants
 
     def settle(self, record: Record, disposition: Disposition) -> None:
         """Publish the outcome and clean up; on return the record may be committed.
@@ -77,9 +87,7 @@ class Settlement:
             case Completed(done=done):
                 end = self._events.end(done) if done is not None else None
             case Rejected() as rejected if job:
-                end = self._events.rejected(
-                    job, rejected.error_code, rejected.message, rejected.field, rejected.allowed
-                )
+                end = self._events.rejected(job, rejected)
             case Cancelled() if job:
                 end = self._events.failed(job, Code.CANCELLED, "The job was cancelled.")
             case Expired() if job:
@@ -98,6 +106,8 @@ class Settlement:
                 disposition, end = self._retry(record, disposition)
             case DeadLetter():
                 end = self._dead_letter(record, disposition)
+            case PassedOn():
+                pass_on(self._producers, self._sent_on(record))
             case PartitionLost():
                 pass
             case _:
@@ -109,13 +119,20 @@ class Settlement:
         log.info("task_settled", outcome=disposition.label, code=disposition.code or None)
         if end is not None:
             self._summary.export(end, task or (job.render if job else None), current_task().queue_ms)
+        if job is not None and not disposition.job_continues:
+            self._ended(job.tenant, job.job_id)
         if task is not None and disposition.cleans_up:
-            self._clean_up(task, job_ended=disposition.frees_frames)
+            no_video = end is not None and not isinstance(disposition, Completed)
+            self._clean_up(task, job_ended=disposition.frees_frames, failed=no_video)
 
-    def _clean_up(self, task: RenderTask, *, job_ended: bool) -> None:
+    def _sent_on(self, record: Record) -> Record:
+        """The record as it is sent to a topic where it may wait for long."""
+        return record if self._tenants is None else self._tenants.with_proof(record)
+
+    def _clean_up(self, task: RenderTask, *, job_ended: bool, failed: bool) -> None:
         """Clean up. The broker has the outcome: a failure here is no reason to process the record again."""
         try:
-            self._cleanup.after(task, job_ended=job_ended)
+            self._cleanup.after(task, job_ended=job_ended, failed=failed)
         except Exception as e:  # noqa: BLE001 - see above
             log.warning("cleanup_failed", error=type(e).__name__, text=str(e))
 
@@ -143,7 +160,7 @@ class Settlement:
         )
         failed(trace.get_current_span(), reason.code)
         try:
-            due_ms = send_retry(self._producers, self._topic_prefix, record, retry)
+            due_ms = send_retry(self._producers, self._topic_prefix, self._sent_on(record), retry)
         except RecordRefused as e:
             refused = replace(reason, message=f"{reason.message}; the retry topic refuses the record: {e}")
             dead_letter = DeadLetter(refused, job=job, task=retry.task)
@@ -175,7 +192,7 @@ class Settlement:
         dead_letter = send_dead_letter(
             self._producers,
             self._topic_prefix,
-            record,
+            self._sent_on(record),
             reason,
             stage=self._stage,
             group=self._group,

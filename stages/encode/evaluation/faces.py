@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from shared.slot.weights import read_weights
+from shared.slot.weights import FACE_DETECTORS, read_weights
 from stages.encode.evaluation.crop import Picture, Square, crop_square
 from stages.encode.evaluation.errors import EvaluationError
 from stages.encode.evaluation.media import Frame
 from stages.encode.evaluation.smoothing import smooth
 
-# The face stage's detectors, as data: a stage imports no code of another.
-_WEIGHTS = Path(__file__).parents[2] / "face" / "weights"
 _MIN_SCORE = 0.5
 DETECT_EVERY = 5
 """Frames between two detections; a head moves little in a fifth of a second."""
@@ -34,7 +32,7 @@ class FaceDetector:
     """BlazeFace: the full-range network, then the short-range one (close faces) where that finds none."""
 
     def __init__(self) -> None:
-        self._networks = [session(_WEIGHTS, name) for name in ("face_full.onnx", "face_short.onnx")]
+        self._networks = [session(FACE_DETECTORS, name) for name in ("face_full.onnx", "face_short.onnx")]
 
     def detect(self, picture: Picture, near: Square | None = None, window: Square | None = None) -> Square | None:
         """Detect the face nearest to ``near``, else the largest; None without a face.

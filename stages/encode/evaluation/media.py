@@ -1,6 +1,6 @@
 """Opens media files and decodes video frames with their times."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +53,10 @@ def frames(path: Path) -> Iterator[Frame]:
         video = file.streams.video[0]
         video.thread_type = "AUTO"
         half = 0.5 / float(video.average_rate or _DEFAULT_FPS)
-        zero, to_rgb = start_s(file), VideoReformatter()
+        zero, convert = start_s(file), to_rgb()
         for frame in file.decode(video):
             if frame.time is not None:
-                yield Frame(frame.time - zero + half, _rgb(frame, to_rgb))
+                yield Frame(frame.time - zero + half, convert(frame))
 
 
 def excerpt(path: Path, interval: Interval, every: int) -> Iterator[Frame]:
@@ -69,7 +69,7 @@ def excerpt(path: Path, interval: Interval, every: int) -> Iterator[Frame]:
             raise EvaluationError(f"{path} has no video track")
         video = file.streams.video[0]
         rate = float(video.average_rate or _DEFAULT_FPS)
-        zero, to_rgb = start_s(file), VideoReformatter()
+        zero, convert = start_s(file), to_rgb()
         file.seek(round((interval.start + zero) * av.time_base))
         for frame in file.decode(video):
             if frame.time is None:
@@ -78,9 +78,11 @@ def excerpt(path: Path, interval: Interval, every: int) -> Iterator[Frame]:
             if time >= interval.end:
                 break
             if time >= interval.start and int(time * rate) % every == 0:
-                yield Frame(time, _rgb(frame, to_rgb))
+                yield Frame(time, convert(frame))
 
 
-def _rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
-    """RGB of a frame. One reformatter serves all frames: setting up the scaler for each costs a millisecond a frame."""
-    return np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
+def to_rgb() -> Callable[[VideoFrame], Picture]:
+    """Converts frames to RGB. One reformatter serves all frames: setting up the scaler for each costs a millisecond a
+    frame."""
+    reformatter = VideoReformatter()
+    return lambda frame: np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)

@@ -26,7 +26,7 @@ _MIN_INTERVALS, _MAX_INTERVALS, _SECONDS_PER_INTERVAL = 5, 10, 4.0
 _PARALLEL = 2
 _FIRST_COST = 12
 """Estimated cost of the first intervals, in detections of the portrait's face."""
-_COST_MARGIN = 1.3
+COST_MARGIN = 1.3
 """The next intervals may cost more than the last: the load of the machine varies."""
 _MIN_READINGS = 30
 _MIN_CORRELATION, _CHANCE = 0.45, 3.2
@@ -38,6 +38,20 @@ _WINDOW = 4.0
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""
+
+
+Measured = tuple[Readings, Track]
+"""Mouth and likeness of one interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a file shows, and what is expected of the mouth."""
+
+    likeness: Likeness
+    face: Square
+    window: Square | None
+    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +85,34 @@ class Sampler:
         recording = sound.load(video)
         reference = energy.expected(recording)
         cpu_start = time.thread_time()  # CPU time: a delay of the machine here must not cost the whole measurement
-        window = _window(portrait, box)
-        face = self._detector.detect(portrait, window and window.scaled(1 / _WINDOW), window)
-        if face is None:
+        subject = self.subject(portrait, reference, box)
+        if subject is None:
             return QualitySample(None, None)
-        likeness = Likeness(portrait, face)
         cost_s = _FIRST_COST * (time.thread_time() - cpu_start)
-        parts: list[tuple[Readings, Track]] = []
+        parts: list[Measured] = []
         attempts, remaining = 0, sample_intervals(reference)
         with ThreadPoolExecutor(_PARALLEL) as pool:  # libav and ONNX Runtime release the interpreter lock
-            while remaining and time.monotonic() + _COST_MARGIN * cost_s <= start + budget_s:
+            while remaining and time.monotonic() + COST_MARGIN * cost_s <= start + budget_s:
                 batch_start = time.monotonic()
                 batch, remaining = remaining[:_PARALLEL], remaining[_PARALLEL:]
                 attempts += len(batch)
-                results = pool.map(lambda interval: self._interval(video, interval, face, likeness, window), batch)
+                results = pool.map(lambda one: self.interval(list(excerpt(video, one, EVERY)), subject), batch)
                 parts += [part for part in results if part is not None]
                 cost_s = max(cost_s, time.monotonic() - batch_start)
+        return self.score(parts, attempts, subject, speech=speech)
+
+    def subject(self, portrait: Picture, reference: Reference, box: Box | None) -> Subject | None:
+        """The face to look for; None when the portrait shows none. ``reference`` is of the file's sound."""
+        window = _window(portrait, box)
+        face = self._detector.detect(portrait, window and window.scaled(1 / _WINDOW), window)
+        return None if face is None else Subject(Likeness(portrait, face), face, window, reference)
+
+    def score(self, parts: list[Measured], attempts: int, subject: Subject, *, speech: bool) -> QualitySample:
+        """The result of ``attempts`` intervals, of which ``parts`` show a face."""
         if not parts:
             return QualitySample(None, 0.0 if attempts else None)
-        parts.sort(key=lambda part: float(part[0].times[0]))
+        reference = subject.reference
+        parts = sorted(parts, key=lambda part: float(part[0].times[0]))
         readings = Readings.concatenate([part for part, _ in parts])
         pictures = np.concatenate([likenesses for _, likenesses in parts])
         detection_rate = len(parts) / attempts
@@ -98,15 +121,13 @@ class Sampler:
         offset = _offset(readings, reference) if has_speech and detection_rate >= _MIN_DETECTION_RATE else None
         return QualitySample(offset, round(score.render, 3))
 
-    def _interval(
-        self, video: Path, interval: Interval, face: Square, likeness: Likeness, window: Square | None
-    ) -> tuple[Readings, Track] | None:
+    def interval(self, frames: list[Frame], subject: Subject) -> Measured | None:
         """Mouth and likeness of one interval; None when its middle frame shows no face."""
-        frames = list(excerpt(video, interval, EVERY))
-        square = self._detector.detect(frames[len(frames) // 2].picture, face, window) if frames else None
+        middle = frames[len(frames) // 2].picture if frames else None
+        square = self._detector.detect(middle, subject.face, subject.window) if middle is not None else None
         if square is None:
             return None
-        return self._lips.read_once(frames, square), _likenesses(likeness, frames, square)
+        return self._lips.read_once(frames, square), _likenesses(subject.likeness, frames, square)
 
 
 def _window(portrait: Picture, box: Box | None) -> Square | None:

@@ -5,7 +5,7 @@ The event loop and the thread of the watchdog write it; single assignments need 
 
 from dataclasses import dataclass, field
 
-from shared.runtime.host.health import NOT_READY
+from shared.runtime.host.not_ready import NOT_READY
 from stages.gateway.projection.group_progress import Place
 
 

@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPar
 
 from shared.client.errors import ClientError
 from shared.client.topic_log import partitions
+from shared.messages.tenant_topics import without_tenant
 from shared.runtime.consume.oldest_records import READER
 from shared.runtime.kafka_config import UNLOGGED, reader_config
 from shared.runtime.settings import RuntimeSettings
@@ -50,8 +51,12 @@ class GroupProgress:
             self._pass_over(next_offsets, ends)
         except (KafkaException, ClientError):
             return None
-        for place, end in ends.items():
-            metrics.PROJECTION_LAG.labels(*map(str, place)).set(max(0, end - next_offsets[place]))
+        lags: dict[tuple[str, str], int] = {}
+        for (topic, number), end in ends.items():
+            name = without_tenant(topic), str(number)
+            lags[name] = lags.get(name, 0) + max(0, end - next_offsets[topic, number])
+        for name, lag in lags.items():
+            metrics.PROJECTION_LAG.labels(*name).set(lag)
         return next_offsets, ends
 
     def _pass_over(self, committed: dict[Place, int], ends: dict[Place, int]) -> None:

@@ -1,7 +1,7 @@
 """Folds consumed records into the table: which states change, and which records can't be read. Knows no broker."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -45,10 +45,14 @@ class Folded:
 class Projector:
     """Folds records in the order of their arrival. No record stops it."""
 
-    def __init__(self, table: JobTable, requests_topic: str) -> None:
-        """``requests_topic`` is the full name of ``render.requests``; records of other topics are events."""
+    def __init__(
+        self, table: JobTable, requests_topics: Collection[str], believes: Callable[[Record], bool] = lambda _: True
+    ) -> None:
+        """``requests_topics`` are the full names of the topics of requests; records of other topics are events.
+        ``believes`` returns whether the sender of a request may speak for the tenant that it names."""
+        self._believes = believes
         self._table = table
-        self._requests_topic = requests_topic
+        self._requests_topics = requests_topics
 
     def fold(self, records: Iterable[Record]) -> Folded:
         """Update the table by these records."""
@@ -57,7 +61,7 @@ class Projector:
         unknown = 0
         for record in records:
             try:
-                if record.topic == self._requests_topic:
+                if record.topic in self._requests_topics:
                     self._request(record, changed)
                 elif (event := _event_of(record.value)) is None:
                     unknown += 1
@@ -85,7 +89,10 @@ class Projector:
         changed[key] = JobRecord(job_fold.apply(state, event))
 
     def _request(self, record: Record, changed: dict[JobKey, JobRecord]) -> None:
-        """A job that nothing is known of yet is queued; later copies of its request change nothing."""
+        """A job that nothing is known of yet is queued; later copies of its request change nothing, nor does a request
+        that will be refused because of its tenant."""
+        if not self._believes(record):
+            return
         place = Coordinates(record.topic, record.partition, record.offset)
         sent = request_of(record.key, record.value, record.headers, place, record.timestamp_ms)
         if self._record(sent.key, changed) is None:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,15 @@ from shared.client.errors import ClientError
 from shared.client.topic_log import Offsets
 from shared.messages.codes import Code
 from shared.messages.pipeline import PROJECTION
-from shared.messages.topics import DAY_MS, EVENTS, EVENTS_DAYS, JOBS, REQUESTS
+from shared.messages.tenant_topics import request_topics, tenant_topic
+from shared.messages.topics import DAY_MS, EVENTS, JOBS, REQUEST_TOPICS
 from shared.runtime.consume.assignment import Record
 from shared.runtime.host.service_host import ServiceHost
-from shared.runtime.kafka_config import base
+from shared.runtime.kafka_config import METADATA_REFRESH_S, base
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.tenant_check import TenantCheck, may_name
+from shared.runtime.tenant_settings import TenantSettings
+from shared.runtime.topic_admin import tenants_on
 from shared.telemetry import metrics
 from stages.gateway.projection import snapshot
 from stages.gateway.projection.answers import Answers
@@ -61,18 +65,23 @@ class ProjectionService:
         self._host = host
         self._options = options
         self._group = settings.group(PROJECTION)
-        self._topics = (settings.topic(EVENTS), settings.topic(REQUESTS))
+        self._events_days = settings.retention_events_days
+        self._requests = set(map(settings.topic, REQUEST_TOPICS))
+        self._events = {settings.topic(EVENTS)}
         self._jobs_topic = settings.topic(JOBS)
         self._access = broker_access(base(settings, PROJECTION))
         self._connection = Connection(Deployment(runtime=settings), PROJECTION)
         self._table = JobTable()
-        self._projector = Projector(self._table, settings.topic(REQUESTS))
+        tenants = TenantCheck(settings, TenantSettings().keys())
+        self._projector = Projector(self._table, self._requests, partial(may_name, tenants))
         self._publisher: Publisher | None = None
         self._complete = Completeness()
         self._read_to: Offsets | None = None
         """The ends of ``render.jobs`` before it was last read."""
         self._step_at = time.monotonic()
         self._ended = threading.Event()
+        self._reads = False
+        """Whether it has begun to read events."""
         self._busy = asyncio.Lock()
         """Held by whoever changes the table."""
 
@@ -83,15 +92,18 @@ class ProjectionService:
         for code in Code:  # An alert that watches the increase misses the first of a series that begins at 1.
             metrics.DEAD_LETTERS.labels(PROJECTION, code)
         self._host.start_thread("progress", self._watch)
-        with tempfile.TemporaryDirectory(prefix="lipstage-projection-") as folder:
-            try:
-                asyncio.run(self._run(stop, Path(folder)))
-            finally:
-                self._ended.set()
+        try:
+            asyncio.run(self._run(stop))
+        finally:
+            self._ended.set()
 
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+    def abandon(self) -> bool:
+        """True when it has never read a record."""
+        return not self._reads
 
     def live(self) -> str | None:
         """The reason to kill this process; None when it is live."""
@@ -107,7 +119,7 @@ class ProjectionService:
         look, and why it is not ready."""
         known = self._complete
         # A projection that is new, or was rebuilt, has read no older events than there are.
-        since_ms = self._forget_before_ms(min(self._options.keep_days, EVENTS_DAYS))
+        since_ms = self._forget_before_ms(min(self._options.keep_days, self._events_days))
         return {
             "jobs": len(self._table),
             "complete_since_ms": self._table.complete_since_ms(since_ms, self._options.max_jobs),
@@ -116,16 +128,19 @@ class ProjectionService:
             "not_ready": known.reason(),
         }
 
-    async def _run(self, stop: threading.Event, folder: Path) -> None:
+    async def _run(self, stop: threading.Event) -> None:
         server = HttpServer(Answers(self._table, self._options, self.position))
         port = await server.start(self._options.host, self._options.port)
         log.info("projection_answers", host=self._options.host, port=port)
         steps = asyncio.create_task(self._count_steps())
         app: faust.App | None = None
+        folder: tempfile.TemporaryDirectory[str] | None = None
         try:
             await self._prepare(stop)
             if not stop.is_set():
-                app = self._make_app(folder)
+                self._reads = True
+                folder = tempfile.TemporaryDirectory(prefix="lipstage-projection-")
+                app = self._make_app(Path(folder.name))
                 await app.start()
                 await self._attend(app, stop)
         finally:
@@ -134,6 +149,8 @@ class ProjectionService:
                 # Waiting for a fold that is under way saves reading its records again, no more.
                 with suppress(TimeoutError):
                     await asyncio.wait_for(app.stop(), DRAIN_S)
+            if folder is not None:
+                folder.cleanup()
             steps.cancel()
 
     async def _count_steps(self) -> None:
@@ -157,13 +174,26 @@ class ProjectionService:
                 log.warning("projection_waits", error=type(e).__name__, text=str(e))
             await asyncio.sleep(RETRY_S)
 
+    @property
+    def _topics(self) -> tuple[str, ...]:
+        return *sorted(self._events), *sorted(self._requests)
+
     def _missing_topics(self) -> list[str]:
+        """Those of the topics that do not exist; notes those of tenants that have their own."""
+        known = self._known_topics()
+        for tenant in tenants_on(self._host.settings, known):
+            of_tenant = map(self._host.settings.topic, (*request_topics(tenant), tenant_topic(EVENTS, tenant)))
+            *requests, events = of_tenant
+            self._requests.update(requests)
+            self._events.add(events)
+        return [name for name in (*self._topics, self._jobs_topic) if name not in known]
+
+    def _known_topics(self) -> Collection[str]:
         consumer = self._connection.consumer()
         try:
-            known = consumer.list_topics(timeout=10).topics
+            return set(consumer.list_topics(timeout=10).topics)
         finally:
             consumer.close()
-        return [name for name in (*self._topics, self._jobs_topic) if name not in known]
 
     async def _load(self, stop: threading.Event) -> None:
         """Read every state from ``render.jobs``, in place of those in memory. Raises ClientError."""
@@ -252,9 +282,16 @@ class ProjectionService:
     def _watch(self, stop: threading.Event) -> None:
         """Look at the group's progress, and end the service when it makes none: not from the event loop, which may be
         what hangs."""
+        by_tenant = self._host.settings.tenancy == "topic"
+        while by_tenant and not (self._reads or stop.wait(CHECK_S)):
+            pass  # Which topics tenants have is not known yet.
         progress = GroupProgress(self._host.settings, self._group, self._topics)
         stall = StallDetector(self._options.stall_s)
+        look_again_at = time.monotonic() + METADATA_REFRESH_S
         while not stop.wait(CHECK_S):
+            if by_tenant and time.monotonic() > look_again_at:
+                look_again_at = time.monotonic() + METADATA_REFRESH_S
+                self._end_for_new_tenants()
             started_ms = int(time.time() * 1000)
             found = progress.read()
             self._complete.broker_answers = found is not None
@@ -268,6 +305,16 @@ class ProjectionService:
         if not self._ended.wait(END_S):
             log.critical("event_loop_hangs")
             os._exit(1)
+
+    def _end_for_new_tenants(self) -> None:
+        """End the service when a tenant has got topics of its own: a new process reads them from their beginning."""
+        try:
+            known = self._known_topics()
+        except KafkaException:
+            return
+        events = [tenant_topic(EVENTS, tenant) for tenant in tenants_on(self._host.settings, known)]
+        if new := sorted(set(map(self._host.settings.topic, events)) - self._events):
+            self._host.fail(f"tenants have new topics: {', '.join(new)}")
 
 
 def serve(settings: RuntimeSettings, options: ProjectionSettings) -> int:

@@ -12,6 +12,7 @@ from shared.slot.records import Scalar
 from stages.infer.engine import Frame, Portrait, RenderParams, Speech, frame_count
 from stages.infer.puppet.articulation import Track, closed_mouth, mouth_track
 from stages.infer.puppet.idle import blink_track, gaze_track, generator, head_track
+from stages.infer.puppet.portraits import Renderers
 from stages.infer.puppet.renderer import MouthPose, Pose, Renderer
 from stages.infer.puppet.visemes import VisemeModel
 
@@ -51,6 +52,7 @@ class PuppetEngine:
 
     def __init__(self) -> None:
         self._visemes: VisemeModel | None = None
+        self._renderers = Renderers()
         cores = len(os.sched_getaffinity(0))
         self._threads = ThreadPoolExecutor(min(_MAX_THREADS, cores), thread_name_prefix="puppet")
 
@@ -71,7 +73,7 @@ class PuppetEngine:
             raise TypeError(f"the puppet takes PuppetParams, not {type(params).__name__}")
         frames = frame_count(speech.duration_s)
         poses = self._poses(frames, speech, render, params)
-        return PuppetAnimation(Renderer(portrait.image, portrait.landmarks), poses, self._threads)
+        return PuppetAnimation(self._renderers.of(portrait), poses, self._threads)
 
     def _poses(self, frames: int, speech: Speech, render: RenderParams, params: PuppetParams) -> list[Pose]:
         mouth = self._mouth(frames, speech, render.dynamic_scale)

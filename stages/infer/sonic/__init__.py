@@ -28,4 +28,20 @@ ENGINE = EngineSpec(
         catalogue=Path(__file__).with_name("weights") / "catalogue.json", program="stages.infer.sonic.weights"
     ),
     settings="stages.infer.sonic.settings:SonicSettings",
+    variables=(
+        "CUDA_*",
+        "NVIDIA_*",
+        "PYTORCH_*",
+        "TORCH*",
+        "TRITON_*",
+        "NCCL_*",
+        "HIP_*",
+        "ROCR_*",
+        "HSA_*",
+        "MIOPEN_*",
+        "KINETO_*",
+        "CC",
+        "CPATH",
+        "USER",
+    ),
 )

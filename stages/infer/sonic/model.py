@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from shared.slot.api import Unavailable
+from stages.infer.sonic import compiler
 from stages.infer.sonic.config import SonicConfig
 from stages.infer.sonic.denoise import BRANCHES, Conditioning, DenoiseParams, denoise
 from stages.infer.sonic.memory import limit_memory
@@ -73,6 +74,8 @@ def load(settings: SonicSettings) -> Model:
     """
     if settings.weights is None:
         raise Unavailable("no weights: set LIPSTAGE_SONIC_WEIGHTS to their folder (see docs/sonic.md)")
+    if settings.compiled and (lacking := compiler.missing()):
+        raise Unavailable(f"LIPSTAGE_SONIC_COMPILED=true needs {lacking} (see docs/sonic.md)")
     device = choose_device(settings.device)
     dtype = DTYPES[settings.dtype] if settings.dtype != "auto" else _default_dtype(device)
     limit = None if settings.memory_mb is None else settings.memory_mb << 20

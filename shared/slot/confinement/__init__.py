@@ -1,0 +1,1 @@
+"""What a worker process gives up before it opens media: files by Landlock, system calls by seccomp."""

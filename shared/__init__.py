@@ -1,3 +1,3 @@
 """What the services share: messages, stage runtime, storage, telemetry, local stack, command line."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

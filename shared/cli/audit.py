@@ -39,12 +39,7 @@ def run(
     """
     if as_csv and as_json:
         raise BadUse("choose --csv or --json")
-    today = datetime.now(UTC).date()
-    last_day = day(last, "--to") if last is not None else today
-    week_before = min(today, last_day) - timedelta(days=DAYS - 1)
-    first_day = day(first, "--from") if first is not None else week_before
-    if first_day > last_day:
-        raise BadUse(f"--from {first_day} is after --to {last_day}")
+    first_day, last_day = days(first, last)
     hashes = None if owner is None else owner_hashes(owner)
     wanted = AuditFilter(first_day, last_day, department, tenant, hashes)
     found = connect(store=False).audit(wanted, max_events=max_events)
@@ -66,6 +61,17 @@ def run(
             f" raise --scan {max_events}"
         )
     return ExitCode.FAILED
+
+
+def days(first: str | None, last: str | None) -> tuple[date, date]:
+    """First and last day of an audit. Raises BadUse."""
+    today = datetime.now(UTC).date()
+    last_day = day(last, "--to") if last is not None else today
+    week_before = min(today, last_day) - timedelta(days=DAYS - 1)
+    first_day = day(first, "--from") if first is not None else week_before
+    if first_day > last_day:
+        raise BadUse(f"--from {first_day} is after --to {last_day}")
+    return first_day, last_day
 
 
 def day(text: str, option: str) -> date:

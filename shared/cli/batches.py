@@ -1,4 +1,4 @@
-"""watch, fetch, cancel and purge of a batch."""
+"""watch, fetch, cancel and erase of a batch."""
 
 import time
 from collections import Counter
@@ -6,12 +6,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from shared.cli import console, watching
+from shared.cli import console, erase_report, watching
 from shared.cli.connection import connect
+from shared.cli.erase import vacuum
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import batch_arguments
 from shared.cli.printable import clean
-from shared.client import BatchState, JobConflict, JobNotFinished, JobPurged, JobState, WaitTimeout
+from shared.client import (
+    BatchState,
+    JobConflict,
+    JobNotFinished,
+    JobPurged,
+    JobState,
+    Purged,
+    WaitTimeout,
+    batch_report,
+)
 from shared.client.job_state import REFUSED
 from shared.client.purged_objects import Count
 from shared.messages.events import AnyEvent, Done, Failed, RejectedEvent
@@ -20,11 +30,17 @@ TENTHS = 10
 """Off a terminal a line is printed at every tenth of the batch."""
 
 
-def watch(batch_id: str, tenant: str, timeout_s: float | None, max_events: int, as_json: bool) -> ExitCode:
+def watch(
+    batch_id: str, tenant: str, timeout_s: float | None, max_events: int, as_json: bool, report: Path | None = None
+) -> ExitCode:
     """Show the progress of a batch until all its jobs have ended; DONE when every one is done.
+
+    ``report`` is a file for a row of each job, also when watching ends early.
 
     Raises CliError, ClientError.
     """
+    if report is not None:
+        batch_report.checked(report)
     client = connect()
     batch = client.batch_state(batch_id, tenant=tenant, max_events=max_events)
     _note_limits(batch)
@@ -41,6 +57,10 @@ def watch(batch_id: str, tenant: str, timeout_s: float | None, max_events: int, 
         raise CliError(
             e.message, f"look again with `lipstage watch {batch_arguments(batch.batch_id, batch.tenant)}`"
         ) from None
+    finally:
+        if report is not None:
+            batch_report.write(report, batch)
+            console.note(f"report of {len(batch.jobs)} jobs: {report}")
     console.emit_json(batch.as_json()) if as_json else _report(batch)
     complete = batch.counts.get("done", 0) == max(batch.total, len(batch.jobs))
     return ExitCode.DONE if complete else ExitCode.FAILED
@@ -90,13 +110,20 @@ def cancel(batch_id: str, tenant: str, max_events: int) -> ExitCode:
     return ExitCode.DONE
 
 
-def purge(batch_id: str, tenant: str, force: bool, max_events: int, as_json: bool) -> ExitCode:
-    """Purge every job of a batch; FAILED when one was not purged. Raises CliError, ClientError."""
+def erase(batch_id: str, tenant: str, cancel: bool, dry_run: bool, max_events: int, as_json: bool) -> ExitCode:
+    """Erase every job of a batch; FAILED when one was not erased. Raises CliError, ClientError."""
     client = connect()
     batch = client.batch_state(batch_id, tenant=tenant, max_events=max_events)
     _note_limits(batch)
-    deleted, numbers = Count(), Counter[str]()
-    for result in client.purge_batch(batch, force=force):
+    if dry_run:
+        running = sum(not job.has_ended for job in batch.jobs.values())
+        counts = {"dry_run": True, "batch": batch_id, "tenant": tenant, "jobs": len(batch.jobs), "not_ended": running}
+        text = f"{len(batch.jobs)} jobs of the batch {batch_id} would be erased; {running} of them have not ended"
+        console.emit_json(counts) if as_json else console.say(text)
+        return ExitCode.DONE
+    deleted, numbers, last = Count(), Counter[str](), list[Purged]()
+    dead_letters: list[str] = []
+    for result in client.purge_batch(batch, force=cancel):
         match result.error:
             case None:
                 numbers["purged"] += 1
@@ -109,22 +136,30 @@ def purge(batch_id: str, tenant: str, force: bool, max_events: int, as_json: boo
             case error:
                 numbers["failed"] += 1
                 console.note(f"job {result.job.job_id}: {error.message}")
-        for count in result.purged.deleted.values() if result.purged is not None else ():
+        if result.purged is None:
+            continue
+        last = [result.purged]
+        dead_letters += result.purged.dead_letters
+        for count in result.purged.deleted.values():
             deleted.objects, deleted.bytes = deleted.objects + count.objects, deleted.bytes + count.bytes
     if not (numbers["purged"] or numbers["not_finished"] or numbers["failed"]):
-        text = "no job of the batch is left to purge: " + _refused(numbers["refused"])
+        text = "no job of the batch is left to erase: " + _refused(numbers["refused"])
         text = text if numbers["refused"] else f"every job of the batch {batch_id} has been purged"
         raise CliError(text, exit_code=ExitCode.REJECTED)
     if as_json:
         counts = {name: numbers[name] for name in ("purged", "not_finished", "refused", "failed")}
         counts |= {"objects": deleted.objects, "bytes": deleted.bytes}
-        console.emit_json({"batch": batch_id, "tenant": tenant, **counts})
+        until = last[0].records_until if last else {}
+        console.emit_json({"batch": batch_id, "tenant": tenant, **counts, "records_until": until})
     else:
-        console.say(f"{numbers['purged']} jobs of the batch {batch_id} purged, {deleted.objects} objects deleted")
+        console.say(f"{numbers['purged']} jobs of the batch {batch_id} erased, {deleted.objects} objects deleted")
+        if last:
+            erase_report.staying(last[0], dead_letters)
     if numbers["refused"]:
         console.note(_refused(numbers["refused"]))
     if numbers["not_finished"]:
-        console.note(f"{numbers['not_finished']} jobs have not ended: cancel the batch first, or use --force")
+        console.note(f"{numbers['not_finished']} jobs have not ended: cancel the batch first, or use --cancel")
+    vacuum(client)
     return ExitCode.FAILED if numbers["not_finished"] or numbers["failed"] else ExitCode.DONE
 
 

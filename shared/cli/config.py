@@ -13,20 +13,19 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from shared.cli import console, environment
-from shared.local import no_proxy, stack
+from shared.local import no_proxy, signing_certificate, stack_file
 from shared.local.deployment import find_environment
-from shared.local.preflight import read_settings
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
-from shared.local.variables import PASSED_ON
+from shared.local.variables import PASSED_ON, read_settings
 from shared.runtime.host.settings_models import all_models
-from shared.runtime.host.weights import WeightsSettings
-from shared.runtime.kafka_config import read_properties
+from shared.runtime.host.weights_settings import WeightsSettings
+from shared.runtime.properties_file import read_properties, takes_files
 from shared.runtime.settings_variables import SECRET, InvalidSettings, read, variable, without_secrets
 
 HIDDEN = "(hidden)"
 ASSIGNED = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "LIPSTAGE_CACHE_KEY",
-            "LIPSTAGE_HASH_KEY", "LIPSTAGE_HEALTH_PORT")  # fmt: skip
+            "LIPSTAGE_HASH_KEY", "LIPSTAGE_HEALTH_PORT", *signing_certificate.VARIABLES)  # fmt: skip
 """Variables that `up` gives to the services itself when the environment does not set them."""
 UNSET = "-"
 
@@ -43,7 +42,7 @@ class Setting:
 def show(as_json: bool) -> None:
     """Print every setting as the services of the local stack have it. Raises InvalidSettings."""
     settings = read_settings()
-    running = stack.running(settings)
+    running = stack_file.running(settings.state)
     found = in_force(settings, running)
     if as_json:
         console.emit_json({"settings": {name: {"value": one.value, "source": one.source}
@@ -92,7 +91,7 @@ def _values(
             assigned = key in ASSIGNED and key not in variables
             generated = HIDDEN if running and SECRET.search(key) else None
             yield key, generated if assigned else _text(getattr(values, name))
-    engines = stack.with_engines(settings, running).engines if running else settings.engines
+    engines = stack_file.with_engines(settings, running).engines if running else settings.engines
     yield "LIPSTAGE_ENGINES", ",".join(engines)
     yield "LIPSTAGE_JARS_DIR", str(settings.jars)
     yield "LIPSTAGE_WEIGHTS_CACHE", str(read(WeightsSettings, variables).cache)
@@ -100,8 +99,10 @@ def _values(
 
 def _setting(name: str, value: str | None, variables: dict[str, str], settings: LocalSettings) -> Setting:
     in_file = name == "KAFKA_BOOTSTRAP_SERVERS" and settings.kafka_properties_file is not None
-    if in_file and (servers := read_properties(settings.kafka_properties_file or Path()).get("bootstrap.servers")):
-        return Setting(without_secrets(str(servers)), "file")
+    file = settings.kafka_properties_file or Path()
+    if in_file and (servers := read_properties(file).get("bootstrap.servers")):
+        hidden = takes_files(file, "bootstrap.servers")
+        return Setting(HIDDEN if hidden else without_secrets(servers), "file")
     source = "default"
     if name in os.environ:
         source = "environment" if os.environ[name] == variables.get(name) else "stack"
@@ -122,7 +123,7 @@ def _text(value: Any) -> str | None:
         case tuple():
             return ",".join(map(str, value))
         case dict():
-            return json.dumps(value)
+            return json.dumps(value, default=lambda model: model.model_dump(exclude_none=True), ensure_ascii=False)
         case _:
             return str(value)
 

@@ -8,13 +8,14 @@ from shared.cli import stack as stack_command
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.output_file import OutputFile
 from shared.client import Client, ClientError, Deployment, JobKey
-from shared.local import preflight, stack
+from shared.local import stack
 from shared.local.deployment import running_deployment
 from shared.local.errors import StackError
 from shared.local.installation import samples
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.local.status import status
+from shared.local.variables import read_settings
 from shared.messages.events import Done
 from shared.messages.pipeline import STAGES
 
@@ -41,7 +42,7 @@ def demo(name: str | None, force: bool) -> ExitCode:
         with suppress(OSError):  # The check names what is wrong.
             OUTPUT.parent.mkdir(exist_ok=True)
     output.check()
-    settings = preflight.read_settings()
+    settings = read_settings()
     environment.warn_of_unknown_variables()
     running = stack.running(settings)
     if running is not None:
@@ -81,7 +82,7 @@ def _render(deployment: Deployment, portrait: Path, speech: Path, output: Output
     with Client(deployment, service_name="cli") as client:
         client.check()
         spec = client.job_spec(portrait, speech)
-        start = client.position()
+        start = client.position(spec.key.tenant)
         submission = client.submit(spec)
         console.note(f"job {spec.job_id} submitted: {portrait.name} + {speech.name}")
         terminal = watching.watch(client, submission, start)

@@ -15,7 +15,7 @@ from shared.cli.errors import BadUse, CliError
 from shared.cli.output_file import OutputFile
 from shared.client.local_files import checked
 from shared.local import extras
-from shared.runtime.execute.worker_process import worker_environment
+from shared.runtime.execute.worker_environment import worker_environment
 
 PROGRAM = "stages.encode.evaluation"
 _NOT_EVALUATED = 2

@@ -1,16 +1,16 @@
-"""watch, jobs, job, cancel and fetch: of one job; `batches` has those of a batch, `purge` the purges."""
+"""watch, jobs, job, cancel and fetch: of one job; `batches` has those of a batch, `erase` erases."""
 
 import time
 
-from shared.cli import columns, console, outcome, watching
+from shared.cli import columns, console, outcome
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import arguments, batch_arguments
 from shared.cli.output_file import OutputFile
 from shared.cli.printable import flat
-from shared.client import JobNotFound, JobState, WaitTimeout
+from shared.client.errors import JobNotFound, WaitTimeout
 from shared.client.job_key import JobKey
-from shared.client.job_state import is_superseded
+from shared.client.job_state import JobState, is_superseded
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, Retrying
 
 CANCEL_WAIT_S = 60.0
@@ -43,6 +43,8 @@ def watch(job: JobKey, timeout_s: float | None, max_events: int, as_json: bool, 
 
     def emit(event: AnyEvent) -> None:
         console.emit_json(event.model_dump(mode="json", exclude_none=True))
+
+    from shared.cli import watching
 
     ended = watching.watch(client, job, start, past=past, timeout_s=timeout_s, on_event=emit if as_json else None)
     if not as_json:
@@ -153,13 +155,15 @@ def job(key: JobKey, max_events: int, as_json: bool) -> None:
     elif dead_letter is not None:
         console.note(f"see why with `lipstage dlq show {dead_letter.id}`")
     elif not state.has_ended:
+        from shared.cli import watching
+
         watching.note_stages_without_consumers(client, state.engine or None, state)
 
 
 def cancel(key: JobKey, wait: bool, force: bool, max_events: int) -> ExitCode:
     """Cancel a job, and wait for its end where that is asked for and takes a service. Raises CliError, ClientError."""
     client = connect(store=False)  # Without the object store the command alone is sent.
-    start = client.position()
+    start = client.position(key.tenant)
     try:
         ended_now = client.cancel(key, force=force, max_events=max_events)
     except JobNotFound as e:
@@ -172,6 +176,8 @@ def cancel(key: JobKey, wait: bool, force: bool, max_events: int) -> ExitCode:
         console.say(f"cancel of {key.job_id} sent")
         console.note(f"see its end with `lipstage watch {arguments(key)}`")
         # The job ends when a service takes its task.
+        from shared.cli import watching
+
         watching.note_stages_without_consumers(client, None, JobState(key.job_id))
         return ExitCode.DONE
     try:

@@ -12,7 +12,7 @@ from shared.messages.request import Params, RenderRequest
 from shared.messages.validation.wording import describe
 
 # Not imported from the client library, which takes half a second: completion would be slow.
-FIELDS = ("department", "owner", "lane", "deadline_s")
+FIELDS = ("department", "owner", "consent", "lane", "deadline_s")
 """Fields of the request that have no argument of their own and no members."""
 
 

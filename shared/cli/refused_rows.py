@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from shared.client import Client, ClientError, JobSpec, request_log
 from shared.client.job_key import JobKey
-from shared.client.manifest import job_id_of
+from shared.client.manifest_specs import job_id_of
 from shared.messages.request import Batch
 
 

@@ -41,7 +41,7 @@ def render(job: JobSpec, output: OutputFile, timeout_s: float | None, as_json: b
     output.check()
     with connect() as client:
         # Before the request is sent: all events of the job come after it.
-        start = client.position()
+        start = client.position(job.key.tenant)
         submission = client.submit(job)
         console.note(f"job {job.job_id} submitted")
         try:

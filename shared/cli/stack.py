@@ -1,14 +1,13 @@
 """``lipstage up``, ``down``, ``status``, ``logs`` and ``doctor``: call the local stack and print the result."""
 
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.cli import console, start_up
-from shared.cli.environment import warn_of_unknown_variables
+from shared.cli import console
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
-from shared.local import log_files, observability, preflight, stack
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 
@@ -38,15 +37,30 @@ def failed(error: StackError) -> CliError:
     return CliError(f"{error.code}: {error.message}", details=error.details)
 
 
-def up(texts: list[str], engines: list[str] | None, with_observability: bool | None, as_json: bool) -> ExitCode:
+def up(
+    texts: list[str],
+    engines: list[str] | None,
+    with_observability: bool | None,
+    secure: bool | None,
+    as_json: bool,
+) -> ExitCode:
     """Start or repair the local stack and print its addresses; failed when a service is not ready. Raises CliError."""
+    from shared.cli import start_up
+    from shared.cli.environment import warn_of_unknown_variables
+    from shared.local import observability, other_users, stack
+    from shared.local.variables import read_settings
+
     scale = parse_scale(texts)
-    settings = preflight.read_settings()
+    settings = read_settings()
     warn_of_unknown_variables()
+    if os.geteuid() == 0:
+        console.note("running as root: a fault of a worker process could reach more; use another user")
     try:
         with start_up.display(quiet=as_json) as note:
             note("starting the local stack")
-            started = stack.up(settings, scale, note=note, engines=engines, with_observability=with_observability)
+            started = stack.up(
+                settings, scale, note=note, engines=engines, with_observability=with_observability, secure=secure
+            )
     except StackError as e:
         raise failed(e) from None
     rows = {
@@ -57,6 +71,8 @@ def up(texts: list[str], engines: list[str] | None, with_observability: bool | N
         "state": str(started.state_dir),
     }
     not_ready = stack.not_ready(started)
+    for line in other_users.exposure(started):
+        console.note(console.warning("warning: "), line)
     if as_json:
         console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "not_ready": not_ready,
                            "missing": observability.missing(started)})  # fmt: skip
@@ -76,6 +92,8 @@ def down(purge: bool) -> None:
 
     Raises CliError.
     """
+    from shared.local import stack
+
     settings = LocalSettings()
     try:
         deleted = stack.down(settings, purge)
@@ -95,6 +113,8 @@ def down(purge: bool) -> None:
 
 def logs(name: str | None, lines: int, follow: bool) -> None:
     """Print the last lines of a log, and new ones with ``follow``. Raises CliError, Unreachable."""
+    from shared.local import log_files
+
     settings = LocalSettings()
     names = log_files.names(settings)
     if name is None:

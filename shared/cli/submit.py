@@ -3,12 +3,12 @@
 import shlex
 from pathlib import Path
 
-from shared.cli import console, refused_rows, watching
+from shared.cli import console, refused_rows, sending, watching
 from shared.cli.connection import connect
 from shared.cli.errors import CliError, ExitCode
 from shared.cli.failures import arguments, batch_arguments
 from shared.cli.render import fields
-from shared.client import Client, ClientError, JobConflict, JobPurged, JobSpec, Submission
+from shared.client import Client, ClientError, JobConflict, JobPurged, JobSpec, Manifest, Submission
 from shared.client.consumers import ConsumerCheck
 
 MAX_SHOWN = 20
@@ -16,13 +16,13 @@ MAX_SHOWN = 20
 
 def batch(
     path: Path, texts: list[str], engine: str | None, tenant: str | None, batch_id: str | None = None
-) -> list[JobSpec]:
-    """The jobs of a manifest; options are defaults for its rows. Contacts nothing. Raises BadUse, InvalidRequest."""
+) -> Manifest:
+    """A manifest, checked; options are defaults for its rows. Contacts nothing. Raises BadUse, InvalidRequest."""
     defaults = fields(texts, engine, tenant)
-    return Client().batch(path, batch_id=batch_id, **defaults)
+    return Client().manifest(path, batch_id=batch_id, **defaults)
 
 
-def dry_run(specs: list[JobSpec], as_json: bool) -> None:
+def dry_run(specs: Manifest | list[JobSpec], as_json: bool) -> None:
     """Print the jobs that would be submitted."""
     for spec in specs:
         if as_json:
@@ -32,17 +32,21 @@ def dry_run(specs: list[JobSpec], as_json: bool) -> None:
     console.note(f"{_number(len(specs))} checked; nothing was sent")
 
 
-def submit(specs: list[JobSpec], as_json: bool, manifest: Path | None = None) -> ExitCode:
+def submit(specs: Manifest | list[JobSpec], as_json: bool) -> ExitCode:
     """Submit one job after the other; each id is printed as soon as the broker has it.
+
+    The jobs of a manifest are made one at a time: a batch of any size takes as much memory.
 
     REJECTED when the ids of some rows of a batch are in use by other requests. Raises CliError, ClientError.
     """
+    manifest = specs if isinstance(specs, Manifest) else None
+    engines = manifest.engines if manifest is not None else {spec.engine for spec in specs}
     with connect() as client:
-        checks = [ConsumerCheck(client.settings, engine) for engine in sorted({spec.engine for spec in specs})]
+        checks = [ConsumerCheck(client.settings, engine) for engine in sorted(engines)]
         try:
             if manifest is not None:
-                console.note(f"batch {_batch_id(specs[0])}: {_number(len(specs))}")
-            refused = _submit_all(client, specs, as_json, manifest)
+                console.note(f"batch {manifest.batch_id}: {_number(len(manifest))}")
+            refused, number = _submit_all(client, specs, as_json, manifest)
             for check in checks:
                 watching.note_missing(check.result(), client.settings.topic_prefix)
             hint = refused_rows.hint(client, refused[0][0]) if refused else None
@@ -50,10 +54,10 @@ def submit(specs: list[JobSpec], as_json: bool, manifest: Path | None = None) ->
             for check in checks:
                 check.close()
     if refused:
-        lines = [message for _, message in refused[:MAX_SHOWN]]
-        lines += [f"... and {len(refused) - MAX_SHOWN} more"] if len(refused) > MAX_SHOWN else []
+        lines = [message for _, message in refused]
+        lines += [f"... and {number - MAX_SHOWN} more"] if number > MAX_SHOWN else []
         raise CliError(
-            f"{len(refused)} of {len(specs)} jobs were not submitted:",
+            f"{number} of {len(specs)} jobs were not submitted:",
             hint,
             lines,
             ExitCode.REJECTED,
@@ -62,35 +66,41 @@ def submit(specs: list[JobSpec], as_json: bool, manifest: Path | None = None) ->
 
 
 def _submit_all(
-    client: Client, specs: list[JobSpec], as_json: bool, manifest: Path | None
-) -> list[tuple[JobSpec, str]]:
-    """Submit; returns the jobs of a batch that were refused, and why. Says how to continue when it is interrupted."""
+    client: Client, specs: Manifest | list[JobSpec], as_json: bool, manifest: Manifest | None
+) -> tuple[list[tuple[JobSpec, str]], int]:
+    """Submit; returns the first jobs of a batch that were refused, and why, and how many were. Says how to continue
+    when it is interrupted."""
     refused: list[tuple[JobSpec, str]] = []
-    sent = repeated = 0
+    sent = repeated = refusals = 0
 
     def named(option: str) -> str:
-        return batch_arguments(_batch_id(specs[0]) or "", specs[0].key.tenant, option)
+        return batch_arguments(manifest.batch_id, manifest.tenant, option) if manifest is not None else ""
 
     try:
-        for spec in specs:
-            try:
-                submission = client.submit(spec)
-            except (JobConflict, JobPurged) as e:
-                if manifest is None:
-                    raise _explained(e, spec) from None
-                refused.append((spec, e.message))
-                continue
-            repeated += submission.is_repeat
-            sent += not submission.is_repeat
-            _print(submission, spec, as_json)
-            if manifest is None and not as_json:
-                _note_next(client, submission)
+        with sending.progress(len(specs) if manifest is not None else 0, quiet=as_json) as shown:
+            for spec in specs:
+                try:
+                    submission = client.submit(spec)
+                except (JobConflict, JobPurged) as e:
+                    if manifest is None:
+                        raise _explained(e, spec) from None
+                    refusals += 1
+                    if len(refused) < MAX_SHOWN:
+                        refused.append((spec, e.message))
+                    shown.advance()
+                    continue
+                repeated += submission.is_repeat
+                sent += not submission.is_repeat
+                _print(submission, spec, as_json)
+                shown.advance()
+                if manifest is None and not as_json:
+                    _note_next(client, submission)
     except (ClientError, KeyboardInterrupt) as e:
         if manifest is not None:
             _note_counts(sent, repeated, len(specs))
             console.note("continue with this command and the same options; what was sent is not sent again:")
             # Of two parts, so that it is not broken into lines: it can be pasted as it is.
-            again = f"lipstage submit --batch {shlex.quote(str(manifest))} {named('--batch-id')}"
+            again = f"lipstage submit --batch {shlex.quote(str(manifest.path))} {named('--batch-id')}"
             console.note("  ", again)
         if isinstance(e, ClientError) and manifest is not None:
             e.hint = e.hint or "see above how to continue"
@@ -100,7 +110,7 @@ def _submit_all(
         if not as_json and sent + repeated:
             console.note(f"follow them with `lipstage watch {named('--batch')}`")
             console.note(f"fetch the videos with `lipstage fetch {named('--batch')} -o FOLDER`")
-    return refused
+    return refused, refusals
 
 
 def _print(submission: Submission, spec: JobSpec, as_json: bool) -> None:

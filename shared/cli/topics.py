@@ -1,11 +1,15 @@
 """``lipstage topics``: compares the topics of the broker with the wanted ones, and changes them."""
 
+from typing import Any
+
 from confluent_kafka import KafkaException
 
 from shared.cli import console
 from shared.cli.connection import connect
-from shared.cli.errors import CliError, ExitCode
+from shared.cli.errors import BadUse, CliError, ExitCode
+from shared.messages.tenant_topics import name_fault
 from shared.runtime import admin_process
+from shared.runtime.settings import RuntimeSettings
 
 ADMIN_S = 120.0
 """Time limit of a request to create or change topics."""
@@ -23,11 +27,21 @@ def apply(as_json: bool) -> None:
     _print(_request("apply"), as_json, "nothing to change")
 
 
-def _request(name: str) -> list[dict[str, str]]:
+def create(tenants: list[str], as_json: bool) -> None:
+    """Create the topics of these tenants, and print what changed. Raises BadUse, CliError."""
+    for tenant in tenants:
+        if (fault := name_fault(tenant)) is not None:
+            raise BadUse(f"{tenant!r} can't be a tenant with topics of its own", fault)
+    if RuntimeSettings().tenancy != "topic":
+        raise BadUse("tenants have topics of their own with LIPSTAGE_TENANCY=topic only", "see docs/tenants.md")
+    _print(_request("apply", tenants=tenants), as_json, "nothing to change")
+
+
+def _request(name: str, **arguments: Any) -> list[dict[str, str]]:
     """The changes that the admin request of that name returns. Raises CliError when the broker refuses or stops."""
-    client = connect()
+    client = connect(store=False)
     try:
-        changes: list[dict[str, str]] = admin_process.ask(client.settings, name, ADMIN_S)
+        changes: list[dict[str, str]] = admin_process.ask(client.settings, name, ADMIN_S, **arguments)
     except KafkaException as e:
         raise CliError(f"the broker refuses: {e.args[0].str()}") from None
     return changes

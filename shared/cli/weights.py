@@ -15,7 +15,8 @@ from shared.local.errors import StackError
 from shared.local.shipped_weights import shipped
 from shared.local.weights_program import ProgramFailed, WeightsRefused
 from shared.runtime.engine_settings import variable
-from shared.runtime.host.weights import WeightsSettings, catalogue, external_engines, local_folder
+from shared.runtime.host.weights import catalogue, local_folder
+from shared.runtime.host.weights_settings import WeightsSettings, external_engines
 from shared.slot.engines import engine_spec
 from shared.storage.errors import StorageError, StoreUnavailable
 from shared.storage.weights import is_url

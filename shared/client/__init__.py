@@ -2,55 +2,62 @@
 
 ``from shared.client import Client``; docs/client.md explains it. The library prints nothing, installs no signal
 handlers, never ends the process and leaves ``os.environ`` as it is.
+
+A name is imported when it is first used: a command that needs one error class does not load the Kafka client.
 """
 
-from shared.client.audit import Audit, AuditFilter, AuditRow
-from shared.client.batch_actions import PurgedJob
-from shared.client.batch_download import FetchedFile
-from shared.client.batches import BatchState
-from shared.client.client import Client
-from shared.client.dead_letters.deciding import ReplayOptions
-from shared.client.dead_letters.filters import DeadLetterFilter
-from shared.client.dead_letters.listing import Listed
-from shared.client.dead_letters.plan import Plan
-from shared.client.dead_letters.replay import Replay, Replayed
-from shared.client.deployment import Deployment
-from shared.client.errors import (
-    ArtifactUnavailable,
-    BrokerUnreachable,
-    BucketUnusable,
-    ClientError,
-    DeadLetterNotFound,
-    InputBucketMissing,
-    InvalidDeployment,
-    InvalidManifest,
-    InvalidQuery,
-    InvalidRequest,
-    JobConflict,
-    JobDocumentUnreadable,
-    JobEnded,
-    JobNotFinished,
-    JobNotFound,
-    JobPurged,
-    PurgeIncomplete,
-    RecordRefused,
-    StoreUnreachable,
-    TargetExists,
-    TargetUnwritable,
-    TopicMissing,
-    TracesRefused,
-    TracesUnreachable,
-    Unreachable,
-    WaitTimeout,
-)
-from shared.client.job_key import JobKey
-from shared.client.job_spec import JobSpec
-from shared.client.job_state import JobState, StageState
-from shared.client.purge import Purged
-from shared.client.purge_calls import PurgeResult
-from shared.client.purge_plan import PurgePlan
-from shared.client.submission import Submission
-from shared.storage.client import S3Access
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shared.client.audit import Audit, AuditFilter, AuditRow
+    from shared.client.batch_actions import PurgedJob
+    from shared.client.batch_download import FetchedFile
+    from shared.client.batches import BatchState
+    from shared.client.client import Client
+    from shared.client.dead_letters.deciding import ReplayOptions
+    from shared.client.dead_letters.filters import DeadLetterFilter
+    from shared.client.dead_letters.listing import Listed
+    from shared.client.dead_letters.plan import Plan
+    from shared.client.dead_letters.replay import Replay, Replayed
+    from shared.client.deployment import Deployment
+    from shared.client.errors import (
+        ArtifactUnavailable,
+        BrokerUnreachable,
+        BucketUnusable,
+        ClientError,
+        DeadLetterNotFound,
+        InputBucketMissing,
+        InvalidDeployment,
+        InvalidManifest,
+        InvalidQuery,
+        InvalidRequest,
+        JobConflict,
+        JobDocumentUnreadable,
+        JobEnded,
+        JobNotFinished,
+        JobNotFound,
+        JobPurged,
+        PurgeIncomplete,
+        RecordRefused,
+        StoreUnreachable,
+        TargetExists,
+        TargetUnwritable,
+        TopicMissing,
+        TracesRefused,
+        TracesUnreachable,
+        Unreachable,
+        WaitTimeout,
+    )
+    from shared.client.job_key import JobKey
+    from shared.client.job_spec import JobSpec
+    from shared.client.job_state import JobState, StageState
+    from shared.client.manifest import Manifest
+    from shared.client.purge import Purged
+    from shared.client.purge_calls import PurgeResult
+    from shared.client.purge_plan import PurgePlan
+    from shared.client.submission import Submission
+    from shared.storage.client import S3Access
 
 __all__ = [
     "ArtifactUnavailable",
@@ -81,6 +88,7 @@ __all__ = [
     "JobSpec",
     "JobState",
     "Listed",
+    "Manifest",
     "Plan",
     "PurgeIncomplete",
     "PurgePlan",
@@ -103,3 +111,76 @@ __all__ = [
     "Unreachable",
     "WaitTimeout",
 ]
+
+_MODULES = {
+    "shared.client.audit": (
+        "Audit",
+        "AuditFilter",
+        "AuditRow",
+    ),
+    "shared.client.batch_actions": ("PurgedJob",),
+    "shared.client.batch_download": ("FetchedFile",),
+    "shared.client.batches": ("BatchState",),
+    "shared.client.client": ("Client",),
+    "shared.client.dead_letters.deciding": ("ReplayOptions",),
+    "shared.client.dead_letters.filters": ("DeadLetterFilter",),
+    "shared.client.dead_letters.listing": ("Listed",),
+    "shared.client.dead_letters.plan": ("Plan",),
+    "shared.client.dead_letters.replay": (
+        "Replay",
+        "Replayed",
+    ),
+    "shared.client.deployment": ("Deployment",),
+    "shared.client.errors": (
+        "ArtifactUnavailable",
+        "BrokerUnreachable",
+        "BucketUnusable",
+        "ClientError",
+        "DeadLetterNotFound",
+        "InputBucketMissing",
+        "InvalidDeployment",
+        "InvalidManifest",
+        "InvalidQuery",
+        "InvalidRequest",
+        "JobConflict",
+        "JobDocumentUnreadable",
+        "JobEnded",
+        "JobNotFinished",
+        "JobNotFound",
+        "JobPurged",
+        "PurgeIncomplete",
+        "RecordRefused",
+        "StoreUnreachable",
+        "TargetExists",
+        "TargetUnwritable",
+        "TopicMissing",
+        "TracesRefused",
+        "TracesUnreachable",
+        "Unreachable",
+        "WaitTimeout",
+    ),
+    "shared.client.job_key": ("JobKey",),
+    "shared.client.job_spec": ("JobSpec",),
+    "shared.client.job_state": (
+        "JobState",
+        "StageState",
+    ),
+    "shared.client.manifest": ("Manifest",),
+    "shared.client.purge": ("Purged",),
+    "shared.client.purge_calls": ("PurgeResult",),
+    "shared.client.purge_plan": ("PurgePlan",),
+    "shared.client.submission": ("Submission",),
+    "shared.storage.client": ("S3Access",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if (module := _MODULE_OF.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

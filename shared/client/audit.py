@@ -19,7 +19,7 @@ from shared.client.topic_log import records, value_of
 from shared.messages.events import Done, Failed, RejectedEvent
 from shared.messages.pipeline import STAGES
 from shared.messages.scan_limits import MAX_EVENTS_OF_AUDIT
-from shared.messages.topics import DAY_MS, EVENTS, EVENTS_DAYS
+from shared.messages.topics import DAY_MS
 
 CLOCK_SKEW_MS = 3_600_000
 """By how much the clocks of services may be behind the broker's, which gives the time of the submission."""
@@ -38,6 +38,8 @@ class AuditRow:
     tenant: str
     department: str | None
     owner_hash: str | None
+    consent: str | None
+    """The request's reference to a consent; None after a purge."""
     engine: str | None
     outcome: str
     """done, rejected, expired, cancelled or failed; of a job that has not ended its status: queued, accepted, running,
@@ -127,24 +129,28 @@ class Audit:
 
     rows: list[AuditRow]
     is_complete: bool
-    """False: older events were not read, or older jobs are not kept, and jobs of the time range may be missing."""
+    """False: older events were not read, or those of other tenants, or older jobs are not kept. Jobs of the time range
+    may be missing."""
     is_projected: bool = False
     """The rows are from the job-state projection, not from a scan of the events."""
 
 
 def audit(connection: Connection, wanted: AuditFilter, max_events: int = MAX_EVENTS_OF_AUDIT) -> Audit:
     """The audit from the newest ``max_events`` events. Raises BrokerUnreachable, TopicMissing."""
-    window = event_log.window(connection, max_events)
-    begins_ms: dict[int, int] = {}
     jobs: dict[tuple[str, str], JobState] = {}
-    for message in records(connection, connection.topic(EVENTS), window.offsets):
-        begins_ms.setdefault(message.partition() or 0, message.timestamp()[1])
-        event = None if _is_progress(message) else event_log.parse(value_of(message))
-        if event is not None:
-            jobs.setdefault((event.tenant, event.job_id), JobState(event.job_id, event.tenant)).apply(event)
-    was_read = all(begins_ms.get(cut, wanted.since_ms) < wanted.since_ms for cut in window.cut_partitions)
-    is_kept = not window.has_deleted or wanted.since_ms >= time.time() * 1000 - EVENTS_DAYS * DAY_MS
-    return Audit(rows_of(jobs.values(), wanted), was_read and is_kept)
+    windows, is_complete = event_log.windows(connection, max_events, wanted.tenant)
+    kept_ms = connection.settings.retention_events_days * DAY_MS
+    for source, window in windows:
+        begins_ms: dict[int, int] = {}
+        for message in records(connection, event_log.topic(connection, source), window.offsets):
+            begins_ms.setdefault(message.partition() or 0, message.timestamp()[1])
+            event = None if _is_progress(message) else event_log.parse(value_of(message))
+            if event is not None:
+                jobs.setdefault((event.tenant, event.job_id), JobState(event.job_id, event.tenant)).apply(event)
+        was_read = all(begins_ms.get(cut, wanted.since_ms) < wanted.since_ms for cut in window.cut_partitions)
+        is_kept = not window.has_deleted or wanted.since_ms >= time.time() * 1000 - kept_ms
+        is_complete = is_complete and was_read and is_kept
+    return Audit(rows_of(jobs.values(), wanted), is_complete)
 
 
 def _is_progress(message: Message) -> bool:
@@ -172,6 +178,7 @@ def row_of(state: JobState) -> AuditRow:
         tenant=state.tenant,
         department=state.department,
         owner_hash=state.owner_hash,
+        consent=state.consent,
         engine=state.engine or None,
         outcome=_outcome(state),
         code=str(end.code) if isinstance(end, RejectedEvent | Failed) else None,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.client import purged_dead_letters
+from shared.client import purged_dead_letters, records_kept
 from shared.client.batches import BatchState
 from shared.client.cancellation import end_as_cancelled, raise_if_end_is_stored, send_command
 from shared.client.connection import Connection
@@ -57,12 +57,14 @@ def purge_batch(connection: Connection, state: BatchState, *, force: bool = Fals
     refused row. Raises Unreachable.
     """
     dead_letters = purged_dead_letters.find(connection, state.jobs)
+    days = records_kept.days(connection, [state.tenant])
     for job in state.ordered():
         key = JobKey(job.tenant, job.job_id)
         try:
             if not (job.has_ended or force or state.cut):
                 raise JobNotFinished(f"job {job.job_id} has not ended; services may still need its objects")
-            result = purge(connection, key, force=force, row=state.requests_of(key), dead_letters=dead_letters)
+            row = state.requests_of(key)
+            result = purge(connection, key, force=force, row=row, dead_letters=dead_letters, days=days)
         except Unreachable:
             raise
         except ClientError as e:

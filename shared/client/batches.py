@@ -104,7 +104,7 @@ def read(connection: Connection, batch_id: str, tenant: str, max_events: int) ->
     JobDocumentUnreadable.
     """
     requests, requests_cut = request_log.of_batch(connection, batch_id, tenant)
-    window = event_log.window(connection, max_events)
+    window = event_log.window(connection, max_events, tenant)
     state = BatchState(batch_id, tenant, cut=window.cut, offsets=window.offsets)
     for request in sorted(requests, key=lambda sent: sent.time_ms):
         job = state.state_of(request.key)
@@ -116,7 +116,7 @@ def read(connection: Connection, batch_id: str, tenant: str, max_events: int) ->
         )
         state.total = max(state.total, request.batch.total if request.batch else 0)
         state.requests_of(request.key).sent.append(request)
-    for event in event_log.scan_batch(connection, state.offsets, batch_id):
+    for event in event_log.scan_batch(connection, state.offsets, batch_id, tenant):
         state.apply(event)
     if not state.jobs:
         cut = "; older requests and events were not read" if requests_cut or window.cut else ""
@@ -135,7 +135,7 @@ def follow(
     The event is None when a job's end was read from the object store. Jobs that are submitted meanwhile are
     followed, too. Raises WaitTimeout after ``timeout_s`` seconds, StoreUnreachable, JobDocumentUnreadable.
     """
-    reader = EventReader(connection, state.offsets)
+    reader = EventReader(connection, state.offsets, state.tenant)
     started = checked = time.monotonic()
     try:
         while not state.has_ended:

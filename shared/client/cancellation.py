@@ -20,7 +20,7 @@ from shared.client.errors import (
 )
 from shared.client.job_key import JobKey
 from shared.client.job_state import JobState
-from shared.client.submission import send
+from shared.client.submission import CONTENT_TYPE, send
 from shared.messages.cancel import CancelCommand
 from shared.messages.codes import Code
 from shared.messages.events import AnyEvent, Failed, Replayed, TerminalEvent
@@ -124,6 +124,7 @@ def end_as_cancelled(connection: Connection, state: JobState, sent: RequestRecor
             submitted_ms=state.submitted_ms,
             department=state.department,
             owner_hash=state.owner_hash,
+            consent=state.consent,
             replays=_current_replay(connection, job),
             stage=state.current_stage or FIRST,
             code=Code.CANCELLED,
@@ -163,14 +164,16 @@ def _current_replay(connection: Connection, job: JobKey) -> int:
 def send_command(connection: Connection, job: JobKey) -> None:
     """Send the cancel command, whatever is known of the job. Raises BrokerUnreachable, RecordRefused."""
     command, time_ms = CancelCommand(job.tenant, job.job_id), int(time.time() * 1000)
-    send(connection, connection.topic(CANCEL), command.key().decode(), command.encode(time_ms))
+    key, value = command.key(), command.encode(time_ms)
+    signature = connection.signature("cancel", job.tenant, key, value)
+    send(connection, connection.topic_of(CANCEL, job.tenant), key.decode(), value, (CONTENT_TYPE, *signature))
 
 
 def publish_event(connection: Connection, event: AnyEvent) -> bool:
     """Publish an event; False where the broker does not take it: readers then find the stored end."""
     value = event.model_dump_json(exclude_none=True).encode()
     try:
-        send(connection, connection.topic(EVENTS), event.job_id, value, event_headers(event))
+        send(connection, connection.topic_of(EVENTS, event.tenant), event.job_id, value, event_headers(event))
     except (RecordRefused, BrokerUnreachable):
         return False
     return True

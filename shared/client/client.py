@@ -1,46 +1,41 @@
 """The client: one object for everything that talks to a deployment."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import JsonValue
 
-from shared.client import (
-    cancellation,
-    consumers,
-    download,
-    event_log,
-    history,
-    manifest,
-    purge,
-    submission,
-)
-from shared.client.audit import CLOCK_SKEW_MS, Audit, AuditFilter, audit, rows_of
+from shared.client import event_log, history
 from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
 from shared.client.dead_letters.calls import DeadLetterCalls
 from shared.client.deployment import Deployment
-from shared.client.earlier_requests import EarlierRequests
 from shared.client.errors import InvalidRequest
-from shared.client.follow import follow
 from shared.client.job_key import JobKey
-from shared.client.job_spec import JobSpec
 from shared.client.job_state import STATUSES, JobState
-from shared.client.local_files import FileLimits
-from shared.client.own_request import OwnRequest
 from shared.client.projection import ProjectionCalls
-from shared.client.purge import Purged
 from shared.client.purge_calls import PurgeCalls
-from shared.client.submission import Submission
-from shared.client.submission_metrics import measured_submission
+from shared.client.submitted import Submission
 from shared.client.topic_log import Offsets
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
+from shared.messages.names import DEFAULT_TENANT
 from shared.messages.refs import ArtifactRef
 from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_AUDIT, MAX_EVENTS_OF_JOB
 from shared.runtime.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from shared.client.audit import Audit, AuditFilter
+    from shared.client.earlier_requests import EarlierRequests
+    from shared.client.job_spec import JobSpec
+    from shared.client.local_files import FileLimits
+    from shared.client.manifest import Manifest
+    from shared.client.own_request import OwnRequest
+    from shared.client.purge import Purged
+    from shared.client.uploads import Uploads
 
 JobLike = JobKey | Submission | str
 """How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
@@ -69,9 +64,20 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         Raises pydantic's ``ValidationError`` or ``SettingsError`` for a variable that can't be read.
         """
         self._connection = Connection(deployment or Deployment(), service_name)
-        self._earlier_requests = EarlierRequests(self._connection)
         self._projection_calls = ProjectionCalls(self._connection.settings.projection_url, on_fallback)
         self._closed = False
+
+    @cached_property
+    def _earlier_requests(self) -> "EarlierRequests":
+        from shared.client.earlier_requests import EarlierRequests
+
+        return EarlierRequests(self._connection)
+
+    @cached_property
+    def _uploads(self) -> "Uploads":
+        from shared.client.uploads import Uploads
+
+        return Uploads(self._connection)
 
     @property
     def connection(self) -> Connection:
@@ -111,64 +117,81 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
         Best effort, within 20 s: empty also when the broker does not answer or refuses to describe the groups.
         """
+        from shared.client import consumers
+
         return consumers.stages_without_consumers(self.settings, engine)
 
     # Submit.
 
-    def job_spec(self, portrait: str | Path, speech: str | Path, **fields: JsonValue) -> JobSpec:
+    def job_spec(self, portrait: str | Path, speech: str | Path, **fields: JsonValue) -> "JobSpec":
         """Check two local files and the fields of the request; nothing is sent.
 
         ``fields`` are those of the request (docs/messages.md), for example ``engine="puppet"``,
         ``params={"seed": 7}``, ``job_id``, ``tenant``, ``labels``. Raises InvalidRequest.
         """
+        from shared.client.job_spec import JobSpec
+
         return JobSpec.checked(Path(portrait), Path(speech), fields, self._limits)
 
-    def batch(self, path: str | Path, *, batch_id: str | None = None, **defaults: JsonValue) -> list[JobSpec]:
+    def manifest(self, path: str | Path, *, batch_id: str | None = None, **defaults: JsonValue) -> "Manifest":
+        """A manifest as ``batch`` takes it, all of it checked; iterating it makes one spec at a time, so that a batch
+        of any size takes little memory. Arguments and errors are those of ``batch``."""
+        from shared.client.manifest import Manifest
+
+        return Manifest(Path(path), defaults, self._limits, batch_id)
+
+    def batch(self, path: str | Path, *, batch_id: str | None = None, **defaults: JsonValue) -> "list[JobSpec]":
         """The job specs of a CSV or JSONL manifest; nothing is sent. ``defaults`` are request fields of every row.
 
         ``batch_id`` names the batch; None: a fresh id. With an id of the caller the job ids are the same at every
         call, so that the batch can be submitted again after an interruption. Raises InvalidManifest with every fault,
         InvalidRequest.
         """
-        return manifest.read(Path(path), defaults, self._limits, batch_id)
+        return list(self.manifest(path, batch_id=batch_id, **defaults))
 
     @property
-    def _limits(self) -> FileLimits:
+    def _limits(self) -> "FileLimits":
+        from shared.client.local_files import FileLimits
+
         return FileLimits(self.settings.max_portrait_mb, self.settings.max_speech_mb)
 
-    def submit(self, spec: JobSpec) -> Submission:
+    def submit(self, spec: "JobSpec") -> Submission:
         """Upload both files and send the request; returns once the broker has it.
 
         The same files and fields under a job id that is in use are not sent again: see
         ``Submission.is_repeat``. Raises JobConflict when another request has the job id, JobPurged, StoreUnreachable,
         BrokerUnreachable, RecordRefused, InputBucketMissing, InvalidRequest for a file that can't be read any more.
         """
-        with measured_submission() as measured:
-            return measured(submission.submit(self.connection, spec, self._earlier_requests))
+        from shared.client import submission
+        from shared.client.submission_metrics import measured_submission
 
-    def submit_batch(self, specs: Iterable[JobSpec]) -> Iterator[Submission]:
+        with measured_submission() as measured:
+            return measured(submission.submit(self.connection, spec, self._earlier_requests, self._uploads))
+
+    def submit_batch(self, specs: "Iterable[JobSpec]") -> Iterator[Submission]:
         """Submit one spec after the other; each submission is yielded before the next begins. Raises as ``submit``."""
         for spec in specs:
             yield self.submit(spec)
 
     def render(
-        self, spec: JobSpec, *, on_event: Callable[[AnyEvent], None] | None = None, timeout_s: float | None = None
+        self, spec: "JobSpec", *, on_event: Callable[[AnyEvent], None] | None = None, timeout_s: float | None = None
     ) -> TerminalEvent:
         """Submit a job, wait for its end, and return its terminal event: done, rejected or failed.
 
         ``on_event`` gets every event of the job. Raises as ``submit`` and ``wait``.
         """
-        start = self.position()
+        start = self.position(spec.key.tenant)
         return self.wait(self.submit(spec), start=start, on_event=on_event, timeout_s=timeout_s)
 
     # Follow.
 
-    def position(self) -> Offsets:
-        """The present end of the events: a job submitted after this call has all its events after it.
+    def position(self, tenant: str = DEFAULT_TENANT) -> Offsets:
+        """The present end of the tenant's events: a job submitted after this call has all its events after it. All
+        tenants have one position, except with LIPSTAGE_TENANCY=topic.
 
         Raises BrokerUnreachable, TopicMissing.
         """
-        return event_log.end(self.connection)
+        return event_log.end(self.connection, tenant)
 
     def events(
         self, job: JobLike, *, start: Offsets | None = None, timeout_s: float | None = None
@@ -181,12 +204,15 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         """
         own, past = self._own_request(job), list[AnyEvent]()
         if start is None:
-            past, start = self.past_events(job)
+            request_id = job.request_id if isinstance(job, Submission) else None
+            past, start = history.past_events(self.connection, _key(job), MAX_EVENTS_OF_JOB, request_id)
         for event in past:
             if own is None or own.concerns(event):
                 yield event
                 if event.type in TERMINAL_TYPES:
                     return
+        from shared.client.follow import follow
+
         replays = history.newest_replay(past)
         yield from follow(self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s)
 
@@ -223,6 +249,8 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         called with the id of an earlier identical request, whose events are then those of the Submission. A broker or
         an object store that goes away is waited for.
         """
+        from shared.client.follow import follow
+
         own = self._own_request(job, on_duplicate)
         return follow(
             self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s, on_silence=on_silence
@@ -233,9 +261,13 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
         Raises JobConflict, JobDocumentUnreadable.
         """
+        from shared.client.own_request import OwnRequest
+
         OwnRequest(self.connection, submitted).is_duplicate()
 
-    def _own_request(self, job: JobLike, on_duplicate: Callable[[str], None] | None = None) -> OwnRequest | None:
+    def _own_request(self, job: JobLike, on_duplicate: Callable[[str], None] | None = None) -> "OwnRequest | None":
+        from shared.client.own_request import OwnRequest
+
         return OwnRequest(self.connection, job, on_duplicate) if isinstance(job, Submission) else None
 
     # Look up.
@@ -278,9 +310,11 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         ]
         return chosen[:limit]
 
-    def audit(self, wanted: AuditFilter, *, max_events: int = MAX_EVENTS_OF_AUDIT) -> Audit:
+    def audit(self, wanted: "AuditFilter", *, max_events: int = MAX_EVENTS_OF_AUDIT) -> "Audit":
         """The jobs of the audit, the oldest submission first: from the projection where one answers, else from the
         newest ``max_events`` events. Raises BrokerUnreachable, TopicMissing."""
+        from shared.client.audit import CLOCK_SKEW_MS, Audit, audit, rows_of
+
         answered = self._projection_calls.started_jobs(tenant=wanted.tenant, since_ms=wanted.since_ms - CLOCK_SKEW_MS)
         if answered is None:
             return audit(self.connection, wanted, max_events)
@@ -327,6 +361,8 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
         Raises ArtifactUnavailable, StoreUnreachable, TargetUnwritable.
         """
+        from shared.client import download
+
         download.download(self.connection, ref, Path(target))
 
     def cancel(self, job: JobLike, *, force: bool = False, max_events: int = MAX_EVENTS_OF_JOB) -> Failed | None:
@@ -337,15 +373,19 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         the command whatever is known of it. Raises JobNotFound, also for a job of another tenant, JobEnded, also when
         the job ends otherwise meanwhile, JobPurged, BrokerUnreachable, RecordRefused.
         """
+        from shared.client import cancellation
+
         return cancellation.cancel(self.connection, _key(job), max_events=max_events, force=force)
 
-    def purge(self, job: JobLike, *, force: bool = False) -> Purged:
+    def purge(self, job: JobLike, *, force: bool = False) -> "Purged":
         """Delete what is stored of a job, and the inputs that were uploaded for it; returns what that was.
 
         ``force`` also purges a job that has not ended: it is cancelled. Raises JobNotFound when nothing is stored of
         the job, JobPurged when it has been purged, JobNotFinished, PurgeIncomplete, StoreUnreachable,
         BrokerUnreachable, JobDocumentUnreadable.
         """
+        from shared.client import purge
+
         return purge.purge(self.connection, _key(job), force=force)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.tenant_settings import TenantSettings
 from shared.storage.client import FROM_ENVIRONMENT, S3Access
 from shared.storage.settings import StorageSettings
 from shared.telemetry.settings import Protocol
@@ -29,3 +30,5 @@ class Deployment:
     """What ``otlp_endpoint`` speaks; None: OTEL_EXPORTER_OTLP_PROTOCOL, else http/protobuf."""
     tempo_url: str | None = None
     """Query address of the Tempo that has the traces; None: LIPSTAGE_TEMPO_URL, if set."""
+    tenants: TenantSettings = field(default_factory=TenantSettings)
+    """Keys by which requests and cancel commands are signed (docs/tenants.md); none: they are not signed."""

@@ -8,7 +8,6 @@ from shared.client.connection import Connection
 from shared.client.errors import BrokerUnreachable, JobDocumentUnreadable, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.client.job_spec import JobSpec
-from shared.client.request_log import SentRequest
 from shared.storage.markers import RequestRecord
 
 MAX_REQUESTS = 20_000
@@ -23,7 +22,7 @@ class EarlierRequests:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._batch: object = None
-        self._queued: dict[JobKey, SentRequest] = {}
+        self._queued: dict[JobKey, RequestRecord] = {}
 
     def find(self, spec: JobSpec) -> RequestRecord | None:
         """The request that has the job id, or will get it; None when the id is free, or can't be looked up."""
@@ -34,18 +33,19 @@ class EarlierRequests:
         if record is not None or RANDOM_ID.fullmatch(spec.job_id):
             return record
         with suppress(BrokerUnreachable):  # Sending the request reports it.
-            sent = self._in_queue(spec)
-            return sent.record if sent is not None else None
+            return self._in_queue(spec)
         return None
 
-    def _in_queue(self, spec: JobSpec) -> SentRequest | None:
+    def _in_queue(self, spec: JobSpec) -> RequestRecord | None:
         place = spec.fields.get("batch")
         if not isinstance(place, dict):
-            return request_log.find(self._connection, spec.key, max_requests=MAX_REQUESTS)
+            sent = request_log.find(self._connection, spec.key, max_requests=MAX_REQUESTS)
+            return sent.record if sent is not None else None
         if (spec.key.tenant, place["id"]) != self._batch:
             self._queued = {}
             self._batch = (spec.key.tenant, place["id"])
-            sent = request_log.newest(self._connection, MAX_REQUESTS)
-            for request in sorted(sent, key=lambda one: one.time_ms):
-                self._queued.setdefault(request.key, request)
+            newest = request_log.newest(self._connection, MAX_REQUESTS, spec.key.tenant)
+            for request in sorted(newest, key=lambda one: one.time_ms):
+                # Without the inputs: thousands of records are kept for as long as the batch is submitted.
+                self._queued.setdefault(request.key, request.record.model_copy(update={"inputs": ()}))
         return self._queued.get(spec.key)

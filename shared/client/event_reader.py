@@ -6,8 +6,8 @@ from typing import Any
 
 from confluent_kafka import Message, TopicPartition
 
+from shared.client import event_log
 from shared.client.connection import Connection
-from shared.messages.topics import EVENTS
 from shared.runtime.consume.statistics import FetchStallDetector
 
 STATISTICS_MS = 1000
@@ -19,9 +19,10 @@ STALL_S = 15.0
 class EventReader:
     """A reader for one thread. It learns of new and stalled partitions from the client's statistics: nothing blocks."""
 
-    def __init__(self, connection: Connection, start: Mapping[int, int]) -> None:
+    def __init__(self, connection: Connection, start: Mapping[int, int], tenant: str | None = None) -> None:
+        """``start`` is a position in the topic of the tenant's events; None: in the shared one."""
         self._connection = connection
-        self._topic = connection.topic(EVENTS)
+        self._topic = event_log.topic(connection, tenant)
         self._next = dict(start)
         self._new: set[int] = set()
         self._stalled = False

@@ -37,13 +37,15 @@ def follow(
     for. A terminal event that does not arrive is read from the object store. Raises WaitTimeout after ``timeout_s``
     seconds, JobConflict as ``OwnRequest`` does.
     """
-    reader = EventReader(connection, start)
+    reader = EventReader(connection, start, job.tenant)
     started = checked = time.monotonic()
     silent = on_silence is not None
     try:
         while True:
             message = reader.poll(POLL_S)
             event = event_of(job, message.key(), message.value()) if message is not None else None
+            if event is None and message is not None and own is not None:
+                event = own.refusal(message.key(), message.value())
             now = time.monotonic()
             if event is None and now - checked > STORE_CHECK_S:
                 event = _stored_terminal_event(connection, job, own)

@@ -11,7 +11,7 @@ from shared.client.job_key import JobKey
 from shared.client.job_state import JobState, is_superseded
 from shared.client.request_log import SentRequest
 from shared.client.topic_log import Offsets
-from shared.messages.events import TERMINAL_TYPES, AnyEvent, TerminalEvent
+from shared.messages.events import TERMINAL_TYPES, AnyEvent, RejectedEvent, TerminalEvent
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
 from shared.storage.markers import RequestRecord
@@ -38,13 +38,19 @@ def recent_jobs(connection: Connection, max_events: int, tenant: str | None = No
 
     Raises BrokerUnreachable, TopicMissing.
     """
-    window = event_log.window(connection, max_events)
-    jobs = states(event for event in event_log.scan(connection, window.offsets) if tenant in (None, event.tenant))
+    found: list[AnyEvent] = []
+    windows, is_complete = event_log.windows(connection, max_events, tenant)
+    cut = not is_complete
+    for source, window in windows:
+        events = event_log.scan(connection, window.offsets, tenant=source)
+        found += [event for event in events if tenant in (None, event.tenant)]
+        cut = cut or window.cut
+    jobs = states(found)
     known = {JobKey(job.tenant, job.job_id) for job in jobs}
-    requests = request_log.newest(connection, MAX_NEWEST_REQUESTS)
+    requests = request_log.newest(connection, MAX_NEWEST_REQUESTS, tenant)
     untaken = {r.key: r for r in requests if r.key not in known and tenant in (None, r.key.tenant)}
     newest = sorted(untaken.values(), key=lambda request: request.time_ms, reverse=True)
-    if window.cut:  # The events of these jobs may be older than what was read.
+    if cut:  # The events of these jobs may be older than what was read.
         newest = [request for request in newest[:MAX_QUEUED_LOOKUPS] if not _was_taken(connection, request.key)]
     return sorted([*jobs, *(queued(request) for request in newest)], key=_newest_first, reverse=True)
 
@@ -73,19 +79,30 @@ def _newest_first(job: JobState) -> tuple[int, str, str]:
     return job.first_ms, job.job_id, job.tenant
 
 
-def past_events(connection: Connection, job: JobKey, max_events: int) -> tuple[list[AnyEvent], Offsets]:
+def past_events(
+    connection: Connection, job: JobKey, max_events: int, request_id: str | None = None
+) -> tuple[list[AnyEvent], Offsets]:
     """The job's events among the newest, by time with the terminal event last, and the offsets to continue from.
 
-    A failure that a replay has superseded is left out: it does not end the job.
+    A failure that a replay has superseded is left out: it does not end the job. With ``request_id`` the refusal of that
+    request is one of the events, too.
 
     Raises BrokerUnreachable, TopicMissing.
     """
-    offsets = event_log.newest(connection, max_events)
-    events = [e for e in event_log.scan(connection, offsets, job.job_id) if e.tenant == job.tenant]
+    offsets = event_log.newest(connection, max_events, job.tenant)
+    ids = (job.job_id,) if request_id is None else (job.job_id, request_id)
+    read = event_log.scan(connection, offsets, *ids, tenant=job.tenant)
+    events = [e for e in read if (e.tenant, e.job_id) == job or is_refusal(e, request_id)]
     replays = newest_replay(events)
     events = [event for event in events if not is_superseded(event, replays)]
     # The events of one job lie on two partitions when the topic has grown between them.
     return sorted(events, key=lambda e: (e.type in TERMINAL_TYPES, e.time_ms)), offsets
+
+
+def is_refusal(event: AnyEvent, request_id: str | None) -> bool:
+    """Whether the event refuses this request because its sender may not speak for the tenant: the job of such an event
+    is the request itself."""
+    return isinstance(event, RejectedEvent) and event.job_id == event.request_id == request_id
 
 
 def newest_replay(events: Iterable[AnyEvent]) -> int:
@@ -98,7 +115,8 @@ def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
 
     Raises JobNotFound, JobDocumentUnreadable, BrokerUnreachable, TopicMissing, StoreUnreachable.
     """
-    same_id = states(event_log.scan(connection, event_log.newest(connection, max_events), job.job_id))
+    offsets = event_log.newest(connection, max_events, job.tenant)
+    same_id = states(event_log.scan(connection, offsets, job.job_id, tenant=job.tenant))
     return completed(connection, job, next((one for one in same_id if one.tenant == job.tenant), None))
 
 

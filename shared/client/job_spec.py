@@ -15,6 +15,7 @@ from shared.client.job_key import JobKey
 from shared.client.local_files import FileLimits
 from shared.messages.codes import Code, Rejected
 from shared.messages.engines import DEFAULT_ENGINE
+from shared.messages.lanes import BULK, INTERACTIVE, Lane
 from shared.messages.names import DEFAULT_TENANT, NAME
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
@@ -74,6 +75,16 @@ class JobSpec:
     def engine(self) -> str:
         """The engine that animates."""
         return str(self.fields.get("engine", DEFAULT_ENGINE))
+
+    @property
+    def lane(self) -> Lane:
+        """The lane whose topic gets the request: the one that is named, else bulk for a job of a batch.
+
+        The default of a batch is not written into the request: a batch that a version without lanes has submitted
+        stays the same requests.
+        """
+        named = self.fields.get("lane")
+        return BULK if named == BULK or (named is None and "batch" in self.fields) else INTERACTIVE
 
     def request(self, portrait: InputRef, speech: InputRef) -> RenderRequest:
         """The request, once both files are in storage."""

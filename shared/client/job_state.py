@@ -83,6 +83,8 @@ class JobState:
     department: str | None = None
     owner_hash: str | None = None
     """Keyed hash of the owner; None after a purge."""
+    consent: str | None = None
+    """The request's reference to a consent; None after a purge."""
 
     def apply(self, event: AnyEvent) -> None:
         """Update the state by one event."""
@@ -104,6 +106,7 @@ class JobState:
             self.submitted_ms = event.submitted_ms or self.submitted_ms
             self.department = event.department or self.department
             self.owner_hash = event.owner_hash or self.owner_hash
+            self.consent = event.consent or self.consent
         if event.replays > self.replays:
             self._reopen(event.replays)
         if isinstance(event, Purged):
@@ -128,7 +131,7 @@ class JobState:
         if self.waiting is not None:
             self._stage(self.waiting.stage).waiting_for = ""
         self.status, self.purged_ms, self.waiting = "purged", time_ms, None
-        self.labels, self.warnings, self.owner_hash = {}, [], None
+        self.labels, self.warnings, self.owner_hash, self.consent = {}, [], None, None
         if self.terminal_event is not None:
             self.terminal_event = without_user_data(self.terminal_event)
 
@@ -233,6 +236,7 @@ class JobState:
             "submitted_ms": self.submitted_ms,
             "department": self.department,
             "owner_hash": self.owner_hash,
+            "consent": self.consent,
             "labels": self.labels,
             "stages": {
                 name: {"state": s.state, "percent": s.percent, "seconds": s.seconds, "cached": s.cached}

@@ -1,71 +1,118 @@
 """Batch manifests: many job specs from one CSV or JSONL file, all checked before anything is sent (docs/batch.md)."""
 
 import difflib
-import json
 import re
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from pydantic import JsonValue
 
 from shared.client import manifest_rows, request_fields
 from shared.client.errors import InvalidManifest, InvalidRequest
 from shared.client.job_spec import JobSpec, new_job_id
-from shared.client.local_files import FileLimits
-from shared.client.manifest_rows import Row, Table
+from shared.client.local_files import FileLimits, status_of
+from shared.client.manifest_rows import Table
+from shared.client.manifest_specs import NAMES, TEXT_COLUMNS, RowSpecs, sentence, shown
 from shared.client.request_fields import Fields
-from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS
+from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.names import DEFAULT_TENANT, JOB_ID
 
 MAX_SHOWN = 50
 """Faults that an error holds in full; the others are counted."""
-MAX_FAULTS_OF_ROW = 10
-MAX_SEARCHES = 10
-"""Missing files for which a file of nearly that name is looked for: each search compares a whole folder."""
-MAX_VALUE = 40
-"""Characters of a value that a fault repeats."""
-TEXT_COLUMNS = ("portrait", "speech", "job_id", "tenant", "engine")
-"""Columns whose names are not resolved; the first two are paths of files."""
-NAMES = (*TEXT_COLUMNS, *request_fields.SECTIONS)
-"""Names beside those of parameters and fields, for suggestions."""
-NAMESPACE = uuid.UUID("0b0c6b0e-64d8-5f0c-9d8e-4b8a6f1c2d35")
-"""Of the job ids that are derived from a batch id. It never changes: a repeated batch would become new jobs."""
-_OTHERS = re.compile(r" \(\d+ more problems?\)$")
 Fault = tuple[int, str]
 """Line, and what is wrong there."""
 
 
-def job_id_of(tenant: str, batch_id: str, index: int) -> str:
-    """The job id of a row that names none, from the batch and its place in the manifest, counted from 0."""
-    return uuid.uuid5(NAMESPACE, f"{tenant}/{batch_id}/{index}").hex
-
-
 def read(path: Path, defaults: Fields, limits: FileLimits, batch_id: str | None = None) -> list[JobSpec]:
-    """The job specs of a manifest; ``defaults`` are request fields that hold for every row.
+    """The job specs of a manifest, all of them in memory. Arguments and errors are those of ``Manifest``."""
+    return list(Manifest(path, defaults, limits, batch_id))
 
-    Relative paths in the manifest are relative to its folder. ``batch_id`` None: a fresh one. Raises InvalidManifest
-    with every fault, InvalidRequest for a file that can't be read.
-    """
-    batch = checked_batch_id(batch_id) if batch_id is not None else new_job_id()
-    table = manifest_rows.read(path)
-    faults = list(_header_faults(table))
-    rows: list[tuple[Row, Fields]] = []
-    for row in table.rows if not faults else ():
-        if row.fault is not None:
-            faults.append((row.line, row.fault))
-        else:
-            rows.append((row, dict(row.cells)))
-    if not rows and not faults:
-        raise InvalidRequest(f"{path} names no job")
-    specs = _Specs(path.parent, table.is_csv, defaults, limits, batch, len(rows))
-    for row, cells in rows:
-        faults += [(row.line, text) for text in specs.add(row.line, cells)]
-    if faults:
-        lines = [f"line {line}{'' if text.startswith(', ') else ': '}{text}" for line, text in sorted(faults)]
-        more = [f"... and {len(lines) - MAX_SHOWN} more faults"] if len(lines) > MAX_SHOWN else []
-        raise InvalidManifest(f"{path} is faulty:", "nothing was sent", [*lines[:MAX_SHOWN], *more])
-    return specs.made
+
+class Manifest:
+    """A manifest whose every row has been checked. Iterating it reads the file again and makes one spec at a time."""
+
+    def __init__(self, path: Path, defaults: Fields, limits: FileLimits, batch_id: str | None = None) -> None:
+        """``defaults`` are request fields that hold for every row.
+
+        Relative paths in the manifest are relative to its folder. ``batch_id`` None: a fresh one. Raises
+        InvalidManifest with every fault, InvalidRequest for a file that can't be read.
+        """
+        self.path = path
+        self.batch_id = checked_batch_id(batch_id) if batch_id is not None else new_job_id()
+        self.tenant = DEFAULT_TENANT
+        self.engines: frozenset[str] = frozenset()
+        """The engines that the rows name."""
+        self._defaults = defaults
+        self._limits = limits
+        self._signature = _signature(path)
+        table = manifest_rows.read(path)
+        faults = _Faults(_header_faults(table))
+        # The number of rows is part of every request: it is counted first.
+        self._total = 0 if faults.number else sum(row.fault is None for row in table.rows)
+        if not faults.number:
+            self._check(faults)
+        if not self._total and not faults.number:
+            raise InvalidRequest(f"{path} names no job")
+        if faults.number:
+            raise InvalidManifest(f"{path} is faulty:", "nothing was sent", faults.lines())
+
+    def __len__(self) -> int:
+        """Number of jobs."""
+        return self._total
+
+    def __iter__(self) -> Iterator[JobSpec]:
+        """The specs, in the order of the rows. Raises InvalidRequest for a manifest that has changed, or names a file
+        that is gone by now."""
+        for line, spec, faults in self._rows():
+            if spec is None:
+                raise InvalidRequest(f"{self.path}, line {line}{'; '.join(faults)}")
+            yield spec
+
+    def _check(self, faults: "_Faults") -> None:
+        engines = set[str]()
+        for line, spec, texts in self._rows():
+            faults.add((line, text) for text in texts)
+            if spec is not None:
+                self.tenant = spec.key.tenant
+                engines.add(spec.engine)
+        self.engines = frozenset(engines)
+
+    def _rows(self) -> Iterator[tuple[int, JobSpec | None, list[str]]]:
+        """Line, spec and faults of each row. Raises InvalidRequest for another text than the one that was checked."""
+        table = manifest_rows.read(self.path)
+        if _signature(self.path) != self._signature:
+            raise InvalidRequest(f"{self.path} has changed since it was checked")
+        specs = RowSpecs(self.path.parent, table.is_csv, self._defaults, self._limits, self.batch_id, self._total)
+        for row in table.rows:
+            if row.fault is not None:
+                yield row.line, None, [row.fault]
+            else:
+                yield row.line, *specs.made(row.line, dict(row.cells))
+
+
+class _Faults:
+    """The first faults in full, and how many there are."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.number = 0
+        self._first: list[Fault] = []
+        self.add(faults)
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Count faults; they come in the order of their lines."""
+        for fault in faults:
+            self.number += 1
+            if self.number <= MAX_SHOWN:
+                self._first.append(fault)
+
+    def lines(self) -> list[str]:
+        """A line for each, and one for those that are counted."""
+        lines = [f"line {line}{'' if text.startswith(', ') else ': '}{text}" for line, text in sorted(self._first)]
+        return [*lines, *([f"... and {self.number - MAX_SHOWN} more faults"] if self.number > MAX_SHOWN else [])]
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """Changes with the content of the file; None where there is none, which the reader reports."""
+    status = status_of(path, "manifest")
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if status is not None else None
 
 
 def checked_batch_id(text: str) -> str:
@@ -91,7 +138,7 @@ def _header_faults(table: Table) -> Iterator[Fault]:
                     raise InvalidRequest("a CSV file has a column for each member", f"as {column}.NAME")
                 _resolve(column, (*ENGINE_PARAMS,))
             except InvalidRequest as e:
-                yield table.header_line, f", column {_shown(column)}: {_sentence(e)}"
+                yield table.header_line, f", column {shown(column)}: {sentence(e)}"
 
 
 def _resolve(name: str, engines: tuple[str, ...]) -> request_fields.FieldPath:
@@ -104,137 +151,3 @@ def _resolve(name: str, engines: tuple[str, ...]) -> request_fields.FieldPath:
             refused = refused or e
     assert refused is not None, "there is an engine"
     raise refused
-
-
-class _Specs:
-    """The specs of the rows so far."""
-
-    def __init__(
-        self, folder: Path, is_csv: bool, defaults: Fields, limits: FileLimits, batch_id: str, total: int
-    ) -> None:
-        self.made: list[JobSpec] = []
-        self._folder = folder
-        self._is_csv = is_csv
-        self._defaults = defaults
-        self._limits = limits
-        self._batch_id = batch_id
-        self._total = total
-        self._index = 0
-        self._searches = 0
-        self._line_of: dict[str, int] = {}
-        self._tenant: tuple[str, int] | None = None
-
-    def add(self, line: int, cells: Fields) -> list[str]:
-        """Make the spec of one row; returns what is wrong with it."""
-        faults: list[str] = []
-        index, self._index = self._index, self._index + 1
-        paths = [self._file(role, cells, faults) for role in ("portrait", "speech")]
-        columns: dict[str, str] = {}
-        fields = self._fields(cells, columns, faults)
-        fields = request_fields.merged(self._defaults, fields)
-        tenant = str(fields.get("tenant") or DEFAULT_TENANT)
-        if fields.get("job_id") is None:
-            fields["job_id"] = job_id_of(tenant, self._batch_id, index)
-        fields["batch"] = {"id": self._batch_id, "index": index, "total": self._total}
-        spec: JobSpec | None = None
-        while spec is None and len(faults) < MAX_FAULTS_OF_ROW:
-            try:
-                spec = JobSpec.of_fields(paths[0], paths[1], fields)
-            except InvalidRequest as e:
-                faults.append(self._place(columns.get(e.field or ""), cells, _sentence(e)))
-                if not _removed(fields, e.field, columns):
-                    break
-        if spec is not None:
-            faults += self._across_rows(line, spec)
-        if not faults and spec is not None:
-            self.made.append(spec)
-        return faults
-
-    def _file(self, role: str, cells: Fields, faults: list[str]) -> Path:
-        name = cells.pop(role, None)
-        if not isinstance(name, str) or not name:
-            faults.append(f"{role} is missing: the path of a local file")
-            return self._folder
-        path = self._folder / name
-        try:
-            self._limits.check(path, role, suggest=self._searches < MAX_SEARCHES)
-        except InvalidRequest as e:
-            self._searches += 1
-            faults.append(self._place(role, {role: name}, _sentence(e)))
-        return path
-
-    def _fields(self, cells: Fields, columns: dict[str, str], faults: list[str]) -> Fields:
-        """The request fields of the cells; ``columns`` gets the column of each field."""
-        engine = str(cells.get("engine") or self._defaults.get("engine") or DEFAULT_ENGINE)
-        fields: Fields = {}
-        for name, value in cells.items():
-            if len(faults) >= MAX_FAULTS_OF_ROW:
-                break
-            try:
-                if name == "batch":
-                    raise InvalidRequest("batch can't be set: it is the row's place in the manifest")
-                if name in TEXT_COLUMNS:
-                    columns[name], fields[name] = name, value
-                    continue
-                if name == "params" and not isinstance(value, dict):
-                    raise InvalidRequest("params must be an object; or set each parameter by its own name")
-                if name in request_fields.SECTIONS and isinstance(value, dict):
-                    columns |= {f"{name}.{member}": f"{name}.{member}" for member in value}
-                    fields = request_fields.merged(fields, {name: value})
-                    continue
-                path = request_fields.resolve(name, engine, also=NAMES)
-                if ".".join(path) in columns:
-                    raise InvalidRequest(f"{'.'.join(path)} is set twice, here and by {columns['.'.join(path)]}")
-                columns[".".join(path)] = name
-                typed = request_fields.value_of(path, value) if self._is_csv and isinstance(value, str) else value
-                request_fields.put(fields, path, typed)
-            except InvalidRequest as e:
-                faults.append(self._place(name, {}, _sentence(e)))
-        return fields
-
-    def _across_rows(self, line: int, spec: JobSpec) -> Iterator[str]:
-        """Faults of a row beside the others."""
-        if spec.job_id in self._line_of:
-            yield f"job_id {spec.job_id} is already used on line {self._line_of[spec.job_id]}"
-        self._line_of.setdefault(spec.job_id, line)
-        self._tenant = self._tenant or (spec.key.tenant, line)
-        if spec.key.tenant != self._tenant[0]:
-            yield f"the tenant differs from that of line {self._tenant[1]}: a batch has one tenant"
-
-    def _place(self, column: str | None, cells: Mapping[str, JsonValue], sentence: str) -> str:
-        if column is None:
-            return sentence
-        value = cells.get(column)
-        if value is None and "." in column:
-            section, _, member = column.partition(".")
-            inner = cells.get(section)
-            value = inner.get(member) if isinstance(inner, dict) else None
-        shown = "" if value is None else f", value {_shown(value if isinstance(value, str) else json.dumps(value))}"
-        return f", {'column' if self._is_csv else 'field'} {_shown(column)}{shown}: {sentence}"
-
-
-def _removed(fields: Fields, field: str | None, columns: Mapping[str, str]) -> bool:
-    """Remove the field that is at fault, so that the next check finds the next fault; whether that was possible."""
-    if field is None or field not in columns:
-        return False
-    section, _, member = field.partition(".")
-    inside = fields.get(section)
-    if not member:
-        return fields.pop(section, None) is not None
-    return isinstance(inside, dict) and inside.pop(member, None) is not None
-
-
-def _sentence(error: InvalidRequest) -> str:
-    """Message and hint of a refusal, without what the list of faults says itself: other problems, nothing was sent."""
-    message = _OTHERS.sub("", error.message).rstrip(".")
-    hint = (error.hint or "").removesuffix("; nothing was sent").removesuffix("nothing was sent")
-    if hint.removeprefix("allowed: ") in message:
-        hint = ""
-    if hint.startswith("did you mean"):  # One name is enough where there are many faults.
-        hint = hint.partition("?")[0] + "?"
-    return "; ".join(part for part in (message, *error.details, hint) if part)
-
-
-def _shown(text: str) -> str:
-    text = text.encode("utf-8", "backslashreplace").decode()  # JSON can hold half of a surrogate pair.
-    return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "..."

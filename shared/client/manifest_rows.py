@@ -103,8 +103,8 @@ def _json_rows(text: str) -> Iterator[Row]:
 def _members(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} occurs twice in one object")
+        numbers = Counter(name for name, _ in pairs)
+        raise ValueError(f"{next(name for name, number in numbers.items() if number > 1)} occurs twice in one object")
     return members
 
 

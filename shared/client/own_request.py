@@ -7,10 +7,10 @@ very same request, sent twice. The object store knows which request claimed the 
 from collections.abc import Callable
 from contextlib import suppress
 
-from shared.client import history
+from shared.client import event_log, history
 from shared.client.connection import Connection
 from shared.client.errors import JobConflict, Unreachable
-from shared.client.submission import Submission
+from shared.client.submitted import Submission
 from shared.messages.events import AnyEvent, Conflict
 
 
@@ -38,6 +38,13 @@ class OwnRequest:
                 raise self._conflict(event.message)
             return True
         return event.request_id == self._submission.request_id or self.is_duplicate()
+
+    def refusal(self, key: bytes | None, value: bytes | None) -> AnyEvent | None:
+        """The event of a record, if it refuses this request because this client may not speak for the tenant."""
+        if key != self._submission.request_id.encode():
+            return None
+        event = event_log.parse(value)
+        return event if event is not None and history.is_refusal(event, self._submission.request_id) else None
 
     def is_duplicate(self) -> bool:
         """Whether an identical request came first: then its outcome is the outcome of this one.

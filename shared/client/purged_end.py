@@ -7,8 +7,8 @@ NO_SHA256 = "0" * 64
 
 
 def without_user_data(event: TerminalEvent) -> TerminalEvent:
-    """The event with the same type, id and time, and without labels, owner, messages and digests of media."""
-    nobody: dict[str, object] = {"labels": {}, "owner_hash": None}
+    """The event with the same type, id and time, and without labels, owner, consent, messages and digests of media."""
+    nobody: dict[str, object] = {"labels": {}, "owner_hash": None, "consent": None}
     match event:
         case Done():
             nothing = {"sha256": NO_SHA256, "size": 0}

@@ -21,8 +21,8 @@ OWN_ARGUMENTS = ("portrait", "speech", "job_id", "engine", "tenant", "params", "
 """Fields that are never set by name: each has an argument or a command of its own."""
 SHORT: dict[str, FieldPath] = {"steps": ("params", "inference_steps")}
 """Names that people use for longer ones."""
-TEXT = {("department",), ("owner",), ("lane",)}
-"""Fields that hold text, whatever it looks like; so do labels and output."""
+TEXT = {("department",), ("owner",), ("consent",), ("lane",), ("output", "bucket"), ("output", "prefix")}
+"""Fields that hold text, whatever it looks like; so do labels."""
 
 
 def parse_value(text: str) -> JsonValue:
@@ -74,7 +74,7 @@ def _nearest(word: str, possible: tuple[str, ...]) -> str | None:
 
 def value_of(path: FieldPath, text: str) -> JsonValue:
     """The value of the field at ``path``: text where the field holds text (a label ``7``), else JSON."""
-    return text if path in TEXT or path[0] in ("labels", "output") else parse_value(text)
+    return text if path in TEXT or path[0] == "labels" else parse_value(text)
 
 
 def put(fields: Fields, path: FieldPath, value: JsonValue) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from shared.client.errors import Unreachable
-from shared.client.submission import Submission
+from shared.client.submitted import Submission
 from shared.telemetry import metrics
 
 

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from shared.client.connection import Connection
 from shared.client.errors import BrokerUnreachable, TopicMissing
+from shared.messages.tenant_topics import tenants_among
 
 ANSWER_S = 10.0
 POLL_S = 0.1
@@ -46,6 +47,19 @@ def partitions(consumer: Any, topic: str) -> list[int]:
     return sorted(metadata.partitions)
 
 
+def tenants(connection: Connection) -> list[str]:
+    """The tenants of whose own topics this client sees any. Raises BrokerUnreachable."""
+    consumer = connection.consumer()
+    try:
+        names = consumer.list_topics(timeout=ANSWER_S).topics
+    except KafkaException as e:
+        raise BrokerUnreachable(f"the broker does not answer: {e.args[0].str()}") from None
+    finally:
+        consumer.close()
+    prefix = connection.settings.topic_prefix
+    return tenants_among(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
 def watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
     """First and next offset of a partition.
 
@@ -64,11 +78,8 @@ def watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
 
 def newest(connection: Connection, topic: str, count: int) -> Window:
     """At most ``count`` of the newest records of a topic, by its full name. Raises BrokerUnreachable, TopicMissing."""
-    consumer = connection.consumer()
-    try:
+    with connection.reader() as consumer:
         ranges = {p: watermarks(consumer, topic, p) for p in partitions(consumer, topic)}
-    finally:
-        consumer.close()
     parts = shares([high - low for low, high in ranges.values()], count)
     offsets = {p: high - part for (p, (_, high)), part in zip(ranges.items(), parts, strict=True)}
     cut = frozenset(p for p, (low, _) in ranges.items() if offsets[p] > low)
@@ -102,8 +113,7 @@ def records(connection: Connection, topic: str, offsets: Offsets) -> Iterator[Me
 
     ``offsets`` is advanced: reading can continue where this stops. Raises BrokerUnreachable.
     """
-    consumer = connection.consumer()
-    try:
+    with connection.reader() as consumer:
         unfinished = set(offsets)
         consumer.assign([TopicPartition(topic, p, offset) for p, offset in offsets.items()])
         deadline = time.monotonic() + ANSWER_S
@@ -122,5 +132,3 @@ def records(connection: Connection, topic: str, offsets: Offsets) -> Iterator[Me
             if message.partition() in unfinished:
                 offsets[message.partition()] = message.offset() + 1
                 yield message
-    finally:
-        consumer.close()

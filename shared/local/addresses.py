@@ -6,6 +6,7 @@ from shared.local import observability, ports, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.storage.client import FROM_ENVIRONMENT
 from shared.storage.settings import StorageSettings
 
 THIS_MACHINE = re.compile(r"(?<![^/,])(localhost|\[::1\])(?=:|/|,|$)")
@@ -37,7 +38,20 @@ def mark_own(settings: LocalSettings, stack: Stack) -> None:
         stack.s3_endpoint_url = settings.s3_endpoint_url
     if stack.own_traces:
         stack.otlp_endpoint = settings.otlp_endpoint
-    stack.bucket, stack.region = StorageSettings().bucket, settings.region
+    stack.bucket = StorageSettings().bucket
+    stack.region = region_of_own_store(settings) if stack.own_store else settings.region
+
+
+def region_of_own_store(settings: LocalSettings) -> str:
+    """The region that services find for an object store of the user's own, in AWS_DEFAULT_REGION or a profile, too."""
+    if "region" in settings.model_fields_set:
+        return settings.region
+    from botocore.exceptions import ProfileNotFound
+
+    try:
+        return FROM_ENVIRONMENT.signing_region()
+    except ProfileNotFound:  # The client of the store reports it.
+        return settings.region
 
 
 def assign(settings: LocalSettings, stack: Stack) -> None:

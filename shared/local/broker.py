@@ -4,11 +4,15 @@ import base64
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.local import jars, java
+from shared.local.certificates import AUTHORITY, CERTIFICATE, COMMON_NAME, KEY
+from shared.local.configurations import digest
 from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
+from shared.local.private_file import write_private
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
 
@@ -55,19 +59,36 @@ appender.console.layout.pattern = %d %p %c{1} %m%n%throwable{short.message}
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a broker with TLS, passwords and ACLs needs."""
+
+    folder: Path
+    """With the certificates of `shared.local.certificates`."""
+    operator: str
+    """The super user, who stores the passwords and the ACLs of all others."""
+    password: str
+
+
 def program(
-    settings: LocalSettings, port: int, controller_port: int, scratch: Path, note: Callable[[str], None]
+    settings: LocalSettings,
+    port: int,
+    controller_port: int,
+    scratch: Path,
+    note: Callable[[str], None],
+    security: Security | None = None,
 ) -> Program:
     """The broker's program. Downloads missing jars and formats the data folder first.
 
-    ``scratch`` is the folder for temporary files; ``note`` gets a line before a long step.
+    ``scratch`` is the folder for temporary files; ``note`` gets a line before a long step. Without ``security`` the
+    broker takes every request of this machine.
 
     Raises StackError: JARS_MISSING, JARS_ALTERED, JAVA_MISSING, BROKER_FAILED (formatting failed), DISK_FULL.
     """
     folder = settings.state / "kafka"
     folder.mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
-    properties.write_text(_properties(folder / "data", port, controller_port))
+    write_private(properties, _properties(folder, port, controller_port, security))
     logging = folder / "log4j2.properties"
     logging.write_text(LOGGING)
     classpath = ":".join(str(path) for path in jars.ready(settings.jars, note))
@@ -85,22 +106,53 @@ def program(
         "kafka.Kafka",
         str(properties),
     )
-    return Program(NAME, start, stop_seconds=6)
+    return Program(NAME, start, {"CONFIGURATION": digest(properties)}, stop_seconds=6)
 
 
-def _properties(data: Path, port: int, controller_port: int) -> str:
+def _properties(folder: Path, port: int, controller_port: int, security: Security | None) -> str:
+    clients = "SASL_SSL" if security else "PLAINTEXT"
     values: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": NODE,
         "controller.quorum.voters": f"{NODE}@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": f"{clients}://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"{clients}://{HOST}:{port}",
         "controller.listener.names": "CONTROLLER",
-        "log.dirs": data,
+        "log.dirs": folder / "data",
         **TUNING,
+        **(_security(folder, security) if security else {}),
     }
     # A backslash escapes in properties files.
     return "".join(f"{name}={str(value).replace(chr(92), chr(92) * 2)}\n" for name, value in values.items())
+
+
+def _security(folder: Path, security: Security) -> dict[str, object]:
+    """TLS and passwords for clients, certificates alone between the broker and its controller, ACLs for everybody.
+
+    The operator logs in with a password of this file, everybody else with SCRAM, whose passwords he stores in the
+    broker: so a data folder that was formatted without passwords can get some.
+    """
+    keystore = folder / "keystore.pem"
+    write_private(keystore, (security.folder / KEY).read_text() + (security.folder / CERTIFICATE).read_text())
+    plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    user = f'"{security.operator}" password="{security.password}" user_{security.operator}="{security.password}"'
+    return {
+        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:SSL",
+        "inter.broker.listener.name": "SASL_SSL",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.sasl_ssl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": f"{plain} username={user};",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        "listener.name.controller.ssl.client.auth": "required",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": keystore,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": security.folder / AUTHORITY,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:{security.operator};User:CN={COMMON_NAME}",
+    }
 
 
 def _format(command: tuple[str, ...], properties: Path) -> None:

@@ -1,10 +1,11 @@
 """The local object store's keys: created once in `secrets.json` of the state folder, readable by its owner only."""
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from shared.local.private_file import write_private
 
 FILE = "secrets.json"
 
@@ -40,10 +41,5 @@ def load_or_create(state: Path) -> Credentials:
     else:
         words = secrets.token_urlsafe(30), secrets.token_urlsafe(30)
         created = Credentials(f"LIP{secrets.token_hex(8).upper()}", *words, hash_key)
-    state.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(asdict(created), file)
-    temporary.replace(path)
+    write_private(path, json.dumps(asdict(created)))
     return created

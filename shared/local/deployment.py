@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from shared.client import Deployment, S3Access
-from shared.local import stack
+from shared.client.deployment import Deployment
+from shared.local import stack_file
 from shared.local.addresses import is_own
 from shared.local.pdeathsig_launcher import OTHER_CREDENTIALS
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import PROTOCOLS, Stack
+from shared.local.stack_file import PROTOCOLS, Stack, credentials_of
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import InvalidSettings, assignment, read
+from shared.storage.client import S3Access
 from shared.storage.settings import StorageSettings
 
 OBJECT_STORE = ("AWS_ENDPOINT_URL", "LIPSTAGE_BUCKET", "LIPSTAGE_INPUT_BUCKETS")
@@ -28,7 +29,7 @@ DEFAULT_INPUT_BUCKETS = json.dumps(StorageSettings.model_fields["input_buckets"]
 
 def deployment_of(running: Stack) -> Deployment:
     """The deployment that a running stack is."""
-    keys = stack.credentials_of(running)
+    keys = credentials_of(running)
     variables = _completed(running)
     return Deployment(
         read(RuntimeSettings, variables),
@@ -71,7 +72,7 @@ def find_environment(settings: LocalSettings) -> dict[str, str] | None:
     running = _completing_stack(settings)
     if running is None:
         return dict(os.environ) if settings.kafka_bootstrap_servers else None
-    environment = _completed(running) | running.environment(stack.credentials_of(running))
+    environment = _completed(running) | running.environment(credentials_of(running))
     if settings.otlp_endpoint:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.otlp_endpoint
         for name in PROTOCOLS:  # Those of the stack are of its own receiver.
@@ -96,7 +97,7 @@ def _completing_stack(settings: LocalSettings) -> Stack | None:
     broker, store = settings.kafka_bootstrap_servers, settings.s3_endpoint_url
     if broker and store and settings.otlp_endpoint:
         return None
-    running = stack.running(settings)
+    running = stack_file.running(settings.state)
     foreign_broker = is_own(broker, running.bootstrap_servers if running else "", False)
     foreign_store = is_own(store, running.s3_endpoint_url if running else "", False)
     if foreign_store and not broker:
@@ -142,10 +143,12 @@ def running_deployment(
 
     ``note`` gets lines about the start, ``note_end`` one about the end. Raises InvalidSettings, StackError.
     """
-    running = stack.running(settings)
+    running = stack_file.running(settings.state)
     if running is not None:
         yield deployment_of(running)
         return
+    from shared.local import stack  # Everything that a start needs.
+
     note("starting the local stack")
     started = stack.up(settings, note=note)
     try:

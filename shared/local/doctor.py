@@ -8,17 +8,28 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
 
-from shared.local import addresses, jars, machine, observability, readiness, stack_file, store
+from shared.local import (
+    addresses,
+    jars,
+    machine,
+    observability,
+    other_users,
+    readiness,
+    remote_deployment,
+    stack_file,
+    store,
+)
 from shared.local import stack as local
 from shared.local.deployment import differing
-from shared.local.infrastructure import ANSWER_S, broker_answers, credentials_of, runtime_settings
+from shared.local.infrastructure import ANSWER_S, broker_fault, runtime_settings
 from shared.local.machine import Check
 from shared.local.retention_check import retention_checks
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
+from shared.local.stack_file import Stack, credentials_of
 from shared.local.status import PartStatus, status
+from shared.local.topic_check import ADMIN_S, topic_check
 from shared.runtime import admin_process
-from shared.runtime.kafka_config import BROKER_PATIENCE_S
+from shared.runtime.group_protocol import BROKER_RETRY_TIMEOUT_S
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.answers import status as http_status
 from shared.telemetry import tracing
@@ -30,8 +41,6 @@ if TYPE_CHECKING:
 RACERS = 8
 RACES = 5
 TIMEOUT_S = 10.0
-ADMIN_S = 45.0
-"""Time limit of one request of the admin client, the start of its process included."""
 PAUSED = ("circuit breaker open", "missing disk space")
 """In the reason of a service that is not ready, and whose weights are not at fault."""
 RACE_TIMEOUT_S = 30.0
@@ -41,8 +50,8 @@ RACE_TIMEOUT_S = 30.0
 def doctor(settings: LocalSettings) -> list[Check]:
     """All checks. Broker, object store and traces are checked where they run here or are named by the environment."""
     running = local.running(settings)
-    checks = machine.checks(settings, running)
     if running is not None:
+        checks = machine.checks(settings, running)
         settings = local.with_engines(settings, running)
         # Topics and services are those of the stack, also where this process's variables name others.
         settings = settings.model_copy(update={"topic_prefix": running.topic_prefix if running.services
@@ -50,6 +59,7 @@ def doctor(settings: LocalSettings) -> list[Check]:
         return [
             *checks,
             *_variables(running),
+            *(Check("users", "warn", line, "lipstage up --secure") for line in other_users.exposure(running)),
             *_broker(settings, running),
             *_store(running),
             *retention_checks(settings, running),
@@ -59,6 +69,9 @@ def doctor(settings: LocalSettings) -> list[Check]:
         ]
     named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     addresses.mark_own(settings, named)
+    if remote_deployment.is_remote(named):
+        return [*machine.checks(settings, None, remote=True), *_remote(settings, named)]
+    checks = machine.checks(settings, None)
     checks += _broker(settings, named) if named.own_broker else []
     checks += _store(named) if named.own_store else []
     checks += retention_checks(settings, named) if named.own_broker and named.own_store else []
@@ -66,6 +79,18 @@ def doctor(settings: LocalSettings) -> list[Check]:
     if named.running:
         return [*checks, Check("stack", "fail", "its supervisor has ended, and every part with it", "lipstage up")]
     return [*checks, Check("stack", "warn", "no stack runs here", "lipstage up")]
+
+
+def _remote(settings: LocalSettings, named: Stack) -> list[Check]:
+    """The checks of a deployment that runs elsewhere: its broker, topics, groups, object store, buckets, collector."""
+    if not named.own_store:
+        named.s3_endpoint_url = ""  # Amazon S3: not the address of a local stack that has ended.
+        named.region = addresses.region_of_own_store(settings)
+    named.own_store = True  # The caller's credentials, also for Amazon S3, which needs no endpoint.
+    stored = _store(named)
+    if all(check.level == "ok" for check in stored):
+        stored += [*remote_deployment.bucket_checks(), *retention_checks(settings, named)]
+    return [*_broker(settings, named), *stored, *(_traces(named) if named.own_traces else [])]
 
 
 def _variables(running: Stack) -> list[Check]:
@@ -79,17 +104,31 @@ def _variables(running: Stack) -> list[Check]:
 
 def _broker(settings: LocalSettings, stack: Stack) -> list[Check]:
     fix = "start it, or correct KAFKA_BOOTSTRAP_SERVERS" if stack.own_broker else "lipstage logs broker; lipstage up"
-    if not broker_answers(settings, stack, ANSWER_S):
-        return [Check("broker", "fail", f"{stack.bootstrap_servers} does not answer", fix)]
+    if fault := broker_fault(settings, stack, ANSWER_S):
+        return [Check("broker", "fail", f"{stack.bootstrap_servers} {fault}", fix)]
     runtime = runtime_settings(settings, stack)
     try:
-        return [_protocol(runtime, stack), _topics(runtime)]
+        return [_protocol(runtime, stack), topic_check(runtime), tenants_check(runtime)]
     except KafkaException as error:
         return [Check("broker", "fail", f"{stack.bootstrap_servers}: {error.args[0].str()}", fix)]
 
 
+TENANCY = {
+    "open": "open: whoever may produce requests or cancel commands may name any tenant",
+    "single": "single: every request is one of the tenant LIPSTAGE_TENANT",
+    "topic": "topic: whoever may write to a tenant's own topics speaks for it",
+    "signed": "signed: whoever has a key of LIPSTAGE_TENANT_KEY speaks for its tenants",
+}
+"""What each value of LIPSTAGE_TENANCY means."""
+
+
+def tenants_check(runtime: RuntimeSettings) -> Check:
+    """Who may speak for a tenant: no fault, but an operator must know it."""
+    return Check("tenants", "ok", TENANCY[runtime.tenancy])
+
+
 def _protocol(runtime: RuntimeSettings, stack: Stack) -> Check:
-    protocol = admin_process.ask(runtime, "protocol", BROKER_PATIENCE_S + ADMIN_S)
+    protocol = admin_process.ask(runtime, "protocol", BROKER_RETRY_TIMEOUT_S + ADMIN_S)
     result = f"{stack.bootstrap_servers}, {_version(runtime, stack)}, group protocol {protocol}"
     if protocol != "consumer":
         return Check(
@@ -108,26 +147,22 @@ def _version(runtime: RuntimeSettings, stack: Stack) -> str:
     return f"version {version}" if version else "version 4.0 or newer"
 
 
-def _topics(runtime: RuntimeSettings) -> Check:
-    changes = admin_process.ask(runtime, "diff", ADMIN_S)
-    if not changes:
-        return Check("topics", "ok", "as they should be")
-    first = changes[0]
-    result = f"{len(changes)} differ: {first['topic']} {first['kind']} {first['wanted']}"
-    return Check("topics", "fail", result, "lipstage topics apply")
-
-
 def _store(stack: Stack) -> list[Check]:
     fix = "check AWS_* and LIPSTAGE_BUCKET" if stack.own_store else "lipstage logs store; lipstage up"
     client = store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region, RACE_TIMEOUT_S)
     try:
-        return [conditional_put(client, stack.bucket, stack.s3_endpoint_url)]
+        return [conditional_put(client, stack.bucket, _endpoint(stack))]
     except ClientError as error:
         if http_status(error) == 404:
-            return [Check("store", "fail", f"{stack.s3_endpoint_url} has no bucket {stack.bucket}", "lipstage up")]
-        return [Check("store", "fail", f"{stack.s3_endpoint_url}: {error}", fix)]
+            create = "lipstage buckets apply" if stack.own_store else "lipstage up"
+            return [Check("store", "fail", f"{_endpoint(stack)} has no bucket {stack.bucket}", create)]
+        return [Check("store", "fail", f"{_endpoint(stack)}: {error}", fix)]
     except BotoCoreError as error:
         return [Check("store", "fail", str(error), fix)]
+
+
+def _endpoint(stack: Stack) -> str:
+    return stack.s3_endpoint_url or "Amazon S3"
 
 
 def conditional_put(client: "S3Client", bucket: str, endpoint_url: str) -> Check:

@@ -1,19 +1,18 @@
 """Broker, object store and trace receiver: their programs, and the wait until they are ready for clients."""
 
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 
-from confluent_kafka import KafkaException
-
-from shared.local import broker, ports, readiness, store, traces
-from shared.local.credentials import Credentials, load_or_create
+from shared.access.rights import OPERATOR, all_rights
+from shared.local import access, broker, ports, readiness, store, trace_receiver
+from shared.local.credentials import Credentials
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
+from shared.local.stack_file import Stack, credentials_of
 from shared.runtime import admin_process
 from shared.runtime.settings import RuntimeSettings
-from shared.storage import bucket
-from shared.storage.errors import StoreUnavailable
 from shared.storage.settings import StorageSettings
 
 ANSWER_S = 5.0
@@ -29,12 +28,39 @@ def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None])
     result: list[Program] = []
     if not stack.own_broker:
         port, controller_port = stack.ports["kafka"], stack.ports["controller"]
-        result.append(broker.program(settings, port, controller_port, stack.scratch, note))
+        result.append(broker.program(settings, port, controller_port, stack.scratch, note, _security(settings, stack)))
     if not stack.own_store:
-        result.append(store.program(settings, stack.ports, stack.sockets))
+        folder = access.folder(settings.state) if stack.secure else None
+        identities = folder / access.STORE_FILE if folder else None
+        result.append(store.program(settings, stack.ports, stack.sockets, identities, folder))
     if not stack.own_traces:
-        result.append(traces.program(settings, stack.ports["traces"]))
+        result.append(trace_receiver.program(settings, stack.ports["traces"]))
     return result
+
+
+def _security(settings: LocalSettings, stack: Stack) -> broker.Security | None:
+    if not stack.secure:
+        return None
+    names = access.names_of(settings, StorageSettings())
+    principal = all_rights(names)[OPERATOR].principal
+    return broker.Security(access.folder(settings.state), principal, access.passwords(settings.state, names)[principal])
+
+
+def _grant(settings: LocalSettings, stack: Stack) -> None:
+    """Store the services' passwords and ACLs in the local broker; ACLs of earlier settings are removed."""
+    from confluent_kafka import KafkaException
+
+    names = access.names_of(settings, StorageSettings())
+    operator = all_rights(names)[OPERATOR].principal
+    found = access.passwords(settings.state, names)
+    acls = [asdict(acl) for acl in access.all_acls(names)]
+    passwords = {name: password for name, password in found.items() if name != operator}
+    try:
+        admin_process.ask(runtime_settings(settings, stack), "grant", APPLY_S, passwords=passwords, acls=acls)
+    except KafkaException as error:
+        raise StackError(
+            StackCode.BROKER_FAILED, f"the broker did not store the services' rights: {error.args[0].str()}"
+        ) from error
 
 
 def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], None] = lambda _: None) -> None:
@@ -44,10 +70,15 @@ def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], Non
 
     Raises StackError: PORT_TAKEN, DISK_FULL, SUPERVISOR_FAILED, or <PART>_FAILED with the reason.
     """
+    from shared.storage import bucket
+    from shared.storage.errors import StoreUnavailable
+
     supervisor, timeout = stack.supervisor(), settings.start_timeout_s
     if not stack.own_broker:
         readiness.wait_until(supervisor, broker.NAME, lambda: ports.answers(stack.ports["kafka"])
                              and broker_answers(settings, stack, 2.0), StackCode.BROKER_FAILED, timeout)  # fmt: skip
+    if stack.kafka_properties_file is not None:
+        _grant(settings, stack)
     note(f"broker {stack.bootstrap_servers}: ready")
     s3 = store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region)
     if not stack.own_store:
@@ -55,8 +86,8 @@ def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], Non
                              StackCode.STORE_FAILED, timeout)  # fmt: skip
     note(f"object store {stack.s3_endpoint_url}: ready")
     if not stack.own_traces:
-        readiness.wait_until(supervisor, traces.NAME, lambda: readiness.serves(stack.ports["traces"], "/healthz"),
-                             StackCode.TRACES_FAILED, timeout)  # fmt: skip
+        receives = partial(readiness.serves, stack.ports["traces"], "/healthz")
+        readiness.wait_until(supervisor, trace_receiver.NAME, receives, StackCode.TRACES_FAILED, timeout)
         note(f"trace receiver {stack.traces_url}: ready")
     try:
         bucket.ensure(s3, StorageSettings(bucket=stack.bucket))
@@ -72,9 +103,9 @@ def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], Non
 
 def check_own_broker(settings: LocalSettings, stack: Stack) -> None:
     """Raises StackError (BROKER_FAILED) when the user's own broker does not answer."""
-    if not broker_answers(settings, stack, ANSWER_S):
+    if fault := broker_fault(settings, stack, ANSWER_S):
         raise StackError(StackCode.BROKER_FAILED, f"the broker {stack.bootstrap_servers}, named by"
-                         " KAFKA_BOOTSTRAP_SERVERS, does not answer; unset it for a local one")  # fmt: skip
+                         f" KAFKA_BOOTSTRAP_SERVERS, {fault}; unset it for a local one")  # fmt: skip
 
 
 def check_own_store(stack: Stack) -> None:
@@ -92,6 +123,8 @@ def check_client(stack: Stack) -> None:
 
 def _make_topics(settings: LocalSettings, stack: Stack) -> None:
     """Create the topics, and wait for their leaders."""
+    from confluent_kafka import KafkaException
+
     limit = settings.start_timeout_s
     try:
         admin_process.ask(runtime_settings(settings, stack), "make_topics", limit + APPLY_S, timeout_s=limit)
@@ -101,23 +134,28 @@ def _make_topics(settings: LocalSettings, stack: Stack) -> None:
 
 def broker_answers(settings: LocalSettings, stack: Stack, timeout: float) -> bool:
     """Whether the broker answers a metadata request within ``timeout`` seconds and names a live node."""
+    return broker_fault(settings, stack, timeout) is None
+
+
+def broker_fault(settings: LocalSettings, stack: Stack, timeout: float) -> str | None:
+    """Why the broker can't be used, as the end of a sentence; None when it answers within ``timeout`` seconds."""
+    from confluent_kafka import KafkaError, KafkaException
+
     runtime = runtime_settings(settings, stack)
     try:
-        return bool(admin_process.ask(runtime, "answers", timeout + admin_process.START_S, timeout_s=timeout))
-    except KafkaException:
-        return False
+        answers = admin_process.ask(runtime, "answers", timeout + admin_process.START_S, timeout_s=timeout)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            return f"refuses the connection: {error.args[0].str()}"
+        return "does not answer"
+    return None if answers else "does not answer"
 
 
 def runtime_settings(settings: LocalSettings, stack: Stack) -> RuntimeSettings:
     """Settings with which a client of this stack reaches the broker."""
     return RuntimeSettings(
         bootstrap_servers=stack.bootstrap_servers,
-        kafka_properties_file=settings.kafka_properties_file,
+        kafka_properties_file=stack.kafka_properties_file or settings.kafka_properties_file,
         topic_prefix=settings.topic_prefix,
         engines=settings.engines,
     )
-
-
-def credentials_of(stack: Stack) -> Credentials | None:
-    """The local object store's credentials; None for an external store, which takes the caller's."""
-    return None if stack.own_store else load_or_create(stack.state_dir)

@@ -16,7 +16,10 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.local.variables import unknown
 from shared.runtime.host.settings_models import all_models
-from shared.runtime.settings_variables import check
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.settings_variables import check, only
+from shared.slot.confinement import probe
+from shared.slot.confinement.confine import PARTS, level
 
 Level = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
@@ -34,11 +37,17 @@ class Check:
     fix: str = ""
 
 
-def checks(settings: LocalSettings, running: Stack | None) -> list[Check]:
-    """All checks; ``running`` is this state folder's stack, whose own ports are not conflicts."""
+def checks(settings: LocalSettings, running: Stack | None, remote: bool = False) -> list[Check]:
+    """All checks; ``running`` is this state folder's stack, whose own ports are not conflicts.
+
+    With ``remote`` the deployment runs elsewhere: this machine needs the command line alone.
+    """
+    if remote:
+        return [python(platform="linux"), names(), *variables()]
     own_broker = running.own_broker if running else bool(settings.kafka_bootstrap_servers)
     files = [] if own_broker else [broker_files(settings)]
-    return [python(), packages(), names(), *variables(), disk(settings), *files, port_conflicts(settings, running)]
+    own = [python(), packages(), names(), *variables(), *worker_confinement()]
+    return [*own, disk(settings), *files, port_conflicts(settings, running)]
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3], platform: str = sys.platform) -> Check:
@@ -109,6 +118,24 @@ def names() -> Check:
             fix = f"pip uninstall {' '.join(sorted(set(owners) - {'lipstage'})) or name}"
             return Check("package names", "fail", f"there is another {name} at {origin.parent}", fix)
     return Check("package names", "ok", "no other package is named shared or stages")
+
+
+def worker_confinement() -> list[Check]:
+    """What this machine lets worker processes give up before they open media; a further row as root."""
+    try:
+        missing = probe.missing()
+    except OSError as error:
+        missing = (str(error),)
+    checks = [Check("confinement", "ok", f"full: workers keep no other {', '.join(PARTS)}")]
+    if only(RuntimeSettings, "confinement").confinement == "off":
+        fix = "unset LIPSTAGE_CONFINEMENT"
+        checks = [Check("confinement", "warn", "none: LIPSTAGE_CONFINEMENT is off", fix)]
+    elif missing:
+        text = f"{level(missing)}: workers keep {'; '.join(missing)}"
+        checks = [Check("confinement", "warn", text, "see docs/confinement.md")]
+    if os.geteuid() == 0:
+        checks.append(Check("user", "warn", "root: a fault of a worker could reach more", "use another user"))
+    return checks
 
 
 def disk(settings: LocalSettings) -> Check:

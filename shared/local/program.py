@@ -17,6 +17,8 @@ class Program:
     """Add the local object store's key pair to its environment."""
     with_cache_key: bool = False
     """Give it the generated secrets of the output cache and of the hashes in telemetry, unless the caller set them."""
+    secrets: Path | None = None
+    """The file of its own secrets; None: that of the stack."""
     stop_seconds: int = 6
     """From SIGTERM to SIGKILL."""
 
@@ -29,12 +31,14 @@ class Program:
             "argv": self.argv,
             "env": self.env,
             "cwd": str(cwd),
-            "secrets": str(secrets),
+            "secrets": str(self.secrets or secrets),
             "with_credentials": self.with_credentials,
             "with_cache_key": self.with_cache_key,
             "supervisor": str(supervisor),
         }
-        digest = hashlib.sha256(json.dumps([document, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(json.dumps([document, asdict(self)], sort_keys=True, default=str).encode()).hexdigest()[
+            :12
+        ]
         path = folder / f"{self.name}.{digest}.json"
         path.write_text(json.dumps(document, indent=1))
         path.chmod(0o600)

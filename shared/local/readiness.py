@@ -12,7 +12,7 @@ from shared.local.errors import StackCode, StackError
 from shared.local.failure_reason import failure_reason
 from shared.local.ports import HOST
 from shared.local.supervision import FAULTS, Supervisor
-from shared.runtime.host.health import NOT_READY
+from shared.runtime.host.not_ready import NOT_READY
 
 POLL_S = 0.1
 MAX_STARTS = 3

@@ -6,10 +6,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
 
 from shared.local import store
-from shared.local.infrastructure import credentials_of, runtime_settings
+from shared.local.infrastructure import runtime_settings
 from shared.local.machine import Check
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
+from shared.local.stack_file import Stack, credentials_of
+from shared.messages.tenant_topics import request_topics
 from shared.messages.topics import DLQ, PARKED, work_topics
 from shared.runtime import admin_process
 from shared.runtime.settings import RuntimeSettings
@@ -39,14 +40,17 @@ def retention_checks(settings: LocalSettings, stack: Stack) -> list[Check]:
     except BotoCoreError:
         return []
     if faults:
-        return [Check(NAME, "fail", _result(fault), fix(fault)) for fault in faults]
+        command = "lipstage buckets apply" if stack.own_store else "lipstage up"
+        return [Check(NAME, "fail", _result(fault), fix(fault, command)) for fault in faults]
     days = _days(retention.dead_letters)
     return [Check(NAME, "ok", f"dead letters are kept for {days}, and what they refer to for longer")]
 
 
 def topic_retention(runtime: RuntimeSettings) -> Retention:
-    """The retention of the topics as the broker has it. Raises KafkaException."""
+    """The retention of the topics as the broker has it, those of tenants too. Raises KafkaException."""
     tasks, dead_letters, parked = list(work_topics(runtime.engines)), DLQ, PARKED
+    if runtime.tenancy == "topic":
+        tasks += [name for tenant in admin_process.ask(runtime, "tenants", ADMIN_S) for name in request_topics(tenant)]
     names = [runtime.topic(name) for name in (*tasks, dead_letters, parked)]
     configs = admin_process.ask(runtime, "configs", ADMIN_S, names=names, keys=KEYS)
     days = {name: topic_days(configs[runtime.topic(name)]) for name in (*tasks, dead_letters, parked)}
@@ -60,13 +64,16 @@ def _result(fault: TooShort) -> str:
     )
 
 
-def fix(fault: TooShort) -> str:
-    """What repairs a rule: the setting of lipstage's own, the rule itself where it is somebody else's."""
+def fix(fault: TooShort, command: str = "lipstage up") -> str:
+    """What repairs a rule: the setting of lipstage's own, the rule itself where it is somebody else's.
+
+    ``command`` sets lipstage's own rules.
+    """
     if math.isinf(fault.needed_days):
         return "set a retention.ms on render.dlq and render.parked: lipstage topics apply"
     days = math.ceil(fault.needed_days)
     if fault.rule.startswith(OWN_RULES):
-        return f"{fault.variable}={days} lipstage up"
+        return f"{fault.variable}={days} {command}"
     return f"change the rule {fault.rule} of the bucket {fault.bucket} to at least {days} days"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.local import extras, ports
+from shared.local import access, extras, ports, signing_certificate
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
 from shared.local.installation import import_path
@@ -18,7 +18,7 @@ from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
 from shared.messages.pipeline import PIPELINE, PROJECTION, RELAY, SERVICES, STAGES
 from shared.messages.topics import EVENTS, RETRY
-from shared.runtime.host.weights import WeightsSettings, external_engines
+from shared.runtime.host.weights_settings import WeightsSettings, external_engines
 
 MAX_REPLICAS = 64
 AFTER_DRAIN_S = 5
@@ -64,7 +64,7 @@ class Consumer:
     stage: str
     engine: str | None
     topic: str
-    """The relay reads several: the start of their names and ``*``."""
+    """Each reads several: the start of their names and ``*``."""
     group: str
 
 
@@ -75,7 +75,7 @@ def consumers(settings: LocalSettings) -> list[Consumer]:
         for engine in settings.engines if "{engine}" in step.source else (None,):
             name = f"{step.name}-{engine}" if engine else step.name
             group = f"{settings.topic_prefix}lipstage.{step.name}" + (f".{engine}" if engine else "")
-            topic = settings.topic_prefix + step.source.format(engine=engine)
+            topic = f"{settings.topic_prefix}{step.topic(engine)}*"
             result.append(Consumer(name, step.name, engine, topic, group))
     retries = f"{settings.topic_prefix}{RETRY}*"
     return [*result, Consumer(RELAY, RELAY, None, retries, f"{settings.topic_prefix}lipstage.{RELAY}")]
@@ -127,7 +127,9 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         **{name: value for name, value in os.environ.items() if passed_on(name) and _concerns(record, name)},
         # Absolute folders: a service runs in another folder than its caller.
         **(WeightsSettings().environment(record.engine) if record.engine in external_engines() else {}),
+        **(signing_certificate.variables(settings.state) if record.stage == STAGES[-1] else {}),
         **stack.environment(None),
+        **_kafka_login(stack, record.stage),
         "LIPSTAGE_TOPIC_PREFIX": settings.topic_prefix,
         **({"LIPSTAGE_ENGINES": ",".join(settings.engines)} if record.stage == STAGES[0] else {}),
         # `up` and `status` ask there, whatever LIPSTAGE_HEALTH_HOST says.
@@ -149,5 +151,13 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         environment,
         with_credentials=not stack.own_store,
         with_cache_key=True,
+        secrets=access.secrets_file(stack.state_dir, record.stage) if stack.secure else None,
         stop_seconds=math.ceil(settings.drain_s) + AFTER_DRAIN_S,
     )
+
+
+def _kafka_login(stack: Stack, stage: str) -> dict[str, str]:
+    """The variable with which the service logs in as itself, not as the operator."""
+    if stack.kafka_properties_file is None:
+        return {}
+    return {"KAFKA_PROPERTIES_FILE": str(access.properties_file(stack.state_dir, stage))}

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.local.installation import downloads
-from shared.runtime.kafka_config import read_properties
+from shared.runtime.properties_file import read_properties
 from shared.runtime.settings import DeploymentSettings, StateSettings
 from shared.runtime.settings_variables import unusable
 from shared.storage.client import DEFAULT_REGION
@@ -115,7 +115,7 @@ class LocalSettings(StateSettings, DeploymentSettings):
             try:
                 properties = read_properties(self.kafka_properties_file)
                 self.kafka_bootstrap_servers = self._check_servers(
-                    str(properties.get("bootstrap.servers", self.kafka_bootstrap_servers))
+                    properties.get("bootstrap.servers", self.kafka_bootstrap_servers)
                 )
             except (OSError, ValueError) as error:
                 raise ValueError(unusable("KAFKA_PROPERTIES_FILE", error)) from error

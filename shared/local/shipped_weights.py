@@ -7,7 +7,7 @@ from pathlib import Path
 from shared.local.installation import ROOT
 from shared.local.jars import sha256_of
 
-STAGES = ROOT / "stages"
+STAGES, SHARED = ROOT / "stages", ROOT / "shared"
 MANIFEST = "weights.json"
 
 
@@ -16,7 +16,7 @@ class WeightsFile:
     """One file of a manifest."""
 
     owner: str
-    """Stage, or stage/engine."""
+    """Stage, stage/engine, or ``shared`` for what several stages read."""
     name: str
     path: Path
     size: int
@@ -32,11 +32,12 @@ class WeightsFile:
         return None if sha256_of(self.path) == self.sha256 else "SHA-256 differs"
 
 
-def shipped(stages: Path = STAGES) -> list[WeightsFile]:
-    """Every file that a ``weights.json`` under the stages names, in order of owner and name."""
+def shipped(*roots: Path) -> list[WeightsFile]:
+    """Every file that a ``weights.json`` under one of the roots names, in order of root, owner and name."""
     files: list[WeightsFile] = []
-    for manifest in sorted(stages.rglob(MANIFEST)):
-        owner = manifest.parent.parent.relative_to(stages).as_posix()
-        for name, entry in sorted(json.loads(manifest.read_text(encoding="utf-8")).items()):
-            files.append(WeightsFile(owner, name, manifest.parent / name, entry["size"], entry["sha256"]))
+    for root in roots or (STAGES, SHARED):
+        for manifest in sorted(root.rglob(MANIFEST)):
+            owner = "shared" if root == SHARED else manifest.parent.parent.relative_to(root).as_posix()
+            for name, entry in sorted(json.loads(manifest.read_text(encoding="utf-8")).items()):
+                files.append(WeightsFile(owner, name, manifest.parent / name, entry["size"], entry["sha256"]))
     return files

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.local import (
+    access,
     addresses,
     broker,
     infrastructure,
@@ -20,18 +21,18 @@ from shared.local import (
     prometheus,
     readiness,
     services,
+    signing_certificate,
     stack_file,
     store,
     supervision,
-    traces,
+    trace_receiver,
 )
 from shared.local.credentials import load_or_create
 from shared.local.errors import StackCode, StackError
-from shared.local.infrastructure import credentials_of
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
+from shared.local.stack_file import Stack, credentials_of, with_engines
 from shared.local.variables import passed_on
-from shared.runtime.execute.worker_process import LOAD_TIMEOUT_S
+from shared.storage.settings import StorageSettings
 
 __all__ = ["credentials_of", "down", "not_ready", "running", "up", "with_engines"]
 DOWN_S = 8.0
@@ -46,6 +47,7 @@ def up(
     note: Callable[[str], None] = lambda _: None,
     engines: Collection[str] | None = None,
     with_observability: bool | None = None,
+    secure: bool | None = None,
 ) -> Stack:
     """Start the stack and return it once every part answers.
 
@@ -53,17 +55,18 @@ def up(
     those of the settings; None keeps those of the last call. ``up`` does not wait for an engine's service that misses
     something, such as weights: see ``not_ready``. ``with_observability`` runs Tempo, Prometheus and Grafana as well,
     where their programs are found: see ``observability.missing``; False stops them, None keeps what the last call
-    asked for. ``services=False`` starts only broker, object store and trace
-    receiver, and leaves running services as they are. A part that KAFKA_BOOTSTRAP_SERVERS, AWS_ENDPOINT_URL_S3 or
-    OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long step and for each part
-    that is ready.
+    asked for. ``secure`` gives each service a credential of its own, and the local broker and object store refuse what
+    a service has no right to; None keeps what the last call asked for. ``services=False`` starts only broker, object
+    store and trace receiver, and leaves running services as they are. A part that KAFKA_BOOTSTRAP_SERVERS,
+    AWS_ENDPOINT_URL_S3 or OTEL_EXPORTER_OTLP_ENDPOINT names replaces the local one. ``note`` gets a line before a long
+    step and for each part that is ready.
 
     Raises InvalidSettings and StackError. All that can be checked is checked first: a call that is refused changes
     nothing. A stack that did not run before the call and fails to start is stopped again.
     """
     with _lock(settings.state):
         try:
-            return _up(settings, scale or {}, services, note, engines, with_observability)
+            return _up(settings, scale or {}, services, note, engines, with_observability, secure)
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise StackError(StackCode.DISK_FULL, f"no space left in {settings.state}") from error
@@ -92,11 +95,6 @@ def down(settings: LocalSettings, purge: bool = False) -> list[str]:
         return deleted
 
 
-def with_engines(settings: LocalSettings, stack: Stack) -> LocalSettings:
-    """The settings with the engines that the command line added."""
-    return settings.model_copy(update={"engines": tuple(dict.fromkeys((*settings.engines, *stack.engines)))})
-
-
 def not_ready(stack: Stack) -> dict[str, str]:
     """Services that run and can't work yet, each with what is missing."""
     services = {record.name: readiness.missing(record.health_port) for record in stack.services if record.engine}
@@ -105,8 +103,7 @@ def not_ready(stack: Stack) -> dict[str, str]:
 
 def running(settings: LocalSettings) -> Stack | None:
     """The stack that `up` started, if its supervisor answers; None otherwise."""
-    stack = stack_file.load(settings.state)
-    return stack if stack and stack.running and stack.supervisor().responds() else None
+    return stack_file.running(settings.state)
 
 
 def _up(
@@ -116,12 +113,15 @@ def _up(
     note: Callable[[str], None],
     engines: Collection[str] | None,
     with_observability: bool | None,
+    secure: bool | None,
 ) -> Stack:
     stack = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     if engines is not None:
         stack.engines = tuple(dict.fromkeys(engines))
     if with_observability is not None:
         stack.observability = with_observability
+    if secure is not None:
+        stack.secure = secure
     settings = with_engines(settings, stack)
     preflight.check_request(settings, scale, with_services)
     preflight.check_folder(settings)
@@ -167,6 +167,10 @@ def _start(
     note: Callable[[str], None],
 ) -> None:
     addresses.assign(settings, stack)
+    if stack.secure:
+        access.prepare(settings.state, access.names_of(settings, StorageSettings()))
+    else:
+        access.remove(settings.state)
     infra = infrastructure.programs(settings, stack, note)
     observers = observability.programs(settings, stack)
     supervisor = stack.supervisor()
@@ -193,6 +197,8 @@ def _start(
     stack.topic_prefix = settings.topic_prefix
     stack.variables = {name: value for name, value in os.environ.items()
                        if value and name.startswith("LIPSTAGE_") and passed_on(name)}  # fmt: skip
+    if signing_certificate.prepare(settings.state):
+        note("videos are signed with a test certificate of this stack; readers of C2PA show it as untrusted")
     stack.services = services.records(settings, stack, replicas)
     stack.save()
     supervisor.write([*infra, *observers, *(services.program(settings, stack, record) for record in stack.services)])
@@ -208,6 +214,8 @@ def _start(
 def _await_service(
     settings: LocalSettings, supervisor: supervision.Supervisor, record: stack_file.ServiceRecord
 ) -> None:
+    from shared.runtime.execute.worker_process import LOAD_TIMEOUT_S
+
     readiness.wait_until(
         supervisor,
         record.name,
@@ -225,7 +233,7 @@ def _stop(stack: Stack) -> None:
         try:
             names = [program.name for program in supervisor.programs()]
             # Services first: they drain while broker and object store still answer.
-            infra = [name for name in names if name in (broker.NAME, store.NAME, traces.NAME)]
+            infra = [name for name in names if name in (broker.NAME, store.NAME, trace_receiver.NAME)]
             observers = [name for name in names if name in observability.PARTS]
             supervisor.stop([name for name in names if name not in (*infra, *observers)])
             # Tempo takes the services' last spans.

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.local import access, no_proxy
 from shared.local import credentials as secrets
-from shared.local import no_proxy
-from shared.local.credentials import Credentials
+from shared.local.credentials import Credentials, load_or_create
 from shared.local.ports import HOST
+from shared.local.settings import LocalSettings
 from shared.local.supervision import Supervisor
 from shared.messages.pipeline import PROJECTION
 
@@ -18,7 +19,8 @@ FILE = "stack.json"
 PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 """What the collector speaks; the second wins where it is set."""
-NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "tempo", "prometheus", "grafana")
+NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "store-security",
+         access.FOLDER, "tempo", "prometheus", "grafana")  # fmt: skip
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
 MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
@@ -70,6 +72,13 @@ class Stack(BaseModel):
     """The programs of those that run, by name."""
     engines: tuple[str, ...] = ()
     """Engines of the last `--engine`, beside those of the settings."""
+    secure: bool = False
+    """Whether `up --secure` asked for credentials of each service; kept by later calls."""
+
+    @property
+    def kafka_properties_file(self) -> Path | None:
+        """The operator's properties file for the local broker; None where it takes every request of this machine."""
+        return access.properties_file(self.state_dir) if self.secure and not self.own_broker else None
 
     @property
     def mark(self) -> str:
@@ -101,6 +110,7 @@ class Stack(BaseModel):
         values = {
             **no_proxy.variables(os.environ),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            **({"KAFKA_PROPERTIES_FILE": str(file)} if (file := self.kafka_properties_file) else {}),
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
@@ -142,6 +152,22 @@ def load(state: Path) -> Stack | None:
         return Stack.model_validate_json(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+def running(state: Path) -> Stack | None:
+    """The stack of that state folder, if its supervisor answers; None otherwise."""
+    stack = load(state)
+    return stack if stack and stack.running and stack.supervisor().responds() else None
+
+
+def credentials_of(stack: Stack) -> Credentials | None:
+    """The local object store's credentials; None for an external store, which takes the caller's."""
+    return None if stack.own_store else load_or_create(stack.state_dir)
+
+
+def with_engines(settings: LocalSettings, stack: Stack) -> LocalSettings:
+    """The settings with the engines that the command line added."""
+    return settings.model_copy(update={"engines": tuple(dict.fromkeys((*settings.engines, *stack.engines)))})
 
 
 def exists(state: Path) -> bool:

@@ -1,26 +1,30 @@
 """The state of every part of the local stack: health, port, process and lag."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from confluent_kafka import KafkaException
-
-from shared.local import broker, observability, readiness, store, supervision, traces
-from shared.local.infrastructure import credentials_of, runtime_settings
+from shared.local import broker, observability, readiness, store, supervision, trace_receiver
+from shared.local.credentials import load_or_create
+from shared.local.infrastructure import runtime_settings
 from shared.local.processes import Usage, usage
 from shared.local.services import Consumer, consumers
 from shared.local.settings import LocalSettings
-from shared.local.stack import running, with_engines
-from shared.local.stack_file import Stack
+from shared.local.stack_file import Stack, running, with_engines
 from shared.messages.pipeline import RELAY
 from shared.runtime import admin_process
-from shared.runtime.host.health import NOT_READY
+from shared.runtime.host.not_ready import NOT_READY
 
 PROBE_S = 2.0
 LAGS_S = 30.0
 """Time limit for the lag of every group, once the broker has answered."""
-PARTS = {broker.NAME: "kafka", store.NAME: "s3", traces.NAME: "traces", **{name: name for name in observability.PARTS}}
+PARTS = {
+    broker.NAME: "kafka",
+    store.NAME: "s3",
+    trace_receiver.NAME: "traces",
+    **{name: name for name in observability.PARTS},
+}
 """Program of the supervisor -> name of its port in the stack file."""
 
 
@@ -48,25 +52,34 @@ class PartStatus:
 
 def status(settings: LocalSettings) -> list[PartStatus]:
     """All parts, infrastructure first; an empty list when no stack runs here."""
-    stack = running(settings)
+    stack = running(settings.state)
     if stack is None:
         return []
+    settings = with_engines(settings, stack)
+    idle = scaled_to_0(settings, stack)
+    with ThreadPoolExecutor(1) as pool:
+        # In a process of its own, whose start takes longer than all other probes.
+        asked = pool.submit(_lags, settings, stack, idle)
+        return _parts(stack, idle, asked.result)
+
+
+def _parts(stack: Stack, idle: list[Consumer], lags_of_groups: Callable[[], dict[str, int] | None]) -> list[PartStatus]:
     try:
         programs = {program.name: program for program in stack.supervisor().programs()}
     except supervision.FAULTS:
         return []
-    settings = with_engines(settings, stack)
-    idle = scaled_to_0(settings, stack)
-    lags = _lags(settings, stack, idle)
     used = usage(program.pid for program in programs.values() if program.pid)
-    services = {record.name: record for record in stack.services}
-    parts = [
-        _infrastructure(program, stack, used, lags is not None) for name, program in programs.items() if name in PARTS
-    ]
+    served = {record.name: readiness.serves(record.health_port) for record in stack.services if record.name in programs}
+    infrastructure = [program for name, program in programs.items() if name in PARTS]
+    probed = {program.name: _probe(program, stack) for program in infrastructure if program.name != broker.NAME}
+    lags = lags_of_groups()
+    probed[broker.NAME] = lags is not None
+    parts = [_infrastructure(program, stack, used, probed[program.name]) for program in infrastructure]
     parts.sort(key=lambda part: part.kind)
-    for name, record in services.items():
+    for record in stack.services:
+        name = record.name
         program = programs.get(name)
-        healthy = program is not None and readiness.serves(record.health_port)
+        healthy = served.get(name, False)
         parts.append(
             PartStatus(
                 name=name,
@@ -98,26 +111,27 @@ def _used(program: supervision.Supervised | None, used: Mapping[int, Usage]) -> 
     return asdict(usage) if usage else {"children": 0, "memory_mb": 0}
 
 
-def _infrastructure(
-    program: supervision.Supervised, stack: Stack, used: Mapping[int, Usage], broker_answers: bool
-) -> PartStatus:
+def _probe(program: supervision.Supervised, stack: Stack) -> bool:
+    """Whether a part of the infrastructure answers a request: a process that hangs still accepts connections."""
     port = stack.ports[PARTS[program.name]]
-    # Each probe is a request: a process that hangs still accepts connections.
     probes: dict[str, Callable[[], bool]] = {
-        broker.NAME: lambda: broker_answers,
-        store.NAME: lambda: store.answers(
-            store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region, PROBE_S)
-        ),
-        traces.NAME: lambda: readiness.serves(port, "/healthz", PROBE_S),
+        store.NAME: lambda: store.serves(port, load_or_create(stack.state_dir), stack.region, PROBE_S),
+        trace_receiver.NAME: lambda: readiness.serves(port, "/healthz", PROBE_S),
     }
     for name, part in observability.PARTS.items():
         probes[name] = partial(readiness.serves, port, part.READY, PROBE_S)
+    return program.pid != 0 and probes[program.name]()
+
+
+def _infrastructure(
+    program: supervision.Supervised, stack: Stack, used: Mapping[int, Usage], answers: bool
+) -> PartStatus:
     return PartStatus(
         name=program.name,
         kind=program.name,
-        port=port,
+        port=stack.ports[PARTS[program.name]],
         pid=program.pid,
-        healthy=program.pid != 0 and probes[program.name](),
+        healthy=program.pid != 0 and answers,
         detail=_detail(program),
         **_used(program, used),
     )
@@ -145,6 +159,10 @@ def _lags(settings: LocalSettings, stack: Stack, idle: list[Consumer]) -> dict[s
         lags: dict[str, int] = admin_process.ask(
             runtime_settings(settings, stack), "lags", limit, groups=groups, timeout_s=PROBE_S
         )
-    except KafkaException:
+    except Exception as error:
+        from confluent_kafka import KafkaException  # Too slow for a broker that answers.
+
+        if not isinstance(error, KafkaException):
+            raise
         return None
     return lags

@@ -2,17 +2,13 @@
 
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shared.local import prometheus, store
+from shared.local import access, prometheus, store
 from shared.local.configurations import configuration, digest
 from shared.local.errors import StackCode, StackError
-from shared.local.infrastructure import credentials_of
 from shared.local.ports import HOST
 from shared.local.program import Program
 from shared.local.settings import LocalSettings
-from shared.local.stack_file import Stack
-from shared.storage.answers import status
+from shared.local.stack_file import Stack, credentials_of
 
 NAME = "tempo"
 COMMANDS = ("tempo",)
@@ -53,7 +49,10 @@ def program(settings: LocalSettings, stack: Stack) -> Program:
         "CONFIGURATION": digest(file),
     }
     argv = [str(stack.programs[NAME]), "-target=all", f"-config.file={file}", "-config.expand-env=true"]
-    return Program(NAME, tuple(argv), environment, with_credentials=not stack.own_store, stop_seconds=STOP_S)
+    secrets = access.secrets_file(stack.state_dir, access.TEMPO) if stack.secure else None
+    return Program(
+        NAME, tuple(argv), environment, with_credentials=not stack.own_store, secrets=secrets, stop_seconds=STOP_S
+    )
 
 
 def bucket_name(stack: Stack) -> str:
@@ -63,6 +62,10 @@ def bucket_name(stack: Stack) -> str:
 
 def ensure_bucket(stack: Stack) -> None:
     """Create the bucket: Tempo ends without one. Raises StackError (STORE_FAILED)."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from shared.storage.answers import status
+
     s3 = store.client(stack.s3_endpoint_url, credentials_of(stack), stack.region)
     name = bucket_name(stack)
     try:

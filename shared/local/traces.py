@@ -14,7 +14,7 @@ import sys
 import threading
 import zlib
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,23 +24,24 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from shared.local.installation import import_path
+from shared.local import loopback_peer
 from shared.local.ports import HOST
-from shared.local.program import Program
-from shared.local.settings import LocalSettings
 from shared.local.trace_store import TraceStore
+from shared.runtime.host.bounded_http import BoundedHTTPServer
 from shared.telemetry.query.errors import QueryError
 from shared.telemetry.query.language import parse
-from shared.telemetry.spans import StoredSpan, count, read_spans
+from shared.telemetry.spans import StoredSpan, parts_exceed, read_spans
 from shared.telemetry.trace_tree import job_spans
 
-NAME = "traces"
-MAX_BODY_BYTES = 16 << 20
-"""Largest request, compressed and decompressed."""
-MAX_SPANS = 50_000
-"""Most spans of a request. An empty span is four bytes in the request and a kilobyte in memory."""
+MAX_BODY_BYTES = 4 << 20
+"""Largest request, compressed and decompressed: eight kilobytes for each of the 512 spans of a batch."""
+MAX_PARTS = 50_000
+"""Most spans of a request, with their attributes, events and links: an empty one has two bytes in the request and up to
+a kilobyte in memory."""
 REQUEST_S = 30.0
-"""Time limit for a client to send its request; then the connection and its thread end."""
+"""Time for a request and its answer, seconds; then the connection and its thread end."""
+MAX_CONNECTIONS = 32
+"""Open connections; a further one ends the oldest. Each may hold a request in memory."""
 MAX_RENDERS = 10_000
 """Most renders of an answer."""
 
@@ -49,18 +50,10 @@ class TooLarge(Exception):
     """The decompressed request exceeds a limit."""
 
 
-def program(settings: LocalSettings, port: int) -> Program:
-    """The receiver's program."""
-    path = settings.state / "traces" / "spans.sqlite"
-    options = ("--port", str(port), "--file", str(path), "--keep", str(settings.traces_kept))
-    argv = (sys.executable, "-m", "shared.local.traces", *options)
-    return Program(NAME, argv, import_path({}), stop_seconds=3)
-
-
 def decode(body: bytes) -> list[StoredSpan]:
     """The spans of an OTLP export request. Raises DecodeError, TooLarge."""
     resources = ExportTraceServiceRequest.FromString(body).resource_spans
-    if count(resources) > MAX_SPANS:
+    if parts_exceed(resources, MAX_PARTS):
         raise TooLarge
     return read_spans(resources)
 
@@ -82,13 +75,22 @@ def handler(store: TraceStore) -> type[BaseHTTPRequestHandler]:
     class Receiver(BaseHTTPRequestHandler):
         timeout = REQUEST_S
 
+        def parse_request(self) -> bool:
+            """Refuse other users of the machine: spans name jobs and tenants, and a forged one would be believed."""
+            if not super().parse_request():
+                return False
+            if loopback_peer.is_allowed(self.client_address, self.connection.getsockname()):
+                return True
+            self._answer(403, b"")
+            return False
+
         def do_POST(self) -> None:
             if self.path != "/v1/traces":
                 self._answer(404, b"")
                 return
             length = self.headers.get("Content-Length") or ""
-            if not length.isdecimal():
-                self._answer(411, b"")
+            if not (length.isascii() and length.isdecimal()) or self.headers.get("Transfer-Encoding"):
+                self._answer(411, b"")  # Also for a body in chunks, which no OTLP exporter sends.
             elif len(length) > 10 or int(length) > MAX_BODY_BYTES:
                 self._answer(413, b"")
             else:
@@ -176,8 +178,9 @@ def main() -> None:
     parser.add_argument("--keep", type=int, required=True, help="traces kept")
     options = parser.parse_args()
     store = TraceStore(options.file, options.keep)
-    server = ThreadingHTTPServer((HOST, options.port), handler(store))
-    server.daemon_threads = True
+    server = BoundedHTTPServer(
+        (HOST, options.port), handler(store), max_connections=MAX_CONNECTIONS, connection_s=REQUEST_S
+    )
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever()
     server.server_close()

@@ -3,13 +3,15 @@
 import difflib
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pydantic_settings import BaseSettings
 
 from shared.local import processes
-from shared.local.settings import LocalSettings
-from shared.runtime.host.settings_models import all_models
-from shared.runtime.settings_variables import SECRET, variable
+from shared.runtime.settings_variables import SECRET, InvalidSettings, check, variable
+
+if TYPE_CHECKING:
+    from shared.local.settings import LocalSettings
 
 PASSED_ON = re.compile(r"^(LIPSTAGE|OTEL|KAFKA|AWS|OMP)_")
 """Passed to every service and printed as exports."""
@@ -30,6 +32,9 @@ def passed_on(name: str) -> bool:
 
 def known() -> set[str]:
     """Every variable that a program of this project reads by itself."""
+    from shared.local.settings import LocalSettings
+    from shared.runtime.host.settings_models import all_models
+
     models: tuple[type[BaseSettings], ...] = (LocalSettings, *all_models())
     return {variable(model, name) for model in models for name in model.model_fields} | {processes.MARK}
 
@@ -46,3 +51,23 @@ def unknown(names: Iterable[str]) -> dict[str, str | None]:
         if nearest is not None or name.upper().startswith(OURS):
             found[name] = nearest
     return found
+
+
+def read_settings() -> "LocalSettings":
+    """The settings of the local stack, once every variable of every stage and engine has been checked.
+
+    Raises InvalidSettings, with a line for each variable that can't be used.
+    """
+    from shared.local.settings import LocalSettings
+
+    check_variables(LocalSettings)
+    return LocalSettings()
+
+
+def check_variables(*models: type[BaseSettings]) -> None:
+    """Check every variable of services, stages and engines, and those of ``models``. Raises InvalidSettings."""
+    from shared.runtime.host.settings_check import confinement_faults, named_faults
+    from shared.runtime.host.settings_models import all_models
+
+    if lines := [*check((*models, *all_models())), *named_faults(), *confinement_faults()]:
+        raise InvalidSettings(dict.fromkeys(lines))

@@ -12,12 +12,11 @@ from shared.local.shipped_weights import MANIFEST, shipped
 from shared.runtime.host.weights import (
     Catalogue,
     ObjectStore,
-    WeightsSettings,
     cached,
     catalogue,
     environment_store,
-    external_engines,
 )
+from shared.runtime.host.weights_settings import WeightsSettings, external_engines
 from shared.runtime.settings_variables import InvalidSettings
 from shared.storage.client import connect
 from shared.storage.settings import StorageSettings

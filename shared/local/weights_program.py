@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.local.engine_python import engine_python
 from shared.local.installation import import_path
-from shared.runtime.execute.worker_process import worker_environment
+from shared.runtime.execute.worker_environment import worker_environment
 from shared.slot.engines import engine_spec
 
 REFUSED = 2
@@ -37,12 +37,14 @@ def run(engine: str, arguments: Sequence[str], on_progress: OnProgress) -> dict[
     Raises WeightsRefused, ProgramFailed, StackError (TORCH_MISSING) when no interpreter has the engine's libraries, and
     ValueError for an engine whose weights are shipped.
     """
-    weights = engine_spec(engine).weights
+    spec = engine_spec(engine)
+    weights = spec.weights
     if weights is None:
         raise ValueError(f"the weights of the engine {engine} are shipped")
     python = engine_python(engine)
     command = [str(python), "-P", "-m", weights.program, "--parent", str(os.getpid()), *arguments]
-    environment = worker_environment(os.environ, "") | import_path(os.environ)
+    variables = (f"LIPSTAGE_{engine}_*".upper(), *spec.variables)
+    environment = worker_environment(os.environ, "", variables) | import_path(os.environ)
     del environment["LIPSTAGE_ENGINE"]  # The program runs no engine.
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+") as errors:

@@ -7,8 +7,20 @@ from shared.messages.dead_letters import FIELDS
 from shared.messages.delivery_headers import OWN
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.headers import DLQ as DEAD_LETTER
-from shared.messages.pipeline import PIPELINE
-from shared.messages.topics import CANCEL, CLOCK, DLQ, EVENTS, PARKED, REPLAYS, REQUESTS, RETRY, topics
+from shared.messages.lanes import BULK, lane_of, other_lane
+from shared.messages.topics import (
+    CANCEL,
+    CHUNKS,
+    CLOCK,
+    DLQ,
+    EVENTS,
+    PARKED,
+    REPLAYS,
+    REQUEST_TOPICS,
+    RETRY,
+    topics,
+    work_topics,
+)
 
 ENGINES = (DEFAULT_ENGINE,)
 CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
@@ -17,13 +29,15 @@ CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
 def _messages_of(topic: str) -> tuple[str, ...]:
     if topic.startswith(RETRY):
         return ("RenderRequest", "RenderTask")
+    if topic in REQUEST_TOPICS:
+        return ("RenderRequest",)
     return {
-        REQUESTS: ("RenderRequest",),
         EVENTS: ("RenderEvent",),
         CANCEL: ("CancelCommand", "CancelTombstone"),
         DLQ: ("DeadLetter",),
         PARKED: ("DeadLetter",),
         REPLAYS: ("DeadLetterState", "DeadLetterRun"),
+        CHUNKS: ("ChunkNotice",),
         CLOCK: ("ClockProbe",),
     }.get(topic, ("RenderTask",))
 
@@ -64,6 +78,11 @@ def _messages() -> dict[str, Any]:
         "DeadLetterRun": message(
             "One run of lipstage dlq", {"$ref": "./dead-letter-run.schema.json"}, "`audit/<id of the run>`."
         ),
+        "ChunkNotice": message(
+            "A stored chunk, on which the next stage may start early",
+            {"$ref": "./chunk-notice.schema.json"},
+            headers=headers_of(*cloud_event),
+        ),
         "ClockProbe": message(
             "A record without key and value: its delivery report has the broker's time", {"type": "null"}, "None."
         ),
@@ -74,7 +93,7 @@ def asyncapi() -> dict[str, Any]:
     """The AsyncAPI document of a deployment without a topic prefix and with the embedded engine."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
-    consumed = {step.source.format(engine=engine): step.name for step in PIPELINE for engine in ENGINES}
+    consumed = work_topics(ENGINES)
     for topic in topics("", ENGINES):
         name = topic.name.replace(".", "_")
         channels[name] = {
@@ -84,15 +103,16 @@ def asyncapi() -> dict[str, Any]:
             "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}},
         }
         if topic.name in consumed:
-            group = {"type": "string", "enum": [f"lipstage.{topic.name.removeprefix('render.')}"]}
-            if topic.name == REQUESTS:
-                group["enum"] = [f"lipstage.{consumed[topic.name]}"]
-            operations[f"{consumed[topic.name]}_receives"] = {
+            stage, bulk = consumed[topic.name], lane_of(topic.name) == BULK
+            plain = other_lane(topic.name) if bulk else topic.name
+            name_of_group = stage if topic.name in REQUEST_TOPICS else plain.removeprefix("render.")
+            group = {"type": "string", "enum": [f"lipstage.{name_of_group}"]}
+            operations[f"{stage}_receives{'_bulk' if bulk else ''}"] = {
                 "action": "receive",
                 "channel": {"$ref": f"#/channels/{name}"},
                 "bindings": {"kafka": {"groupId": group, "bindingVersion": "0.5.0"}},
             }
-        elif topic.name in (EVENTS, DLQ, CLOCK):
+        elif topic.name in (EVENTS, DLQ, CHUNKS, CLOCK):
             operations[f"stages_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
         elif topic.name in (PARKED, REPLAYS):
             operations[f"operators_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}

@@ -11,8 +11,15 @@ class Code(StrEnum):
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     KEY_MISMATCH = "KEY_MISMATCH"
     ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    CONSENT_REQUIRED = "CONSENT_REQUIRED"
     EXPIRED = "EXPIRED"
     CANCELLED = "CANCELLED"
+    # The sender's right to speak for the tenant.
+    TENANT_FORBIDDEN = "TENANT_FORBIDDEN"
+    TENANT_UNSIGNED = "TENANT_UNSIGNED"
+    TENANT_SIGNATURE_INVALID = "TENANT_SIGNATURE_INVALID"
+    TENANT_SIGNATURE_EXPIRED = "TENANT_SIGNATURE_EXPIRED"
     # The objects that the request references.
     INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
     INPUT_DIGEST_MISMATCH = "INPUT_DIGEST_MISMATCH"
@@ -61,12 +68,22 @@ class Code(StrEnum):
 class Rejected(Exception):
     """The input of the user can't be rendered: the job ends with a ``rejected`` event, without a dead letter.
 
-    ``field`` is the invalid field of the request, ``allowed`` the accepted range or set in words.
+    ``field`` is the invalid field of the request, ``allowed`` the accepted range or set in words,
+    ``retry_at_ms`` when the same request may be accepted (milliseconds since the epoch), where that depends on time.
     """
 
-    def __init__(self, code: Code, message: str, *, field: str | None = None, allowed: str | None = None) -> None:
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        field: str | None = None,
+        allowed: str | None = None,
+        retry_at_ms: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.field = field
         self.allowed = allowed
+        self.retry_at_ms = retry_at_ms

@@ -47,6 +47,7 @@ class _Accountable(_Event):
     )
     department: str | None = Field(None, description="Department that the request names.")
     owner_hash: str | None = Field(None, description="Keyed hash of the owner that the request names.")
+    consent: str | None = Field(None, description="The request's reference to a consent.")
 
 
 class Accepted(_Accountable):
@@ -183,6 +184,11 @@ class RejectedEvent(_Accountable):
     message: str
     field: str | None = None
     allowed: str | None = None
+    retry_at_ms: Integer | None = Field(
+        None,
+        description="With QUOTA_EXCEEDED: when to send the request again, milliseconds since the epoch; absent when it"
+        " never fits the quota.",
+    )
 
 
 class Failed(_Accountable):

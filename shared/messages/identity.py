@@ -101,6 +101,12 @@ def identify_best_effort(
     return _with_echoed_fields(JobIdentity(job_id, record), _valid(_TENANT, body.get("tenant")), body)
 
 
+def named_tenant(value: bytes | None) -> str | None:
+    """The tenant that the body of a request names, valid or not as a whole; None when it names none. Never raises."""
+    body = _object(value)
+    return _valid(_TENANT, body.get("tenant"))
+
+
 def identify_task_best_effort(
     value: bytes | None, key: bytes | None, headers: Iterable[tuple[str, bytes | None]] | None
 ) -> BestEffortIdentity | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.messages.cancel import MAX_NAME
+from shared.messages.chunk_notice import ChunkNotice
 from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
 from shared.messages.engines import DEFAULT_ENGINE, ENGINE_PARAMS
 from shared.messages.events import EVENT
@@ -28,6 +29,7 @@ def json_schemas() -> dict[str, Node]:
         "render-request": _request(),
         "render-task": _walked(RenderTask.model_json_schema(), _stored),
         "render-event": _event(),
+        "chunk-notice": _walked(ChunkNotice.model_json_schema(), _stored),
         "cancel-command": _cancel(),
         "dead-letter-state": DeadLetterState.model_json_schema(),
         "dead-letter-run": DeadLetterRun.model_json_schema(),

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.messages.chunks import RAW, FrameCodec
+
 
 class StageMetadata(BaseModel):
     """Fields of a later minor version are kept and forwarded."""
@@ -45,6 +47,7 @@ class InferMetadata(StageMetadata):
     frames: int
     steps: int
     gpu_seconds: float = Field(0.0, description="Time on an accelerator, seconds; 0 on a CPU.")
+    frame_codec: FrameCodec = Field(RAW, description="How the chunks of the frames are coded.")
 
 
 class EncodeMetadata(StageMetadata):

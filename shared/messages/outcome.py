@@ -51,6 +51,7 @@ def done(
         labels=task.request.labels,
         submitted_ms=task.submitted_ms,
         department=task.request.department,
+        consent=task.request.consent,
         video=files["video"],
         poster=files["poster"],
         duration_s=encode.duration_s,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from shared.messages.lanes import INTERACTIVE, LANES, Lane, lane_topic
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -9,7 +11,7 @@ class Step:
 
     name: str
     source: str
-    """Topic that the stage consumes; ``{engine}`` is the engine of the request."""
+    """Topic that the stage consumes for the interactive lane; ``{engine}`` is the engine of the request."""
     module: str
     """Package with the specification ``STAGE``, or with ``stage_of(engine)`` where each engine has its own; only the
     service of the stage imports it."""
@@ -18,6 +20,14 @@ class Step:
     def per_engine(self) -> bool:
         """Whether each engine has a topic and a group of its own."""
         return "{engine}" in self.source
+
+    def topic(self, engine: str | None, lane: Lane = INTERACTIVE) -> str:
+        """The topic of a lane, without the deployment's prefix; ``engine`` counts where each has topics of its own."""
+        return lane_topic(self.source.format(engine=engine), lane)
+
+    def topics(self, engine: str | None) -> tuple[str, ...]:
+        """The topics that the stage consumes, one a lane, the interactive one first."""
+        return tuple(self.topic(engine, lane) for lane in LANES)
 
 
 PIPELINE = (

@@ -1,5 +1,6 @@
 """References to objects in storage: {bucket alias, key, sha256, size}, never URLs."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -10,6 +11,8 @@ from shared.messages.text import KEY_PATTERN
 ALIAS = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
 DOT_SEGMENT = r"(^|/)\.{1,2}(/|$)"
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+"""A task names dozens of keys, and every stage checks them several times."""
 MAX_KEY_BYTES = 1024
 """The limit of S3, in UTF-8 bytes."""
 
@@ -25,7 +28,7 @@ def checked_key(key: str) -> str:
         raise ValueError(f"an object key has 1 to {MAX_KEY_BYTES} bytes")
     if "://" in key:
         raise ValueError("an object key is not a URL")
-    if "\\" in key or any(ord(c) < 32 or ord(c) == 127 for c in key):
+    if _FORBIDDEN.search(key):
         raise ValueError("an object key has no backslash and no control characters")
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise ValueError("an object key is relative and has no empty, '.' or '..' segment")
@@ -67,6 +70,11 @@ class OutputRef(BaseModel):
 
     bucket: Alias
     prefix: Key
+    preview: bool = Field(
+        False,
+        description="Publish the video while it is rendered, as an HLS playlist `<prefix>/<job id>/index.m3u8` of"
+        " fragmented MP4 segments. The finished file is the same with and without it.",
+    )
 
 
 class ArtifactRef(BaseModel):

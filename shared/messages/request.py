@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME, OWNER
+from shared.messages.lanes import INTERACTIVE, Lane
+from shared.messages.names import CONSENT, DEFAULT_TENANT, JOB_ID, NAME, OWNER
 from shared.messages.numbers import INTEGRAL
 from shared.messages.refs import InputRef, OutputRef
 from shared.messages.text import TEXT_PATTERN
@@ -70,6 +71,10 @@ class Params(_StrictModel):
     duration: float | None = Field(None, ge=0.2, le=3600, description="Seconds; corrected to the decoded duration.")
     trim: bool = Field(False, description="Cut the speech to `duration`.")
     seed: Seed = Field(0, description="Same request and machine: byte-identical frames.")
+    ai_label: Literal["en", "zh"] | None = Field(
+        None,
+        description="Language of a visible label at the start of the video; a tenant's policy may want one anyway.",
+    )
 
 
 class RenderRequest(_StrictModel):
@@ -79,6 +84,11 @@ class RenderRequest(_StrictModel):
     tenant: str = Field(DEFAULT_TENANT, pattern=NAME)
     department: str | None = Field(None, pattern=NAME)
     owner: str | None = Field(None, pattern=OWNER, description="Telemetry contains it only as a hash.")
+    consent: str | None = Field(
+        None,
+        pattern=CONSENT,
+        description="Your reference to the consent of the person who is shown; kept in the audit, not in telemetry.",
+    )
     batch: Batch | None = None
     labels: Labels = Field(default_factory=dict, description="Copied into every event.")
     portrait: InputRef
@@ -87,5 +97,5 @@ class RenderRequest(_StrictModel):
     engine: Literal["puppet", "sonic"] = "puppet"
     engine_params: dict[str, JsonValue] = Field(default_factory=dict, description="Typed by each engine.")
     params: Params = Params()
-    lane: Literal["interactive", "bulk"] = "interactive"
+    lane: Lane = Field(INTERACTIVE, description="At every stage interactive jobs start before bulk ones.")
     deadline_s: float | None = Field(None, ge=1, le=604_800, description="Seconds after which the result has no use.")

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.json_text import json_text
+from shared.messages.lanes import Lane
 from shared.messages.metadata import StageMetadata
 from shared.messages.names import JOB_ID
 from shared.messages.numbers import Boolean, Integer, Number
@@ -67,6 +68,14 @@ class RenderTask(BaseModel):
         None, max_length=512, description="W3C tracestate that came with `submit_traceparent`."
     )
     outputs: dict[str, StageOutput] = Field(default_factory=dict, description="By stage.")
+    lane: Lane | None = Field(
+        None, description="The lane of the job's tasks; null, as of an older version: that of the request."
+    )
+
+    @property
+    def effective_lane(self) -> Lane:
+        """The lane in which the job goes on: every stage sends its task to the next stage's topic of this lane."""
+        return self.lane or self.request.lane
 
     def metadata(self, stage: str, model: type[MetadataT]) -> MetadataT:
         """Typed metadata of an earlier stage. Raises UnreadableMetadata when it has not run, or wrote another form."""

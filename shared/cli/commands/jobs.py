@@ -1,4 +1,4 @@
-"""watch, jobs, job, cancel, fetch, purge."""
+"""watch, jobs, job, cancel, fetch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,6 +77,14 @@ def watch(
     ] = False,
     timeout: Annotated[float | None, typer.Option(help="Watch for at most this many seconds.")] = None,
     scan: Scan = MAX_EVENTS_OF_JOB,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="For a batch: write a row for each job at the end; .csv, .jsonl or .ndjson.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every event as one JSON line.")] = False,
 ) -> None:
     """Follow a job, or a batch, until it ends. Ctrl-C ends watching, not the job."""
@@ -85,9 +93,10 @@ def watch(
         from shared.cli import batches
 
         _refuse(ctx, ("wait",), "for a batch", "a batch can be watched once one of its jobs has been submitted")
-        raise typer.Exit(batches.watch(batch, tenant, timeout, scan, as_json))
+        raise typer.Exit(batches.watch(batch, tenant, timeout, scan, as_json, report))
     from shared.cli import jobs as implementation
 
+    _refuse(ctx, ("report",), "for one job", "its state is printed by `lipstage job`")
     raise typer.Exit(implementation.watch(_key(one, tenant), timeout, scan, as_json, wait))
 
 
@@ -200,58 +209,3 @@ def fetch(
     _refuse(ctx, ("label",), "for one job", "its file is named by -o")
     file = OutputFile(output, force=force, suffixes=(".jpg", ".jpeg") if poster else (".mp4",))
     implementation.fetch(_key(one, tenant), file, poster, scan)
-
-
-@app.command(rich_help_panel=JOBS)
-def purge(
-    ctx: typer.Context,
-    job: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="JOB", help="Ids of one or several jobs; or name a batch, an owner or a tenant."),
-    ] = None,
-    batch: Batch = None,
-    owner: Annotated[
-        str | None, typer.Option("--owner", help="Instead of a job: all jobs of an owner of the tenant.")
-    ] = None,
-    tenant: Annotated[
-        str,
-        typer.Option("--tenant", callback=_tenant, help="Tenant the jobs belong to; alone: all jobs of this tenant."),
-    ] = DEFAULT_TENANT,
-    force: Annotated[bool, typer.Option("--force", help="Also when a job has not ended: it is cancelled.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="For an owner or a tenant: do not ask before anything is deleted.")
-    ] = False,
-    scan: Annotated[
-        int, typer.Option(min=1, help="For a batch: read at most this many of the newest events.")
-    ] = MAX_EVENTS_OF_JOB,
-    as_json: Json = False,
-) -> None:
-    """Delete everything stored of jobs, of a batch, of an owner or of a tenant.
-
-    Deleted are results and intermediate files, checkpoints, the cached outputs that the jobs used, the values of dead
-    letters in the bucket, and inputs that a client uploaded. Printed is what stays until its retention.
-    """
-    from shared.cli.errors import BadUse
-
-    source = ctx.get_parameter_source("tenant")
-    if sum((bool(job), batch is not None, owner is not None)) > 1:
-        raise BadUse("name jobs, or one batch, or one owner")
-    if batch is not None:
-        from shared.cli import batches
-
-        _refuse(ctx, ("yes",), "for a batch", "its jobs are named by the batch")
-        raise typer.Exit(batches.purge(batch, tenant, force, scan, as_json))
-    from shared.cli import purge as implementation
-
-    if job:
-        _refuse(ctx, ("scan",), "for named jobs", "their objects are found without events")
-        _refuse(ctx, ("yes",), "for named jobs", "it asks nothing")
-        keys = list(dict.fromkeys(_key(one, tenant) for one in job))
-        if len(keys) > 1:
-            raise typer.Exit(implementation.several(keys, force, as_json))
-        implementation.one(keys[0], force, as_json)
-        return
-    if owner is None and (source is None or source.name == "DEFAULT"):
-        raise BadUse("name jobs, a batch with --batch ID, an owner with --owner, or a tenant with --tenant")
-    _refuse(ctx, ("scan",), "for an owner or a tenant", "their jobs are found without events")
-    raise typer.Exit(implementation.of_owner_or_tenant(tenant, owner, force, yes, as_json))

@@ -34,6 +34,14 @@ def up(
             help="Also run Tempo, Prometheus and Grafana, those of them that are installed; kept by later calls.",
         ),
     ] = None,
+    secure: Annotated[
+        bool | None,
+        typer.Option(
+            "--secure/--no-secure",
+            help="Broker and object store ask for credentials, and each service gets its own with the rights of"
+            " `lipstage access`; kept by later calls.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start the local stack, or restart what has failed.
@@ -42,7 +50,7 @@ def up(
     """
     from shared.cli import stack
 
-    raise typer.Exit(stack.up(scale or [], engine, observability, as_json))
+    raise typer.Exit(stack.up(scale or [], engine, observability, secure, as_json))
 
 
 @app.command(rich_help_panel=STACK)

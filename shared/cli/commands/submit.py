@@ -1,13 +1,16 @@
 """submit."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shared.cli.app import RENDER, app
 from shared.cli.commands.render import Engine, JobId, Set, Tenant
 from shared.cli.parameter_help import ParameterCommand
+
+if TYPE_CHECKING:
+    from shared.client import JobSpec, Manifest
 
 
 @app.command(cls=ParameterCommand, rich_help_panel=RENDER)
@@ -45,7 +48,7 @@ def submit(
     if batch is not None:
         if portrait or speech or job_id:
             raise BadUse("--batch takes portraits, recordings and job ids from the manifest alone")
-        specs = implementation.batch(batch, assignments or [], engine, tenant, batch_id)
+        specs: Manifest | list[JobSpec] = implementation.batch(batch, assignments or [], engine, tenant, batch_id)
     elif portrait is None or speech is None:
         raise BadUse("a portrait and a recording are needed, or --batch MANIFEST")
     elif batch_id is not None:
@@ -55,4 +58,4 @@ def submit(
     if dry_run:
         implementation.dry_run(specs, as_json)
     else:
-        implementation.submit(specs, as_json, batch)
+        implementation.submit(specs, as_json)

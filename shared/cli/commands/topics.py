@@ -1,4 +1,4 @@
-"""The commands `lipstage topics apply` and `diff`."""
+"""The commands `lipstage topics apply`, `create` and `diff`."""
 
 from typing import Annotated
 
@@ -14,10 +14,27 @@ app.add_typer(topics_app, name="topics", rich_help_panel=OPERATE)
 
 @topics_app.command("apply")
 def topics_apply(as_json: Json = False) -> None:
-    """Create, grow and configure topics; deletes nothing."""
+    """Create, grow and configure topics; deletes nothing.
+
+    Consumer groups that have no offset get the earliest one.
+    """
     from shared.cli import topics
 
     topics.apply(as_json)
+
+
+@topics_app.command("create")
+def topics_create(
+    tenant: Annotated[list[str], typer.Option("--tenant", help="The tenant; several times for several.")],
+    as_json: Json = False,
+) -> None:
+    """Create the topics of a tenant: requests, cancel commands and events.
+
+    Only with LIPSTAGE_TENANCY=topic; running services find them by themselves.
+    """
+    from shared.cli import topics
+
+    topics.create(tenant, as_json)
 
 
 @topics_app.command("diff")

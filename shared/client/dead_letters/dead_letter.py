@@ -20,7 +20,7 @@ from shared.messages.json_text import json_text
 from shared.messages.names import DEFAULT_TENANT, JOB_ID, NAME
 from shared.messages.refs import ArtifactRef
 from shared.messages.task import MAX_ENVELOPE_BYTES
-from shared.messages.topics import REQUESTS
+from shared.messages.tenant_topics import takes_requests
 
 Headers = list[tuple[str, bytes | None]]
 OFFSET_BITS = 48
@@ -182,8 +182,9 @@ class DeadLetter:
             return None
 
     def is_request(self, topic_prefix: str) -> bool:
-        """Whether the record is one of ``render.requests``, not one of ours."""
-        return self.topic == topic_prefix + REQUESTS
+        """Whether the record is a request of a user, of whichever lane, not a task of ours."""
+        topic = self.topic or ""
+        return topic.startswith(topic_prefix) and takes_requests(topic.removeprefix(topic_prefix))
 
     def request(self, topic_prefix: str) -> dict[str, Any]:
         """The request in its value; empty where there is none."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from shared.client import topic_log
@@ -19,11 +20,13 @@ from shared.client.dead_letters.plan import (
     is_expired,
     would_fail_the_same_way,
 )
-from shared.client.dead_letters.resending import stages_by_topic
+from shared.client.dead_letters.resending import StagesByTopic
 from shared.client.dead_letters.rewriting import Rewriter, RewriteRefused, Rewritten, submitted_ms
 from shared.client.dead_letters.states import Ledger, States, job_hash, read_states
 from shared.client.errors import InvalidRequest, StoreUnreachable
-from shared.messages.topics import DLQ, MAX_DEAD_LETTER_BYTES, REQUESTS
+from shared.messages.lanes import lane_of, lane_topic
+from shared.messages.pipeline import FIRST
+from shared.messages.topics import DLQ, MAX_DEAD_LETTER_BYTES, REQUEST_TOPICS, REQUESTS
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
 
 
@@ -58,7 +61,8 @@ class Decider:
         """
         self._connection, self._options = connection, options
         self._prefix = connection.settings.topic_prefix
-        self.stages = stages_by_topic(self._prefix)
+        self.stages = StagesByTopic(self._prefix)
+        self._shared = {connection.topic(name) for name in REQUEST_TOPICS}
         self._to = self._checked_target(options.to) if options.to is not None else None
         self._parts = scan.ranges(connection, connection.topic(DLQ), options.filter.since_ms)
         self.ledger = Ledger(connection)
@@ -66,9 +70,9 @@ class Decider:
 
     def _checked_target(self, name: str) -> str:
         """The full name of an existing topic that a stage reads. Raises InvalidRequest, TopicMissing."""
-        full = name if name in self.stages else self._connection.topic(name)
-        if full not in self.stages:
-            raise InvalidRequest(f"no stage reads {full}", f"one of {', '.join(self.stages)}")
+        full = name if self.stages.of(name) is not None else self._connection.topic(name)
+        if self.stages.of(full) is None:
+            raise InvalidRequest(f"no stage reads {full}", f"one of {', '.join(self.stages.shared)}")
         consumer = self._connection.consumer()
         try:
             topic_log.partitions(consumer, full)
@@ -122,11 +126,17 @@ class Decider:
         end = self.states.jobs.end(known)
         if (ended := end_of_job(end)) is not None:
             return Decision(dead, ended)
-        topic = self._to or (dead.topic if dead.topic in self.stages else None)
+        topic = self._to or (dead.topic if dead.topic and self.stages.of(dead.topic) is not None else None)
         if topic is None:
             return Decision(dead, Verdict.NO_TARGET, detail=f"it was read from {dead.topic or 'no known topic'}")
-        if self._to is not None and dead.is_request(self._prefix) != (topic == self._prefix + REQUESTS):
-            kind, expected = ("request", "tasks") if topic != self._prefix + REQUESTS else ("task", "requests")
+        if topic in self._shared and self._connection.settings.tenancy == "topic":
+            if job is None or job.tenant not in self._tenants:
+                named = f"the tenant {job.tenant}" if job is not None else "it names no tenant, which"
+                return Decision(dead, Verdict.NO_TARGET, detail=f"{named} has no topics of its own")
+            topic = lane_topic(self._connection.topic_of(REQUESTS, job.tenant), lane_of(topic))
+        takes_requests = self.stages.of(topic) == FIRST
+        if self._to is not None and dead.is_request(self._prefix) != takes_requests:
+            kind, expected = ("task", "requests") if takes_requests else ("request", "tasks")
             return Decision(dead, Verdict.WRONG_TARGET, detail=f"a {kind} can't go to {topic}, which takes {expected}")
         replays = max(dead.delivery.replays, self.states.jobs.replays(known)) + 1
         if replays > MAX_REPLAYS and not options.force:
@@ -149,6 +159,11 @@ class Decider:
         if not new.changed and not options.force and would_fail_the_same_way(dead):
             return Decision(dead, Verdict.SAME)
         return Decision(dead, Verdict.SEND, topic, replays, job, value, new)
+
+    @cached_property
+    def _tenants(self) -> frozenset[str]:
+        """The tenants that have topics of their own."""
+        return frozenset(topic_log.tenants(self._connection))
 
     def _value(self, dead: DeadLetter, fetch: bool) -> bytes | None:
         """The value of the failed record. Raises ArtifactMissing, ArtifactAltered, ArtifactRefused, StoreUnavailable,

@@ -23,8 +23,9 @@ from shared.client.dead_letters.runs import Run
 from shared.client.dead_letters.sending import Chain, Outbound, Place
 from shared.client.errors import InvalidRequest, JobDocumentUnreadable, StoreUnreachable
 from shared.messages.codes import Rejected
-from shared.messages.refs import InputRef
-from shared.messages.topics import DLQ, EVENTS, REPLAYS, REQUESTS
+from shared.messages.pipeline import FIRST
+from shared.messages.refs import InputRef, OutputRef
+from shared.messages.topics import DLQ, EVENTS, REPLAYS
 from shared.messages.validation import parse_request
 from shared.storage import markers
 from shared.storage.errors import StorageError, StoreUnavailable
@@ -137,13 +138,14 @@ class Replay:
         if new.changed and is_request and not self._replace_claim(decision):
             run.failed(dead, "another request has its job id")
             return
-        record = outgoing(self._connection, dead, new, topic, replays)
-        stage, job = self._decider.stages.get(topic, dead.stage or "audio"), decision.job
+        stage, job = self._decider.stages.of(topic) or dead.stage or FIRST, decision.job
+        tenant = job.tenant if is_request and job is not None else None
+        record = outgoing(self._connection, dead, new, topic, replays, tenant)
 
         def event(_: Place) -> Outbound:
             assert job is not None
             key, value, headers = replayed_event(self._connection, dead, job, stage, replays, record)
-            return Outbound(self._connection.topic(EVENTS), key, value, headers)
+            return Outbound(self._connection.topic_of(EVENTS, job.tenant), key, value, headers)
 
         def note(place: Place) -> Outbound:
             return run.state(dead, "replayed", job, topic=topic, place=place, replays=replays)
@@ -165,7 +167,7 @@ class Replay:
 
     def _partition(self, topic: str) -> int:
         """The next partition in turn; by the key for requests, as their clients do."""
-        if topic == self._connection.topic(REQUESTS):
+        if self._decider.stages.of(topic) == FIRST:
             return -1
         if topic not in self._partitions:
             consumer = self._connection.consumer()
@@ -185,10 +187,10 @@ class Replay:
         job, new = decision.job, decision.new
         if job is None or new is None:
             return True
-        inputs: tuple[InputRef, ...] = ()
+        names: tuple[tuple[InputRef, ...], str, OutputRef | None] | None = None
         try:
             request = parse_request(new.value)
-            inputs = (request.portrait, request.speech)
+            names = (request.portrait, request.speech), request.owner or "", request.output
         except Rejected:
             pass
         try:
@@ -198,7 +200,7 @@ class Replay:
                 job.identity.job_id,
                 old_sha256=hashlib.sha256(decision.value or b"").hexdigest(),
                 new_sha256=hashlib.sha256(new.value or b"").hexdigest(),
-                inputs=inputs,
+                names=names,
             )
         except StoreUnavailable as e:
             raise StoreUnreachable(str(e)) from None

@@ -11,11 +11,14 @@ from opentelemetry.trace import Link, Span, SpanKind, get_current_span, set_span
 from shared.client.connection import Connection
 from shared.client.dead_letters.dead_letter import DeadLetter, Headers
 from shared.client.dead_letters.rewriting import Rewritten
+from shared.messages import tenant_signature
 from shared.messages.delivery_headers import ORIGIN, OWN, REPLAY_COUNT, TRACE, without
 from shared.messages.engines import ENGINES
 from shared.messages.events import DeadLetterRef, Replayed
 from shared.messages.headers import event_headers
 from shared.messages.identity import BestEffortIdentity
+from shared.messages.pipeline import FIRST, step
+from shared.messages.tenant_topics import requests_of
 from shared.messages.topics import DLQ, work_topics
 from shared.telemetry.attributes import registered
 from shared.telemetry.propagation import extract, inject, parent
@@ -46,8 +49,15 @@ class Outgoing:
         return len(self.value or b"") + len(self.key or b"") + sum([len(value) for _, value in self.headers if value])
 
 
-def outgoing(connection: Connection, dead: DeadLetter, new: Rewritten, topic: str, replays: int) -> Outgoing:
-    """The record for the replay number ``replays``, under a new root span that is linked to the failed one."""
+def outgoing(
+    connection: Connection, dead: DeadLetter, new: Rewritten, topic: str, replays: int, tenant: str | None = None
+) -> Outgoing:
+    """The record for the replay number ``replays``, under a new root span that is linked to the failed one.
+
+    ``tenant`` is that of a request: it is signed anew where this client has a key. Without one the service accepts the
+    sender's signature, however old, with the proof ``lipstage-taken`` that it added to the dead letter; a
+    changed body then raises InvalidDeployment where records are to be signed.
+    """
     own: Headers = [
         (REPLAY_COUNT, str(replays).encode()),
         (ORIGIN, str(dead.origin).encode()),
@@ -55,7 +65,12 @@ def outgoing(connection: Connection, dead: DeadLetter, new: Rewritten, topic: st
     ]
     span = _span(connection, dead, topic) if connection.tracing.exports else None
     trace = inject(set_span_in_context(span, Context())) if span is not None else [("traceparent", _traceparent())]
-    return Outgoing(topic, new.key, new.value, [*without(new.headers, REPLACED), *own, *trace], span, trace)
+    kept = without(new.headers, REPLACED)
+    signs = tenant is not None and (new.changed or any(key.signs_for(tenant) for key in connection.signing_keys))
+    if signs and (signature := connection.signature("request", tenant or "", new.key, new.value)):
+        # That of the sender is as old as the dead letter, and not that of a changed body.
+        kept = [*without(kept, tenant_signature.HEADERS), *signature]
+    return Outgoing(topic, new.key, new.value, [*kept, *own, *trace], span, trace)
 
 
 def _span(connection: Connection, dead: DeadLetter, topic: str) -> Span:
@@ -96,18 +111,30 @@ def previous_failure(dead: DeadLetter) -> str | None:
     return values[-1].decode(errors="replace") if values else None
 
 
-def stages_by_topic(topic_prefix: str) -> dict[str, str]:
-    """The stage that reads each work topic, by the topic's full name; of every engine, enabled here or not."""
-    return {topic_prefix + topic: stage for topic, stage in work_topics(ENGINES).items()}
+class StagesByTopic:
+    """The stage that reads each work topic, by the topic's full name: of every engine, enabled here or not, and of the
+    topics that take the requests of one tenant."""
+
+    def __init__(self, topic_prefix: str) -> None:
+        self._prefix = topic_prefix
+        self.shared = {topic_prefix + topic: stage for topic, stage in work_topics(ENGINES).items()}
+        """Without the topics of tenants, of which there may be any number."""
+
+    def of(self, topic: str) -> str | None:
+        """The stage; None for any other topic."""
+        if topic.startswith(self._prefix) and requests_of(topic.removeprefix(self._prefix)) is not None:
+            return FIRST
+        return self.shared.get(topic)
 
 
 def group_of(connection: Connection, topic: str) -> str | None:
     """The consumer group of a work topic; None for any other topic."""
-    stage = stages_by_topic(connection.settings.topic_prefix).get(topic)
+    stage = StagesByTopic(connection.settings.topic_prefix).of(topic)
     if stage is None:
         return None
-    engine = next((name for name in ENGINES if topic.endswith(f".{name}")), None)
-    return connection.settings.group(stage, engine)
+    prefix = connection.settings.topic_prefix
+    engines = [engine for engine in ENGINES if topic.removeprefix(prefix) in step(stage).topics(engine)]
+    return connection.settings.group(stage, engines[0] if step(stage).per_engine else None)
 
 
 def replayed_event(

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from shared.client import topic_log
+from shared.client import event_log, topic_log
 from shared.client.connection import Connection
 from shared.client.dead_letters import scan
 from shared.client.dead_letters.dead_letter import DeadLetter, packed, parse_id, unpacked
 from shared.client.errors import InvalidRequest
 from shared.messages.dead_letter_state import AUDIT, DeadLetterRun, DeadLetterState
-from shared.messages.topics import EVENTS, REPLAYS
+from shared.messages.topics import REPLAYS
 
 RUNNING, DONE, FAILED, REJECTED, CANCELLED, EXPIRED, PURGED = range(1, 8)
 ENDS = ("running", "done", "failed", "rejected", "cancelled", "expired", "purged")
@@ -169,13 +169,14 @@ def read_jobs(connection: Connection, jobs: Collection[int], since_ms: int) -> J
     known = Jobs()
     if not jobs:
         return known
-    topic = connection.topic(EVENTS)
-    for message in scan.records(connection, topic, scan.ranges(connection, topic, since_ms)):
-        event = _event(message)
-        if event is not None:
-            job, kind, replays = event
-            if job in jobs:
-                known.apply(job, kind, replays)
+    for source in event_log.sources(connection):
+        topic = event_log.topic(connection, source)
+        for message in scan.records(connection, topic, scan.ranges(connection, topic, since_ms)):
+            event = _event(message)
+            if event is not None:
+                job, kind, replays = event
+                if job in jobs:
+                    known.apply(job, kind, replays)
     return known
 
 

@@ -5,6 +5,6 @@ model into one problem, ``wording`` puts a JSON Schema node into words.
 """
 
 from shared.messages.validation.parsing import parse_request
-from shared.messages.validation.rules import advice, check_engine_params, check_request, check_tenant
+from shared.messages.validation.rules import advice, check_consent, check_engine_params, check_request, check_tenant
 
-__all__ = ["advice", "check_engine_params", "check_request", "check_tenant", "parse_request"]
+__all__ = ["advice", "check_consent", "check_engine_params", "check_request", "check_tenant", "parse_request"]

@@ -7,10 +7,11 @@ from pydantic import BaseModel, ValidationError
 
 from shared.messages.codes import Code, Rejected
 from shared.messages.engines import ENGINE_PARAMS
+from shared.messages.names import CONSENT
 from shared.messages.request import OPTIMAL_STEPS, RenderRequest
 from shared.messages.task import JobWarning
 from shared.messages.validation.errors import explain
-from shared.messages.validation.wording import join_words
+from shared.messages.validation.wording import PATTERNS, join_words
 
 
 def check_engine_enabled(request: RenderRequest, enabled: Collection[str]) -> None:
@@ -55,6 +56,17 @@ def check_tenant(request: RenderRequest) -> None:
                 field=field,
                 allowed=f"keys that start with {own}",
             )
+
+
+def check_consent(request: RenderRequest, *, required: bool) -> None:
+    """Raise Rejected(CONSENT_REQUIRED) for a request without a reference to a consent where the policy requires it."""
+    if required and request.consent is None:
+        raise Rejected(
+            Code.CONSENT_REQUIRED,
+            "The tenant's policy requires a reference to the consent of the person who is shown.",
+            field="consent",
+            allowed=PATTERNS[CONSENT],
+        )
 
 
 def check_request(request: RenderRequest, enabled: Collection[str]) -> None:

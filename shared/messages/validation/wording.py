@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.messages.names import JOB_ID, NAME, OWNER
+from shared.messages.names import CONSENT, JOB_ID, NAME, OWNER
 from shared.messages.refs import ALIAS, MAX_KEY_BYTES, SHA256
 from shared.messages.text import KEY_PATTERN, TEXT_PATTERN
 
@@ -13,6 +13,7 @@ PATTERNS = {
     NAME: "1 to 63 of a-z, 0-9, _ and -, the first a letter or digit",
     JOB_ID: "1 to 64 of A-Z, a-z, 0-9, _ and -",
     OWNER: "1 to 128 of A-Z, a-z, 0-9 and @ . _ + -",
+    CONSENT: "1 to 128 of A-Z, a-z, 0-9 and . _ : -",
     ALIAS: "1 to 63 of a-z, 0-9 and -, the first a letter or digit",
     KEY_PATTERN: f"a relative key of at most {MAX_KEY_BYTES} bytes, without empty, . and .. segments, backslashes, "
     "control characters and URLs",

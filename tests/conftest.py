@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -20,6 +21,9 @@ from shared.telemetry import attributes
 ROOT = Path(__file__).resolve().parents[1]
 attributes.strict = True
 """An unregistered span attribute fails the test that sets it."""
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
+"""How long an example takes depends on what else the machine does."""
 # `make test-sonic` runs them, in the environment with torch.
 collect_ignore = [] if importlib.util.find_spec("torch") else ["sonic", "parity"]
 

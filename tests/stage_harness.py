@@ -1,12 +1,13 @@
 """Runs a handler without a pipe, a broker or an object store: for tests of stages and benchmarks in one process."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from shared.messages.chunks import RAW, FrameCodec
 from shared.messages.codes import Code
 from shared.slot.api import Cancelled, SpanHandle
 from shared.slot.records import Scalar
@@ -51,7 +52,8 @@ class StageHarness:
     """A context that records the handler's calls.
 
     sequences: chunk files of earlier stages by role; cancel_after: number of cancellation checks that pass before one
-    raises Cancelled; checkpoint: file of an earlier attempt.
+    raises Cancelled; checkpoint: file of an earlier attempt; signer: signs what the handler
+    asks the parent process to sign.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class StageHarness:
         sequences: Mapping[str, Sequence[Path]] | None = None,
         cancel_after: int | None = None,
         checkpoint: Path | None = None,
+        signer: Callable[[bytes], bytes] | None = None,
     ) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
         self._scratch = scratch
@@ -67,13 +70,17 @@ class StageHarness:
         self._cancel_after = cancel_after
         self._checks = 0
         self._checkpoint = checkpoint
+        self.signer = signer
         self.log = RecordedLog()
         self.spans: list[RecordedSpan] = []
         self.warnings: list[tuple[Code, str]] = []
         self.counters: dict[str, float] = {}
         self.progressed: list[tuple[int, int]] = []
         self.uploaded: dict[str, list[tuple[Path, int]]] = {}
+        self.codecs: dict[str, FrameCodec] = {}
         self.checkpoints: list[tuple[Path, int]] = []
+        self.waited_s = 0.0
+        self.segments: list[tuple[bytes, float]] = []
 
     @property
     def scratch(self) -> Path:
@@ -111,8 +118,16 @@ class StageHarness:
     def count(self, metric: str, amount: float = 1.0) -> None:
         self.counters[metric] = self.counters.get(metric, 0.0) + amount
 
-    def upload_chunk(self, role: str, path: Path, frames: int) -> None:
+    def upload_chunk(self, role: str, path: Path, frames: int, codec: FrameCodec = RAW) -> None:
         self.uploaded.setdefault(role, []).append((path, frames))
+        assert self.codecs.setdefault(role, codec) == codec, "all chunks of a sequence have one codec"
+
+    def publish_segment(self, path: Path, seconds: float) -> None:
+        self.segments.append((path.read_bytes(), seconds))
+
+    def sign(self, data: bytes) -> bytes:
+        assert self.signer is not None, "a handler asks for a signature only where the task has a signer"
+        return self.signer(data)
 
     def chunks(self, role: str) -> Iterator[Path]:
         yield from self._sequences[role]

@@ -22,7 +22,7 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("name", ["demo", "dev", "sonic", "sonic-dev"])
+@pytest.mark.parametrize("name", ["demo", "dev", "bench", "sonic", "sonic-dev"])
 def test_requirements_are_hashed_and_name_no_host(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     assert not INDEX_LINE.search(text)
@@ -141,3 +141,28 @@ def test_every_source_file_that_a_page_names_exists() -> None:
     named = {(page.name, name) for page in pages for name in re.findall(r"`((?:\w+/)+\w+\.py)\b", page.read_text())}
     assert len(named) > 50
     assert [(page, name) for page, name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def attributes(*names: str) -> dict[str, dict[str, str]]:
+    """What .gitattributes says of each file: attribute -> value."""
+    command = ["git", "check-attr", "-z", "text", "eol", "--", *names]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    found: dict[str, dict[str, str]] = {name: {} for name in names}
+    for name, attribute, value in zip(answer[0::3], answer[1::3], answer[2::3], strict=False):
+        found[name][attribute] = value
+    return found
+
+
+def test_every_checkout_has_the_line_ends_of_the_repository() -> None:
+    """Git on Windows converts them otherwise, and the shell of an image then finds no `sh\\r`."""
+    binary = {path for path in tracked() if b"\0" in path.read_bytes()[:8192]}
+    assert binary
+    names = {str(path.relative_to(ROOT)): path for path in tracked()}
+    for name, found in attributes(*names).items():
+        if names[name] in binary:
+            assert found["text"] == "unset", f"{name}: name its ending in .gitattributes"
+        elif found["text"] != "unset":
+            assert found["eol"] == "lf", name
+            assert b"\r\n" not in names[name].read_bytes(), name
+    scripts = [name for name, path in names.items() if name.startswith("deploy/") and path.read_bytes()[:2] == b"#!"]
+    assert {"deploy/images/install.sh", "deploy/images/lipstage"} <= set(scripts)

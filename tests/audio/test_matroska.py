@@ -69,7 +69,7 @@ def test_millions_of_tiny_elements_are_refused_before_they_take_memory(
     result = outcome(tmp_path, live(element(parent, child * (17 * MIB // len(child))), recording))
     assert isinstance(result, tuple)
     assert result[0] is Code.AUDIO_UNREADABLE
-    assert "16 MiB" in result[1]
+    assert ("256 KiB" if parent in ("1043a770", "1254c367") else "16 MiB") in result[1]
 
 
 @pytest.mark.parametrize("child", [b"\xec\x80", CLUSTER + b"\xff"], ids=["voids", "clusters"])

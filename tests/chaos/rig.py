@@ -325,6 +325,8 @@ class Rig:
 
 def _carries(pid: int, mark: bytes) -> bool:
     try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and pid != os.getpid()
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
+    # A worker's folder for temporary files is in that of its service.
+    return pid != os.getpid() and any(entry.startswith(mark) for entry in entries)

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from tests.chaos.history import Rec
 
 ANSWER_S = 5.0
-PATIENCE_S = 60.0
+RETRY_TIMEOUT_S = 60.0
 """How long a broker may be away."""
 
 
@@ -24,9 +24,9 @@ class TopicReader:
     def new(self, topics: Iterable[str]) -> list[Rec]:
         """The records that were added to these topics (without the prefix) since the last call, up to now.
 
-        Raises KafkaException when the broker does not answer for ``PATIENCE_S`` seconds.
+        Raises KafkaException when the broker does not answer for ``RETRY_TIMEOUT_S`` seconds.
         """
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + RETRY_TIMEOUT_S
         names = list(topics)
         while True:
             consumer = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "chaos-reader", "log_level": 0,

@@ -10,6 +10,7 @@ import pytest
 
 from shared.client import Client, JobSpec, StoreUnreachable, Submission, topic_log
 from shared.client.connection import Connection
+from shared.messages.topics import REQUEST_TOPICS
 from tests.cli.conftest import Lipstage
 from tests.client.services import VIDEO, Services, job_of, records
 
@@ -22,8 +23,11 @@ def manifest(portrait: Path, speech: Path, tmp_path: Path) -> Path:
 
 
 def requests(connection: Connection) -> list[str]:
-    topic = connection.topic("render.requests")
-    return [job_of(m) for m in topic_log.records(connection, topic, topic_log.newest(connection, topic, 1000).offsets)]
+    return [
+        job_of(message)
+        for topic in map(connection.topic, REQUEST_TOPICS)
+        for message in topic_log.records(connection, topic, topic_log.newest(connection, topic, 1000).offsets)
+    ]
 
 
 def place(index: int, total: int, batch: str) -> dict[str, Any]:
@@ -195,17 +199,17 @@ def test_fetch_says_what_is_there_and_what_is_not(deployment: Connection, lipsta
 def test_cancel_and_purge_of_a_batch(deployment: Connection, lipstage: Lipstage, manifest: Path) -> None:
     services, batch = Services(deployment), uuid.uuid4().hex
     jobs = lipstage("submit", "--batch", manifest, "--batch-id", batch).out.split()
-    assert lipstage("purge", "--batch", batch).code == 1, "none has ended"
+    assert lipstage("erase", "--batch", batch).code == 1, "none has ended"
     for index, job in enumerate(jobs[1:], 1):
         services.claim(job, "r", b"body")
         services.done(job, **place(index, 3, batch))
     assert lipstage("cancel", "--batch", batch).out == "1 of 3 jobs cancelled\n"
     ended = lipstage("cancel", "--batch", batch)
     assert (ended.code, "has ended already" in ended.err) == (2, True)
-    purged = lipstage("purge", "--batch", batch, "--json").json
+    purged = lipstage("erase", "--batch", batch, "--json").json
     assert (purged["purged"], purged["not_finished"]) == (3, 0)
     assert purged["objects"] == 10, "two uploads of each job, a video and a poster of those that are done"
-    assert lipstage("purge", "--batch", batch).code == 2
+    assert lipstage("erase", "--batch", batch).code == 2
     assert {json.loads(line)["status"] for line in lipstage("jobs", "--batch", batch, "--json").out.splitlines()} == {
         "purged"
     }

@@ -22,12 +22,14 @@ def test_every_documented_variable_has_a_value_and_a_source(
         monkeypatch.delenv(name)
     monkeypatch.setenv("LIPSTAGE_SLOTS", "3")
     monkeypatch.setenv("LIPSTAGE_CACHE_KEY", "sixteen bytes or more")
+    monkeypatch.setenv("LIPSTAGE_TENANT_POLICIES", '{"acme": {"label": "zh"}}')
     ran = lipstage("config", "--json")
     assert ran.code == 0, ran.err
     found = ran.json["settings"]
     documented = set(re.findall(r"^\| `([A-Z0-9_]+)`", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE))
     assert documented <= found.keys()
     assert found["LIPSTAGE_SLOTS"] == {"value": "3", "source": "environment"}
+    assert found["LIPSTAGE_TENANT_POLICIES"] == {"value": '{"acme": {"label": "zh"}}', "source": "environment"}
     assert found["LIPSTAGE_MAX_SPEECH_S"] == {"value": "600.0", "source": "default"}
     assert found["LIPSTAGE_CACHE_KEY"] == {"value": "(hidden)", "source": "environment"}
     assert found["KAFKA_BOOTSTRAP_SERVERS"] == {"value": None, "source": "stack"}, "up assigns it, it has no default"
@@ -46,6 +48,11 @@ def test_the_broker_of_a_properties_file_comes_from_the_file(
     monkeypatch.setenv("KAFKA_PROPERTIES_FILE", str(file))
     found = lipstage("config", "--json").json["settings"]
     assert found["KAFKA_BOOTSTRAP_SERVERS"] == {"value": "theirs:9093", "source": "file"}
+    (tmp_path / "servers").write_text("secret:9093\n")
+    file.write_text(f"bootstrap.servers=${{directory:{tmp_path}:servers}}\nsasl.password=secret\n")
+    ran = lipstage("config", "--json")
+    assert ran.json["settings"]["KAFKA_BOOTSTRAP_SERVERS"] == {"value": "(hidden)", "source": "file"}
+    assert "secret:9093" not in ran.out + lipstage("config").out
 
 
 def test_values_of_the_running_stack_come_from_the_stack(

@@ -38,7 +38,7 @@ def needed(command: Any, tmp_path: Path) -> list[str]:
 
 
 def test_every_command_about_one_job_is_covered() -> None:
-    assert {("watch",), ("job",), ("cancel",), ("fetch",), ("purge",), ("trace",)} <= TAKE_JOB.keys()
+    assert {("watch",), ("job",), ("cancel",), ("fetch",), ("erase",), ("trace",)} <= TAKE_JOB.keys()
     assert all(param.metavar == dashed_ids.JOB for c in TAKE_JOB.values() for param in c.params if is_job(param))
 
 

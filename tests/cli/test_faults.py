@@ -47,7 +47,7 @@ def test_a_variable_that_does_not_parse_is_reported(
 
 @pytest.mark.usefixtures("nowhere")
 def test_an_invalid_tenant_name_is_bad_use(lipstage: Lipstage, portrait: Path, speech: Path, tmp_path: Path) -> None:
-    jobs = [[command, "j"] for command in ("watch", "job", "cancel", "purge")]
+    jobs = [[command, "j"] for command in ("watch", "job", "cancel", "erase")]
     for command in (["render", portrait, speech, "-o", tmp_path / "x.mp4"], ["submit", portrait, speech], *jobs):
         ran = lipstage(*command, "--tenant", "../x")
         assert (ran.code, "tenant" in ran.err) == (2, True), command

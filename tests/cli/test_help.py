@@ -23,7 +23,10 @@ def test_help_lists_the_parameters_of_every_engine(
             assert f" {name} " in text, name
     assert "inference_steps Denoising steps of a diffusion engine. [a whole number, 1 to 100; default: 25]" in text
     assert "head_motion Scale of idle head motion; 0 keeps it still. [a number, 0 to 2; default: 1.0]" in text
-    assert "lane [interactive or bulk; default: interactive]" in text
+    assert (
+        "lane At every stage interactive jobs start before bulk ones. [interactive or bulk; default: interactive]"
+        in text
+    )
     assert "deadline_s Seconds after which the result has no use. [a number, 1 to 604800]" in text
 
 

@@ -17,10 +17,11 @@ pytestmark = pytest.mark.usefixtures("nowhere")
         (["cancel", "--batch", "b", "--force"], "--force has no effect for a batch"),
         (["fetch", "j", "-o", "x.mp4", "--name-by", "take"], "--name-by has no effect for one job"),
         (["fetch", "j", "-o", "x.mp4", "--name-by", ""], "--name-by has no effect for one job"),
-        (["purge", "j", "--scan", "400000"], "--scan has no effect for named jobs"),
-        (["purge", "j", "--yes"], "--yes has no effect for named jobs"),
-        (["purge", "--batch", "b", "--yes"], "--yes has no effect for a batch"),
-        (["purge", "--owner", "o", "--scan", "9"], "--scan has no effect for an owner or a tenant"),
+        (["erase", "j", "--scan", "400000"], "--scan has no effect for named jobs"),
+        (["erase", "j", "--yes"], "--yes has no effect for named jobs"),
+        (["erase", "--batch", "b", "--yes"], "--yes has no effect for a batch"),
+        (["erase", "--tenant", "t", "--all-tenants"], "--all-tenants has no effect without --owner"),
+        (["erase", "--owner", "o", "--scan", "9"], "--scan has no effect for an owner, a tenant or a file"),
     ],
 )
 def test_an_option_without_effect_is_refused(lipstage: Lipstage, arguments: list[str], words: str) -> None:
@@ -35,11 +36,11 @@ def test_an_option_without_effect_is_refused(lipstage: Lipstage, arguments: list
         ["cancel", "j", "--wait"],
         ["cancel", "j", "--force"],
         ["fetch", "--batch", "b", "-o", "videos", "--name-by", "take"],
-        ["purge", "--batch", "b", "--scan", "9"],
-        ["purge", "j"],
-        ["purge", "j", "k", "--force"],
-        ["purge", "--owner", "ann@x.org", "--yes"],
-        ["purge", "--tenant", "acme", "--yes"],
+        ["erase", "--batch", "b", "--scan", "9"],
+        ["erase", "j"],
+        ["erase", "j", "k", "--force"],
+        ["erase", "--owner", "ann@x.org", "--yes"],
+        ["erase", "--tenant", "acme", "--yes"],
     ],
 )
 def test_the_same_option_is_accepted_where_it_has_one(

@@ -51,7 +51,7 @@ def test_batch_prints_an_id_per_line(
     ran = lipstage("submit", "--batch", manifest, "--json")
     assert ran.code == 0
     ids = {json.loads(line)["job_id"] for line in ran.out.splitlines()}
-    found = records(deployment, "render.requests")
+    found = records(deployment, "render.requests.bulk")
     assert {job_of(next(found)), job_of(next(found))} == ids
     assert len(ids) == 2
 
@@ -272,12 +272,12 @@ def test_purge_reports_what_it_deleted_and_what_stays(
     uploaded = InputRef.model_validate(body["portrait"])
     record = RequestRecord(request_id="r", body_sha256="0" * 64, inputs=(uploaded, InputRef(key="default/shared.wav")))
     markers.claim_request(deployment.documents, "default", job, record)
-    refused = lipstage("purge", job)
+    refused = lipstage("erase", job)
     assert (refused.code, "has not ended" in refused.err) == (1, True)
     Services(deployment).done(job)
-    purged = lipstage("purge", job)
+    purged = lipstage("erase", job)
     lines = [line.split()[:4] for line in purged.out.splitlines()]
-    assert lines[0] == ["job", job, "purged"]
+    assert lines[0] == ["job", job, "erased"]
     assert ["deleted", "video", "1", str(len(VIDEO))] in lines
     assert ["deleted", "inputs", "2", str(portrait.stat().st_size + speech.stat().st_size)] in lines
     assert ["kept", "other", "inputs", "1"] in lines
@@ -286,7 +286,7 @@ def test_purge_reports_what_it_deleted_and_what_stays(
     assert "default/shared.wav" in left
     assert uploaded.key not in left
     for command in (
-        ["purge", job, "--json"],
+        ["erase", job, "--json"],
         ["cancel", job],
         ["watch", job],
         ["fetch", job, "-o", tmp_path / "x.mp4"],
@@ -295,7 +295,7 @@ def test_purge_reports_what_it_deleted_and_what_stays(
         assert (ran.code, "was purged at" in ran.err, ran.out) == (2, True, ""), command
     assert "status   purged" in lipstage("job", job).out
     assert lipstage("jobs").out.splitlines()[1].split()[:2] == [job, "purged"]
-    assert lipstage("purge", "nobody").code == 2
+    assert lipstage("erase", "nobody").code == 2
 
 
 def test_purge_of_an_owner_asks_and_purges_what_it_has_shown(deployment: Connection, lipstage: Lipstage) -> None:
@@ -305,18 +305,25 @@ def test_purge_of_an_owner_asks_and_purges_what_it_has_shown(deployment: Connect
         record = RequestRecord(request_id="r", body_sha256="0" * 64, owner=owner)
         markers.claim_request(deployment.documents, tenant, job, record)
         services.done(job, tenant=tenant)
-    options = ["purge", "--owner", "ann", "--tenant", tenant]
+    options = ["erase", "--owner", "ann", "--tenant", tenant]
+    looked = lipstage(*options, "--dry-run", "--json").json
+    assert ([one["job_id"] for one in looked["jobs"]], looked["objects"]) == (sorted(jobs[:2]), 8)
     unasked = lipstage(*options)
     assert (unasked.code, "confirm with --yes" in unasked.err) == (2, True)
     ran = lipstage(*options, "--yes")
-    assert (ran.code, ran.out.split(":")[0]) == (0, "2 jobs purged")
+    assert (ran.code, ran.out.split(":")[0]) == (0, "2 jobs erased")
     assert f"2 jobs of the owner ann of the tenant {tenant}: 8 objects" in ran.err
     assert lipstage(*options, "--yes").code == 2, "nothing is left"
     assert lipstage("job", jobs[2], "--tenant", tenant, "--json").json["status"] == "done"
-    assert lipstage("purge").code == 2
-    assert lipstage("purge", jobs[2], "--owner", "bob").code == 2
-    both = lipstage("purge", jobs[0], jobs[2], "--tenant", tenant)
-    assert (both.code, f"job {jobs[2]} purged" in both.out, "was purged at" in both.err) == (0, True, True)
+    assert lipstage("erase").code == 2
+    assert lipstage("erase", jobs[2], "--owner", "bob").code == 2
+    both = lipstage("erase", jobs[0], jobs[2], "--tenant", tenant)
+    erased = lipstage("audit", "--erasures", "--tenant", tenant, "--json").out.splitlines()
+    assert sorted(json.loads(line)["job_id"] for line in erased) == sorted(jobs)
+    assert jobs[0] in lipstage("audit", "--erasures", "--tenant", tenant).out
+    assert lipstage("audit", "--erasures", "--owner", "ann").code == 2
+    assert lipstage("purge", "nobody").code == 2, "the former name of the command"
+    assert (both.code, f"job {jobs[2]} erased" in both.out, "was purged at" in both.err) == (0, True, True)
 
 
 def test_jobs_are_filtered(deployment: Connection, lipstage: Lipstage) -> None:
@@ -352,7 +359,7 @@ def test_exports_lead_to_the_stack(deployment: Connection, lipstage: Lipstage) -
 
 def test_no_broker_is_code_3(lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    monkeypatch.setattr("shared.client.connection.ANSWER_S", 0.5)
+    monkeypatch.setattr("shared.client.broker_check.ANSWER_S", 0.5)
     ran = lipstage("jobs")
     assert ran.code == 3
     assert "no Kafka broker answers at 127.0.0.1:1" in ran.err

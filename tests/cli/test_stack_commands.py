@@ -189,7 +189,8 @@ def test_logs_lists_and_prints_log_files(pipeline: Pipeline, lipstage: Lipstage)
 def test_doctor_passes_on_a_running_stack(pipeline: Pipeline, lipstage: Lipstage) -> None:
     ran = lipstage("doctor", "--json")
     found = {check["name"]: check for check in ran.json}
-    assert {name for name, check in found.items() if check["level"] != "ok"} == set()
+    root = {"user"} if os.geteuid() == 0 else set()
+    assert {name for name, check in found.items() if check["level"] != "ok"} == root
     assert ran.code == 0
     assert "Apache Kafka 4" in found["broker"]["result"]
     assert "group protocol consumer" in found["broker"]["result"]

@@ -15,6 +15,7 @@ def test_shipped_weights_are_as_committed(lipstage: Lipstage) -> None:
         ("encode/evaluation", None),
         ("face", None),
         ("infer/puppet", None),
+        ("shared", None),
     }
     listed = [row for row in lipstage("weights", "ls", "--json").json if row["owner"] != "infer/sonic"]
     assert [(row["name"], row["state"]) for row in listed] == [(entry["name"], "ok") for entry in ran.json]

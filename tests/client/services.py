@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from shared.client.connection import Connection
 from shared.messages.events import Done
 from shared.messages.identity import request_id
+from shared.messages.topics import REQUEST_TOPICS, REQUESTS
 from shared.storage import keys, markers
 from shared.storage.markers import RequestRecord
 
@@ -80,14 +81,14 @@ def now_ms() -> int:
 
 
 def records(connection: Connection, topic: str) -> Iterator[Any]:
-    """Every record of a topic, from its beginning, as it comes; for 20 s."""
+    """Every record of a topic, of the requests those of both lanes, from its beginning, as it comes; for 20 s."""
     consumer = cimpl.Consumer(
         {"bootstrap.servers": connection.settings.bootstrap_servers, "group.id": uuid.uuid4().hex}
     )
     try:
-        name = connection.settings.topic(topic)
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
-        consumer.assign([TopicPartition(name, p, 0) for p in partitions])
+        names = [connection.settings.topic(one) for one in (REQUEST_TOPICS if topic == REQUESTS else (topic,))]
+        found = consumer.list_topics(timeout=10).topics
+        consumer.assign([TopicPartition(name, p, 0) for name in names for p in found[name].partitions])
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             message = consumer.poll(0.1)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from shared.client import JobState
 from shared.client.audit import AuditFilter, Totals, audit, row_of, rows_of
 from shared.client.connection import Connection
+from shared.client.errors import TopicMissing
 from shared.client.topic_log import Window
 from shared.messages.events import AnyEvent
 from shared.messages.numbers import MAX_NUMBER
+from shared.runtime.settings import RuntimeSettings
 from tests.client.events import event
 from tests.client.services import Services
 
@@ -26,7 +28,8 @@ DONE = {
     "engine": "sonic", "container_drift_ms": 4.0, "audio_drift_ms": 140, "quality": 0.8, "gpu_seconds": 31.5,
     "seconds": {"audio": 0.5, "face": 0.25, "infer": 32.0, "encode": 2.0}, "total_s": 40.0,
 }  # fmt: skip
-OF = {"submitted_ms": FIRST, "department": "sales", "owner_hash": "k1:00112233aabbccdd", "trace_id": "ab" * 16}
+OF = {"submitted_ms": FIRST, "department": "sales", "owner_hash": "k1:00112233aabbccdd", "consent": "form:17",
+      "trace_id": "ab" * 16}  # fmt: skip
 LIFE = [
     event("accepted", time_ms=FIRST + 10, engine="sonic", **OF),
     event("started", time_ms=FIRST + 20, stage="audio"),
@@ -50,7 +53,7 @@ def test_a_done_job_has_every_column() -> None:
     row = row_of(state(LIFE))
     assert row.as_json() == {
         "date": "2027-01-15", "job_id": "j", "tenant": "default", "department": "sales",
-        "owner_hash": "k1:00112233aabbccdd", "engine": "sonic", "outcome": "done", "code": None,
+        "owner_hash": "k1:00112233aabbccdd", "consent": "form:17", "engine": "sonic", "outcome": "done", "code": None,
         "duration_asked_s": 12.0, "duration_s": 9.5, "audio_s": 0.5, "face_s": 0.25, "infer_s": 32.0, "encode_s": 2.0,
         "gpu_s": 31.5, "drift_ms": 140, "quality": 0.8, "attempts": 5, "replays": 0, "trace_id": "ab" * 16,
         "submitted_ms": FIRST,
@@ -138,8 +141,31 @@ def test_an_audit_is_complete_when_every_partition_was_read_back_to_the_first_da
     monkeypatch.setattr("shared.client.audit.event_log.window", lambda *_: window)
     monkeypatch.setattr("shared.client.audit.records", lambda *_: read)
     monkeypatch.setattr("shared.client.audit.time.time", lambda: (FIRST + DAY_MS) / 1000)
-    deployment: Any = SimpleNamespace(topic=lambda name: name)
+    deployment: Any = SimpleNamespace(topic=lambda name: name, settings=RuntimeSettings())
     assert audit(deployment, AuditFilter(first_day)).is_complete == is_complete
+
+
+def test_a_client_that_may_read_one_tenant_gets_an_audit_that_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    def window(_: Any, __: int, tenant: str | None) -> Window:
+        if tenant not in readable:
+            raise TopicMissing(f"the topic of {tenant} does not exist")
+        return Window({0: 0}, frozenset(), has_deleted=False)
+
+    monkeypatch.setattr("shared.client.audit.event_log.window", window)
+    monkeypatch.setattr("shared.client.event_log.topic_log.tenants", lambda _: ["acme", "beta"])
+    monkeypatch.setattr("shared.client.audit.records", lambda *_: [Recorded(0, FIRST)])
+    settings = RuntimeSettings(tenancy="topic")
+    deployment: Any = SimpleNamespace(
+        topic=lambda name: name, topic_of=lambda name, tenant: f"{name}.{tenant}", settings=settings
+    )
+    readable = {"acme"}
+    assert not audit(deployment, AuditFilter()).is_complete
+    assert audit(deployment, AuditFilter(tenant="acme")).is_complete
+    with pytest.raises(TopicMissing, match="the topic of beta"):
+        audit(deployment, AuditFilter(tenant="beta"))
+    readable.clear()
+    with pytest.raises(TopicMissing):
+        audit(deployment, AuditFilter())
 
 
 def test_a_purged_job_keeps_its_figures_and_loses_its_owner() -> None:

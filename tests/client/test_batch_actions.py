@@ -35,7 +35,7 @@ def rows(deployment: Connection, client: Client, portrait: Path, speech: Path, t
     lines = [f"{uuid.uuid4().hex},portrait.png,speech.wav" for _ in range(2)]
     path.write_text("\n".join(["job_id,portrait,speech", *lines]))
     jobs = [submission.job_id.encode() for submission in client.submit_batch(client.batch(path, batch_id="b1"))]
-    topic = deployment.topic("render.requests")
+    topic = deployment.topic("render.requests.bulk")
     read = list(topic_log.records(deployment, topic, topic_log.newest(deployment, topic, 100).offsets))
     return sorted(read, key=lambda message: jobs.index(message.key()))
 

@@ -40,7 +40,7 @@ def test_a_repeated_batch_sends_only_what_is_missing(
 ) -> None:
     specs = client.batch(manifest, batch_id="b1")
     first = client.submit(specs[0])
-    message = next(records(deployment, "render.requests"))
+    message = next(records(deployment, "render.requests.bulk"))
     services.claim(first.job_id, first.request_id, message.value())
     again = list(client.submit_batch(client.batch(manifest, batch_id="b1")))
     assert [one.is_repeat for one in again] == [True, False, False]

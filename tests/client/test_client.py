@@ -23,10 +23,10 @@ from shared.client import (
     StoreUnreachable,
     TargetUnwritable,
     TopicMissing,
-    submission,
     topic_log,
 )
 from shared.client.connection import Connection
+from shared.client.uploads import Uploads
 from shared.messages.events import AnyEvent, Done
 from shared.messages.refs import InputRef
 from shared.runtime.settings import RuntimeSettings
@@ -101,7 +101,7 @@ def test_batch_is_checked_whole_and_submitted_one_by_one(
     specs = client.batch(manifest, labels={"set": "x"})
     submissions = client.submit_batch(specs)
     assert next(submissions).job_id == first
-    assert job_of(next(records(deployment, "render.requests"))) == first, "before the second is sent"
+    assert job_of(next(records(deployment, "render.requests.bulk"))) == first, "before the second is sent"
     assert [one.job_id for one in submissions] == [second]
 
 
@@ -128,13 +128,13 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(
     client: Client, portrait: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = client.job_spec(portrait, speech)
-    upload = submission.upload
+    put = Uploads.put
 
-    def change(connection: Connection, path: Path, ref: InputRef) -> None:
+    def change(uploads: Uploads, path: Path, ref: InputRef) -> None:
         path.write_bytes(b"changed")
-        upload(connection, path, ref)
+        put(uploads, path, ref)
 
-    monkeypatch.setattr(submission, "upload", change)
+    monkeypatch.setattr(Uploads, "put", change)
     with pytest.raises(InvalidRequest, match="changed while it was sent"):
         client.submit(spec)
 
@@ -169,7 +169,7 @@ def test_whether_another_tenant_has_a_job_of_this_id_is_not_said(client: Client,
 def test_a_deployment_that_does_not_answer_is_unreachable(
     deployment: Connection, monkeypatch: pytest.MonkeyPatch, portrait: Path, speech: Path
 ) -> None:
-    monkeypatch.setattr("shared.client.connection.ANSWER_S", 0.5)
+    monkeypatch.setattr("shared.client.broker_check.ANSWER_S", 0.5)
     good = deployment.deployment
     with pytest.raises(BrokerUnreachable):
         Client(Deployment(RuntimeSettings(bootstrap_servers="127.0.0.1:1"), good.storage, good.s3)).check()

@@ -152,7 +152,7 @@ def test_other_ends_are_final(ended: AnyEvent, is_first: bool) -> None:
 
 @pytest.mark.parametrize("is_first", [True, False])
 def test_nothing_of_the_user_is_left_after_a_purge(is_first: bool) -> None:
-    of = {"labels": {"name": "SECRET"}, "owner_hash": "k1:SECRET"}
+    of = {"labels": {"name": "SECRET"}, "owner_hash": "k1:SECRET", "consent": "SECRET"}
     end = event("failed", stage="face", code="INTERNAL", message="SECRET", **of)
     job = JobState("j")
     life = [event("accepted", engine="puppet", **of), *([end, event("purged")] if is_first else [event("purged"), end])]

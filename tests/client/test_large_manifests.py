@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.client import InvalidManifest, InvalidRequest, local_files, manifest
+from shared.client import InvalidManifest, InvalidRequest, local_files, manifest, manifest_specs
 from shared.client.local_files import FileLimits
 
 LIMITS = FileLimits(1, 1)
@@ -43,9 +43,9 @@ def faults(path: Path, content: str) -> tuple[str, ...]:
 
 def test_only_the_first_missing_files_get_a_suggestion(tmp_path: Path, compared: list[int]) -> None:
     found = faults(tmp_path / "jobs.csv", "portrait,speech\n" + "portrai.png,speech.wav\n" * ROWS)
-    assert len(compared) == manifest.MAX_SEARCHES
+    assert len(compared) == manifest_specs.MAX_SEARCHES
     assert [f"did you mean {tmp_path}/portrait.png?" in line for line in found[:-1]] == [
-        number < manifest.MAX_SEARCHES for number in range(manifest.MAX_SHOWN)
+        number < manifest_specs.MAX_SEARCHES for number in range(manifest.MAX_SHOWN)
     ]
 
 
@@ -58,8 +58,8 @@ def test_a_large_folder_is_not_searched(tmp_path: Path, compared: list[int], mon
 
 def test_a_row_of_many_unknown_fields_gets_its_first_faults(tmp_path: Path, compared: list[int]) -> None:
     row = {"portrait": "portrait.png", "speech": "speech.wav"} | {f"unknown_{n}": 1 for n in range(ROWS)}
-    assert len(faults(tmp_path / "jobs.jsonl", json.dumps(row))) == manifest.MAX_FAULTS_OF_ROW
-    assert len(compared) == manifest.MAX_FAULTS_OF_ROW
+    assert len(faults(tmp_path / "jobs.jsonl", json.dumps(row))) == manifest_specs.MAX_FAULTS_OF_ROW
+    assert len(compared) == manifest_specs.MAX_FAULTS_OF_ROW
 
 
 def test_a_field_that_is_unknown_in_every_row_is_searched_for_once(tmp_path: Path, compared: list[int]) -> None:

@@ -308,3 +308,18 @@ def test_no_bytes_end_in_another_error_than_a_refusal(tmp_path_factory: pytest.T
         path.write_bytes(data)
         with pytest.raises(InvalidRequest):
             manifest.read(path, {}, LIMITS)
+
+
+def test_jobs_of_a_batch_are_bulk_unless_the_row_says_otherwise(tmp_path: Path) -> None:
+    """By the topic that is chosen: the request stays the one that a version without lanes has sent."""
+    plain, urgent, named = read(
+        tmp_path / "jobs.csv",
+        "portrait,speech,lane\nportrait.png,speech.wav,\n"
+        "portrait.png,speech.wav,interactive\nportrait.png,speech.wav,bulk\n",
+    )
+    assert [spec.lane for spec in (plain, urgent, named)] == ["bulk", "interactive", "bulk"]
+    assert [request(spec).lane for spec in (plain, urgent, named)] == ["interactive", "interactive", "bulk"]
+    single = JobSpec.of_fields(tmp_path / "portrait.png", tmp_path / "speech.wav", {})
+    assert (single.lane, JobSpec.of_fields(single.portrait, single.speech, {"lane": "bulk"}).lane) == (
+        *("interactive", "bulk"),
+    )

@@ -2,24 +2,37 @@
 
 import hashlib
 import json
+import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.client import Client, Deployment, JobKey, JobNotFinished, JobNotFound, JobPurged
+from shared.client import (
+    BrokerUnreachable,
+    Client,
+    Deployment,
+    JobKey,
+    JobNotFinished,
+    JobNotFound,
+    JobPurged,
+    purge,
+    purged_dead_letters,
+    records_kept,
+)
 from shared.client.connection import Connection
 from shared.client.purged_objects import Count
 from shared.messages.dead_letters import dead_letter_headers_of
 from shared.messages.events import Done
 from shared.messages.headers import DLQ
-from shared.messages.refs import ArtifactRef, InputRef
+from shared.messages.refs import ArtifactRef, InputRef, OutputRef
 from shared.messages.task import StageOutput
-from shared.storage import frames, keys, markers
+from shared.storage import cache_index, erased_jobs, frames, keys, markers
 from shared.storage.markers import RequestRecord
 from shared.storage.settings import StorageSettings
-from tests.client.services import VIDEO, Services, records
+from tests.client.services import VIDEO, Services, now_ms, records
 
 SECRET = "a-name-of-a-person"
 
@@ -79,11 +92,11 @@ def test_every_class_of_objects_is_deleted_and_counted(
         assert hashlib.sha256(VIDEO).hexdigest() not in json.dumps(deployment.documents.get(key))
 
 
-def test_inputs_that_others_uploaded_and_copies_in_an_output_bucket_are_kept_and_counted(
+def test_inputs_that_others_uploaded_and_files_in_an_unknown_output_bucket_are_kept_and_counted(
     deployment: Connection, services: Services
 ) -> None:
     given = deployment.deployment
-    settings = StorageSettings(output_buckets={"deliveries": "lipstage-inputs-copies"})
+    settings = StorageSettings(output_buckets={})
     job = uuid.uuid4().hex
     deployment.s3.put_object(Bucket="lipstage-inputs", Key="default/shared.wav", Body=b"somebody's")
     inputs = (InputRef(key="default/shared.wav"), InputRef(key="default/never-there.png"))
@@ -91,13 +104,119 @@ def test_inputs_that_others_uploaded_and_copies_in_an_output_bucket_are_kept_and
         deployment.documents, "default", job, RequestRecord(request_id="r", body_sha256="0" * 64, inputs=inputs)
     )
     done = Done.model_validate(services.done("unrelated") | {"job_id": job})
-    copy = ArtifactRef(bucket="deliveries", key="default/out/video.mp4", sha256=done.video.sha256, size=100)
+    copy = ArtifactRef(bucket="deliveries", key=f"default/out/{job}/video.mp4", sha256=done.video.sha256, size=100)
     markers.claim_end(deployment.documents, "default", job, done.model_copy(update={"video": copy}))
     with Client(Deployment(given.runtime, settings, given.s3)) as client:
         purged = client.purge(job)
     assert purged.kept == {"other inputs": Count(1, 10), "output bucket": Count(1, 100)}
     assert "inputs" not in purged.deleted
     assert deployment.s3.get_object(Bucket="lipstage-inputs", Key="default/shared.wav")["Body"].read() == b"somebody's"
+
+
+def test_files_in_an_output_bucket_are_deleted(deployment: Connection, services: Services) -> None:
+    given, bucket, job = deployment.deployment, f"t{uuid.uuid4().hex[:12]}", uuid.uuid4().hex
+    deployment.s3.create_bucket(Bucket=bucket)
+    names = [f"default/out/{job}/{name}" for name in ("video.mp4", "index.m3u8", "preview/a1/init.mp4")]
+    for key in (*names, f"default/out/{job}-2/video.mp4"):
+        deployment.s3.put_object(Bucket=bucket, Key=key, Body=b"mp4")
+    record = RequestRecord(
+        request_id="r", body_sha256="0" * 64, output=OutputRef(bucket="deliveries", prefix="default/out", preview=True)
+    )
+    markers.claim_request(deployment.documents, "default", job, record)
+    services.done(job)
+    settings = StorageSettings(output_buckets={"deliveries": bucket})
+    with Client(Deployment(given.runtime, settings, given.s3)) as client:
+        assert client.purge(job).deleted["output bucket"] == Count(3, 9)
+    left = deployment.s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [entry["Key"] for entry in left] == [f"default/out/{job}-2/video.mp4"]
+    stored = markers.read_request(deployment.documents, "default", job)
+    assert stored is not None
+    assert stored.output is None
+
+
+def test_cached_outputs_that_no_marker_names_are_deleted(
+    deployment: Connection, client: Client, services: Services
+) -> None:
+    """Of an attempt that was killed before it completed the stage."""
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    services.done(job)
+    cache_index.note(deployment.documents, "default", job, "face", "d" * 64, "a1", {"portrait": "5" * 64})
+    for attempt in ("a1", "a2"):
+        deployment.artifacts.put_bytes(b"face", keys.cache_prefix("default", "face", "d" * 64, attempt) + "face.npy")
+    assert client.purge(job).deleted["cache"] == Count(2, 8)
+    (entry,) = cache_index.of_job(deployment.artifacts, "default", job)
+    assert cache_index.inputs_of(deployment.documents, entry) == frozenset(), "only an attempt that still runs needs it"
+
+
+def test_what_stays_is_dated_and_the_erasure_is_recorded(
+    deployment: Connection, client: Client, services: Services
+) -> None:
+    key = JobKey(f"t{uuid.uuid4().hex[:12]}", uuid.uuid4().hex)
+    services.done(key.job_id, tenant=key.tenant, labels={"who": SECRET})
+    before_ms = int(time.time() * 1000)
+    purged = client.purge(key)
+    days = {name: (ms - before_ms) / 86_400_000 for name, ms in purged.records_until.items() if ms is not None}
+    assert set(days) == {*purged.records_kept}
+    assert 14 <= days["render.requests"] < 14.1, "7 days, and as many until a segment is closed"
+    assert 37 <= days["render.events"] < 37.1
+    assert 7 <= days["render.jobs"] < 7.1, "compacted"
+    (record,) = client.erasures(key.tenant)
+    assert (record.job_id, record.deleted["video"].objects) == (key.job_id, 1)
+    assert record.records_until == purged.records_until
+    assert SECRET not in record.model_dump_json()
+
+
+def test_a_job_that_ended_long_ago_is_not_watched(deployment: Connection, client: Client, services: Services) -> None:
+    old, new = uuid.uuid4().hex, uuid.uuid4().hex
+    services.done(old, time_ms=now_ms() - 2 * 86_400_000)
+    services.done(new)
+    for job in (old, new):
+        client.purge(job)
+    watched = {entry.job for entry in erased_jobs.entries(deployment.artifacts)}
+    assert (old in watched, new in watched) == (False, True)
+
+
+def test_an_erasure_that_fails_before_it_deletes_leaves_the_job_to_nobody(
+    deployment: Connection, client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    services.done(job)
+
+    def away(*_: object) -> None:
+        raise BrokerUnreachable("the broker does not answer")
+
+    monkeypatch.setattr(purged_dead_letters, "find", away)
+    with pytest.raises(BrokerUnreachable):
+        client.purge(job)
+    assert job not in {entry.job for entry in erased_jobs.entries(deployment.artifacts)}
+
+
+def test_events_of_an_interrupted_erasure_are_published_when_it_is_repeated(
+    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = uuid.uuid4().hex
+    services.claim(job, "r", b"body")
+    services.done(job)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(purge, "publish_event", lambda *_: False)
+        assert not client.purge(job).event_published
+    assert [event.type for event in client.past_events(job)[0]] == ["done"]
+    for _ in range(2):
+        with pytest.raises(JobPurged):
+            client.purge(job)
+    times = {event.time_ms for event in client.past_events(job)[0] if event.type == "purged"}
+    assert len(times) == 1, "repeated, the event is the same"
+    assert client.jobs()[0].status == "purged"
+
+
+def test_topics_of_a_tenant_are_named_where_it_has_its_own(deployment: Connection) -> None:
+    own = deployment.settings.model_copy(update={"tenancy": "topic"})
+    given = replace(deployment, deployment=replace(deployment.deployment, runtime=own))
+    names = records_kept.topics_of_jobs(given, "acme")
+    assert {"render.requests.acme", "render.requests.acme.bulk", "render.events.acme", "render.jobs"} <= set(names)
+    assert not {"render.requests", "render.requests.bulk", "render.events"} & set(names)
 
 
 def test_a_purged_job_is_shown_as_purged_everywhere(

@@ -9,8 +9,9 @@ import pytest
 from shared.client import Client, InvalidRequest, JobKey, JobNotFinished
 from shared.client.connection import Connection
 from shared.messages.events import Done
-from shared.storage import keys, markers
+from shared.storage import cache_index, keys, markers, usage
 from shared.storage.markers import RequestRecord
+from shared.telemetry import pseudonyms
 from tests.client.services import Services
 
 BODY = hashlib.sha256(b"body").hexdigest()
@@ -55,6 +56,19 @@ def test_owner_has_the_jobs_that_name_it(
     assert client.purge_plan(tenant=tenant, owner="ann@x.org").jobs == []
 
 
+def test_owner_is_found_by_its_hash(
+    deployment: Connection, client: Client, services: Services, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = job(deployment, services, tenant, "ann@x.org")
+    job(deployment, services, tenant, "bob@x.org")
+    keys_of = pseudonyms.parse("k2:a-new-secret-of-a-test,k1:an-old-secret-of-a-test")
+    for name in keys_of.candidates("ann@x.org"):
+        assert client.purge_plan(tenant=tenant, owner=name, pseudonyms=keys_of).jobs == [mine]
+    monkeypatch.delenv(pseudonyms.VARIABLE, raising=False)
+    with pytest.raises(InvalidRequest, match=pseudonyms.VARIABLE):
+        client.purge_plan(tenant=tenant, owner=keys_of.of("ann@x.org"))
+
+
 def test_owner_is_erased_with_the_purge(
     deployment: Connection, client: Client, services: Services, tenant: str
 ) -> None:
@@ -82,6 +96,35 @@ def test_tenant_has_all_its_jobs_and_those_that_wait_in_the_queue(
     left = {entry.key.rpartition("/")[2] for entry in deployment.artifacts.list_prefix(keys.tenant_prefix(tenant))}
     assert left == {"request.json", "end.json"}
     assert isinstance(markers.read_end(deployment.documents, *stored[0]), Done)
+
+
+def test_tenant_has_what_expired_jobs_cached_what_refused_ones_uploaded_and_its_used_quotas(
+    deployment: Connection, client: Client, services: Services, tenant: str
+) -> None:
+    recent, expired, refused = job(deployment, services, tenant, ""), "expired", "refused"
+    for name, digest in ((recent.job_id, "d" * 64), (expired, "e" * 64)):
+        cache_index.note(deployment.documents, tenant, name, "face", digest, "a1", {"portrait": "5" * 64})
+        deployment.artifacts.put_bytes(b"face", keys.cache_prefix(tenant, "face", digest, "a1") + "face.npy")
+    upload, theirs = f"{tenant}/{refused}/{BODY}", f"{tenant}/{refused}/theirs.png"
+    for key in (upload, theirs):
+        metadata = {"uploaded-by": "lipstage-client"}
+        deployment.s3.put_object(Bucket="lipstage-inputs", Key=key, Body=b"png", Metadata=metadata)
+    usage.admit(deployment.documents, tenant, recent.job_id, 5, 1)
+    plan = client.purge_plan(tenant=tenant)
+    assert (plan.jobs, [one.job for one in plan.cached]) == ([recent], [expired])
+    assert ([one.key for one in plan.uploads], plan.quotas) == ([upload], True)
+    assert not client.purge_plan(tenant=tenant, owner="ann@x.org").has_rest
+    assert all(result.purged is not None for result in client.purge_jobs(plan.jobs))
+    deleted, _ = client.purge_rest(plan)
+    assert {name: count.objects for name, count in deleted.items()} == {"cache": 1, "inputs": 1, "quotas": 1}
+    assert client.purge_plan(tenant=tenant).is_empty
+    (watched,) = cache_index.of_tenant(deployment.artifacts, tenant)
+    assert watched.job == recent.job_id, "its attempts may still run"
+
+
+def test_tenant_without_jobs_is_found_by_its_inputs(deployment: Connection, client: Client, tenant: str) -> None:
+    deployment.s3.put_object(Bucket="lipstage-inputs", Key=f"{tenant}/refused/{BODY}", Body=b"png")
+    assert tenant in client.tenants()
 
 
 @pytest.mark.parametrize("owner", ["", "a b", "x" * 129, "../x"])

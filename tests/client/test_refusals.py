@@ -24,6 +24,7 @@ from shared.client import (
     TargetUnwritable,
     history,
 )
+from shared.client.broker_check import BrokerCheck
 from shared.client.connection import Connection
 from shared.messages.refs import ArtifactRef
 from shared.runtime.settings import RuntimeSettings
@@ -125,7 +126,7 @@ def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, port
 
 
 def test_check_tells_why_no_broker_answers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.client.connection.ANSWER_S", 0.5)
+    monkeypatch.setattr("shared.client.broker_check.ANSWER_S", 0.5)
     with pytest.raises(BrokerUnreachable, match=f"no Kafka broker answers at {NOWHERE}: .+"):
         client.check()
 
@@ -167,10 +168,12 @@ def test_only_the_first_check_of_a_command_advises_to_start_a_stack(
     assert later is not None
     assert later.hint is None or "LIPSTAGE_BUCKET" in later.hint
 
-    def check(_: Client, *, store: bool = True) -> None:
+    def check(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Client, "check", check)
+    is_broker = isinstance(error, BrokerUnreachable)
+    monkeypatch.setattr(BrokerCheck, "result", check if is_broker else lambda _: None)
+    monkeypatch.setattr(Connection, "check_store", check)
     monkeypatch.setattr(cli_connection, "deployment", lambda: client.connection.deployment)
     with pytest.raises(ClientError) as raised:
         cli_connection.connect()

@@ -40,6 +40,7 @@ TRACES_WITH_DATA = {"Renders by department", "Seconds of video", "Renders over t
 MAY_BE_EMPTY = ("> 0", ">= 0")
 """Ends of queries that leave out zeros, or the NaN of a histogram without a new observation."""
 WAIT_S = 60.0
+STAGES = 4
 DONE = 2
 """Renders that succeed."""
 
@@ -121,6 +122,8 @@ def run(observed: Observed, folder: Path) -> None:
             until(lambda number=number: observed.value(done) == number + 1, "Prometheus scrapes the service")
         assert client.render(client.job_spec(portrait, wrong, **params)).type == "rejected"
     until(lambda: observed.value('sum(lipstage_tasks_total{outcome="rejected"})') == 1, "and after the rejection")
+    lags = "count(count by (topic) (lipstage_consumer_lag))"
+    until(lambda: observed.value(lags) >= STAGES, "every stage's statistics name its lag")
     if "tempo" in observed.stack.programs:
         until(lambda: len(observed.search('{ name = "render" && span.outcome = "done" }')) == DONE, "Tempo has renders")
         until(lambda: observed.value("sum(traces_service_graph_request_total)") > 0, "Tempo sends its metrics")

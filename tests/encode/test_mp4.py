@@ -151,7 +151,7 @@ def test_number_of_threads_is_as_set(tmp_path: Path) -> None:
 
 def test_frames_of_another_size_are_an_error(tmp_path: Path) -> None:
     with (
-        pytest.raises(ValueError, match="do not fit"),
+        pytest.raises(ValueError, match="does not fit"),
         Mp4Writer(tmp_path / "v.mp4", WIDTH, HEIGHT, hum(9600), {}, Coding()) as writer,
     ):
         writer.write(i420((0, 0, 0), 1, 64, 64))

@@ -17,6 +17,7 @@ import stages.infer.handler
 from shared.messages.metadata import EncodeMetadata, InferMetadata
 from shared.messages.task import StageOutput
 from shared.slot.api import Result, Task
+from shared.slot.frames.chunk import read_frames
 from stages.encode.evaluation import phones, sound
 from stages.encode.evaluation.phones import Phone
 from stages.encode.evaluation.reference import Reference
@@ -88,11 +89,12 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
         chunks = [path for path, _ in context.uploaded["frames"]]
         encode, _ = stage("encode", {"sound": audio.files["sound"], "portrait": face.files["image"]}, frames=chunks)
         metadata = InferMetadata.model_validate(infer.metadata.model_dump())
-        frames = np.concatenate([np.fromfile(path, np.uint8) for path in chunks])
+        size = metadata.width, metadata.height
+        frames = np.stack([frame for path in chunks for frame in read_frames(path, metadata.frame_codec, *size)])
         channels = audio.metadata.sound_channels  # type: ignore[attr-defined]
         return Film(
             encode.files["video"],
-            frames.reshape(-1, metadata.height * 3 // 2, metadata.width),
+            frames,
             np.fromfile(audio.files["sound"], "<f4").reshape(-1, channels),
             np.load(face.files["image"]),
             EncodeMetadata.model_validate(encode.metadata.model_dump()),

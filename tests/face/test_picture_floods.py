@@ -10,10 +10,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from shared.messages.codes import Code
+from stages.face.bmp_runs import MAX_BYTES
 from stages.face.heif_items import MAX_ENTRIES, MAX_ENTRY_BYTES, require_readable_items
 from stages.face.jpeg_segments import MAX_SEGMENTS, segments
+from stages.face.jpeg_structure import MAX_PASSES_PIXELS
 from stages.face.png_chunks import MAX_CHUNKS
-from tests.face.pictures import cut_out, encoded, exif
+from tests.costly_files import bmp_of_runs
+from tests.face.pictures import cut_out, encoded, exif, many_scans
 from tests.face.test_face_decode import Decode, decode, difference, refused
 
 __all__ = ["decode"]
@@ -126,3 +129,22 @@ def test_letters_of_an_item_entry_are_not_copied(flood: bytes) -> None:
     Watched.copied = 0
     require_readable_items(Watched(HEIC + flood))
     assert Watched.copied < 4000 * 16
+
+
+def test_passes_over_the_pixels_of_a_jpeg_are_limited_together(decode: Decode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("the picture is decoded"))
+    rejected = refused(decode, many_scans(8000, 8000, 20))
+    assert (rejected.code, rejected.field) == (Code.IMAGE_UNREADABLE, "portrait")
+    assert "21 scans, and 64 megapixels may have 20" in rejected.message
+    assert 200 * 2560 * 2560 > MAX_PASSES_PIXELS > 200 * 2500 * 2500
+
+
+def test_runs_of_a_bmp_are_limited(decode: Decode, seen_by_pillow: list[int]) -> None:
+    rejected = refused(decode, bmp_of_runs(MAX_BYTES + 100_000))
+    assert (rejected.code, seen_by_pillow) == (Code.IMAGE_UNREADABLE, [])
+    assert decode(bmp_of_runs(32_100)).shape == (39, 401, 3)
+
+
+def test_heic_that_is_made_of_other_pictures_is_refused(decode: Decode) -> None:
+    overlay = b"\0\0\0\x15infe\2\0\0\0\0\1\0\0iovl\0"
+    assert refused(decode, HEIC + overlay).code == Code.IMAGE_UNREADABLE

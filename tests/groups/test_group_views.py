@@ -131,6 +131,8 @@ def test_every_engine_has_a_group_of_its_own() -> None:
     settings = RuntimeSettings(engines=("puppet", "sonic"), topic_prefix="x.")
     assert groups_of(settings, step("infer"), None) == {
         "x.render.infer.puppet": "x.lipstage.infer.puppet",
+        "x.render.infer.puppet.bulk": "x.lipstage.infer.puppet",
         "x.render.infer.sonic": "x.lipstage.infer.sonic",
+        "x.render.infer.sonic.bulk": "x.lipstage.infer.sonic",
     }
-    assert len(groups_of(settings, *PIPELINE)) == 5
+    assert len(groups_of(settings, *PIPELINE)) == 10

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.one_stage import OneStage
-from bench.one_stage_handler import RUNS
+from bench.one_stage_handler import RUNS, UNCONFINED
 from shared.local import ports, readiness
 from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
@@ -46,6 +46,7 @@ class Services:
             "LIPSTAGE_TOPIC_PREFIX": prefix,
             "LIPSTAGE_GROUP_PROTOCOL": "consumer",
             RUNS: str(self.runs),
+            **UNCONFINED,
         }
 
     def start(self) -> None:

@@ -13,6 +13,8 @@ from shared.slot.engines import engine_spec
 ROOT = Path(__file__).parents[2]
 REGISTRATION = {"shared/messages/engines.py", "shared/messages/request.py"}
 """The registry and the request's enum."""
+DEPLOYMENTS = ("tools/images/", "bench/autoscale/", "bench/catalogue.py")
+"""Each engine has an image, scales by itself and has benchmarks of its own: what builds, simulates and lists these."""
 
 
 def test_request_accepts_exactly_the_registered_engines() -> None:
@@ -42,7 +44,7 @@ def test_engine_is_named_only_in_its_registration_and_its_package(name: str) -> 
     for folder in ("shared", "stages", "tools", "bench", "examples"):
         for path in (ROOT / folder).rglob("*.py"):
             relative = path.relative_to(ROOT).as_posix()
-            own = relative.startswith((f"stages/infer/{name}/", f"bench/{name}/"))
+            own = relative.startswith((f"stages/infer/{name}/", f"bench/{name}/", *DEPLOYMENTS))
             if not own and name in path.read_text(encoding="utf-8").lower():
                 named.add(relative)
     assert named == REGISTRATION

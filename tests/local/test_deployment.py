@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.local import stack as local
+from shared.local import stack_file
 from shared.local.deployment import find_deployment, find_environment
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import PROTOCOLS, ServiceRecord, Stack
@@ -36,7 +36,7 @@ def run_stack(monkeypatch: pytest.MonkeyPatch, folder: Path, *, services: bool =
     audio = ServiceRecord(name="audio-0", stage="audio", engine=None, topic="t", group="g", health_port=1)
     running = Stack(state_dir=folder, sockets=folder, bootstrap_servers=KAFKA, s3_endpoint_url=S3, otlp_endpoint=OTLP,
                     bucket="theirs", services=[audio] if services else [], **fields)  # fmt: skip
-    monkeypatch.setattr(local, "running", lambda _: running)
+    monkeypatch.setattr(stack_file, "running", lambda _: running)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_half_of_another_deployment_is_refused(monkeypatch: pytest.MonkeyPatch, 
         if running:
             run_stack(monkeypatch, tmp_path)
         else:
-            monkeypatch.setattr(local, "running", lambda _: None)
+            monkeypatch.setattr(stack_file, "running", lambda _: None)
         for find in (find_deployment, find_environment):
             with pytest.raises(InvalidSettings, match=r"S3=http://theirs:1 .* set KAFKA_BOOTSTRAP_SERVERS"):
                 find(LocalSettings())
@@ -146,7 +146,7 @@ def test_a_value_of_wrong_form_is_reported_first(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_deployment_is_found_without_a_stack_and_without_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "running", lambda _: None)
+    monkeypatch.setattr(stack_file, "running", lambda _: None)
     assert find_deployment(LocalSettings()) is None
     assert find_environment(LocalSettings()) is None
 

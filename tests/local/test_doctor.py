@@ -11,6 +11,9 @@ from shared.local import doctor, machine
 from shared.local.doctor import conditional_put
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.status import PartStatus
+from shared.local.topic_check import topic_check
+from shared.runtime import admin_process
+from shared.runtime.settings import RuntimeSettings
 
 
 def test_a_variable_unlike_the_stacks_is_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +38,50 @@ def test_weights_are_the_fix_only_where_they_are_missing(tmp_path: Path, reason:
     record = ServiceRecord(name=part.name, stage="infer", engine="sonic", topic="t", group="g", health_port=1)
     check = doctor._faulty_service(part, Stack(state_dir=tmp_path, sockets=tmp_path, services=[record]))
     assert (check.level, check.fix) == ("fail", fix)
+
+
+def change(topic: str, kind: str, wanted: str, found: str = "") -> dict[str, str]:
+    return {"topic": topic, "kind": kind, "wanted": wanted, "found": found}
+
+
+REFUSED = change("p.render.face", "no_group_rights", "p.lipstage.face", "GROUP_AUTHORIZATION_FAILED")
+LARGE = change("p.render.face", "too_many_partitions", "16", "24")
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "result", "fix"),
+    [
+        ([], "ok", "as they should be", ""),
+        ([REFUSED], "warn", "offsets of groups can't be checked: p.lipstage.face", "allow READ on the groups"),
+        (
+            [REFUSED, change("p.render.dlq", "create", "4 partitions")],
+            "fail",
+            "1 differ: p.render.dlq create 4 partitions",
+            "lipstage topics apply",
+        ),
+        (
+            [REFUSED, LARGE, change("p.render.encode", "too_many_partitions", "16", "32")],
+            "fail",
+            "2 differ: p.render.face too_many_partitions 16, found 24",
+            "LIPSTAGE_WORK_PARTITIONS=32, or more",
+        ),
+        ([LARGE, change("p.render.dlq", "create", "4")], "fail", "2 differ: p.render.dlq", "lipstage topics apply"),
+        (
+            [change("p.render.events", "too_many_partitions", "16", "24")],
+            "warn",
+            "1 differ: p.render.events too_many_partitions 16, found 24",
+            "nothing: ",
+        ),
+    ],
+)
+def test_fix_of_topics_is_one_that_helps(
+    monkeypatch: pytest.MonkeyPatch, changes: list[dict[str, str]], level: str, result: str, fix: str
+) -> None:
+    monkeypatch.setattr(admin_process, "ask", lambda *_: changes)
+    check = topic_check(RuntimeSettings(topic_prefix="p.", engines=("puppet",)))
+    assert check.level == level
+    assert check.result.startswith(result)
+    assert check.fix.startswith(fix)
 
 
 def test_old_python_and_other_systems_fail() -> None:

@@ -28,6 +28,10 @@ def test_retention_is_that_of_the_broker(stack: Infrastructure, topic_prefix: st
     configure(settings, "render.dlq", "retention.ms", str(90 * 24 * 3600 * 1000))
     configure(settings, "render.parked", "retention.ms", "-1")
     assert topic_retention(settings) == Retention(14, 97, math.inf)
+    of_tenants = settings.model_copy(update={"tenancy": "topic"})
+    topic_admin.apply(of_tenants, ["acme"])
+    configure(settings, "render.requests.acme.bulk", "retention.ms", str(30 * 24 * 3600 * 1000))
+    assert topic_retention(of_tenants).tasks == 37
 
 
 def test_dead_letters_that_outlive_their_artifacts_are_reported(

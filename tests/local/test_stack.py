@@ -1,13 +1,15 @@
 """The local stack with real parts: `up` can be repeated and restarts killed parts, `down` ends everything."""
 
+import json
 import signal
 import socket
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from shared.local import ports, processes, stack_file, supervision
+from shared.local import ports, processes, stack_file, store, supervision
 from shared.local import stack as local
 from shared.local.doctor import doctor
 from shared.local.errors import StackCode, StackError
@@ -27,6 +29,12 @@ def test_up_twice_keeps_every_process(own: LocalSettings) -> None:
     local.up(own, services=False)
     assert {part.name: part.pid for part in status(own)} == before
     assert set(before) == {"broker", "store", "traces"}
+
+
+def test_store_takes_many_buckets_whatever_the_disk_has_free(stack: Infrastructure) -> None:
+    """Each needs a volume, and SeaweedFS would allow one for each free GiB."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.stack.ports['master']}/dir/status") as answer:
+        assert json.load(answer)["Topology"]["Max"] == store.MAX_VOLUMES
 
 
 @pytest.mark.parametrize("victim", ["broker", "store", "traces", "supervisor"])

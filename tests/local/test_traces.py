@@ -11,7 +11,6 @@ import urllib.request
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.local.trace_store import TraceStore
-from shared.local.traces import MAX_BODY_BYTES, MAX_SPANS, TooLarge, decode, decompressed, handler
+from shared.local.traces import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_PARTS, TooLarge, decode, decompressed, handler
+from shared.runtime.host.bounded_http import BoundedHTTPServer
 from shared.telemetry.spans import StoredSpan
 from shared.telemetry.trace_tree import MAX_DEPTH, job_spans, tree
 
@@ -50,7 +50,7 @@ def request(job: str, tenant: str = "default", trace: str = TRACE, span_id: byte
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     store = TraceStore(tmp_path / "spans.sqlite", keep=10)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(store))
+    server = BoundedHTTPServer(("127.0.0.1", 0), handler(store), max_connections=MAX_CONNECTIONS, connection_s=30)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
@@ -131,10 +131,66 @@ def test_body_above_the_decompressed_limit_is_rejected(url: str) -> None:
     assert post(url, bomb, **{"Content-Encoding": "gzip"}) == 413
     crowd = ExportTraceServiceRequest()
     spans = crowd.resource_spans.add().scope_spans.add().spans
-    for _ in range(MAX_SPANS + 1):
+    for _ in range(MAX_PARTS + 1):
         spans.add()
     assert post(url, crowd.SerializeToString()) == 413
     assert post(url, gzip.compress(request("job-3"))[:-9], **{"Content-Encoding": "gzip"}) == 400
+
+
+def crowds() -> Iterator[tuple[str, ExportTraceServiceRequest]]:
+    """Requests with too many parts, in each place that can have many."""
+    for place in ("resources", "scopes", "resource attributes", "spans", "attributes", "events", "links", "of links"):
+        crowd = ExportTraceServiceRequest()
+        resource = crowd.resource_spans.add()
+        scope = resource.scope_spans.add()
+        span = scope.spans.add()
+        parts = {
+            "resources": crowd.resource_spans, "scopes": resource.scope_spans, "spans": scope.spans,
+            "resource attributes": resource.resource.attributes, "attributes": span.attributes,
+            "events": span.events, "links": span.links, "of links": span.links.add().attributes,
+        }[place]  # fmt: skip
+        for _ in range(MAX_PARTS):
+            parts.add()
+        yield place, crowd
+
+
+@pytest.mark.parametrize(("place", "crowd"), list(crowds()))
+def test_parts_of_a_request_are_limited_wherever_they_are(place: str, crowd: ExportTraceServiceRequest) -> None:
+    with pytest.raises(TooLarge):
+        decode(crowd.SerializeToString())
+
+
+def test_nested_attribute_is_kept_as_text_while_it_is_small() -> None:
+    export = ExportTraceServiceRequest.FromString(request("j"))
+    found = export.resource_spans[0].scope_spans[0].spans[0]
+    for number in (3, 3000):
+        attribute = found.attributes.add()
+        attribute.key = f"list of {number}"
+        for _ in range(number):
+            attribute.value.array_value.values.add().string_value = ""
+    (span,) = decode(export.SerializeToString())
+    assert "array_value" in str(span.attributes["list of 3"])
+    assert str(span.attributes["list of 3000"]).startswith("array_value of ")
+
+
+def test_body_in_chunks_is_rejected(url: str) -> None:
+    head = "POST /v1/traces HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+    assert raw(url, f"{head}\r\n5\r\nhello\r\n0\r\n\r\n") == 411
+    assert raw(url, f"{head}Content-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n") == 411
+
+
+def test_body_that_never_ends_takes_no_place(url: str) -> None:
+    """Each says that it sends the largest body, and sends one byte."""
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /v1/traces HTTP/1.1\r\nContent-Length: {MAX_BODY_BYTES}\r\n\r\nx".encode()
+    waiting = []
+    with contextlib.ExitStack() as clients:
+        for _ in range(MAX_CONNECTIONS + 8):
+            waiting.append(clients.enter_context(socket.create_connection((host, int(port)), 30)))
+            waiting[-1].sendall(head)
+        assert post(url, request("job-9")) == 200
+        with contextlib.suppress(ConnectionError):
+            assert waiting[0].recv(1) == b"", "the oldest is ended"
 
 
 @pytest.mark.parametrize(

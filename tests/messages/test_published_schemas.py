@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from jsonschema import Draft202012Validator
 
 from shared.messages.cancel import decode_cancel
+from shared.messages.chunk_notice import ChunkNotice
 from shared.messages.codes import Rejected
 from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
 from shared.messages.events import parse_event
@@ -37,6 +38,7 @@ READERS: dict[str, Callable[[bytes], Json]] = {
     "render-request": read_request,
     "render-task": RenderTask.parse,
     "render-event": parse_event,
+    "chunk-notice": ChunkNotice.parse,
     "cancel-command": lambda value: decode_cancel(b"job", value),
     "dead-letter-state": DeadLetterState.model_validate_json,
     "dead-letter-run": DeadLetterRun.model_validate_json,

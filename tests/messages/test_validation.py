@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.messages.codes import Code, Rejected
 from shared.messages.identity import identify_best_effort
 from shared.messages.request import RenderRequest
-from shared.messages.validation import advice, check_request, parse_request
+from shared.messages.validation import advice, check_consent, check_request, parse_request
 
 GOOD: dict[str, Any] = {"portrait": {"key": "default/p.png"}, "speech": {"key": "default/s.wav"}}
 
@@ -42,6 +42,9 @@ def rejection_of(value: bytes | dict[str, Any]) -> Rejected:
         ({"portrait": {"key": "other/p.png"}}, Code.INPUT_FORBIDDEN, "portrait.key"),
         ({"engine": "sonic"}, Code.ENGINE_UNAVAILABLE, "engine"),
         ({"engine_params": {"head_motion": 3.0}}, Code.INVALID_REQUEST, "engine_params.head_motion"),
+        ({"consent": "two words"}, Code.INVALID_REQUEST, "consent"),
+        ({"consent": "c" * 129}, Code.INVALID_REQUEST, "consent"),
+        ({"params": {"ai_label": "fr"}}, Code.INVALID_REQUEST, "params.ai_label"),
         ({"labels": {"k": "v" * 65}}, Code.INVALID_REQUEST, "labels.k"),
         (b'{"x": "' + b"y" * 70_000 + b'"}', Code.MESSAGE_TOO_LARGE, "body"),
     ],
@@ -58,6 +61,19 @@ def test_rejection_has_the_allowed_range() -> None:
     assert error.allowed is not None
     assert "1" in error.allowed
     assert "100" in error.allowed
+
+
+@pytest.mark.parametrize("consent", [None, "form:2026.17"])
+def test_consent_is_required_where_the_policy_says_so(consent: str | None) -> None:
+    request = parse_request(json.dumps({**GOOD, "consent": consent}).encode())
+    check_consent(request, required=False)
+    if consent is not None:
+        check_consent(request, required=True)
+        return
+    with pytest.raises(Rejected) as error:
+        check_consent(request, required=True)
+    assert (error.value.code, error.value.field) == (Code.CONSENT_REQUIRED, "consent")
+    assert error.value.allowed == "1 to 128 of A-Z, a-z, 0-9 and . _ : -"
 
 
 @given(st.binary(max_size=300))

@@ -96,5 +96,5 @@ def load() -> Handler:
 
 
 if __name__ == "__main__":
-    spec = replace(STAGE, handler="tests.pipeline.faulty_puppet")
+    spec = replace(STAGE, handler="tests.pipeline.faulty_puppet", variables=(*STAGE.variables, GATE))
     raise SystemExit(stage_service.serve("infer", stage_settings("infer", DEFAULT_ENGINE), spec))

@@ -115,6 +115,7 @@ def service(settings: LocalSettings, folder: Path) -> "subprocess.Popen[bytes]":
         "LIPSTAGE_MAX_CRASHES": "2",
         "LIPSTAGE_HASH_KEY": load_or_create(settings.state).hash_key,
         GATE: str(folder / "gate"),
+        "LIPSTAGE_CONFINEMENT": "off",  # The handler writes beside the gate.
     }
     log = (folder / "infer.log").open("wb")
     command = [sys.executable, "-P", "-m", "tests.pipeline.faulty_puppet"]

@@ -13,8 +13,9 @@ import av
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from shared.local import processes
+from shared.local import processes, signing_certificate
 from shared.telemetry.attributes import SPAN_ATTRIBUTES, Use
+from tests.encode import c2pa_files
 from tests.pipeline.client import Client, Event, body
 from tests.pipeline.conftest import DELIVERIES, Pipeline, spoken, unseen_portrait, unseen_start
 from tests.pipeline.test_kills import parent
@@ -147,6 +148,16 @@ def test_trace_holds_the_whole_render(client: Client, rendered: Rendered) -> Non
     assert not [s for s in spans if s["error"] is not None]
 
 
+def test_frames_take_a_tenth_of_their_bytes_in_the_object_store(client: Client, rendered: Rendered) -> None:
+    spans = client.spans(rendered.job, "run_inference", "artifact.put", "artifact.get", "process render.encode")
+    (drawn,) = [s["attributes"] for s in spans if s["name"] == "run_inference"]
+    width, height = map(int, drawn["video.resolution"].split("x"))
+    moved = [s["attributes"]["artifact.bytes"] for s in spans if s["attributes"].get("artifact.role") == "frames"]
+    assert len(moved) == 2, "stored once, fetched once"
+    assert 10 * max(moved) <= drawn["frames"] * width * height * 3 // 2
+    assert drawn["frames.codec"] == "h264-lossless"
+
+
 def test_file_matches_the_request(rendered: Rendered) -> None:
     with av.open(io.BytesIO(rendered.video)) as file:
         picture, sound = file.streams.video[0], file.streams.audio[0]
@@ -163,6 +174,16 @@ def test_file_matches_the_request(rendered: Rendered) -> None:
     assert rendered.video.index(b"moov") < rendered.video.index(b"mdat")
     assert abs(rendered.end.body["duration_s"] - SECONDS) <= 0.04
     assert abs(rendered.end.body["container_drift_ms"]) <= 40
+
+
+def test_file_has_a_manifest_by_the_stacks_own_signer(pipeline: Pipeline, rendered: Rendered) -> None:
+    anchor = (pipeline.stack.state_dir / signing_certificate.FOLDER / signing_certificate.AUTHORITY).read_text()
+    assert c2pa_files.read(rendered.video)[:2] == ("Valid", ["signingCredential.untrusted"])
+    state, failures, manifest = c2pa_files.read(rendered.video, anchor)
+    assert (state, failures) == ("Trusted", [])
+    assert rendered.job not in json.dumps(manifest)
+    with av.open(io.BytesIO(rendered.video)) as file:
+        assert json.loads(file.metadata["AIGC"])["ProduceID"] == rendered.job
 
 
 def test_event_and_summary_span_have_the_same_measurements(client: Client, rendered: Rendered) -> None:
@@ -215,6 +236,7 @@ def test_face_output_of_a_known_portrait_is_cached(client: Client, pipeline: Pip
 def test_equal_requests_give_equal_frames(client: Client, rendered: Rendered) -> None:
     job = client.submit(rendered.portrait, rendered.speech)
     client.done(job)
+    assert c2pa_files.read(client.video(job))[0] == "Valid"
 
     def frames(data: bytes) -> list[bytes]:
         with av.open(io.BytesIO(data)) as file:

@@ -23,16 +23,18 @@ def settled(port: int) -> float:
     )
 
 
-def lags(pipeline: Pipeline, group: str, topic: str) -> dict[int, int]:
-    """Number of uncommitted records by partition."""
+def lags(pipeline: Pipeline, group: str, topics: str) -> dict[tuple[str, int], int]:
+    """Number of uncommitted records by partition. ``topics``: the start of their names, and ``*``."""
     admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
-    partitions = [TopicPartition(topic, n) for n in admin.list_topics(topic, timeout=10).topics[topic].partitions]
+    found = {n: one for n, one in admin.list_topics(timeout=10).topics.items() if n.startswith(topics.rstrip("*"))}
+    partitions = [TopicPartition(name, n) for name, one in found.items() for n in one.partitions]
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
-    committed = {p.partition: p.offset for p in asked[group].result(timeout=10).topic_partitions}
+    committed = {(p.topic, p.partition): p.offset for p in asked[group].result(timeout=10).topic_partitions}
     ends = admin.list_offsets({p: OffsetSpec.latest() for p in partitions})
     lag = {}
     for partition, future in ends.items():
-        lag[partition.partition] = future.result(timeout=10).offset - max(0, committed.get(partition.partition, 0))
+        name = partition.topic, partition.partition
+        lag[name] = future.result(timeout=10).offset - max(0, committed.get(name, 0))
     return lag
 
 

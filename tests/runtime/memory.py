@@ -1,6 +1,6 @@
 """A deployment in memory for unit tests. One journal records in order what is stored, published and committed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +17,8 @@ from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.assignment import Headers
 from shared.runtime.producers import Delivered
 from shared.slot import records
-from shared.storage.artifacts import Listed
+from shared.storage.artifacts import Listed, Tag
+from shared.storage.erasing import Erased, Wanted
 from shared.storage.errors import ArtifactMissing, OutputRefused
 from shared.storage.inputs import InputHead
 from shared.storage.settings import ARTIFACTS, StorageSettings
@@ -61,7 +62,9 @@ class MemoryArtifacts:
     values: dict[str, bytes] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
 
-    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, frames: bool = False) -> ArtifactRef:
+    unchecked: Collection[str] = ()
+
+    def put(self, path: Path, key: str, *, bucket: str = ARTIFACTS, tag: Tag | None = None) -> ArtifactRef:
         return self.put_bytes(path.read_bytes(), key, bucket=bucket)
 
     def put_bytes(self, data: bytes, key: str, *, bucket: str = ARTIFACTS) -> ArtifactRef:
@@ -93,6 +96,10 @@ class MemoryArtifacts:
 
     def delete_prefix(self, prefix: str) -> int:
         return self.delete([key for key in self.values if key.startswith(prefix)])
+
+    def erase(self, prefix: str, *, bucket: str = ARTIFACTS, wanted: Wanted | None = None) -> Erased:
+        found = [key for key in self.values if key.startswith(prefix) and (wanted is None or wanted(key))]
+        return Erased({key: len(self.values.pop(key)) for key in found})
 
 
 class MemoryInputs:
@@ -139,6 +146,11 @@ class MemoryDelivery:
     journal: Journal
     topic: str
     error: Exception | None = None
+
+    @property
+    def refused(self) -> Exception | None:
+        """What the broker reported."""
+        return self.error
 
     def wait(self) -> Delivered:
         if self.error is not None:
@@ -188,11 +200,16 @@ class ScriptedWorker:
         self.starts = starts
         self.runs = 0
         self.pid: int | None = 1
+        self.folder = None
 
     def start(self, variables: Mapping[str, str] | None = None) -> float:
         self.starts -= 1
         self.pid = 1
         return 0.0
+
+    def prepare(self, tenant: str) -> None:
+        if self.pid is None:
+            self.start()
 
     def send(self, message: records.ToWorker) -> None: ...
 

@@ -10,11 +10,13 @@ from shared.messages.metadata import AudioMetadata, EncodeMetadata
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
+from shared.messages.tenant_signature import SigningKey
 from shared.runtime.breaker import CircuitBreaker
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
-from shared.runtime.host.stage_service import task_processor
+from shared.runtime.host.processing import task_processor
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.tenant_check import TenantCheck
 from shared.slot.spec import StageSpec
 from shared.storage import markers
 from shared.telemetry import tracing
@@ -36,7 +38,16 @@ ENCODED = EncodeMetadata(duration_s=1.0, width=8, height=8, fps=25, frames=25, c
 class MemoryStage:
     """A stage in memory."""
 
-    def __init__(self, spec: StageSpec, scratch: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        spec: StageSpec,
+        scratch: Path,
+        *,
+        lanes: bool = True,
+        keys: Sequence[SigningKey] = (),
+        **settings: Any,
+    ) -> None:
+        self.settings = RuntimeSettings(free_space_reserve_mb=0, **settings)
         self.journal: Journal = []
         self.store = MemoryStorage(self.journal)
         self.producers = MemoryProducers(self.journal)
@@ -48,7 +59,7 @@ class MemoryStage:
         self.processor = task_processor(
             spec,
             "group",
-            RuntimeSettings(free_space_reserve_mb=0, **settings),
+            self.settings,
             self.store,
             self.producers,  # type: ignore[arg-type]
             tracing.setup("test", "0"),
@@ -56,6 +67,8 @@ class MemoryStage:
             DiskSpace(scratch, 0),
             lambda: False,
             self.breaker,
+            lanes=lanes,
+            tenants=TenantCheck(self.settings, keys),
         )
 
     def task(self, **fields: Any) -> RenderTask:

@@ -19,7 +19,7 @@ from shared.runtime import topic_admin
 from shared.runtime.consume.assignment import Headers, PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
-from shared.runtime.host.stage_service import open_store, task_processor
+from shared.runtime.host.processing import open_store, task_processor
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Delivery, Producers
 from shared.runtime.settings import RuntimeSettings
@@ -98,7 +98,7 @@ class RealStage:
             self.disk,
             self.stop.is_set,
         )
-        self.worker = WorkerProcess(self.spec, "puppet")
+        self.worker = WorkerProcess(self.spec, "puppet", scratch=self.scratch)
         self._thread = ThreadPoolExecutor(1)
 
     def submit(self, task: RenderTask, headers: Headers = (), key: bytes | None = b"key") -> "Future[None]":
@@ -135,13 +135,20 @@ class RealStage:
 
 def spec(needs: Callable[[RenderTask], int] = lambda _: 0, **fields: Any) -> StageSpec:
     """The face stage with the trial handler."""
-    return StageSpec(name="face", handler="tests.runtime.trial_handler", inputs={}, needs_bytes=needs, **fields)
+    return StageSpec(
+        name="face",
+        handler="tests.runtime.trial_handler",
+        inputs={},
+        needs_bytes=needs,
+        variables=("TRIAL_*",),
+        **fields,
+    )
 
 
-def task(do: str, outputs: dict[str, StageOutput] | None = None, **labels: str) -> RenderTask:
+def task(do: str, outputs: dict[str, StageOutput] | None = None, tenant: str = "default", **labels: str) -> RenderTask:
     """A task whose labels choose the behaviour of the handler."""
-    ref = InputRef(key="default/x")
-    request = RenderRequest(portrait=ref, speech=ref, labels={"do": do, **labels})
+    ref = InputRef(key=f"{tenant}/x")
+    request = RenderRequest(tenant=tenant, portrait=ref, speech=ref, labels={"do": do, **labels})
     return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1, outputs=outputs or {})
 
 

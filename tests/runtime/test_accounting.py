@@ -5,7 +5,7 @@ import pytest
 from shared.messages.codes import Code
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
-from shared.runtime.disposition import JobContext
+from shared.runtime.disposition import JobContext, Rejected
 from shared.runtime.settle.event_publisher import EventPublisher
 from shared.telemetry import pseudonyms
 from tests.runtime.memory import Journal, MemoryDocuments, MemoryProducers
@@ -30,13 +30,14 @@ def published(of: JobContext) -> list[dict[str, object]]:
     with events.of_one_record():
         events.accepted(of, "puppet")
         events.started(of)
-        events.rejected(of, Code.NO_FACE, "m", None, None)
+        events.rejected(of, Rejected(error_code=Code.NO_FACE, message="m"))
     return [event.model_dump(exclude_none=True) for event in producers.events()]
 
 
 def test_accepted_and_terminal_event_are_accounted() -> None:
-    accepted, started, rejected = published(job(department="sales", owner=OWNER))
-    wanted = {"submitted_ms": 1_234, "department": "sales", "owner_hash": pseudonyms.pseudonym(OWNER)}
+    accepted, started, rejected = published(job(department="sales", owner=OWNER, consent="form:17"))
+    owner_hash = pseudonyms.pseudonym(OWNER)
+    wanted = {"submitted_ms": 1_234, "department": "sales", "owner_hash": owner_hash, "consent": "form:17"}
     assert accepted.items() >= wanted.items() and rejected.items() >= wanted.items()
     assert not started.keys() & wanted.keys()
     assert OWNER not in str((accepted, started, rejected))
@@ -45,7 +46,7 @@ def test_accepted_and_terminal_event_are_accounted() -> None:
 def test_job_without_department_and_owner_has_neither() -> None:
     accepted, _, rejected = published(job())
     assert accepted["submitted_ms"] == rejected["submitted_ms"] == 1_234
-    assert not {"department", "owner_hash"} & (accepted.keys() | rejected.keys())
+    assert not {"department", "owner_hash", "consent"} & (accepted.keys() | rejected.keys())
 
 
 def test_job_whose_record_could_not_be_read_ends_without_them() -> None:

@@ -53,6 +53,7 @@ def test_excess_telemetry_is_dropped_and_counted(stage: RealStage, what: str) ->
     ("what", "budget_named"),
     [
         ("chunks", "more than 4 chunks at a time"),
+        ("codecs", "chunks of one sequence with different codecs"),
         ("roles", "budget of 4 sequences"),
         ("unknown chunks", "a chunk that its task does not have"),
     ],

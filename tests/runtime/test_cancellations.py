@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.messages.topics import topics
+from shared.runtime.consume.assignment import Record
 from shared.runtime.consume.cancellations import Cancellations
 
 HOUR_S = 3600.0
@@ -29,8 +30,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+def take(cancellations: Cancellations, key: bytes, value: bytes | None) -> None:
+    cancellations._take(Record("render.cancel", 0, 0, key, value, [], 1))
+
+
 def cancel(cancellations: Cancellations, job: str) -> None:
-    cancellations._take(job.encode(), json.dumps({"tenant": "default"}).encode())
+    take(cancellations, job.encode(), json.dumps({"tenant": "default"}).encode())
 
 
 @pytest.mark.parametrize(
@@ -44,13 +49,13 @@ def cancel(cancellations: Cancellations, job: str) -> None:
 )
 def test_cancel_command_names_the_tenant_in_key_or_value(key: bytes, value: bytes, cancelled: tuple[str, str]) -> None:
     cancellations = Cancellations(None, "render.cancel")
-    cancellations._take(key, value)
+    take(cancellations, key, value)
     assert [of for of in (("acme", "j"), ("default", "j"), ("other", "j")) if cancellations.has(*of)] == [cancelled]
 
 
 def test_cancel_command_that_names_two_tenants_is_ignored() -> None:
     cancellations = Cancellations(None, "render.cancel")
-    cancellations._take(b"acme/j", b'{"tenant": "other"}')
+    take(cancellations, b"acme/j", b'{"tenant": "other"}')
     assert not cancellations.has("acme", "j")
     assert not cancellations.has("other", "j")
 
@@ -58,10 +63,10 @@ def test_cancel_command_that_names_two_tenants_is_ignored() -> None:
 def test_tombstone_withdraws_the_cancel_of_its_key() -> None:
     cancellations = Cancellations(None, "render.cancel")
     for key in (b"acme/j", b"other/j", b"acme/k"):
-        cancellations._take(key, b"{}")
-    cancellations._take(b"acme/j", None)
+        take(cancellations, key, b"{}")
+    take(cancellations, b"acme/j", None)
     assert [cancellations.has("acme", "j"), cancellations.has("other", "j")] == [False, True]
-    cancellations._take(b"j", None)
+    take(cancellations, b"j", None)
     assert [cancellations.has("other", "j"), cancellations.has("acme", "k")] == [False, True]
 
 

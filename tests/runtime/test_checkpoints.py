@@ -16,7 +16,7 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.execute.attempt import Attempt
 from shared.runtime.execute.checkpoints import CheckpointStore
-from shared.runtime.execute.chunk_transfer import ChunkDownloader
+from shared.runtime.execute.chunk_downloads import ChunkDownloader
 from shared.runtime.execute.scratch import WorkFolder
 from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.execute.worker_telemetry import WorkerTelemetry
@@ -44,7 +44,8 @@ def job() -> str:
 def run(store: ObjectStore, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs one attempt at the job, with the given differences from the default."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    worker = WorkerProcess(SPEC, "puppet")
+    # Unconfined: the handler makes a link in one test, as a worker of an older kernel could.
+    worker = WorkerProcess(SPEC, "puppet", confinement="off")
     images = {name: store.artifacts.put_bytes(name.encode(), f"jobs/default/{job}/face/1/{name}") for name in "ab"}
 
     def attempt(
@@ -189,9 +190,9 @@ def test_checkpoint_deleted_by_the_worker_is_stored_unchanged(
 ) -> None:
     put = type(store.artifacts).put
 
-    def deleted(artifacts: Any, path: Path, key: str) -> ArtifactRef:
+    def deleted(artifacts: Any, path: Path, key: str, **options: Any) -> ArtifactRef:
         attempt.file(1).unlink()
-        return put(artifacts, path, key)
+        return put(artifacts, path, key, **options)
 
     monkeypatch.setattr(type(store.artifacts), "put", deleted)
     attempt.add(1)
@@ -204,10 +205,10 @@ def test_superseded_checkpoint_may_be_deleted(
 ) -> None:
     put, storing, proceed = type(store.artifacts).put, Event(), Event()
 
-    def slow(artifacts: Any, path: Path, key: str) -> ArtifactRef:
+    def slow(artifacts: Any, path: Path, key: str, **options: Any) -> ArtifactRef:
         storing.set()
         assert proceed.wait(30)
-        return put(artifacts, path, key)
+        return put(artifacts, path, key, **options)
 
     monkeypatch.setattr(type(store.artifacts), "put", slow)
     attempt.add(1)

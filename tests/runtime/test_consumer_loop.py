@@ -32,6 +32,8 @@ class Member:
     count: int
     barrier_s: float = 30
     may_start: Callable[[int], bool] = lambda _: True
+    more_topics: tuple[str, ...] = ()
+    read_ahead: int = 1000
     taken: list[tuple[Record, PartitionAssignment]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,7 +44,13 @@ class Member:
         self.failures: list[Exception] = []
         self.consumer = Consumer(consumer_config(self.settings, "test", self.group, self.protocol))
         self.loop = ConsumerLoop(
-            self.consumer, [self.topic], self, self.completions, self.barrier_s, may_start=self.may_start
+            self.consumer,
+            [self.topic, *self.more_topics],
+            self,
+            self.completions,
+            self.barrier_s,
+            may_start=self.may_start,
+            read_ahead=self.read_ahead,
         )
         barrier = self.loop._wait_for
 

@@ -11,7 +11,7 @@ from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
-from shared.runtime.host.stage_service import task_processor
+from shared.runtime.host.processing import task_processor
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.waiting import never
 from shared.slot.spec import StageSpec

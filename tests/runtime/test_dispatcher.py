@@ -178,3 +178,17 @@ def test_count_of_an_interrupted_record_is_taken_back_but_not_of_one_that_hangs(
     offset = bench.partition.to_commit()
     assert offset is not None
     assert offset.metadata == dump_counts({0: 1})
+
+
+def test_turns_are_those_of_the_sender_and_not_of_the_tenant_that_a_body_names() -> None:
+    bench = Bench(count=1)
+    bench.dispatcher = Dispatcher(bench, 3, lambda _: True, served=lambda record: "b" if record.offset == 3 else "a")
+    for offset in range(4):
+        record = Record(*bench.partition.name, offset, None, b'{"tenant": "%d"}' % offset, [], 0)
+        assert bench.partition.deliver(record)
+        bench.dispatcher.add(record, bench.partition)
+    started = []
+    for _ in range(4):
+        started += bench.start()
+        bench.settle(started[-1])
+    assert started.index(3) < 2, "b waits for one start of a, not for all that name others"

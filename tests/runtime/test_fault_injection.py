@@ -10,9 +10,10 @@ import pytest
 
 from shared.runtime import fault_injection
 from shared.runtime.disposition import JobContext
-from shared.runtime.execute.worker_process import worker_environment
-from shared.runtime.fault_injection import Faults, FaultSettings, nothing
+from shared.runtime.execute.worker_environment import worker_environment
+from shared.runtime.fault_injection import Faults, nothing
 from shared.runtime.fault_rules import parse
+from shared.runtime.fault_settings import FaultSettings
 from shared.runtime.settings_variables import check
 from shared.runtime.waiting import TaskWaits, task_waits
 from shared.storage.errors import StoreUnavailable

@@ -101,6 +101,26 @@ def test_invalid_request_is_rejected_and_no_dead_letter(tmp_path: Path) -> None:
     assert rig.producers.dead_letters() == []
 
 
+def test_request_without_consent_is_rejected_where_the_policy_requires_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTAGE_TENANT_POLICIES", '{"default": {"consent": "required"}}')
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.handle(request_body())
+    assert (rig.end().code, rig.end().field) == (Code.CONSENT_REQUIRED, "consent")
+    assert rig.producers.dead_letters() == []
+
+
+def test_consent_is_in_the_events_for_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSTAGE_CONSENT", "required")
+    rig = MemoryStage(FRONT, tmp_path)
+    rig.handle(request_body(consent="form:17"))
+    accepted = rig.producers.events()[0]
+    assert isinstance(accepted, Accepted)
+    assert accepted.consent == "form:17"
+    assert rig.producers.tasks("render.face")[0].request.consent == "form:17"
+
+
 ORIGIN_MS = 1_700_000_000_000
 
 

@@ -11,6 +11,7 @@ from shared.messages.codes import Rejected
 from shared.messages.events import EVENT
 from shared.messages.task import RenderTask
 from shared.messages.validation import parse_request
+from shared.runtime.consume.assignment import Record
 from shared.runtime.consume.cancellations import Cancellations
 from shared.runtime.consume.statistics import Statistics
 
@@ -92,8 +93,8 @@ def test_hostile_event_is_parsed_or_refused(value: bytes) -> None:
 @example(b"j" * 100_000, b"{}")
 def test_hostile_cancel_ends_no_reader(key: bytes | None, value: bytes | None) -> None:
     cancellations = Cancellations(None, "render.cancel")
-    cancellations._take(key, value)
-    cancellations._take(b"next", b"{}")
+    for record in ((key, value), (b"next", b"{}")):
+        cancellations._take(Record("render.cancel", 0, 0, *record, [], 1))
     assert cancellations.has("default", "next"), "the next command is applied"
     assert all(isinstance(tenant, str) for tenants in cancellations._jobs.values() for tenant in tenants)
 

@@ -18,7 +18,9 @@ class Rig:
     def __init__(self, owners: dict[int, str], lags: dict[int, int] | None = None, start: int = 0) -> None:
         self.now = 100.0
         self.view: GroupView | None = None
-        self.router = LeastLoaded(lambda _: self.view, RoundRobin(start), lambda: self.now)
+        self.router = LeastLoaded(
+            lambda topic: self.view if topic == TOPIC else None, RoundRobin(start), lambda: self.now
+        )
         self.see(owners, lags)
 
     def see(self, owners: dict[int, str], lags: dict[int, int] | None = None) -> None:
@@ -43,6 +45,23 @@ def test_empty_partition_of_the_owner_is_preferred() -> None:
     assert rig.choose(4) == 3
 
 
+def test_interactive_task_avoids_an_owner_that_works_on_a_bulk_task_and_ignores_its_backlog() -> None:
+    owners = {0: "a", 1: "b"}
+    views = {TOPIC: GroupView(owners, {0: 0, 1: 1}, 100.0), f"{TOPIC}.bulk": GroupView(owners, {0: 500}, 100.0)}
+    router = LeastLoaded(views.get, RoundRobin(0), lambda: 100.0)
+    assert {router.choose(TOPIC, 2), router.choose(TOPIC, 2)} == {0, 1}, "one each: a bulk backlog counts as one task"
+    views[TOPIC] = GroupView(owners, {}, 100.0)
+    assert LeastLoaded(views.get, RoundRobin(0), lambda: 100.0).choose(TOPIC, 2) == 1
+    assert LeastLoaded(views.get, RoundRobin(1), lambda: 100.0).choose(TOPIC, 2) == 1
+
+
+def test_bulk_task_goes_to_the_owner_with_the_least_of_both_lanes() -> None:
+    owners = {0: "a", 1: "b"}
+    views = {TOPIC: GroupView(owners, {0: 9}, 100.0), f"{TOPIC}.bulk": GroupView(owners, {0: 0, 1: 8}, 100.0)}
+    assert LeastLoaded(views.get, RoundRobin(0), lambda: 100.0).choose(f"{TOPIC}.bulk", 2) == 1
+    assert LeastLoaded(views.get, RoundRobin(1), lambda: 100.0).choose(f"{TOPIC}.bulk", 2) == 1
+
+
 @given(st.integers(0, 1 << 16))
 def test_burst_gives_every_owner_the_same_however_many_partitions_it_has(start: int) -> None:
     rig = Rig(thirds(), start=start)
@@ -53,6 +72,14 @@ def test_burst_gives_every_owner_the_same_however_many_partitions_it_has(start: 
 def test_backlog_is_levelled_before_others_get_tasks() -> None:
     rig = Rig({0: "a", 1: "b"}, {0: 3})
     assert [rig.choose(2) for _ in range(3)] == [1, 1, 1]
+
+
+def test_free_owner_of_one_partition_does_not_get_a_whole_burst() -> None:
+    """As while many owners join: the first of them own one partition each, and the old owner's queue is long."""
+    owners = dict.fromkeys(range(7), "old") | {7: "new"}
+    rig = Rig(owners, dict.fromkeys(range(7), 4))
+    chosen = Counter(rig.choose() for _ in range(24))
+    assert chosen[7] == 12, "one and a half times the mean of 6.5, and two"
 
 
 def test_own_sends_count_until_a_view_has_them() -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
 from shared.runtime.consume.attempt_counts import dump_counts, parse_counts
 from shared.runtime.consume.commits import COMMIT_LIMIT_S
-from shared.runtime.consume.consumer_loop import ConsumerLoop
+from shared.runtime.consume.consumer_loop import FULL_POLL_S, IDLE_POLL_S, ConsumerLoop
 
 Step = Callable[[], Any]
 
@@ -45,6 +45,10 @@ class Scripted:
         self.errors: list[int] = []
         """Codes of the errors of the next requests."""
         self.on_request: Step = lambda: None
+        self.messages: list[Message] = []
+        """Records that the client has fetched beside those of the steps."""
+        self.timeouts: list[float] = []
+        """Those of the polls that make a step."""
         self.loop = ConsumerLoop(self, ["t"], self, self.completions, 0.0)
 
     def run(self, *steps: Step) -> None:
@@ -53,7 +57,8 @@ class Scripted:
 
     def poll(self, timeout: float) -> Message | None:
         if timeout == 0:
-            return None
+            return self.messages.pop() if self.messages else None
+        self.timeouts.append(timeout)
         if not self._steps:
             self.stop.set()
             return None
@@ -116,6 +121,28 @@ def test_record_waits_until_the_counts_of_its_partition_are_read() -> None:
 
     group.run(lambda: Message(0), nothing_started, lambda: None)
     assert [record.crashes for record, _ in group.taken] == [2]
+
+
+def test_service_whose_slots_all_work_waits_for_completions_not_for_records() -> None:
+    group = Scripted()
+    group.run(lambda: Message(0), lambda: None, group.settle, lambda: None)
+    assert group.timeouts == [IDLE_POLL_S, IDLE_POLL_S, FULL_POLL_S, FULL_POLL_S, IDLE_POLL_S, IDLE_POLL_S]
+
+
+def test_record_that_waits_for_a_slot_starts_without_a_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Scripted()
+    take = group.loop._next_completion
+
+    def completed(wait_s: float = 0.0) -> Completion | None:
+        if wait_s and len(group.taken) == 1:
+            group.settle()  # While the loop waits.
+        return take(wait_s)
+
+    monkeypatch.setattr(group.loop, "_next_completion", completed)
+    group.messages = [Message(1)]
+    group.run(lambda: Message(0), lambda: None)
+    assert [record.offset for record, _ in group.taken] == [0, 1]
+    assert group.timeouts[2] == FULL_POLL_S
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,16 @@ def test_number_of_remembered_records_is_bounded() -> None:
     assert t.committable() == 0
 
 
+def test_record_that_waits_is_recognised_however_many_others_were_finished() -> None:
+    t = OffsetTracker()
+    t.start(0, 0)
+    for offset in range(1, 2 * REMEMBERED):
+        assert t.start(offset, offset)
+        t.finish(offset)
+    assert not t.start(0, 0)
+    assert t.committable() == 0
+
+
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_no_sequence_of_deliveries_commits_an_unfinished_record(seed: int, steps: int) -> None:
     """Compares the tracker with a model that knows for each offset whether it is a record and whether it finished."""

@@ -165,7 +165,7 @@ class Answers:
         error = answer if isinstance(answer, KafkaError) else None
         stamp = 0 if error is not None else answer
         return SimpleNamespace(
-            error=lambda: error, topic=lambda: "t", partition=lambda: 0, offset=lambda: 0, key=lambda: None,
+            error=lambda: error, topic=lambda: "away", partition=lambda: 0, offset=lambda: 0, key=lambda: None,
             value=lambda: b"", headers=lambda: None, timestamp=lambda: (2, stamp),
         )  # fmt: skip
 

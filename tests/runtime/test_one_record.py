@@ -22,7 +22,7 @@ from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.failures import Abandoned, WorkerDied
-from shared.runtime.host.stage_service import open_store, task_processor
+from shared.runtime.host.processing import open_store, task_processor
 from shared.runtime.kafka_config import producer_config
 from shared.runtime.producers import Producers
 from shared.runtime.settings import RuntimeSettings

@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from shared.local.ports import pick
 from shared.messages.topics import EVENTS, topics
 from shared.runtime import topic_admin
-from shared.runtime.host.health import NOT_READY
+from shared.runtime.host.not_ready import NOT_READY
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import ROOT, Infrastructure
 

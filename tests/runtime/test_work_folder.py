@@ -87,6 +87,14 @@ def test_file_replaced_by_the_worker_is_a_worker_failure(folder: WorkFolder, ins
         folder.remove(str(path))
 
 
+def test_folder_replaced_by_a_link_is_a_worker_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever could write beside the folder might replace it between its creation and its opening."""
+    (tmp_path / "secrets").mkdir()
+    monkeypatch.setattr(Path, "mkdir", lambda path: path.symlink_to(tmp_path / "secrets"))
+    with pytest.raises(WorkerDied, match="replaced the folder"):
+        WorkFolder(tmp_path / "work")
+
+
 def test_file_that_changes_while_it_is_uploaded_is_a_worker_failure(folder: WorkFolder) -> None:
     path = folder.path / "file"
     path.write_bytes(b"own")

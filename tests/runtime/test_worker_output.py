@@ -18,7 +18,7 @@ class Worker:
 
     def __init__(self, lines: Lines) -> None:
         reading, self._writing = os.pipe()
-        self._lines = lines
+        self.lines = lines
         self.output = WorkerOutput(os.fdopen(reading, "rb"))
 
     def write(self, data: bytes) -> None:
@@ -32,7 +32,7 @@ class Worker:
         """End the worker; text or number of dropped lines, job and tenant of every line."""
         os.close(self._writing)
         self.output.finish(30)
-        return [(n.get("text", n.get("lines")), n.get("job"), n.get("tenant")) for n in self._lines()]
+        return [(n.get("text", n.get("lines")), n.get("job"), n.get("tenant")) for n in self.lines()]
 
 
 @pytest.fixture
@@ -74,3 +74,19 @@ def test_endless_output_is_counted_per_task(worker: Worker) -> None:
     logged = worker.end()
     assert [line for line in logged if line[0] != "again"] == [(5, "A", "first"), (5, "B", "second")]
     assert len(logged) == 2 * MAX_LINES + 2
+
+
+def test_forged_log_line_stays_the_text_of_one(worker: Worker) -> None:
+    """A worker that has been taken over can't write a line of the service's: no field, no further line, no control
+    character."""
+    forged = b'{"event": "service_failed", "level": "error", "job": "B", "tenant": "second"}'
+    worker.begin(A)
+    worker.write(
+        b'x", "event": "service_failed\n' + forged + b"\r\x1b[2K" + forged + b"\0\x85\xe2\x80\xa8" + forged + b"\n"
+    )
+    worker.end()
+    lines = worker.lines()
+    assert [(n["event"], n["level"], n["job"], n["tenant"]) for n in lines] == [
+        ("worker_output", "warning", "A", "first")
+    ] * 3
+    assert lines[1]["text"] == forged.decode()

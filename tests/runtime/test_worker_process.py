@@ -1,5 +1,6 @@
 """One worker process and its pipe: failures, budgets, and an environment without credentials."""
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from shared.messages.codes import Code
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
@@ -14,9 +16,14 @@ from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.failures import WorkerDied
 from shared.slot import records
 from shared.slot.context import MAX_CHUNK_UPLOADS
-from shared.slot.spec import StageSpec
+from shared.slot.spec import StageSpec, TooCostly
 
-SPEC = StageSpec(name="trial", handler="tests.runtime.trial_handler", inputs={})
+SPEC = StageSpec(
+    name="trial",
+    handler="tests.runtime.trial_handler",
+    inputs={},
+    too_costly=TooCostly(Code.IMAGE_UNREADABLE, "too much", "portrait", "less"),
+)
 
 
 def ignore(_: records.FromWorker) -> None:
@@ -42,6 +49,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
         "OTEL_EXPORTER_OTLP_HEADERS",
         "LIPSTAGE_CACHE_KEY",
         "LIPSTAGE_HASH_KEY",
+        "LIPSTAGE_C2PA_PRIVATE_KEY_FILE",
     ):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
@@ -57,7 +65,7 @@ def test_worker_environment_has_no_credentials(worker: WorkerProcess, tmp_path: 
     names = result.metadata["environment"]
     assert isinstance(names, list)
     assert "LIPSTAGE_ENGINE" in names
-    secret = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_HASH_KEY")
+    secret = ("AWS_", "KAFKA_", "OTEL_", "LIPSTAGE_CACHE_KEY", "LIPSTAGE_HASH_KEY", "LIPSTAGE_C2PA_")
     assert [n for n in names if str(n).startswith(secret)] == []
 
 
@@ -69,6 +77,18 @@ def test_model_library_writes_nothing_to_the_home_folder(tmp_path: Path, monkeyp
     process.start()
     process.stop()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_signature_comes_from_the_parent_and_once(worker: WorkerProcess, tmp_path: Path) -> None:
+    def answer(record: records.FromWorker) -> None:
+        if isinstance(record, records.Sign):
+            worker.send(records.Signed(signature=base64.b64encode(b"signed " + record.data)))
+
+    result = worker.run(work(tmp_path, "sign"), answer, never, 30)
+    assert isinstance(result, records.Finished)
+    assert result.metadata["much"] == b"signed a claim".hex()
+    with pytest.raises(WorkerDied, match="budget of 1 signatures"):
+        worker.run(work(tmp_path, "sign twice"), answer, never, 30)
 
 
 def test_dead_worker_is_reported_and_can_be_restarted(worker: WorkerProcess, tmp_path: Path) -> None:
@@ -85,6 +105,16 @@ def test_hanging_worker_is_killed_at_its_deadline(worker: WorkerProcess, tmp_pat
     with pytest.raises(WorkerDied, match="deadline"):
         worker.run(work(tmp_path, "hang"), ignore, never, 0.3)
     assert worker.pid is None
+
+
+def test_file_that_uses_up_the_cpu_time_of_its_decoder_is_refused_and_kills_no_other_task(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    refused = worker.run(work(tmp_path, "decode without end"), ignore, never, 30)
+    assert refused == records.Refused(code=Code.IMAGE_UNREADABLE, message="too much", field="portrait", allowed="less")
+    assert worker.pid is None
+    worker.start()
+    assert isinstance(worker.run(work(tmp_path, "decode"), ignore, never, 30), records.Finished)
 
 
 @pytest.mark.parametrize("how", ["send half a record", "send a huge record"])
@@ -136,7 +166,7 @@ def test_cancel_ends_the_task_at_its_next_check(worker: WorkerProcess, tmp_path:
     assert worker.pid is not None
 
 
-def test_upload_chunk_waits_for_earlier_uploads(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_upload_chunk_waits_for_earlier_uploads(worker: WorkerProcess) -> None:
     """The fifth chunk is sent only after the first is confirmed: nothing else bounds the disk usage."""
     uploaded: list[records.FileReady] = []
     confirmed = 0
@@ -155,7 +185,8 @@ def test_upload_chunk_waits_for_earlier_uploads(worker: WorkerProcess, tmp_path:
             worker.send(records.ChunkUploaded())
         return False
 
-    assert isinstance(worker.run(work(tmp_path, "upload"), take, confirm, 30), records.Finished)
+    assert worker.folder is not None
+    assert isinstance(worker.run(work(worker.folder.work, "upload"), take, confirm, 30), records.Finished)
     assert len(uploaded) == 6
     assert peak == MAX_CHUNK_UPLOADS
 

@@ -73,7 +73,7 @@ def test_record_is_returned_unsettled_when_its_worker_cannot_restart(monkeypatch
         return seconds
 
     monkeypatch.setattr(WorkerProcess, "start", once)
-    monkeypatch.setattr(WorkerSlots, "_next", lambda slots, *_: slots._queue.get())
+    monkeypatch.setattr(WorkerSlots, "_next", lambda _, slot: slot.inbox.get())
     failures: list[str] = []
     completions = Completions()
     slots = WorkerSlots(
@@ -159,7 +159,7 @@ def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(WorkerProcess, "start", recorded)
     failures: list[str] = []
-    spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={})
+    spec = StageSpec(name="trial", handler="tests.runtime.needing_handler", inputs={}, variables=("TRIAL_*",))
     slots = WorkerSlots(
         "trial", [WorkerProcess(spec, "puppet")], lambda *_: None, Completions(), SlotClock(), failures.append
     )
@@ -172,7 +172,7 @@ def test_handler_is_loaded_once_its_requirement_is_met(monkeypatch: pytest.Monke
         needed.touch()
         while tried.get(timeout=30) != "loaded":
             pass
-        assert slots._ready[0].wait(30)
+        assert slots._slots[0].ready.wait(30)
         assert slots.unavailable is None
         assert failures == []
     finally:
@@ -185,10 +185,10 @@ def test_shutdown_during_model_load_is_no_failure(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("TRIAL_LOADING", str(loading))
     failures: list[str] = []
-    spec = StageSpec(name="trial", handler="tests.runtime.loading_handler", inputs={})
-    slots = WorkerSlots(
-        "trial", [WorkerProcess(spec, "puppet")], lambda *_: None, Completions(), SlotClock(), failures.append
-    )
+    spec = StageSpec(name="trial", handler="tests.runtime.loading_handler", inputs={}, variables=("TRIAL_*",))
+    # Unconfined: it writes to a FIFO of the test.
+    worker = WorkerProcess(spec, "puppet", confinement="off")
+    slots = WorkerSlots("trial", [worker], lambda *_: None, Completions(), SlotClock(), failures.append)
     slots.start()
     assert loading.read_text() == "loading"
     slots.close()

@@ -5,6 +5,7 @@ import json
 import logging
 import mmap
 import os
+import resource
 import signal
 import struct
 import sys
@@ -16,9 +17,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
+from shared.messages.chunks import H264_LOSSLESS, RAW
 from shared.messages.codes import Code, Rejected
 from shared.slot import records
 from shared.slot.api import Context, Handler, Result, Task
+from shared.slot.limits import limit_cpu
 
 MIB = 1 << 20
 MUCH = 3 * MIB
@@ -81,6 +84,10 @@ def flood(context: Context, what: str) -> None:
                 path = context.scratch / f"chunk-{number}"
                 path.write_bytes(b"x")
                 context.upload_chunk(f"frames_{number}", path, 1)
+            case "codecs":
+                path = context.scratch / f"chunk-{number}"
+                path.write_bytes(b"x")
+                context.upload_chunk("frames", path, 1, H264_LOSSLESS if number else RAW)
             case "unknown chunks":
                 pipe(records.ChunkRequest(role="frames", index=number))
 
@@ -107,6 +114,12 @@ def handle(context: Context, task: Task) -> Result:
         case "read chunks":
             for path in context.chunks("frames"):
                 path.read_bytes()
+        case "join chunks":
+            parts = []
+            for path in context.chunks("frames"):
+                parts.append(path.read_text())
+                context.progress(len(parts), len(parts) + 1)
+            return Result(metadata=Metadata(much=" ".join([*parts, task.job.outputs["audio"].attempt])))
         case "write a large file":
             (context.scratch / "large").write_bytes(b"x" * (2 * MIB))
         case "write a large array":
@@ -133,6 +146,14 @@ def handle(context: Context, task: Task) -> Result:
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":
             time.sleep(60)
+        case "decode without end":
+            with limit_cpu(0.1):
+                while True:
+                    pass
+        case "decode":
+            with limit_cpu(30):
+                pass
+            assert resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY
         case "reject":
             raise Rejected(Code.NO_FACE, "The portrait shows no face.", field="portrait")
         case "fail":
@@ -168,6 +189,11 @@ def handle(context: Context, task: Task) -> Result:
                 while path.exists():
                     time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
+        case "sign":
+            return Result(metadata=Metadata(much=context.sign(b"a claim").hex()))
+        case "sign twice":
+            context.sign(b"a claim")
+            context.sign(b"a claim")
         case "save nothing":
             context.save_checkpoint(context.scratch / "checkpoint", 1)
         case "save a link":

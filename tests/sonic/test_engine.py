@@ -308,6 +308,15 @@ def test_missing_weights_are_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_pa
         SonicEngine().load()
 
 
+def test_compilation_without_a_compiler_is_refused_before_the_weights_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(Unavailable, match="LIPSTAGE_SONIC_COMPILED=true needs a C compiler"):
+        model_module.load(SonicSettings(weights=tmp_path, compiled=True))
+
+
 def test_missing_device_is_unavailable() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     with pytest.raises(Unavailable, match="LIPSTAGE_SONIC_DEVICE=cuda:99"):

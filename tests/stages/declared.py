@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.slot.artifacts import ArrayArtifact, Artifact
+from shared.slot.frames.chunk import read_frames
 from shared.slot.spec import StageSpec
 from tests.stage_harness import StageHarness
 
@@ -29,8 +30,11 @@ def assert_declared(
     for role, chunks in uploads.items():
         artifact = spec.outputs[role]
         assert isinstance(artifact, ArrayArtifact)
+        rows, width = (sizes[str(axis)] for axis in artifact.shape[1:])
         for path, count in chunks:
-            _assert_content(artifact, path, {**sizes, str(artifact.shape[0]): count})
+            frames = list(read_frames(path, context.codecs[role], width, rows * 2 // 3)) if context else []
+            assert [frame.shape for frame in frames] == [(rows, width)] * count, path.name
+            assert {frame.dtype for frame in frames} == {np.dtype(artifact.dtype)}
 
 
 def _assert_content(artifact: Artifact, path: Path, sizes: Mapping[str, int]) -> None:

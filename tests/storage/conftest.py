@@ -1,7 +1,7 @@
 """The object storage of a service, with the session's real object store."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from shared.storage.artifacts import ArtifactStore
 from shared.storage.bucket import ensure
 from shared.storage.cache import StageCache
 from shared.storage.client import connect
+from shared.storage.direct_client import connect_directly
 from shared.storage.documents import DocumentStore
 from shared.storage.inputs import InputStore
 from shared.storage.settings import StorageSettings
@@ -39,19 +40,33 @@ def client(stack, settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) ->
     return made
 
 
-@pytest.fixture
-def artifacts(client: "S3Client", settings: StorageSettings) -> ArtifactStore:
-    return ArtifactStore(client, settings)
+@pytest.fixture(params=[connect, connect_directly], ids=["boto3", "direct"])
+def connecting(request: pytest.FixtureRequest) -> "Callable[[StorageSettings], S3Client]":
+    """Both ways to a client: what is stored and raised must not depend on which one a service has."""
+    way: Callable[[StorageSettings], S3Client] = request.param
+    return way
 
 
 @pytest.fixture
-def documents(client: "S3Client", settings: StorageSettings) -> DocumentStore:
-    return DocumentStore(client, settings)
+def service_client(
+    client: "S3Client", connecting: "Callable[[StorageSettings], S3Client]", settings: StorageSettings
+) -> "S3Client":
+    return connecting(settings)
 
 
 @pytest.fixture
-def inputs(client: "S3Client", settings: StorageSettings) -> InputStore:
-    return InputStore(client, settings)
+def artifacts(service_client: "S3Client", settings: StorageSettings) -> ArtifactStore:
+    return ArtifactStore(service_client, settings)
+
+
+@pytest.fixture
+def documents(service_client: "S3Client", settings: StorageSettings) -> DocumentStore:
+    return DocumentStore(service_client, settings)
+
+
+@pytest.fixture
+def inputs(service_client: "S3Client", settings: StorageSettings) -> InputStore:
+    return InputStore(service_client, settings)
 
 
 @pytest.fixture

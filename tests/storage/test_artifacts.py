@@ -9,7 +9,7 @@ import pytest
 
 from shared.messages.refs import ArtifactRef
 from shared.storage import keys
-from shared.storage.artifacts import MULTIPART_BYTES, ArtifactStore
+from shared.storage.artifacts import FRAMES_TAG, MULTIPART_BYTES, ArtifactStore
 from shared.storage.bucket import ensure
 from shared.storage.client import connect, is_plain_loopback
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, OutputRefused, StoreUnavailable
@@ -42,7 +42,7 @@ def test_large_file_is_uploaded_in_parts_and_digested_whole(artifacts: ArtifactS
         for index in range((MULTIPART_BYTES >> 20) + 3):
             out.write(index.to_bytes(4, "big") + block[4:])
         out.write(b"tail")
-    ref = artifacts.put(path, _key(), frames=True)
+    ref = artifacts.put(path, _key(), tag=FRAMES_TAG)
     with path.open("rb") as source:
         assert ref.sha256 == hashlib.file_digest(source, "sha256").hexdigest()
     head = artifacts.client.head_object(Bucket="lipstage", Key=ref.key)
@@ -52,7 +52,7 @@ def test_large_file_is_uploaded_in_parts_and_digested_whole(artifacts: ArtifactS
 
 
 def test_frames_carry_the_tag_of_the_lifecycle_rule(artifacts: ArtifactStore, file: Path) -> None:
-    tagged, plain = artifacts.put(file, _key(), frames=True), artifacts.put(file, _key())
+    tagged, plain = artifacts.put(file, _key(), tag=FRAMES_TAG), artifacts.put(file, _key())
     tags = {
         ref.key: artifacts.client.get_object_tagging(Bucket="lipstage", Key=ref.key)["TagSet"]
         for ref in (tagged, plain)
@@ -183,3 +183,13 @@ def test_client_uses_the_settings(client, settings: StorageSettings, monkeypatch
     remote = connect(settings)
     assert "payload_signing_enabled" not in remote.meta.config.s3
     assert remote.meta.config.request_checksum_calculation == "when_required"
+
+
+@pytest.mark.parametrize("operation", ["list", "delete"])
+def test_output_alias_that_this_service_does_not_know_is_refused(artifacts: ArtifactStore, operation: str) -> None:
+    """A request may name one that only other stages have: what cleans up must be able to go on."""
+    with pytest.raises(OutputRefused, match="films"):
+        if operation == "list":
+            list(artifacts.list_prefix("default/", bucket="films"))
+        else:
+            artifacts.delete(["default/x"], bucket="films")

@@ -14,7 +14,6 @@ from shared.messages.task import StageOutput
 from shared.storage import keys, markers
 from shared.storage.artifacts import ArtifactStore
 from shared.storage.cache import StageCache
-from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactAltered, StoreUnavailable
 from shared.storage.manifest import Chunk, ChunkManifest, read_manifest, write_manifest
@@ -26,13 +25,13 @@ TRIES = 3
 
 
 @pytest.fixture
-def documents(faulty: FaultyStore, settings: StorageSettings) -> DocumentStore:
-    return DocumentStore(connect(settings), settings)
+def documents(faulty: FaultyStore, connecting, settings: StorageSettings) -> DocumentStore:
+    return DocumentStore(connecting(settings), settings)
 
 
 @pytest.fixture
-def artifacts(faulty: FaultyStore, settings: StorageSettings) -> ArtifactStore:
-    return ArtifactStore(connect(settings), settings)
+def artifacts(faulty: FaultyStore, connecting, settings: StorageSettings) -> ArtifactStore:
+    return ArtifactStore(connecting(settings), settings)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Inputs: only under the tenant's prefix, only up to the limit, only with the request's size and digest."""
 
 import hashlib
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from shared.storage.errors import (
 )
 from shared.storage.inputs import InputStore
 from shared.storage.settings import StorageSettings
+from tests.storage.faulty import FaultyStore
 
 DATA = b"portrait" * 1000
 
@@ -68,21 +70,35 @@ def test_announced_size_over_the_limit_is_not_downloaded(inputs: InputStore, ref
 def test_download_stops_at_the_limit(
     inputs: InputStore, ref: InputRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = inputs.head(ref, "default")
-    monkeypatch.setattr(inputs, "_head", lambda *_: type(honest)(10, honest.etag))
-    with pytest.raises(InputTooLarge):
+    send = inputs._client.get_object
+    monkeypatch.setattr(inputs._client, "get_object", lambda **call: {**send(**call), "ContentLength": 10})
+    with pytest.raises(InputTooLarge, match="more than"):
         inputs.get(ref, tmp_path / "in", 100, tenant="default")
     assert not (tmp_path / "in").exists()
 
 
-def test_input_replaced_between_head_and_get_raises_digest_mismatch(
+def test_input_replaced_between_two_reads_raises_digest_mismatch(
     inputs: InputStore, ref: InputRef, client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = inputs.head(ref, "default")
-    client.put_object(Bucket="lipstage-inputs", Key=ref.key, Body=b"swapped")
-    monkeypatch.setattr(inputs, "_head", lambda *_: seen)
+    send = inputs._client.get_object
+
+    def damaged(**call):
+        answer = send(**call)
+        answer["Body"].close()
+        client.put_object(Bucket="lipstage-inputs", Key=ref.key, Body=b"swapped")
+        monkeypatch.setattr(inputs._client, "get_object", send)
+        return {**answer, "Body": BytesIO(b"damaged in transit")}
+
+    monkeypatch.setattr(inputs._client, "get_object", damaged)
     with pytest.raises(InputDigestMismatch, match="replaced"):
-        inputs.get(ref, tmp_path / "in", 10_000, tenant="default")
+        inputs.get(_with(ref, sha256=hashlib.sha256(DATA).hexdigest()), tmp_path / "in", 10_000, tenant="default")
+
+
+def test_input_is_read_with_one_request(
+    faulty: FaultyStore, connecting, settings, ref: InputRef, tmp_path: Path
+) -> None:
+    InputStore(connecting(settings), settings).get(ref, tmp_path / "in", 10_000, tenant="default")
+    assert [method for method, path in faulty.requests if ref.key in path] == ["GET"]
 
 
 @pytest.mark.parametrize(

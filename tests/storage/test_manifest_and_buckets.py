@@ -1,11 +1,14 @@
 """Chunk manifests, buckets with their lifecycle rules, keys and free space."""
 
+import json
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from shared.messages.chunks import MAX_CODED_CHUNK_BYTES
 from shared.messages.refs import ArtifactRef
 from shared.storage import keys
 from shared.storage.artifacts import ArtifactStore
@@ -36,6 +39,69 @@ def test_manifest_round_trip(artifacts: ArtifactStore, prefix: str) -> None:
     assert read_manifest(artifacts, ref) == manifest
 
 
+def test_manifest_of_coded_chunks_round_trip(artifacts: ArtifactStore, prefix: str) -> None:
+    chunks = (_chunk(prefix, 0, size=1009), _chunk(prefix, 1, 7, size=313))
+    manifest = ChunkManifest(role="frames", chunks=chunks, frames=32, codec="h264-lossless")
+    ref = write_manifest(artifacts, f"{prefix}frames.json", manifest)
+    assert read_manifest(artifacts, ref) == manifest
+
+
+def test_coded_chunk_may_be_larger_than_raw_ones(artifacts: ArtifactStore, prefix: str) -> None:
+    """Noise: the manifest of the whole render must not fail at its end."""
+    chunk = _chunk(prefix, 0, size=MAX_CODED_CHUNK_BYTES)
+    manifest = ChunkManifest(role="frames", chunks=(chunk,), frames=25, codec="h264-lossless")
+    assert read_manifest(artifacts, write_manifest(artifacts, f"{prefix}frames.json", manifest)) == manifest
+
+
+def test_manifest_of_version_040_is_raw(artifacts: ArtifactStore, prefix: str) -> None:
+    chunk = _chunk(prefix, 0)
+    old = {"role": "frames", "chunks": [chunk.model_dump(mode="json")], "frames": 25}
+    ref = artifacts.put_bytes(json.dumps(old).encode(), f"{prefix}frames.json")
+    assert read_manifest(artifacts, ref) == ChunkManifest(role="frames", chunks=(chunk,), frames=25, codec="raw")
+    # And version 0.4.0 reads what this version writes for raw frames.
+    again = write_manifest(artifacts, f"{prefix}again.json", read_manifest(artifacts, ref))
+    assert json.loads(artifacts.get_bytes(again, 1 << 20)) == json.loads(artifacts.get_bytes(ref, 1 << 20))
+
+
+def test_version_040_finds_one_chunk_that_is_no_frame_in_place_of_coded_ones(
+    artifacts: ArtifactStore, prefix: str
+) -> None:
+    """Its handler then fails, and the task is retried. A manifest that it refuses would be a dead letter, and one that
+    names the coded chunks could be misread as frames."""
+    chunks = (_chunk(prefix, 0, size=1009), _chunk(prefix, 1, 7, size=313))
+    manifest = ChunkManifest(role="frames", chunks=chunks, frames=32, codec="h264-lossless")
+    ref = write_manifest(artifacts, f"{prefix}frames.json", manifest)
+    seen = _Manifest040.model_validate_json(artifacts.get_bytes(ref, 1 << 20))
+    assert [(chunk.ref, chunk.frames) for chunk in seen.chunks] == [(chunks[0].ref, 1)]
+
+
+class _Chunk040(BaseModel):
+    """The model of version 0.4.0, with its checks."""
+
+    ref: ArtifactRef
+    frames: int = Field(ge=1, le=25)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not 0 < self.ref.size <= 16 << 20 or self.ref.size % self.frames:
+            raise ValueError("size")
+        return self
+
+
+class _Manifest040(BaseModel):
+    role: str
+    chunks: tuple[_Chunk040, ...] = Field(min_length=1, max_length=100_000)
+    frames: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(chunk.frames for chunk in self.chunks) != self.frames:
+            raise ValueError("sum")
+        if len({chunk.ref.size // chunk.frames for chunk in self.chunks}) != 1:
+            raise ValueError("frames differ in size")
+        return self
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -43,15 +109,18 @@ def test_manifest_round_trip(artifacts: ArtifactStore, prefix: str) -> None:
         lambda p: {"chunks": [_chunk(p, 0), _chunk(p, 0)], "frames": 50},
         lambda p: {"chunks": [], "frames": 0},
         lambda p: {"chunks": [_chunk(p, 0), _chunk(p, 1, size=25 * 601)], "frames": 50},
+        lambda p: {"chunks": [_chunk(p, 0, 2, 601)], "frames": 2},
+        lambda p: {"chunks": [_chunk(p, 0, 1, (16 << 20) + 1)], "frames": 1},
+        lambda p: {"chunks": [_chunk(p, 0)], "frames": 25, "codec": "zip"},
     ],
-    ids=["sum", "twice", "empty", "frame size"],
+    ids=["sum", "twice", "empty", "frame size", "part of a frame", "raw over 16 MiB", "codec"],
 )
 def test_inconsistent_manifest_is_invalid(bad, prefix: str) -> None:
     with pytest.raises(ValidationError):
         ChunkManifest.model_validate({"role": "frames"} | bad(prefix))
 
 
-@pytest.mark.parametrize(("frames", "size"), [(26, 26 * FRAME), (1, (16 << 20) + 1), (2, 601), (1, 0), (0, 0)])
+@pytest.mark.parametrize(("frames", "size"), [(26, 26 * FRAME), (1, (28 << 20) + 1), (1, 0), (0, 0)])
 def test_chunk_out_of_bounds_is_invalid(frames: int, size: int, prefix: str) -> None:
     with pytest.raises(ValidationError):
         _chunk(prefix, 0, frames, size)
@@ -72,6 +141,7 @@ def test_ensure_is_idempotent_and_the_store_keeps_the_rules(client, settings: St
     rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
     days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
     kept = {"lipstage-frames": 60, "lipstage-frames-index": 61, "lipstage-jobs": 60, "lipstage-cache": 120}
+    kept |= {"lipstage-checkpoints": 14, "lipstage-erased": 60, "lipstage-erasures": 1095}
     assert days == kept | {"lipstage-dead-letters": 90, "lipstage-uploads": None}
 
 

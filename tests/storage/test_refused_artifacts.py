@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -13,11 +14,13 @@ from shared.storage import keys, markers
 from shared.storage.artifacts import ArtifactStore, FileChanged
 from shared.storage.bucket import ensure
 from shared.storage.cache import StageCache
-from shared.storage.client import connect
 from shared.storage.documents import DocumentStore
 from shared.storage.errors import ArtifactMissing, ArtifactRefused, OutputRefused, StoreUnavailable
 from shared.storage.settings import StorageSettings
 from tests.storage.faulty import FaultyStore, about
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 PROBE = keys.probe("jobs/rich/job")
 Use = Callable[["Storage", str, Path], object]
@@ -26,15 +29,14 @@ Use = Callable[["Storage", str, Path], object]
 class Storage:
     """The stores of a service that connects through the proxy."""
 
-    def __init__(self, settings: StorageSettings) -> None:
-        client = connect(settings)
+    def __init__(self, client: "S3Client", settings: StorageSettings) -> None:
         self.artifacts, self.documents = ArtifactStore(client, settings), DocumentStore(client, settings)
         self.cache = StageCache(self.artifacts, self.documents, settings)
 
 
 @pytest.fixture
-def through(faulty: FaultyStore, settings: StorageSettings) -> Storage:
-    return Storage(settings)
+def through(faulty: FaultyStore, connecting, settings: StorageSettings) -> Storage:
+    return Storage(connecting(settings), settings)
 
 
 def _ref(tenant: str, job: str = "job") -> ArtifactRef:
@@ -146,10 +148,10 @@ def test_refused_cached_output_is_a_miss(through: Storage, faulty: FaultyStore, 
 
 
 @pytest.fixture
-def outputs(client, settings: StorageSettings, faulty: FaultyStore) -> ArtifactStore:
+def outputs(client, settings: StorageSettings, faulty: FaultyStore, connecting) -> ArtifactStore:
     named = settings.model_copy(update={"output_buckets": {"films": "films-bucket"}})
     ensure(client, named)
-    return ArtifactStore(connect(named), named)
+    return ArtifactStore(connecting(named), named)
 
 
 @pytest.mark.parametrize(

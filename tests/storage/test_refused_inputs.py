@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 
 from shared.messages.refs import InputRef
-from shared.storage.client import connect
 from shared.storage.errors import InputDigestMismatch, InputForbidden, InputNotFound, StorageError, StoreUnavailable
 from shared.storage.inputs import InputStore
 from shared.storage.settings import StorageSettings
@@ -27,9 +26,9 @@ def ref(client) -> InputRef:
 
 
 @pytest.fixture
-def through(faulty: FaultyStore, settings: StorageSettings) -> InputStore:
+def through(faulty: FaultyStore, connecting, settings: StorageSettings) -> InputStore:
     """The inputs of a service that connects through the proxy."""
-    return InputStore(connect(settings), settings)
+    return InputStore(connecting(settings), settings)
 
 
 def _get(store: InputStore, ref: InputRef, path: Path) -> Digest:
@@ -71,38 +70,36 @@ OF_THE_STORE = [
 ]
 
 
-@pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)], ids=["from the start", "between HEAD and GET"])
 @pytest.mark.parametrize(("status", "code", "message", "error", "words"), OWN, ids=[code for _, code, *_ in OWN])
 def test_answer_about_one_object_is_an_input_error(
     through: InputStore,
     faulty: FaultyStore,
     ref: InputRef,
     tmp_path: Path,
-    methods: tuple[str, ...],
     status: int,
     code: str,
     message: str,
     error: type[StorageError],
     words: str,
 ) -> None:
-    faulty.refuse(about(ref.key, *methods), status, code, message)
+    faulty.refuse(about(ref.key), status, code, message)
     with pytest.raises(error, match=words):
         _get(through, ref, tmp_path / "in")
+    with pytest.raises(error, match=words):
+        through.head(ref, "default")
     assert not (tmp_path / "in").exists()
 
 
-@pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)], ids=["from the start", "between HEAD and GET"])
 @pytest.mark.parametrize(("status", "code"), OF_THE_STORE, ids=[code for _, code in OF_THE_STORE])
 def test_answer_about_the_store_is_an_outage(
     through: InputStore,
     faulty: FaultyStore,
     ref: InputRef,
     tmp_path: Path,
-    methods: tuple[str, ...],
     status: int,
     code: str,
 ) -> None:
-    faulty.refuse(about(ref.key, *methods), status, code)
+    faulty.refuse(about(ref.key), status, code)
     with pytest.raises(StoreUnavailable):
         _get(through, ref, tmp_path / "in")
     assert not (tmp_path / "in").exists()

@@ -1,8 +1,9 @@
 """No word of a user leaves the services: tokens in every input, searched for in everything that the services write.
 
-Events are sent to the user, and repeat three things: the labels in their field of that name, because a client sets them
-to find its jobs; in a ``rejected`` event the key of the input, or the name of the unknown field, that has to be
-corrected; and in their headers the sender's ``tracestate``, which W3C Trace Context has every system pass on.
+Events are sent to the user, and repeat four things: the labels in their field of that name, because a client sets them
+to find its jobs; the reference to a consent in its field, for the audit; in a ``rejected`` event the key of the input,
+or the name of the unknown field, that has to be corrected; and in their headers the sender's ``tracestate``, which W3C
+Trace Context has every system pass on.
 """
 
 import io
@@ -28,10 +29,24 @@ from tests.conftest import ROOT
 from tests.pipeline.client import INPUTS, Client, Event, Reader, body
 from tests.pipeline.conftest import Pipeline, spoken, unseen_start
 
-PLACES = ("key", "filename", "owner", "label", "labelname", "exif", "png", "id3", "header", "baggage", "text", "cause")
+PLACES = (
+    "key",
+    "filename",
+    "owner",
+    "consent",
+    "label",
+    "labelname",
+    "exif",
+    "png",
+    "id3",
+    "header",
+    "baggage",
+    "text",
+    "cause",
+)
 TOKENS = {place: f"canary{place}{uuid.uuid4().hex[:10]}" for place in PLACES}
 """One unique word for each place. None looks like a path, a digest or an address: only the policies can stop it."""
-ANYWHERE = tuple(token for place, token in TOKENS.items() if not place.startswith("label"))
+ANYWHERE = tuple(token for place, token in TOKENS.items() if not place.startswith(("label", "consent")))
 OF_KEY = f"Ann's {TOKENS['key']} wedding"
 """Folder of an object's key: its words are neither a path each, nor between quotation marks that belong together."""
 CARRIERS = ("spans", "logs", "metrics", "events", "dead letter headers")
@@ -81,6 +96,7 @@ def of_user() -> dict[str, Any]:
     """Fields of a request that are the user's."""
     return {
         "owner": f"{TOKENS['owner']}@example.com",
+        "consent": TOKENS["consent"],
         "department": "research",
         "labels": {"project": TOKENS["label"], TOKENS["labelname"]: "x"},
     }
@@ -203,7 +219,8 @@ def test_no_token_of_the_user_is_anywhere(written: dict[str, str], carrier: str)
 
 
 @pytest.mark.parametrize("carrier", [carrier for carrier in CARRIERS if carrier != "events"])
-def test_labels_are_in_events_alone(written: dict[str, str], carrier: str) -> None:
+def test_labels_and_consent_are_in_events_alone(written: dict[str, str], carrier: str) -> None:
+    assert TOKENS["consent"] not in written[carrier]
     assert TOKENS["label"] not in written[carrier]
     assert TOKENS["labelname"] not in written[carrier]
 
@@ -211,7 +228,9 @@ def test_labels_are_in_events_alone(written: dict[str, str], carrier: str) -> No
 def test_an_event_has_the_labels_in_its_field_of_that_name(written: dict[str, str]) -> None:
     events = [json.loads(line) for line in written["events"].splitlines()]
     assert any(event["labels"] == {"project": TOKENS["label"], TOKENS["labelname"]: "x"} for event, _ in events)
-    others = json.dumps([[{**event, "labels": {}}, headers] for event, headers in events])
+    assert any(event.get("consent") == TOKENS["consent"] for event, _ in events)
+    others = json.dumps([[{**event, "labels": {}, "consent": None}, headers] for event, headers in events])
+    assert TOKENS["consent"] not in others
     assert TOKENS["label"] not in others
     assert TOKENS["labelname"] not in others
 

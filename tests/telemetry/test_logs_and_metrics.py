@@ -60,6 +60,27 @@ def test_line_that_cannot_be_written_is_dropped() -> None:
     assert (result.returncode, result.stderr) == (7, b"")
 
 
+THREADS = """
+import logging, threading, structlog, sys
+from shared.telemetry.logs import setup
+sys.setswitchinterval(1e-6)
+setup("audio")
+ours, theirs = structlog.get_logger(), logging.getLogger("librdkafka")
+def write(log):
+    for _ in range(300):
+        log("a line")
+threads = [threading.Thread(target=write, args=[log]) for log in (ours.info, theirs.warning) * 3]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_lines_of_several_threads_and_libraries_stay_apart() -> None:
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=60, check=True)
+    assert len(done.stdout.splitlines()) == 1800
+    assert {json.loads(line)["event"] for line in done.stdout.splitlines()} == {"a line"}
+
+
 def test_secrets_and_paths_are_not_written(lines) -> None:
     structlog.get_logger().warning(
         "read_failed",

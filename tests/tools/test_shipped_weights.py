@@ -19,10 +19,12 @@ from tools.convert_models.sources import Source
 ROOT = Path(__file__).parents[2]
 AUDIO = ROOT / "stages/audio/weights"
 FACE = ROOT / "stages/face/weights"
+DETECTORS = ROOT / "shared/slot/detectors"
 VISEMES = ROOT / "stages/infer/puppet/weights"
 EVALUATION = ROOT / "stages/encode/evaluation/weights"
 MODELS = [
-    *(FACE / f"face_{kind}.onnx" for kind in ("short", "full", "landmarks")),
+    *(DETECTORS / f"face_{kind}.onnx" for kind in ("short", "full")),
+    FACE / "face_landmarks.onnx",
     VISEMES / "visemes.onnx",
     EVALUATION / "landmarks_68.onnx",
 ]
@@ -85,8 +87,8 @@ def test_batch_dimension_is_free(path: Path) -> None:
 
 
 def test_models_see_the_face() -> None:
-    assert run(FACE / "face_short.onnx", INPUTS["face_short.onnx"]())["scores"].max() > 0.8
-    assert run(FACE / "face_full.onnx", INPUTS["face_full.onnx"]())["scores"].max() > 0.7
+    assert run(DETECTORS / "face_short.onnx", INPUTS["face_short.onnx"]())["scores"].max() > 0.8
+    assert run(DETECTORS / "face_full.onnx", INPUTS["face_full.onnx"]())["scores"].max() > 0.7
     assert run(FACE / "face_landmarks.onnx", INPUTS["face_landmarks.onnx"]())["score"][0, 0] > 0.99
     nothing = {"image": np.zeros((1, 192, 192, 3), np.float32)}
     assert run(FACE / "face_landmarks.onnx", nothing)["score"][0, 0] < 0.1
@@ -129,7 +131,9 @@ def test_notice_names_every_source(source: Source) -> None:
     assert source.sha256 in notice
 
 
-@pytest.mark.parametrize("folder", [AUDIO, FACE, VISEMES, EVALUATION], ids=["audio", "face", "visemes", "evaluation"])
+@pytest.mark.parametrize(
+    "folder", [AUDIO, DETECTORS, FACE, VISEMES, EVALUATION], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_manifest_names_every_file(folder: Path) -> None:
     manifest = json.loads((folder / "weights.json").read_text())
     assert set(manifest) == {path.name for path in folder.glob("*.onnx")}
@@ -139,11 +143,11 @@ def test_manifest_names_every_file(folder: Path) -> None:
 
 
 def test_altered_weights_are_refused(tmp_path: Path) -> None:
-    data = bytearray((FACE / "face_short.onnx").read_bytes())
+    data = bytearray((DETECTORS / "face_short.onnx").read_bytes())
     data[1000] ^= 1
     (tmp_path / "face_short.onnx").write_bytes(data)
     (tmp_path / "other.onnx").write_bytes(data)
-    (tmp_path / "weights.json").write_bytes((FACE / "weights.json").read_bytes())
+    (tmp_path / "weights.json").write_bytes((DETECTORS / "weights.json").read_bytes())
     for name in ("face_short.onnx", "other.onnx"):
         with pytest.raises(WeightsAltered):
             read_weights(tmp_path, name)

@@ -5,6 +5,7 @@ import time
 
 from shared.messages.pipeline import STAGES
 from shared.runtime.fault_rules import POINTS
+from tests.chaos import inputs
 from tests.chaos.rig import DRAIN_S, Rig
 from tests.chaos.rows.table import Outcome, Row
 
@@ -82,10 +83,30 @@ def frozen_service(rig: Rig, outcome: Outcome) -> None:
     outcome.figures.append(f"{rig.count(job, 'started', 'encode')} starts of the frozen task")
 
 
+def killed_overlap(rig: Rig, outcome: Outcome) -> None:
+    """Encode dies while it works early; infer dies when all its chunks are announced, and encode works on them."""
+    killed = rig.folder / "killed"
+    killed.mkdir()
+    rules = {
+        "early": f"encode.early=kill,job=early-*,once={killed / 'early'}",
+        "maker": f"infer.put=kill,job=maker-*,once={killed / 'maker'}",
+    }
+    rig.start(";".join(rules.values()))
+    speech = {"key": rig.upload(inputs.speech(5.0))}
+    jobs = [rig.submit(name, rig.request(speech=speech)) for name in rules]
+    rig.await_ends(jobs, 120)
+    missing = set(rules) - {path.name for path in killed.iterdir()}
+    outcome.expect(not missing, f"not killed: {sorted(missing)}")
+    outcome.expect(not rig.records("render.dlq"), "a dead letter was written")
+    starts = {job: rig.count(job, "started", "encode") for job in jobs}
+    outcome.expect(set(starts.values()) == {1}, f"an early start counted as an attempt: {starts}")
+
+
 ROWS = (
     Row("1", "SIGKILL of each service at each point", killed_services),
     Row("1s", "SIGKILL of each service after put and after publish", killed_services_short, short=True),
     Row("2", "SIGKILL of each worker process", killed_workers),
     Row("3", "SIGTERM of each service in a task", drained_services),
+    Row("32", "SIGKILL of encode and of infer while both work on a job", killed_overlap, short=True),
     Row("6", "SIGSTOP beyond the session, then SIGCONT", frozen_service),
 )

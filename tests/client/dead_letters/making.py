@@ -14,7 +14,7 @@ from shared.messages.codes import Code
 from shared.messages.headers import task_headers
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
-from shared.messages.topics import DLQ
+from shared.messages.topics import DLQ, REQUEST_TOPICS
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason
 from shared.runtime.settle.dead_letters import dead_letter_headers
@@ -57,7 +57,7 @@ class Made:
     original_ms: int = 1_700_000_000_000
 
     def record(self, prefix: str, offset: int) -> Record:
-        is_request = self.topic == "render.requests"
+        is_request = self.topic in REQUEST_TOPICS
         value, headers = self.value, list(self.headers)
         if value is None and is_request:
             value = json.dumps(request(job_id=self.job, **self.fields)).encode()

@@ -8,15 +8,19 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from shared import __version__
-from shared.client import Client, DeadLetterFilter, JobKey
+from shared.client import Client, DeadLetterFilter, Deployment, JobKey
 from shared.client.connection import Connection
 from shared.client.dead_letters.plan import Verdict
 from shared.client.errors import DeadLetterNotFound, InvalidRequest
 from shared.messages.codes import Code
 from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
+from shared.runtime import topic_admin
+from shared.runtime.settings import RuntimeSettings
 from tests.client.dead_letters.making import OLD, TRACEPARENT, Made, jobs_sent, send, sent
 from tests.client.dead_letters.replaying import counts, options, replayed
 from tests.client.services import Services
+
+ACME = {"key": "acme/x", "sha256": "0" * 64, "size": 1}
 
 
 def states(client: Client) -> dict[str, str]:
@@ -195,6 +199,19 @@ def test_records_of_unknown_topics_need_a_target(client: Client, deployment: Con
     _, done = replayed(client, to="render.encode")
     assert done.sent == 1
     assert jobs_sent(deployment, "render.encode") == ["a"]
+
+
+def test_request_from_before_tenants_had_topics_is_replayed_to_that_of_its_tenant(
+    deployment: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTAGE_TENANCY", "topic")
+    topic_admin.apply(RuntimeSettings(), ["acme"])
+    fields = {"tenant": "acme", "portrait": ACME, "speech": ACME}
+    send(deployment, [Made("a", "render.requests.bulk", "audio", fields=fields), Made("b", "render.requests", "audio")])
+    with Client(Deployment()) as client:
+        plan = client.replay(options(client)).plan()
+        assert counts(plan) == {Verdict.SEND: 1, Verdict.NO_TARGET: 1}, "the default tenant has no topics"
+        assert list(plan.targets) == [deployment.topic("render.requests.acme.bulk")]
 
 
 def test_only_a_topic_that_a_stage_reads_can_be_the_target(client: Client, deployment: Connection) -> None:

@@ -15,6 +15,7 @@ from shared.client.dead_letters.plan import Verdict
 from shared.client.dead_letters.rewriting import load_transform
 from shared.client.errors import InvalidRequest
 from shared.messages.codes import Code
+from shared.messages.refs import OutputRef
 from shared.messages.task import RenderTask
 from shared.storage import markers
 from tests.client.dead_letters.making import Made, send, sent
@@ -71,11 +72,13 @@ def test_a_changed_request_keeps_its_job_id(client: Client, deployment: Connecti
         markers.RequestRecord(request_id="r", body_sha256=hashlib.sha256(value).hexdigest()),
     )
     send(deployment, [made])
-    replayed(client, changes={"patches": (("params.seed", "7"),)})
+    place = (("output.bucket", "films"), ("output.prefix", "default/out"))
+    replayed(client, changes={"patches": (("params.seed", "7"), ("owner", "ann"), *place)})
     (message,) = sent(deployment, "render.requests")
     record = markers.read_request(deployment.documents, "default", "a")
     assert record is not None
     assert (record.request_id, record.body_sha256) == ("r", hashlib.sha256(message.value()).hexdigest())
+    assert (record.owner, record.output) == ("ann", OutputRef(bucket="films", prefix="default/out"))
     other = Made("b", "render.requests", "audio")
     markers.claim_request(
         deployment.documents, "default", "b", markers.RequestRecord(request_id="r", body_sha256="0" * 64)

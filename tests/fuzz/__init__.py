@@ -1,0 +1,1 @@
+"""Fuzzing of everything that reads what strangers send: `make fuzz`, and a short form in `make test`."""

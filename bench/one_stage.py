@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from confluent_kafka import Consumer, Producer
 
-from bench.one_stage_handler import RUNS
+from bench.one_stage_handler import RUNS, UNCONFINED
 from shared.local import ports, readiness, stack
 from shared.local.settings import LocalSettings
 from shared.messages import headers as message_headers
@@ -28,7 +28,7 @@ from shared.slot.spec import StageSpec
 
 PREFIX = "one."
 WAIT_S = 120.0
-SPEC = StageSpec(name="face", handler="bench.one_stage_handler", inputs={}, memory_mb=1024)
+SPEC = StageSpec(name="face", handler="bench.one_stage_handler", inputs={}, memory_mb=1024, variables=(RUNS,))
 
 
 class OneStage:
@@ -60,10 +60,10 @@ class OneStage:
                     self._news.notify_all()
         self._consumer.close()
 
-    def task(self, **labels: str) -> RenderTask:
+    def task(self, tenant: str = "default", **labels: str) -> RenderTask:
         """A new job's task."""
-        ref = InputRef(key="default/x")
-        request = RenderRequest(portrait=ref, speech=ref, labels=labels)
+        ref = InputRef(key=f"{tenant}/x")
+        request = RenderRequest(tenant=tenant, portrait=ref, speech=ref, labels=labels)
         return RenderTask(job_id=uuid.uuid4().hex, request_id="r", request=request, submitted_ms=1)
 
     def send(self, task: RenderTask) -> str:
@@ -101,35 +101,50 @@ class OneStage:
 @contextmanager
 def one_stage() -> Iterator[OneStage]:
     """The service with a broker and an object store of its own."""
+    with own_stack() as settings, serving(settings) as service:
+        yield service
+
+
+@contextmanager
+def own_stack() -> Iterator[LocalSettings]:
+    """A broker and an object store that only the benchmark uses."""
+    with TemporaryDirectory() as name:
+        settings = LocalSettings(state_dir=Path(name) / "state", jars_dir=LocalSettings().jars, topic_prefix=PREFIX)
+        try:
+            yield settings
+        finally:
+            stack.down(settings, purge=True)
+
+
+@contextmanager
+def serving(settings: LocalSettings, prefix: str = PREFIX, **variables: str) -> Iterator[OneStage]:
+    """The service on that stack, with topics of its own, and with these variables in its environment."""
+    started = stack.up(settings.model_copy(update={"topic_prefix": prefix}), services=False)
     with TemporaryDirectory() as name:
         folder = Path(name)
         runs = folder / "runs"
         runs.touch()
-        settings = LocalSettings(state_dir=folder / "state", jars_dir=LocalSettings().jars, topic_prefix=PREFIX)
+        (health,) = ports.pick(1)
+        environment = started.environment(stack.credentials_of(started)) | {
+            "LIPSTAGE_TOPIC_PREFIX": prefix,
+            "LIPSTAGE_HEALTH_PORT": str(health),
+            "LIPSTAGE_CACHE_KEY": os.urandom(16).hex(),
+            RUNS: str(runs),
+            **UNCONFINED,
+        }
+        command = [sys.executable, "-m", "bench.one_stage"]
+        log = (folder / "service.log").open("w")
+        process = subprocess.Popen(command, env={**os.environ, **environment, **variables}, stdout=log)
         try:
-            started = stack.up(settings, services=False)
-            (health,) = ports.pick(1)
-            environment = started.environment(stack.credentials_of(started)) | {
-                "LIPSTAGE_TOPIC_PREFIX": PREFIX,
-                "LIPSTAGE_HEALTH_PORT": str(health),
-                "LIPSTAGE_CACHE_KEY": os.urandom(16).hex(),
-                RUNS: str(runs),
-            }
-            command = [sys.executable, "-m", "bench.one_stage"]
-            log = (folder / "service.log").open("w")
-            process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log)
-            try:
-                wait_for(lambda: readiness.serves(health))
-                with closing(OneStage(started.bootstrap_servers, runs)) as service:
-                    for _ in range(5):  # The first jobs open connections.
-                        service.wait(service.send(service.task()))
-                    yield service
-            finally:
-                process.terminate()
-                process.wait(60)
-                log.close()
+            wait_for(lambda: readiness.serves(health))
+            with closing(OneStage(started.bootstrap_servers, runs, prefix)) as service:
+                for _ in range(5):  # The first jobs open connections.
+                    service.wait(service.send(service.task()))
+                yield service
         finally:
-            stack.down(settings, purge=True)
+            process.terminate()
+            process.wait(60)
+            log.close()
 
 
 def wait_for(ready: Callable[[], bool]) -> None:

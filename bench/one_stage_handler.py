@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from shared.slot.api import Context, Handler, Result, Task
 
 RUNS = "LIPSTAGE_BENCH_RUNS"
+UNCONFINED = {"LIPSTAGE_CONFINEMENT": "off"}
+"""Of a service with this handler: it writes to a file of the benchmark."""
 
 
 class Metadata(BaseModel):

@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.one_stage import OneStage, wait_for
-from bench.one_stage_handler import RUNS
+from bench.one_stage_handler import RUNS, UNCONFINED
 from bench.record import emit
 from shared.local import ports, readiness, stack
 from shared.local.settings import LocalSettings
@@ -120,6 +120,7 @@ def variant(name: str, settings: LocalSettings, environment: dict[str, str], fol
         "LIPSTAGE_HEALTH_PORT": str(health),
         "LIPSTAGE_CACHE_KEY": os.urandom(16).hex(),
         RUNS: str(runs),
+        **UNCONFINED,
     }
     command = [sys.executable, "-m", "bench.one_stage"]
     with (folder / f"{name}.log").open("w") as log:

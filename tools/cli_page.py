@@ -26,6 +26,8 @@ Every command prints results on stdout and everything else on stderr; `--json` g
 def page() -> str:
     """The page's text."""
     command = typer.main.get_command(app)
+    # The generator lists hidden commands, too.
+    command.commands = {name: one for name, one in command.commands.items() if not one.hidden}  # type: ignore[attr-defined]
     context = typer.Context(command, info_name="lipstage")
     text = get_docs_for_click(obj=command, ctx=context, name="lipstage")
     # The generator cuts the sentences of its overview; the sections have them whole.

@@ -11,7 +11,7 @@ from tools.generated_page import write
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "CONTRIBUTING.md"
 START, END = "<!-- files: generated -->", "<!-- end of files -->"
-SHARED = ("messages", "slot", "storage", "telemetry", "runtime", "client", "local", "cli")
+SHARED = ("messages", "slot", "storage", "telemetry", "runtime", "access", "client", "local", "cli")
 STAGES = ("audio", "face", "infer", "encode")
 
 

@@ -10,25 +10,30 @@ from pydantic_settings import BaseSettings
 from shared.local.settings import LocalSettings
 from shared.messages.engines import ENGINES
 from shared.runtime.engine_settings import EngineSettings, settings_model
-from shared.runtime.fault_injection import FaultSettings
-from shared.runtime.host.weights import WeightsSettings
+from shared.runtime.fault_settings import FaultSettings
+from shared.runtime.host.weights_settings import WeightsSettings
+from shared.runtime.policy_settings import PolicySettings
 from shared.runtime.settings import DeploymentSettings, RuntimeSettings, StateSettings
 from shared.runtime.settings_variables import variable
+from shared.runtime.tenant_settings import TenantSettings
 from shared.slot.engines import engine_spec
 from shared.storage.settings import StorageSettings
 from shared.telemetry.settings import TelemetrySettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
 from stages.gateway.projection.settings import ProjectionSettings
+from stages.infer.settings import InferSettings
 from tools.generated_page import write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Services and local stack": (DeploymentSettings, StateSettings),
-    "Every stage service": (RuntimeSettings,),
+    "Every stage service": (RuntimeSettings, TenantSettings),
+    "Provenance and consent": (PolicySettings,),
     "Storage": (StorageSettings,),
     "Telemetry": (TelemetrySettings,),
     "Audio stage": (AudioSettings,),
+    "Infer stage": (InferSettings,),
     "Encode stage": (EncodeSettings,),
     "Job-state projection": (ProjectionSettings,),
     "Weights that are not shipped": (WeightsSettings,),

@@ -18,6 +18,7 @@ from tools.convert_models.viseme_model import Parameters, convert_visemes
 
 _REPOSITORY = Path(__file__).parents[2]
 _AUDIO_WEIGHTS = Path("stages/audio/weights")
+_DETECTORS = Path("shared/slot/detectors")
 _FACE_WEIGHTS = Path("stages/face/weights")
 _EVALUATION_WEIGHTS = Path("stages/encode/evaluation/weights")
 _VISEME_WEIGHTS = Path("stages/infer/puppet/weights")
@@ -30,12 +31,12 @@ def convert_all(downloads: Path, root: Path) -> list[Path]:
     (root / _AUDIO_WEIGHTS).mkdir(parents=True, exist_ok=True)
     # Published as ONNX: no conversion.
     (root / _AUDIO_WEIGHTS / "speech_activity.onnx").write_bytes(fetch(sources.SPEECH_ACTIVITY, downloads))
-    for source, convert, name in (
-        (sources.FACE_SHORT, convert_detector, "face_short.onnx"),
-        (sources.FACE_FULL, convert_detector, "face_full.onnx"),
-        (sources.FACE_LANDMARKS, convert_mesh, "face_landmarks.onnx"),
+    for source, convert, file in (
+        (sources.FACE_SHORT, convert_detector, _DETECTORS / "face_short.onnx"),
+        (sources.FACE_FULL, convert_detector, _DETECTORS / "face_full.onnx"),
+        (sources.FACE_LANDMARKS, convert_mesh, _FACE_WEIGHTS / "face_landmarks.onnx"),
     ):
-        convert(fetch(source, downloads), root / _FACE_WEIGHTS / name, **_metadata(source))
+        convert(fetch(source, downloads), root / file, **_metadata(source))
     source = sources.WHISPER_TINY_EN
     encoder = read_parameters(fetch(source, downloads))
     convert_visemes(encoder, viseme_head(), root / _VISEME_WEIGHTS / "visemes.onnx", **_metadata(source))
@@ -44,7 +45,8 @@ def convert_all(downloads: Path, root: Path) -> list[Path]:
     convert_landmarks(
         manifest, fetch(source, downloads), root / _EVALUATION_WEIGHTS / "landmarks_68.onnx", **_metadata(source)
     )
-    return [root / _AUDIO_WEIGHTS, root / _FACE_WEIGHTS, root / _VISEME_WEIGHTS, root / _EVALUATION_WEIGHTS]
+    folders = (_AUDIO_WEIGHTS, _DETECTORS, _FACE_WEIGHTS, _VISEME_WEIGHTS, _EVALUATION_WEIGHTS)
+    return [root / folder for folder in folders]
 
 
 def viseme_head() -> Parameters:

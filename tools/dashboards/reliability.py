@@ -66,9 +66,10 @@ def _stops() -> list[Panel]:
         states("Circuit breaker", "Red: a replica of the stage starts no records, because jobs fail for a reason that"
                " is not theirs. See its log.",
                "max by (stage) (lipstage_circuit_breaker_open)", "{{stage}}"),
-        graph("Starts of worker processes", "In five minutes. More than the deliberate starts: a handler crashes, or"
-              " the kernel kills for memory.", "short",
-              ("sum by (stage) (increase(lipstage_worker_process_starts_total[5m]))", "{{stage}}")),
+        graph("Starts of worker processes", "In five minutes, by reason. died: a handler crashes, or the kernel kills"
+              " for memory. tenant, task: a task waited for its process.", "short",
+              ("sum by (stage, reason) (increase(lipstage_worker_process_starts_total[5m])) > 0",
+               "{{stage}} {{reason}}")),
         graph("Restarts of services", "In the last hour, by replica.", "short",
               ('sum by (replica) (changes(process_start_time_seconds{job="lipstage"}[1h]))', "{{replica}}")),
         rows("Alerts", "Pending and firing alerts; deploy/prometheus/rules says what to do.", "ALERTS", width=24),

@@ -7,9 +7,14 @@ DEV := $(VENV)/.dev-ready
 SONIC := .venv-sonic
 SONIC_BIN := $(SONIC)/bin
 SONIC_READY := $(SONIC)/.ready
+BENCH := .venv-bench
+BENCH_BIN := $(BENCH)/bin
+BENCH_READY := $(BENCH)/.ready
+REDIS := $(BENCH)/opt/redis
 PROMETHEUS := $(VENV)/opt/prometheus
+SBOM := .venv-sbom
 
-.PHONY: help setup setup-dev setup-projection setup-sonic demo test test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks soak docs docs-links up down clean requirements
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +56,29 @@ $(SONIC_READY): requirements/sonic-dev.txt | $(SONIC_BIN)/python
 	$(SONIC_BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/sonic-dev.txt
 	$(SONIC_BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
 	touch $@
+
+setup-bench: $(BENCH_READY) $(REDIS)/usr/bin/redis-server ## Create the environment of the peers that bench.peers compares with: celery, dramatiq, faust
+
+# Separate from the other environment: nothing of lipstage needs these packages.
+$(BENCH_BIN)/python:
+	$(PYTHON) -m venv $(BENCH) || { rm -rf $(BENCH); exit 1; }
+
+$(BENCH_READY): requirements/bench.txt | $(BENCH_BIN)/python
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements/bench.txt
+	$(BENCH_BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "lipstage.pth").write_text("$(CURDIR)\n")'
+	touch $@
+
+# Debian's packages, unpacked and not installed, as Prometheus below; elsewhere the one on PATH.
+REDIS_PACKAGES := redis-server redis-tools liblzf1 libjemalloc2
+
+$(REDIS)/usr/bin/redis-server:
+	@if command -v redis-server >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "no redis-server: install it for bench.peers"; exit 0; fi; \
+	folder=$$(mktemp -d) && cd $$folder && \
+	{ [ "$$(id -u)" != 0 ] || apt-get update -qq; } && \
+	apt-get download -qq -o APT::Sandbox::User=root $(REDIS_PACKAGES) && mkdir -p "$(CURDIR)/$(REDIS)" && \
+	for package in *.deb; do dpkg-deb -x "$$package" "$(CURDIR)/$(REDIS)"; done \
+	  || echo "no redis-server: install it for bench.peers"; rm -rf "$$folder"
 
 demo: setup ## Render the sample to out/demo.mp4
 	$(BIN)/lipstage demo
@@ -142,8 +170,46 @@ chaos: setup-dev ## Inject every fault of the test matrix into a real pipeline, 
 chaos-breaks: setup-dev ## Break the runtime in five places; the checker must find each: [SEED=n]
 	$(BIN)/python -m tests.chaos.prove $(if $(SEED),--seed $(SEED))
 
+fuzz: setup-dev ## Fuzz everything that reads strangers' bytes: [MINUTES=10] [SEED=n] [TARGET=face.heic]
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
+
+licences: setup-dev ## Write docs/licences.md from tools/licences/licences.toml
+	$(BIN)/python -m tools.licences
+
+# The tools that write it are in none of the environments that it describes.
+$(SBOM)/.ready: requirements/images/build.txt
+	$(PYTHON) -m venv $(SBOM) || { rm -rf $(SBOM); exit 1; }
+	$(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r $<
+	touch $@
+
+sbom: setup $(SBOM)/.ready ## Write the bill of materials of each environment that exists into out/sbom
+	@mkdir -p out/sbom
+	@for environment in $(VENV) $(SONIC) $(BENCH); do \
+	  [ -x $$environment/bin/python ] || continue; \
+	  bill=out/sbom/$${environment#.}.cdx.json; \
+	  $(SBOM)/bin/python -W ignore -m cyclonedx_py environment $$environment/bin/python --pyproject pyproject.toml \
+	    --mc-type application --output-reproducible --output-format JSON --output-file $$bill && echo $$bill || exit 1; \
+	done
+
+audit: setup-dev ## Look every pinned package up in the advisories; needs the network
+	@failed=; for file in requirements/*.txt requirements/images/*.txt; do \
+	  echo "$$file"; \
+	  $(BIN)/python -m uv tool run pip-audit --progress-spinner off --disable-pip --require-hashes -r $$file || failed=1; \
+	done; [ -z "$$failed" ]
+
 soak: setup-dev ## Random faults at 80 % load; prints what grows: [MINUTES=30] [SEED=n]
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+chart: setup-dev ## Write what the chart takes from elsewhere: its files/ and its README.md
+	$(BIN)/python -m tools.chart
+
+# Records belong to the commit whose code they measure: commit both, with the page.
+bench: setup-dev setup-bench ## Run the benchmarks, keep their records, write docs/performance.md: [QUICK=1] [NAMES="hop peers"] [BASELINE=checkout]
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(BASELINE),--baseline "$(BASELINE)") $(NAMES)
+	$(if $(QUICK),,$(BIN)/python -m tools.performance_page)
+
+autoscale-demo: setup-dev ## Scale real replicas of infer by the lag of a burst of 40 jobs, against a fixed number; about 5 minutes
+	$(BIN)/python -m bench.autoscale.demo
 
 docs: setup-dev ## Build the documentation site into out/docs; a link that leads nowhere fails
 	$(BIN)/python -m sphinx --fail-on-warning --quiet --fresh-env --write-all docs out/docs
@@ -163,10 +229,43 @@ requirements: ## Compile the hash-pinned requirement files
 	$(BIN)/python $(COMPILE) -o requirements/demo.txt
 	$(BIN)/python $(COMPILE) --extra projection -c requirements/demo.txt -o requirements/projection.txt
 	$(BIN)/python $(COMPILE) --extra projection --group dev --group docs --group tools --group align -c requirements/demo.txt -o requirements/dev.txt
+	$(BIN)/python $(COMPILE) --extra projection --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(BIN)/python $(COMPILE_SONIC) -c requirements/dev.txt -o requirements/sonic.txt
 	$(BIN)/python $(COMPILE_SONIC) --group sonic-dev -c requirements/dev.txt -c requirements/sonic.txt \
 	  -o requirements/sonic-dev.txt
+	@$(MAKE) --no-print-directory requirements-images
+
+# The versions are those that the tests run with. Wheels for x86-64 and aarch64: tests/images checks it.
+PIN_IMAGE = $(BIN)/python $(PIN) -c requirements/dev.txt -c requirements/sonic.txt
+
+requirements-images: ## Compile the hash-pinned requirement file of each image
+	$(PIN_IMAGE) --extra audio -o requirements/images/audio.txt
+	$(PIN_IMAGE) --extra face -o requirements/images/face.txt
+	$(PIN_IMAGE) --extra encode -o requirements/images/encode.txt
+	$(PIN_IMAGE) --extra infer -o requirements/images/infer-puppet.txt
+	$(PIN_IMAGE) --extra sonic -o requirements/images/infer-sonic.txt
+	$(PIN_IMAGE) --extra projection -o requirements/images/projection.txt
+	$(PIN_IMAGE) -o requirements/images/relay.txt
+	$(PIN_IMAGE) -o requirements/images/ops.txt
+	$(BIN)/python $(subst pyproject.toml,,$(PIN)) --group image-build -o requirements/images/build.txt
+
+ENGINE_OPTION = $(if $(ENGINE),--engine $(ENGINE))
+
+images: setup-dev ## Build the container images and check their sizes: [TARGET=face] [ALL=1: infer-sonic too] [ENGINE=podman]
+	$(BIN)/python -m tools.images build $(TARGET) $(if $(ALL),--all) $(ENGINE_OPTION)
+
+images-base: setup-dev ## Build a base image by debootstrap, for machines that reach no registry; needs root
+	$(BIN)/python -m tools.images base $(ENGINE_OPTION)
+
+images-infra: setup-dev ## Build stand-ins for the images of Kafka and SeaweedFS on that base, for tests in containers
+	$(BIN)/python -m tools.images infra $(ENGINE_OPTION)
+
+images-test: setup-dev ## Test the built images with real containers; needs root, podman, images and images-infra
+	$(BIN)/python -m pytest -m images tests/images
+
+pods: setup-dev ## Play the chart's pods as real containers: render, restarts, scaling, upgrade; needs what images-test needs: [BEFORE=commit]
+	BEFORE=$(BEFORE) $(BIN)/python -m pytest -m pods -s tests/pods
 
 clean: ## Stop the stack and remove everything that make created
 	-[ -x $(BIN)/lipstage ] && $(BIN)/lipstage down
-	rm -rf $(VENV) .venv-3.* $(SONIC) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* bench/results
+	rm -rf $(VENV) .venv-3.* $(SONIC) $(BENCH) $(SBOM) .lipstage out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

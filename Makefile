@@ -14,7 +14,7 @@ REDIS := $(BENCH)/opt/redis
 PROMETHEUS := $(VENV)/opt/prometheus
 SBOM := .venv-sbom
 
-.PHONY: help setup setup-dev setup-projection setup-sonic demo test test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,8 +104,12 @@ format: setup-dev ## Apply formatting and safe fixes
 
 # Tests on the broker wait for most of their time: two halves, each with a broker of its own, and the others beside them.
 test: lint ## Lint, every test with a real broker and object store, the short suite on other Pythons
-	rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory -j3 test-runtime test-rest test-others
+
+# Not part of `make test`: to measure takes half as much CPU again in every process that a test starts.
+coverage: setup-dev ## Run the tests of this environment again, and print which lines none of them reaches
+	rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory -j2 COVERAGE="--cov=shared --cov=stages --cov-report=" test-runtime test-rest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered
 
@@ -116,7 +120,7 @@ RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos test
 # A folder for temporary files of its own, since tests look for what others leave there; whole lines, since three of
 # these write at a time; the folder stays after a failure.
 PYTEST = d=$$(mktemp -d) && TMPDIR=$$d COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest \
-  --cov=shared --cov=stages --cov-report= $(1) 2>&1 | grep --line-buffered '' && rm -rf $$d
+  $(COVERAGE) $(1) 2>&1 | grep --line-buffered '' && rm -rf $$d
 
 test-runtime test-rest: SHELL := bash
 test-runtime test-rest: .SHELLFLAGS := -o pipefail -c

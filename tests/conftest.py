@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import time
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -10,15 +11,20 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from shared.local import broker, store, supervision
 from shared.local import stack as local
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.runtime.settings import RuntimeSettings
+from shared.runtime.topic_admin import required_topics
 from shared.telemetry import attributes
 
 ROOT = Path(__file__).resolve().parents[1]
+LEADERS_S = 60.0
+"""How long the leaders of new partitions may take to answer, seconds."""
 attributes.strict = True
 """An unregistered span attribute fails the test that sets it."""
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -109,6 +115,32 @@ def temporary_topics(bootstrap_servers: str) -> Iterator[str]:
     if names:
         for future in admin.delete_topics(names, operation_timeout=60).values():
             future.result(60)
+
+
+def create_topics(settings: RuntimeSettings, partitions: int = 3) -> None:
+    """The topics of a deployment, with few partitions, once each has a leader that answers. `lipstage topics apply`
+    also commits the start offsets of every group, which takes seconds and which only services need."""
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    wanted = [
+        NewTopic(topic.name, num_partitions=min(topic.partitions, partitions), config=dict(topic.config))
+        for topic in required_topics(settings)
+    ]
+    for future in admin.create_topics(wanted, operation_timeout=60).values():
+        future.result(60)
+    ends = {
+        TopicPartition(topic.topic, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for topic in wanted
+        for number in range(topic.num_partitions)
+    }
+    until = time.monotonic() + LEADERS_S
+    while True:
+        try:
+            for answer in admin.list_offsets(ends, request_timeout=10).values():
+                answer.result()
+            return
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
 
 
 @pytest.fixture

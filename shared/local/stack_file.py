@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.local import access, no_proxy
+from shared.local import access, no_proxy, signing_certificate
 from shared.local import credentials as secrets
 from shared.local.credentials import Credentials, load_or_create
 from shared.local.ports import HOST
@@ -20,7 +20,7 @@ PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 """What the collector speaks; the second wins where it is set."""
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "store-security",
-         access.FOLDER, "tempo", "prometheus", "grafana")  # fmt: skip
+         signing_certificate.FOLDER, access.FOLDER, "tempo", "prometheus", "grafana")  # fmt: skip
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
 MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")

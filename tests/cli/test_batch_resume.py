@@ -1,5 +1,6 @@
 """A batch whose submission is interrupted or killed: the same command sends the rest, and nothing twice."""
 
+import fcntl
 import json
 import os
 import signal
@@ -17,7 +18,9 @@ from tests.cli.conftest import Lipstage
 from tests.client.services import Services, job_of
 from tests.conftest import ROOT
 
-ROWS = 40
+PIPE_BYTES = 4096
+"""Of the pipe that the command prints to: it can't send all rows before somebody reads what it has printed."""
+ROWS = 160
 
 
 @pytest.fixture
@@ -42,9 +45,21 @@ def place_of(index: int, total: int, batch: str) -> dict[str, dict[str, object]]
 
 def start(manifest: Path, batch: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "shared.cli.main", "submit", "--batch", str(manifest), "--batch-id", batch]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    """The next line that the process prints; what comes after it stays in the pipe."""
+    assert process.stdout is not None
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(process.stdout.fileno(), 1)
+    return line.decode().strip()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
@@ -53,8 +68,7 @@ def test_the_same_command_sends_the_rest_and_nothing_twice(
 ) -> None:
     batch = uuid.uuid4().hex
     process = start(manifest, batch)
-    assert process.stdout is not None
-    printed = [process.stdout.readline().strip() for _ in range(5)]
+    printed = [first_line(process) for _ in range(5)]
     process.send_signal(ending)
     out, err = process.communicate(timeout=60)
     printed += out.split()

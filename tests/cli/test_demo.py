@@ -84,7 +84,7 @@ def test_down_keeps_data_and_purge_deletes_it(demo_run: Ran, state: Path) -> Non
     assert (state / "kafka" / "data").is_dir()
     purged = alone("down", "--purge", LIPSTAGE_STATE_DIR=state)
     assert (purged.code, purged.out.splitlines()[0]) == (0, "stopped")
-    deleted = "stack.json, secrets.json, lock, run, logs, traces, kafka, store, store-security, prometheus"
+    deleted = "stack.json, secrets.json, lock, run, logs, traces, kafka, store, store-security, c2pa, prometheus"
     assert f"deleted {deleted} in {state}" in purged.out
     assert f"kept mine.txt in {state}" in purged.out
     assert "kept the broker's files in " in purged.out

@@ -7,14 +7,13 @@ import pytest
 
 from shared.client import Client, Deployment
 from shared.client.connection import Connection
-from shared.runtime import admin_process
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.bucket import ensure
 from tests.client.services import Services
+from tests.conftest import create_topics
 from tests.pipeline.conftest import pipeline
 
 __all__ = ["pipeline"]
-TOPICS_S = 60.0
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def deployment(topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     """Clients of topics that no other test uses; the environment names them, too."""
     monkeypatch.setenv("LIPSTAGE_TOPIC_PREFIX", topic_prefix)
     settings = RuntimeSettings()
-    admin_process.ask(settings, "make_topics", 2 * TOPICS_S, timeout_s=TOPICS_S)
+    create_topics(settings)
     connection = Connection(Deployment())
     ensure(connection.s3, connection.storage_settings)
     yield connection

@@ -117,12 +117,12 @@ def temporary_topics(bootstrap_servers: str) -> Iterator[str]:
             future.result(60)
 
 
-def create_topics(settings: RuntimeSettings, partitions: int = 3) -> None:
-    """The topics of a deployment, with few partitions, once each has a leader that answers. `lipstage topics apply`
-    also commits the start offsets of every group, which takes seconds and which only services need."""
+def create_topics(settings: RuntimeSettings) -> None:
+    """The topics of a deployment, once each partition has a leader that answers. `lipstage topics apply` also commits
+    the start offsets of every group, which takes seconds and which only services need."""
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
     wanted = [
-        NewTopic(topic.name, num_partitions=min(topic.partitions, partitions), config=dict(topic.config))
+        NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config))
         for topic in required_topics(settings)
     ]
     for future in admin.create_topics(wanted, operation_timeout=60).values():

@@ -46,8 +46,9 @@ def place_of(index: int, total: int, batch: str) -> dict[str, dict[str, object]]
 def start(manifest: Path, batch: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "shared.cli.main", "submit", "--batch", str(manifest), "--batch-id", batch]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # A shell's background job ignores it.
+    )  # fmt: skip
     assert process.stdout is not None
     fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return process

@@ -207,6 +207,7 @@ def test_cancel_says_what_it_did(deployment: Connection, lipstage: Lipstage) -> 
     assert keys_sent == {f"default/{running}".encode(), f"acme/{theirs}".encode()}, "none replaces the other"
     assert lipstage("cancel", "no such id").code == 2
     assert lipstage("cancel").code == 2
+    assert lipstage("topics", "apply").code == 0
     assert lipstage("topics", "diff").code == 0
     assert lipstage("topics", "diff", "--json").json == []
 

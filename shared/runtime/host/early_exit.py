@@ -13,23 +13,27 @@ import threading
 import time
 from collections.abc import Callable
 
-import structlog
-
 GRACE_S = 1.0
 """How long the orderly end may take, seconds; with a broker that answers it takes less."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-log = structlog.get_logger()
 
 
 class EarlyExit:
     """Watches for the first signal in a thread of its own. Construct it in the main thread, which has handlers."""
 
-    def __init__(self, stop: threading.Event, abandon: Callable[[], bool], status: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        stop: threading.Event,
+        abandon: Callable[[], bool],
+        log_end: Callable[[str], None],
+        status: Callable[[], int],
+    ) -> None:
         """``stop`` is set with the signal, also while the main thread can't run its handler. ``abandon``
-        releases what would outlast the process and returns True, or False when it must end in order; ``status`` returns
-        the exit status."""
+        releases what would outlast the process and returns True, or False when it must end in order; ``log_end`` gets
+        the reason why the process ends out of order; ``status`` returns the exit status."""
         self._stop = stop
         self._abandon = abandon
+        self._log_end = log_end
         self._status = status
         self._ended = threading.Event()
         self._reader, self._writer = socket.socketpair()
@@ -58,6 +62,6 @@ class EarlyExit:
         if ended:
             time.sleep(max(0.0, until - time.monotonic()))
         else:
-            log.info("service_stopped", failure=None, reason="it had not joined its consumer group")
+            self._log_end("it had not joined its consumer group")
         sys.stdout.flush()
         os._exit(self._status())

@@ -59,6 +59,8 @@ class ServiceHost:
         self._signals = 0
         self._failure: str | None = None
         self._dead: str | None = None
+        self._end_logged = False
+        self._logging_end = threading.Lock()
         self.tracing = tracing.setup(name, shared.__version__)
         config = producer_config(settings, client)
         raw = clients.raw_producer(config | {"message.max.bytes": MAX_DEAD_LETTER_BYTES})
@@ -77,7 +79,7 @@ class ServiceHost:
         hide_from_workers()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        early = EarlyExit(self.stop, self._abandon, lambda: 1 if self._failure else 0)
+        early = EarlyExit(self.stop, self._abandon, self._log_end, lambda: 1 if self._failure else 0)
         try:
             workload = self._workload = make()
         except Stopped:
@@ -112,7 +114,14 @@ class ServiceHost:
     def _end(self) -> None:
         self.producers.close()
         self.tracing.shutdown()
-        log.info("service_stopped", failure=self._failure)
+        self._log_end()
+
+    def _log_end(self, reason: str | None = None) -> None:
+        """Log the end, once: on a busy machine the orderly end may reach this line while the early one does."""
+        with self._logging_end:
+            if not self._end_logged:
+                self._end_logged = True
+                log.info("service_stopped", failure=self._failure, **({"reason": reason} if reason else {}))
 
     def _abandon(self) -> bool:
         return self._workload is None or self._workload.abandon()

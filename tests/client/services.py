@@ -40,7 +40,7 @@ class Services:
         body = base | fields
         value = json.dumps(body)
         self.producer.produce(self.connection.settings.topic("render.events"), value, job.encode(), partition)
-        assert self.producer.flush(10) == 0
+        assert self.producer.flush(60) == 0
         return body
 
     def grow(self, topic: str, partitions: int) -> None:

@@ -13,7 +13,7 @@ from shared.slot.engines import engine_spec
 ROOT = Path(__file__).parents[2]
 REGISTRATION = {"shared/messages/engines.py", "shared/messages/request.py"}
 """The registry and the request's enum."""
-DEPLOYMENTS = ("tools/images/", "bench/autoscale/", "bench/catalogue.py")
+DEPLOYMENTS = ("tools/images/", "bench/autoscale/", "bench/catalogue.py", "tools/licences/")
 """Each engine has an image, scales by itself and has benchmarks of its own: what builds, simulates and lists these."""
 
 

@@ -13,7 +13,7 @@ from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
 from shared.client.dead_letters.calls import DeadLetterCalls
 from shared.client.deployment import Deployment
-from shared.client.errors import InvalidRequest
+from shared.client.errors import ClientError, InvalidRequest
 from shared.client.job_key import JobKey
 from shared.client.job_state import STATUSES, JobState
 from shared.client.projection import ProjectionCalls
@@ -29,6 +29,7 @@ from shared.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from shared.client.audit import Audit, AuditFilter
+    from shared.client.consumers import StageGroup
     from shared.client.earlier_requests import EarlierRequests
     from shared.client.job_spec import JobSpec
     from shared.client.local_files import FileLimits
@@ -121,6 +122,13 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
         return consumers.stages_without_consumers(self.settings, engine)
 
+    def stage_groups(self) -> "list[StageGroup]":
+        """The consumer groups of the stages and of the enabled engines (LIPSTAGE_ENGINES), in the order of the
+        pipeline: records that wait, and running services. Raises BrokerUnreachable."""
+        from shared.client import consumers
+
+        return consumers.stage_groups(self.settings, self.settings.engines)
+
     # Submit.
 
     def job_spec(self, portrait: str | Path, speech: str | Path, **fields: JsonValue) -> "JobSpec":
@@ -167,6 +175,11 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
         with measured_submission() as measured:
             return measured(submission.submit(self.connection, spec, self._earlier_requests, self._uploads))
+
+    def begin_batch(self) -> None:
+        """Before the jobs of a batch that somebody else may have submitted since this client did: what is on the topic
+        is read once for a batch, and now again."""
+        self.__dict__.pop("_earlier_requests", None)
 
     def submit_batch(self, specs: "Iterable[JobSpec]") -> Iterator[Submission]:
         """Submit one spec after the other; each submission is yielded before the next begins. Raises as ``submit``."""
@@ -328,6 +341,19 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         if answered is not None:
             return history.completed(self.connection, key, *answered)
         return history.job_state(self.connection, key, max_events)
+
+    def job_states(
+        self, jobs: Collection[JobKey], *, max_events: int = MAX_EVENTS_OF_JOB
+    ) -> dict[JobKey, JobState | ClientError]:
+        """As ``job``, of several jobs, with one scan for all where the projection does not answer; for a job without a
+        state the error that ``job`` raises. Raises BrokerUnreachable, TopicMissing."""
+        known: dict[JobKey, JobState | None] = {}
+        for job in jobs:
+            answered = self._projection_calls.job(job)
+            if answered is None:
+                return history.job_states(self.connection, jobs, max_events)
+            (known[job],) = answered
+        return history.completed_each(self.connection, known)
 
     def past_events(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> tuple[list[AnyEvent], Offsets]:
         """A job's events so far, the terminal event last, and where to ``follow`` it from.

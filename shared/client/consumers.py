@@ -1,16 +1,20 @@
-"""Finds the stages of a render that no service consumes: a job waits there until one is started."""
+"""The consumer groups of the stages: which of them no service is a member of, and how far they are behind."""
 
-from typing import Self
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
 
 from confluent_kafka import KafkaException
 
+from shared.client.errors import BrokerUnreachable
 from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.pipeline import PIPELINE
-from shared.runtime.admin_process import START_S, AdminProcess
+from shared.runtime.admin_process import START_S, AdminProcess, ask
 from shared.runtime.settings import RuntimeSettings
 
 ANSWER_S = 5.0
 """How long the broker may take to describe the groups, seconds."""
+LIMIT_S = ANSWER_S + START_S
 
 
 class ConsumerCheck:
@@ -56,3 +60,29 @@ def stages_without_consumers(settings: RuntimeSettings, engine: str = DEFAULT_EN
     not let this client describe the groups.
     """
     return ConsumerCheck(settings, engine).result()
+
+
+@dataclass(frozen=True, slots=True)
+class StageGroup:
+    """The consumer group of a stage, and of one engine where each has its own."""
+
+    stage: str
+    engine: str | None
+    lag: int | None
+    """Records of both lanes that are not committed; None where the broker does not tell this client."""
+    members: int | None
+    """Running services, in the same way."""
+
+
+def stage_groups(settings: RuntimeSettings, engines: Iterable[str]) -> list[StageGroup]:
+    """The groups of all stages, in the order of the pipeline. Takes at most 40 s. Raises BrokerUnreachable."""
+    steps = [(step, engine) for step in PIPELINE for engine in (engines if step.per_engine else (None,))]
+    names = {(step.name, engine): settings.group(step.name, engine) for step, engine in steps}
+    # The other lane's topic begins with the same name, and so do those of tenants.
+    topics = {names[step.name, engine]: f"{settings.topic(step.topic(engine))}*" for step, engine in steps}
+    try:
+        lags: dict[str, Any] = ask(settings, "lags", LIMIT_S, groups=topics, timeout_s=ANSWER_S)
+        members: dict[str, Any] = ask(settings, "members", LIMIT_S, groups=list(topics), timeout_s=ANSWER_S)
+    except KafkaException as e:
+        raise BrokerUnreachable(f"the broker does not describe the groups: {e.args[0].str()}") from None
+    return [StageGroup(stage, engine, lags.get(group), members.get(group)) for (stage, engine), group in names.items()]

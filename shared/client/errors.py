@@ -53,11 +53,22 @@ class InvalidRequest(ClientError):
     """A file, a field or a name is refused on this machine; nothing was sent."""
 
     def __init__(
-        self, message: str, hint: str | None = None, details: Sequence[str] = (), field: str | None = None
+        self,
+        message: str,
+        hint: str | None = None,
+        details: Sequence[str] = (),
+        field: str | None = None,
+        *,
+        allowed: str | None = None,
+        code: Code | None = None,
     ) -> None:
         super().__init__(message, hint, details)
         self.field = field
         """The field of the request that is at fault, as ``params.seed``, where it is one."""
+        self.allowed = allowed
+        """Its accepted range or set in words, where it has one."""
+        self.code = code
+        """The public code with which a service would reject the request, where it would."""
 
 
 class InvalidManifest(InvalidRequest):

@@ -1,12 +1,13 @@
 """Past jobs, from the newest events and from the object store's documents; every read is bounded."""
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from shared.client import event_log, request_log
 from shared.client.connection import Connection
-from shared.client.errors import JobDocumentUnreadable, JobNotFound, JobPurged, StoreUnreachable
+from shared.client.errors import ClientError, JobDocumentUnreadable, JobNotFound, JobPurged, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.client.job_state import JobState, is_superseded
 from shared.client.request_log import SentRequest
@@ -120,11 +121,62 @@ def job_state(connection: Connection, job: JobKey, max_events: int) -> JobState:
     return completed(connection, job, next((one for one in same_id if one.tenant == job.tenant), None))
 
 
+def job_states(
+    connection: Connection, jobs: Collection[JobKey], max_events: int
+) -> dict[JobKey, JobState | ClientError]:
+    """As ``job_state``, of several jobs by one scan; for a job without a state the error that ``job_state`` raises.
+
+    Raises BrokerUnreachable, TopicMissing.
+    """
+    found: dict[JobKey, JobState] = {}
+    by_topic = defaultdict[str, list[JobKey]](list)
+    for job in jobs:
+        by_topic[event_log.topic(connection, job.tenant)].append(job)
+    for together in by_topic.values():
+        tenant = together[0].tenant
+        offsets = event_log.newest(connection, max_events, tenant)
+        events = event_log.scan(connection, offsets, *(job.job_id for job in together), tenant=tenant)
+        found |= {JobKey(state.tenant, state.job_id): state for state in states(events)}
+    return completed_each(connection, {job: found.get(job) for job in jobs})
+
+
+def completed_each(
+    connection: Connection, known: Mapping[JobKey, JobState | None]
+) -> dict[JobKey, JobState | ClientError]:
+    """As ``completed``, of several jobs; requests are searched for by one scan. Raises BrokerUnreachable."""
+    answers: dict[JobKey, JobState | ClientError] = {}
+    unknown = defaultdict[str, list[JobKey]](list)
+    for job, known_state in known.items():
+        try:
+            state = _stored(connection, job, known_state)
+        except ClientError as e:
+            answers[job] = e
+            continue
+        if state is not None:
+            answers[job] = state
+        else:
+            unknown[event_log.topic(connection, job.tenant)].append(job)
+    for together in unknown.values():
+        sent = request_log.find_each(connection, together, together[0].tenant)
+        answers |= {job: queued(sent[job]) if job in sent else not_found(job) for job in together}
+    return answers
+
+
 def completed(connection: Connection, job: JobKey, state: JobState | None) -> JobState:
     """The state that a job's events give, completed by what the object store keeps; without both, from its request.
 
     Raises as ``job_state``.
     """
+    state = _stored(connection, job, state)
+    if state is None and (sent := request_log.find(connection, job)) is not None:
+        state = queued(sent)
+    if state is None:
+        raise not_found(job)
+    return state
+
+
+def _stored(connection: Connection, job: JobKey, state: JobState | None) -> JobState | None:
+    """The state, completed by what the object store keeps; None for a job that it does not know either."""
     if state is None or state.terminal_event is None:
         stored = terminal_event(connection, job)
         if stored is not None:
@@ -136,10 +188,6 @@ def completed(connection: Connection, job: JobKey, state: JobState | None) -> Jo
         state.purged(record.purged_ms)
     if state is None and record is not None:
         state = JobState(job.job_id, job.tenant)
-    if state is None and (sent := request_log.find(connection, job)) is not None:
-        state = queued(sent)
-    if state is None:
-        raise not_found(job)
     return state
 
 

@@ -27,11 +27,12 @@ IDENTITY = ("job_id", "tenant")
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """Two local files and the other fields of a render request, valid as far as this machine can check."""
+    """Two inputs and the other fields of a render request, valid as far as this machine can check."""
 
     job_id: str
-    portrait: Path
-    speech: Path
+    portrait: Path | InputRef
+    """A local file, which is uploaded, or an object that is in an input bucket."""
+    speech: Path | InputRef
     fields: Mapping[str, JsonValue]
     """The request without portrait and speech; job id and tenant are always set."""
 
@@ -47,23 +48,25 @@ class JobSpec:
         return cls.of_fields(portrait, speech, fields)
 
     @classmethod
-    def of_fields(cls, portrait: Path, speech: Path, fields: Mapping[str, JsonValue]) -> Self:
-        """As ``checked``; the files are not looked at. Raises InvalidRequest, which names the field."""
+    def of_fields(cls, portrait: Path | InputRef, speech: Path | InputRef, fields: Mapping[str, JsonValue]) -> Self:
+        """As ``checked``; files are not looked at, and objects are not looked up: the services do. Raises
+        InvalidRequest, which names the field."""
         given = {name: value for name, value in fields.items() if value is not None or name not in IDENTITY}
         complete = {"tenant": DEFAULT_TENANT, **given}
         job_id = str(complete.setdefault("job_id", new_job_id()))
         # The keys are not known yet. A bad tenant name must be reported for the field, not for a key made of it.
         tenant = str(complete["tenant"])
         pending = InputRef(key=f"{tenant if re.fullmatch(NAME, tenant) else DEFAULT_TENANT}/pending")
+        inputs = [source if isinstance(source, InputRef) else pending for source in (portrait, speech)]
         try:
-            request = _parsed(complete, pending, pending)
+            request = _parsed(complete, *inputs)
             check_tenant(request)
             check_engine_params(request)
         except Rejected as e:
             # Which engines run is known to the deployment alone.
             if e.code != Code.ENGINE_UNAVAILABLE:
                 hint = f"allowed: {e.allowed}; nothing was sent" if e.allowed else "nothing was sent"
-                raise InvalidRequest(e.message, hint, field=e.field) from None
+                raise InvalidRequest(e.message, hint, field=e.field, allowed=e.allowed, code=e.code) from None
         return cls(job_id, portrait, speech, complete)
 
     @property

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from shared.client.connection import Connection
 from shared.client.errors import InvalidRequest
 from shared.client.job_key import JobKey
+from shared.client.uploads import is_posted
 from shared.messages.refs import SHA256, InputRef
 from shared.storage import cache_index
 from shared.storage.cache_index import CachedBy
@@ -55,14 +56,16 @@ class Upload:
     key: str
 
 
-def uploads_of(connection: Connection, tenant: str) -> Iterator[tuple[Upload, JobKey, str, int]]:
+def uploads_of(connection: Connection, tenant: str) -> Iterator[tuple[Upload, JobKey | None, str | None, int]]:
     """The objects of a tenant whose keys are those of uploads, each with its job, SHA-256 and size in bytes.
 
-    Raises StorageError.
+    The keys of those that were posted to a URL of the gateway name neither job nor SHA-256. Raises StorageError.
     """
     for bucket in dict.fromkeys(connection.storage_settings.input_buckets.values()):
         for key, size in connection.artifacts.eraser.listed(bucket, f"{tenant}/"):
             match key.split("/"):
+                case _ if is_posted(key):
+                    yield Upload(bucket, key), None, None, size
                 case [_, job, name] if re.fullmatch(SHA256, name):
                     yield Upload(bucket, key), JobKey(tenant, job), name, size
 
@@ -97,7 +100,9 @@ class MediaSearch:
         uploads = [
             upload
             for upload, job, sha256, size in uploads_of(self._connection, self._tenant)
-            if (sha256, size) == (self._file.sha256, self._file.size) and job not in known
+            if job not in known
+            and size == self._file.size
+            and (self._compare(upload.bucket, upload.key) if sha256 is None else sha256 == self._file.sha256)
         ]
         return cached, uploads
 

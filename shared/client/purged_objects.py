@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from shared.client.connection import Connection
 from shared.client.job_key import JobKey
 from shared.client.purged_dead_letters import PurgedDeadLetter
-from shared.client.uploads import INPUT_ALIAS, UPLOADED_BY
+from shared.client.uploads import INPUT_ALIAS, UPLOADED_BY, is_posted
 from shared.messages.events import Done, TerminalEvent
 from shared.messages.pipeline import STAGES
 from shared.messages.refs import InputRef
@@ -133,7 +133,7 @@ class Deletion:
                 if is_missing(e):
                     return True
                 raise
-        is_own = UPLOADED_BY.items() <= head["Metadata"].items()
+        is_own = is_posted(key) or UPLOADED_BY.items() <= head["Metadata"].items()
         if is_own:
             self._count("inputs", self.connection.artifacts.eraser.erase_key(bucket, key))
         else:

@@ -1,4 +1,4 @@
-"""Submits a job: both files to the input bucket, then one record on the topic of requests of its lane.
+"""Submits a job: its files to the input bucket, then one record on the topic of requests of its lane.
 
 The same files and fields under the same job id make the same record, so a repeated submission is recognised: by this
 client before anything is uploaded, and by the services.
@@ -40,7 +40,7 @@ DELIVERY_S = 35.0
 
 
 def submit(connection: Connection, spec: JobSpec, earlier_requests: EarlierRequests, uploads: Uploads) -> Submission:
-    """Upload both files and send the request; returns once the broker has the record.
+    """Upload the files of the job and send the request; returns once the broker has the record.
 
     A job id that is in use is found first: a repeat of the same request sends nothing. Raises
     JobConflict for the id of another request, JobPurged, StoreUnreachable, BrokerUnreachable, RecordRefused,
@@ -51,14 +51,17 @@ def submit(connection: Connection, spec: JobSpec, earlier_requests: EarlierReque
     tracer = connection.tracing.tracer
     with work_span(tracer, f"submit {REQUESTS}", context=_caller()) as span:
         set_attributes(span, {"render.job": spec.key.job_id, "tenant": spec.key.tenant})
-        refs = [uploads.reference(spec.key, path) for path in (spec.portrait, spec.speech)]
+        sources = (spec.portrait, spec.speech)
+        refs = [one if isinstance(one, InputRef) else uploads.reference(spec.key, one) for one in sources]
         value = _value(spec, refs)
         earlier = _earlier(earlier_requests.find(spec), spec, value)
         if earlier is not None:
             return earlier
-        for role, path, ref in zip(("portrait", "speech"), (spec.portrait, spec.speech), refs, strict=True):
+        for role, source, ref in zip(("portrait", "speech"), sources, refs, strict=True):
+            if isinstance(source, InputRef):
+                continue
             with work_span(tracer, "artifact.put", registered({"artifact.role": role})):
-                uploads.put(path, ref)
+                uploads.put(source, ref)
         key = spec.key.job_id
         signature = connection.signature("request", spec.key.tenant, key.encode(), value)
         partition, offset = send(connection, topic, key, value, (CONTENT_TYPE, *signature))

@@ -24,6 +24,10 @@ from shared.storage.streams import HashingReader
 INPUT_ALIAS = "inputs"
 UPLOADED_BY = {"uploaded-by": "lipstage-client"}
 """Object metadata of every upload: a purge deletes no other input."""
+POSTED = "posted.uploads"
+"""Folder of a tenant's objects that clients have sent by a URL of the gateway, before a request names them. No job id
+has a dot: the purge of a job never takes this folder for the job's own. Such an object is deleted with the first job
+that used it. It has no metadata of this library: not every object store keeps those of a form."""
 MULTIPART_BYTES = 64 << 20
 PART_BYTES = 16 << 20
 MAX_KNOWN = 1024
@@ -36,6 +40,12 @@ Signature = tuple[str, int, int, int, int]
 SETTLED_S = 3.0
 """Age from which the digest of a file is remembered, seconds. A file system may note times in steps of two seconds: a
 younger file may change once more under the same signature."""
+
+
+def is_posted(key: str) -> bool:
+    """Whether an object was posted to a URL of the gateway."""
+    parts = key.split("/")
+    return len(parts) == 3 and parts[1] == POSTED
 
 
 class Uploads:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from shared.access.names import Names
 from shared.messages.lanes import BULK
-from shared.messages.pipeline import FIRST, PIPELINE, PROJECTION, RELAY, STAGES, following
+from shared.messages.pipeline import FIRST, GATEWAY, PIPELINE, PROJECTION, RELAY, STAGES, following
 from shared.messages.tenant_topics import request_topics, tenant_topic
 from shared.messages.topics import (
     CANCEL,
@@ -21,6 +21,8 @@ from shared.messages.topics import (
     DLQ,
     EVENTS,
     JOBS,
+    PARKED,
+    REPLAYS,
     REQUEST_TOPICS,
     REQUESTS,
     RETRY,
@@ -115,8 +117,8 @@ def all_rights(names: Names, tenant: str = ANY_TENANT) -> dict[str, Rights]:
     ``tenant`` limits what a client may do in the object store to that tenant's objects, and in Kafka, where each tenant
     has topics of its own, to these. Where tenants share topics, Kafka does not tell them apart.
     """
-    found = [*(_stage(names, stage) for stage in STAGES), _relay(names), _projection(names), _client(names, tenant),
-             _operator(names)]  # fmt: skip
+    found = [*(_stage(names, stage) for stage in STAGES), _relay(names), _projection(names), _gateway(names),
+             _client(names, tenant), _operator(names)]  # fmt: skip
     return {one.service: one for one in found}
 
 
@@ -211,6 +213,34 @@ def _projection(names: Names) -> Rights:
     return Rights(PROJECTION, "keeps the state of all jobs", kafka=kafka)
 
 
+def _gateway(names: Names) -> Rights:
+    """A client of every tenant that also purges jobs, and replays dead letters for operators. URLs that it presigns
+    allow what it may do itself."""
+    objects = (
+        Objects("inputs", "*", (READ, WRITE, DELETE, DELETE_VERSIONS)),
+        Objects("outputs", "*", (READ, DELETE, DELETE_VERSIONS)),
+        *(Objects("artifacts", f"{prefix}/*", (READ, DELETE, DELETE_VERSIONS))
+          for prefix in ("jobs", "cache", "frames", "dead-letters", "quotas")),
+        *(Objects("artifacts", f"jobs/*/*/{name}.json", (WRITE,)) for name in ("request", "end")),
+        # What a purge notes: that an attempt may still write, and that it took place.
+        *(Objects("artifacts", keys, (WRITE,)) for keys in ("cache/*/_jobs/*", "erased/*", "erasures/*")),
+        *_probes(),
+    )  # fmt: skip
+    every: tuple[BucketRole, ...] = ("artifacts", "inputs", "outputs")
+    kafka = (
+        *_client_topics(names, ANY_TENANT),
+        *(_topic(names, topic, Operation.WRITE) for topic in work_topics(names.engines) if topic not in REQUEST_TOPICS),
+        _topic(names, DLQ, Operation.READ),
+        Kafka("topic", names.topic(REPLAYS), (Operation.READ, Operation.WRITE)),
+        _topic(names, PARKED, Operation.WRITE),
+        # How long topics keep the records of a purged job.
+        Kafka("topic", names.topic(TOPICS), (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS), prefixed=True),
+        # Members and lag of the stages.
+        Kafka("group", names.topic_prefix + GROUPS, (Operation.DESCRIBE,), prefixed=True),
+    )
+    return Rights(GATEWAY, "acts for the tenants of its API keys", objects, every, every, kafka)
+
+
 def _client(names: Names, tenant: str) -> Rights:
     objects = (
         Objects("inputs", f"{tenant}/*", (READ, WRITE, DELETE)),
@@ -221,13 +251,13 @@ def _client(names: Names, tenant: str) -> Rights:
     )
     kafka = (
         *_client_topics(names, tenant),
-        *(Kafka("group", names.group(name), (Operation.DESCRIBE,)) for name in ("cli", "client", "gateway")),
+        *(Kafka("group", names.group(name), (Operation.DESCRIBE,)) for name in ("cli", "client")),
         # Whether a service reads the topics at all.
         *(_group(names, step.name, engine, Operation.DESCRIBE)
           for step in PIPELINE for engine in (names.engines if step.per_engine else (None,))),
     )  # fmt: skip
     lists: tuple[BucketRole, ...] = ("artifacts", "inputs") if tenant == ANY_TENANT else ()
-    purpose = "submits, follows, cancels and downloads jobs; also a gateway"
+    purpose = "submits, follows, cancels and downloads jobs"
     return Rights(CLIENT, purpose, objects, lists, kafka=kafka, tenant=tenant)
 
 
@@ -262,8 +292,14 @@ def _job_documents(*, claims: bool = False) -> tuple[Objects, ...]:
         Objects("artifacts", "jobs/*/*/request.json", (READ, WRITE) if claims else (READ,)),
         Objects("artifacts", "jobs/*/*/end.json", (READ, WRITE)),
         Objects("artifacts", "dead-letters/*", (WRITE,)),
-        # By these objects, which belong to no job, a service tells an outage from the refusal of one object. Whole
-        # names: a job may have the id _probe.
+        *_probes(),
+    )
+
+
+def _probes() -> tuple[Objects, ...]:
+    """By these objects, which belong to no job, a service tells an outage from the refusal of one object. Whole names:
+    a job may have the id _probe."""
+    return (
         Objects("artifacts", "*/_probe/bucket.json", (READ, WRITE)),
         Objects("artifacts", "*/_probe/never.json", (READ,)),
     )

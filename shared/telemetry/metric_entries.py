@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 Kind = Literal["counter", "gauge", "histogram"]
 
 LABELS = {
-    "stage": "audio, face, infer, encode, relay or projection",
+    "stage": "audio, face, infer, encode, relay, projection or gateway",
     "engine": "an engine of `LIPSTAGE_ENGINES`; `other`: one that is not enabled, or a request that can't be read",
     "outcome": "how the record or the job ended, see the metric",
     "code": "a public code ([messages](messages.md)); empty where nothing failed",
@@ -24,6 +24,9 @@ LABELS = {
     "record": "`request`, `cancel`",
     "kind": "`container`: sound against picture in the file; `lip`: mouth against sound; `audio`: the larger of both",
     "quota": "`jobs_in_flight`, `speech_s_per_hour` or `pixels_per_hour`",
+    "method": "HTTP method; `other`: one that no route has",
+    "route": "path of the gateway's route, with names in place of ids; `other`: no such path",
+    "status": "HTTP status of the answer",
     "slot": "number of the slot, from 0",
     "version": "version of lipstage",
 }

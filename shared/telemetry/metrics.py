@@ -247,6 +247,19 @@ CLIENT_SUBMISSION_SECONDS = histogram(
 )
 
 # Telemetry itself.
+HTTP_REQUESTS = counter(
+    "lipstage_http_requests_total",
+    "requests",
+    "Requests that the gateway has answered; status 0: the client went away first",
+    "method", "route", "status",
+)  # fmt: skip
+HTTP_SECONDS = histogram(
+    "lipstage_http_request_duration_seconds",
+    "seconds",
+    "From a request's head to the end of its answer; an event stream lasts as long as its watcher stays",
+    "method", "route",
+    buckets=REQUEST_SECONDS,
+)  # fmt: skip
 SPANS = counter(
     "lipstage_telemetry_spans_total",
     "spans",

@@ -1,1 +1,1 @@
-"""Answers to people and programs that ask for jobs. Not a stage of the pipeline: jobs do not need it."""
+"""The front door: HTTP and gRPC for programs, a page for people, webhooks, and the state of every job."""

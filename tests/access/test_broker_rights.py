@@ -34,6 +34,7 @@ READS = {
     "encode": {*ENCODE, "render.cancel", "render.chunks"},
     "relay": {*RETRY},
     "projection": {*REQUESTS, "render.events", "render.jobs"},
+    "gateway": {*REQUESTS, "render.events", "render.dlq", "render.replays"},
     "client": {*REQUESTS, "render.events"},
 }
 ALWAYS = {*RETRY, "render.events", "render.dlq"}
@@ -44,6 +45,7 @@ WRITES = {
     "encode": {*ALWAYS},
     "relay": {*REQUESTS, *FACE, *INFER, *ENCODE, "render.events", "render.dlq", "render.clock"},
     "projection": {"render.jobs", "render.dlq"},
+    "gateway": {*REQUESTS, *FACE, *INFER, *ENCODE, "render.events", "render.cancel", "render.replays", "render.parked"},
     "client": {*REQUESTS, "render.events", "render.cancel"},
 }
 SERVICES = list(READS)

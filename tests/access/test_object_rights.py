@@ -119,7 +119,7 @@ def test_encode_copies_its_video_and_no_other_object(s3: S3) -> None:
     assert status(encode.copy_object, **copy, CopySource={"Bucket": INPUTS, "Key": private}) == 403
 
 
-@pytest.mark.parametrize("service", ["relay", "client"])
+@pytest.mark.parametrize("service", ["relay", "gateway", "client"])
 def test_service_that_renders_nothing_writes_no_artifact(s3: S3, service: str) -> None:
     for key in (key for stage in STAGES for key in keys_of(stage)):
         assert status(s3(service).put_object, Bucket=BUCKET, Key=key, Body=b"forged") == 403, key

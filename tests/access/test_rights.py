@@ -10,7 +10,7 @@ import pytest
 from shared.access import iam, kafka_acls, seaweedfs
 from shared.access.names import Names
 from shared.access.rights import CLIENT, OPERATOR, READS, all_rights
-from shared.messages.pipeline import PIPELINE, STAGES
+from shared.messages.pipeline import GATEWAY, PIPELINE, STAGES
 from shared.storage import keys
 from shared.storage.settings import StorageSettings
 from tests.access.policies import allows
@@ -18,7 +18,7 @@ from tests.tenancy.page import table
 
 NAMES = Names(output_buckets=("videos",))
 POLICIES = iam.policies(all_rights(NAMES), NAMES)
-ENDS_JOBS = {*STAGES, "relay", CLIENT}
+ENDS_JOBS = {*STAGES, "relay", CLIENT, GATEWAY}
 JOB = ("acme", "job1")
 PREFIXES = {"tenant_prefix", "job_prefix", "attempt_prefix", "stage_prefix", "frames_prefix", "checkpoint_prefix",
             "preview_prefix", "cache_prefix", "cache_folder", "output_folder", "erasures_prefix",
@@ -45,16 +45,16 @@ def writers(key: str, bucket: str = NAMES.bucket) -> set[str]:
 def test_every_key_has_its_writers() -> None:
     """A new kind of key must be added here, and to the table of rights."""
     expected = {
-        "request": (keys.request(*JOB), {"audio", CLIENT}),
+        "request": (keys.request(*JOB), {"audio", CLIENT, GATEWAY}),
         "end": (keys.end(*JOB), ENDS_JOBS),
         "marker": (keys.marker(*JOB, "face"), {"face"}),
         "frames_entry": (keys.frames_entry(*JOB, "infer", "a1"), {"infer"}),
         "checkpoint_record": (keys.checkpoint_record(*JOB, "infer"), {"infer"}),
-        "dead_letter_body": (keys.dead_letter_body("render.face", 1, 2, "0" * 64), ENDS_JOBS - {CLIENT}),
+        "dead_letter_body": (keys.dead_letter_body("render.face", 1, 2, "0" * 64), ENDS_JOBS - {CLIENT, GATEWAY}),
         "cache_entry": (keys.cache_entry("acme", "audio", "d1"), {"audio"}),
-        "cache_index_entry": (keys.cache_index_entry(*JOB, "audio", "d1", "a1"), {"audio"}),
-        "erased": (keys.erased(*JOB), set()),
-        "erasure": (keys.erasure("acme", "r1"), set()),
+        "cache_index_entry": (keys.cache_index_entry(*JOB, "audio", "d1", "a1"), {"audio", GATEWAY}),
+        "erased": (keys.erased(*JOB), {GATEWAY}),
+        "erasure": (keys.erasure("acme", "r1"), {GATEWAY}),
         "hour_usage": (keys.hour_usage("acme", "2026-01-01T00"), {*STAGES}),
         "jobs_in_flight": (keys.jobs_in_flight("acme"), {*STAGES}),
         "output": (keys.output("acme", "acme/films", "job1", "video.mp4"), {"encode"}),
@@ -81,7 +81,7 @@ def test_stage_writes_nothing_of_another(stage: str, other: str) -> None:
 
 
 def test_a_job_with_the_id_of_the_probe_gives_nobody_a_right() -> None:
-    assert writers(keys.request("acme", "_probe")) == {"audio", CLIENT}
+    assert writers(keys.request("acme", "_probe")) == {"audio", CLIENT, GATEWAY}
     assert writers(keys.probe(keys.request(*JOB))) >= {*STAGES, "relay"}
 
 
@@ -102,10 +102,24 @@ def test_stage_reads_what_its_specification_names(step: object) -> None:
     assert allows(POLICIES[spec.name], "s3:GetObject", "lipstage-inputs", "acme/me.jpg") == reads_inputs
 
 
-def test_only_the_janitor_deletes_markers() -> None:
+def test_only_janitor_and_purge_delete_markers() -> None:
     deleters = {name for name, policy in POLICIES.items() for stage in STAGES
                 if allows(policy, "s3:DeleteObject", NAMES.bucket, keys.marker(*JOB, stage))}  # fmt: skip
-    assert deleters == {OPERATOR, "encode"}, "encode runs the janitor"
+    assert deleters == {OPERATOR, "encode", GATEWAY}, "encode runs the janitor, the gateway purges"
+
+
+def test_gateway_submits_and_purges_for_every_tenant_and_renders_nothing() -> None:
+    policy = POLICIES[GATEWAY]
+    for bucket, key in (("lipstage-inputs", "acme/job1/x"), ("videos", "acme/films/job1/video.mp4"),
+                        (NAMES.bucket, keys.frames_entry(*JOB, "infer", "a1"))):  # fmt: skip
+        assert allows(policy, "s3:DeleteObjectVersion", bucket, key)
+        assert allows(policy, "s3:PutObject", bucket, key) is (bucket == "lipstage-inputs")
+    for stage in STAGES:
+        for key in (keys.marker(*JOB, stage), keys.attempt_prefix(*JOB, stage, "a1") + "video.mp4",
+                    keys.cache_entry("acme", stage, "d1")):  # fmt: skip
+            assert allows(policy, "s3:GetObject", NAMES.bucket, key)
+            assert not allows(policy, "s3:PutObject", NAMES.bucket, key)
+    assert not allows(policy, "s3:PutBucketLifecycleConfiguration", NAMES.bucket)
 
 
 def test_client_of_a_tenant_uses_the_objects_of_no_other() -> None:

@@ -37,13 +37,15 @@ def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
 
 
 def all_models() -> tuple[Model, ...]:
-    """The models of every stage and engine, and of the projection."""
+    """The models of every stage and engine, of the projection and of the gateway."""
     stages = [model for step in PIPELINE for model in stage_models(step.name)]
     engines = [model for engine in ENGINES for model in engine_models(engine)]
-    projection = load_model("stages.gateway.projection.settings:ProjectionSettings")
+    services = map(
+        load_model, ("stages.gateway.projection.settings:ProjectionSettings", "stages.gateway.settings:GatewaySettings")
+    )
     of_all = (RuntimeSettings, TenantSettings, StorageSettings, TelemetrySettings, FaultSettings)
     models = (*of_all, PolicySettings, WeightsSettings)
-    return *models, *stages, *engines, projection
+    return *models, *stages, *engines, *services
 
 
 def stage_models(stage: str) -> tuple[Model, ...]:

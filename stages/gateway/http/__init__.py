@@ -1,0 +1,1 @@
+"""HTTP: the routes of the API, and what holds for all of them."""

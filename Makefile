@@ -12,6 +12,7 @@ BENCH_BIN := $(BENCH)/bin
 BENCH_READY := $(BENCH)/.ready
 REDIS := $(BENCH)/opt/redis
 PROMETHEUS := $(VENV)/opt/prometheus
+CHROMIUM := $(VENV)/opt/chromium
 SBOM := .venv-sbom
 
 .PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
@@ -140,9 +141,22 @@ $(PROMETHEUS)/promtool:
 	mkdir -p "$(CURDIR)/$(PROMETHEUS)" && mv usr/bin/prometheus usr/bin/promtool "$(CURDIR)/$(PROMETHEUS)" \
 	  || echo "no prometheus: its tests are skipped"; rm -rf "$$folder"
 
+# The same, with the libraries that this machine lacks; a font with Chinese signs makes the pictures of the page true.
+$(CHROMIUM)/chromium:
+	@if command -v chromium >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "no chromium: the tests of the page are skipped"; exit 0; fi; \
+	folder=$$(mktemp -d) && cd $$folder && \
+	{ [ "$$(id -u)" != 0 ] || apt-get update -qq; } && \
+	apt-get install --simulate --no-install-recommends chromium fonts-droid-fallback >plan && \
+	apt-get download -qq -o APT::Sandbox::User=root $$(awk '/^Inst / {print $$2}' plan) && \
+	for package in *.deb; do dpkg-deb -x "$$package" root || exit 1; done && \
+	mkdir -p "$(CURDIR)/$(CHROMIUM)" && rm -rf "$(CURDIR)/$(CHROMIUM)/root" && mv root "$(CURDIR)/$(CHROMIUM)/root" && \
+	cp "$(CURDIR)/tests/gateway/page/chromium.sh" "$(CURDIR)/$(CHROMIUM)/chromium" \
+	  || echo "no chromium: the tests of the page are skipped"; rm -rf "$$folder"
+
 # The pipeline tests run the sonic engine as well: its service starts in its own environment.
-test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool
-	@PATH="$(CURDIR)/$(PROMETHEUS):$$PATH"; $(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
+test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
+	@PATH="$(CURDIR)/$(PROMETHEUS):$(CURDIR)/$(CHROMIUM):$$PATH"; $(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
 
 # One thread: two are slower at the sizes of the tests.
 test-sonic: setup-sonic ## Test the sonic engine, and compare its numbers with the published model's
@@ -226,7 +240,7 @@ docs-links: docs ## Check the links to other sites as well; needs the network
 # newer release exists.
 PIN := -m uv pip compile pyproject.toml --universal --python-version 3.11 --no-strip-extras --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --quiet
-COMPILE := $(PIN) --extra cpu --extra local
+COMPILE := $(PIN) --extra cpu --extra local --extra gateway
 COMPILE_SONIC := $(PIN) --extra sonic
 
 requirements: ## Compile the hash-pinned requirement files
@@ -250,6 +264,7 @@ requirements-images: ## Compile the hash-pinned requirement file of each image
 	$(PIN_IMAGE) --extra infer -o requirements/images/infer-puppet.txt
 	$(PIN_IMAGE) --extra sonic -o requirements/images/infer-sonic.txt
 	$(PIN_IMAGE) --extra projection -o requirements/images/projection.txt
+	$(PIN_IMAGE) --extra gateway --extra audio --extra face -o requirements/images/gateway.txt
 	$(PIN_IMAGE) -o requirements/images/relay.txt
 	$(PIN_IMAGE) -o requirements/images/ops.txt
 	$(BIN)/python $(subst pyproject.toml,,$(PIN)) --group image-build -o requirements/images/build.txt

@@ -186,6 +186,13 @@ CATALOGUE = {
         quick=("--jobs", "500"),
         target="reported",
     ),
+    "gateway": Benchmark(
+        "2000 submits beside 200 watchers of event streams: p50, p95 and p99 of a submit, submits a second against the"
+        " client library in a loop, until an end has reached its watcher, what was lost",
+        ("stages/gateway", "shared/client", "shared/messages", "bench/gateway.py", "bench/projection.py"),
+        quick=("--watchers", "5", "--submits", "20"),
+        target="none lost, p95 <= 250 ms",
+    ),
     "autoscale_service_times": Benchmark(
         "seconds of each stage for a task, by the length of the video",
         (*ALL, "bench/autoscale/service_times.py"),

@@ -22,6 +22,7 @@ from shared.telemetry.settings import TelemetrySettings
 from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
 from stages.gateway.projection.settings import ProjectionSettings
+from stages.gateway.settings import GatewaySettings
 from stages.infer.settings import InferSettings
 from tools.generated_page import write
 
@@ -36,6 +37,7 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Infer stage": (InferSettings,),
     "Encode stage": (EncodeSettings,),
     "Job-state projection": (ProjectionSettings,),
+    "Gateway": (GatewaySettings,),
     "Weights that are not shipped": (WeightsSettings,),
     "Local stack": (LocalSettings,),
     "Fault injection": (FaultSettings,),

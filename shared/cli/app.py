@@ -18,7 +18,8 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 ORDER = (
     *("demo", "render", "submit", "up", "down", "status", "logs", "doctor"),
     *("watch", "jobs", "job", "cancel", "fetch", "erase"),
-    *("stage", "topics", "buckets", "access", "trace", "traces", "audit", "quota", "dlq", "eval", "weights", "config"),
+    *("stage", "topics", "buckets", "access", "keys", "trace", "traces", "audit", "quota", "dlq", "eval"),
+    *("weights", "config"),
 )
 """Order of the commands in the help: those that a newcomer needs come first."""
 

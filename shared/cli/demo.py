@@ -47,6 +47,8 @@ def demo(name: str | None, force: bool) -> ExitCode:
     running = stack.running(settings)
     if running is not None:
         check_services(settings, running)
+        if running.gateway_url:
+            console.note(f"the gateway answers at {running.gateway_url}")
     try:
         with ExitStack() as resources:
             with start_up.display() as note:

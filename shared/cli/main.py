@@ -19,6 +19,7 @@ from shared.cli.commands import (
     erase,
     evaluate,
     jobs,
+    keys,
     quota,
     render,
     stack,
@@ -33,7 +34,7 @@ from shared.runtime.variable_names import to_upper_case
 
 __all__ = ["app", "main"]
 COMMANDS = (
-    *(demo, render, submit, stack, jobs, erase, stage, topics, buckets, access),
+    *(demo, render, submit, stack, jobs, erase, stage, topics, buckets, access, keys),
     *(trace, audit, quota, dlq, config, evaluate, weights),
 )
 

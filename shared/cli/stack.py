@@ -10,6 +10,7 @@ from shared.cli import console
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
+from shared.messages.pipeline import GATEWAY
 
 if TYPE_CHECKING:
     from shared.local.status import PartStatus
@@ -41,6 +42,7 @@ def up(
     texts: list[str],
     engines: list[str] | None,
     with_observability: bool | None,
+    with_gateway: bool | None,
     secure: bool | None,
     as_json: bool,
 ) -> ExitCode:
@@ -51,6 +53,8 @@ def up(
     from shared.local.variables import read_settings
 
     scale = parse_scale(texts)
+    if with_gateway is not None:
+        scale[GATEWAY] = int(with_gateway)
     settings = read_settings()
     warn_of_unknown_variables()
     if os.geteuid() == 0:
@@ -68,13 +72,15 @@ def up(
         "s3": started.s3_endpoint_url,
         "traces": started.otlp_endpoint,
         **observability.urls(started),
+        **({GATEWAY: started.gateway_url} if started.gateway_url else {}),
         "state": str(started.state_dir),
     }
     not_ready = stack.not_ready(started)
     for line in other_users.exposure(started):
         console.note(console.warning("warning: "), line)
     if as_json:
-        console.emit_json({**rows, "services": [s.model_dump() for s in started.services], "not_ready": not_ready,
+        services = [service.model_dump(mode="json") for service in started.services]
+        console.emit_json({**rows, "services": services, "not_ready": not_ready,
                            "missing": observability.missing(started)})  # fmt: skip
     else:
         for name, value in rows.items():

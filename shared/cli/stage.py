@@ -10,10 +10,11 @@ from shared.cli.errors import BadUse, CliError
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackError
 from shared.local.installation import import_path
-from shared.messages.pipeline import PROJECTION
+from shared.messages.pipeline import GATEWAY, PROJECTION
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 
-_PROJECTION_MODULE = "stages.gateway.projection"
+_MODULES = {PROJECTION: "stages.gateway.projection", GATEWAY: "stages.gateway"}
+"""Services that are no stages: each has a program of its own."""
 
 
 def run(name: str, engine: str | None) -> NoReturn:
@@ -21,8 +22,8 @@ def run(name: str, engine: str | None) -> NoReturn:
 
     Raises BadUse, Unreachable, CliError.
     """
-    if name == PROJECTION:
-        _replace(Path(sys.executable), _PROJECTION_MODULE)
+    if name in _MODULES:
+        _replace(Path(sys.executable), _MODULES[name])
     try:
         settings = stage_settings(name, engine, in_this_process=False)
     except UnknownService as error:

@@ -66,6 +66,7 @@ def doctor(settings: LocalSettings) -> list[Check]:
             *_traces(running),
             *observability_checks(running),
             *_services(settings, running),
+            *_gateway(running),
         ]
     named = stack_file.load(settings.state) or stack_file.fresh(settings.state)
     addresses.mark_own(settings, named)
@@ -212,6 +213,16 @@ def _services(settings: LocalSettings, stack: Stack) -> list[Check]:
         *([Check("services", "ok", summary)] if ready else []),
         *(_faulty_service(part, stack) for part in parts if part not in ready),
     ]
+
+
+def _gateway(stack: Stack) -> list[Check]:
+    """Where the gateway answers, and whom: no fault, but an operator must know it. One that does not answer is among
+    the services."""
+    if stack.gateway is None or not readiness.serves(stack.gateway.health_port):
+        return []
+    keys = stack.gateway.keys_file
+    whom = f"asks for an API key of {keys}" if keys else "asks for no API key: `lipstage keys create` makes one"
+    return [Check("gateway", "ok", f"{stack.gateway_url} {whom}")]
 
 
 def _faulty_service(part: PartStatus, stack: Stack) -> Check:

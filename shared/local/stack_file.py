@@ -7,37 +7,39 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.local import access, no_proxy, signing_certificate
+from shared.local import access, gateway, no_proxy, signing_certificate
 from shared.local import credentials as secrets
 from shared.local.credentials import Credentials, load_or_create
 from shared.local.ports import HOST
 from shared.local.settings import LocalSettings
 from shared.local.supervision import Supervisor
-from shared.messages.pipeline import PROJECTION
+from shared.messages.pipeline import GATEWAY, PROJECTION
 
 FILE = "stack.json"
 PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 """What the collector speaks; the second wins where it is set."""
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "store-security",
-         signing_certificate.FOLDER, access.FOLDER, "tempo", "prometheus", "grafana")  # fmt: skip
+         signing_certificate.FOLDER, access.FOLDER, "tempo", "prometheus", "grafana", gateway.KEYS)  # fmt: skip
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
 MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
 
 
 class ServiceRecord(BaseModel):
-    """One running service: of a stage, the relay, or the projection."""
+    """One running service: of a stage, the relay, the projection, or the gateway."""
 
     name: str
     stage: str
     engine: str | None
     topic: str
-    """Of the relay: the start of its topics' names and ``*``."""
+    """Of the relay: the start of its topics' names and ``*``; of the gateway empty, as its group."""
     group: str
     health_port: int
     port: int = 0
-    """Of the projection: where it answers."""
+    """Of the projection and the gateway: where they answer."""
+    keys_file: Path | None = None
+    """Of the gateway: the API keys that it asks for; None: it asks for none."""
 
 
 class Stack(BaseModel):
@@ -93,6 +95,16 @@ class Stack(BaseModel):
     def url(self, part: str) -> str:
         """Address of Tempo's queries, of Prometheus or of Grafana; empty when it does not run here."""
         return f"http://{HOST}:{self.ports[part]}" if part in self.programs else ""
+
+    @property
+    def gateway(self) -> ServiceRecord | None:
+        """The gateway, where one runs."""
+        return next((record for record in self.services if record.stage == GATEWAY), None)
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the gateway; empty when none runs."""
+        return f"http://{HOST}:{self.gateway.port}" if self.gateway is not None else ""
 
     @property
     def scratch(self) -> Path:

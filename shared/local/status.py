@@ -12,7 +12,7 @@ from shared.local.processes import Usage, usage
 from shared.local.services import Consumer, consumers
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack, running, with_engines
-from shared.messages.pipeline import RELAY
+from shared.messages.pipeline import GATEWAY, RELAY
 from shared.runtime import admin_process
 from shared.runtime.host.not_ready import NOT_READY
 
@@ -84,7 +84,7 @@ def _parts(stack: Stack, idle: list[Consumer], lags_of_groups: Callable[[], dict
             PartStatus(
                 name=name,
                 kind="service",
-                port=record.health_port,
+                port=record.port if record.stage == GATEWAY else record.health_port,
                 pid=program.pid if program else 0,
                 healthy=healthy,
                 detail=_detail(program) if healthy else _fault(program, record.health_port),
@@ -153,7 +153,8 @@ def _detail(program: supervision.Supervised | None) -> str:
 
 def _lags(settings: LocalSettings, stack: Stack, idle: list[Consumer]) -> dict[str, int] | None:
     """Records not yet committed, by consumer group; None when the broker does not answer."""
-    groups = {record.group: record.topic for record in stack.services} | {one.group: one.topic for one in idle}
+    groups = {record.group: record.topic for record in stack.services if record.group}
+    groups |= {one.group: one.topic for one in idle}
     limit = PROBE_S + LAGS_S
     try:
         lags: dict[str, int] = admin_process.ask(

@@ -25,6 +25,15 @@ class AudioMetadata(StageMetadata):
     sound_channels: int = Field(description="Channels of the `sound` artifact (48 kHz float32): 1 or 2.")
 
 
+class FoundFace(BaseModel):
+    """A face of the portrait."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    box: tuple[int, int, int, int] = Field(description="x0, y0, x1, y1 in pixels of the portrait.")
+    score: float
+
+
 class FaceMetadata(StageMetadata):
     """The picture that is animated."""
 
@@ -35,6 +44,12 @@ class FaceMetadata(StageMetadata):
     roi_size: int = Field(description="Longer side of the face box in picture pixels.")
     score: float
     yaw: float = Field(description="Signed: 0 frontal, 1 profile.")
+    portrait_size: tuple[int, int] | None = Field(None, description="Width and height of the portrait, pixels.")
+    faces: tuple[FoundFace, ...] = Field((), description="Faces found in the portrait, at most 16, the largest first.")
+    crop: tuple[int, int, int, int] | None = Field(
+        None,
+        description="Part of the portrait that is animated: x0, y0, x1, y1 in its pixels; null where it was turned.",
+    )
 
 
 class InferMetadata(StageMetadata):

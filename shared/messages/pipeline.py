@@ -46,6 +46,11 @@ SERVICES = (*STAGES, RELAY)
 PROJECTION = "projection"
 """The service that keeps the state of every job, for answers without a scan of the events. Jobs do not need it, and the
 local stack starts it with ``--scale projection=1`` only."""
+GATEWAY = "gateway"
+"""The front door for programs and people. Jobs do not need it; the local stack starts it with ``--gateway`` only."""
+OPTIONAL = (PROJECTION, GATEWAY)
+"""Services that run where they are asked for, in the local stack one replica of each at most; both are in
+``stages.gateway``."""
 
 
 def step(name: str) -> Step:

@@ -68,6 +68,13 @@ def test_the_relay_runs_as_a_stage_without_an_engine(located: None) -> None:
     assert replaced("relay").argv == [sys.executable, "-P", "-m", "shared.runtime", "relay"]
 
 
+@pytest.mark.parametrize(
+    ("name", "module"), [("projection", "stages.gateway.projection"), ("gateway", "stages.gateway")]
+)
+def test_service_that_is_no_stage_runs_its_own_program(located: None, name: str, module: str) -> None:
+    assert replaced(name).argv == [sys.executable, "-P", "-m", module]
+
+
 def test_engine_with_its_own_python_runs_there(located: None, sonic_python: Path) -> None:
     program = replaced("infer", "sonic")
     assert program.argv == [str(sonic_python), "-P", "-m", "shared.runtime", "infer", "--engine", "sonic"]

@@ -83,6 +83,7 @@ def test_the_wheel_holds_code_weights_samples_and_licences(wheel: Path) -> None:
     committed = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("weights/*") if path.is_file()
                  and path.suffix != ".pyc"}  # fmt: skip
     assert committed <= names
+    assert {f"stages/gateway/page/{path.name}" for path in (ROOT / "stages/gateway/page").iterdir()} <= names
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"shared", "stages"}
 
 

@@ -86,7 +86,7 @@ class PodProcess:
         for one in self._one["env"]:
             value = self._local(one["value"]) if "value" in one else self._reference(one["valueFrom"])
             values[one["name"]] = re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], value)
-        for name in ("LIPSTAGE_HEALTH_PORT", "LIPSTAGE_PROJECTION_PORT"):
+        for name in ("LIPSTAGE_HEALTH_PORT", "LIPSTAGE_PROJECTION_PORT", "LIPSTAGE_GATEWAY_PORT"):
             if name in values:
                 values[name] = str(self.ports[int(values[name])])
         return values

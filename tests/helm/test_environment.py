@@ -16,6 +16,7 @@ from shared.runtime.settings_variables import check, variable
 from shared.storage.settings import StorageSettings
 from shared.telemetry.settings import TelemetrySettings
 from stages.gateway.projection.settings import ProjectionSettings
+from stages.gateway.settings import GatewaySettings
 from tests.helm.cases import CASES, values, with_defaults
 from tests.helm.chart import CHART, Object, render
 from tests.helm.objects import STAGE, environment, named, of_kind, pods
@@ -73,6 +74,8 @@ def models(pod: Object) -> tuple[Any, ...]:
     stage, _, engine = pod["metadata"]["labels"][STAGE].partition("-")
     if stage == "projection":
         return RuntimeSettings, StorageSettings, TelemetrySettings, ProjectionSettings
+    if stage == "gateway":
+        return RuntimeSettings, StorageSettings, TelemetrySettings, GatewaySettings
     return service_models(stage, engine or None)
 
 
@@ -167,11 +170,37 @@ def test_weights_are_where_the_engine_looks(source: str) -> None:
         assert mounts["/weights"]["readOnly"]
 
 
+def test_gateway_has_the_keys_and_the_address_of_the_values() -> None:
+    found = render(values("gateway"))
+    pod = named(found, "Deployment", "demo-gateway")["spec"]["template"]
+    own = environment(pod)
+    assert (own["LIPSTAGE_GATEWAY_PORT"], own["LIPSTAGE_GATEWAY_GRPC_PORT"]) == ("8000", "9000")
+    assert own["LIPSTAGE_GATEWAY_PUBLIC_URL"] == "https://video.example.com"
+    assert own["LIPSTAGE_GATEWAY_CORS_ORIGINS"] == "https://example.com,https://app.example.com:8443"
+    assert own["LIPSTAGE_GATEWAY_DELIVERY"] == "redirect"
+    assert own["LIPSTAGE_GATEWAY_S3_PUBLIC_URL"] == "https://files.example.com"
+    assert own["LIPSTAGE_GATEWAY_GRAFANA_URL"] == "https://grafana.example.com"
+    assert own["LIPSTAGE_TEMPO_URL"] == "http://tempo.observability:3200"
+    mounts = {one["mountPath"]: one for one in pod["spec"]["containers"][0]["volumeMounts"]}
+    folder, _, key = own["LIPSTAGE_GATEWAY_KEYS_FILE"].rpartition("/")
+    assert mounts[folder]["readOnly"]
+    assert "subPath" not in mounts[folder], "a file that is mounted alone never changes"
+    volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
+    assert (volumes["api-keys"]["secret"]["secretName"], key) == ("lipstage-api-keys", "keys.jsonl")
+    service = named(found, "Service", "demo-gateway")
+    named_ports = {one["name"]: one["containerPort"] for one in pod["spec"]["containers"][0]["ports"]}
+    assert {one["targetPort"]: one["port"] for one in service["spec"]["ports"]} == {"http": 8000, "grpc": 9000}
+    assert named_ports == {"health": 8080, "http": 8000, "grpc": 9000}
+    for where, other in pods(found):
+        if where != "Deployment/demo-gateway":
+            assert not any(name.startswith("LIPSTAGE_GATEWAY") for name in environment(other)), where
+
+
 def test_stages_and_engines_are_those_of_the_code() -> None:
     from shared.messages.engines import ENGINES
-    from shared.messages.pipeline import PROJECTION, SERVICES
+    from shared.messages.pipeline import OPTIONAL, SERVICES
 
     stages = yaml.safe_load((CHART / "values.yaml").read_text())["stages"]
-    assert set(stages) == {*SERVICES, PROJECTION}
+    assert set(stages) == {*SERVICES, *OPTIONAL}
     assert set(stages["infer"]) == set(ENGINES)
     assert Path(CHART / "templates" / "_services.tpl").read_text().count(" ".join(ENGINES)) == 1

@@ -37,6 +37,15 @@ ENABLED = {"enabled": True, "weights": {"s3Url": "s3://weights/sonic"}}
             {"kafka": {"retryTiers": ["1s", "9s"]}, "stages": {"relay": {"replicas": 9}}},
         ),
         ("one projection reads all events", {"stages": {"projection": {"enabled": True, "replicas": 2}}}),
+        ("gateway.keysSecret.name is empty", {"stages": {"gateway": {"enabled": True}}}),
+        (
+            "gateway.port and gateway.grpcPort are both 9000",
+            {"stages": {"gateway": {"enabled": True}}, "gateway": {"port": 9000, "grpcPort": 9000}},
+        ),
+        (
+            "stages.gateway.autoscaling.mode is hpa",
+            {"stages": {"gateway": {"enabled": True, "autoscaling": {"mode": "hpa"}}}},
+        ),
         ("stages.relay.autoscaling.mode is keda", {"stages": {"relay": {"autoscaling": {"mode": "keda"}}}}),
         ("minReplicas 5 is above maxReplicas 4", {"stages": {"face": {"autoscaling": {"minReplicas": 5}}}}),
         ("terminationGracePeriodSeconds is 75 and drainSeconds 67.5", {"stages": {"face": {"drainSeconds": 67.5}}}),
@@ -131,6 +140,8 @@ def test_render_fails_with_a_sentence(sentence: str, bad: dict[str, Any]) -> Non
         "LIPSTAGE_DRAIN_S": "drainSeconds",
         "LIPSTAGE_SLOTS": "slots",
         "LIPSTAGE_POD_DELETION_COST": "podDeletionCost.enabled",
+        "LIPSTAGE_GATEWAY_HOST": "gateway.port",
+        "LIPSTAGE_GATEWAY_KEYS_FILE": "gateway.keysSecret",
     }.items(),
 )
 def test_a_variable_that_the_chart_uses_elsewhere_is_refused(name: str, value: str) -> None:

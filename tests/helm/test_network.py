@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.helm.cases import values, with_defaults
+from tests.helm.cases import merged, values, with_defaults
 from tests.helm.chart import render
 from tests.helm.objects import of_kind
 
@@ -66,6 +66,22 @@ def test_a_role_gets_its_credentials() -> None:
     found = egress(s3={"credentials": "identity"}, networkPolicy={"s3": {"to": store}})
     agents = [{"ipBlock": {"cidr": POD_IDENTITY}}, {"ipBlock": {"cidr": INSTANCE}}]
     assert found[1:] == [(store, {8333}), (agents, {80}), (ANYWHERE, {443})]
+
+
+def test_gateway_is_reached_by_those_who_are_named_and_by_nobody_where_none_is() -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
+    for sources, expected in ((peers, [{8000, 9000}]), ([], [])):
+        more = {"networkPolicy": {"enabled": True, "gatewayFrom": sources}}
+        (policy,) = of_kind(render(merged(values("gateway"), more)), "NetworkPolicy")
+        rules = [rule for rule in policy["spec"]["ingress"] if {8000, 9000} & {one["port"] for one in rule["ports"]}]
+        assert [{one["port"] for one in rule["ports"]} for rule in rules] == expected
+        assert all(rule["from"] == peers for rule in rules)
+
+
+def test_tempo_is_reached_where_a_gateway_asks_it() -> None:
+    tempo = {"tempoUrl": "http://tempo:3200", "keysSecret": {"name": "keys"}}
+    assert (ANYWHERE, {3200}) in egress(gateway=tempo, stages={"gateway": {"enabled": True}})
+    assert (ANYWHERE, {3200}) not in egress(gateway=tempo)
 
 
 def test_without_a_role_nothing_is_reached_everywhere() -> None:

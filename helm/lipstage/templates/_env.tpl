@@ -122,6 +122,31 @@
 - {name: LIPSTAGE_PROJECTION_HOST, value: 0.0.0.0}
 - {name: LIPSTAGE_PROJECTION_PORT, value: {{ .root.Values.projection.port | int | quote }}}
 {{- end }}
+{{- if eq $service.stage "gateway" }}
+{{- $gateway := .root.Values.gateway }}
+- {name: LIPSTAGE_GATEWAY_HOST, value: 0.0.0.0}
+- {name: LIPSTAGE_GATEWAY_PORT, value: {{ $gateway.port | int | quote }}}
+{{- if $gateway.grpcPort }}
+- {name: LIPSTAGE_GATEWAY_GRPC_PORT, value: {{ $gateway.grpcPort | int | quote }}}
+{{- end }}
+- {name: LIPSTAGE_GATEWAY_KEYS_FILE, value: /etc/lipstage/api-keys/{{ $gateway.keysSecret.key }}}
+{{- with $gateway.publicUrl }}
+- {name: LIPSTAGE_GATEWAY_PUBLIC_URL, value: {{ . | quote }}}
+{{- end }}
+{{- with $gateway.corsOrigins }}
+- {name: LIPSTAGE_GATEWAY_CORS_ORIGINS, value: {{ join "," . | quote }}}
+{{- end }}
+- {name: LIPSTAGE_GATEWAY_DELIVERY, value: {{ $gateway.delivery }}}
+{{- with $gateway.s3PublicUrl }}
+- {name: LIPSTAGE_GATEWAY_S3_PUBLIC_URL, value: {{ . | quote }}}
+{{- end }}
+{{- with $gateway.grafanaUrl }}
+- {name: LIPSTAGE_GATEWAY_GRAFANA_URL, value: {{ . | quote }}}
+{{- end }}
+{{- with $gateway.tempoUrl }}
+- {name: LIPSTAGE_TEMPO_URL, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
 {{- if ne $service.weights.source "none" }}
 - {name: LIPSTAGE_{{ upper $service.engine }}_WEIGHTS, value: {{ eq $service.weights.source "s3" | ternary $service.weights.s3Url "/weights" | quote }}}
 {{- end }}

@@ -22,6 +22,9 @@
   {{- $address := eq $values.telemetry.protocol "grpc" | ternary (regexReplaceAll "^http:" . "https:") . -}}
   {{- $rules = append $rules (dict "to" $policy.otlp.to "more" $policy.otlp.ports "addresses" (list $address)) -}}
 {{- end -}}
+{{- if and $values.gateway.tempoUrl (hasKey (include "lipstage.merged" . | fromJson) "gateway") -}}
+  {{- $rules = append $rules (dict "to" $policy.tempo.to "more" $policy.tempo.ports "addresses" (list $values.gateway.tempoUrl)) -}}
+{{- end -}}
 {{- if $values.podDeletionCost.enabled -}}
   {{- $rules = append $rules (dict "to" $policy.apiServer.to "more" $policy.apiServer.ports "addresses" list) -}}
 {{- end -}}

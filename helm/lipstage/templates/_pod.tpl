@@ -68,6 +68,11 @@ spec:
         - {name: health, containerPort: 8080, protocol: TCP}
         {{- if eq $service.stage "projection" }}
         - {name: http, containerPort: {{ $root.Values.projection.port | int }}, protocol: TCP}
+        {{- else if eq $service.stage "gateway" }}
+        - {name: http, containerPort: {{ $root.Values.gateway.port | int }}, protocol: TCP}
+        {{- if $root.Values.gateway.grpcPort }}
+        - {name: grpc, containerPort: {{ $root.Values.gateway.grpcPort | int }}, protocol: TCP}
+        {{- end }}
         {{- end }}
       {{- range $name, $probe := $service.probes }}
       {{ $name }}Probe:
@@ -164,6 +169,7 @@ limits:
   {{- with $kafka.tls.clientSecret.name }}{{- $_ := set $mounts "kafka-client" ($own.kafkaClientSecret | default .) -}}{{- end -}}
 {{- end -}}
 {{- with $values.s3.caSecret.name }}{{- $_ := set $mounts "s3-ca" . -}}{{- end -}}
+{{- if eq .service.stage "gateway" }}{{- $_ := set $mounts "api-keys" $values.gateway.keysSecret.name -}}{{- end -}}
 {{- if $values.telemetry.endpoint -}}
   {{- with $values.telemetry.caSecret.name }}{{- $_ := set $mounts "otlp-ca" . -}}{{- end -}}
 {{- end -}}

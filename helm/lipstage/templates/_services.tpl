@@ -8,7 +8,7 @@ and its stage, engine, arguments, topics (one a lane), partitions and group. Sto
 {{- end -}}
 
 {{- define "lipstage.stages" -}}
-audio face infer encode relay projection
+audio face infer encode relay projection gateway
 {{- end -}}
 
 {{- define "lipstage.engines" -}}
@@ -43,6 +43,8 @@ puppet sonic
         {{- $partitions = mul 4 (len $root.Values.kafka.retryTiers) | int -}}
       {{- else if eq $stage "projection" -}}
         {{- $partitions = 1 -}}
+      {{- else if eq $stage "gateway" -}}
+        {{- $partitions = 1000 -}}
       {{- end -}}
       {{- $topic := printf "%srender.%s" $root.Values.kafka.topicPrefix $source -}}
       {{- $_ := set $service "topics" (not (empty $source) | ternary (list $topic (printf "%s.bulk" $topic)) list) -}}

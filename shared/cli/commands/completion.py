@@ -12,9 +12,16 @@ def engines(incomplete: str) -> list[str]:
 
 def stages(incomplete: str) -> list[str]:
     """Names of stages."""
-    from shared.messages.pipeline import PROJECTION, SERVICES
+    from shared.messages.pipeline import OPTIONAL, SERVICES
 
-    return [name for name in (*SERVICES, PROJECTION) if name.startswith(incomplete)]
+    return [name for name in (*SERVICES, *OPTIONAL) if name.startswith(incomplete)]
+
+
+def roles(incomplete: str) -> list[str]:
+    """Roles of API keys."""
+    from shared.access.api_keys import ROLES
+
+    return [name for name in ROLES if name.startswith(incomplete)]
 
 
 def parameters(ctx: Any, incomplete: str) -> list[tuple[str, str]]:

@@ -34,6 +34,13 @@ def up(
             help="Also run Tempo, Prometheus and Grafana, those of them that are installed; kept by later calls.",
         ),
     ] = None,
+    gateway: Annotated[
+        bool | None,
+        typer.Option(
+            "--gateway/--no-gateway",
+            help="Also run the gateway: HTTP for programs, and a page for people; kept by later calls.",
+        ),
+    ] = None,
     secure: Annotated[
         bool | None,
         typer.Option(
@@ -50,7 +57,7 @@ def up(
     """
     from shared.cli import stack
 
-    raise typer.Exit(stack.up(scale or [], engine, observability, secure, as_json))
+    raise typer.Exit(stack.up(scale or [], engine, observability, gateway, secure, as_json))
 
 
 @app.command(rich_help_panel=STACK)

@@ -30,7 +30,7 @@ STAGE = StageSpec(
         ),
         "mask": ArrayArtifact("uint8", ("height", "width"), "soft mask of the face: 255 inside, 0 outside"),
     },
-    cache_version="5",
+    cache_version="6",
     cache_parameters=_cache_parameters,
     span="preprocess_image",
     metadata_attributes={"face.roi_size": "roi_size"},

@@ -39,7 +39,12 @@ def _by_index(faces: Sequence[DetectedFace], index: int) -> DetectedFace:
     if index >= len(faces):
         message = f"There is no face {index}: {len(faces)} found in the portrait, counted by size from 0."
         raise Rejected(Code.FACE_NOT_FOUND, message, field=FIELD, allowed=f"0..{len(faces) - 1}")
-    return sorted(faces, key=lambda face: face.area, reverse=True)[index]
+    return by_size(faces)[index]
+
+
+def by_size(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
+    """The faces in the order in which a request counts them, the largest first."""
+    return sorted(faces, key=lambda face: face.area, reverse=True)
 
 
 def _by_box(

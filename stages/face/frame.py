@@ -25,6 +25,11 @@ class Frame:
     width: int
     height: int
 
+    @property
+    def crop(self) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 of the rectangle."""
+        return self.left, self.top, self.left + self.crop_width, self.top + self.crop_height
+
     def picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Crop and resize ``image`` [H, W, 3] to [height, width, 3], by areas down, by Lanczos windows up."""
         crop = image[self.top : self.top + self.crop_height, self.left : self.left + self.crop_width]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.messages.metadata import FaceMetadata
+from shared.messages.metadata import FaceMetadata, FoundFace
 from shared.slot.api import Context, Handler, Result, Task
 from shared.slot.limits import limit_cpu
 from stages.face import DECODE_CPU_S
-from stages.face.choose import choose_face
+from stages.face.choose import by_size, choose_face
 from stages.face.decode import decode_portrait
+from stages.face.detector import DetectedFace
 from stages.face.frame import plan_frame
 from stages.face.mask import face_mask
 from stages.face.models import FaceModels, load_models
@@ -27,6 +28,9 @@ from stages.face.quality import (
     roll_warnings,
 )
 from stages.face.roll import upright
+
+MAX_FACES = 16
+"""As many faces are named in the metadata."""
 
 
 def load() -> Handler:
@@ -66,6 +70,7 @@ class FaceHandler:
             context.raise_if_cancelled()
             located = self.models.locator.locate(image, face)
             require_upright(located)
+            decoded, portrait_size = image, (width, height)
             image, mesh = upright(image, located.mesh)
             height, width = image.shape[:2]
             require_usable(mesh)
@@ -102,10 +107,19 @@ class FaceHandler:
                 roi_size=round(max(x1 - x0, y1 - y0)),
                 score=face.score,
                 yaw=mesh.yaw,
+                portrait_size=portrait_size,
+                faces=tuple(_found(one, portrait_size) for one in by_size(faces)[:MAX_FACES]),
+                crop=frame.crop if image is decoded else None,
             )
             span.set("face.roi_size", metadata.roi_size)
             span.set("video.resolution", f"{metadata.width}x{metadata.height}")
         return Result(metadata=metadata, files=files)
+
+
+def _found(face: DetectedFace, size: tuple[int, int]) -> FoundFace:
+    """The face with its box inside the portrait, which a detected one may leave."""
+    x0, y0, x1, y1 = (round(min(max(edge, 0), size[n % 2])) for n, edge in enumerate(face.box.tolist()))
+    return FoundFace(box=(x0, y0, x1, y1), score=face.score)
 
 
 def _save(path: Path, array: NDArray[np.uint8] | NDArray[np.float32]) -> Path:

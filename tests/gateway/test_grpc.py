@@ -25,7 +25,7 @@ from stages.gateway.rpc.lipstage_pb2_grpc import RendersStub
 from stages.gateway.rpc.states import from_struct, struct
 from tests.client.services import VIDEO, records
 from tests.conftest import Infrastructure
-from tests.gateway.watching import Gateway, Place, place
+from tests.gateway.watching import END_S, Gateway, Place, place
 from tools import grpc_code
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -210,7 +210,7 @@ def test_another_tenant_can_do_nothing_with_a_render(
     ):
         assert refused(call) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
     # A reference to another tenant's file is refused before anything is sent.
-    assert refused(lambda: stub.Submit(pb.SubmitRequest(**INPUTS), **bolt))[0] == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused(lambda: stub.Submit(pb.SubmitRequest(**INPUTS), **bolt))[0] == grpc.StatusCode.PERMISSION_DENIED
     assert b"".join(part.data for part in stub.Fetch(pb.FetchRequest(job_id="secret"), **acme)) == VIDEO
 
 
@@ -272,7 +272,7 @@ def test_a_watch_ends_with_the_gateway(there: Place) -> None:
         assert next(updates).render.status == "accepted"
         ending.process.terminate()
         assert list(updates) == [], "a stream that was cut has no last update"
-    assert ending.stop() == 0
+    assert ending.process.wait(END_S) == 0  # A second signal would end it out of order.
 
 
 # Without a gateway.
@@ -284,7 +284,7 @@ def test_the_generated_code_is_that_of_the_proto_file() -> None:
 
 
 def test_every_problem_has_a_grpc_status() -> None:
-    statuses = {status for _, status, _ in problems._OF_ERRORS} | set(problems.STATUS_OF_CODE.values()) | {422}
+    statuses = {status for _, status, _ in problems.OF_ERRORS} | set(problems.STATUS_OF_CODE.values()) | {422}
     assert statuses <= STATUS_OF_HTTP.keys()
     assert status_of(problems.of_error(errors.JobConflict("m"))) == grpc.StatusCode.ALREADY_EXISTS
     quota = problems.of_error(errors.BrokerUnreachable("m"))

@@ -45,6 +45,11 @@ def with_body(method: str, path: str, body: Callable[[Things], Any]) -> Row:
 OF_BETA = references("beta")
 ROWS: dict[tuple[str, str], tuple[int, Row]] = {
     ("GET", "/healthz"): (OWN, asks("GET", "/healthz")),
+    ("GET", "/"): (OWN, asks("GET", "/")),
+    ("HEAD", "/"): (OWN, asks("HEAD", "/")),
+    ("GET", "/page/{name}"): (OWN, asks("GET", "/page/app.js")),
+    ("HEAD", "/page/{name}"): (OWN, asks("HEAD", "/page/app.js")),
+    ("POST", "/v1/check"): (OWN, asks("POST", "/v1/check", files={"speech": b"no sound"})),
     ("GET", "/v1/me"): (OWN, asks("GET", "/v1/me")),
     ("POST", "/v1/session"): (401, asks("POST", "/v1/session", json={"key": "beta"})),
     ("DELETE", "/v1/session"): (OWN, asks("DELETE", "/v1/session")),
@@ -68,6 +73,7 @@ ROWS: dict[tuple[str, str], tuple[int, Row]] = {
     ("POST", "/v1/uploads"): (OWN, asks("POST", "/v1/uploads", json={"role": "speech", "size": 1})),
     ("POST", "/v1/batches"): (OWN, asks("POST", "/v1/batches", json={"renders": [OF_BETA]})),
     ("GET", "/v1/batches/{batch_id}"): (UNKNOWN, asks("GET", "/v1/batches/{batch}")),
+    ("GET", "/v1/batches/{batch_id}/events"): (UNKNOWN, asks("GET", "/v1/batches/{batch}/events")),
     ("POST", "/v1/batches/{batch_id}/cancel"): (UNKNOWN, asks("POST", "/v1/batches/{batch}/cancel")),
     ("DELETE", "/v1/batches/{batch_id}"): (UNKNOWN, asks("DELETE", "/v1/batches/{batch}", params={"force": True})),
     # Operators of the deployment see every tenant's: a user's key sees none, not even its own.
@@ -115,7 +121,7 @@ def test_a_key_of_acme_reaches_nothing_of_beta(
     expected, ask = ROWS[route]
     with gateway.client(key) as client:
         answer = ask(client, things)
-    if key is None and route[1] not in ("/healthz", "/v1/session"):
+    if key is None and route[1] not in ("/", "/page/{name}", "/healthz", "/v1/session"):
         assert answer.status_code == 401
         return
     if key == "acme operator" and expected == FORBIDDEN and route[1].startswith(("/v1/dead-letters", "/v1/stages")):

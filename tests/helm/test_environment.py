@@ -22,6 +22,7 @@ from tests.helm.chart import CHART, Object, render
 from tests.helm.objects import STAGE, environment, named, of_kind, pods
 
 OTHERS = {
+    "LIPSTAGE_TEMPO_URL",  # of commands and the gateway; no service of a stage reads it
     *("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CA_BUNDLE"),
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
     *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES"),

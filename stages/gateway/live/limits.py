@@ -6,6 +6,7 @@ from stages.gateway.problems import Problem
 
 RETRY_S = 10.0
 """When a refused watcher may ask again, seconds: by then others may have left."""
+HINT = "ask again later, or ask for the state: GET /v1/renders/{id}"
 
 
 class Places:
@@ -19,10 +20,11 @@ class Places:
     def take(self, tenant: str) -> "Place":
         """A place for a watcher of the tenant. Raises Problem TOO_MANY_WATCHERS."""
         if self._taken.total() >= self._most:
-            raise _refused(503, f"this gateway has {self._most} open event streams, and takes no more", self._most)
+            message = f"this gateway has {self._most} open event streams, and takes no more"
+            raise Problem(503, "TOO_MANY_WATCHERS", message, allowed=_limit(self._most), hint=HINT, retry_s=RETRY_S)
         if self._taken[tenant] >= self._most_per_tenant:
-            raise _refused(429, f"the tenant has {self._most_per_tenant} open event streams, and may have no more",
-                           self._most_per_tenant)  # fmt: skip
+            message, most = f"the tenant has {self._most_per_tenant} open event streams", self._most_per_tenant
+            raise Problem(429, "TOO_MANY_WATCHERS", message, allowed=_limit(most), hint=HINT, retry_s=RETRY_S)
         self._taken[tenant] += 1
         return Place(self._taken, tenant)
 
@@ -49,12 +51,5 @@ class Place:
                 del self._taken[self._tenant]
 
 
-def _refused(status: int, message: str, most: int) -> Problem:
-    return Problem(
-        status,
-        "TOO_MANY_WATCHERS",
-        message,
-        allowed=f"at most {most} at a time",
-        hint="ask again later, or ask for the state: GET /v1/renders/{id}",
-        retry_s=RETRY_S,
-    )
+def _limit(most: int) -> str:
+    return f"at most {most} at a time"

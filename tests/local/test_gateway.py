@@ -146,8 +146,9 @@ def answer(url: str, key: str | None = None) -> int:
 
 
 def test_up_runs_it_and_keys_restart_it_and_no_gateway_ends_it(
-    own: LocalSettings, topic_prefix: str, lipstage: Lipstage, monkeypatch: pytest.MonkeyPatch
+    own: LocalSettings, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lipstage = Lipstage()
     monkeypatch.setenv("LIPSTAGE_STATE_DIR", str(own.state))
     monkeypatch.setenv("LIPSTAGE_TOPIC_PREFIX", topic_prefix)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")

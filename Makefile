@@ -103,7 +103,8 @@ format: setup-dev ## Apply formatting and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Two halves at a time, each with a broker of its own; the others beside the half that takes longer.
+# Two halves at a time, each with a broker of its own; the others beside the half that takes longer. A test whose part
+# of `make test` is a short form has a long one: pytest -m slow.
 test: lint ## Lint, every test with a real broker and object store, the short suite on other Pythons
 	@$(MAKE) --no-print-directory -j2 test-runtime test-rest test-others
 
@@ -117,7 +118,7 @@ coverage: setup-dev ## Run the tests of this environment again, and print which 
 test-others: test-sonic
 	@$(MAKE) --no-print-directory test-pythons OURS=skip
 
-RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos tests/client tests/projection
+RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos tests/client tests/projection tests/cli tests/gateway
 # A folder for temporary files of its own, since tests look for what others leave there; whole lines, since three of
 # these write at a time; the folder stays after a failure.
 PYTEST = d=$$(mktemp -d) && TMPDIR=$$d COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest \
@@ -126,8 +127,16 @@ PYTEST = d=$$(mktemp -d) && TMPDIR=$$d COVERAGE_FILE=.coverage.$@ $(BIN)/python 
 test-runtime test-rest: SHELL := bash
 test-runtime test-rest: .SHELLFLAGS := -o pipefail -c
 
-test-runtime: setup-dev
-	@$(call PYTEST,$(RUNTIME))
+# The pipeline tests run the sonic engine as well: its service starts in its own environment.
+test-runtime test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
+
+TOOLS_PATH = PATH="$(CURDIR)/$(PROMETHEUS):$(CURDIR)/$(CHROMIUM):$$PATH"
+
+test-runtime:
+	@$(TOOLS_PATH); $(call PYTEST,$(RUNTIME))
+
+test-rest:
+	@$(TOOLS_PATH); $(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
 
 # Debian's package, unpacked and not installed: no service starts, and nothing of the machine changes but root's package
 # lists. Elsewhere the tests of rules and dashboards take prometheus and promtool from PATH, or print why they are
@@ -153,10 +162,6 @@ $(CHROMIUM)/chromium:
 	mkdir -p "$(CURDIR)/$(CHROMIUM)" && rm -rf "$(CURDIR)/$(CHROMIUM)/root" && mv root "$(CURDIR)/$(CHROMIUM)/root" && \
 	cp "$(CURDIR)/tests/gateway/page/chromium.sh" "$(CURDIR)/$(CHROMIUM)/chromium" \
 	  || echo "no chromium: the tests of the page are skipped"; rm -rf "$$folder"
-
-# The pipeline tests run the sonic engine as well: its service starts in its own environment.
-test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
-	@PATH="$(CURDIR)/$(PROMETHEUS):$(CURDIR)/$(CHROMIUM):$$PATH"; $(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
 
 # One thread: two are slower at the sizes of the tests.
 test-sonic: setup-sonic ## Test the sonic engine, and compare its numbers with the published model's

@@ -18,7 +18,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def test_committed_documents_are_current() -> None:
     expected = schemas.documents()
-    committed = {path.name: path.read_text() for path in schemas.FOLDER.iterdir()}
+    # That of the gateway is made by tools.openapi, and compared in its tests.
+    committed = {path.name: path.read_text() for path in schemas.FOLDER.iterdir() if path.name != "openapi.json"}
     assert committed == expected, "run python -m shared.messages.schemas"
 
 

@@ -258,7 +258,7 @@ HTTP_SECONDS = histogram(
     "seconds",
     "From a request's head to the end of its answer; an event stream lasts as long as its watcher stays",
     "method", "route",
-    buckets=REQUEST_SECONDS,
+    buckets=(*REQUEST_SECONDS, 600),
 )  # fmt: skip
 SPANS = counter(
     "lipstage_telemetry_spans_total",

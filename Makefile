@@ -15,7 +15,7 @@ PROMETHEUS := $(VENV)/opt/prometheus
 CHROMIUM := $(VENV)/opt/chromium
 SBOM := .venv-sbom
 
-.PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-page test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -162,6 +162,10 @@ $(CHROMIUM)/chromium:
 	mkdir -p "$(CURDIR)/$(CHROMIUM)" && rm -rf "$(CURDIR)/$(CHROMIUM)/root" && mv root "$(CURDIR)/$(CHROMIUM)/root" && \
 	cp "$(CURDIR)/tests/gateway/page/chromium.sh" "$(CURDIR)/$(CHROMIUM)/chromium" \
 	  || echo "no chromium: the tests of the page are skipped"; rm -rf "$$folder"
+
+# `make test` makes one video, sees one refusal, and has axe look at every view in light colours.
+test-page: setup-dev $(CHROMIUM)/chromium ## Test the gateway's page in Chromium, the long form: keyboard, recording, batches, comparison, dark colours
+	PATH="$(CURDIR)/$(CHROMIUM):$$PATH" $(BIN)/python -m pytest -m "slow or not slow" tests/gateway/page
 
 # One thread: two are slower at the sizes of the tests.
 test-sonic: setup-sonic ## Test the sonic engine, and compare its numbers with the published model's

@@ -117,7 +117,7 @@ VIEWS: dict[str, tuple[str, str | None, str, Callable[[Page], None] | None]] = {
 """The address, the name of the key, the heading, and what is done before the view is looked at."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_every_view_is_clean_for_axe_and_fits(
     gateway: Gateway, opened: Opens, jobs: dict[str, str], scheme: str
 ) -> None:

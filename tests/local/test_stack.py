@@ -155,8 +155,8 @@ def test_write_to_a_full_disk_is_reported_as_disk_full(own: LocalSettings) -> No
     folder = own.state / "kafka"
     local.up(own, services=False)
     local.down(own)
-    (folder / "server.properties").unlink()
-    (folder / "server.properties").symlink_to("/dev/full")
+    (folder / "log4j2.properties").unlink()
+    (folder / "log4j2.properties").symlink_to("/dev/full")
     with pytest.raises(StackError) as error:
         local.up(own, services=False)
     assert (error.value.code, str(own.state) in error.value.message) == (StackCode.DISK_FULL, True)
@@ -186,6 +186,7 @@ def test_doctor_fails_when_the_supervisor_has_ended(own: LocalSettings) -> None:
 
 
 def test_doctor_passes_on_a_healthy_stack(stack: Infrastructure) -> None:
-    found = {check.name: check.level for check in doctor(stack.settings)}
+    # Where the machine has other users, a warning says what they could do.
+    found = {check.name: check.level for check in doctor(stack.settings) if check.name != "users"}
     assert set(found.values()) == {"ok"}
     assert {"broker", "topics", "store", "traces", "disk", "broker files", "ports", "python"} <= set(found)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from shared.local import broker, store, supervision
@@ -134,13 +134,12 @@ def create_topics(settings: RuntimeSettings) -> None:
     }
     until = time.monotonic() + LEADERS_S
     while True:
-        try:
-            for answer in admin.list_offsets(ends, request_timeout=10).values():
-                answer.result()
+        # Wait for every answer: the client has crashed when one arrived after its future was deleted.
+        errors = [answer.exception() for answer in admin.list_offsets(ends, request_timeout=10).values()]
+        if not any(errors):
             return
-        except KafkaException:
-            if time.monotonic() > until:
-                raise
+        if time.monotonic() > until:
+            raise next(filter(None, errors))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
 File = Literal["video", "poster"]
+MEDIA_TYPES: dict[File, str] = {"video": "video/mp4", "poster": "image/jpeg"}
 _PREVIEW = re.compile(rf"{re.escape(keys.PLAYLIST)}|{keys.PREVIEW}/[A-Za-z0-9_-]+/(init|[0-9]+)\.mp4")
 
 

@@ -104,7 +104,7 @@ def test_files_are_uploaded_and_submitted_in_the_trace_of_the_caller(
     content = b"a" * 1000 + b"b" * 500
     assert (portrait.bucket, portrait.size) == ("inputs", 1500)
     assert portrait.sha256 == hashlib.sha256(content).hexdigest()
-    assert portrait.key.startswith("acme/uploads/")
+    assert portrait.key.startswith("acme/posted.uploads/")
     bucket = there.connection.storage_settings.input_buckets["inputs"]
     stored = there.connection.s3.get_object(Bucket=bucket, Key=portrait.key)
     assert stored["Body"].read() == content

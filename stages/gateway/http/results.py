@@ -12,11 +12,10 @@ from stages.gateway.caller import AnyCaller
 from stages.gateway.calls import Calls
 from stages.gateway.http import ranges
 from stages.gateway.http.schema import JobId, binary
-from stages.gateway.results import File, Reading
+from stages.gateway.results import MEDIA_TYPES, File, Reading
 
 router = APIRouter(prefix="/v1/renders/{job_id}", tags=["results"])
 CHUNK_BYTES = 256 << 10
-MEDIA_TYPES: dict[File, str] = {"video": "video/mp4", "poster": "image/jpeg"}
 SUFFIXES: dict[File, str] = {"video": ".mp4", "poster": ".jpg"}
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 IMMUTABLE = "private, max-age=3600"

@@ -1,15 +1,12 @@
-"""Files that arrive in pieces: kept in a private folder, put into the input bucket when they are whole."""
+"""Files that arrive in pieces: kept in the folder of an upload, put into the input bucket when they are whole."""
 
 import asyncio
 import hashlib
-import secrets
-import tempfile
+import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import BinaryIO
 
-from shared.client import Client
-from shared.client.uploads import INPUT_ALIAS, Uploads
+from shared.client.uploads import INPUT_ALIAS, POSTED, Uploads
 from shared.messages.codes import Code
 from shared.messages.refs import InputRef
 from stages.gateway.app import Parts
@@ -19,35 +16,25 @@ from stages.gateway.rpc import lipstage_pb2 as pb
 
 ROLES = {pb.ROLE_PORTRAIT: "portrait", pb.ROLE_SPEECH: "speech"}
 MB = 1 << 20
-RETRY_S = 5.0
 
 
 class Inputs:
-    """Takes the files of at most ``most`` calls at a time."""
+    """Takes files; their number at a time is that of all uploads through this gateway."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._arriving = 0
 
     async def put(self, caller: Caller, parts: AsyncIterator[pb.UploadFileRequest]) -> InputRef:
-        """Read the file and put it under a key that nothing else has; returns its reference. Raises Problem, and
-        what `Uploads.put` does."""
-        options = self._parts.options
-        if self._arriving >= options.max_uploads:
-            raise Problem(503, "TOO_MANY_UPLOADS", f"{options.max_uploads} uploads arrive at this moment",
-                          retry_s=RETRY_S)  # fmt: skip
-        self._arriving += 1
-        try:
-            with tempfile.TemporaryDirectory(prefix="upload-") as folder:
-                path = Path(folder) / "file"
-                with path.open("wb") as file:
-                    sha256, size = await self._receive(parts, file)
-                key = f"{caller.tenant}/uploads/{secrets.token_hex(16)}"
-                ref = InputRef(bucket=INPUT_ALIAS, key=key, sha256=sha256, size=size)
-                await self._parts.calls(lambda client: Uploads(client.connection).put(path, ref))
-                return ref
-        finally:
-            self._arriving -= 1
+        """Read the file and put it under a key that nothing else has; returns its reference. It belongs to the render
+        that names it, as one that was posted to the object store. Raises Problem, and what `Uploads.put` does."""
+        with self._parts.uploads.folder() as folder:
+            path = folder / "file"
+            with path.open("wb") as file:
+                sha256, size = await self._receive(parts, file)
+            key = f"{caller.tenant}/{POSTED}/{uuid.uuid4().hex}"
+            ref = InputRef(bucket=INPUT_ALIAS, key=key, sha256=sha256, size=size)
+            await self._parts.calls(lambda client: Uploads(client.connection).put(path, ref))
+            return ref
 
     async def _receive(self, parts: AsyncIterator[pb.UploadFileRequest], file: BinaryIO) -> tuple[str, int]:
         """Write what arrives; returns SHA-256 and size. Raises Problem."""
@@ -56,7 +43,8 @@ class Inputs:
         if role is None:
             raise Problem(422, "INVALID_REQUEST", "the first message names the role of the file", field="role",
                           allowed="ROLE_PORTRAIT or ROLE_SPEECH")  # fmt: skip
-        most = await self._parts.calls(lambda client: _most_mb(client, role)) * MB
+        settings = self._parts.deployment.runtime
+        most = (settings.max_portrait_mb if role == "portrait" else settings.max_speech_mb) * MB
         digest, size = hashlib.sha256(), 0
         while (part := await self._next(parts)) is not None:
             if part.WhichOneof("part") != "data":
@@ -79,8 +67,3 @@ class Inputs:
                 return await anext(parts, None)
         except TimeoutError:
             raise Problem(408, "REQUEST_TIMEOUT", f"nothing of the upload has arrived for {idle_s:g} s") from None
-
-
-def _most_mb(client: Client, role: str) -> int:
-    settings = client.settings
-    return settings.max_portrait_mb if role == "portrait" else settings.max_speech_mb

@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from stages.gateway import results
 from stages.gateway.app import Parts
 from stages.gateway.caller import Caller
 from stages.gateway.problems import Problem
 from stages.gateway.rpc import lipstage_pb2 as pb
-from stages.gateway.rpc import results
 from stages.gateway.rpc.called import called
 from stages.gateway.rpc.inputs import Inputs
+from stages.gateway.rpc.results import PART_BYTES, part
 from stages.gateway.rpc.states import from_struct, render, update
 from stages.gateway.submitting import spec_of
 
@@ -77,12 +78,12 @@ class Renders:
         """A result, part by part."""
         async with called(self._parts, "Fetch", context) as caller:
             key = caller.job(request.job_id)
-            file: results.File = "poster" if request.file == pb.FetchRequest.FILE_POSTER else "video"
-            ref = await self._calls(lambda client: results.find(client, key, file))
-            head = pb.FetchResponse.Header(size=ref.size, sha256=ref.sha256, media_type=results.MEDIA_TYPES[file])
+            kind: results.File = "poster" if request.file == pb.FetchRequest.FILE_POSTER else "video"
+            file = await self._calls(lambda client: results.find(client, key, kind))
+            head = pb.FetchResponse.Header(size=file.size, sha256=file.sha256, media_type=results.MEDIA_TYPES[kind])
             await context.write(pb.FetchResponse(header=head))
-            for offset in range(0, ref.size, results.PART_BYTES):
-                data = await self._calls(partial(results.part, ref=ref, offset=offset))
+            for offset in range(0, file.size, PART_BYTES):
+                data = await self._calls(partial(part, job=key, file=file, offset=offset))
                 await context.write(pb.FetchResponse(data=data))
 
 

@@ -1,6 +1,6 @@
 """The client: one object for everything that talks to a deployment."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +13,8 @@ from shared.client.batch_calls import BatchCalls
 from shared.client.connection import Connection
 from shared.client.dead_letters.calls import DeadLetterCalls
 from shared.client.deployment import Deployment
-from shared.client.errors import ClientError, InvalidRequest
-from shared.client.job_key import JobKey
-from shared.client.job_state import STATUSES, JobState
+from shared.client.job_like import JobLike, key_of
+from shared.client.look_up_calls import LookUpCalls
 from shared.client.projection import ProjectionCalls
 from shared.client.purge_calls import PurgeCalls
 from shared.client.submitted import Submission
@@ -24,11 +23,10 @@ from shared.messages.engines import DEFAULT_ENGINE
 from shared.messages.events import TERMINAL_TYPES, AnyEvent, Done, Failed, RejectedEvent, TerminalEvent
 from shared.messages.names import DEFAULT_TENANT
 from shared.messages.refs import ArtifactRef
-from shared.messages.scan_limits import MAX_EVENTS, MAX_EVENTS_OF_AUDIT, MAX_EVENTS_OF_JOB
+from shared.messages.scan_limits import MAX_EVENTS_OF_JOB
 from shared.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
-    from shared.client.audit import Audit, AuditFilter
     from shared.client.consumers import StageGroup
     from shared.client.earlier_requests import EarlierRequests
     from shared.client.job_spec import JobSpec
@@ -38,11 +36,8 @@ if TYPE_CHECKING:
     from shared.client.purge import Purged
     from shared.client.uploads import Uploads
 
-JobLike = JobKey | Submission | str
-"""How a job is named: by its key, by its submission, or by its id alone for the tenant ``default``."""
 
-
-class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
+class Client(LookUpCalls, BatchCalls, PurgeCalls, DeadLetterCalls):
     """Submits jobs to a deployment, follows them, fetches their results, cancels and purges them.
 
     Nothing is contacted before the first call that needs it. Close the client, or use it in a ``with`` block: it then
@@ -218,7 +213,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         own, past = self._own_request(job), list[AnyEvent]()
         if start is None:
             request_id = job.request_id if isinstance(job, Submission) else None
-            past, start = history.past_events(self.connection, _key(job), MAX_EVENTS_OF_JOB, request_id)
+            past, start = history.past_events(self.connection, key_of(job), MAX_EVENTS_OF_JOB, request_id)
         for event in past:
             if own is None or own.concerns(event):
                 yield event
@@ -227,7 +222,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         from shared.client.follow import follow
 
         replays = history.newest_replay(past)
-        yield from follow(self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s)
+        yield from follow(self.connection, key_of(job), start, own=own, replays=replays, timeout_s=timeout_s)
 
     def wait(
         self,
@@ -266,7 +261,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
 
         own = self._own_request(job, on_duplicate)
         return follow(
-            self.connection, _key(job), start, own=own, replays=replays, timeout_s=timeout_s, on_silence=on_silence
+            self.connection, key_of(job), start, own=own, replays=replays, timeout_s=timeout_s, on_silence=on_silence
         )
 
     def check_conflict(self, submitted: Submission) -> None:
@@ -282,103 +277,6 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         from shared.client.own_request import OwnRequest
 
         return OwnRequest(self.connection, job, on_duplicate) if isinstance(job, Submission) else None
-
-    # Look up.
-
-    def jobs(
-        self,
-        *,
-        limit: int | None = None,
-        tenant: str | None = None,
-        batch: str | None = None,
-        statuses: Collection[str] = (),
-        since_ms: int = 0,
-        until_ms: int | None = None,
-        max_events: int = MAX_EVENTS,
-    ) -> list[JobState]:
-        """The newest jobs, newest first: of every tenant or of one, of a batch, in one of ``statuses``, and submitted
-        at ``since_ms`` (milliseconds since the epoch) or later, and before ``until_ms``. From the projection where one
-        answers, else from the newest ``max_events`` events.
-
-        Raises InvalidRequest for a ``limit`` below 1 or an unknown status, BrokerUnreachable, TopicMissing.
-        """
-        if limit is not None and limit < 1:
-            raise InvalidRequest(f"limit must be at least 1, not {limit}")
-        for status in statuses:
-            if status not in STATUSES:
-                raise InvalidRequest(f"{status!r} is not a status", f"one of {', '.join(STATUSES)}")
-        answered = self._projection_calls.jobs(
-            tenant=tenant, batch=batch, statuses=statuses, since_ms=since_ms, until_ms=until_ms, limit=limit
-        )
-        if answered is not None:
-            return answered
-        jobs = history.recent_jobs(self.connection, max_events, tenant)
-        chosen = [
-            job
-            for job in jobs
-            if (batch is None or (job.batch is not None and job.batch.id == batch))
-            and (not statuses or job.status in statuses)
-            and job.first_ms >= since_ms
-            and (until_ms is None or job.first_ms < until_ms)
-        ]
-        return chosen[:limit]
-
-    def audit(self, wanted: "AuditFilter", *, max_events: int = MAX_EVENTS_OF_AUDIT) -> "Audit":
-        """The jobs of the audit, the oldest submission first: from the projection where one answers, else from the
-        newest ``max_events`` events. Raises BrokerUnreachable, TopicMissing."""
-        from shared.client.audit import CLOCK_SKEW_MS, Audit, audit, rows_of
-
-        answered = self._projection_calls.started_jobs(tenant=wanted.tenant, since_ms=wanted.since_ms - CLOCK_SKEW_MS)
-        if answered is None:
-            return audit(self.connection, wanted, max_events)
-        jobs, complete_since_ms = answered
-        return Audit(rows_of(jobs, wanted), complete_since_ms <= wanted.since_ms, is_projected=True)
-
-    def job(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> JobState:
-        """The state of one job. Raises JobNotFound, BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable."""
-        key = _key(job)
-        answered = self._projection_calls.job(key)
-        if answered is not None:
-            return history.completed(self.connection, key, *answered)
-        return history.job_state(self.connection, key, max_events)
-
-    def job_states(
-        self, jobs: Collection[JobKey], *, max_events: int = MAX_EVENTS_OF_JOB
-    ) -> dict[JobKey, JobState | ClientError]:
-        """As ``job``, of several jobs, with one scan for all where the projection does not answer; for a job without a
-        state the error that ``job`` raises. Raises BrokerUnreachable, TopicMissing."""
-        known: dict[JobKey, JobState | None] = {}
-        for job in jobs:
-            answered = self._projection_calls.job(job)
-            if answered is None:
-                return history.job_states(self.connection, jobs, max_events)
-            (known[job],) = answered
-        return history.completed_each(self.connection, known)
-
-    def past_events(self, job: JobLike, *, max_events: int = MAX_EVENTS_OF_JOB) -> tuple[list[AnyEvent], Offsets]:
-        """A job's events so far, the terminal event last, and where to ``follow`` it from.
-
-        Raises BrokerUnreachable, TopicMissing.
-        """
-        return history.past_events(self.connection, _key(job), max_events)
-
-    def raise_if_purged(self, job: JobLike) -> None:
-        """Raises JobPurged for a job that was purged, StoreUnreachable, JobDocumentUnreadable."""
-        history.raise_if_purged(self.connection, _key(job))
-
-    def is_known(self, job: JobLike) -> bool:
-        """Whether the object store or ``render.requests`` know a job that has no events yet.
-
-        Raises BrokerUnreachable, StoreUnreachable, JobDocumentUnreadable.
-        """
-        return history.is_known(self.connection, _key(job))
-
-    def terminal_event(self, job: JobLike) -> TerminalEvent | None:
-        """How a job ended, as the object store keeps it; None while it has not.
-
-        Raises StoreUnreachable, JobDocumentUnreadable.
-        """
-        return history.terminal_event(self.connection, _key(job))
 
     # Act.
 
@@ -401,7 +299,7 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         """
         from shared.client import cancellation
 
-        return cancellation.cancel(self.connection, _key(job), max_events=max_events, force=force)
+        return cancellation.cancel(self.connection, key_of(job), max_events=max_events, force=force)
 
     def purge(self, job: JobLike, *, force: bool = False) -> "Purged":
         """Delete what is stored of a job, and the inputs that were uploaded for it; returns what that was.
@@ -412,11 +310,4 @@ class Client(BatchCalls, PurgeCalls, DeadLetterCalls):
         """
         from shared.client import purge
 
-        return purge.purge(self.connection, _key(job), force=force)
-
-
-def _key(job: JobLike) -> JobKey:
-    """Raises InvalidRequest for an id or a tenant that can't be one: object keys are made of both."""
-    if isinstance(job, Submission):
-        return job.key
-    return JobKey.parse(job) if isinstance(job, str) else JobKey.parse(job.job_id, job.tenant)
+        return purge.purge(self.connection, key_of(job), force=force)

@@ -12,8 +12,8 @@ from shared.messages.validation.errors import explain
 from stages.gateway.caller import AnyCaller
 from stages.gateway.check.checker import CheckUnavailable, TooManyChecks
 from stages.gateway.check.checks import STAGE_OF
+from stages.gateway.http.check_models import Checked
 from stages.gateway.http.inputs import received
-from stages.gateway.http.models import Checked
 from stages.gateway.http.multipart import MULTIPART
 from stages.gateway.http.schema import file_form
 from stages.gateway.problems import Problem

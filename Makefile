@@ -15,7 +15,7 @@ PROMETHEUS := $(VENV)/opt/prometheus
 CHROMIUM := $(VENV)/opt/chromium
 SBOM := .venv-sbom
 
-.PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-page test-runtime test-rest test-others test-sonic test-pythons test-short lint lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-page test-runtime test-services test-rest test-others test-sonic test-pythons test-short lint lint-style lint-types lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,11 +90,15 @@ up: setup ## Start the local stack with its services
 down: ## Stop the local stack
 	$(BIN)/lipstage down
 
-lint: setup-dev lint-sonic ## Check style, types and import rules
+lint: lint-style lint-types lint-sonic ## Check style, types and import rules
+
+lint-style: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-types: setup-dev
+	$(BIN)/mypy
 
 lint-sonic: setup-sonic ## Check types of the sonic engine in its environment
 	$(SONIC_BIN)/python -m mypy $$(find stages/infer/sonic bench/sonic -name '*.py')
@@ -103,40 +107,47 @@ format: setup-dev ## Apply formatting and safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Two halves at a time, each with a broker of its own; the others beside the half that takes longer. A test whose part
-# of `make test` is a short form has a long one: pytest -m slow.
-test: lint ## Lint, every test with a real broker and object store, the short suite on other Pythons
-	@$(MAKE) --no-print-directory -j2 test-runtime test-rest test-others
+# Most tests wait for a broker or a process, so three parts at a time, each with a broker of its own, keep two cores busy.
+# What they need is made before: a part that waits for it would give its turn away. A test whose part of `make test` is a
+# short form has a long one: pytest -m slow.
+test: ## Lint, every test with a real broker and object store, the short suite on other Pythons
+	@$(MAKE) --no-print-directory -j2 setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
+	@$(MAKE) --no-print-directory -j2 lint
+	@$(MAKE) --no-print-directory -j3 test-runtime test-services test-rest test-others
 
 # Not part of `make test`: to measure takes half as much CPU again in every process that a test starts.
 coverage: setup-dev ## Run the tests of this environment again, and print which lines none of them reaches
 	rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory -j2 COVERAGE="--cov=shared --cov=stages --cov-report=" test-runtime test-rest
+	@$(MAKE) --no-print-directory -j2 COVERAGE="--cov=shared --cov=stages --cov-report=" test-runtime test-services test-rest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered
 
 test-others: test-sonic
 	@$(MAKE) --no-print-directory test-pythons OURS=skip
 
-RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos tests/client tests/projection tests/cli tests/gateway
+RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos
+SERVICES := tests/client tests/projection tests/cli tests/gateway
 # A folder for temporary files of its own, since tests look for what others leave there; whole lines, since three of
 # these write at a time; the folder stays after a failure.
 PYTEST = d=$$(mktemp -d) && TMPDIR=$$d COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest \
   $(COVERAGE) $(1) 2>&1 | grep --line-buffered '' && rm -rf $$d
 
-test-runtime test-rest: SHELL := bash
-test-runtime test-rest: .SHELLFLAGS := -o pipefail -c
+test-runtime test-services test-rest: SHELL := bash
+test-runtime test-services test-rest: .SHELLFLAGS := -o pipefail -c
 
 # The pipeline tests run the sonic engine as well: its service starts in its own environment.
-test-runtime test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
+test-runtime test-services test-rest: setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
 
 TOOLS_PATH = PATH="$(CURDIR)/$(PROMETHEUS):$(CURDIR)/$(CHROMIUM):$$PATH"
 
 test-runtime:
 	@$(TOOLS_PATH); $(call PYTEST,$(RUNTIME))
 
+test-services:
+	@$(TOOLS_PATH); $(call PYTEST,$(SERVICES))
+
 test-rest:
-	@$(TOOLS_PATH); $(call PYTEST,$(addprefix --ignore=,$(RUNTIME)))
+	@$(TOOLS_PATH); $(call PYTEST,$(addprefix --ignore=,$(RUNTIME) $(SERVICES)))
 
 # Debian's package, unpacked and not installed: no service starts, and nothing of the machine changes but root's package
 # lists. Elsewhere the tests of rules and dashboards take prometheus and promtool from PATH, or print why they are

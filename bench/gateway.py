@@ -1,11 +1,12 @@
 """The gateway under load: 2000 submits beside 200 watchers of event streams, against the client library in a loop.
 
-    .venv/bin/python -m bench.gateway [--watchers 200] [--submits 2000] [--at-a-time 16] [--json FILE]
+    .venv/bin/python -m bench.gateway [--watchers 200] [--submits 2000] [--at-a-time 16] [--crowd 0] [--json FILE]
 
 Starts its own broker and object store, and a gateway in a process of its own; no stage runs, so that the figures are
 the gateway's. Submits are JSON with references. Every watcher follows a job of its own, whose events this program
 publishes while the submits run; after them it ends the jobs. Every request is then counted on the topic, and every
-watcher must have got the end of its job.
+watcher must have got the end of its job. `--crowd 10000` then opens so many connections that each ask for an event
+stream: more than the gateway takes.
 """
 
 import argparse
@@ -19,11 +20,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from bench.crowd import crowd
 from bench.projection import resident_mb, send
 from bench.record import emit
 from bench.sessions import cpu_s
@@ -46,6 +49,8 @@ END_S = 120.0
 BODY = {"portrait": {"key": "default/bench/p.png"}, "speech": {"key": "default/bench/s.wav"}}
 PROGRESS = 10
 """Progress events of each watched job, beside accepted, started and the end."""
+CROWD_SUBMITS = 100
+"""Submits beside the crowd."""
 
 
 @dataclass
@@ -116,6 +121,16 @@ async def watch(session: aiohttp.ClientSession, one: Watched, connected: asyncio
     one.received = time.monotonic()
 
 
+async def first_message(session: aiohttp.ClientSession, job_id: str) -> None:
+    """Ask for the events of a job until there is a place, and return at the first message."""
+    while True:
+        async with session.get(f"/v1/renders/{job_id}/events") as answer:
+            if answer.status == 200:
+                await anext(answer.content)
+                return
+        await asyncio.sleep(0.1)
+
+
 def publish(client: Client, watched: Sequence[Watched], kinds: Sequence[tuple[str, dict[str, Any]]]) -> None:
     """Publish events of these kinds for every watched job."""
     producer, topic = client.connection.raw_producer, client.connection.topic(EVENTS)
@@ -138,7 +153,9 @@ LIFE: list[tuple[str, dict[str, Any]]] = [
 END: list[tuple[str, dict[str, Any]]] = [("failed", {"stage": "infer", "code": "INTERNAL", "message": "bench"})]
 
 
-async def load(client: Client, url: str, watchers: int, submits: int, at_a_time: int) -> dict[str, Any]:
+async def load(
+    client: Client, url: str, watchers: int, submits: int, at_a_time: int, connections: int = 0
+) -> dict[str, Any]:
     """The figures of the gateway at ``url``; ``client`` is of the same deployment."""
     library, jobs = library_loop(client, max(1, submits // 4))
     figures: dict[str, Any] = {"watchers": watchers, "submits": submits, "at_a_time": at_a_time, "library": library}
@@ -159,6 +176,16 @@ async def load(client: Client, url: str, watchers: int, submits: int, at_a_time:
         await asyncio.to_thread(publish, client, watched, END)
         await asyncio.wait(following, timeout=END_S)
         jobs += [*(one.job_id for one in watched), *more]
+        if connections:
+            beside_crowd = [uuid.uuid4().hex for _ in range(CROWD_SUBMITS)]
+            figures["crowd"] = await crowd(
+                url,
+                more[0],
+                connections,
+                partial(submit_all, session, beside_crowd, 1),
+                partial(first_message, session, more[0]),
+            )
+            jobs += beside_crowd
     figures["ratio_to_library"] = round(figures["submit"]["per_s"] / library["per_s"], 2)
     ended = [one for one in watched if one.received and one.types[-1] == "failed"]
     figures["end_ms"] = quantiles([one.received - one.published for one in ended])
@@ -206,6 +233,7 @@ def main() -> None:
     parser.add_argument("--watchers", type=int, default=200)
     parser.add_argument("--submits", type=int, default=2000)
     parser.add_argument("--at-a-time", type=int, default=16)
+    parser.add_argument("--crowd", type=int, default=0)
     parser.add_argument("--json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -222,7 +250,9 @@ def main() -> None:
                 admin_process.ask(client.settings, "make_topics", 120, timeout_s=60)
                 ensure(client.connection.s3, client.connection.storage_settings)
                 with gateway(environment, Path(name)) as (url, process):
-                    figures = asyncio.run(load(client, url, options.watchers, options.submits, options.at_a_time))
+                    figures = asyncio.run(
+                        load(client, url, options.watchers, options.submits, options.at_a_time, options.crowd)
+                    )
                     figures["gateway_rss_mb"] = resident_mb(process)
                     figures["gateway_cpu_s"] = round(cpu_s(process.pid), 1)
         finally:

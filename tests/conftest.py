@@ -25,6 +25,8 @@ from shared.telemetry import attributes
 ROOT = Path(__file__).resolve().parents[1]
 LEADERS_S = 60.0
 """How long the leaders of new partitions may take to answer, seconds."""
+FEW = 2
+"""Partitions of a topic where a test needs no more: each costs the broker two files to make and to delete."""
 attributes.strict = True
 """An unregistered span attribute fails the test that sets it."""
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -118,11 +120,14 @@ def temporary_topics(bootstrap_servers: str) -> Iterator[str]:
 
 
 def create_topics(settings: RuntimeSettings) -> None:
-    """The topics of a deployment, once each partition has a leader that answers. `lipstage topics apply` also commits
-    the start offsets of every group, which takes seconds and which only services need."""
+    """The topics of a deployment, with few partitions, once each of them has a leader that answers.
+
+    `lipstage topics apply` makes 181 partitions and commits the start offsets of every group: seconds, hundreds of
+    times, for what only services need.
+    """
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
     wanted = [
-        NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config))
+        NewTopic(topic.name, num_partitions=min(topic.partitions, FEW), config=dict(topic.config))
         for topic in required_topics(settings)
     ]
     for future in admin.create_topics(wanted, operation_timeout=60).values():

@@ -18,7 +18,7 @@ from shared.runtime.group_protocol import group_protocol
 from shared.runtime.settings import RuntimeSettings
 from tests.access.conftest import Secure
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 TOPICS = [topic.name for topic in topics("", ("puppet",))]
 LARGE = b"x" * ((2 << 20) + 4096)
 """More than any topic takes: a broker that allows the write refuses the record, so that nothing is stored."""

@@ -38,6 +38,7 @@ def check(shell: Shell, printed: str, jobs: int) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_bad_day_loses_no_job(shell: Shell) -> None:
     shell.environment |= SHORT

@@ -64,6 +64,7 @@ def java_compiles() -> bool:
     return "jdk.compiler@" in (listed or "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not java_compiles(), reason="needs a JDK, 17 or newer, as `java` in PATH")
 def test_the_java_program_renders_a_video_and_reports_a_rejection(shell: Shell) -> None:
     environment = exports(shell)

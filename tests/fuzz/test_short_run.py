@@ -39,6 +39,8 @@ def test_seeds_are_valid(group: str, tmp_path: Path) -> None:
         assert len(read) > len(endings) / 2, (target.name, endings)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not guided.is_installed(), reason="atheris has wheels for Linux on x86-64 alone")
 def test_coverage_guided_run_counts_its_inputs(tmp_path: Path) -> None:
     assert guided.run("messages.cancel", tmp_path, seed=SEED, executions=3000) >= 3000

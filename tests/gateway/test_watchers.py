@@ -77,11 +77,13 @@ def test_two_hundred_watchers_get_every_change_and_the_end(there: Place, gateway
     assert asyncio.run(watch()) == [["state", "started", "failed"]] * MANY
 
 
-def test_a_small_run_of_the_benchmark_loses_nothing(there: Place, gateway: Gateway) -> None:
+def test_a_small_run_of_the_benchmark_loses_nothing(there: Place) -> None:
+    gateway = there.gateway(LIPSTAGE_GATEWAY_MAX_WATCHERS_PER_TENANT="50")
     with there.client as client:
-        figures = asyncio.run(bench.load(client, gateway.url, watchers=5, submits=20, at_a_time=4))
+        figures = asyncio.run(bench.load(client, gateway.url, watchers=5, submits=20, at_a_time=4, connections=300))
     assert (figures["requests_lost"], figures["watchers_without_end"]) == (0, 0)
     assert figures["messages"] >= 5 * 3
+    assert figures["crowd"]["answers"] == {"200": 50, "429": 250}, "the others are refused, and come back later"
     assert set(figures["submit"]["ms"]) == {"p50", "p95", "p99"} and figures["ratio_to_library"] > 0
 
 

@@ -15,7 +15,6 @@ from shared.messages.events import EVENT, AnyEvent
 from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
-from shared.runtime import topic_admin
 from shared.runtime.consume.assignment import Headers, PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
@@ -27,6 +26,7 @@ from shared.slot.spec import StageSpec
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
+from tests.conftest import create_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,7 +78,7 @@ class RealStage:
         settings = RuntimeSettings(
             topic_prefix=self.prefix, free_space_reserve_mb=self.reserve_mb, max_attempts=self.max_attempts
         )
-        topic_admin.apply(settings)
+        create_topics(settings)
         self.spans = InMemorySpanExporter()
         self._tracing = tracing.setup("face", "1", self.spans)
         produce = producer_config(settings, "face")

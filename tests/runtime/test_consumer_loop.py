@@ -18,7 +18,7 @@ from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
 
 PARTITIONS = 2
-WAIT_S = 40
+WAIT_S = 120
 
 
 @dataclass

@@ -10,7 +10,6 @@ from confluent_kafka import Consumer, TopicPartition
 from shared.messages.codes import Code
 from shared.messages.dead_letters import split
 from shared.messages.headers import DLQ
-from shared.runtime import topic_admin
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason
 from shared.runtime.kafka_config import producer_config
@@ -18,7 +17,7 @@ from shared.runtime.producers import Producers
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.telemetry import clients, tracing
-from tests.conftest import Infrastructure
+from tests.conftest import Infrastructure, create_topics
 
 POISON = FailureReason(Code.POISON, "poison", "unreadable")
 TRACEPARENT = ("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")
@@ -39,7 +38,7 @@ HEADERS: dict[str, Headers] = {
 @pytest.fixture
 def settings(stack: Infrastructure, topic_prefix: str) -> RuntimeSettings:
     settings = RuntimeSettings(topic_prefix=topic_prefix)
-    topic_admin.apply(settings)
+    create_topics(settings)
     return settings
 
 

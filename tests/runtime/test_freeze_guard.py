@@ -7,7 +7,7 @@ import pytest
 
 from shared.runtime.consume.freeze_guard import LIMIT_S, FreezeGuard
 
-WAIT_S = 30
+WAIT_S = 120
 
 
 class Rig:

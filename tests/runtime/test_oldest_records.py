@@ -10,7 +10,6 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from prometheus_client import REGISTRY
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from shared.runtime import topic_admin
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume import oldest_records
 from shared.runtime.consume.oldest_records import READER, OldestRecords
@@ -18,7 +17,7 @@ from shared.runtime.consume.statistics import PartitionStatistics
 from shared.runtime.kafka_config import UNLOGGED, reader_config
 from shared.runtime.settings import RuntimeSettings
 from shared.telemetry import clients
-from tests.conftest import Infrastructure
+from tests.conftest import Infrastructure, create_topics
 
 HOUR_MS = 3_600_000
 
@@ -33,7 +32,7 @@ class Bench:
 
     def __init__(self, servers: str, prefix: str) -> None:
         settings = RuntimeSettings(topic_prefix=prefix)
-        topic_admin.apply(settings)
+        create_topics(settings)
         self.topic = settings.topic("render.face")
         self.readers = 0
         self.clock = BrokerClock()

@@ -18,7 +18,7 @@ from shared.runtime.host import pod_deletion_cost
 from shared.runtime.host.pod_deletion_cost import ANNOTATION, MAX_COST, Pod, PodDeletionCost
 from tests.runtime.test_entry_point import run
 
-WAIT_S = 30
+WAIT_S = 120
 
 
 class ApiServer:

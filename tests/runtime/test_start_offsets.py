@@ -15,7 +15,7 @@ from shared.runtime.settings import RuntimeSettings
 from shared.runtime.start_offsets import Missing, StartOffsets
 from tests.conftest import Infrastructure
 
-WAIT_S = 30
+WAIT_S = 120
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import Infrastructure
 
-WAIT_S = 30
+WAIT_S = 120
 ANYBODY = "User:ANONYMOUS"
 AUTHORIZER = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -69,7 +69,7 @@ Start = Callable[..., Any]
 
 @pytest.fixture
 def start(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[Start]:
-    settings = RuntimeSettings(topic_prefix=topic_prefix)
+    settings = RuntimeSettings(topic_prefix=topic_prefix, work_partitions=2)
     topic_admin.apply(settings)
     reader = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": topic_prefix, "log_level": 0})
     count = next(topic.partitions for topic in topics("", ()) if topic.name == EVENTS)

@@ -15,7 +15,7 @@ PROMETHEUS := $(VENV)/opt/prometheus
 CHROMIUM := $(VENV)/opt/chromium
 SBOM := .venv-sbom
 
-.PHONY: help setup setup-dev setup-projection setup-sonic demo test coverage test-page test-runtime test-services test-rest test-others test-sonic test-pythons test-short lint lint-style lint-types lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
+.PHONY: help setup setup-dev setup-projection setup-sonic demo test test-long coverage test-page test-runtime test-services test-rest test-others test-sonic test-pythons test-short lint lint-style lint-types lint-sonic format chaos chaos-breaks fuzz licences sbom audit soak chart docs docs-links up down clean requirements requirements-images images images-base images-infra images-test pods autoscale-demo bench setup-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,11 +109,15 @@ format: setup-dev ## Apply formatting and safe fixes
 
 # Most tests wait for a broker or a process, so three parts at a time, each with a broker of its own, keep two cores busy.
 # What they need is made before: a part that waits for it would give its turn away. A test whose part of `make test` is a
-# short form has a long one: pytest -m slow.
+# short form has a long one: make test-long.
 test: ## Lint, every test with a real broker and object store, the short suite on other Pythons
 	@$(MAKE) --no-print-directory -j2 setup-dev setup-sonic $(PROMETHEUS)/promtool $(CHROMIUM)/chromium
 	@$(MAKE) --no-print-directory -j2 lint
 	@$(MAKE) --no-print-directory -j3 test-runtime test-services test-rest test-others
+
+# The page has a target of its own, test-page.
+test-long: setup-dev setup-sonic ## Run the long forms of tests that make test leaves out: the story of a bad day, the largest pictures, Java
+	$(BIN)/python -m pytest -m slow --ignore=tests/gateway/page
 
 # Not part of `make test`: to measure takes half as much CPU again in every process that a test starts.
 coverage: setup-dev ## Run the tests of this environment again, and print which lines none of them reaches

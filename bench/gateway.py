@@ -126,7 +126,7 @@ async def first_message(session: aiohttp.ClientSession, job_id: str) -> None:
     while True:
         async with session.get(f"/v1/renders/{job_id}/events") as answer:
             if answer.status == 200:
-                await anext(answer.content)
+                await answer.content.readline()
                 return
         await asyncio.sleep(0.1)
 

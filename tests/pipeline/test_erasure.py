@@ -148,8 +148,8 @@ def records(pipeline: Pipeline) -> Iterator[tuple[str, bytes]]:
 def samples(person: Person, made: Objects, others: Iterable[bytes]) -> set[bytes]:
     """Words and bytes that are this person's alone: names, digests, and a piece of each file and of each object; not of
     the end of a job, which stays, and holds ids."""
-    objects = [data for (_, key), data in made.items() if not key.endswith("/end.json")]
-    contents = [person.portrait.read_bytes(), person.speech.read_bytes(), *objects]
+    stored = [data for (_, key), data in made.items() if not key.endswith("/end.json")]
+    contents = [person.portrait.read_bytes(), person.speech.read_bytes(), *stored]
     pieces = [data[len(data) // 2 :][:SAMPLE_BYTES] for data in contents if len(data) > 4 * SAMPLE_BYTES]
     theirs = b"|".join(others)
     unique = {piece for piece in pieces if len(set(piece)) > SAMPLE_BYTES // 2 and piece not in theirs}

@@ -31,6 +31,11 @@ MATRIX = table("matrix")
 TAKEN, NOT_READ = "taken", "not read"
 
 
+def _is_of_tenant(prefix: str) -> Callable[[str], bool]:
+    """Whether a topic of this deployment takes cancel commands; the broker has those of other deployments, too."""
+    return lambda name: name.startswith(prefix) and takes_cancels(name.removeprefix(prefix))
+
+
 @dataclass
 class Front:
     """What audio does with requests and cancel commands: with the real broker, and an object store in memory."""
@@ -56,7 +61,7 @@ class Front:
         self.cancellations = Cancellations(
             Consumer(reader_config(self.settings, "test", f"{prefix}cancel")),
             self.settings.topic(CANCEL),
-            also=(lambda name: takes_cancels(name.removeprefix(prefix))) if tenancy == "topic" else None,
+            also=_is_of_tenant(prefix) if tenancy == "topic" else None,
             permits=noted,
         )
         self.topics = [subscription(prefix)] if tenancy == "topic" else list(map(self.settings.topic, REQUEST_TOPICS))

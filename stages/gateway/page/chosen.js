@@ -5,6 +5,7 @@ export const chosen = {
   portrait: null,
   speech: null,
   title: "",
+  preview: false,
   settings: { engine: "", params: {}, engine_params: {} },
   face: null,
 };

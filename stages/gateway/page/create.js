@@ -9,6 +9,7 @@ import { percent } from "./format.js";
 import { t } from "./language.js";
 import { paramsForm, requestFields, settingsInWords } from "./params_form.js";
 import { portraitInput } from "./portrait_input.js";
+import { playsPreviews } from "./preview.js";
 import { speechInput } from "./speech_input.js";
 
 /** A title that the services accept: no control characters, at most 64 characters. */
@@ -46,7 +47,8 @@ export function createView(main, { me }) {
   });
   const parameters = h("div", {}, h("p", { class: "quiet" }, t("loading")));
   const outputs = h("div");
-  let preview = null;
+  /** Alias of the output bucket that takes previews; null: there is none, or this browser can't show them. */
+  let outputBucket = null;
   let upload = null;
   // One name for one wish: a second try of the same is the same render.
   let wish = null;
@@ -71,12 +73,14 @@ export function createView(main, { me }) {
     }`;
   }
 
+  const withPreview = () => chosen.preview && outputBucket !== null;
+
   function request() {
     const fields = requestFields(chosen.settings);
     if (chosen.face !== null) fields.params = { ...fields.params, face: chosen.face };
     const name = cleanTitle(chosen.title);
     if (name) fields.labels = { title: name };
-    if (preview) fields.output = preview;
+    if (withPreview()) fields.output = { bucket: outputBucket, prefix: `${me.tenant}/page`, preview: true };
     return fields;
   }
 
@@ -109,7 +113,7 @@ export function createView(main, { me }) {
           words.textContent = part < 1 ? `${t("create.uploading")} ${percent(part * 100)}` : t("create.submitting");
         },
       });
-      remember(answer.job_id, { ...chosen.settings, preview: preview !== null });
+      remember(answer.job_id, { ...chosen.settings, preview: withPreview() });
       location.hash = `#/renders/${answer.job_id}`;
     } catch (error) {
       if (error.name !== "AbortError") put(failed, problemNotice(error, { retry: send }));
@@ -128,7 +132,7 @@ export function createView(main, { me }) {
       const described = await get("/v1/params");
       limits = described.limits ?? {};
       put(parameters, paramsForm(described, chosen.settings, changed));
-      if (described.output_buckets?.length) offerPreview(described.output_buckets[0]);
+      if (described.output_buckets?.length && playsPreviews()) offerPreview(described.output_buckets[0]);
       changed();
     } catch (error) {
       if (error.status === 401) problemNotice(error);
@@ -136,13 +140,17 @@ export function createView(main, { me }) {
     }
   }
 
+  /** Offered, not made by default: what is in an output bucket is kept until somebody deletes it. */
   function offerPreview(alias) {
+    outputBucket = alias;
     const id = newId("preview");
     const box = h("input", {
       id,
       type: "checkbox",
+      checked: chosen.preview,
       onchange: () => {
-        preview = box.checked ? { bucket: alias, prefix: `${me.tenant}/page`, preview: true } : null;
+        chosen.preview = box.checked;
+        changed();
       },
     });
     put(outputs, h("div", { class: "choice" }, box, h("label", { for: id }, t("create.preview"))));

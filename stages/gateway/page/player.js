@@ -4,10 +4,12 @@ import { h, put } from "./dom.js";
 import { percent } from "./format.js";
 import { icon } from "./icons.js";
 import { t } from "./language.js";
+import { playsPreviews, preview } from "./preview.js";
 import { overall } from "./timeline.js";
 import { ENDED } from "./watch.js";
 
-const HLS = "application/vnd.apple.mpegurl";
+/** A preview that fails so often is not tried again: the progress is shown in its place. */
+const MOST_PREVIEWS = 3;
 export const pathOf = (jobId, part) => `/v1/renders/${encodeURIComponent(jobId)}/${part}`;
 /** The gateway sends the file itself: the page may load nothing from other origins. */
 export const videoUrl = (jobId) => `${pathOf(jobId, "video")}?delivery=stream`;
@@ -18,9 +20,14 @@ export function player(jobId, { hasPreview = false } = {}) {
   const element = h("div", { class: "screen" });
   let shows = "";
   let video = null;
+  let shown = null;
+  let previews = hasPreview && playsPreviews() ? MOST_PREVIEWS : 0;
 
+  /** The finished video goes on where the preview is. */
   function showVideo(job) {
     const { width, height } = job.terminal_event ?? {};
+    const before = shows === "preview" ? shown.video : null;
+    const [at, plays, muted] = [before?.currentTime ?? 0, before && !before.paused, before?.muted ?? false];
     video = h("video", {
       controls: true,
       playsinline: true,
@@ -31,59 +38,61 @@ export function player(jobId, { hasPreview = false } = {}) {
       src: videoUrl(jobId),
       "aria-label": t("player.video"),
     });
+    video.muted = muted;
+    if (at) video.currentTime = at;
+    if (plays) video.play().catch(() => {});
     put(element, video);
   }
-  async function showPreview() {
-    const url = pathOf(jobId, "preview/index.m3u8");
-    const found = await fetch(url, { method: "GET" }).then(
-      (answer) => answer.ok,
-      () => false,
+  function startPreview() {
+    previews -= 1;
+    shown = preview(
+      pathOf(jobId, "preview/index.m3u8"),
+      () => {
+        shows = "preview";
+        put(element, shown.video);
+      },
+      () => {
+        endPreview();
+        showProgress();
+      },
     );
-    if (!found || shows !== "progress") return;
-    shows = "preview";
-    video = h("video", {
-      controls: true,
-      autoplay: true,
-      playsinline: true,
-      src: url,
-      "aria-label": t("player.preview"),
-    });
-    video.muted = true;
-    video.onerror = () => {
-      shows = "";
-      hasPreview = false;
-    };
-    put(element, video);
+  }
+  function endPreview() {
+    shown?.close();
+    shown = null;
   }
 
   const big = h("p", { class: "big" });
   const words = h("p", {});
+  function showProgress() {
+    shows = "progress";
+    put(element, h("div", { class: "placeholder" }, big, words));
+  }
   function draw(job) {
     if (job.status === "done") {
       if (shows !== "video") {
-        shows = "video";
         showVideo(job);
+        shows = "video";
+        endPreview();
       }
     } else if (ENDED.includes(job.status)) {
       if (shows !== job.status) {
         shows = job.status;
         put(element, h("div", { class: "placeholder" }, icon("film"), h("p", {}, t(`status.${job.status}`))));
+        endPreview();
       }
-    } else if (shows !== "preview") {
-      if (shows !== "progress") {
-        shows = "progress";
-        put(element, h("div", { class: "placeholder" }, big, words));
-      }
+    } else {
       big.textContent = percent(overall(job));
       words.textContent = job.stage ? t(`stage.${job.stage}`) : t(`status.${job.status}`);
-      if (hasPreview && job.stages?.encode?.state === "running" && document.createElement("video").canPlayType(HLS))
-        showPreview();
+      if (!shows) showProgress();
+      if (!shown && previews && job.stages?.encode?.state === "running") startPreview();
     }
   }
   return {
     element,
     draw,
     close() {
+      endPreview();
       if (video) {
         video.pause();
         video.removeAttribute("src");

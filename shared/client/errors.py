@@ -19,6 +19,8 @@
     ├── JobNotFound                neither the events nor the object store know the job
     ├── DeadLetterNotFound         the topic has no dead letter with this id
     ├── JobNotFinished             the job has not ended, as the call requires
+    ├── JobWithoutResult           the job has ended without a video
+    ├── PreviewNotFound            no preview of the job is published, or not this part of it
     ├── JobEnded                   the job has ended: there is nothing to cancel
     │   └── JobPurged              everything stored of the job has been deleted
     ├── WaitTimeout                the job did not end in the time given; it continues
@@ -142,6 +144,14 @@ class DeadLetterNotFound(ClientError):
 
 class JobNotFinished(ClientError):
     """The job has not ended, as the call requires."""
+
+
+class JobWithoutResult(ClientError):
+    """The job has ended without a video; ``details`` has the reason."""
+
+
+class PreviewNotFound(ClientError):
+    """No preview of the job is published, or not this part of it."""
 
 
 class JobEnded(ClientError):

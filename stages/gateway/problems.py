@@ -97,6 +97,8 @@ OF_ERRORS: tuple[tuple[type[errors.ClientError], int, str], ...] = (
     (errors.JobConflict, 409, "JOB_CONFLICT"),
     (errors.JobNotFound, 404, "JOB_NOT_FOUND"),
     (errors.JobNotFinished, 409, "JOB_NOT_FINISHED"),
+    (errors.JobWithoutResult, 409, "JOB_WITHOUT_RESULT"),
+    (errors.PreviewNotFound, 404, "PREVIEW_NOT_FOUND"),
     (errors.DeadLetterNotFound, 404, "DEAD_LETTER_NOT_FOUND"),
     (errors.TopicMissing, 503, "TOPIC_MISSING"),
     (errors.BrokerUnreachable, 503, "BROKER_UNREACHABLE"),

@@ -1,24 +1,11 @@
 """Byte ranges of HTTP (RFC 9110): which part of an object a request asks for."""
 
 import re
-from dataclasses import dataclass
 
+from shared.client.results import Span
 from stages.gateway.problems import Problem
 
 _ONE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Bytes of an object, from ``first`` to ``last``, which is included."""
-
-    first: int
-    last: int
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return self.last - self.first + 1
 
 
 def asked(header: str | None, if_range: str | None, etag: str, size: int) -> Span | None:

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from shared.client import JobKey
-from stages.gateway import results
+from shared.client import JobKey, previews, results
+from shared.client.results import MEDIA_TYPES, File, Reading
 from stages.gateway.caller import AnyCaller
 from stages.gateway.calls import Calls
 from stages.gateway.http import ranges
 from stages.gateway.http.schema import JobId, binary
-from stages.gateway.results import MEDIA_TYPES, File, Reading
 
 router = APIRouter(prefix="/v1/renders/{job_id}", tags=["results"])
 CHUNK_BYTES = 256 << 10
@@ -67,7 +66,7 @@ router.add_api_route("/poster", poster, methods=["HEAD"], include_in_schema=Fals
 async def preview(job_id: JobId, name: str, request: Request, caller: AnyCaller) -> Response:
     """A file of the preview, an HLS playlist `index.m3u8` with segments; while it grows, read the playlist again."""
     key = caller.job(job_id)
-    body: bytes = await request.app.state.calls(lambda client: results.preview(client, key, name))
+    body: bytes = await request.app.state.calls(lambda client: previews.read(client, key, name))
     if name.endswith(".mp4"):
         return Response(body, 200, {"cache-control": IMMUTABLE}, "video/mp4")
     return Response(body, 200, {"cache-control": "no-store"}, PLAYLIST_TYPE)

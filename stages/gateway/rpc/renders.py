@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from stages.gateway import results
+from shared.client import results
 from stages.gateway.app import Parts
 from stages.gateway.caller import Caller
 from stages.gateway.problems import Problem

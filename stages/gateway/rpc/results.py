@@ -1,15 +1,13 @@
 """Results of a render, read part by part: a slow caller holds neither a thread nor a connection of the object store."""
 
-from shared.client import Client, JobKey
-from stages.gateway import results
-from stages.gateway.http.ranges import Span
-from stages.gateway.results import StoredFile
+from shared.client import Client, JobKey, results
+from shared.client.results import Span, StoredFile
 
 PART_BYTES = 512 << 10
 
 
 def part(client: Client, job: JobKey, file: StoredFile, offset: int) -> bytes:
-    """At most ``PART_BYTES`` from ``offset`` on. Raises as `stages.gateway.results.opened` and its reading do."""
+    """At most ``PART_BYTES`` from ``offset`` on. Raises as `shared.client.results.opened` and its reading do."""
     span = Span(offset, min(offset + PART_BYTES, file.size) - 1)
     reading = results.opened(client, job, file, span)
     try:

@@ -1,26 +1,38 @@
-"""The files of a finished render in the object store, and those of its preview."""
+"""The files of a finished render in the object store, read as a stream, whole or a part of them."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError as S3Error
 
-from shared.client import ArtifactUnavailable, Client, JobKey, JobNotFinished, JobState, StoreUnreachable, history
+from shared.client import history
+from shared.client.client import Client
+from shared.client.errors import ArtifactUnavailable, JobNotFinished, JobWithoutResult, StoreUnreachable
+from shared.client.job_key import JobKey
+from shared.client.job_state import JobState
 from shared.messages.codes import Code
 from shared.messages.events import Done, TerminalEvent
-from shared.storage import keys
-from shared.storage.errors import InputForbidden, StoreUnavailable, is_missing, store_errors
-from stages.gateway.http.ranges import Span
-from stages.gateway.problems import Problem
+from shared.storage.errors import StoreUnavailable, is_missing, store_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
 File = Literal["video", "poster"]
 MEDIA_TYPES: dict[File, str] = {"video": "video/mp4", "poster": "image/jpeg"}
-_PREVIEW = re.compile(rf"{re.escape(keys.PLAYLIST)}|{keys.PREVIEW}/[A-Za-z0-9_-]+/(init|[0-9]+)\.mp4")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes of an object, from ``first`` to ``last``, which is included."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +50,8 @@ class StoredFile:
 def find(client: Client, job: JobKey, file: File) -> StoredFile:
     """The file of a render that is done.
 
-    Raises JobNotFound, JobNotFinished, JobPurged, Problem for a render that ended without files, ArtifactUnavailable,
-    StoreUnreachable, BrokerUnreachable, JobDocumentUnreadable.
+    Raises JobNotFound, JobNotFinished, JobWithoutResult, JobPurged, ArtifactUnavailable, StoreUnreachable,
+    BrokerUnreachable, JobDocumentUnreadable.
     """
     terminal = client.terminal_event(job)
     if terminal is None:
@@ -64,12 +76,13 @@ def find(client: Client, job: JobKey, file: File) -> StoredFile:
     return StoredFile(bucket, ref.key, ref.size, ref.sha256)
 
 
-def _without_files(job: JobKey, terminal: TerminalEvent) -> Problem:
-    status = JobState(job.job_id)
-    status.apply(terminal)
+def _without_files(job: JobKey, terminal: TerminalEvent) -> JobWithoutResult:
+    state = JobState(job.job_id)
+    state.apply(terminal)
     code, message = getattr(terminal, "code", ""), getattr(terminal, "message", "")
-    return Problem(409, "JOB_WITHOUT_RESULT", f"job {job.job_id} ended without a video: it is {status.status}",
-                   details=(f"{code}: {message}",))  # fmt: skip
+    return JobWithoutResult(
+        f"job {job.job_id} ended without a video: it is {state.status}", details=(f"{code}: {message}",)
+    )
 
 
 class Reading:
@@ -113,7 +126,7 @@ def opened(client: Client, job: JobKey, file: StoredFile, span: Span | None) -> 
         with store_errors("reading a result"):
             try:
                 answer = client.connection.s3.get_object(Bucket=file.bucket, Key=file.key, **wanted)  # type: ignore[arg-type]
-            except ClientError as e:
+            except S3Error as e:
                 if not is_missing(e):
                     raise
                 answer = None
@@ -127,43 +140,3 @@ def opened(client: Client, job: JobKey, file: StoredFile, span: Span | None) -> 
         answer["Body"].close()
         raise ArtifactUnavailable("the file is altered: its size differs", code=Code.ARTIFACT_ALTERED)
     return Reading(file, span, answer["Body"])
-
-
-def preview(client: Client, job: JobKey, name: str) -> bytes:
-    """A file of the preview, which is published while the video is encoded: the playlist, or a segment.
-
-    Raises Problem PREVIEW_NOT_FOUND, JobNotFound, JobPurged, StoreUnreachable, JobDocumentUnreadable.
-    """
-    if _PREVIEW.fullmatch(name) is None:
-        raise _no_preview("a preview has no such file")
-    record = history.stored_request(client.connection, job)
-    if record is None:
-        client.job(job)
-        raise _no_preview("no service has taken the request yet")
-    if record.purged_ms is not None:
-        raise history.purged(job, record.purged_ms)
-    if record.output is None or not record.output.preview:
-        raise _no_preview("the request asks for none: output.preview")
-    try:
-        bucket = client.connection.storage_settings.artifact_bucket(record.output.bucket)
-        key = keys.output_folder(job.tenant, record.output.prefix, job.job_id) + name
-    except (KeyError, InputForbidden):
-        raise _no_preview("its bucket is not configured here") from None
-    return _small(client, bucket, key)
-
-
-def _small(client: Client, bucket: str, key: str) -> bytes:
-    try:
-        with store_errors("reading a preview"):
-            try:
-                return client.connection.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-            except ClientError as e:
-                if not is_missing(e):
-                    raise
-    except StoreUnavailable as e:
-        raise StoreUnreachable(str(e)) from None
-    raise _no_preview("this part is not published")
-
-
-def _no_preview(reason: str) -> Problem:
-    return Problem(404, "PREVIEW_NOT_FOUND", f"there is no preview: {reason}")

@@ -24,9 +24,9 @@ LABELS = {
     "record": "`request`, `cancel`",
     "kind": "`container`: sound against picture in the file; `lip`: mouth against sound; `audio`: the larger of both",
     "quota": "`jobs_in_flight`, `speech_s_per_hour` or `pixels_per_hour`",
-    "method": "HTTP method; `other`: one that no route has",
+    "method": "HTTP method; `other`: one that no route has; of gRPC: method of the service",
     "route": "path of the gateway's route, with names in place of ids; `other`: no such path",
-    "status": "HTTP status of the answer",
+    "status": "HTTP status of the answer; of gRPC: its name, as `OK` or `NOT_FOUND`",
     "slot": "number of the slot, from 0",
     "version": "version of lipstage",
 }

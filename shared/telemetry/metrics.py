@@ -246,7 +246,7 @@ CLIENT_SUBMISSION_SECONDS = histogram(
     buckets=SECONDS,
 )
 
-# Telemetry itself.
+# The gateway.
 HTTP_REQUESTS = counter(
     "lipstage_http_requests_total",
     "requests",
@@ -260,6 +260,37 @@ HTTP_SECONDS = histogram(
     "method", "route",
     buckets=(*REQUEST_SECONDS, 600),
 )  # fmt: skip
+GRPC_CALLS = counter(
+    "lipstage_grpc_calls_total",
+    "calls",
+    "gRPC calls that the gateway has answered; CANCELLED: the client went away first",
+    "method", "status",
+)  # fmt: skip
+GRPC_SECONDS = histogram(
+    "lipstage_grpc_call_duration_seconds",
+    "seconds",
+    "From the begin of a gRPC call to the end of its answer; Watch lasts as long as its watcher stays",
+    "method",
+    buckets=(*REQUEST_SECONDS, 600),
+)
+EVENT_STREAMS = gauge(
+    "lipstage_gateway_event_streams", "streams", "Open event streams of the gateway, of HTTP and of gRPC"
+)
+EVENT_STREAMS_REFUSED = counter(
+    "lipstage_gateway_event_streams_refused_total",
+    "streams",
+    "Event streams that were refused: gateway (`LIPSTAGE_GATEWAY_MAX_WATCHERS` are open) or tenant"
+    " (`LIPSTAGE_GATEWAY_MAX_WATCHERS_PER_TENANT` of the tenant's)",
+    "reason",
+)
+UPLOADS = gauge(
+    "lipstage_gateway_uploads",
+    "uploads",
+    "Uploads that arrive through the gateway, of HTTP and of gRPC; at `LIPSTAGE_GATEWAY_MAX_UPLOADS` a further one is"
+    " refused",
+)
+
+# Telemetry itself.
 SPANS = counter(
     "lipstage_telemetry_spans_total",
     "spans",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.runtime.execute.removal import remove_folder
 from shared.runtime.execute.scratch import Scratch
+from shared.telemetry import metrics
 from stages.gateway.problems import Problem
 
 RETRY_S = 5
@@ -32,10 +33,11 @@ class UploadFolders:
         if self._open >= self._most:
             raise Problem(503, "TOO_MANY_UPLOADS", f"{self._most} uploads arrive at this moment", retry_s=RETRY_S,
                           hint="send the files to the object store: POST /v1/uploads")  # fmt: skip
-        self._open += 1
         folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._scratch.path))
+        self._open += 1
         try:
-            yield folder
+            with metrics.UPLOADS.track_inprogress():
+                yield folder
         finally:
             self._open -= 1
             remove_folder(folder)

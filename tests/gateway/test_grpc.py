@@ -161,7 +161,9 @@ def test_a_render_is_cancelled(stub: RendersStub, acme: dict[str, Any]) -> None:
     assert stub.Cancel(pb.CancelRequest(job_id=job), **acme).status in ("cancelled", "cancelling")
 
 
-def test_what_is_wrong_has_a_status_and_a_code(there: Place, stub: RendersStub, acme: dict[str, Any]) -> None:
+def test_what_is_wrong_has_a_status_and_a_code(
+    there: Place, gateway: Gateway, stub: RendersStub, acme: dict[str, Any]
+) -> None:
     status = grpc.StatusCode
     there.services.event("accepted", "open", engine="puppet", tenant="acme")
     there.services.event("failed", "failed", stage="face", code="NO_FACE", message="m", tenant="acme")
@@ -195,6 +197,9 @@ def test_what_is_wrong_has_a_status_and_a_code(there: Place, stub: RendersStub, 
     ]  # fmt: skip
     for call, expected, code in cases:
         assert refused(call) == (expected, code)
+    fetches = gateway.measured("lipstage_grpc_calls_total", method="Fetch", status="FAILED_PRECONDITION")
+    assert fetches == 2
+    assert gateway.measured("lipstage_grpc_call_duration_seconds_count", method="Fetch") >= fetches
 
 
 def test_another_tenant_can_do_nothing_with_a_render(

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.gateway.app_harness import Harness, harness
 
@@ -134,6 +135,7 @@ def test_uploads_over_the_limit_are_told_to_come_back(tmp_path: Path) -> None:
             while not app.left:
                 await asyncio.sleep(0)
             second = await client.post("/v1/renders", files=FILES)
+            assert REGISTRY.get_sample_value("lipstage_gateway_uploads") == 1
             refused.set()
             return await first, second
 
@@ -142,6 +144,7 @@ def test_uploads_over_the_limit_are_told_to_come_back(tmp_path: Path) -> None:
     problem(second, 503, "TOO_MANY_UPLOADS")
     assert int(second.headers["retry-after"]) > 0
     assert app.left == []
+    assert REGISTRY.get_sample_value("lipstage_gateway_uploads") == 0
 
 
 def test_an_upload_that_stops_is_ended(tmp_path: Path) -> None:

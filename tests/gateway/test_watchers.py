@@ -110,9 +110,12 @@ def test_watchers_beyond_the_limits_are_refused_politely_and_a_place_is_given_ba
         with watched(acme, path_of("mine")) as one, watched(acme, path_of("mine")) as two:
             assert next(one).data["render"]["tenant"] == next(two).data["render"]["tenant"] == "acme"
             assert refused(acme) == 429
+            assert gateway.measured("lipstage_gateway_event_streams") == 2
             with watched(bolt, path_of("mine")) as three:
                 assert next(three).data["render"]["tenant"] == "bolt"
                 assert refused(core) == 503
+                for reason in ("tenant", "gateway"):
+                    assert gateway.measured("lipstage_gateway_event_streams_refused_total", reason=reason) == 1
                 there.services.event("failed", "mine", tenant="bolt", stage="audio", code="INTERNAL", message="m")
                 assert [m.status for m in three] == ["failed"], "the events of the tenant's job, and of no other"
             with watched(core, path_of("mine")) as four:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from shared.client import Client, Deployment
 from shared.client.connection import Connection
@@ -94,6 +95,12 @@ class Gateway:
     def ready(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.health_port}/readyz", trust_env=False).json()
         return answer
+
+    def measured(self, name: str, **labels: str) -> float:
+        """The present value of a metric; 0 while there is none."""
+        text = httpx.get(f"http://127.0.0.1:{self.health_port}/metrics", trust_env=False).text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:

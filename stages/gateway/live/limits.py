@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from shared.telemetry import metrics
 from stages.gateway.problems import Problem
 
 RETRY_S = 10.0
@@ -20,12 +21,15 @@ class Places:
     def take(self, tenant: str) -> "Place":
         """A place for a watcher of the tenant. Raises Problem TOO_MANY_WATCHERS."""
         if self._taken.total() >= self._most:
+            metrics.EVENT_STREAMS_REFUSED.labels("gateway").inc()
             message = f"this gateway has {self._most} open event streams, and takes no more"
             raise Problem(503, "TOO_MANY_WATCHERS", message, allowed=_limit(self._most), hint=HINT, retry_s=RETRY_S)
         if self._taken[tenant] >= self._most_per_tenant:
+            metrics.EVENT_STREAMS_REFUSED.labels("tenant").inc()
             message, most = f"the tenant has {self._most_per_tenant} open event streams", self._most_per_tenant
             raise Problem(429, "TOO_MANY_WATCHERS", message, allowed=_limit(most), hint=HINT, retry_s=RETRY_S)
         self._taken[tenant] += 1
+        metrics.EVENT_STREAMS.inc()
         return Place(self._taken, tenant)
 
     @property
@@ -47,6 +51,7 @@ class Place:
         if self._is_held:
             self._is_held = False
             self._taken[self._tenant] -= 1
+            metrics.EVENT_STREAMS.dec()
             if not self._taken[self._tenant]:
                 del self._taken[self._tenant]
 

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from opentelemetry.trace import SpanKind
 
+from shared.telemetry import metrics
 from shared.telemetry.failing import failed, work_span
 from shared.telemetry.propagation import extract
 from stages.gateway.app import Parts
@@ -28,7 +29,7 @@ async def called(parts: Parts, method: str, context: Any) -> AsyncIterator[Calle
     metadata = [(name, value.encode() if isinstance(value, str) else value)
                 for name, value in context.invocation_metadata() or ()]  # fmt: skip
     started, problem = time.monotonic(), None
-    request_id, code = uuid.uuid4().hex, "OK"
+    request_id, code, status = uuid.uuid4().hex, "OK", "OK"
     try:
         with work_span(parts.tracer, f"{SERVICE}/{method}", context=extract(metadata), kind=SpanKind.SERVER) as span:
             try:
@@ -37,14 +38,16 @@ async def called(parts: Parts, method: str, context: Any) -> AsyncIterator[Calle
                 yield caller
             except Exception as e:  # noqa: BLE001 - `problem_of` logs what is not the caller's
                 problem = problem_of(e)
-                code = problem.code
+                code, status = problem.code, errors.status_of(problem).name
                 failed(span, code)
     except asyncio.CancelledError:
-        code = "CANCELLED"
+        code = status = "CANCELLED"
         raise
     finally:
-        log.info("grpc_call", method=method, code=code, ms=round((time.monotonic() - started) * 1000, 1),
-                 request_id=request_id)  # fmt: skip
+        seconds = time.monotonic() - started
+        metrics.GRPC_CALLS.labels(method, status).inc()
+        metrics.GRPC_SECONDS.labels(method).observe(seconds)
+        log.info("grpc_call", method=method, code=code, ms=round(seconds * 1000, 1), request_id=request_id)
     if problem is not None:
         await _abort(context, problem, request_id)
 

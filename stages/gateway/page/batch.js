@@ -1,16 +1,15 @@
 // Many videos at once: pairs of files are submitted one after the other, as one batch.
 
-import { get, randomHex, submit } from "./api.js";
-import { cleanTitle } from "./create.js";
+import { randomHex, submit } from "./api.js";
 import { chosen, remember } from "./chosen.js";
 import { announce, h, put } from "./dom.js";
 import { picker, takesDrops } from "./drop_zone.js";
 import { problemNotice } from "./failure.js";
-import { percent } from "./format.js";
+import { cleanTitle, uploadWords } from "./format.js";
 import { icon } from "./icons.js";
 import { wordsOf, t } from "./language.js";
 import { pairUp } from "./pairing.js";
-import { paramsForm, requestFields } from "./params_form.js";
+import { loadParamsForm, requestFields } from "./params_form.js";
 
 const AT_ONCE = 2;
 
@@ -96,8 +95,7 @@ export function batchView(main) {
   }
 
   async function sendOne(pair, place, signal) {
-    const bar = (part) =>
-      put(pair.state, part < 1 ? `${t("create.uploading")} ${percent(part * 100)}` : t("create.submitting"));
+    const bar = (part) => put(pair.state, uploadWords(part));
     const common = requestFields(chosen.settings);
     const request = { ...common, ...pair.fields, batch: place, job_id: (pair.jobId ??= randomHex(16)) };
     for (const section of ["params", "engine_params", "labels"]) {
@@ -185,15 +183,9 @@ export function batchView(main) {
     ),
   );
   draw();
-  get("/v1/params").then(
-    (described) => {
-      limit = described.limits?.max_batch ?? Infinity;
-      put(parameters, paramsForm(described, chosen.settings));
-    },
-    (error) => {
-      if (error.status === 401) problemNotice(error);
-      put(parameters, h("p", { class: "quiet" }, t("settings.away")));
-    },
-  );
+  loadParamsForm(parameters, chosen.settings).then((described) => {
+    limit = described?.limits?.max_batch ?? Infinity;
+    if (!running) draw();
+  });
   return () => running?.abort();
 }

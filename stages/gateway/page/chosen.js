@@ -10,6 +10,12 @@ export const chosen = {
   face: null,
 };
 
+/** Choose a file; who speaks is chosen anew in another picture. */
+export function choose(role, file) {
+  chosen[role] = file;
+  if (role === "portrait") chosen.face = null;
+}
+
 const KEPT = "lipstage.settings";
 const MOST = 200;
 

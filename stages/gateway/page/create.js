@@ -1,23 +1,16 @@
 // A new video: two files, some settings, one button.
 
-import { get, randomHex, submit } from "./api.js";
+import { randomHex, submit } from "./api.js";
 import { chosen, remember } from "./chosen.js";
 import { announce, h, newId, put } from "./dom.js";
 import { isOf } from "./drop_zone.js";
 import { problemNotice } from "./failure.js";
-import { percent } from "./format.js";
+import { cleanTitle, uploadWords } from "./format.js";
 import { t } from "./language.js";
-import { paramsForm, requestFields, settingsInWords } from "./params_form.js";
+import { loadParamsForm, requestFields, settingsInWords } from "./params_form.js";
 import { portraitInput } from "./portrait_input.js";
 import { playsPreviews } from "./preview.js";
 import { speechInput } from "./speech_input.js";
-
-/** A title that the services accept: no control characters, at most 64 characters. */
-export const cleanTitle = (text) =>
-  text
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "")
-    .trim()
-    .slice(0, 64);
 
 export function createView(main, { me }) {
   let limits = {};
@@ -110,7 +103,7 @@ export function createView(main, { me }) {
         idempotencyKey: (wish ??= randomHex(16)),
         onProgress: (part) => {
           bar.value = part;
-          words.textContent = part < 1 ? `${t("create.uploading")} ${percent(part * 100)}` : t("create.submitting");
+          words.textContent = uploadWords(part);
         },
       });
       remember(answer.job_id, { ...chosen.settings, preview: withPreview() });
@@ -128,16 +121,11 @@ export function createView(main, { me }) {
   }
 
   async function describe() {
-    try {
-      const described = await get("/v1/params");
-      limits = described.limits ?? {};
-      put(parameters, paramsForm(described, chosen.settings, changed));
-      if (described.output_buckets?.length && playsPreviews()) offerPreview(described.output_buckets[0]);
-      changed();
-    } catch (error) {
-      if (error.status === 401) problemNotice(error);
-      put(parameters, h("p", { class: "quiet" }, t("settings.away")));
-    }
+    const described = await loadParamsForm(parameters, chosen.settings, changed);
+    if (!described) return;
+    limits = described.limits ?? {};
+    if (described.output_buckets?.length && playsPreviews()) offerPreview(described.output_buckets[0]);
+    changed();
   }
 
   /** Offered, not made by default: what is in an output bucket is kept until somebody deletes it. */

@@ -33,3 +33,14 @@ export function moment(ms) {
 /** The title that a person gave, else a name made of the beginning of the id. */
 export const titleOf = (job) =>
   job.labels?.title || t("untitled", { id: job.job_id.length > 12 ? job.job_id.slice(0, 8) : job.job_id });
+
+/** A title that the services accept: no control characters, at most 64 characters. */
+export const cleanTitle = (text) =>
+  text
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "")
+    .trim()
+    .slice(0, 64);
+
+/** How far an upload is; `part` is what was sent of it, 0 to 1. */
+export const uploadWords = (part) =>
+  part < 1 ? `${t("create.uploading")} ${percent(part * 100)}` : t("create.submitting");

@@ -1,6 +1,8 @@
 // Fields for the parameters that the gateway describes: range, default and advice come from there.
 
+import { get } from "./api.js";
 import { h, newId, put } from "./dom.js";
+import { problemNotice } from "./failure.js";
 import { number } from "./format.js";
 import { known, t } from "./language.js";
 
@@ -121,7 +123,7 @@ function field(name, about, held, onChange) {
 /**
  * The form over `/v1/params`; what differs from the defaults is kept in `settings`: `{engine, params, engine_params}`.
  */
-export function paramsForm(described, settings, onChange = () => {}) {
+function paramsForm(described, settings, onChange = () => {}) {
   const engines = described.engines ?? [];
   if (!engines.includes(settings.engine)) settings.engine = "";
   const body = h("div", { class: "stack" });
@@ -190,6 +192,22 @@ export function paramsForm(described, settings, onChange = () => {}) {
   }
   draw();
   return body;
+}
+
+/**
+ * Ask the gateway for its parameters, and put the form over them into `place`; returns what it has said, null where it
+ * does not answer: then a sentence is there.
+ */
+export async function loadParamsForm(place, settings, onChange) {
+  try {
+    const described = await get("/v1/params");
+    put(place, paramsForm(described, settings, onChange));
+    return described;
+  } catch (error) {
+    if (error.status === 401) problemNotice(error);
+    put(place, h("p", { class: "quiet" }, t("settings.away")));
+    return null;
+  }
 }
 
 /** What a request says about the settings: only what differs from the defaults. */

@@ -1,12 +1,10 @@
 // The portrait: picked, dropped or taken, with the face that was found and the part of the picture around it.
 
 import { hasCamera, takePicture } from "./camera.js";
-import { check } from "./check.js";
 import { chosen } from "./chosen.js";
 import { announce, h, newId, put, svg } from "./dom.js";
-import { isOf, picker, takesDrops } from "./drop_zone.js";
-import { problemNotice, warningNotice } from "./failure.js";
-import { MEBIBYTE } from "./format.js";
+import { warningNotice } from "./failure.js";
+import { fileCard } from "./file_card.js";
 import { icon } from "./icons.js";
 import { t } from "./language.js";
 
@@ -40,114 +38,44 @@ function params() {
 
 /** The card; `onChange` is called whenever the file or the chosen face changes. */
 export function portraitInput(onChange, limits) {
-  const heading = newId("portrait");
-  const zone = h("div", { class: "drop" });
-  const findings = h("div", { class: "findings" });
-  const pick = picker("portrait", take, { label: t("portrait.title") });
-  let url = null;
-  let checking = null;
   let picture = null;
   let checked = "";
   let timer = null;
+  const card = fileCard("portrait", {
+    step: "1",
+    limits,
+    device: hasCamera() && { picture: "camera", label: () => t("portrait.camera"), open: shoot },
+    show,
+    look,
+    onChange,
+  });
 
-  function buttons(filled) {
-    return h(
-      "div",
-      { class: "row" },
-      h(
-        "button",
-        { type: "button", class: filled ? "button small" : "button", onclick: pick.open },
-        icon("file"),
-        t(filled ? "other_file" : "choose_file"),
-      ),
-      hasCamera() &&
-        h(
-          "button",
-          {
-            type: "button",
-            class: filled ? "button small" : "button",
-            onclick: async () => {
-              const file = await takePicture();
-              if (file) take(file);
-            },
-          },
-          icon("camera"),
-          t("portrait.camera"),
-        ),
-    );
+  async function shoot() {
+    const file = await takePicture();
+    if (file) card.take(file);
   }
 
-  function take(file) {
-    if (!isOf(file, "portrait")) {
-      put(findings, problemNotice({ code: "IMAGE_UNREADABLE", detail: file.name }));
-      return;
-    }
-    if (limits().portrait_mb && file.size > limits().portrait_mb * MEBIBYTE) {
-      put(findings, problemNotice({ code: "INPUT_TOO_LARGE", detail: t("at_most_mb", { n: limits().portrait_mb }) }));
-      return;
-    }
-    chosen.portrait = file;
-    chosen.face = null;
-    draw();
-    onChange();
-  }
-
-  /** Draw the place anew; the focus stays in it. */
-  function draw() {
-    const hadFocus = zone.contains(document.activeElement);
-    show();
-    if (hadFocus) zone.querySelector("button")?.focus();
-  }
-
-  function show() {
-    if (url) URL.revokeObjectURL(url);
-    checking?.abort();
-    zone.classList.toggle("filled", Boolean(chosen.portrait));
-    put(findings);
-    if (!chosen.portrait) {
-      put(
-        zone,
-        icon("portrait"),
-        h("p", {}, t("portrait.drop")),
-        buttons(false),
-        h("p", { class: "quiet small" }, t("portrait.advice")),
-      );
-      return;
-    }
-    url = URL.createObjectURL(chosen.portrait);
+  function show(url) {
     picture = h("div", { class: "picture" });
     const shown = h("img", {
       src: url,
       alt: t("portrait.alt", { name: chosen.portrait.name }),
       onerror: () => put(picture, h("p", { class: "quiet" }, t("portrait.no_preview"))),
     });
-    put(zone, put(picture, shown), h("p", { class: "quiet small breaks" }, chosen.portrait.name), buttons(true));
-    look();
+    return put(picture, shown);
   }
 
   /** Check the picture; `again`: with other parameters, which change the part of it and nothing that is told of it. */
   async function look({ again = false } = {}) {
-    checking?.abort();
-    const mine = (checking = new AbortController());
     checked = JSON.stringify(params());
-    let said;
-    try {
-      said = await check("portrait", chosen.portrait, params(), mine.signal);
-    } catch {
-      return;
-    }
-    if (!said || mine.signal.aborted) return;
+    const said = await card.inspect(params());
+    if (!said) return;
     const { result, warnings } = said;
-    if (result.error) {
-      put(findings, problemNotice(result.error));
-      announce(t("portrait.bad"));
-      return;
-    }
     picture.querySelector("svg")?.remove();
     if (result.width && picture.querySelector("img")) picture.append(overlay(result));
     if (again) return;
     put(
-      findings,
+      card.findings,
       result.faces?.length === 1 && h("p", { class: "small row" }, icon("check"), t("portrait.found")),
       result.faces?.length > 1 && faceChoice(result.faces),
       warnings.filter((one) => one.code !== "MULTIPLE_FACES").map(warningNotice),
@@ -194,28 +122,14 @@ export function portraitInput(onChange, limits) {
     );
   }
 
-  takesDrops(zone, (files) => take(files.find((file) => isOf(file, "portrait")) ?? files[0]));
-  draw();
+  card.draw();
   return {
-    take,
-    element: h(
-      "section",
-      { class: "card", "aria-labelledby": heading },
-      h(
-        "div",
-        { class: "input-head" },
-        h("span", { class: "step", "aria-hidden": "true" }, "1"),
-        h("h2", { id: heading }, t("portrait.title")),
-      ),
-      zone,
-      pick.input,
-      findings,
-    ),
+    take: card.take,
+    element: card.element,
     settingsChanged,
     close() {
       clearTimeout(timer);
-      checking?.abort();
-      if (url) URL.revokeObjectURL(url);
+      card.close();
     },
   };
 }

@@ -107,6 +107,18 @@ def says(page: Page, text: str, *, exact: bool = False) -> None:
     expect(page.locator("main").get_by_text(text, exact=exact).first).to_be_visible()
 
 
+def until(page: Page, condition: str) -> None:
+    """The expression becomes true. Playwright's own function evaluates it by what the content security policy of the
+    page forbids."""
+    page.evaluate(f"""async () => {{
+        const end = performance.now() + {WAIT_MS};
+        while (!({condition})) {{
+            if (performance.now() > end) throw new Error("not within {WAIT_MS} ms");
+            await new Promise(requestAnimationFrame);
+        }}
+    }}""")
+
+
 def status(page: Page, words: str) -> None:
     """The render of the view has that status."""
     expect(page.locator("main .chip").first).to_have_text(words)

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import ROOT
 from tests.gateway.conftest import Gateway
-from tests.gateway.page.conftest import Opens, choose, says, status
+from tests.gateway.page.conftest import Opens, choose, says, status, until
 from tests.pipeline.conftest import spoken, unseen_start
 
 PORTRAIT = str(ROOT / "samples" / "portrait.png")
@@ -61,7 +61,7 @@ def test_from_an_empty_page_to_a_video(live: Gateway, opened: Opens, made: dict[
     expect(page.locator(".timeline li.finished")).to_have_count(4)
     video = page.get_by_label("Finished video")
     expect(video).to_be_visible()
-    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    until(page, "document.querySelector('video').readyState >= 2")
     length = video.evaluate("video => video.duration")
     assert abs(length - SECONDS) < 0.1
     with page.expect_download() as saved:
@@ -149,7 +149,7 @@ def test_two_videos_side_by_side(live: Gateway, opened: Opens, made: dict[str, s
     heading(page, "Side by side")
     expect(page.locator("video")).to_have_count(2)
     page.get_by_role("button", name="Play both").click()
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => video.currentTime > 0)")
+    until(page, "[...document.querySelectorAll('video')].every((video) => video.currentTime > 0)")
     expect(page.get_by_role("row", name="Size")).to_have_class("differs")
 
 

@@ -17,7 +17,7 @@ from stages.encode.fragments import Fragments
 from stages.encode.mp4 import Coding, Mp4Writer
 from tests.client.services import Services
 from tests.gateway.conftest import Gateway
-from tests.gateway.page.conftest import Opens, choose, status
+from tests.gateway.page.conftest import Opens, choose, status, until
 from tests.gateway.page.test_first_video import PORTRAIT, smallest
 from tests.pipeline.conftest import spoken, unseen_start
 
@@ -71,8 +71,10 @@ class Rendering:
         end = ["#EXT-X-ENDLIST"] if count == len(encoded.segments) - 1 else []
         self._put("index.m3u8", "\n".join([*lines, *end, ""]).encode())
 
-    def progress(self, percent: float) -> None:
-        self.services.event("progress", self.job, tenant="acme", stage="encode", percent=percent)
+    def progress(self, done: int) -> None:
+        """``done`` of 100 frames are encoded."""
+        self.services.event("progress", self.job, tenant="acme", stage="encode", percent=float(done), done=done,
+                            total=100)  # fmt: skip
 
     def _put(self, name: str, content: bytes) -> None:
         key = keys.output_folder("acme", OUTPUT.prefix, self.job) + name
@@ -115,16 +117,16 @@ def test_a_preview_grows_and_the_finished_video_goes_on_with_it(
     rendering.publish(encoded, 1)
     page = watches(rendering)
     expect(page.get_by_label(PREVIEW)).to_be_visible()
-    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    until(page, "document.querySelector('video').currentTime > 0")
     assert page.evaluate("document.querySelector('video').buffered.end(0)") < 2.2, "there is no more of it"
     rendering.publish(encoded, len(encoded.segments) - 1)
-    page.wait_for_function("length => document.querySelector('video').duration > length", arg=SECONDS - 0.1)
+    until(page, f"Math.abs(document.querySelector('video').duration - {SECONDS}) < 0.1")
     expect(page.locator(".timeline li.running")).to_have_count(1)
     page.get_by_label(PREVIEW).evaluate("video => { video.pause(); video.currentTime = 2.5; }")
     services.done(rendering.job, encoded.video, tenant="acme")
     video = page.get_by_label(VIDEO)
     expect(video).to_be_visible()
-    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    until(page, "document.querySelector('video').readyState >= 2")
     assert video.evaluate("video => [video.currentTime, video.paused, video.muted]") == [2.5, True, True]
 
 

@@ -150,6 +150,7 @@ def test_a_preview_that_fails_leaves_the_progress_and_the_video(
     expect(page.get_by_label(VIDEO)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_browser_without_media_source_plays_hls_itself(
     rendering: Rendering, watches: Watches, encoded: Encoded
 ) -> None:

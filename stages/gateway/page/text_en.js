@@ -84,6 +84,7 @@ export const text = {
   "param.framing": "Framing",
   "param.duration": "Length in seconds",
   "param.trim": "Cut the speech to this length",
+  "param.trim.about": "Only the beginning of the speech is used.",
   "param.seed": "Seed",
   "param.ai_label": "Visible AI label",
   "param.blinks": "Blink",

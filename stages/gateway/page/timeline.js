@@ -53,6 +53,7 @@ export function timeline() {
     const terminal = job.terminal_event;
     const over = ENDED.includes(job.status);
     let state = { finished: "finished", running: "running" }[stage.state] ?? "pending";
+    if (job.status === "done") state = "finished";
     if (job.waiting?.stage === name) state = "held";
     if (over && job.status !== "done" && terminal?.stage === name && state !== "finished") state = "stopped";
     else if (over && state === "running") state = "pending";

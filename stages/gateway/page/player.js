@@ -23,11 +23,11 @@ export function player(jobId, { hasPreview = false } = {}) {
   let shown = null;
   let previews = hasPreview && playsPreviews() ? MOST_PREVIEWS : 0;
 
-  /** The finished video goes on where the preview is. */
+  /** The finished video goes on where the preview is: without sound where it plays by itself, as browsers demand. */
   function showVideo(job) {
     const { width, height } = job.terminal_event ?? {};
     const before = shows === "preview" ? shown.video : null;
-    const [at, plays, muted] = [before?.currentTime ?? 0, before && !before.paused, before?.muted ?? false];
+    const plays = before !== null && !before.paused && !before.ended;
     video = h("video", {
       controls: true,
       playsinline: true,
@@ -38,8 +38,8 @@ export function player(jobId, { hasPreview = false } = {}) {
       src: videoUrl(jobId),
       "aria-label": t("player.video"),
     });
-    video.muted = muted;
-    if (at) video.currentTime = at;
+    video.muted = plays && before.muted;
+    if (before && !before.ended) video.currentTime = before.currentTime;
     if (plays) video.play().catch(() => {});
     put(element, video);
   }

@@ -13,7 +13,7 @@ from shared.cli.errors import BadUse
 from shared.client import DeadLetterFilter
 from shared.client.dead_letters.dead_letter import parse_id
 from shared.messages.codes import Code
-from shared.messages.pipeline import SERVICES
+from shared.messages.pipeline import FAILING
 from shared.runtime.failure_classes import CLASSES
 
 
@@ -26,7 +26,7 @@ def parse(given: Mapping[str, Any]) -> DeadLetterFilter:
         raise BadUse(f"--exception {given['exception']!r} is no regular expression: {e}") from None
     return DeadLetterFilter(
         ids=tuple(parse_id(text) for text in given.get("ids", ())),
-        stages=_known("--stage", (stage.lower() for stage in given.get("stage", ())), SERVICES),
+        stages=_known("--stage", (stage.lower() for stage in given.get("stage", ())), FAILING),
         codes=_known("--code", (code.upper() for code in given.get("code", ())), Code),
         classes=_known("--class", (name.lower() for name in given.get("failure_class", ())), CLASSES),
         tenants=tuple(given.get("tenant", ())),

@@ -86,7 +86,8 @@ def selected(
         console.note(f"{len(plan.jobs)} jobs {whose}of the tenant {plan.tenant}: {_size(plan)}, and their inputs")
         if plan.has_rest:
             rest = f"{len(plan.cached)} cached outputs and {len(plan.uploads)} uploads of no such job"
-            console.note(f"and {rest}{', and what it has used of its quotas' if plan.quotas else ''}")
+            quotas = ", and what it has used of its quotas" if plan.quotas else ""
+            console.note(f"and {rest}{quotas}{', and its webhooks' if plan.webhooks else ''}")
         if plan.not_ended:
             end = "they are cancelled" if cancel else "they are left alone without --cancel"
             console.note(f"{plan.not_ended} of them have not ended: {end}")

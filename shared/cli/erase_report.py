@@ -56,6 +56,7 @@ def plan_as_json(plans: Sequence[PurgePlan]) -> dict[str, object]:
         "cached": sum(len(plan.cached) for plan in plans),
         "uploads": sum(len(plan.uploads) for plan in plans),
         "quotas": sum(plan.quotas for plan in plans),
+        "webhooks": sum(plan.webhooks for plan in plans),
         "unknown": [asdict_of(one) for plan in plans for one in (*plan.unknown_owner, *plan.unknown_inputs)],
     }
 

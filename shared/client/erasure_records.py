@@ -35,7 +35,7 @@ class ErasureRecord(BaseModel):
 
     tenant: str
     job_id: str | None
-    """None: cached outputs and uploads whose job has expired, and used quotas of a tenant."""
+    """None: cached outputs and uploads whose job has expired, and used quotas and endpoints of a tenant."""
     erased_ms: int
     """Milliseconds since the epoch."""
     version: str

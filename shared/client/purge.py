@@ -133,10 +133,16 @@ def purge(
 
 
 def purge_rest(
-    connection: Connection, tenant: str, cached: Collection[CachedBy], uploads: Iterable[Upload], *, quotas: bool
+    connection: Connection,
+    tenant: str,
+    cached: Collection[CachedBy],
+    uploads: Iterable[Upload],
+    *,
+    quotas: bool,
+    webhooks: bool,
 ) -> tuple[dict[str, Count], dict[str, Count]]:
-    """Delete cached outputs and uploads of no known job, and with ``quotas`` what the tenant has used of its quotas;
-    returns what was deleted, and what is kept.
+    """Delete cached outputs and uploads of no known job, with ``quotas`` what the tenant has used of its quotas, with
+    ``webhooks`` its endpoints; returns what was deleted, and what is kept.
 
     Raises StoreUnreachable, PurgeIncomplete.
     """
@@ -148,6 +154,8 @@ def purge_rest(
             deletion.upload(upload.bucket, upload.key)
         if quotas:
             deletion.quotas(tenant)
+        if webhooks:
+            deletion.webhooks(tenant)
         if deletion.deleted:
             erasure_records.add(connection, JobKey(tenant, ""), int(time.time() * 1000), deletion, {})
         # Last: the index names the cached outputs, so a purge that was interrupted can be repeated.

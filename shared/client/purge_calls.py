@@ -88,13 +88,14 @@ class PurgeCalls(ABC):
         return purge_plan.tenants(self.connection)
 
     def purge_rest(self, plan: "PurgePlan") -> "tuple[dict[str, Count], dict[str, Count]]":
-        """Delete what a plan names beside its jobs: cached outputs and uploads, used quotas. Returns number and bytes
-        of objects by class: what was deleted, and what is kept. Purge the jobs first. Raises StoreUnreachable,
+        """Delete what a plan names beside its jobs: cached outputs and uploads, used quotas, endpoints of webhooks.
+        Returns number and bytes of objects by class: what was deleted, and what is kept. Purge the jobs first. Raises StoreUnreachable,
         PurgeIncomplete.
         """
         from shared.client import purge
 
-        return purge.purge_rest(self.connection, plan.tenant, plan.cached, plan.uploads, quotas=plan.quotas)
+        return purge.purge_rest(self.connection, plan.tenant, plan.cached, plan.uploads, quotas=plan.quotas,
+                                webhooks=plan.webhooks)  # fmt: skip
 
     def erasures(self, tenant: str | None = None) -> "Iterator[ErasureRecord]":
         """The records of erasures, of every tenant or of one. Raises StoreUnreachable, PurgeIncomplete."""

@@ -45,6 +45,8 @@ class PurgePlan:
     """Uploads that belong to none of ``jobs``: of the file, or all where the plan is of the whole tenant."""
     quotas: bool = False
     """Whether it is stored what the tenant has used of its quotas; only where the plan is of the whole tenant."""
+    webhooks: bool = False
+    """Whether the tenant has endpoints of webhooks; only where the plan is of the whole tenant."""
     requests_read: bool = True
     """False: this client may not read ``render.requests``, or older requests were not read: jobs that no service has
     taken may be missing."""
@@ -57,7 +59,7 @@ class PurgePlan:
     @property
     def has_rest(self) -> bool:
         """Whether there is something beside the jobs."""
-        return bool(self.cached or self.uploads or self.quotas)
+        return bool(self.cached or self.uploads or self.quotas or self.webhooks)
 
 
 def plan(
@@ -111,7 +113,7 @@ def of_jobs(connection: Connection, jobs: Iterable[JobKey]) -> PurgePlan:
 
 
 def tenants(connection: Connection) -> list[str]:
-    """The tenants that have jobs, cached outputs, inputs or used quotas. Raises StoreUnreachable, PurgeIncomplete."""
+    """The tenants that have jobs, cached outputs, inputs, used quotas or endpoints. Raises StoreUnreachable, PurgeIncomplete."""
     found: set[str] = set()
     settings = connection.storage_settings
     folders = [(settings.bucket, prefix) for prefix in keys.OF_TENANTS]
@@ -134,6 +136,7 @@ def _add_rest_of_tenant(connection: Connection, planned: PurgePlan) -> None:
     planned.cached = [one for one in entries if JobKey(one.tenant, one.job) not in known | erased]
     planned.uploads = [upload for upload, job, *_ in uploads_of(connection, tenant) if job not in known]
     planned.quotas = any(True for _ in artifacts.list_prefix(keys.quotas_prefix(tenant)))
+    planned.webhooks = any(True for _ in artifacts.list_prefix(keys.webhooks_prefix(tenant)))
 
 
 def _consider(

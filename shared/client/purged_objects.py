@@ -109,6 +109,10 @@ class Deletion:
         """Delete what a tenant has used of its quotas."""
         self._count("quotas", self.connection.artifacts.erase(keys.quotas_prefix(tenant)))
 
+    def webhooks(self, tenant: str) -> None:
+        """Delete the endpoints of a tenant: it is told of nothing any more."""
+        self._count("webhooks", self.connection.artifacts.erase(keys.webhooks_prefix(tenant)))
+
     def index(self, entries: Collection[CachedBy], *, may_be_written: bool) -> None:
         """Delete entries of the index of cached outputs, or only the digests in them."""
         for entry in entries:

@@ -15,6 +15,7 @@ from shared.messages.topics import (
     PARKED,
     REQUEST_TOPICS,
     REQUESTS,
+    WEBHOOKS,
     retry_topic,
     work_topics,
 )
@@ -33,7 +34,14 @@ def topics_of_jobs(connection: Connection, tenant: str) -> tuple[str, ...]:
     settings = connection.settings
     requests = (lane_topic(settings.topic_of(REQUESTS, tenant), lane) for lane in LANES)
     own = dict(zip(REQUEST_TOPICS, requests, strict=True)) | {EVENTS: settings.topic_of(EVENTS, tenant)}
-    names = (*work_topics(settings.engines), *(retry_topic(tier) for tier in settings.tiers), EVENTS, CHUNKS, JOBS)
+    names = (
+        *work_topics(settings.engines),
+        *(retry_topic(tier) for tier in settings.tiers),
+        EVENTS,
+        CHUNKS,
+        JOBS,
+        WEBHOOKS,
+    )
     return tuple(own[name].removeprefix(settings.topic_prefix) if name in own else name for name in names)
 
 

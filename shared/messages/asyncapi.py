@@ -18,6 +18,7 @@ from shared.messages.topics import (
     REPLAYS,
     REQUEST_TOPICS,
     RETRY,
+    WEBHOOKS,
     topics,
     work_topics,
 )
@@ -28,7 +29,7 @@ CANCEL_KEY = "`<tenant>/<job id>`, or the job id alone."
 
 def _messages_of(topic: str) -> tuple[str, ...]:
     if topic.startswith(RETRY):
-        return ("RenderRequest", "RenderTask")
+        return ("RenderRequest", "RenderTask", "WebhookNotice")
     if topic in REQUEST_TOPICS:
         return ("RenderRequest",)
     return {
@@ -38,6 +39,7 @@ def _messages_of(topic: str) -> tuple[str, ...]:
         PARKED: ("DeadLetter",),
         REPLAYS: ("DeadLetterState", "DeadLetterRun"),
         CHUNKS: ("ChunkNotice",),
+        WEBHOOKS: ("WebhookNotice",),
         CLOCK: ("ClockProbe",),
     }.get(topic, ("RenderTask",))
 
@@ -83,6 +85,11 @@ def _messages() -> dict[str, Any]:
             {"$ref": "./chunk-notice.schema.json"},
             headers=headers_of(*cloud_event),
         ),
+        "WebhookNotice": message(
+            "A notice of an ended render for one endpoint",
+            {"$ref": "./webhook-notice.schema.json"},
+            headers=headers_of(*cloud_event, *delivery),
+        ),
         "ClockProbe": message(
             "A record without key and value: its delivery report has the broker's time", {"type": "null"}, "None."
         ),
@@ -116,6 +123,8 @@ def asyncapi() -> dict[str, Any]:
             operations[f"stages_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
         elif topic.name in (PARKED, REPLAYS):
             operations[f"operators_send_{name}"] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+        elif topic.name == WEBHOOKS:
+            operations[f"webhooks_receives_{name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}}
         elif topic.name.startswith(RETRY):
             operations[f"relay_receives_{name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}}
         else:

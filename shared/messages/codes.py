@@ -52,6 +52,8 @@ class Code(StrEnum):
     NO_SPACE = "NO_SPACE"
     OUTPUT_REFUSED = "OUTPUT_REFUSED"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    # A tenant's endpoint: the render is not concerned.
+    WEBHOOK_FAILED = "WEBHOOK_FAILED"
     # Warnings: the job continues.
     NON_OPTIMAL_STEPS = "NON_OPTIMAL_STEPS"
     MULTIPLE_FACES = "MULTIPLE_FACES"

@@ -16,6 +16,7 @@ from shared.messages.names import DEFAULT_TENANT
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
 from shared.messages.text import KEY_PATTERN, STORED_KEY_PATTERN, TEXT_PATTERN
+from shared.messages.webhook import WebhookNotice
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 LINE_BREAK = r"\n"
@@ -30,6 +31,7 @@ def json_schemas() -> dict[str, Node]:
         "render-task": _walked(RenderTask.model_json_schema(), _stored),
         "render-event": _event(),
         "chunk-notice": _walked(ChunkNotice.model_json_schema(), _stored),
+        "webhook-notice": _notice(),
         "cancel-command": _cancel(),
         "dead-letter-state": DeadLetterState.model_json_schema(),
         "dead-letter-run": DeadLetterRun.model_json_schema(),
@@ -53,9 +55,19 @@ def _request() -> Node:
 
 def _event() -> Node:
     schema: Node = _walked(EVENT.json_schema(), _stored)
-    # A keyword of OpenAPI, which AsyncAPI defines otherwise; ``oneOf`` with a constant ``type`` in each means the same.
-    del schema["discriminator"]
-    return schema
+    return _without_discriminator(schema)
+
+
+def _notice() -> Node:
+    schema: Node = _walked(WebhookNotice.model_json_schema(), _stored)
+    event = _without_discriminator(schema["properties"]["event"])
+    return {**schema, "properties": {**schema["properties"], "event": event}}
+
+
+def _without_discriminator(node: Node) -> Node:
+    """A keyword of OpenAPI, which AsyncAPI defines otherwise; ``oneOf`` with a constant ``type`` in each means the
+    same."""
+    return {name: value for name, value in node.items() if name != "discriminator"}
 
 
 def _cancel() -> Node:

@@ -48,9 +48,14 @@ PROJECTION = "projection"
 local stack starts it with ``--scale projection=1`` only."""
 GATEWAY = "gateway"
 """The front door for programs and people. Jobs do not need it; the local stack starts it with ``--gateway`` only."""
-OPTIONAL = (PROJECTION, GATEWAY)
-"""Services that run where they are asked for, in the local stack one replica of each at most; both are in
+WEBHOOKS = "webhooks"
+"""The service that tells endpoints of tenants that renders have ended. Jobs do not need it; the local stack starts it
+with the gateway, where endpoints are registered."""
+OPTIONAL = (PROJECTION, GATEWAY, WEBHOOKS)
+"""Services that run where they are asked for, in the local stack one replica of each at most; all are in
 ``stages.gateway``."""
+FAILING = (*SERVICES, WEBHOOKS)
+"""Services whose records become dead letters that can be replayed."""
 
 
 def step(name: str) -> Step:

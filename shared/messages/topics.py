@@ -20,6 +20,8 @@ JOBS = "render.jobs"
 CHUNKS = "render.chunks"
 """Notices of stored chunks, by which a stage starts early. Every replica of that stage reads all of them, from now on:
 none is needed later."""
+WEBHOOKS = "render.webhooks"
+"""Notices of ended renders, one for each endpoint that is to be told of it."""
 CLOCK = "render.clock"
 """Nobody reads it: the delivery report of a record on it tells the relay the broker's time."""
 RETRY = "render.retry."
@@ -113,6 +115,7 @@ def topics(
         Topic(REPLAYS, SIDE_PARTITIONS, COMPACTED, "the state of each dead letter"),
         Topic(JOBS, SIDE_PARTITIONS, COMPACTED, "the state of each job"),
         Topic(CHUNKS, SIDE_PARTITIONS, _retain(1), "notices of stored chunks: the next stage may start early"),
+        Topic(WEBHOOKS, SIDE_PARTITIONS, _retain(WORK_DAYS), "notices of ended renders for the endpoints of tenants"),
         Topic(CLOCK, 1, _retain(1), "empty records by which the relay learns the broker's time"),
     ]
     return tuple(Topic(prefix + t.name, t.partitions, t.config, t.description) for t in (*work, *retries, *side))

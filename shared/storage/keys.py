@@ -15,6 +15,8 @@ DEAD_LETTERS = "dead-letters/"
 """Prefix of the values of dead letters that are too large for the topic."""
 QUOTAS = "quotas/"
 """Prefix of what tenants have used of their quotas."""
+WEBHOOKS = "webhooks/"
+"""Prefix of the endpoints that tenants have registered."""
 ERASED = "erased/"
 """Prefix of the index of jobs that were erased a short time ago: an attempt that still runs may write once more."""
 ERASURES = "erasures/"
@@ -29,7 +31,7 @@ CHECKPOINTS = "checkpoints"
 PREVIEW = "preview"
 """Folder of the segments of a job's preview, beside its finished files."""
 PLAYLIST = "index.m3u8"
-OF_TENANTS = ("jobs/", "cache/", QUOTAS)
+OF_TENANTS = ("jobs/", "cache/", QUOTAS, WEBHOOKS)
 """Prefixes under which each tenant has a folder."""
 PROBED = "_probe"
 """Takes the place of the tenant's name, which never begins with an underscore."""
@@ -148,6 +150,16 @@ def jobs_in_flight(tenant: str) -> str:
 def hour_usage(tenant: str, hour: str) -> str:
     """The document of what a tenant has used within an hour of UTC, as ``2026-11-30T05``."""
     return f"{quotas_prefix(tenant)}{_segment(hour)}.json"
+
+
+def webhooks_prefix(tenant: str) -> str:
+    """Prefix of the endpoints of a tenant, with a slash at its end."""
+    return f"{WEBHOOKS}{_segment(tenant)}/"
+
+
+def webhook_endpoints(tenant: str) -> str:
+    """The document that lists the endpoints of a tenant."""
+    return f"{webhooks_prefix(tenant)}endpoints.json"
 
 
 def dead_letter_body(topic: str, partition: int, offset: int, sha256: str) -> str:

@@ -149,10 +149,10 @@ _KEPT = _of(
     ("messaging.client.id", NAME, "", "Kafka client"),
     ("messaging.message.id", NAME, "", "id of the message"),
     # HTTP, OpenTelemetry semantic conventions 1.44: of the gateway.
-    ("http.request.method", NAME, "", "method of a request to the gateway"),
+    ("http.request.method", NAME, "", "method of a request to the gateway, or to an endpoint of a webhook"),
     ("http.route", NAME, "", "path of the route, with names in place of ids"),
     ("http.response.status_code", INT, "", "status of the answer"),
-    ("server.address", NAME, "", "host of the broker"),
+    ("server.address", NAME, "", "host of the broker, or of an endpoint of a webhook"),
     ("server.port", INT, "", "port of the broker"),
     ("link.kind", NAME, "", "of a link: sender, previous_attempt or replay_of"),
     ("exception.type", NAME, "", "class of the exception"),

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 Kind = Literal["counter", "gauge", "histogram"]
 
 LABELS = {
-    "stage": "audio, face, infer, encode, relay, projection or gateway",
+    "stage": "audio, face, infer, encode, relay, projection, gateway or webhooks",
     "engine": "an engine of `LIPSTAGE_ENGINES`; `other`: one that is not enabled, or a request that can't be read",
     "outcome": "how the record or the job ended, see the metric",
     "code": "a public code ([messages](messages.md)); empty where nothing failed",

@@ -118,6 +118,20 @@ PROJECTION_LAG = gauge(
     "topic",
     "partition",
 )
+WEBHOOKS = counter(
+    "lipstage_webhook_deliveries_total",
+    "notices",
+    "Attempts to tell an endpoint of the end of a render: delivered, retried (it waits on a retry topic), dead_letter,"
+    " gone (it answered 410 and is disabled); not made: deferred (too many wait for the endpoint), disabled,"
+    " unregistered (deleted meanwhile); unreadable (the endpoints of a tenant), refused (by the broker)",
+    "outcome",
+)
+WEBHOOK_SECONDS = histogram(
+    "lipstage_webhook_post_duration_seconds",
+    "seconds",
+    "Time of one POST to an endpoint, whatever came of it",
+    buckets=REQUEST_SECONDS,
+)
 FROM_WORKERS = {
     "face_detections_total": counter("lipstage_face_detections_total", "detections", "Face detections run", "stage"),
 }

@@ -53,6 +53,14 @@ SPANS = (
         "the whole render, from the request to its terminal event",
     ),
     SpanForm(
+        "send webhook",
+        "CLIENT",
+        "webhooks",
+        "the span that published the terminal event; of a retry the attempt before",
+        "`sender`; `previous_attempt` for a retry; `replay_of` for a replay",
+        "one POST to an endpoint of the tenant; its host, without path and query",
+    ),
+    SpanForm(
         "replay",
         "PRODUCER",
         "cli, client",

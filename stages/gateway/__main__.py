@@ -18,6 +18,7 @@ from shared.runtime.variable_names import to_upper_case
 from shared.storage.settings import StorageSettings
 from shared.telemetry import logs
 from stages.gateway.settings import GatewaySettings
+from stages.gateway.webhooks.settings import WebhookSettings
 
 BAD_USE = 2
 log = structlog.get_logger()
@@ -27,7 +28,7 @@ def main() -> int:
     """Serve until SIGTERM, SIGINT or a failure; returns the exit status."""
     logs.setup("gateway")
     to_upper_case(os.environ)
-    lines = [*check((RuntimeSettings, StorageSettings, GatewaySettings)), *named_faults()]
+    lines = [*check((RuntimeSettings, StorageSettings, GatewaySettings, WebhookSettings)), *named_faults()]
     try:
         # They need the packages of the extra.
         from stages.gateway.caller import Keys

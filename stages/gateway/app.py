@@ -36,6 +36,7 @@ from stages.gateway.http import (
     results,
     schema,
     uploads,
+    webhooks,
 )
 from stages.gateway.http.context import RequestContext, problem_of
 from stages.gateway.http.origins import Origins
@@ -45,6 +46,7 @@ from stages.gateway.problems import Problem
 from stages.gateway.rates import Rates
 from stages.gateway.settings import GatewaySettings
 from stages.gateway.uploads import UploadFolders
+from stages.gateway.webhooks.desk import WebhookDesk
 
 ABOUT = "One portrait and one speech recording become a talking-head mp4."
 ROUTERS: Sequence[APIRouter] = (
@@ -57,6 +59,7 @@ ROUTERS: Sequence[APIRouter] = (
     generate.router,
     uploads.router,
     batches.router,
+    webhooks.router,
     dead_letters.router,
     observing.router,
 )
@@ -76,6 +79,8 @@ class Parts:
     rates: Rates
     tracer: Tracer
     live: Live
+    webhooks: WebhookDesk | None = None
+    """None: the deployment has no key for webhooks."""
 
 
 def make_app(parts: Parts) -> FastAPI:

@@ -73,6 +73,8 @@ TITLES = {
     "FORBIDDEN": "Not allowed with this API key",
     "RATE_LIMITED": "Too many requests",
     "TOO_MANY_WATCHERS": "Too many open event streams",
+    "WEBHOOKS_UNAVAILABLE": "No webhooks here",
+    "WEBHOOK_URL_REFUSED": "Not a URL for webhooks",
     "TOO_MANY_UPLOADS": "Too many uploads at a time",
     "BROKER_UNREACHABLE": "Kafka does not answer",
     "STORE_UNREACHABLE": "The object store does not answer",

@@ -25,6 +25,8 @@ from stages.gateway.presigned import Presigned
 from stages.gateway.rates import Rates
 from stages.gateway.settings import GatewaySettings
 from stages.gateway.uploads import UploadFolders
+from stages.gateway.webhooks.desk import desk_of
+from stages.gateway.webhooks.settings import WebhookSettings
 
 if TYPE_CHECKING:
     from stages.gateway.rpc.server import RpcServer
@@ -68,6 +70,7 @@ class GatewayService:
             Rates(options.rate_per_s, options.rate_burst),
             self._host.tracing.tracer,
             live,
+            desk_of(WebhookSettings()),
         )
         config = uvicorn.Config(make_app(parts), log_config=None, access_log=False, server_header=False, lifespan="off",
                                 timeout_keep_alive=30, timeout_graceful_shutdown=round(drain_s),

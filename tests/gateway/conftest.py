@@ -36,6 +36,7 @@ SETTINGS = {
     "LIPSTAGE_GATEWAY_RATE_BURST": "100000",
     "LIPSTAGE_GATEWAY_GRAFANA_URL": "http://grafana.example",
     "LIPSTAGE_GATEWAY_MAX_BATCH": "20",
+    "LIPSTAGE_WEBHOOK_KEY": "key of the tests, of 32 bytes and more",
 }
 
 

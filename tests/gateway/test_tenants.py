@@ -23,9 +23,10 @@ class Things:
     job: str
     batch: str
     dead_letter: str
+    webhook: str
 
     def all(self) -> tuple[str, ...]:
-        return self.job, self.batch
+        return self.job, self.batch, self.webhook
 
 
 Row = Callable[[httpx.Client, Things], httpx.Response]
@@ -76,6 +77,11 @@ ROWS: dict[tuple[str, str], tuple[int, Row]] = {
     ("GET", "/v1/batches/{batch_id}/events"): (UNKNOWN, asks("GET", "/v1/batches/{batch}/events")),
     ("POST", "/v1/batches/{batch_id}/cancel"): (UNKNOWN, asks("POST", "/v1/batches/{batch}/cancel")),
     ("DELETE", "/v1/batches/{batch_id}"): (UNKNOWN, asks("DELETE", "/v1/batches/{batch}", params={"force": True})),
+    ("POST", "/v1/webhooks"): (422, asks("POST", "/v1/webhooks", json={"url": "https://127.0.0.1/"})),
+    ("GET", "/v1/webhooks"): (OWN, asks("GET", "/v1/webhooks")),
+    ("GET", "/v1/webhooks/{webhook_id}"): (UNKNOWN, asks("GET", "/v1/webhooks/{webhook}")),
+    ("DELETE", "/v1/webhooks/{webhook_id}"): (UNKNOWN, asks("DELETE", "/v1/webhooks/{webhook}")),
+    ("POST", "/v1/webhooks/{webhook_id}/test"): (UNKNOWN, asks("POST", "/v1/webhooks/{webhook}/test")),
     # Operators of the deployment see every tenant's: a user's key sees none, not even its own.
     ("GET", "/v1/dead-letters"): (FORBIDDEN, asks("GET", "/v1/dead-letters")),
     ("GET", "/v1/dead-letters/{dead_letter_id}"): (FORBIDDEN, asks("GET", "/v1/dead-letters/{dead_letter}")),
@@ -104,9 +110,11 @@ def things(quiet: Connection, gateway: Any) -> Things:
         answer = beta.post("/v1/batches", json={"batch_id": batch, "renders": [OF_BETA]})
         assert "job_id" in answer.json()["renders"][0], answer.text
         assert beta.get(f"/v1/renders/{job}/video").content == b"secret of beta"
+        webhook = beta.post("/v1/webhooks", json={"url": "https://8.8.8.8/", "description": "secret of beta"})
+        assert webhook.status_code == 201, webhook.text
     with gateway.client("acme operator") as operator:
         (one,) = operator.get("/v1/dead-letters", params={"job": job}).json()["dead_letters"]
-    return Things(job, batch, one["id"])
+    return Things(job, batch, one["id"], webhook.json()["id"])
 
 
 def test_every_route_has_a_row() -> None:
@@ -143,3 +151,4 @@ def test_all_of_it_is_still_there(gateway: Any, things: Things) -> None:
         assert beta.get(f"/v1/renders/{things.job}").json()["status"] == "done"
         assert beta.get(f"/v1/renders/{things.job}/video").content == b"secret of beta"
         assert beta.get(f"/v1/batches/{things.batch}").json()["counts"] == {"queued": 1}
+        assert things.webhook in [one["id"] for one in beta.get("/v1/webhooks").json()["webhooks"]]

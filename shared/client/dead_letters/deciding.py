@@ -25,7 +25,7 @@ from shared.client.dead_letters.rewriting import Rewriter, RewriteRefused, Rewri
 from shared.client.dead_letters.states import Ledger, States, job_hash, read_states
 from shared.client.errors import InvalidRequest, StoreUnreachable
 from shared.messages.lanes import lane_of, lane_topic
-from shared.messages.pipeline import FIRST
+from shared.messages.pipeline import FIRST, WEBHOOKS
 from shared.messages.topics import DLQ, MAX_DEAD_LETTER_BYTES, REQUEST_TOPICS, REQUESTS
 from shared.storage.errors import ArtifactAltered, ArtifactMissing, ArtifactRefused, StoreUnavailable
 
@@ -123,7 +123,9 @@ class Decider:
         known = job_hash(job.tenant, job.identity.job_id) if job is not None else 0
         if state in TOUCHED and not options.force:
             return Decision(dead, TOUCHED[state])
-        end = self.states.jobs.end(known)
+        # A notice of a job's end is sent again whatever the end was, and the job stays as it is.
+        is_notice = self.stages.of(dead.topic) == WEBHOOKS
+        end = 0 if is_notice else self.states.jobs.end(known)
         if (ended := end_of_job(end)) is not None:
             return Decision(dead, ended)
         topic = self._to or (dead.topic if dead.topic and self.stages.of(dead.topic) is not None else None)
@@ -138,7 +140,10 @@ class Decider:
         if self._to is not None and dead.is_request(self._prefix) != takes_requests:
             kind, expected = ("task", "requests") if takes_requests else ("request", "tasks")
             return Decision(dead, Verdict.WRONG_TARGET, detail=f"a {kind} can't go to {topic}, which takes {expected}")
-        replays = max(dead.delivery.replays, self.states.jobs.replays(known)) + 1
+        if is_notice != (self.stages.of(topic) == WEBHOOKS):
+            detail = "only a notice of a webhook can go to the topic of webhooks, and nowhere else"
+            return Decision(dead, Verdict.WRONG_TARGET, detail=detail)
+        replays = max(dead.delivery.replays, 0 if is_notice else self.states.jobs.replays(known)) + 1
         if replays > MAX_REPLAYS and not options.force:
             return Decision(dead, Verdict.PARK, replays=replays - 1, job=job)
         try:

@@ -102,7 +102,7 @@ def would_fail_the_same_way(dead: DeadLetter) -> bool:
 
     A stage of this version reads the record.
     """
-    if dead.version != __version__:
+    if dead.version != __version__ or dead.code == Code.WEBHOOK_FAILED:  # The endpoint may work by now.
         return False
     return dead.code in PERMANENT or previous_failure(dead) == last_failure(dead)
 

@@ -23,7 +23,7 @@ from shared.client.dead_letters.runs import Run
 from shared.client.dead_letters.sending import Chain, Outbound, Place
 from shared.client.errors import InvalidRequest, JobDocumentUnreadable, StoreUnreachable
 from shared.messages.codes import Rejected
-from shared.messages.pipeline import FIRST
+from shared.messages.pipeline import FIRST, WEBHOOKS
 from shared.messages.refs import InputRef, OutputRef
 from shared.messages.topics import DLQ, EVENTS, REPLAYS
 from shared.messages.validation import parse_request
@@ -162,12 +162,14 @@ class Replay:
             progress()
 
         first = Outbound(topic, record.key, record.value, record.headers, self._partition(topic))
-        run.sender.submit(Chain(first, (event, note) if job is not None else (note,), ended, record.size))
+        # The job of a notice does not go on.
+        goes_on = job is not None and stage != WEBHOOKS
+        run.sender.submit(Chain(first, (event, note) if goes_on else (note,), ended, record.size))
         self._export()
 
     def _partition(self, topic: str) -> int:
-        """The next partition in turn; by the key for requests, as their clients do."""
-        if self._decider.stages.of(topic) == FIRST:
+        """The next partition in turn; by the key for requests, as their clients do, and for notices of webhooks."""
+        if self._decider.stages.of(topic) in (FIRST, WEBHOOKS):
             return -1
         if topic not in self._partitions:
             consumer = self._connection.consumer()

@@ -17,9 +17,10 @@ from shared.messages.engines import ENGINES
 from shared.messages.events import DeadLetterRef, Replayed
 from shared.messages.headers import event_headers
 from shared.messages.identity import BestEffortIdentity
-from shared.messages.pipeline import FIRST, step
+from shared.messages.pipeline import FIRST, WEBHOOKS, step
 from shared.messages.tenant_topics import requests_of
 from shared.messages.topics import DLQ, work_topics
+from shared.messages.topics import WEBHOOKS as NOTICES
 from shared.telemetry.attributes import registered
 from shared.telemetry.propagation import extract, inject, parent
 
@@ -113,11 +114,12 @@ def previous_failure(dead: DeadLetter) -> str | None:
 
 class StagesByTopic:
     """The stage that reads each work topic, by the topic's full name: of every engine, enabled here or not, and of the
-    topics that take the requests of one tenant."""
+    topics that take the requests of one tenant. Notices of webhooks are read by the service of that name."""
 
     def __init__(self, topic_prefix: str) -> None:
         self._prefix = topic_prefix
-        self.shared = {topic_prefix + topic: stage for topic, stage in work_topics(ENGINES).items()}
+        topics = work_topics(ENGINES) | {NOTICES: WEBHOOKS}
+        self.shared = {topic_prefix + topic: stage for topic, stage in topics.items()}
         """Without the topics of tenants, of which there may be any number."""
 
     def of(self, topic: str) -> str | None:
@@ -132,6 +134,8 @@ def group_of(connection: Connection, topic: str) -> str | None:
     stage = StagesByTopic(connection.settings.topic_prefix).of(topic)
     if stage is None:
         return None
+    if stage == WEBHOOKS:
+        return connection.settings.group(WEBHOOKS)
     prefix = connection.settings.topic_prefix
     engines = [engine for engine in ENGINES if topic.removeprefix(prefix) in step(stage).topics(engine)]
     return connection.settings.group(stage, engines[0] if step(stage).per_engine else None)

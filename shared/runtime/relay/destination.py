@@ -4,21 +4,24 @@ from collections.abc import Iterable, Mapping
 
 from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC, read_delivery, without
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import FIRST, step
+from shared.messages.pipeline import FIRST, WEBHOOKS, step
 from shared.messages.tenant_topics import requests_of
 from shared.messages.tiers import Tier
 from shared.messages.topics import RETRY, work_topics
+from shared.messages.topics import WEBHOOKS as NOTICES
 from shared.runtime.consume.assignment import Headers, Record
 from shared.runtime.failures import InvalidRecord
 
 
 class Destinations:
-    """The topics that records may return to: those that stages read, with this deployment's prefix."""
+    """The topics that records may return to: those that stages read, and that of webhooks, with this deployment's
+    prefix."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         # Of every engine of this build: whether one is switched off shows when its topic is missing.
-        self._stages: Mapping[str, str] = {prefix + name: stage for name, stage in work_topics(ENGINE_PARAMS).items()}
+        topics = work_topics(ENGINE_PARAMS) | {NOTICES: WEBHOOKS}
+        self._stages: Mapping[str, str] = {prefix + name: stage for name, stage in topics.items()}
 
     def topic(self, record: Record) -> str:
         """The topic that the record names. Raises InvalidRecord when it names none that a stage reads."""
@@ -31,11 +34,15 @@ class Destinations:
 
     def is_keyed(self, topic: str) -> bool:
         """Whether the record's key chooses the partition, as clients do on ``render.requests``."""
-        return self._stage(topic) == FIRST
+        return self._stage(topic) in (FIRST, WEBHOOKS)
 
     def is_of_engine(self, topic: str) -> bool:
         """Whether the topic belongs to one engine, which may be switched off."""
-        return step(self._stage(topic)).per_engine
+        return not self.is_of_webhooks(topic) and step(self._stage(topic)).per_engine
+
+    def is_of_webhooks(self, topic: str) -> bool:
+        """Whether the topic has notices of webhooks, which concern no job that goes on."""
+        return self._stage(topic) == WEBHOOKS
 
     def _stage(self, topic: str) -> str:
         return FIRST if self._is_of_tenant(topic) else self._stages[topic]

@@ -18,6 +18,7 @@ from shared.messages.events import DeadLetterRef
 from shared.messages.identity import identify_best_effort
 from shared.messages.pipeline import RELAY
 from shared.messages.tenant_topics import takes_requests
+from shared.messages.topics import WEBHOOKS
 from shared.messages.validation import parse_request
 from shared.runtime.consume.assignment import Record
 from shared.runtime.disposition import FailureReason, JobContext
@@ -113,6 +114,8 @@ class Refusals:
         """The job of the record; None when it names none, or its documents can't be read. Raises StoreUnavailable."""
         try:
             topic = read_delivery(record.headers).retry_topic or ""
+            if topic == self._prefix + WEBHOOKS:
+                return None  # The job has ended, and does not fail with a notice of its end.
             if topic.startswith(self._prefix) and takes_requests(topic.removeprefix(self._prefix)):
                 self._read_request(record)
             else:

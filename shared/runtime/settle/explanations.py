@@ -16,6 +16,7 @@ OPERATOR_STEPS = {
     Code.ARTIFACT_ALTERED: "Check what else writes to the artifact bucket.",
     Code.ARTIFACT_REFUSED: "Check the policy and the encryption keys of the artifact bucket.",
     Code.STORE_UNAVAILABLE: "Check the disks of the object store: it answers for other objects.",
+    Code.WEBHOOK_FAILED: "Ask the tenant whether its endpoint works; then replay the dead letter. The render is done.",
     Code.OUTPUT_REFUSED: "Check alias, policy and space of the output bucket.",
     Code.ENGINE_UNAVAILABLE: "Create the topic with `lipstage topics apply`, and start the engine's service.",
     Code.CRASH_LOOP: "See `worker_died` in the log of the stage: limits of memory and time, the media of the job.",

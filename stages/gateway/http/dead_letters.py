@@ -13,7 +13,7 @@ from shared.client.dead_letters.dead_letter import parse_id
 from shared.client.dead_letters.filters import STATES
 from shared.client.dead_letters.rewriting import MAX_DEADLINE_S, Rewriter
 from shared.messages.codes import Code
-from shared.messages.pipeline import SERVICES
+from shared.messages.pipeline import FAILING
 from stages.gateway.caller import Operator, operator_of
 from stages.gateway.http import models
 from stages.gateway.http.bodies import read_model
@@ -43,7 +43,7 @@ class Filters(BaseModel):
         """Raises Problem and InvalidRequest for a word that no dead letter has: it would quietly choose none."""
         return DeadLetterFilter(
             ids=tuple(parse_id(text) for text in self.ids),
-            stages=_known("stage", self.stage, SERVICES),
+            stages=_known("stage", self.stage, FAILING),
             codes=_known("code", self.code, Code),
             tenants=tuple(self.tenant),
             jobs=tuple(self.job),

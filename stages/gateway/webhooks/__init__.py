@@ -1,0 +1,1 @@
+"""Webhooks: a signed HTTPS POST to a tenant's endpoints when a render ends, by the specification Standard Webhooks."""

@@ -89,8 +89,8 @@ class PurgeCalls(ABC):
 
     def purge_rest(self, plan: "PurgePlan") -> "tuple[dict[str, Count], dict[str, Count]]":
         """Delete what a plan names beside its jobs: cached outputs and uploads, used quotas, endpoints of webhooks.
-        Returns number and bytes of objects by class: what was deleted, and what is kept. Purge the jobs first. Raises StoreUnreachable,
-        PurgeIncomplete.
+        Returns number and bytes of objects by class: what was deleted, and what is kept. Purge the jobs first. Raises
+        StoreUnreachable, PurgeIncomplete.
         """
         from shared.client import purge
 

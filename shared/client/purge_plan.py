@@ -113,7 +113,8 @@ def of_jobs(connection: Connection, jobs: Iterable[JobKey]) -> PurgePlan:
 
 
 def tenants(connection: Connection) -> list[str]:
-    """The tenants that have jobs, cached outputs, inputs, used quotas or endpoints. Raises StoreUnreachable, PurgeIncomplete."""
+    """The tenants that have jobs, cached outputs, inputs, used quotas or endpoints. Raises StoreUnreachable,
+    PurgeIncomplete."""
     found: set[str] = set()
     settings = connection.storage_settings
     folders = [(settings.bucket, prefix) for prefix in keys.OF_TENANTS]

@@ -36,7 +36,10 @@ SETTINGS = {
     "LIPSTAGE_GATEWAY_RATE_BURST": "100000",
     "LIPSTAGE_GATEWAY_GRAFANA_URL": "http://grafana.example",
     "LIPSTAGE_GATEWAY_MAX_BATCH": "20",
-    "LIPSTAGE_WEBHOOK_KEY": "key of the tests, of 32 bytes and more",
+    "LIPSTAGE_WEBHOOK_ALLOW_HTTP": "true",
+    "LIPSTAGE_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+    "LIPSTAGE_WEBHOOK_MAX_ENDPOINTS": "3",
+    "LIPSTAGE_WEBHOOK_KEY": "key-of-the-tests-of-32-bytes-and-more",
 }
 
 

@@ -77,7 +77,7 @@ ROWS: dict[tuple[str, str], tuple[int, Row]] = {
     ("GET", "/v1/batches/{batch_id}/events"): (UNKNOWN, asks("GET", "/v1/batches/{batch}/events")),
     ("POST", "/v1/batches/{batch_id}/cancel"): (UNKNOWN, asks("POST", "/v1/batches/{batch}/cancel")),
     ("DELETE", "/v1/batches/{batch_id}"): (UNKNOWN, asks("DELETE", "/v1/batches/{batch}", params={"force": True})),
-    ("POST", "/v1/webhooks"): (422, asks("POST", "/v1/webhooks", json={"url": "https://127.0.0.1/"})),
+    ("POST", "/v1/webhooks"): (422, asks("POST", "/v1/webhooks", json={"url": "https://10.0.0.1/"})),
     ("GET", "/v1/webhooks"): (OWN, asks("GET", "/v1/webhooks")),
     ("GET", "/v1/webhooks/{webhook_id}"): (UNKNOWN, asks("GET", "/v1/webhooks/{webhook}")),
     ("DELETE", "/v1/webhooks/{webhook_id}"): (UNKNOWN, asks("DELETE", "/v1/webhooks/{webhook}")),

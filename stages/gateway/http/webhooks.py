@@ -58,8 +58,9 @@ async def create(request: Request, caller: AnyCaller) -> dict[str, Any]:
         try:
             endpoints.add(caller.tenant, endpoint, desk.max_endpoints)
         except TooManyEndpoints:
-            raise Problem(409, "TOO_MANY_WEBHOOKS", "your tenant has as many endpoints as it may",
-                          allowed=f"at most {desk.max_endpoints}", hint="delete one that is not needed") from None  # fmt: skip
+            most = f"at most {desk.max_endpoints}"
+            raise Problem(409, "TOO_MANY_WEBHOOKS", "your tenant has no place for another endpoint", allowed=most,
+                          hint="delete one that is not needed") from None  # fmt: skip
 
     await _stored(request, register)
     return {**_as_json(endpoint), "secret": desk.signer.secret(caller.tenant, endpoint.id)}

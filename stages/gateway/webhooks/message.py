@@ -27,7 +27,7 @@ def body_of(notice: WebhookNotice) -> str:
     return _encoded(f"render.{notice.event.type}", notice.time_ms, state_of(notice.event))
 
 
-def test_body(endpoint: str, tenant: str, at: datetime) -> str:
+def body_of_test(endpoint: str, tenant: str, at: datetime) -> str:
     """The body of a test message."""
     return _encoded(TEST_TYPE, int(at.timestamp() * 1000), {"endpoint": endpoint, "tenant": tenant})
 

@@ -5,7 +5,7 @@ import threading
 from datetime import UTC, datetime
 
 from stages.gateway.webhooks.endpoints import Endpoint
-from stages.gateway.webhooks.message import test_body
+from stages.gateway.webhooks.message import body_of_test
 from stages.gateway.webhooks.sending import Answer, Poster
 from stages.gateway.webhooks.signing import Signer
 
@@ -31,7 +31,7 @@ class Tests:
             raise TooManyTests
         try:
             at = datetime.now(UTC)
-            body = test_body(endpoint.id, tenant, at)
+            body = body_of_test(endpoint.id, tenant, at)
             message = f"msg_{secrets.token_hex(16)}"
             signed = self._signer.headers(tenant, endpoint.id, message, at, body)
             return self._poster.post(endpoint.url, signed, body.encode())

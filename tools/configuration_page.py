@@ -23,6 +23,7 @@ from stages.audio.settings import AudioSettings
 from stages.encode.settings import EncodeSettings
 from stages.gateway.projection.settings import ProjectionSettings
 from stages.gateway.settings import GatewaySettings
+from stages.gateway.webhooks.settings import WebhookSettings
 from stages.infer.settings import InferSettings
 from tools.generated_page import write
 
@@ -38,6 +39,7 @@ SECTIONS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Encode stage": (EncodeSettings,),
     "Job-state projection": (ProjectionSettings,),
     "Gateway": (GatewaySettings,),
+    "Webhooks": (WebhookSettings,),
     "Weights that are not shipped": (WeightsSettings,),
     "Local stack": (LocalSettings,),
     "Fault injection": (FaultSettings,),

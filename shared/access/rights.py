@@ -12,7 +12,7 @@ from typing import Literal
 
 from shared.access.names import Names
 from shared.messages.lanes import BULK
-from shared.messages.pipeline import FIRST, GATEWAY, PIPELINE, PROJECTION, RELAY, STAGES, following
+from shared.messages.pipeline import FIRST, GATEWAY, PIPELINE, PROJECTION, RELAY, STAGES, WEBHOOKS, following
 from shared.messages.tenant_topics import request_topics, tenant_topic
 from shared.messages.topics import (
     CANCEL,
@@ -28,6 +28,7 @@ from shared.messages.topics import (
     RETRY,
     work_topics,
 )
+from shared.messages.topics import WEBHOOKS as NOTICES
 
 CLIENT, OPERATOR = "client", "operator"
 READS: dict[str, tuple[str, ...]] = {
@@ -118,7 +119,7 @@ def all_rights(names: Names, tenant: str = ANY_TENANT) -> dict[str, Rights]:
     has topics of its own, to these. Where tenants share topics, Kafka does not tell them apart.
     """
     found = [*(_stage(names, stage) for stage in STAGES), _relay(names), _projection(names), _gateway(names),
-             _client(names, tenant), _operator(names)]  # fmt: skip
+             _webhooks(names), _client(names, tenant), _operator(names)]  # fmt: skip
     return {one.service: one for one in found}
 
 
@@ -189,7 +190,7 @@ def _stage_kafka(names: Names, stage: str) -> Iterable[Kafka]:
 
 def _relay(names: Names) -> Rights:
     work = (_topic(names, topic, Operation.WRITE) for topic in work_topics(names.engines))
-    side = (_topic(names, topic, Operation.WRITE) for topic in (EVENTS, DLQ, CLOCK))
+    side = (_topic(names, topic, Operation.WRITE) for topic in (EVENTS, DLQ, CLOCK, NOTICES))
     kafka = (
         Kafka("topic", names.topic(RETRY), (Operation.READ,), prefixed=True),
         *work,
@@ -221,6 +222,7 @@ def _gateway(names: Names) -> Rights:
         Objects("outputs", "*", (READ, DELETE, DELETE_VERSIONS)),
         *(Objects("artifacts", f"{prefix}/*", (READ, DELETE, DELETE_VERSIONS))
           for prefix in ("jobs", "cache", "frames", "dead-letters", "quotas")),
+        Objects("artifacts", "webhooks/*", (READ, WRITE)),
         *(Objects("artifacts", f"jobs/*/*/{name}.json", (WRITE,)) for name in ("request", "end")),
         # What a purge notes: that an attempt may still write, and that it took place.
         *(Objects("artifacts", keys, (WRITE,)) for keys in ("cache/*/_jobs/*", "erased/*", "erasures/*")),
@@ -232,13 +234,28 @@ def _gateway(names: Names) -> Rights:
         *(_topic(names, topic, Operation.WRITE) for topic in work_topics(names.engines) if topic not in REQUEST_TOPICS),
         _topic(names, DLQ, Operation.READ),
         Kafka("topic", names.topic(REPLAYS), (Operation.READ, Operation.WRITE)),
-        _topic(names, PARKED, Operation.WRITE),
+        *(_topic(names, topic, Operation.WRITE) for topic in (PARKED, NOTICES)),
         # How long topics keep the records of a purged job.
         Kafka("topic", names.topic(TOPICS), (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS), prefixed=True),
         # Members and lag of the stages.
         Kafka("group", names.topic_prefix + GROUPS, (Operation.DESCRIBE,), prefixed=True),
     )
     return Rights(GATEWAY, "acts for the tenants of its API keys", objects, every, every, kafka)
+
+
+def _webhooks(names: Names) -> Rights:
+    """It disables endpoints, and registers none."""
+    kafka = (
+        _topic(names, EVENTS, Operation.READ),
+        _of_tenants(names, EVENTS, Operation.READ),
+        Kafka("topic", names.topic(NOTICES), (Operation.READ, Operation.WRITE)),
+        Kafka("topic", names.topic(RETRY), (Operation.WRITE,), prefixed=True),
+        _topic(names, DLQ, Operation.WRITE),
+        _group(names, WEBHOOKS, None, Operation.READ),
+        _configuration(),
+    )
+    objects = (Objects("artifacts", "webhooks/*", (READ, WRITE)), *_probes())
+    return Rights(WEBHOOKS, "tells endpoints of tenants of ended renders", objects, ("artifacts",), kafka=kafka)
 
 
 def _client(names: Names, tenant: str) -> Rights:

@@ -10,7 +10,7 @@ from shared.cli import console
 from shared.cli.errors import BadUse, CliError, ExitCode, Unreachable
 from shared.local.errors import StackCode, StackError
 from shared.local.settings import LocalSettings
-from shared.messages.pipeline import GATEWAY
+from shared.messages.pipeline import GATEWAY, WEBHOOKS
 
 if TYPE_CHECKING:
     from shared.local.status import PartStatus
@@ -54,7 +54,8 @@ def up(
 
     scale = parse_scale(texts)
     if with_gateway is not None:
-        scale[GATEWAY] = int(with_gateway)
+        # Endpoints that are registered there are told of ended renders.
+        scale |= dict.fromkeys((GATEWAY, WEBHOOKS), int(with_gateway))
     settings = read_settings()
     warn_of_unknown_variables()
     if os.geteuid() == 0:

@@ -10,10 +10,14 @@ from shared.cli.errors import BadUse, CliError
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackError
 from shared.local.installation import import_path
-from shared.messages.pipeline import GATEWAY, PROJECTION
+from shared.messages.pipeline import GATEWAY, PROJECTION, WEBHOOKS
 from shared.runtime.host.stage_settings import UnknownService, stage_settings
 
-_MODULES = {PROJECTION: "stages.gateway.projection", GATEWAY: "stages.gateway"}
+_MODULES = {
+    PROJECTION: "stages.gateway.projection",
+    GATEWAY: "stages.gateway",
+    WEBHOOKS: "stages.gateway.webhooks",
+}
 """Services that are no stages: each has a program of its own."""
 
 

@@ -18,6 +18,7 @@ from shared.access.rights import OPERATOR, Rights, all_rights
 from shared.local import certificates
 from shared.local.credentials import load_or_create
 from shared.local.private_file import write_private
+from shared.messages.pipeline import GATEWAY, WEBHOOKS
 from shared.runtime.settings import DeploymentSettings, RuntimeSettings
 from shared.runtime.settings_variables import only
 from shared.storage.settings import StorageSettings
@@ -99,8 +100,9 @@ def _secrets(state: Path, service: str) -> Mapping[str, str]:
         PASSWORD: secrets.token_urlsafe(30),
     }
     found = {**own, **(generated if service != OPERATOR else {PASSWORD: generated[PASSWORD]}), **stored}
-    # Those of the cache and of the hashes are the same for all services.
+    # Those of the cache and of the hashes are the same for all services; that of webhooks is not for all.
     found |= {name: own[name] for name in ("cache_key", "hash_key")}
+    found["webhook_key"] = own["webhook_key"] if service in (GATEWAY, WEBHOOKS, OPERATOR) else ""
     if found != stored:
         write_private(path, json.dumps(found))
     return found

@@ -32,7 +32,7 @@ def main(program_file: str) -> None:
     program = json.loads(Path(program_file).read_text())
     set_pdeathsig(int(Path(program["supervisor"]).read_text()))
     environment = {**os.environ, **program["env"]}
-    needs_secrets = program["with_credentials"] or program["with_cache_key"]
+    needs_secrets = program["with_credentials"] or program["with_cache_key"] or program["with_webhook_key"]
     secrets = json.loads(Path(program["secrets"]).read_text()) if needs_secrets else {}
     if program["with_credentials"]:
         environment["AWS_ACCESS_KEY_ID"] = secrets["access_key"]
@@ -43,6 +43,8 @@ def main(program_file: str) -> None:
         environment["LIPSTAGE_CACHE_KEY"] = secrets["cache_key"]
     if program["with_cache_key"] and not environment.get("LIPSTAGE_HASH_KEY") and secrets.get("hash_key"):
         environment["LIPSTAGE_HASH_KEY"] = secrets["hash_key"]
+    if program["with_webhook_key"] and not environment.get("LIPSTAGE_WEBHOOK_KEY"):
+        environment["LIPSTAGE_WEBHOOK_KEY"] = secrets["webhook_key"]
     os.chdir(program["cwd"])
     os.execve(program["argv"][0], program["argv"], environment)
 

@@ -17,6 +17,8 @@ class Program:
     """Add the local object store's key pair to its environment."""
     with_cache_key: bool = False
     """Give it the generated secrets of the output cache and of the hashes in telemetry, unless the caller set them."""
+    with_webhook_key: bool = False
+    """Give it the generated secret that webhooks are signed with, unless the caller set one."""
     secrets: Path | None = None
     """The file of its own secrets; None: that of the stack."""
     stop_seconds: int = 6
@@ -34,6 +36,7 @@ class Program:
             "secrets": str(self.secrets or secrets),
             "with_credentials": self.with_credentials,
             "with_cache_key": self.with_cache_key,
+            "with_webhook_key": self.with_webhook_key,
             "supervisor": str(supervisor),
         }
         digest = hashlib.sha256(json.dumps([document, asdict(self)], sort_keys=True, default=str).encode()).hexdigest()[

@@ -16,12 +16,21 @@ from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
 from shared.local.variables import passed_on
 from shared.messages.engines import ENGINE_PARAMS
-from shared.messages.pipeline import GATEWAY, OPTIONAL, PIPELINE, PROJECTION, RELAY, SERVICES, STAGES
+from shared.messages.pipeline import GATEWAY, OPTIONAL, PIPELINE, PROJECTION, RELAY, SERVICES, STAGES, WEBHOOKS
 from shared.messages.topics import EVENTS, RETRY
+from shared.messages.topics import WEBHOOKS as NOTICES
 from shared.runtime.host.weights_settings import WeightsSettings, external_engines
 
 MAX_REPLICAS = 64
-ONLY_ONE = {PROJECTION: "each replica would know a part of the jobs", GATEWAY: "the stack has one address"}
+ONLY_ONE = {
+    PROJECTION: "each replica would know a part of the jobs",
+    GATEWAY: "the stack has one address",
+    WEBHOOKS: "one is enough on one machine",
+}
+EXTRAS = {PROJECTION: "projection", GATEWAY: "gateway", WEBHOOKS: "gateway"}
+"""The extra that each optional service needs."""
+LISTENING = (PROJECTION, GATEWAY)
+"""Services with a port of their own beside that of their health."""
 AFTER_DRAIN_S = 5
 """Seconds that a service has after its drain, to leave its group and to export its last spans."""
 
@@ -32,7 +41,7 @@ def check_scale(scale: Mapping[str, int]) -> None:
         if stage not in (*SERVICES, *OPTIONAL):
             known = ", ".join((*SERVICES, *OPTIONAL))
             raise StackError(StackCode.BAD_SCALE, f"there is no stage {stage!r}; stages are {known}")
-        if stage in OPTIONAL and count and (lacks := extras.missing(stage)):
+        if stage in OPTIONAL and count and (lacks := extras.missing(EXTRAS[stage])):
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: {extras.explain(lacks[0])}")
         if stage in OPTIONAL and count > 1:
             raise StackError(StackCode.BAD_SCALE, f"{stage}={count}: {ONLY_ONE[stage]}; 0 or 1")
@@ -89,7 +98,12 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
     ports_in_use = {record.name: record.health_port for record in stack.services}
     answers_at = {record.name: record.port for record in stack.services}
     result: list[ServiceRecord] = []
-    for one in [*consumers(settings), _projection(settings), Consumer(GATEWAY, GATEWAY, None, "", "")]:
+    for one in [
+        *consumers(settings),
+        _projection(settings),
+        Consumer(GATEWAY, GATEWAY, None, "", ""),
+        _webhooks(settings),
+    ]:
         for index in range(scale.get(one.stage, 0 if one.stage in OPTIONAL else 1)):
             replica = f"{one.name}-{index}"
             result.append(ServiceRecord(name=replica, stage=one.stage, engine=one.engine, topic=one.topic,
@@ -104,7 +118,7 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
         if record.stage == GATEWAY:
             record.port = gateway.configured_port() or record.port
             record.keys_file = gateway.keys_in_use(os.environ, settings.state)
-        if record.stage in OPTIONAL and not record.port:
+        if record.stage in LISTENING and not record.port:
             (record.port,) = ports.pick(1, taken)
             taken.add(record.port)
     return result
@@ -113,6 +127,12 @@ def records(settings: LocalSettings, stack: Stack, scale: Mapping[str, int]) -> 
 def _projection(settings: LocalSettings) -> Consumer:
     topic, group = settings.topic_prefix + EVENTS, f"{settings.topic_prefix}lipstage.{PROJECTION}"
     return Consumer(PROJECTION, PROJECTION, None, topic, group)
+
+
+def _webhooks(settings: LocalSettings) -> Consumer:
+    """It reads the events, too."""
+    topic, group = settings.topic_prefix + NOTICES, f"{settings.topic_prefix}lipstage.{WEBHOOKS}"
+    return Consumer(WEBHOOKS, WEBHOOKS, None, topic, group)
 
 
 def _concerns(record: ServiceRecord, name: str) -> bool:
@@ -152,12 +172,15 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
     if record.stage == GATEWAY:
         argv = (str(python), "-P", "-m", gateway.MODULE)
         environment |= gateway.variables(record.port, record.keys_file, stack.url("grafana"), os.environ)
+    if record.stage == WEBHOOKS:
+        argv = (str(python), "-P", "-m", "stages.gateway.webhooks")
     return Program(
         record.name,
         argv,
         environment,
         with_credentials=not stack.own_store,
         with_cache_key=True,
+        with_webhook_key=record.stage in (GATEWAY, WEBHOOKS),
         secrets=access.secrets_file(stack.state_dir, record.stage) if stack.secure else None,
         stop_seconds=math.ceil(settings.drain_s) + AFTER_DRAIN_S,
     )

@@ -247,6 +247,6 @@ def test_state_of_the_trace_is_that_of_the_sender(written: dict[str, str]) -> No
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_secrets_of_the_environment_are_nowhere(written: dict[str, str], pipeline: Pipeline, carrier: str) -> None:
     secrets = json.loads((pipeline.stack.state_dir / SECRETS).read_text())
-    assert set(secrets) == {"access_key", "secret_key", "cache_key", "hash_key"}
+    assert set(secrets) == {"access_key", "secret_key", "cache_key", "hash_key", "webhook_key"}
     values = {name: value.rpartition(":")[2] for name, value in secrets.items()}
     assert [name for name, value in values.items() if value in written[carrier]] == []

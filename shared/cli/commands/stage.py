@@ -14,7 +14,7 @@ def stage(
         str,
         typer.Argument(
             metavar="STAGE",
-            help="audio, face, infer, encode, relay, projection or gateway.",
+            help="audio, face, infer, encode, relay, projection, gateway or webhooks.",
             autocompletion=completion.stages,
         ),
     ],
@@ -27,7 +27,8 @@ def stage(
         ),
     ] = None,
 ) -> None:
-    """Run one stage service, the relay of retries, the job-state projection or the gateway, in the foreground."""
+    """Run one stage service, the relay of retries, the job-state projection, the gateway or the delivery of webhooks, in
+    the foreground."""
     from shared.cli import stage
 
     stage.run(name, engine)

@@ -37,11 +37,16 @@ def service_models(stage: str, engine: str | None) -> tuple[Model, ...]:
 
 
 def all_models() -> tuple[Model, ...]:
-    """The models of every stage and engine, of the projection and of the gateway."""
+    """The models of every stage and engine, of the projection, of the gateway and of its webhooks."""
     stages = [model for step in PIPELINE for model in stage_models(step.name)]
     engines = [model for engine in ENGINES for model in engine_models(engine)]
     services = map(
-        load_model, ("stages.gateway.projection.settings:ProjectionSettings", "stages.gateway.settings:GatewaySettings")
+        load_model,
+        (
+            "stages.gateway.projection.settings:ProjectionSettings",
+            "stages.gateway.settings:GatewaySettings",
+            "stages.gateway.webhooks.settings:WebhookSettings",
+        ),
     )
     of_all = (RuntimeSettings, TenantSettings, StorageSettings, TelemetrySettings, FaultSettings)
     models = (*of_all, PolicySettings, WeightsSettings)

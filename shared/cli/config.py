@@ -25,7 +25,8 @@ from shared.runtime.settings_variables import SECRET, InvalidSettings, read, var
 
 HIDDEN = "(hidden)"
 ASSIGNED = ("KAFKA_BOOTSTRAP_SERVERS", "AWS_ENDPOINT_URL_S3", "OTEL_EXPORTER_OTLP_ENDPOINT", "LIPSTAGE_CACHE_KEY",
-            "LIPSTAGE_HASH_KEY", "LIPSTAGE_WEBHOOK_KEY", "LIPSTAGE_HEALTH_PORT", *signing_certificate.VARIABLES)  # fmt: skip
+            "LIPSTAGE_HASH_KEY", "LIPSTAGE_WEBHOOK_KEY", "LIPSTAGE_HEALTH_PORT",
+            *signing_certificate.VARIABLES)  # fmt: skip
 """Variables that `up` gives to the services itself when the environment does not set them."""
 UNSET = "-"
 

@@ -38,7 +38,7 @@ def up(
         bool | None,
         typer.Option(
             "--gateway/--no-gateway",
-            help="Also run the gateway, HTTP for programs and a page for people, and its webhooks; kept by later calls.",
+            help="Also run the gateway, HTTP for programs and a page for people, and webhooks; kept by later calls.",
         ),
     ] = None,
     secure: Annotated[

@@ -27,8 +27,8 @@ def stage(
         ),
     ] = None,
 ) -> None:
-    """Run one stage service, the relay of retries, the job-state projection, the gateway or the delivery of webhooks, in
-    the foreground."""
+    """Run one stage service, the relay of retries, the job-state projection, the gateway or webhooks, in the
+    foreground."""
     from shared.cli import stage
 
     stage.run(name, engine)

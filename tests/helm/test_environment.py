@@ -17,9 +17,10 @@ from shared.storage.settings import StorageSettings
 from shared.telemetry.settings import TelemetrySettings
 from stages.gateway.projection.settings import ProjectionSettings
 from stages.gateway.settings import GatewaySettings
+from stages.gateway.webhooks.settings import WebhookSettings
 from tests.helm.cases import CASES, values, with_defaults
 from tests.helm.chart import CHART, Object, render
-from tests.helm.objects import STAGE, environment, named, of_kind, pods
+from tests.helm.objects import STAGE, container, environment, named, of_kind, pods
 
 OTHERS = {
     "LIPSTAGE_TEMPO_URL",  # of commands and the gateway; no service of a stage reads it
@@ -30,7 +31,8 @@ OTHERS = {
     *("CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"),
 }
 """Variables of libraries, of the container and of Kubernetes."""
-SAMPLES = {"LIPSTAGE_HASH_KEY": "k1:0123456789abcdef", "LIPSTAGE_CACHE_KEY": "0123456789abcdef"}
+SAMPLES = {"LIPSTAGE_HASH_KEY": "k1:0123456789abcdef", "LIPSTAGE_CACHE_KEY": "0123456789abcdef",
+           "LIPSTAGE_WEBHOOK_KEY": "0123456789abcdef0123456789abcdef"}  # fmt: skip
 """What Secrets hold."""
 EVERYWHERE = {
     *("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_PROPERTIES_FILE", "LIPSTAGE_TOPIC_PREFIX", "LIPSTAGE_ENGINES"),
@@ -76,7 +78,9 @@ def models(pod: Object) -> tuple[Any, ...]:
     if stage == "projection":
         return RuntimeSettings, StorageSettings, TelemetrySettings, ProjectionSettings
     if stage == "gateway":
-        return RuntimeSettings, StorageSettings, TelemetrySettings, GatewaySettings
+        return RuntimeSettings, StorageSettings, TelemetrySettings, GatewaySettings, WebhookSettings
+    if stage == "webhooks":
+        return RuntimeSettings, StorageSettings, TelemetrySettings, WebhookSettings
     return service_models(stage, engine or None)
 
 
@@ -195,6 +199,19 @@ def test_gateway_has_the_keys_and_the_address_of_the_values() -> None:
     for where, other in pods(found):
         if where != "Deployment/demo-gateway":
             assert not any(name.startswith("LIPSTAGE_GATEWAY") for name in environment(other)), where
+
+
+def test_webhooks_are_signed_by_one_key_that_no_stage_has() -> None:
+    found = render(values("gateway"))
+    for name in ("demo-gateway", "demo-webhooks"):
+        pod = named(found, "Deployment", name)["spec"]["template"]
+        own = environment(pod)
+        assert own["LIPSTAGE_WEBHOOK_KEY"]["secretKeyRef"] == {"name": "lipstage-keys", "key": "webhook-key"}
+        assert own["LIPSTAGE_WEBHOOK_ALLOW_NETWORKS"] == "10.20.0.0/16"
+        assert container(pod)["image"].startswith("lipstage/gateway:")
+    for where, other in pods(found):
+        if where not in ("Deployment/demo-gateway", "Deployment/demo-webhooks"):
+            assert not any(name.startswith("LIPSTAGE_WEBHOOK") for name in environment(other)), where
 
 
 def test_stages_and_engines_are_those_of_the_code() -> None:

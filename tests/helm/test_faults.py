@@ -38,6 +38,7 @@ ENABLED = {"enabled": True, "weights": {"s3Url": "s3://weights/sonic"}}
         ),
         ("one projection reads all events", {"stages": {"projection": {"enabled": True, "replicas": 2}}}),
         ("gateway.keysSecret.name is empty", {"stages": {"gateway": {"enabled": True}}}),
+        ("keys.webhookKey is empty", {"stages": {"webhooks": {"enabled": True}}}),
         (
             "gateway.port and gateway.grpcPort are both 9000",
             {"stages": {"gateway": {"enabled": True}}, "gateway": {"port": 9000, "grpcPort": 9000}},

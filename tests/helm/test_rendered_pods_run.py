@@ -16,7 +16,7 @@ from tests.helm.chart import Object, render
 from tests.helm.objects import named
 from tests.helm.pod_process import PodProcess
 
-STAGES = ["audio", "face", "infer-puppet", "encode", "relay", "projection", "gateway"]
+STAGES = ["audio", "face", "infer-puppet", "encode", "relay", "projection", "gateway", "webhooks"]
 
 
 class Release:
@@ -33,7 +33,8 @@ class Release:
                     "inputBuckets": {"inputs": f"{prefix.strip('.')}-inputs"},
                 },
                 telemetry={"endpoint": stack.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]},
-                stages={"projection": {"enabled": True}, "gateway": {"enabled": True}},
+                stages=dict.fromkeys(("projection", "gateway", "webhooks"), {"enabled": True}),
+                keys={"webhookKey": "webhook-key"},
                 gateway={"keysSecret": {"name": "lipstage-api-keys"}},
                 projection={"port": port},
             )
@@ -45,7 +46,11 @@ class Release:
                 "access-key-id": stack.environment["AWS_ACCESS_KEY_ID"],
                 "secret-access-key": stack.environment["AWS_SECRET_ACCESS_KEY"],
             },
-            "lipstage-keys": {"cache-key": "0123456789abcdef", "hash-key": "k1:0123456789abcdef"},
+            "lipstage-keys": {
+                "cache-key": "0123456789abcdef",
+                "hash-key": "k1:0123456789abcdef",
+                "webhook-key": "0123456789abcdef0123456789abcdef",
+            },
         }
         api_keys.write(folder / "keys.jsonl", [api_keys.make("acme", "user")[0]])
         self.secrets["lipstage-api-keys"] = {"keys.jsonl": (folder / "keys.jsonl").read_text()}

@@ -30,7 +30,10 @@
       {{- $faults = append $faults (printf "gateway.port and gateway.grpcPort are both %d: HTTP and gRPC need a port each." (int $values.gateway.port)) -}}
     {{- end -}}
   {{- end -}}
-  {{- if and (has $one.stage (list "relay" "projection" "gateway")) (ne $one.autoscaling.mode "none") -}}
+  {{- if and (eq $one.stage "webhooks") (not $values.keys.webhookKey) -}}
+    {{- $faults = append $faults "keys.webhookKey is empty: name the key of keys.existingSecret with the secret, of 32 bytes or more, that webhooks are signed with." -}}
+  {{- end -}}
+  {{- if and (has $one.stage (list "relay" "projection" "gateway" "webhooks")) (ne $one.autoscaling.mode "none") -}}
     {{- $faults = append $faults (printf "%s.autoscaling.mode is %s: the %s is not scaled by lag; set none." $path $one.autoscaling.mode $one.stage) -}}
   {{- end -}}
   {{- if and (ne $one.autoscaling.mode "none") (gt (int $one.autoscaling.minReplicas) (int $one.autoscaling.maxReplicas)) -}}

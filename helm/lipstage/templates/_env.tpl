@@ -147,6 +147,14 @@
 - {name: LIPSTAGE_TEMPO_URL, value: {{ . | quote }}}
 {{- end }}
 {{- end }}
+{{- if and (has $service.stage (list "gateway" "webhooks")) .root.Values.keys.webhookKey }}
+- name: LIPSTAGE_WEBHOOK_KEY
+  valueFrom: {secretKeyRef: {name: {{ .root.Values.keys.existingSecret }}, key: {{ .root.Values.keys.webhookKey }}}}
+{{- with .root.Values.webhooks.allowNetworks }}
+- {name: LIPSTAGE_WEBHOOK_ALLOW_NETWORKS, value: {{ join "," . | quote }}}
+{{- end }}
+- {name: LIPSTAGE_WEBHOOK_ALLOW_HTTP, value: {{ .root.Values.webhooks.allowHttp | quote }}}
+{{- end }}
 {{- if ne $service.weights.source "none" }}
 - {name: LIPSTAGE_{{ upper $service.engine }}_WEIGHTS, value: {{ eq $service.weights.source "s3" | ternary $service.weights.s3Url "/weights" | quote }}}
 {{- end }}

@@ -25,6 +25,10 @@
 {{- if and $values.gateway.tempoUrl (hasKey (include "lipstage.merged" . | fromJson) "gateway") -}}
   {{- $rules = append $rules (dict "to" $policy.tempo.to "more" $policy.tempo.ports "addresses" (list $values.gateway.tempoUrl)) -}}
 {{- end -}}
+{{- $services := include "lipstage.merged" . | fromJson -}}
+{{- if and $values.keys.webhookKey (or (hasKey $services "webhooks") (hasKey $services "gateway")) -}}
+  {{- $rules = append $rules (dict "to" $policy.webhooks.to "more" $policy.webhooks.ports "addresses" list) -}}
+{{- end -}}
 {{- if $values.podDeletionCost.enabled -}}
   {{- $rules = append $rules (dict "to" $policy.apiServer.to "more" $policy.apiServer.ports "addresses" list) -}}
 {{- end -}}

@@ -8,7 +8,7 @@ and its stage, engine, arguments, topics (one a lane), partitions and group. Sto
 {{- end -}}
 
 {{- define "lipstage.stages" -}}
-audio face infer encode relay projection gateway
+audio face infer encode relay projection gateway webhooks
 {{- end -}}
 
 {{- define "lipstage.engines" -}}
@@ -45,6 +45,8 @@ puppet sonic
         {{- $partitions = 1 -}}
       {{- else if eq $stage "gateway" -}}
         {{- $partitions = 1000 -}}
+      {{- else if eq $stage "webhooks" -}}
+        {{- $partitions = 16 -}}
       {{- end -}}
       {{- $topic := printf "%srender.%s" $root.Values.kafka.topicPrefix $source -}}
       {{- $_ := set $service "topics" (not (empty $source) | ternary (list $topic (printf "%s.bulk" $topic)) list) -}}

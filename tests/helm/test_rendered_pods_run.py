@@ -33,7 +33,7 @@ class Release:
                     "inputBuckets": {"inputs": f"{prefix.strip('.')}-inputs"},
                 },
                 telemetry={"endpoint": stack.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]},
-                stages=dict.fromkeys(("projection", "gateway", "webhooks"), {"enabled": True}),
+                stages={name: {"enabled": True} for name in ("projection", "gateway", "webhooks")},
                 keys={"webhookKey": "webhook-key"},
                 gateway={"keysSecret": {"name": "lipstage-api-keys"}},
                 projection={"port": port},

@@ -254,7 +254,12 @@ def _webhooks(names: Names) -> Rights:
         _group(names, WEBHOOKS, None, Operation.READ),
         _configuration(),
     )
-    objects = (Objects("artifacts", "webhooks/*", (READ, WRITE)), *_probes())
+    objects = (
+        Objects("artifacts", "webhooks/*", (READ, WRITE)),
+        # Whether the job was purged meanwhile.
+        Objects("artifacts", "jobs/*/*/request.json", (READ,)),
+        *_probes(),
+    )
     return Rights(WEBHOOKS, "tells endpoints of tenants of ended renders", objects, ("artifacts",), kafka=kafka)
 
 

@@ -21,7 +21,9 @@ from shared.runtime.failures import RecordRefused
 from shared.runtime.producers import EventProducer
 from shared.runtime.settle.dead_letters import send_dead_letter
 from shared.runtime.settle.retry_records import send_retry
+from shared.storage import markers
 from shared.storage.errors import ArtifactAltered, ArtifactRefused
+from shared.storage.protocols import Documents
 from shared.telemetry import metrics
 from shared.telemetry.attributes import registered, set_attributes
 from shared.telemetry.failing import failed, work_span
@@ -55,6 +57,7 @@ class Delivering:
     def __init__(
         self,
         endpoints: Endpoints,
+        documents: Documents,
         poster: Poster,
         signer: Signer,
         producers: EventProducer,
@@ -67,6 +70,7 @@ class Delivering:
         max_attempts: int,
     ) -> None:
         self._endpoints = endpoints
+        self._documents = documents
         self._poster = poster
         self._signer = signer
         self._producers = producers
@@ -82,8 +86,12 @@ class Delivering:
         ProducerFailed."""
         try:
             endpoint = self._repeat(lambda: self._endpoints.find(notice.tenant, notice.endpoint), goes_on)
+            job = self._repeat(lambda: markers.read_request(self._documents, notice.tenant, notice.job_id), goes_on)
         except (ArtifactAltered, ArtifactRefused) as e:
-            self._fail(record, notice, f"its endpoint can't be read: {e}", goes_on)
+            self._fail(record, notice, f"its endpoint or its render can't be read: {e}", goes_on)
+            return
+        if job is not None and job.purged_ms is not None:
+            self._count("purged", notice)
             return
         if endpoint is None or endpoint.disabled is not None:
             self._count("unregistered" if endpoint is None else "disabled", notice)

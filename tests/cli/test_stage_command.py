@@ -69,7 +69,12 @@ def test_the_relay_runs_as_a_stage_without_an_engine(located: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("projection", "stages.gateway.projection"), ("gateway", "stages.gateway")]
+    ("name", "module"),
+    [
+        ("projection", "stages.gateway.projection"),
+        ("gateway", "stages.gateway"),
+        ("webhooks", "stages.gateway.webhooks"),
+    ],
 )
 def test_service_that_is_no_stage_runs_its_own_program(located: None, name: str, module: str) -> None:
     assert replaced(name).argv == [sys.executable, "-P", "-m", module]

@@ -159,6 +159,7 @@ def test_up_runs_it_and_keys_restart_it_and_no_gateway_ends_it(
     assert answer(url) == 422, "without keys"
     (part,) = [part for part in lipstage("status", "--json").json if part["name"] == "gateway-0"]
     assert (part["healthy"], part["lag"], url) == (True, None, f"http://127.0.0.1:{part['port']}")
+    assert "webhooks-0" in [part["name"] for part in lipstage("status", "--json").json]
     (row,) = [check for check in doctor(LocalSettings()) if check.name == GATEWAY]
     assert (row.level, row.result) == ("ok", f"{url} asks for no API key: `lipstage keys create` makes one")
 
@@ -171,7 +172,7 @@ def test_up_runs_it_and_keys_restart_it_and_no_gateway_ends_it(
 
     ended = lipstage("up", "--no-gateway", "--json")
     assert (ended.code, GATEWAY in ended.json) == (0, False)
-    assert [part.name for part in status(LocalSettings()) if part.name == "gateway-0"] == []
+    assert not {"gateway-0", "webhooks-0"} & {part.name for part in status(LocalSettings())}
     running = local.running(LocalSettings())
     assert running is not None
     assert not running.gateway_url

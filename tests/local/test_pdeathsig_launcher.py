@@ -15,12 +15,15 @@ from shared.local.supervision import LAUNCHER
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
-def started(tmp_path: Path, env: dict[str, str], *, own_store: bool, **caller: str) -> dict[str, str]:
+def started(
+    tmp_path: Path, env: dict[str, str], *, own_store: bool, with_webhook_key: bool = False, **caller: str
+) -> dict[str, str]:
     """The environment of a service that the supervisor starts; here this process is the supervisor."""
     credentials.load_or_create(tmp_path)
     pidfile = tmp_path / "supervisord.pid"
     pidfile.write_text(str(os.getpid()))
-    program = Program("p", (sys.executable, "-c", SHOW), env, with_credentials=not own_store, with_cache_key=True)
+    program = Program("p", (sys.executable, "-c", SHOW), env, with_credentials=not own_store, with_cache_key=True,
+                      with_webhook_key=with_webhook_key)  # fmt: skip
     file = program.write(tmp_path, cwd=tmp_path, secrets=tmp_path / credentials.FILE, supervisor=pidfile)
     result = subprocess.run([sys.executable, LAUNCHER, file], env=caller, capture_output=True, text=True, check=True)
     variables: dict[str, str] = json.loads(result.stdout)
@@ -55,3 +58,11 @@ def test_hash_key_is_the_callers_or_the_generated_one(tmp_path: Path) -> None:
     generated = credentials.load_or_create(tmp_path).hash_key
     assert started(tmp_path, {}, own_store=True)["LIPSTAGE_HASH_KEY"] == generated
     assert started(tmp_path, {}, own_store=True, LIPSTAGE_HASH_KEY="k2:theirs")["LIPSTAGE_HASH_KEY"] == "k2:theirs"
+
+
+def test_webhook_key_is_given_to_those_who_sign_alone(tmp_path: Path) -> None:
+    generated = credentials.load_or_create(tmp_path).webhook_key
+    assert "LIPSTAGE_WEBHOOK_KEY" not in started(tmp_path, {}, own_store=True)
+    assert started(tmp_path, {}, own_store=True, with_webhook_key=True)["LIPSTAGE_WEBHOOK_KEY"] == generated
+    theirs = started(tmp_path, {}, own_store=True, with_webhook_key=True, LIPSTAGE_WEBHOOK_KEY="theirs")
+    assert theirs["LIPSTAGE_WEBHOOK_KEY"] == "theirs"

@@ -66,7 +66,7 @@ def test_meta_schema_refuses_the_discriminator_of_openapi(meta_schema: Draft7Val
 
 def test_official_parser_accepts_the_document(parser: Path) -> None:
     result = parse(parser, DOCUMENT)
-    assert (result.returncode, result.stdout) == (0, "AsyncAPI 3.0.0, 10 messages\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "AsyncAPI 3.0.0, 11 messages\n"), result.stderr
 
 
 def test_official_parser_refuses_a_broken_payload(parser: Path, tmp_path: Path) -> None:

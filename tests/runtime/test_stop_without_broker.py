@@ -73,6 +73,12 @@ def test_service_ends_at_once(stage: str, protocol: str, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir()), "no folder is left"
 
 
+def test_webhooks_end_at_once(tmp_path: Path) -> None:
+    with service("stages.gateway.webhooks", scratch=tmp_path, LIPSTAGE_WEBHOOK_KEY="k" * 32) as process:
+        status, events = stopped(process, WAITS)
+    assert (status, events.count("service_stopped")) == (0, 1)
+
+
 def test_projection_ends_at_once(tmp_path: Path) -> None:
     pytest.importorskip("faust")
     with service("stages.gateway.projection", scratch=tmp_path) as process:

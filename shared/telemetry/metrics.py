@@ -123,8 +123,8 @@ WEBHOOKS = counter(
     "notices",
     "Attempts to tell an endpoint of the end of a render: delivered, retried (it waits on a retry topic), dead_letter,"
     " gone (it answered 410 and is disabled); not made: deferred (too many wait for the endpoint), disabled,"
-    " unregistered (deleted meanwhile), purged (the render was); unreadable (the endpoints of a tenant), refused (by the"
-    " broker)",
+    " unregistered (deleted meanwhile), purged (the render was); unreadable (the endpoints of a tenant), refused (by"
+    " the broker)",
     "outcome",
 )
 WEBHOOK_SECONDS = histogram(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.messages.delivery_headers import first_attempt
 from shared.messages.events import TerminalEvent
 from shared.messages.headers import Header, cloud_event
+from shared.messages.json_text import json_text
 from shared.messages.names import JOB_ID, NAME
 from shared.messages.numbers import Integer
 
@@ -43,6 +44,11 @@ class WebhookNotice(BaseModel):
             time_ms=event.time_ms,
             event=event,
         )
+
+    @classmethod
+    def parse(cls, value: bytes) -> "WebhookNotice":
+        """Read the value of a record. Raises ValidationError."""
+        return cls.model_validate_json(json_text(value))
 
     def as_value(self) -> bytes:
         """The value of the record."""

@@ -19,6 +19,7 @@ from shared.messages.schemas import FOLDER
 from shared.messages.task import MAX_ENVELOPE_BYTES, RenderTask
 from shared.messages.text import find_control_character
 from shared.messages.validation import check_engine_params, parse_request
+from shared.messages.webhook import WebhookNotice
 from tests.messages.schema_values import ANY, Values
 
 Json = Any
@@ -40,6 +41,7 @@ READERS: dict[str, Callable[[bytes], Json]] = {
     "render-event": parse_event,
     "chunk-notice": ChunkNotice.parse,
     "cancel-command": lambda value: decode_cancel(b"job", value),
+    "webhook-notice": WebhookNotice.parse,
     "dead-letter-state": DeadLetterState.model_validate_json,
     "dead-letter-run": DeadLetterRun.model_validate_json,
 }

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from shared.messages.codes import Code
 from shared.messages.delivery_headers import read_delivery
-from shared.messages.json_text import json_text
 from shared.messages.pipeline import WEBHOOKS
 from shared.messages.tiers import Tier
 from shared.messages.webhook import WebhookNotice
@@ -46,7 +45,7 @@ log = structlog.get_logger()
 def read_notice(record: Record) -> WebhookNotice | None:
     """The notice that a record is; None for any other record."""
     try:
-        return WebhookNotice.model_validate_json(json_text(record.value or b""))
+        return WebhookNotice.parse(record.value or b"")
     except ValidationError:
         return None
 

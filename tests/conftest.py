@@ -25,7 +25,7 @@ from shared.telemetry import attributes
 ROOT = Path(__file__).resolve().parents[1]
 LEADERS_S = 60.0
 """How long the leaders of new partitions may take to answer, seconds."""
-FEW = 2
+FEW = 4
 """Partitions of a topic where a test needs no more: each costs the broker two files to make and to delete."""
 attributes.strict = True
 """An unregistered span attribute fails the test that sets it."""

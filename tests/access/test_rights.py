@@ -10,7 +10,7 @@ import pytest
 from shared.access import iam, kafka_acls, seaweedfs
 from shared.access.names import Names
 from shared.access.rights import CLIENT, OPERATOR, READS, all_rights
-from shared.messages.pipeline import GATEWAY, PIPELINE, STAGES
+from shared.messages.pipeline import GATEWAY, PIPELINE, STAGES, WEBHOOKS
 from shared.storage import keys
 from shared.storage.settings import StorageSettings
 from tests.access.policies import allows
@@ -22,7 +22,7 @@ ENDS_JOBS = {*STAGES, "relay", CLIENT, GATEWAY}
 JOB = ("acme", "job1")
 PREFIXES = {"tenant_prefix", "job_prefix", "attempt_prefix", "stage_prefix", "frames_prefix", "checkpoint_prefix",
             "preview_prefix", "cache_prefix", "cache_folder", "output_folder", "erasures_prefix",
-            "cache_index_of_tenant", "cache_index_of_job", "quotas_prefix"}  # fmt: skip
+            "cache_index_of_tenant", "cache_index_of_job", "quotas_prefix", "webhooks_prefix"}  # fmt: skip
 """Prefixes of keys that are below."""
 CHECKS = {
     "is_dead_letter_body",
@@ -57,6 +57,7 @@ def test_every_key_has_its_writers() -> None:
         "erasure": (keys.erasure("acme", "r1"), {GATEWAY}),
         "hour_usage": (keys.hour_usage("acme", "2026-01-01T00"), {*STAGES}),
         "jobs_in_flight": (keys.jobs_in_flight("acme"), {*STAGES}),
+        "webhook_endpoints": (keys.webhook_endpoints("acme"), {GATEWAY, WEBHOOKS}),
         "output": (keys.output("acme", "acme/films", "job1", "video.mp4"), {"encode"}),
     }
     functions = {name for name, one in inspect.getmembers(keys, inspect.isfunction) if not name.startswith("_")}

@@ -16,9 +16,9 @@ from shared.client import Client, Submission, event_log, topic_log
 from shared.client.connection import Connection
 from tests.cli.conftest import Lipstage
 from tests.client.services import VIDEO, Services, answering, job_of, now_ms, records
-from tests.conftest import ROOT
+from tests.conftest import FEW, ROOT
 
-PARTITIONS = 16
+PARTITIONS = FEW
 FAILED = {"stage": "infer", "code": "CRASH_LOOP", "message": "m"}
 
 

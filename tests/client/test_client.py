@@ -32,6 +32,7 @@ from shared.messages.refs import InputRef
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.settings import StorageSettings
 from tests.client.services import VIDEO, Services, answering, job_of, records
+from tests.conftest import FEW
 
 
 def finish(services: Services, message: Any) -> None:
@@ -120,7 +121,7 @@ def test_the_same_request_is_not_sent_twice(
         with pytest.raises(JobConflict, match="its files, parameters or batch differ"):
             client.submit(client.job_spec(portrait, speech, job_id=spec.job_id, **other))
     assert (
-        len(list(topic_log.records(deployment, deployment.topic("render.requests"), dict.fromkeys(range(16), 0)))) == 1
+        len(list(topic_log.records(deployment, deployment.topic("render.requests"), dict.fromkeys(range(FEW), 0)))) == 1
     )
 
 

@@ -15,6 +15,7 @@ from shared.client.connection import Connection
 from shared.messages.topics import DLQ
 from shared.messages.topics import JOBS as JOBS_TOPIC
 from tests.client.services import Services, now_ms
+from tests.conftest import FEW
 from tests.projection.conftest import Projections, values
 from tests.projection.test_lenient_records import Name
 
@@ -93,7 +94,7 @@ def test_transactions_neither_leave_lag_nor_make_jobs_of_aborted_requests(
         producer.begin_transaction()
         event = {"type": "accepted", "job_id": job_id, "tenant": "default", "request_id": "r", "engine": "puppet"}
         for topic, value in (("render.events", event | {"time_ms": now_ms()}), ("render.requests", {})):
-            for partition in range(16):
+            for partition in range(FEW):
                 producer.produce(deployment.topic(topic), json.dumps(value), job_id.encode(), partition)
         producer.flush(30)
         if job_id != "open":

@@ -63,9 +63,10 @@ def environment() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
-    """Broker, object store and trace receiver, and no services yet."""
+    """Broker, object store and trace receiver, and no services yet. Of one module: a stack that idles until the end of
+    the session takes more of the machine than two more starts."""
     jars = Path(os.environ.get("LIPSTAGE_JARS_DIR", ROOT / ".lipstage" / "jars"))
     with environment():
         settings = LocalSettings(state_dir=tmp_path_factory.mktemp("secure"), jars_dir=jars, start_timeout_s=180)
@@ -76,7 +77,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         local.down(settings, purge=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3(secure: Secure) -> "Callable[[str], S3Client]":
     """The object store as a service, by its name; one client for each."""
     made: dict[str, S3Client] = {}

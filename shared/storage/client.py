@@ -7,6 +7,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
 DEFAULT_REGION = "us-east-1"
@@ -39,8 +41,10 @@ class S3Access:
         import botocore.session
 
         variables = {"profile": (None, None, None, None)} if self.access_key else None
+        session = botocore.session.Session(session_vars=variables)
+        session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
         return boto3.session.Session(
-            botocore_session=botocore.session.Session(session_vars=variables),
+            botocore_session=session,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name=self.region or os.environ.get(REGION) or None,
@@ -50,6 +54,15 @@ class S3Access:
         """The region of requests and of new buckets: ``region``, AWS_REGION, AWS_DEFAULT_REGION, that of the profile,
         else us-east-1; the first that is not empty. Raises ProfileNotFound."""
         return self.session().region_name or DEFAULT_REGION
+
+
+@cache
+def _loader(data_path: str | None) -> "Loader":
+    """Botocore's descriptions of services, parsed once in a process: every further client takes a quarter of the time
+    (29 for 110 ms)."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
 
 
 FROM_ENVIRONMENT = S3Access()
@@ -84,7 +97,7 @@ def connect(
     from botocore.config import Config
 
     session = access.session()
-    region = access.signing_region()
+    region = session.region_name or DEFAULT_REGION
     config = Config(
         connect_timeout=2,
         read_timeout=read_timeout_s,

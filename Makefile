@@ -129,7 +129,7 @@ coverage: setup-dev ## Run the tests of this environment again, and print which 
 test-others: test-sonic
 	@$(MAKE) --no-print-directory test-pythons OURS=skip
 
-RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos
+RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos tests/pipeline
 SERVICES := tests/client tests/projection tests/cli tests/gateway
 # A folder for temporary files of its own, since tests look for what others leave there; whole lines, since three of
 # these write at a time; the folder stays after a failure.

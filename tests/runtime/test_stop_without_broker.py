@@ -59,9 +59,13 @@ def stopped(process: "subprocess.Popen[str]", waits: tuple[str, ...]) -> tuple[i
     else:
         raise AssertionError(f"it ended with {process.wait()}")
     process.send_signal(signal.SIGTERM)
-    # Read on: a service that can't write its log can't end. What was buffered so far is not of interest.
+    # Read on: a service that can't write its log can't end. What was buffered so far is lost, perhaps a part of a line.
     log, _ = process.communicate(timeout=LIMIT_S)
-    return process.returncode, [json.loads(line)["event"] for line in log.splitlines()[1:]]
+    events = []
+    for line in log.splitlines():
+        with contextlib.suppress(ValueError):
+            events.append(json.loads(line)["event"])
+    return process.returncode, events
 
 
 @pytest.mark.parametrize("protocol", ["auto", "classic"])

@@ -99,10 +99,10 @@ def test_as_many_files_are_remembered_as_the_bound_says(
 def test_a_manifest_keeps_no_specs(tmp_path: Path) -> None:
     """A batch of any size takes as much memory: one spec is alive at a time."""
     (tmp_path / "portrait.png").write_bytes(b"p")
-    checked = Manifest(manifest(tmp_path, 1, 300), {}, FileLimits(1, 1), "b1")
-    assert len(checked) == 300
+    checked = Manifest(manifest(tmp_path, 1, 20), {}, FileLimits(1, 1), "b1")
+    assert len(checked) == 20
     alive = [sum(type(one) is JobSpec for one in gc.get_objects()) for _ in checked]
-    assert len(alive) == 300
+    assert len(alive) == 20
     assert max(alive) <= 2
 
 

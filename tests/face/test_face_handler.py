@@ -155,7 +155,8 @@ def _decode_under_limit(picture: Path, scratch: Path, outcome: Any) -> None:
     outcome.send(result.metadata.model_dump())
 
 
-@pytest.mark.parametrize("file_format", [pytest.param("PNG", marks=pytest.mark.slow), "WEBP"])
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
 def test_largest_picture_fits_the_memory_limit(tmp_path: Path, file_format: str) -> None:
     """With alpha, EXIF rotation and colour profile; WebP's decoder needs the most memory of all formats."""
     side = int(MAX_PIXELS**0.5)

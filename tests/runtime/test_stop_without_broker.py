@@ -68,7 +68,7 @@ def stopped(process: "subprocess.Popen[str]", waits: tuple[str, ...]) -> tuple[i
     return process.returncode, events
 
 
-@pytest.mark.parametrize("protocol", ["auto", "classic"])
+@pytest.mark.parametrize("protocol", ["auto", pytest.param("classic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stage", ["audio", "face", "infer", "encode", "relay"])
 def test_service_ends_at_once(stage: str, protocol: str, tmp_path: Path) -> None:
     with service("shared.runtime", stage, scratch=tmp_path, LIPSTAGE_GROUP_PROTOCOL=protocol) as process:

@@ -125,5 +125,6 @@ export const problems = {
   ARTIFACT_REFUSED: ["The file store refuses a file of this render.", "Tell an operator."],
   OUTPUT_REFUSED: ["The destination did not take the finished video.", "Tell an operator."],
   NO_SPACE: ["The machine has no free disk space.", "The render goes on by itself once there is some."],
+  WEBHOOK_FAILED: ["An endpoint could not be told that a render ended.", "Ask its owner whether it works; then send the record again."],
   STORE_UNAVAILABLE: ["The file store does not answer.", "The render goes on by itself once it does."],
 };

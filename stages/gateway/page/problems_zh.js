@@ -69,5 +69,6 @@ export const problems = {
   ARTIFACT_REFUSED: ["文件存储拒绝了此任务的文件。", "请联系运维人员。"],
   OUTPUT_REFUSED: ["目标位置没有接收完成的视频。", "请联系运维人员。"],
   NO_SPACE: ["机器的磁盘空间不足。", "有空间后任务会自动继续。"],
+  WEBHOOK_FAILED: ["未能通知回调地址任务已结束。", "请确认该地址可用，然后重新发送记录。"],
   STORE_UNAVAILABLE: ["文件存储没有响应。", "恢复后任务会自动继续。"],
 };

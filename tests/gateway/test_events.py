@@ -119,13 +119,13 @@ def test_records_that_are_no_events_change_nothing(there: Place, gateway: Gatewa
 
 def test_a_job_that_was_replayed_goes_on(there: Place, gateway: Gateway) -> None:
     dead = {"topic": "render.dlq", "partition": 0, "offset": 7}
-    there.services.event("failed", "again", stage="infer", code="CRASH_LOOP", message="m", dead_letter=dead)
-    there.services.event("replayed", "again", stage="infer", dead_letter=dead, replays=1)
-    with gateway.client() as client, watched(client, path_of("again")) as messages:
+    there.services.event("failed", "sent-again", stage="infer", code="CRASH_LOOP", message="m", dead_letter=dead)
+    there.services.event("replayed", "sent-again", stage="infer", dead_letter=dead, replays=1)
+    with gateway.client() as client, watched(client, path_of("sent-again")) as messages:
         assert next(messages).data["render"]["replays"] == 1
-        there.services.event("failed", "again", stage="infer", code="CRASH_LOOP", message="late", dead_letter=dead)
-        there.services.event("started", "again", stage="infer", replays=1)
-        there.services.done("again", replays=1)
+        there.services.event("failed", "sent-again", stage="infer", code="CRASH_LOOP", message="late", dead_letter=dead)
+        there.services.event("started", "sent-again", stage="infer", replays=1)
+        there.services.done("sent-again", replays=1)
         assert [m.type for m in messages] == ["started", "done"]
 
 

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import time
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from shared.local import broker, store, supervision
 from shared.local import stack as local
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
+from shared.runtime import admin_process
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.topic_admin import required_topics
 from shared.telemetry import attributes
@@ -25,6 +26,8 @@ from shared.telemetry import attributes
 ROOT = Path(__file__).resolve().parents[1]
 LEADERS_S = 60.0
 """How long the leaders of new partitions may take to answer, seconds."""
+APPLY_S = 120.0
+"""How long `lipstage topics apply` may take here, seconds."""
 FEW = 4
 """Partitions of a topic where a test needs no more: each costs the broker two files to make and to delete."""
 attributes.strict = True
@@ -151,6 +154,12 @@ def create_topics(settings: RuntimeSettings) -> None:
             return
         if time.monotonic() > until:
             raise next(filter(None, errors))
+
+
+def apply_topics(settings: RuntimeSettings, tenants: Sequence[str] = ()) -> None:
+    """As `lipstage topics apply`, and in a process of its own as there: the admin client crashes its process when the
+    broker answers after the request was given up."""
+    admin_process.ask(settings, "apply", APPLY_S, tenants=list(tenants))
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.monitored import Prometheus, Services, monitored, until
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
-from tests.conftest import Infrastructure
+from tests.conftest import Infrastructure, apply_topics
 from tests.deploy.programs import program
 
 FACTOR = 30
@@ -19,7 +18,7 @@ FACTOR = 30
 @pytest.fixture
 def run(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[tuple[Services, Prometheus]]:
     prometheus = program("prometheus")
-    topic_admin.apply(RuntimeSettings(topic_prefix=topic_prefix))
+    apply_topics(RuntimeSettings(topic_prefix=topic_prefix))
     environment = {
         **stack.environment,
         "LIPSTAGE_TOPIC_PREFIX": topic_prefix,

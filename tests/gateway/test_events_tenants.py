@@ -12,8 +12,8 @@ from shared.access import api_keys
 from shared.client.connection import Connection
 from shared.messages.tenant_topics import tenant_topic
 from shared.messages.topics import EVENTS
-from shared.runtime import topic_admin
 from tests.client.events import event
+from tests.conftest import apply_topics
 from tests.gateway.conftest import Gateway, problem, start
 from tests.gateway.watching import path_of, watched
 
@@ -25,7 +25,7 @@ WITHOUT_TOPICS = "east"
 def publish(quiet: Connection) -> Any:
     """Publishes an event on a tenant's own topic; it may name another tenant."""
     settings = quiet.settings.model_copy(update={"tenancy": "topic", "tenant_partitions": 1})
-    topic_admin.apply(settings, TENANTS)
+    apply_topics(settings, TENANTS)
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
 
     def publish(on: str, kind: str, job: str, **fields: Any) -> None:

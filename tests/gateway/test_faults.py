@@ -13,9 +13,8 @@ import pytest
 from shared.client import Client
 from shared.client.connection import Connection
 from shared.messages.tenant_topics import tenant_topic
-from shared.runtime import topic_admin
 from tests.client.services import records
-from tests.conftest import ROOT
+from tests.conftest import ROOT, apply_topics
 from tests.gateway.conftest import Gateway, make_keys, problem, references, start
 from tests.pipeline.conftest import Pipeline, spoken, unseen_start
 from tests.runtime.test_positions import until
@@ -115,7 +114,7 @@ def test_requests_go_to_the_tenants_own_topic(
 ) -> None:
     variables, keys = environment
     settings = quiet.settings.model_copy(update={"tenancy": "topic", "tenant_partitions": 1, "work_partitions": 1})
-    topic_admin.apply(settings, ("acme",))
+    apply_topics(settings, ("acme",))
     own = start(tmp_path, keys, **variables, LIPSTAGE_TENANCY="topic")
     try:
         with own.client("acme") as client:

@@ -7,10 +7,9 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from shared.local import retention_check
 from shared.local.retention_check import fix, retention_checks, topic_retention
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.retention import Retention, TooShort
-from tests.conftest import Infrastructure
+from tests.conftest import Infrastructure, apply_topics
 
 
 def configure(settings: RuntimeSettings, topic: str, key: str, value: str) -> None:
@@ -23,13 +22,13 @@ def configure(settings: RuntimeSettings, topic: str, key: str, value: str) -> No
 
 def test_retention_is_that_of_the_broker(stack: Infrastructure, topic_prefix: str) -> None:
     settings = RuntimeSettings(topic_prefix=topic_prefix)
-    topic_admin.apply(settings)
+    apply_topics(settings)
     assert topic_retention(settings) == Retention(14, 37, 37)
     configure(settings, "render.dlq", "retention.ms", str(90 * 24 * 3600 * 1000))
     configure(settings, "render.parked", "retention.ms", "-1")
     assert topic_retention(settings) == Retention(14, 97, math.inf)
     of_tenants = settings.model_copy(update={"tenancy": "topic"})
-    topic_admin.apply(of_tenants, ["acme"])
+    apply_topics(of_tenants, ["acme"])
     configure(settings, "render.requests.acme.bulk", "retention.ms", str(30 * 24 * 3600 * 1000))
     assert topic_retention(of_tenants).tasks == 37
 
@@ -37,7 +36,7 @@ def test_retention_is_that_of_the_broker(stack: Infrastructure, topic_prefix: st
 def test_dead_letters_that_outlive_their_artifacts_are_reported(
     stack: Infrastructure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic_admin.apply(RuntimeSettings())
+    apply_topics(RuntimeSettings())
     (good,) = retention_checks(stack.settings, stack.stack)
     assert (good.level, "37 days" in good.result) == ("ok", True)
     monkeypatch.setattr(retention_check, "topic_retention", lambda _: Retention(14, 67, 37))

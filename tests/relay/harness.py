@@ -19,8 +19,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, To
 from confluent_kafka.admin import AdminClient
 
 from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
+from tests.conftest import apply_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 120
@@ -137,7 +137,7 @@ class Retries:
         self.settings = RuntimeSettings(
             bootstrap_servers=self.bootstrap_servers, topic_prefix=self.prefix, retry_tiers=self.tiers
         )
-        topic_admin.apply(self.settings)
+        apply_topics(self.settings)
         self.producer = Producer({"bootstrap.servers": self.bootstrap_servers, "partitioner": "murmur2_random"})
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         self._readers: list[Reader] = []

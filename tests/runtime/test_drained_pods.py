@@ -17,13 +17,12 @@ from confluent_kafka import Producer
 from shared.messages.refs import InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from shared.storage import keys
 from shared.storage.client import connect
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
-from tests.conftest import ROOT, Infrastructure
+from tests.conftest import ROOT, Infrastructure, apply_topics
 from tests.relay import harness
 from tests.runtime.stepping_handler import EVERY, STEPS
 
@@ -48,7 +47,7 @@ class Job:
         self.replicas: list[subprocess.Popen[bytes]] = []
         # One partition: while the first replica has it, the second one has nothing to do.
         settings = RuntimeSettings(topic_prefix=prefix, work_partitions=1)
-        topic_admin.apply(settings)
+        apply_topics(settings)
         ref = InputRef(key="default/x")
         request = RenderRequest(portrait=ref, speech=ref)
         task = RenderTask(job_id=self.id, request_id="r", request=request, submitted_ms=int(time.time() * 1000))

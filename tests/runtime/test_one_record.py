@@ -17,7 +17,6 @@ from shared.messages.refs import ArtifactRef, InputRef
 from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.messages.topics import MAX_DEAD_LETTER_BYTES
-from shared.runtime import topic_admin
 from shared.runtime.consume.assignment import PartitionAssignment, Record
 from shared.runtime.execute.scratch import DiskSpace
 from shared.runtime.execute.worker_process import WorkerProcess
@@ -33,7 +32,7 @@ from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
 from shared.telemetry import clients, tracing
-from tests.conftest import ROOT, Infrastructure, temporary_topics
+from tests.conftest import ROOT, Infrastructure, apply_topics, temporary_topics
 from tests.pipeline.client import Reader
 from tests.storage.faulty import FaultyStore, about, faulty_store
 
@@ -155,7 +154,7 @@ def _drained(reader: Reader) -> list[dict[str, Any]]:
 def prefix(stack: Infrastructure) -> Iterator[str]:
     """Topics that only this module uses."""
     with temporary_topics(stack.bootstrap_servers) as prefix:
-        topic_admin.apply(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
+        apply_topics(RuntimeSettings(topic_prefix=prefix, bootstrap_servers=stack.bootstrap_servers))
         for name in ("render.events", "render.dlq", "render.retry.10s"):
             _until_led(stack.bootstrap_servers, f"{prefix}{name}")
         yield prefix

@@ -19,10 +19,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from shared.local.ports import pick
 from shared.messages.topics import EVENTS, topics
-from shared.runtime import topic_admin
 from shared.runtime.host.not_ready import NOT_READY
 from shared.runtime.settings import RuntimeSettings
-from tests.conftest import ROOT, Infrastructure
+from tests.conftest import ROOT, Infrastructure, apply_topics
 
 SECONDS = 60
 
@@ -70,7 +69,7 @@ Start = Callable[..., Any]
 @pytest.fixture
 def start(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[Start]:
     settings = RuntimeSettings(topic_prefix=topic_prefix, work_partitions=2)
-    topic_admin.apply(settings)
+    apply_topics(settings)
     reader = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": topic_prefix, "log_level": 0})
     count = next(topic.partitions for topic in topics("", ()) if topic.name == EVENTS)
     reader.assign([TopicPartition(settings.topic(EVENTS), p, OFFSET_BEGINNING) for p in range(count)])

@@ -14,12 +14,12 @@ from structlog.testing import capture_logs
 from shared.messages.cancel import CancelCommand
 from shared.messages.tenant_topics import subscription, takes_cancels
 from shared.messages.topics import CANCEL, REQUEST_TOPICS
-from shared.runtime import topic_admin
 from shared.runtime.consume.assignment import Record
 from shared.runtime.consume.cancellations import Cancellations
 from shared.runtime.kafka_config import reader_config
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.tenant_check import TenantCheck, permits_cancel
+from tests.conftest import apply_topics
 from tests.runtime.memory_stage import FRONT, MemoryStage
 from tests.runtime.test_consumer_loop import Member
 from tests.runtime.test_positions import until
@@ -46,7 +46,7 @@ class Front:
 
     def __post_init__(self) -> None:
         tenancy, prefix = self.settings.tenancy, self.settings.topic_prefix
-        topic_admin.apply(self.settings, ("acme", "beta") if tenancy == "topic" else ())
+        apply_topics(self.settings, ("acme", "beta") if tenancy == "topic" else ())
         keys = SERVICE_KEYS if tenancy == "signed" else ()
         self.rig = MemoryStage(
             FRONT, self.scratch, keys=keys, **self.settings.model_dump(exclude={"free_space_reserve_mb"})

@@ -8,8 +8,8 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, A
 from confluent_kafka.admin import ResourceType as Resource
 
 from shared.messages.tenant_topics import topics_of_tenant
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
+from tests.conftest import apply_topics
 from tests.runtime.test_topic_rights import ANYBODY, WAIT_S, bootstrap_servers
 from tests.tenancy.page import table
 
@@ -28,7 +28,7 @@ def settings(bootstrap_servers: str) -> RuntimeSettings:
         work_partitions=1,
         retry_tiers=("10s",),
     )
-    topic_admin.apply(made, ["acme", "beta"])
+    apply_topics(made, ["acme", "beta"])
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     rules = [
         AclBinding(

@@ -19,10 +19,9 @@ from shared.client import Client, Deployment
 from shared.client.connection import Connection
 from shared.local.ports import pick
 from shared.messages.events import RejectedEvent
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.bucket import ensure
-from tests.conftest import ROOT, Infrastructure
+from tests.conftest import ROOT, Infrastructure, apply_topics
 from tests.runtime.test_positions import until
 
 WAIT_S = 60.0
@@ -35,7 +34,7 @@ def settings(stack: Infrastructure, topic_prefix: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("LIPSTAGE_WORK_PARTITIONS", "1")
     monkeypatch.setenv("LIPSTAGE_TENANT_PARTITIONS", "2")
     made = RuntimeSettings()
-    topic_admin.apply(made)
+    apply_topics(made)
     return made
 
 
@@ -67,7 +66,7 @@ def is_ready(port: int) -> bool:
 
 
 def test_new_tenant_is_served_without_a_restart_and_alone(settings: RuntimeSettings, audio: Path) -> None:
-    topic_admin.apply(settings, ["acme", "beta"])
+    apply_topics(settings, ["acme", "beta"])
     with Client(Deployment()) as client:
         ensure(client.connection.s3, client.connection.storage_settings)
         spec = client.job_spec(ROOT / "samples/portrait.png", ROOT / "samples/speech.wav", tenant="acme")
@@ -107,7 +106,7 @@ def test_client_sees_the_refusal_of_its_own_request(
 ) -> None:
     """Its job id is that of the record; the client knows it by the request id, before and after it follows."""
     monkeypatch.setenv("LIPSTAGE_TOPIC_PREFIX", topic_prefix)
-    topic_admin.apply(RuntimeSettings(work_partitions=1))
+    apply_topics(RuntimeSettings(work_partitions=1))
     with Client(Deployment()) as client:
         ensure(client.connection.s3, client.connection.storage_settings)
         spec = client.job_spec(ROOT / "samples/portrait.png", ROOT / "samples/speech.wav", tenant="beta")

@@ -14,11 +14,11 @@ from shared.client.dead_letters.plan import Verdict
 from shared.client.errors import DeadLetterNotFound, InvalidRequest
 from shared.messages.codes import Code
 from shared.messages.dead_letter_state import DeadLetterRun, DeadLetterState
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from tests.client.dead_letters.making import OLD, TRACEPARENT, Made, jobs_sent, send, sent
 from tests.client.dead_letters.replaying import counts, options, replayed
 from tests.client.services import Services
+from tests.conftest import apply_topics
 
 ACME = {"key": "acme/x", "sha256": "0" * 64, "size": 1}
 
@@ -205,7 +205,7 @@ def test_request_from_before_tenants_had_topics_is_replayed_to_that_of_its_tenan
     deployment: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSTAGE_TENANCY", "topic")
-    topic_admin.apply(RuntimeSettings(), ["acme"])
+    apply_topics(RuntimeSettings(), ["acme"])
     fields = {"tenant": "acme", "portrait": ACME, "speech": ACME}
     send(deployment, [Made("a", "render.requests.bulk", "audio", fields=fields), Made("b", "render.requests", "audio")])
     with Client(Deployment()) as client:

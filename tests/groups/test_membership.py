@@ -9,10 +9,16 @@ from bench.group import Group, Place
 
 
 def assert_nothing_lost(made: Group, sent: list[Place], repeated: int = 0) -> None:
-    """Every record is finished and committed; at most ``repeated`` starts are repetitions."""
+    """Every record is finished and committed; at most ``repeated`` starts are repetitions.
+
+    A machine that is too busy for a member's heartbeats makes the broker throw it out: what it worked on is then
+    repeated where nothing else would be.
+    """
     made.wait_for_end(sent)
     starts = made.starts()
     assert set(starts) == set(sent)
+    if not repeated and made.of("lost"):
+        repeated = len(sent)
     assert starts.total() - len(sent) <= repeated, [place for place, count in starts.items() if count > 1]
     # Members commit when they leave.
     assert [member.terminate() for member in made.members if member.process.poll() is None].count(0) >= 1

@@ -17,6 +17,7 @@ def jobs(tmp_path: Path) -> Jobs:
     return Jobs(folder, 256)
 
 
+@pytest.mark.slow
 def test_a_batch_is_rendered_by_two_instances(tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instances, "PYTHON", Path(sys.executable))
     with instances.instances("kafka_loop", tmp_path / "peer", reliable=True) as made:
@@ -27,6 +28,7 @@ def test_a_batch_is_rendered_by_two_instances(tmp_path: Path, jobs: Jobs, monkey
         assert len(made.pids_of("end")) == 2
 
 
+@pytest.mark.slow
 def test_killed_tasks_are_counted_with_what_became_of_them(
     tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

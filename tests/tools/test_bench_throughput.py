@@ -43,6 +43,7 @@ def test_a_process_that_ends_is_reported(tmp_path: Path) -> None:
         throughput.plain_batch(processes[:1], jobs)
 
 
+@pytest.mark.slow
 def test_a_short_run_measures_every_part(tmp_path: Path) -> None:
     file = tmp_path / "throughput.json"
     options = ["--jobs", "2", "--alone", "1", "--size", "256", "--json", str(file)]

@@ -38,6 +38,7 @@ def few(encoder: Encoder) -> list[Example]:
     return list(examples(signals + silent, encoder))
 
 
+@pytest.mark.slow
 def test_training_learns_and_repeats_itself(few: list[Example], tmp_path: Path) -> None:
     first, second = (training.train(few, 40, seed=3) for _ in range(2))
     assert np.mean(first.losses[-5:]) < 0.5 * np.mean(first.losses[:5])

@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 BROKER_RETRY_TIMEOUT_S = 60.0
 """How long a starting service waits for a broker that does not answer, seconds."""
+AGAIN_S = 1.0
+"""A service that needs nothing else of the broker asks again after this time, seconds."""
 CONFIG_UNREADABLE = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -61,6 +63,19 @@ def group_protocol(settings: RuntimeSettings, stop: Event | None = None) -> Prot
         raise
     enabled = entries.get("group.coordinator.rebalance.protocols")
     return "consumer" if enabled is not None and "consumer" in enabled.value else "classic"
+
+
+def awaited_group_protocol(settings: RuntimeSettings, stop: Event) -> Protocol | None:
+    """The group protocol, however long the broker is away: a new process would find the same. None once ``stop`` is
+    set."""
+    while not stop.is_set():
+        try:
+            return group_protocol(settings, stop)
+        except Stopped:
+            return None
+        except KafkaException:
+            stop.wait(AGAIN_S)
+    return None
 
 
 def _report(state: RetryCallState) -> None:

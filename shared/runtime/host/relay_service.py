@@ -5,14 +5,14 @@ from functools import partial
 from threading import Event
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from shared.messages.pipeline import RELAY
 from shared.messages.topics import CLOCK, EVENTS, MAX_DEAD_LETTER_BYTES, retry_topic
 from shared.runtime.broker_clock import BrokerClock
 from shared.runtime.consume.commits import COMMIT_LIMIT_S
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
-from shared.runtime.group_protocol import Stopped, group_protocol
+from shared.runtime.group_protocol import awaited_group_protocol
 from shared.runtime.host.not_ready import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.kafka_config import consumer_config, producer_config
@@ -40,7 +40,6 @@ LOOP_SILENT_S = 30.0
 """A loop that has made no step for this time hangs, seconds."""
 BARRIER_S = 30.0
 """How long a revocation waits for delivery reports, seconds: they take milliseconds while the broker answers."""
-PROTOCOL_RETRY_S = 1.0
 log = structlog.get_logger()
 
 
@@ -91,14 +90,7 @@ class RelayService:
 
     def run(self, stop: Event, drain_s: float) -> None:
         """Relay until ``stop``."""
-        protocol = None
-        while protocol is None and not stop.is_set():
-            try:
-                protocol = group_protocol(self._settings, stop)
-            except Stopped:
-                return
-            except KafkaException:  # The broker is away: a new process would find the same.
-                stop.wait(PROTOCOL_RETRY_S)
+        protocol = awaited_group_protocol(self._settings, stop)
         if protocol is None:
             return
         config = consumer_config(self._settings, RELAY, self._group, protocol) | {

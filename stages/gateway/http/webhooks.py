@@ -13,7 +13,7 @@ from shared.client.errors import StoreUnreachable
 from shared.messages.webhook import ENDPOINT_ID, EventType
 from shared.storage.errors import StorageError, StoreUnavailable
 from stages.gateway.caller import AnyCaller
-from stages.gateway.http import models
+from stages.gateway.http import webhook_models
 from stages.gateway.http.bodies import read_model
 from stages.gateway.http.schema import answers, json_body
 from stages.gateway.problems import Problem
@@ -44,7 +44,7 @@ class WantedWebhook(BaseModel):
     "",
     status_code=201,
     response_model=None,
-    responses=answers(201, models.NewWebhook, "The endpoint, and its secret: no other answer shows it."),
+    responses=answers(201, webhook_models.NewWebhook, "The endpoint, and its secret: no other answer shows it."),
     openapi_extra=json_body(WantedWebhook.model_json_schema()),
 )
 async def create(request: Request, caller: AnyCaller) -> dict[str, Any]:
@@ -66,7 +66,9 @@ async def create(request: Request, caller: AnyCaller) -> dict[str, Any]:
     return {**_as_json(endpoint), "secret": desk.signer.secret(caller.tenant, endpoint.id)}
 
 
-@router.get("", response_model=None, responses=answers(200, models.Webhooks, "The endpoints, the oldest first."))
+@router.get(
+    "", response_model=None, responses=answers(200, webhook_models.Webhooks, "The endpoints, the oldest first.")
+)
 async def listing(request: Request, caller: AnyCaller) -> dict[str, Any]:
     """The endpoints of your tenant."""
     _desk(request)
@@ -74,7 +76,7 @@ async def listing(request: Request, caller: AnyCaller) -> dict[str, Any]:
     return {"webhooks": [_as_json(one) for one in found]}
 
 
-@router.get("/{webhook_id}", response_model=None, responses=answers(200, models.Webhook, "The endpoint."))
+@router.get("/{webhook_id}", response_model=None, responses=answers(200, webhook_models.Webhook, "The endpoint."))
 async def show(webhook_id: EndpointId, request: Request, caller: AnyCaller) -> dict[str, Any]:
     """One endpoint."""
     _desk(request)
@@ -93,7 +95,7 @@ async def delete(webhook_id: EndpointId, request: Request, caller: AnyCaller) ->
 @router.post(
     "/{webhook_id}/test",
     response_model=None,
-    responses=answers(200, models.WebhookTest, "What came back."),
+    responses=answers(200, webhook_models.WebhookTest, "What came back."),
 )
 async def test(webhook_id: EndpointId, request: Request, caller: AnyCaller) -> dict[str, Any]:
     """Send one signed message of the type `webhook.test` to an endpoint, now and once."""

@@ -5,7 +5,7 @@ from functools import partial
 from threading import Event
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from shared.messages.codes import Code
 from shared.messages.pipeline import WEBHOOKS
@@ -14,7 +14,7 @@ from shared.messages.topics import WEBHOOKS as NOTICES
 from shared.runtime.consume.commits import COMMIT_LIMIT_S
 from shared.runtime.consume.lag_gauge import LagGauge
 from shared.runtime.consume.statistics import FetchStallDetector, Statistics
-from shared.runtime.group_protocol import Stopped, group_protocol
+from shared.runtime.group_protocol import awaited_group_protocol
 from shared.runtime.host.not_ready import NOT_READY
 from shared.runtime.host.service_host import ServiceHost
 from shared.runtime.kafka_config import consumer_config
@@ -38,7 +38,6 @@ from stages.gateway.webhooks.signing import signer_of
 WAITING_PER_ENDPOINT = 64
 """Notices of one endpoint that wait in a service; further ones wait on the first retry topic."""
 PREFETCHED = 256
-PROTOCOL_RETRY_S = 1.0
 OUTCOMES = ("delivered", "retried", "dead_letter", "gone", "deferred", "disabled", "unregistered", "purged",
             "unreadable", "refused")  # fmt: skip
 log = structlog.get_logger()
@@ -87,14 +86,7 @@ class WebhookService:
             metrics.WEBHOOKS.labels(outcome)
         for code in (Code.WEBHOOK_FAILED, Code.POISON, Code.INTERNAL):
             metrics.DEAD_LETTERS.labels(WEBHOOKS, code)
-        protocol = None
-        while protocol is None and not stop.is_set():
-            try:
-                protocol = group_protocol(self._settings, stop)
-            except Stopped:
-                return
-            except KafkaException:  # The broker is away: a new process would find the same.
-                stop.wait(PROTOCOL_RETRY_S)
+        protocol = awaited_group_protocol(self._settings, stop)
         if protocol is None:
             return
         config = consumer_config(self._settings, WEBHOOKS, self._group, protocol) | {

@@ -102,6 +102,9 @@ class Idle:
 
     def close(self) -> None: ...
 
+    def abandon(self) -> bool:
+        return False
+
     def live(self) -> str | None:
         return None
 

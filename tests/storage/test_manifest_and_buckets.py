@@ -141,7 +141,7 @@ def test_ensure_is_idempotent_and_the_store_keeps_the_rules(client, settings: St
     rules = client.get_bucket_lifecycle_configuration(Bucket="lipstage")["Rules"]
     days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
     kept = {"lipstage-frames": 60, "lipstage-frames-index": 61, "lipstage-jobs": 60, "lipstage-cache": 120}
-    kept |= {"lipstage-checkpoints": 14, "lipstage-erased": 60, "lipstage-erasures": 1095}
+    kept |= {"lipstage-quotas": 60, "lipstage-checkpoints": 14, "lipstage-erased": 60, "lipstage-erasures": 1095}
     assert days == kept | {"lipstage-dead-letters": 90, "lipstage-uploads": None}
 
 

@@ -1,6 +1,7 @@
 """The gateway as a process: what it refuses to start with, its probes, its keys, and its end. No broker answers: it
 starts without one."""
 
+import asyncio
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from shared.access import api_keys
 from shared.access.api_keys import Role
 from shared.local import ports
 from stages.gateway.__main__ import _is_loopback
+from stages.gateway.service import _listen
 
 WAIT_S = 60.0
 NOWHERE = {
@@ -172,6 +174,21 @@ def test_address_that_is_taken_ends_it_with_1() -> None:
         code, output = ended(LIPSTAGE_GATEWAY_PORT=str(other.getsockname()[1]), LIPSTAGE_HEALTH_PORT="0")
     assert code == 1, output
     assert "Address already in use" in output
+
+
+def test_body_of_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers() -> None:
+    async def no_delay() -> int:
+        got: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+        listening = _listen("127.0.0.1", 0)
+        async with await asyncio.start_server(lambda _, writer: got.set_result(writer), sock=listening):
+            _, client = await asyncio.open_connection(*listening.getsockname())
+            server = await got
+            option: int = server.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for writer in (client, server):
+                writer.close()
+            return option
+
+    assert asyncio.run(no_delay()) == 1
 
 
 def test_it_is_ready_once_it_listens_and_ends_in_order(start: Start) -> None:

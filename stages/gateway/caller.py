@@ -103,14 +103,17 @@ def key_of(request: Request) -> str | None:
     return text.strip() if scheme.lower() == "bearer" and text else request.cookies.get(COOKIE)
 
 
-def caller_of(request: Request) -> Caller:
-    """Dependency of every route of the API: the caller, within its rate. Raises Problem."""
+async def caller_of(request: Request) -> Caller:
+    """Dependency of every route of the API: the caller, within its rate. Raises Problem.
+
+    A coroutine, as below: FastAPI would run a plain function in a thread, and rates and keys are of the event loop.
+    """
     caller = authenticate(request.app.state.keys, key_of(request))
     request.app.state.rates.take(caller)
     return caller
 
 
-def operator_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+async def operator_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
     """Dependency of the routes for operators. Raises Problem FORBIDDEN."""
     if not caller.is_operator:
         raise forbidden("this needs the API key of an operator")

@@ -93,6 +93,12 @@ CATALOGUE = {
         quick=("--jobs", "5"),
         target="four hops with 1 KiB: p50 <= 90 ms",
     ),
+    "starting": Benchmark(
+        "how long `config`, `status` and `job` take to answer, a service to be ready, and the local stack to be up",
+        (*ALL, "bench/starting.py", "bench/stack_of.py"),
+        quick=("--rounds", "1", "--starts", "1"),
+        target="each command <= 0.35 s",
+    ),
     "frames": Benchmark(
         "codecs for the frames between infer and encode: CPU a frame, bytes, exactness, on the puppet's frames and with"
         " noise",

@@ -47,12 +47,13 @@ class StackOf:
     def lipstage(self, *arguments: str) -> str:
         """The standard output of a command of the checkout. Raises SystemExit with its errors when it fails."""
         command = [interpreter(self.checkout), "-c", START, *arguments]
-        done = subprocess.run(command, env=self._environment(), cwd=self.checkout, capture_output=True, text=True)
+        done = subprocess.run(command, env=self.environment(), cwd=self.checkout, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"lipstage {' '.join(arguments)} of {self.checkout} failed: {done.stderr.strip()}")
         return done.stdout
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The environment in which a command of the checkout finds this stack."""
         jars = self.checkout / ".lipstage" / "jars"
         return {
             # Its parts are its own, whatever deployment the caller's variables name.
@@ -67,7 +68,7 @@ class StackOf:
         ``bench.checkout.client``. Raises SystemExit when a job is not done."""
         command = [interpreter(self.checkout), str(CLIENT)]
         done = subprocess.run(
-            command, input=json.dumps(jobs), env=self._environment(), cwd=self.checkout, capture_output=True, text=True
+            command, input=json.dumps(jobs), env=self.environment(), cwd=self.checkout, capture_output=True, text=True
         )
         if done.returncode:
             raise SystemExit(f"the client of {self.checkout} failed: {done.stderr.strip()}")

@@ -146,5 +146,5 @@ def _given(value: object, location: _Location) -> str:
 
 def printable_name(name: str) -> str:
     """A name from the request, cut and made printable."""
-    clean = "".join(c if c.isprintable() else "?" for c in name)
+    clean = name if name.isprintable() else "".join(c if c.isprintable() else "?" for c in name)
     return clean if len(clean) <= MAX_NAME else clean[:MAX_NAME] + "..."

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.messages.quotas import Quotas
 from shared.messages.tiers import DEFAULT_TIERS
 from shared.messages.topics import WORK_PARTITIONS
 from shared.runtime.host.settings_models import all_models, service_models
@@ -131,6 +132,37 @@ def test_extra_variables_replace_those_of_the_chart() -> None:
     pod = named(render(with_defaults(stages={"encode": {"extraEnv": extra}})), "Deployment", "demo-encode")
     found = environment(pod["spec"]["template"])
     assert (found["LIPSTAGE_S3_ADDRESSING"], found["LIPSTAGE_LIP_CHECK"]) == ("auto", "0")
+
+
+def test_services_follow_the_file_of_quotas() -> None:
+    found = render(values("extras"))
+    [config] = [one for one in of_kind(found, "ConfigMap") if one["metadata"]["name"] == "talking-heads-quotas"]
+    [(name, text)] = config["data"].items()
+    quotas = Quotas.model_validate_json(text)
+    assert (quotas.of("beta").pixels_per_hour, quotas.of("acme").jobs_in_flight) == (100_000_000_000, 500)
+    for deployment in of_kind(found, "Deployment"):
+        pod = deployment["spec"]["template"]
+        mounts = {one["mountPath"]: one for one in container(pod)["volumeMounts"]}
+        folder, _, file = environment(pod)["LIPSTAGE_QUOTAS_FILE"].rpartition("/")
+        assert (file, mounts[folder]["name"]) == (name, "quotas")
+        assert "subPath" not in mounts[folder], "a file that is mounted alone never changes"
+        [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == "quotas"]
+        assert volume["configMap"]["name"] == config["metadata"]["name"]
+
+
+def test_without_quotas_there_is_no_file_of_them() -> None:
+    found = render(values("default"))
+    assert [one for one in of_kind(found, "ConfigMap") if one["metadata"]["name"].endswith("-quotas")] == []
+    assert [where for where, pod in pods(found) if "LIPSTAGE_QUOTAS_FILE" in environment(pod)] == []
+
+
+def test_stages_have_the_confinement_of_the_values() -> None:
+    levels = {
+        one["metadata"]["name"]: environment(one["spec"]["template"]).get("LIPSTAGE_CONFINEMENT")
+        for one in of_kind(render(values("extras")), "Deployment")
+    }
+    stages = {f"talking-heads-{stage}": "auto" for stage in ("audio", "infer-puppet", "encode")}
+    assert levels == stages | {"talking-heads-face": "required", "talking-heads-relay": None}
 
 
 def test_variables_come_after_those_that_they_name() -> None:

@@ -99,6 +99,12 @@
 - {name: LIPSTAGE_SCRATCH_DIR, value: /scratch}
 - {name: LIPSTAGE_HEALTH_HOST, value: 0.0.0.0}
 - {name: LIPSTAGE_HEALTH_PORT, value: "8080"}
+{{- if .root.Values.quotas }}
+- {name: LIPSTAGE_QUOTAS_FILE, value: /etc/lipstage/quotas/quotas.json}
+{{- end }}
+{{- if has $service.stage (list "audio" "face" "infer" "encode") }}
+- {name: LIPSTAGE_CONFINEMENT, value: {{ $service.confinement | quote }}}
+{{- end }}
 {{- if has $service.stage (list "audio" "encode") }}
 {{- $provenance := .root.Values.provenance }}
 - {name: LIPSTAGE_CONSENT, value: {{ $provenance.consent | quote }}}

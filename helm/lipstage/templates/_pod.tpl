@@ -93,6 +93,9 @@ spec:
         {{- range $name, $secret := include "lipstage.secretVolumes" (dict "root" $root "service" $service) | fromJson }}
         - {name: {{ $name }}, mountPath: /etc/lipstage/{{ $name }}, readOnly: true}
         {{- end }}
+        {{- if and $service.stage $root.Values.quotas }}
+        - {name: quotas, mountPath: /etc/lipstage/quotas, readOnly: true}
+        {{- end }}
         {{- if and (eq $service.stage "encode") $root.Values.provenance.c2paSecret.name }}
         - {name: c2pa, mountPath: /etc/lipstage/c2pa, readOnly: true}
         {{- end }}
@@ -122,6 +125,10 @@ spec:
     {{- range $name, $secret := include "lipstage.secretVolumes" (dict "root" $root "service" $service) | fromJson }}
     - name: {{ $name }}
       secret: {secretName: {{ $secret }}, defaultMode: 0440}
+    {{- end }}
+    {{- if and $service.stage $root.Values.quotas }}
+    - name: quotas
+      configMap: {name: {{ include "lipstage.fullname" $root }}-quotas}
     {{- end }}
     {{- if and (eq $service.stage "encode") $root.Values.provenance.c2paSecret.name }}
     - name: c2pa

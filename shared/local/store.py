@@ -50,7 +50,9 @@ def program(
     """
     data = settings.state / "store"
     data.mkdir(parents=True, exist_ok=True)
-    security = store_security.write(settings.state / "store-security", load_or_create(settings.state), certificates)
+    security = store_security.write(
+        settings.state / store_security.FOLDER, load_or_create(settings.state), certificates
+    )
     argv = (
         binary(),
         "-logtostderr",

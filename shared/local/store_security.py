@@ -14,7 +14,8 @@ from shared.local.certificates import AUTHORITY, CERTIFICATE, KEY
 from shared.local.credentials import Credentials
 from shared.local.private_file import write_private
 
-FILE = "security.toml"
+FOLDER, FILE = "store-security", "security.toml"
+"""Of the state folder."""
 COMPONENTS = ("master", "volume", "filer", "s3", "admin", "worker", "client")
 
 

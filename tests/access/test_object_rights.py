@@ -1,6 +1,7 @@
 """The real object store refuses each stage the objects of every other: 12 pairs; its inner ports refuse everybody."""
 
 import itertools
+import os
 import socket
 import ssl
 import urllib.error
@@ -125,9 +126,19 @@ def test_service_that_renders_nothing_writes_no_artifact(s3: S3, service: str) -
         assert status(s3(service).put_object, Bucket=BUCKET, Key=key, Body=b"forged") == 403, key
 
 
-def test_store_is_not_vacuumed_past_its_keys_and_keeps_no_marker(secure: Secure, s3: S3) -> None:
-    assert not store_vacuum.vacuum(secure.stack)
-    assert status(s3("operator").head_object, Bucket=BUCKET, Key=store_vacuum.KEY) == 404
+def test_bytes_of_deleted_objects_leave_the_disk(secure: Secure, s3: S3) -> None:
+    operator, canary = s3("operator"), os.urandom(5000)
+    operator.put_object(Bucket=BUCKET, Key="jobs/acme/canary", Body=canary)
+    operator.delete_object(Bucket=BUCKET, Key="jobs/acme/canary")
+    assert holding(secure, canary), "SeaweedFS only marks it"
+    assert store_vacuum.vacuum(secure.stack)
+    assert holding(secure, canary) == []
+    assert status(operator.head_object, Bucket=BUCKET, Key=store_vacuum.KEY) == 404
+
+
+def holding(secure: Secure, content: bytes) -> list[str]:
+    """The object store's files that hold this content."""
+    return [file.name for file in (secure.stack.state_dir / "store").rglob("*.dat") if content in file.read_bytes()]
 
 
 def test_stranger_is_refused(secure: Secure) -> None:

@@ -18,7 +18,6 @@ from shared.messages.tenant_signature import Kind, SigningKey
 from shared.messages.topics import MAX_DEAD_LETTER_BYTES
 from shared.runtime.kafka_config import producer_config, reader_config
 from shared.runtime.settings import RuntimeSettings
-from shared.storage.client import connect as connect_store
 from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -87,8 +86,10 @@ class Connection:
         """The object store's client."""
         from botocore.exceptions import BotoCoreError
 
+        from shared.storage.direct_client import connect_directly
+
         try:
-            return connect_store(
+            return connect_directly(
                 self.storage_settings,
                 access=self.deployment.s3,
                 attempts=self.store_attempts,

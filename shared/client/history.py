@@ -52,7 +52,7 @@ def recent_jobs(connection: Connection, max_events: int, tenant: str | None = No
     untaken = {r.key: r for r in requests if r.key not in known and tenant in (None, r.key.tenant)}
     newest = sorted(untaken.values(), key=lambda request: request.time_ms, reverse=True)
     if cut:  # The events of these jobs may be older than what was read.
-        newest = [request for request in newest[:MAX_QUEUED_LOOKUPS] if not _was_taken(connection, request.key)]
+        newest = list(_not_taken(connection, newest[:MAX_QUEUED_LOOKUPS]))
     return sorted([*jobs, *(queued(request) for request in newest)], key=_newest_first, reverse=True)
 
 
@@ -68,12 +68,16 @@ def queued(sent: SentRequest) -> JobState:
     )
 
 
-def _was_taken(connection: Connection, job: JobKey) -> bool:
-    """Whether a service has taken the job, as far as the object store can be asked."""
-    try:
-        return stored_request(connection.fail_fast, job) is not None
-    except (StoreUnreachable, JobDocumentUnreadable):
-        return True
+def _not_taken(connection: Connection, requests: Iterable[SentRequest]) -> Iterator[SentRequest]:
+    """The requests whose jobs no service has taken, up to the first for which the object store does not answer."""
+    for request in requests:
+        try:
+            if stored_request(connection.fail_fast, request.key) is None:
+                yield request
+        except StoreUnreachable:
+            return
+        except JobDocumentUnreadable:
+            continue
 
 
 def _newest_first(job: JobState) -> tuple[int, str, str]:

@@ -21,7 +21,7 @@ from botocore.httpsession import get_cert_path
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
-from shared.storage.client import FROM_ENVIRONMENT, connect, is_plain_loopback
+from shared.storage.client import ATTEMPTS, FROM_ENVIRONMENT, S3Access, connect, is_plain_loopback
 from shared.storage.settings import StorageSettings
 from shared.storage.signing import UNSIGNED_PAYLOAD, Signer
 from shared.storage.streams import HashingReader
@@ -56,17 +56,24 @@ _PLAIN_KEY = re.compile(r"(?!/)(?!.*(^|/)\.{0,2}(/|$)).+", re.DOTALL)
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
-def connect_directly(settings: StorageSettings) -> "S3Client":
-    """The client of a service: as ``connect``, with quick requests for single objects.
+def connect_directly(
+    settings: StorageSettings,
+    *,
+    access: S3Access = FROM_ENVIRONMENT,
+    attempts: int = ATTEMPTS,
+    read_timeout_s: float = 10.0,
+) -> "S3Client":
+    """As ``connect``, with quick requests for single objects.
 
     Without them where boto3 knows more than this layer does: buckets in the host name, Amazon's own endpoints, proxies.
+    Nor with one attempt, since boto3's would be a second one.
     """
-    client = connect(settings)
+    client = connect(settings, access=access, attempts=attempts, read_timeout_s=read_timeout_s)
     url = client.meta.endpoint_url
     amazon = (urlsplit(url).hostname or "").endswith(AMAZON)
-    if settings.s3_addressing != "path" or amazon or _has_proxy(url):
+    if settings.s3_addressing != "path" or attempts == 1 or amazon or _has_proxy(url):
         return client
-    return cast("S3Client", DirectClient(client, FROM_ENVIRONMENT.session(), settings.s3_connections))
+    return cast("S3Client", DirectClient(client, access.session(), settings.s3_connections))
 
 
 def _has_proxy(url: str) -> bool:

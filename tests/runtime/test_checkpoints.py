@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,7 +15,6 @@ from shared.messages.request import RenderRequest
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime.execute.attempt import Attempt
 from shared.runtime.execute.checkpoints import CheckpointStore
-from shared.runtime.execute.chunk_downloads import ChunkDownloader
 from shared.runtime.execute.scratch import WorkFolder
 from shared.runtime.execute.worker_process import WorkerProcess
 from shared.runtime.execute.worker_telemetry import WorkerTelemetry
@@ -259,21 +257,6 @@ def test_unexpected_failure_is_logged_and_the_next_checkpoint_is_stored(
         ("checkpoint_not_stored", "error")
     ]
     assert done(store, job) == 2
-
-
-def test_chunk_that_cannot_be_announced_ends_the_attempt() -> None:
-    class Worker:
-        def send(self, _: object) -> None:
-            raise ValueError("not serialisable")
-
-    chunk: Future[Path] = Future()
-    downloads = ChunkDownloader(None, Worker(), {}, Path("unused"), None)  # type: ignore[arg-type]
-    chunk.set_result(Path("frames-00000"))
-    chunk.add_done_callback(
-        lambda completed: downloads._announce(records.ChunkRequest(role="frames", index=0), completed)
-    )
-    assert isinstance(downloads.failure, ValueError)
-    downloads.close()
 
 
 def test_checkpoint_of_a_stage_that_does_not_resume_fails_the_attempt(run: Run) -> None:

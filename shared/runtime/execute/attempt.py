@@ -188,7 +188,9 @@ class Attempt:
         uploads = ChunkUploader(
             self.store, self.worker, self.prefix, folder, self.telemetry, self._note_frames, on_stored
         )
-        downloads = ChunkDownloader(self.store, self.worker, sequences, chunk_folder, self.telemetry)
+        # What is not finished ends with a record that brings the finished task.
+        counts = {role: len(sequence) for role, sequence in sequences.items() if role not in self.unfinished}
+        downloads = ChunkDownloader(self.store, self.worker, sequences, counts, chunk_folder, self.telemetry)
         checkpoints = self._checkpoints(digests, folder) if self.spec.resumes else None
         output = self.task.request.output
         if self.spec.previews and output is not None and output.preview:
@@ -236,8 +238,7 @@ class Attempt:
             work = records.Work(
                 job=self.task,
                 inputs={role: str(path) for role, path in inputs.items()},
-                # What is not finished ends with a record that brings the finished task.
-                chunk_counts={role: n for role, n in downloads.counts.items() if role not in self.unfinished},
+                chunk_counts=counts,
                 codecs={role: sequence.codec for role, sequence in self.unfinished.items()},
                 scratch=str(folder.path),
                 checkpoint=str(checkpoint) if checkpoint else None,

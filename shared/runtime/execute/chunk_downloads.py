@@ -31,9 +31,12 @@ class ChunkDownloader:
         store: Storage,
         worker: Worker,
         sequences: Mapping[str, ChunkSequence],
+        counts: Mapping[str, int],
         folder: Path,
         telemetry: WorkerTelemetry,
     ) -> None:
+        """``counts``: the numbers of chunks that the worker is told, by role. For the other sequences it asks until
+        there is no chunk, also for one that has become complete by now."""
         self._telemetry = telemetry
         self._started_ns: dict[str, int] = {}
         self._store = store
@@ -47,7 +50,7 @@ class ChunkDownloader:
         """Requests for chunks that are not known yet, and since when, monotonic seconds."""
         self._lock = RLock()
         self._context = copy_context()
-        self._counted = self.counts.keys()
+        self._counts = counts
         self.waited_s = 0.0
         """How long the worker has waited for chunks that did not exist yet, seconds."""
         self.failure: BaseException | None = None
@@ -55,18 +58,13 @@ class ChunkDownloader:
         for role, sequence in sequences.items():
             sequence.on_change = partial(self._serve, role)
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of chunks of the complete sequences, by role."""
-        return {role: len(sequence) for role, sequence in self._sequences.items() if sequence.task is not None}
-
     def request(self, record: records.ChunkRequest) -> None:
         """Download this chunk and the next few; the worker is notified when this one is on disk.
 
         Raises WorkerDied unless the worker requests each chunk once and in order: nothing else bounds the disk usage.
         """
         role, sequence = record.role, self._sequences.get(record.role)
-        if sequence is None or (role in self._counted and record.index >= len(sequence)):
+        if sequence is None or record.index >= self._counts.get(role, record.index + 1):
             raise WorkerDied("the worker requested a chunk that its task does not have")
         if record.index != self._requested.get(role, -1) + 1:
             raise WorkerDied("the worker requested a chunk out of order")

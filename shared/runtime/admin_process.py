@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 START_S = 15.0
 """Time that the start of the process may take on a busy machine with a cold disk, beside the request, seconds."""
+TRIES = 3
+"""On a machine with ten times the work that it can do, the client has died twice in a row."""
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -93,16 +95,18 @@ class AdminProcess:
 
 
 def ask(settings: "RuntimeSettings", name: str, limit_s: float, **arguments: Any) -> Any:
-    """Make a request and wait for the answer; repeat it once when the process died. Raises KafkaException as
+    """Make a request and wait for the answer; repeat it when the process died. Raises KafkaException as
     ``AdminProcess.result`` does."""
-    try:
-        return AdminProcess(settings, name, limit_s, **arguments).result()
-    except Exception as e:
-        from confluent_kafka import KafkaError, KafkaException
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return AdminProcess(settings, name, limit_s, **arguments).result()
+        except Exception as e:
+            from confluent_kafka import KafkaError, KafkaException
 
-        if not isinstance(e, KafkaException) or e.args[0].code() != KafkaError._FAIL:
-            raise
-    return AdminProcess(settings, name, limit_s, **arguments).result()
+            died = isinstance(e, KafkaException) and e.args[0].code() == KafkaError._FAIL
+            if not died or not tries_left:
+                raise
+    raise AssertionError
 
 
 def _failed(code: int | str, text: str) -> "KafkaException":

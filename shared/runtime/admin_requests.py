@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
+from shared.runtime.admin_answers import answered
 from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, BrokerAddress, base
 from shared.slot.limits import die_with_parent, no_core_dumps
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from shared.runtime.settings import RuntimeSettings
 
 ANSWER_S = 5.0
+LATE_ANSWER_S = 20.0
+"""For requests that somebody waits for anyway: the client has crashed when the answer came after it had given up."""
 POLL_S = 0.1
 
 
@@ -91,9 +94,10 @@ def make_topics(settings: "RuntimeSettings", timeout_s: float) -> None:
     offsets = {TopicPartition(topic.name, n): end for topic in required for n in range(topic.partitions)}
     admin = _admin(settings)
     while True:
+        futures = answered(admin.list_offsets(offsets, request_timeout=LATE_ANSWER_S))
         try:
-            for answer in admin.list_offsets(offsets, request_timeout=ANSWER_S).values():
-                answer.result()
+            for future in futures.values():
+                future.result()
             return
         except KafkaException:
             if time.monotonic() > until:
@@ -137,9 +141,7 @@ def _lag(admin: AdminClient, group: str, topic: str) -> int:
         {p: OffsetSpec.earliest() for p in partitions},  # type: ignore[no-untyped-call]
         request_timeout=ANSWER_S,
     )
-    for future in (*groups.values(), *ends.values(), *starts.values()):
-        # Wait for every answer: the client has crashed when one arrived after its future was deleted.
-        future.exception()
+    answered(groups), answered(ends), answered(starts)
     committed = {(p.topic, p.partition): p.offset for p in groups[group].result().topic_partitions}
     first = {(p.topic, p.partition): future.result().offset for p, future in starts.items()}
     lag = 0
@@ -169,9 +171,7 @@ def members(settings: BrokerAddress, groups: list[str], timeout_s: float) -> dic
     until = time.monotonic() + timeout_s
     admin = _admin(settings)
     while True:
-        futures = admin.describe_consumer_groups(groups, request_timeout=timeout_s)
-        for future in futures.values():
-            future.exception()  # Wait for every answer, as in `_lag`.
+        futures = answered(admin.describe_consumer_groups(groups, request_timeout=timeout_s))
         try:
             counts = {group: _members(future) for group, future in futures.items()}
             return {group: count for group, count in counts.items() if count is not None}

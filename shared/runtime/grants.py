@@ -17,6 +17,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from shared.runtime.admin_answers import answered
+
 ANSWER_S = 10.0
 ITERATIONS = 4096
 """Of SCRAM: the least that Kafka takes. The passwords are random, so that guessing one is hopeless anyway."""
@@ -74,5 +76,5 @@ def _exactly(one: AclBinding) -> AclBindingFilter:
 
 
 def _wait(futures: Mapping[Any, Any]) -> None:
-    for future in futures.values():
-        future.result(ANSWER_S)
+    for future in answered(futures).values():
+        future.result()

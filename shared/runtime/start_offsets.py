@@ -17,10 +17,12 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from shared.messages.pipeline import FIRST, PIPELINE, RELAY
 from shared.messages.tenant_topics import requests_of
 from shared.messages.topics import retry_topic
+from shared.runtime.admin_answers import answered
 from shared.runtime.kafka_config import UNLOGGED, base
 from shared.runtime.settings import RuntimeSettings
 
-ANSWER_S = 5.0
+ANSWER_S = 20.0
+"""Long: the client has crashed when the answer came after it had given up."""
 RETRY_TIMEOUT_S = 30.0
 """How long a new broker may take to create a coordinator, or a new topic to get leaders, seconds."""
 RETRY_S = 0.2
@@ -182,9 +184,7 @@ def _members(admin: AdminClient, group: str) -> int:
 
 def _earliest(admin: AdminClient, places: list[TopicPartition]) -> list[TopicPartition]:
     spec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-    futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=ANSWER_S)
-    for future in futures.values():
-        future.exception(timeout=2 * ANSWER_S)  # Wait for every answer: see `admin_requests`.
+    futures = answered(admin.list_offsets(dict.fromkeys(places, spec), request_timeout=ANSWER_S))
     return [TopicPartition(p.topic, p.partition, future.result().offset) for p, future in futures.items()]
 
 

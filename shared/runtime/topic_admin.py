@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
 
 from shared.messages.tenant_topics import name_fault, tenants_among, topics_of_tenant
 from shared.messages.topics import Topic, topics
+from shared.runtime.admin_answers import answered
 from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, base
 from shared.runtime.settings import RuntimeSettings
 from shared.runtime.start_offsets import Missing, StartOffsets
@@ -101,8 +102,8 @@ def _config_changes(admin: AdminClient, existing: list[Topic]) -> list[Change]:
     by_name = {t.name: t for t in existing}
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in by_name]
     changes: list[Change] = []
-    for resource, future in admin.describe_configs(resources).items():
-        entries = future.result(timeout=METADATA_TIMEOUT_S)
+    for resource, future in answered(admin.describe_configs(resources, request_timeout=METADATA_TIMEOUT_S)).items():
+        entries = future.result()
         for key, value in by_name[resource.name].config.items():
             actual = entries[key].value if key in entries else ""
             if actual != value:
@@ -116,8 +117,9 @@ def configs(settings: RuntimeSettings, names: list[str], keys: list[str]) -> dic
     Raises KafkaException for a topic that does not exist, and when the broker does not answer.
     """
     admin = AdminClient(base(settings, "admin") | UNLOGGED)
-    answers = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
-    entries = {resource.name: future.result(timeout=METADATA_TIMEOUT_S) for resource, future in answers.items()}
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    answers = answered(admin.describe_configs(resources, request_timeout=METADATA_TIMEOUT_S))
+    entries = {resource.name: future.result() for resource, future in answers.items()}
     return {name: {key: str(entries[name][key].value) for key in keys} for name in names}
 
 
@@ -140,14 +142,14 @@ def apply(settings: RuntimeSettings, tenants: Iterable[str] = ()) -> list[Change
     ]
     grown = [NewPartitions(c.topic, by_name[c.topic].partitions) for c in changes if c.kind == "grow"]
     if new:
-        for future in admin.create_topics(new, operation_timeout=METADATA_TIMEOUT_S).values():
+        for future in answered(admin.create_topics(new, operation_timeout=METADATA_TIMEOUT_S)).values():
             try:
                 future.result()
             except KafkaException as e:
                 if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
     if grown:
-        for future in admin.create_partitions(grown, operation_timeout=METADATA_TIMEOUT_S).values():
+        for future in answered(admin.create_partitions(grown, operation_timeout=METADATA_TIMEOUT_S)).values():
             future.result()
     for c in changes:
         if c.kind == "configure":

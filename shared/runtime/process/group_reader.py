@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from shared.runtime.admin_answers import answered
 from shared.slot.limits import die_with_parent, no_core_dumps
 
 REQUEST_S = 4.0
@@ -54,10 +55,7 @@ class GroupReader:
 
     def _describe(self) -> Mapping[str, Any]:
         groups = list(dict.fromkeys(self._groups.values()))
-        futures: Mapping[str, Any] = self._admin.describe_consumer_groups(groups, request_timeout=REQUEST_S)
-        for future in futures.values():
-            future.exception()  # Wait for every answer: the client has crashed when one came after its future was gone.
-        return futures
+        return answered(self._admin.describe_consumer_groups(groups, request_timeout=REQUEST_S))
 
     @staticmethod
     def _owners(description: Any, topic: str) -> dict[str, list[int]]:
@@ -88,13 +86,13 @@ class GroupReader:
         }
 
     def _offsets(self, partitions: list[TopicPartition], which: OffsetSpec) -> dict[int, int]:
-        futures = self._admin.list_offsets(
-            dict.fromkeys(partitions, which),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_S,
+        futures = answered(
+            self._admin.list_offsets(
+                dict.fromkeys(partitions, which),
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=REQUEST_S,
+            )
         )
-        for future in futures.values():
-            future.exception()
         return {partition.partition: future.result().offset for partition, future in futures.items()}
 
 

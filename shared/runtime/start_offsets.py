@@ -8,10 +8,11 @@ commits the start of its partitions when it gets them; a stage that is scaled to
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shared.messages.pipeline import FIRST, PIPELINE, RELAY
@@ -23,6 +24,7 @@ from shared.runtime.settings import RuntimeSettings
 
 ANSWER_S = 20.0
 """Long: the client has crashed when the answer came after it had given up."""
+COORDINATOR_S = 5.0
 RETRY_TIMEOUT_S = 30.0
 """How long a new broker may take to create a coordinator, or a new topic to get leaders, seconds."""
 RETRY_S = 0.2
@@ -104,9 +106,11 @@ class StartOffsets:
         TimeoutError.
         """
         found: list[Missing] = []
-        for group, topic in (
-            (group, topic) for group, topics in groups(self._settings, partitions) for topic in topics
-        ):
+        places = [(group, topic) for group, topics in groups(self._settings, partitions) for topic in topics]
+        existing = [place for place in places if partitions.get(place[1], 0)]
+        if existing:
+            _await_coordinator(self._settings, *existing[0])
+        for group, topic in places:
             # Topic by topic: a refusal of one must not hide the others of its group.
             wanted = [TopicPartition(topic, n) for n in range(partitions.get(topic, 0))]
             try:
@@ -164,6 +168,18 @@ class StartOffsets:
                     raise
             time.sleep(RETRY_S)
             self._admin = self._connect()
+
+
+def _await_coordinator(settings: RuntimeSettings, group: str, topic: str) -> None:
+    """Wait until the broker has a coordinator for the group.
+
+    A new one makes its topic of offsets for the first request. The admin client then waits to the end of its time limit,
+    a consumer asks again after a second.
+    """
+    consumer = Consumer(base(settings, "admin") | UNLOGGED | {"group.id": group, "enable.auto.commit": False})
+    with suppress(KafkaException):  # The requests that follow say what is wrong.
+        consumer.committed([TopicPartition(topic, 0)], timeout=COORDINATOR_S)
+    consumer.close()
 
 
 def _uncommitted(admin: AdminClient, group: str, wanted: list[TopicPartition]) -> list[TopicPartition]:

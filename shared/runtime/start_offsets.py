@@ -173,8 +173,8 @@ class StartOffsets:
 def _await_coordinator(settings: RuntimeSettings, group: str, topic: str) -> None:
     """Wait until the broker has a coordinator for the group.
 
-    A new one makes its topic of offsets for the first request. The admin client then waits to the end of its time limit,
-    a consumer asks again after a second.
+    A new one makes its topic of offsets for the first request. The admin client then waits to the end of its time
+    limit, a consumer asks again after a second.
     """
     consumer = Consumer(base(settings, "admin") | UNLOGGED | {"group.id": group, "enable.auto.commit": False})
     with suppress(KafkaException):  # The requests that follow say what is wrong.

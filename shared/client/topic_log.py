@@ -114,8 +114,9 @@ def records(connection: Connection, topic: str, offsets: Offsets) -> Iterator[Me
     ``offsets`` is advanced: reading can continue where this stops. Raises BrokerUnreachable.
     """
     with connection.reader() as consumer:
-        unfinished = set(offsets)
-        consumer.assign([TopicPartition(topic, p, offset) for p, offset in offsets.items()])
+        ends = {p: watermarks(consumer, topic, p)[1] for p in offsets}
+        unfinished = {p for p, offset in offsets.items() if offset < ends[p]}
+        consumer.assign([TopicPartition(topic, p, offsets[p]) for p in unfinished])
         deadline = time.monotonic() + ANSWER_S
         while unfinished:
             message = consumer.poll(POLL_S)
@@ -124,11 +125,15 @@ def records(connection: Connection, topic: str, offsets: Offsets) -> Iterator[Me
                     raise BrokerUnreachable(f"the broker stopped answering while {topic} was read")
                 continue
             deadline = time.monotonic() + ANSWER_S
-            error = message.error()
+            partition, error = message.partition(), message.error()
             if error is not None:
+                # Its last offsets hold no record, or none that is committed.
                 if error.code() == KafkaError._PARTITION_EOF:
-                    unfinished.discard(message.partition())
+                    unfinished.discard(partition)
                 continue
-            if message.partition() in unfinished:
-                offsets[message.partition()] = message.offset() + 1
+            if partition in unfinished:
+                offsets[partition] = message.offset() + 1
+                # Its end is known: the broker would hold a fetch there for as long as it may.
+                if offsets[partition] >= ends[partition]:
+                    unfinished.discard(partition)
                 yield message

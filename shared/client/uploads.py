@@ -11,13 +11,13 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TypeVar
 
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from shared.client.connection import Connection
 from shared.client.errors import InputBucketMissing, InvalidRequest, StoreUnreachable
 from shared.client.job_key import JobKey
 from shared.messages.refs import InputRef
+from shared.storage.client import transfer_config
 from shared.storage.errors import StoreUnavailable, store_errors
 from shared.storage.streams import HashingReader
 
@@ -28,8 +28,6 @@ POSTED = "posted.uploads"
 """Folder of a tenant's objects that clients have sent by a URL of the gateway, before a request names them. No job id
 has a dot: the purge of a job never takes this folder for the job's own. Such an object is deleted with the first job
 that used it. It has no metadata of this library: not every object store keeps those of a form."""
-MULTIPART_BYTES = 64 << 20
-PART_BYTES = 16 << 20
 MAX_KNOWN = 1024
 """Files whose digest and object are remembered, those that were used last: a batch of any size takes as much memory."""
 
@@ -119,7 +117,7 @@ class Uploads:
                     bucket,
                     ref.key,
                     ExtraArgs={"ContentType": content_type, "Metadata": UPLOADED_BY},
-                    Config=TransferConfig(MULTIPART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False),
+                    Config=transfer_config(),
                 )
                 digest = body.digest
         except StoreUnavailable as e:

@@ -9,11 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from shared.messages.refs import ArtifactRef
 from shared.storage.answers import Answer, classify, in_words, is_full, meaning, reason, status
+from shared.storage.client import MULTIPART_BYTES, transfer_config
 from shared.storage.erasing import Erased, Eraser, Wanted
 from shared.storage.errors import (
     ArtifactAltered,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef, ObjectIdentifierTypeDef
 
-MULTIPART_BYTES = 64 << 20
-"""Larger files are uploaded in parts; smaller ones in one PUT, which is faster on a single node."""
-PART_BYTES = 16 << 20
 Tag = tuple[str, str]
 """Key and value of an object's tag."""
 FRAMES_TAG: Tag = ("lipstage-class", "frames")
@@ -117,13 +114,12 @@ class ArtifactStore:
             if length <= MULTIPART_BYTES:
                 self.client.put_object(Bucket=name, Key=key, Body=body, ContentType=content_type, Tagging=tagging)
             else:
-                # In this thread: parts of other threads would leave the caller's trace and could not be digested.
                 self.client.upload_fileobj(
                     body,
                     name,
                     key,
                     ExtraArgs={"ContentType": content_type} | ({"Tagging": tagging} if tagging else {}),
-                    Config=TransferConfig(MULTIPART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False),
+                    Config=transfer_config(),
                 )
             digest = body.digest
         if digest.size != length:

@@ -15,6 +15,7 @@ from shared.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     import boto3
+    from boto3.s3.transfer import TransferConfig
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
@@ -22,6 +23,11 @@ DEFAULT_REGION = "us-east-1"
 """Signing needs a region even where the object store has none."""
 ATTEMPTS = 4
 """Attempts of one call."""
+CONNECT_S = 2
+"""Time limit of a connection, seconds."""
+MULTIPART_BYTES = 64 << 20
+"""Larger files are uploaded in parts; smaller ones in one PUT, which is faster on a single node."""
+PART_BYTES = 16 << 20
 REGION = "AWS_REGION"
 """The name that AWS's other SDKs and its platforms use; boto3 itself reads AWS_DEFAULT_REGION alone."""
 
@@ -99,7 +105,7 @@ def connect(
     session = access.session()
     region = session.region_name or DEFAULT_REGION
     config = Config(
-        connect_timeout=2,
+        connect_timeout=CONNECT_S,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=settings.s3_connections,
@@ -120,3 +126,11 @@ def connect(
         return made
     made.close()
     return client(unsigned if is_plain_loopback(made.meta.endpoint_url) else config)
+
+
+def transfer_config() -> "TransferConfig":
+    """How a large file is uploaded: in parts and in the caller's thread. Parts of other threads would leave the
+    caller's trace, and could not be digested."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(MULTIPART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False)

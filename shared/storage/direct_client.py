@@ -7,27 +7,29 @@ throttling) boto3 sends the request again, with its pauses, exceptions and attem
 
 import io
 import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cached_property, partial
 from hashlib import sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import structlog
 import urllib3
 from botocore.exceptions import ClientError
-from botocore.httpsession import get_cert_path
-from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
-from shared.storage.client import ATTEMPTS, FROM_ENVIRONMENT, S3Access, connect, is_plain_loopback
+from shared.storage.client import ATTEMPTS, CONNECT_S, FROM_ENVIRONMENT, S3Access, connect, is_plain_loopback
 from shared.storage.settings import StorageSettings
-from shared.storage.signing import UNSIGNED_PAYLOAD, Signer
+from shared.storage.signing import UNSIGNED_PAYLOAD, Keys, Signer
 from shared.storage.streams import HashingReader
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.credentials import ReadOnlyCredentials
     from mypy_boto3_s3 import S3Client
 
 MAX_BODY_BYTES = 16 << 20
@@ -47,13 +49,24 @@ FIELDS = {"content-type": "ContentType", "etag": "ETag", "content-range": "Conte
 DEFAULT_PORTS = {"http": 80, "https": 443}
 REFUSALS = 20
 """Answers 403 in a row of which one is logged: if boto3's requests succeed, every request is sent twice."""
-log = structlog.get_logger()
 _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 _PLAIN_KEY = re.compile(r"(?!/)(?!.*(^|/)\.{0,2}(/|$)).+", re.DOTALL)
 """Keys without empty and dot segments, which parts of the HTTP stack might change."""
 
 
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a quick request needs to know."""
+
+    url: str
+    region: str
+    credentials: "Callable[[], Keys | ReadOnlyCredentials | None]"
+    read_timeout_s: float
+    ca_certs: str | None = None
+    """The file of authorities, for HTTPS."""
 
 
 def connect_directly(
@@ -68,12 +81,41 @@ def connect_directly(
     Without them where boto3 knows more than this layer does: buckets in the host name, Amazon's own endpoints, proxies.
     Nor with one attempt, since boto3's would be a second one.
     """
-    client = connect(settings, access=access, attempts=attempts, read_timeout_s=read_timeout_s)
-    url = client.meta.endpoint_url
-    amazon = (urlsplit(url).hostname or "").endswith(AMAZON)
-    if settings.s3_addressing != "path" or attempts == 1 or amazon or _has_proxy(url):
-        return client
-    return cast("S3Client", DirectClient(client, access.session(), settings.s3_connections))
+    make = partial(connect, settings, access=access, attempts=attempts, read_timeout_s=read_timeout_s)
+    if settings.s3_addressing != "path" or attempts == 1:
+        return make()
+    endpoint, client = _of_local_stack(access, read_timeout_s), None
+    if endpoint is None:
+        client = make()
+        endpoint = _as_boto3_has_it(client, access.session(), read_timeout_s)
+    if (urlsplit(endpoint.url).hostname or "").endswith(AMAZON) or _has_proxy(endpoint.url):
+        return client or make()
+    return cast("S3Client", DirectClient(endpoint, make if client is None else lambda: client, settings.s3_connections))
+
+
+def _of_local_stack(access: S3Access, read_timeout_s: float) -> Endpoint | None:
+    """The endpoint, where everything about it is given and none of it needs boto3's configuration."""
+    if not (access.endpoint_url and access.region and access.access_key and access.secret_key):
+        return None
+    if not is_plain_loopback(access.endpoint_url):
+        return None
+    keys = Keys(access.access_key, access.secret_key)
+    return Endpoint(access.endpoint_url, access.region, lambda: keys, read_timeout_s)
+
+
+def _as_boto3_has_it(client: "S3Client", session: "boto3.session.Session", read_timeout_s: float) -> Endpoint:
+    """The endpoint that boto3 has found in its configuration."""
+    from botocore.httpsession import get_cert_path
+
+    url, credentials = client.meta.endpoint_url, session.get_credentials()
+    authorities = session._session.get_config_variable("ca_bundle")
+    return Endpoint(
+        url,
+        client.meta.region_name,
+        lambda: None if credentials is None else credentials.get_frozen_credentials(),
+        read_timeout_s,
+        get_cert_path(authorities or True) if urlsplit(url).scheme == "https" else None,
+    )
 
 
 def _has_proxy(url: str) -> bool:
@@ -83,32 +125,41 @@ def _has_proxy(url: str) -> bool:
 
 
 class DirectClient:
-    """A client whose ``get_object``, ``head_object`` and ``put_object`` are quick; everything else is boto3's.
+    """A client whose requests for one object, and for the existence of a bucket, are quick; everything else is boto3's.
 
     Thread-safe. Answers and exceptions have the form of boto3's, as far as `shared.storage` uses them.
     """
 
-    def __init__(self, client: "S3Client", session: "boto3.session.Session", connections: int) -> None:
-        """``client`` addresses buckets in the path and sends other requests; ``session`` has the credentials."""
-        url = urlsplit(client.meta.endpoint_url)
-        self._client = client
+    def __init__(self, endpoint: Endpoint, make_client: "Callable[[], S3Client]", connections: int) -> None:
+        """``make_client`` makes the client that sends the other requests, with buckets in the path: boto3 takes 0.2 s
+        to load and to make one."""
+        url = urlsplit(endpoint.url)
+        self._make_client = make_client
+        self._lock = Lock()
         self._path = url.path.rstrip("/")
-        self._credentials = session.get_credentials()
-        self._signs_payload = not is_plain_loopback(client.meta.endpoint_url)
+        self._credentials = endpoint.credentials
+        self._signs_payload = not is_plain_loopback(endpoint.url)
         # As HTTP clients send it, and proxies pass it on: without the scheme's own port.
         host = url.netloc.rpartition("@")[2].removesuffix(f":{DEFAULT_PORTS[url.scheme]}")
-        self._signer = Signer(host, client.meta.region_name)
+        self._signer = Signer(host, endpoint.region)
         self._refused = 0
         """Answers 403 in a row."""
-        config: Any = client.meta.config  # botocore sets its options as attributes.
-        authorities = session._session.get_config_variable("ca_bundle")
         self._pool = urllib3.connection_from_url(
             f"{url.scheme}://{url.netloc}",
             maxsize=connections,
-            timeout=urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout),
+            timeout=urllib3.Timeout(connect=CONNECT_S, read=endpoint.read_timeout_s),
             retries=False,
-            **({"ca_certs": get_cert_path(authorities or True)} if url.scheme == "https" else {}),
+            **({"ca_certs": endpoint.ca_certs} if endpoint.ca_certs else {}),
         )
+
+    @cached_property
+    def _made(self) -> "S3Client":
+        return self._make_client()
+
+    @property
+    def _client(self) -> "S3Client":
+        with self._lock:
+            return self._made
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -119,8 +170,7 @@ class DirectClient:
         answer = None if headers is None else self._send("GET", call, headers)
         if answer is None:
             return self._client.get_object(**call)
-        fields = _fields(answer)
-        return {**fields, "Body": StreamingBody(cast("Any", answer), cast("Any", fields.get("ContentLength")))}
+        return {**_fields(answer), "Body": Body(answer)}
 
     def head_object(self, **call: Any) -> Any:
         """As boto3's; without further arguments."""
@@ -128,6 +178,15 @@ class DirectClient:
         answer = None if headers is None else self._send("HEAD", call, headers)
         if answer is None:
             return self._client.head_object(**call)
+        answer.read()
+        return _fields(answer)
+
+    def head_bucket(self, **call: Any) -> Any:
+        """As boto3's; with the bucket alone."""
+        headers = _headers(call, {})
+        answer = None if headers is None else self._send("HEAD", call, headers)
+        if answer is None:
+            return self._client.head_bucket(**call)
         answer.read()
         return _fields(answer)
 
@@ -157,10 +216,10 @@ class DirectClient:
     ) -> urllib3.BaseHTTPResponse | None:
         """The answer to a request that succeeded, its body unread; None when boto3 is to send it. Raises ClientError
         for a missing object and for a condition that does not hold."""
-        if self._credentials is None or not _PLAIN_KEY.fullmatch(call["Key"]):
+        credentials = self._credentials()
+        if credentials is None or not _PLAIN_KEY.fullmatch(call.get("Key", "bucket")):
             return None
-        credentials = self._credentials.get_frozen_credentials()
-        path = quote(f"{self._path}/{call['Bucket']}/{call['Key']}", safe="/-_.~")
+        path = quote("/".join((self._path, call["Bucket"], *((call["Key"],) if "Key" in call else ()))), safe="/-_.~")
         digest = (body_sha256 or sha256(body or b"").hexdigest()) if self._signs_payload else UNSIGNED_PAYLOAD
         signed = self._signer.sign(method, path, headers, credentials, digest)
         try:
@@ -185,8 +244,31 @@ class DirectClient:
         if answer.status == 403:
             self._refused += 1
             if self._refused == REFUSALS:
-                log.warning("quick_requests_refused", host=self._pool.host, code=code)
+                import structlog  # Most commands log nothing, and it takes as long to load as all of this.
+
+                structlog.get_logger().warning("quick_requests_refused", host=self._pool.host, code=code)
         return None
+
+
+class Body:
+    """The content of an object as it arrives: what `shared` uses of boto3's. urllib3 raises ProtocolError for one that
+    ends early."""
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse) -> None:
+        self._answer = answer
+
+    def read(self, size: int | None = None) -> bytes:
+        """The next bytes, at most ``size``; all that are left without it, none at the end."""
+        return self._answer.read(size)
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        """The content in pieces of at most this size."""
+        while block := self.read(size):
+            yield block
+
+    def close(self) -> None:
+        """Drop the connection, with what has not been read."""
+        self._answer.close()
 
 
 def _headers(call: dict[str, Any], names: dict[str, str]) -> dict[str, str] | None:

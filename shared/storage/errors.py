@@ -1,10 +1,10 @@
 """The exceptions of the object storage, each with its public code."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from urllib3.exceptions import HTTPError
 
@@ -110,5 +110,14 @@ def store_errors(doing: str) -> Iterator[None]:
         raise
     except ClientError as error:
         raise StoreUnavailable(f"{doing}: the object store answered {status(error)} {reason(error)}") from error
-    except (BotoCoreError, Boto3Error, HTTPError) as error:  # HTTPError: botocore does not convert a truncated body.
-        raise StoreUnavailable(f"{doing}: {type(error).__name__}") from error
+    except Exception as error:
+        if isinstance(error, (BotoCoreError, HTTPError)) or _is_boto3_error(error):
+            # HTTPError: botocore does not convert a truncated body.
+            raise StoreUnavailable(f"{doing}: {type(error).__name__}") from error
+        raise
+
+
+def _is_boto3_error(error: Exception) -> bool:
+    """boto3 is not loaded for this: most commands of the command line make no client of it."""
+    boto3 = sys.modules.get("boto3.exceptions")
+    return boto3 is not None and isinstance(error, boto3.Boto3Error)

@@ -4,13 +4,21 @@ import hmac
 import time
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 ALGORITHM = "AWS4-HMAC-SHA256"
+
+
+class Keys(NamedTuple):
+    """A key pair in the form of botocore's frozen credentials."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
 
 
 class Signer:
@@ -28,7 +36,7 @@ class Signer:
         method: str,
         path: str,
         headers: Mapping[str, str],
-        credentials: "ReadOnlyCredentials",
+        credentials: "Keys | ReadOnlyCredentials",
         payload_sha256: str = UNSIGNED_PAYLOAD,
         now: float | None = None,
     ) -> dict[str, str]:

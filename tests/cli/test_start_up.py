@@ -15,7 +15,7 @@ SLOW = {
     *("shared.local.stack", "shared.client.client"),
 }
 """Each takes 10 to 150 ms to import."""
-READS_JOBS = {"boto3", "botocore", "confluent_kafka", "pydantic", "tenacity"} | {
+READS_JOBS = {"botocore", "confluent_kafka", "pydantic", "tenacity"} | {
     *("shared.client.client", "shared.messages.events"),
 }
 
@@ -50,6 +50,8 @@ def test_questions_about_the_stack_need_settings_alone(stack: Infrastructure, ar
 
 
 @pytest.mark.parametrize("arguments", [["job", "unknown"], ["jobs"]])
-def test_questions_about_jobs_load_no_spans(deployment: Connection, arguments: list[str]) -> None:
+def test_questions_about_jobs_load_no_spans_and_make_no_client_of_boto3(
+    deployment: Connection, arguments: list[str]
+) -> None:
     assert deployment.settings.topic_prefix
     assert imported(*arguments) <= READS_JOBS

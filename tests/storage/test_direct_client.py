@@ -16,8 +16,9 @@ from botocore.httpsession import get_cert_path
 
 from shared.storage import direct_client
 from shared.storage.artifacts import ArtifactStore
-from shared.storage.client import ATTEMPTS
+from shared.storage.client import ATTEMPTS, S3Access, connect
 from shared.storage.direct_client import MAX_BODY_BYTES, DirectClient, connect_directly
+from shared.storage.errors import StoreUnavailable, store_errors
 from shared.storage.settings import StorageSettings
 from tests.storage.faulty import FaultyStore, about
 
@@ -235,3 +236,47 @@ def test_large_body_may_take_longer_than_the_time_out_while_data_flows(
         reader.join(60)
     assert answer is not None and answer.status == 200, "the client gave up"
     assert bytes(got) == body
+
+
+@pytest.mark.usefixtures("client")
+def test_boto3s_client_is_made_when_it_is_needed(settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the local stack everything is known: a command that asks for one object loads no boto3."""
+    made: list[object] = []
+
+    def make(*arguments: object, **options: object) -> object:
+        made.append(connect(*arguments, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(direct_client, "connect", make)
+    url, keys = (
+        os.environ["AWS_ENDPOINT_URL_S3"],
+        (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]),
+    )
+    client = connect_directly(settings, access=S3Access(url, "us-east-1", *keys))
+    where = {"Bucket": settings.bucket, "Key": _key()}
+    client.put_object(**where, Body=b"x" * 5000)  # type: ignore[arg-type]
+    assert b"".join(client.get_object(**where)["Body"].iter_chunks(1000)) == b"x" * 5000  # type: ignore[arg-type]
+    client.head_bucket(Bucket=settings.bucket)
+    assert made == []
+    with pytest.raises(ClientError, match="404"):
+        client.head_bucket(Bucket="nowhere")
+    assert client.list_objects_v2(Bucket=settings.bucket, Prefix=where["Key"])["KeyCount"] == 1
+    assert len(made) == 1
+
+
+def test_content_that_ends_early_is_no_object(settings: StorageSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc")
+
+        thread = Thread(target=answer)
+        thread.start()
+        access = S3Access(f"http://127.0.0.1:{server.getsockname()[1]}", "us-east-1", "x", "y")
+        body = connect_directly(settings, access=access).get_object(Bucket="b", Key="k")["Body"]
+        with pytest.raises(StoreUnavailable, match="ProtocolError"), store_errors("reading"):
+            body.read()
+        thread.join()

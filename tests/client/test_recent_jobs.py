@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.client import Client
+from shared.client import Client, JobKey, history
 from shared.client.connection import Connection
+from shared.client.errors import StoreUnreachable
 from tests.cli.conftest import Lipstage, lipstage
 from tests.client.services import Services, records
 
@@ -47,3 +48,27 @@ def test_the_command_says_that_more_jobs_match(
     ran = lipstage("jobs", "--limit", limit)
     assert ("more jobs match: raise --limit" in ran.err) is (limit == 1)
     assert ran.out.count("job-") == limit
+
+
+def test_a_store_that_does_not_answer_is_asked_for_one_job(
+    deployment: Connection,
+    client: Client,
+    services: Services,
+    portrait: Path,
+    speech: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each question takes seconds there; no job is then shown as queued that may be further."""
+    for _ in range(3):
+        client.submit(client.job_spec(portrait, speech))
+    for number in range(64):
+        services.event("accepted", f"later-{number}", engine="puppet")
+    asked: list[JobKey] = []
+
+    def away(_: Connection, job: JobKey) -> None:
+        asked.append(job)
+        raise StoreUnreachable("the object store does not answer")
+
+    monkeypatch.setattr(history, "stored_request", away)
+    assert [job.status for job in client.jobs(max_events=1) if job.status == "queued"] == []
+    assert len(asked) == 1

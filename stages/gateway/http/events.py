@@ -52,6 +52,7 @@ async def _encoded(stream: Stream) -> AsyncIterator[ServerSentEvent]:
     async for message in stream.messages():
         yield ServerSentEvent(message.text, event=message.type, id=message.position, retry=retry)
         retry = None
+    stream.close()  # Before the answer ends: whoever sees its end may ask for another stream at once.
 
 
 def _ping() -> ServerSentEvent:

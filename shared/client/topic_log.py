@@ -115,7 +115,8 @@ def records(connection: Connection, topic: str, offsets: Offsets) -> Iterator[Me
     """
     with connection.reader() as consumer:
         ends = {p: watermarks(consumer, topic, p)[1] for p in offsets}
-        unfinished = {p for p, offset in offsets.items() if offset < ends[p]}
+        # One behind the end is of a topic that was made anew: it is read from its beginning.
+        unfinished = {p for p, offset in offsets.items() if offset != ends[p]}
         consumer.assign([TopicPartition(topic, p, offsets[p]) for p in unfinished])
         deadline = time.monotonic() + ANSWER_S
         while unfinished:

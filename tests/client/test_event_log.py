@@ -44,3 +44,18 @@ def test_a_bounded_scan_reads_no_more_than_its_budget(deployment: Connection, se
     offsets = event_log.newest(deployment, 1000)
     assert {event.job_id for event in event_log.scan(deployment, offsets)} == set(ids)
     assert list(event_log.scan(deployment, offsets)) == [], "it continues where it stopped"
+
+
+def test_a_read_goes_on_where_the_last_one_ended(deployment: Connection, services: Services) -> None:
+    services.event("accepted", "one", engine="puppet")
+    offsets = event_log.newest(deployment, 1000)
+    assert [event.job_id for event in event_log.scan(deployment, offsets)] == ["one"]
+    services.event("accepted", "two", engine="puppet")
+    assert [event.job_id for event in event_log.scan(deployment, offsets)] == ["two"]
+
+
+def test_positions_behind_the_end_are_of_a_former_topic(deployment: Connection, services: Services) -> None:
+    """The topic was made anew: nothing of it may be missed."""
+    services.event("accepted", "one", engine="puppet")
+    former = {partition: offset + 1000 for partition, offset in event_log.end(deployment).items()}
+    assert [event.job_id for event in event_log.scan(deployment, former)] == ["one"]

@@ -85,7 +85,9 @@ export function player(jobId, { hasPreview = false } = {}) {
       big.textContent = percent(overall(job));
       words.textContent = job.stage ? t(`stage.${job.stage}`) : t(`status.${job.status}`);
       if (!shows) showProgress();
-      if (!shown && previews && job.stages?.encode?.state === "running") startPreview();
+      // The video is made while it is animated: its stage says so only when that is over.
+      const isMade = ["infer", "encode"].some((stage) => job.stages?.[stage]?.state === "running");
+      if (!shown && previews && isMade) startPreview();
     }
   }
   return {

@@ -6,6 +6,9 @@ import { t } from "./language.js";
 
 const HLS = "application/vnd.apple.mpegurl";
 const ASK_MS = 1000;
+/** Until the playlist is there: soon at first, since a short video takes seconds, then ever less often. */
+const FIRST_ASK_MS = 250;
+const LAST_ASK_MS = 4000;
 /** No more is read than this ahead of what is seen: a browser keeps some minutes of a video. */
 const AHEAD_S = 60;
 
@@ -49,10 +52,10 @@ function ahead(video) {
 
 /** What the playlist names, once it is published; null when the signal comes first. A gateway that is away comes back. */
 async function published(url, signal) {
-  while (!signal.aborted) {
+  for (let pause = FIRST_ASK_MS; !signal.aborted; pause = Math.min(pause * 1.5, LAST_ASK_MS)) {
     const answer = await fetch(url, { signal }).catch(() => null);
     if (answer?.ok) return partsOf(await answer.text());
-    await wait(ASK_MS);
+    await wait(pause);
   }
   return null;
 }

@@ -18,7 +18,7 @@ from stages.encode.mp4 import Coding, Mp4Writer
 from tests.client.services import Services
 from tests.gateway.conftest import Gateway
 from tests.gateway.page.conftest import Opens, choose, status, until
-from tests.gateway.page.test_first_video import PORTRAIT, smallest
+from tests.gateway.page.test_first_video import PORTRAIT
 from tests.pipeline.conftest import spoken, unseen_start
 
 SIZE, SECONDS = 64, 4
@@ -166,7 +166,8 @@ def test_a_browser_without_media_source_plays_hls_itself(
 def test_a_video_is_seen_before_it_is_finished(live: Gateway, opened: Opens) -> None:
     page = opened(live)
     choose(page, portrait=PORTRAIT, speech=("long.wav", "audio/wav", spoken(SPOKEN_S, unseen_start())))
-    smallest(page)
+    # In its full size: a quick machine makes the smallest one in a second, too soon to look at a preview.
+    page.locator("summary", has_text="Settings").first.click()
     page.get_by_label("Watch the video while it is made").check()
     page.get_by_role("button", name="Create video").click()
     expect(page.get_by_label(PREVIEW)).to_be_visible()

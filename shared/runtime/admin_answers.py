@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+LATE_ANSWER_S = 20.0
+"""Time limit of a request that somebody waits for anyway: the client has crashed when the answer came after it had
+given up."""
 Key = TypeVar("Key")
 
 

@@ -97,16 +97,15 @@ class AdminProcess:
 def ask(settings: "RuntimeSettings", name: str, limit_s: float, **arguments: Any) -> Any:
     """Make a request and wait for the answer; repeat it when the process died. Raises KafkaException as
     ``AdminProcess.result`` does."""
-    for tries_left in reversed(range(TRIES)):
+    for _ in range(TRIES - 1):
         try:
             return AdminProcess(settings, name, limit_s, **arguments).result()
         except Exception as e:
             from confluent_kafka import KafkaError, KafkaException
 
-            died = isinstance(e, KafkaException) and e.args[0].code() == KafkaError._FAIL
-            if not died or not tries_left:
+            if not isinstance(e, KafkaException) or e.args[0].code() != KafkaError._FAIL:
                 raise
-    raise AssertionError
+    return AdminProcess(settings, name, limit_s, **arguments).result()
 
 
 def _failed(code: int | str, text: str) -> "KafkaException":

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
-from shared.runtime.admin_answers import answered
+from shared.runtime.admin_answers import LATE_ANSWER_S, answered
 from shared.runtime.kafka_config import METADATA_TIMEOUT_S, UNLOGGED, BrokerAddress, base
 from shared.slot.limits import die_with_parent, no_core_dumps
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from shared.runtime.settings import RuntimeSettings
 
 ANSWER_S = 5.0
-LATE_ANSWER_S = 20.0
-"""For requests that somebody waits for anyway: the client has crashed when the answer came after it had given up."""
 POLL_S = 0.1
 
 
@@ -141,7 +139,9 @@ def _lag(admin: AdminClient, group: str, topic: str) -> int:
         {p: OffsetSpec.earliest() for p in partitions},  # type: ignore[no-untyped-call]
         request_timeout=ANSWER_S,
     )
-    answered(groups), answered(ends), answered(starts)
+    answered(groups)
+    answered(ends)
+    answered(starts)
     committed = {(p.topic, p.partition): p.offset for p in groups[group].result().topic_partitions}
     first = {(p.topic, p.partition): future.result().offset for p, future in starts.items()}
     lag = 0

@@ -18,12 +18,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from shared.messages.pipeline import FIRST, PIPELINE, RELAY
 from shared.messages.tenant_topics import requests_of
 from shared.messages.topics import retry_topic
-from shared.runtime.admin_answers import answered
+from shared.runtime.admin_answers import LATE_ANSWER_S, answered
 from shared.runtime.kafka_config import UNLOGGED, base
 from shared.runtime.settings import RuntimeSettings
 
-ANSWER_S = 20.0
-"""Long: the client has crashed when the answer came after it had given up."""
 COORDINATOR_S = 5.0
 RETRY_TIMEOUT_S = 30.0
 """How long a new broker may take to create a coordinator, or a new topic to get leaders, seconds."""
@@ -184,13 +182,13 @@ def _await_coordinator(settings: RuntimeSettings, group: str, topic: str) -> Non
 
 def _uncommitted(admin: AdminClient, group: str, wanted: list[TopicPartition]) -> list[TopicPartition]:
     request = [ConsumerGroupTopicPartitions(group, wanted)]
-    answer = _result(admin.list_consumer_group_offsets(request, request_timeout=ANSWER_S)[group])
+    answer = _result(admin.list_consumer_group_offsets(request, request_timeout=LATE_ANSWER_S)[group])
     return [one for one in _checked(answer.topic_partitions) if one.offset < 0]
 
 
 def _members(admin: AdminClient, group: str) -> int:
     try:
-        answer = _result(admin.describe_consumer_groups([group], request_timeout=ANSWER_S)[group])
+        answer = _result(admin.describe_consumer_groups([group], request_timeout=LATE_ANSWER_S)[group])
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return 0
@@ -200,18 +198,18 @@ def _members(admin: AdminClient, group: str) -> int:
 
 def _earliest(admin: AdminClient, places: list[TopicPartition]) -> list[TopicPartition]:
     spec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-    futures = answered(admin.list_offsets(dict.fromkeys(places, spec), request_timeout=ANSWER_S))
+    futures = answered(admin.list_offsets(dict.fromkeys(places, spec), request_timeout=LATE_ANSWER_S))
     return [TopicPartition(p.topic, p.partition, future.result().offset) for p, future in futures.items()]
 
 
 def _alter(admin: AdminClient, group: str, offsets: list[TopicPartition]) -> None:
     request = [ConsumerGroupTopicPartitions(group, offsets)]
-    answer = _result(admin.alter_consumer_group_offsets(request, request_timeout=ANSWER_S)[group])
+    answer = _result(admin.alter_consumer_group_offsets(request, request_timeout=LATE_ANSWER_S)[group])
     _checked(answer.topic_partitions)
 
 
 def _result(future: "Future[Any]") -> Any:
-    return future.result(timeout=2 * ANSWER_S)
+    return future.result(timeout=2 * LATE_ANSWER_S)
 
 
 def _checked(partitions: Iterable[TopicPartition]) -> list[TopicPartition]:

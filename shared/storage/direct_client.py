@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from hashlib import sha256
-from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -134,7 +133,6 @@ class DirectClient:
         to load and to make one."""
         url = urlsplit(endpoint.url)
         self._make_client = make_client
-        self._lock = Lock()
         self._path = url.path.rstrip("/")
         self._credentials = endpoint.credentials
         self._signs_payload = not is_plain_loopback(endpoint.url)
@@ -152,13 +150,9 @@ class DirectClient:
         )
 
     @cached_property
-    def _made(self) -> "S3Client":
-        return self._make_client()
-
-    @property
     def _client(self) -> "S3Client":
-        with self._lock:
-            return self._made
+        # Two threads may make one each: either does.
+        return self._make_client()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -173,19 +167,17 @@ class DirectClient:
 
     def head_object(self, **call: Any) -> Any:
         """As boto3's; without further arguments."""
-        headers = _headers(call, {})
-        answer = None if headers is None else self._send("HEAD", call, headers)
-        if answer is None:
-            return self._client.head_object(**call)
-        answer.read()
-        return _fields(answer)
+        return self._head(call) or self._client.head_object(**call)
 
     def head_bucket(self, **call: Any) -> Any:
         """As boto3's; with the bucket alone."""
+        return self._head(call) or self._client.head_bucket(**call)
+
+    def _head(self, call: dict[str, Any]) -> dict[str, Any] | None:
         headers = _headers(call, {})
         answer = None if headers is None else self._send("HEAD", call, headers)
         if answer is None:
-            return self._client.head_bucket(**call)
+            return None
         answer.read()
         return _fields(answer)
 

@@ -1,6 +1,5 @@
 """Background work of services: commits of idle groups, and reading cancel commands."""
 
-import urllib.request
 import uuid
 
 import pytest
@@ -10,18 +9,12 @@ from shared.local.status import status
 from shared.messages.pipeline import STAGES
 from tests.pipeline.client import Client
 from tests.pipeline.conftest import Pipeline, spoken
+from tests.pipeline.service_metrics import total
 from tests.pipeline.test_kills import parent
 from tests.pipeline.test_service import probe
 
 WAIT_S = 60
 HOSTILE = [b"[" * 200_000, b'{"a":' * 50_000, b"\xff\xfe", b'{"tenant": ' + b"9" * 10_000 + b"}", b'{"tenant": []}']
-
-
-def reported_lag(port: int) -> float:
-    """Lag of all partitions of a service, by its metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("lipstage_consumer_lag{"))
 
 
 def test_transactional_producer_leaves_no_lag(pipeline: Pipeline, client: Client) -> None:
@@ -51,7 +44,7 @@ def test_transactional_producer_leaves_no_lag(pipeline: Pipeline, client: Client
 
     client.until(idle, WAIT_S)
     for service in pipeline.stack.services:
-        client.until(lambda port=service.health_port: reported_lag(port) == 0, WAIT_S)  # type: ignore[misc]
+        client.until(lambda port=service.health_port: total(port, "lipstage_consumer_lag") == 0, WAIT_S)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: value[:9].decode(errors="replace"))

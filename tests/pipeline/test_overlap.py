@@ -1,7 +1,6 @@
 """Encode starts while infer renders; a preview plays before the job is done, and leaves the finished file as it is."""
 
 import io
-import urllib.request
 from typing import Any
 
 import av
@@ -11,6 +10,7 @@ from shared.local import processes
 from tests.encode.c2pa_files import boxes
 from tests.pipeline.client import Client
 from tests.pipeline.conftest import DELIVERIES, Pipeline, spoken, unseen_portrait, unseen_start
+from tests.pipeline.service_metrics import series
 from tests.pipeline.test_kills import parent, worker
 
 SECONDS = 8.0
@@ -21,14 +21,7 @@ BUCKET = "lipstage-deliveries"
 def early_starts(pipeline: Pipeline) -> dict[str, float]:
     """Outcomes of early starts of the encode service."""
     port = next(s.health_port for s in pipeline.stack.services if s.stage == "encode")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    name = "lipstage_early_starts_total{"
-    return {
-        line.split('outcome="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1])
-        for line in lines
-        if line.startswith(name) and "#" not in line
-    }
+    return {sample.labels["outcome"]: sample.value for sample in series(port, "lipstage_early_starts_total")}
 
 
 def files(client: Client, **fields: Any) -> tuple[str, str, dict[str, Any]]:

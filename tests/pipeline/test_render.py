@@ -4,7 +4,6 @@ import hashlib
 import io
 import itertools
 import json
-import urllib.request
 import uuid
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from shared.telemetry.attributes import SPAN_ATTRIBUTES, Use
 from tests.encode import c2pa_files
 from tests.pipeline.client import Client, Event, body
 from tests.pipeline.conftest import DELIVERIES, Pipeline, spoken, unseen_portrait, unseen_start
+from tests.pipeline.service_metrics import total
 from tests.pipeline.test_kills import parent
 
 SECONDS = 1.5
@@ -66,13 +66,7 @@ def records_of(pipeline: Pipeline, topic: str, job: str) -> list[list[tuple[str,
 
 def metric(pipeline: Pipeline, stage: str, name: str) -> float:
     """Sum of a metric over the replicas of a stage."""
-    total = 0.0
-    for service in pipeline.stack.services:
-        if service.stage == stage:
-            with urllib.request.urlopen(f"http://127.0.0.1:{service.health_port}/metrics", timeout=5) as answer:
-                lines = answer.read().decode().splitlines()
-            total += sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
-    return total
+    return sum(total(service.health_port, name) for service in pipeline.stack.services if service.stage == stage)
 
 
 def test_events_report_the_job_in_order(client: Client, rendered: Rendered) -> None:

@@ -1,6 +1,5 @@
 """Two replicas of infer share the jobs; every job is rendered once."""
 
-import urllib.request
 import uuid
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -9,18 +8,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from shared.messages.pipeline import STAGES
 from tests.pipeline.client import Client, Reader, body
 from tests.pipeline.conftest import Pipeline, spoken
+from tests.pipeline.service_metrics import series, total
 
 JOBS = 10
 TWICE = 6
-
-
-def settled(port: int) -> float:
-    """Number of tasks that a service has completed."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(
-        float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith("lipstage_tasks_total") and 'outcome="done"' in x
-    )
 
 
 def lags(pipeline: Pipeline, group: str, topics: str) -> dict[tuple[str, int], int]:
@@ -43,7 +34,9 @@ def test_ten_concurrent_jobs_finish_on_two_replicas(pipeline: Pipeline, client: 
     try:
         ports = [service.health_port for service in scaled.stack.services if service.stage == "infer"]
         assert len(ports) == 2
-        before = [settled(port) for port in ports]
+        # A replica is ready before the group gives it partitions: the other one could render all jobs until then.
+        client.until(lambda: all(series(port, "lipstage_consumer_lag") for port in ports), 60)
+        before = [total(port, "lipstage_tasks_total", outcome="done") for port in ports]
         speech = client.upload(spoken(0.6, 2.0))
         jobs = [client.submit(portrait, speech) for _ in range(JOBS)]
         ends = client.wait(jobs, 120)
@@ -54,7 +47,8 @@ def test_ten_concurrent_jobs_finish_on_two_replicas(pipeline: Pipeline, client: 
             files = [key for key in client.keys(f"jobs/default/{job}/") if key.endswith(".mp4")]
             assert files == [client.ends(job)[0].body["video"]["key"]]
             assert len({event.body["trace_id"] for event in client.events[job]}) == 1
-        worked = [settled(port) - first for port, first in zip(ports, before, strict=True)]
+        after = [total(port, "lipstage_tasks_total", outcome="done") for port in ports]
+        worked = [last - first for last, first in zip(after, before, strict=True)]
         assert sum(worked) == JOBS
         assert min(worked) >= 1, worked
         for service in (one for one in scaled.stack.services if one.stage in STAGES):

@@ -143,12 +143,12 @@ def broker_fault(settings: LocalSettings, stack: Stack, timeout: float) -> str |
 
     runtime = runtime_settings(settings, stack)
     try:
-        answers = admin_process.ask(runtime, "answers", timeout + admin_process.START_S, timeout_s=timeout)
+        admin_process.ask(runtime, "answers", timeout + admin_process.START_S, timeout_s=timeout)
     except KafkaException as error:
         if error.args[0].code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             return f"refuses the connection: {error.args[0].str()}"
         return "does not answer"
-    return None if answers else "does not answer"
+    return None
 
 
 def runtime_settings(settings: LocalSettings, stack: Stack) -> RuntimeSettings:

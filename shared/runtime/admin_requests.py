@@ -41,14 +41,20 @@ def _admin(settings: BrokerAddress) -> AdminClient:
     return AdminClient(base(settings, "admin") | UNLOGGED)
 
 
-def answers(settings: BrokerAddress, timeout_s: float) -> bool:
-    """Whether the broker answers a metadata request within ``timeout_s`` seconds and names a live node. Raises
-    KafkaException, with the broker's own reason where it refuses the credentials: see `broker_login`."""
+def _reached(settings: BrokerAddress, timeout_s: float) -> tuple[AdminClient, Any]:
+    """A client, and the metadata that the broker answered: see `broker_login.list_topics`."""
     from shared.runtime.broker_login import LoginErrors, list_topics
 
     errors = LoginErrors()
     admin = AdminClient(base(settings, "admin") | UNLOGGED | errors.config)
-    return bool(list_topics(admin, errors, timeout_s).brokers)
+    return admin, list_topics(admin, errors, timeout_s)
+
+
+def answers(settings: BrokerAddress, timeout_s: float) -> bool:
+    """Whether the broker answers a metadata request within ``timeout_s`` seconds and names a live node: True. Raises
+    KafkaException, with the broker's own reason where it refuses the credentials: see `broker_login`."""
+    _reached(settings, timeout_s)
+    return True
 
 
 def diff(settings: "RuntimeSettings") -> list[dict[str, str]]:
@@ -223,8 +229,8 @@ def protocol(settings: "RuntimeSettings") -> str:
 def version(settings: BrokerAddress) -> str | None:
     """The version in the broker's configuration, which only brokers before 4.0 have; empty for later ones, None when
     this client may not read the configuration."""
-    admin = _admin(settings)
-    node = next(iter(admin.list_topics(timeout=METADATA_TIMEOUT_S).brokers))
+    admin, metadata = _reached(settings, METADATA_TIMEOUT_S)
+    node = next(iter(metadata.brokers))
     resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
     try:
         entries = admin.describe_configs([resource])[resource].result(timeout=METADATA_TIMEOUT_S)

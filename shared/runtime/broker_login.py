@@ -1,4 +1,4 @@
-"""Why a broker does not let a client in: a wrong password, or a certificate that is not trusted.
+"""Whether a broker is there, and why it does not let a client in: a wrong password, a certificate that is not trusted.
 
 librdkafka tries again for ever and reports such an error to a callback only; a request ends with a time-out, which says
 nothing of it.
@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from shared.runtime.kafka_config import Config
 
 REFUSALS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
+PAUSE_S = 0.2
 FIRST_WAIT_S = 0.5
 """How long the first request waits before the errors are looked at, seconds; each further one waits twice as long."""
 
@@ -33,13 +34,18 @@ class LoginErrors:
 
 
 def list_topics(admin: Any, errors: LoginErrors, timeout_s: float) -> Any:
-    """The metadata of all topics. Raises KafkaException: at once, with the reason, where the broker refuses the
-    login."""
+    """The metadata of all topics, with at least one live broker. Raises KafkaException: at once, with the reason, where
+    the broker refuses the login."""
     until, wait_s = time.monotonic() + timeout_s, FIRST_WAIT_S
     while True:
         left = until - time.monotonic()
         try:
-            return admin.list_topics(timeout=max(0.01, min(left, wait_s)))
+            metadata = admin.list_topics(timeout=max(0.01, min(left, wait_s)))
+            if metadata.brokers:
+                return metadata
+            # A broker that starts answers before it has learned of itself from the controller.
+            time.sleep(max(0.0, min(left, PAUSE_S)))
+            raise KafkaException(KafkaError(KafkaError.BROKER_NOT_AVAILABLE, "no broker is registered"))
         except KafkaException:
             admin.poll(0)
             if errors.last is not None:

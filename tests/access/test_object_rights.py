@@ -146,7 +146,7 @@ def test_stranger_is_refused(secure: Secure) -> None:
     client = unknown.session().client("s3", endpoint_url=unknown.endpoint_url, region_name="us-east-1")
     assert status(client.list_objects_v2, Bucket=BUCKET) == 403
     with pytest.raises(urllib.error.HTTPError) as anonymous:
-        urllib.request.urlopen(f"{secure.stack.s3_endpoint_url}/{BUCKET}", timeout=5)
+        urllib.request.urlopen(f"{secure.stack.s3_endpoint_url}/{BUCKET}", timeout=60)
     assert anonymous.value.code == 403
 
 
@@ -167,7 +167,7 @@ def test_inner_port_refuses_http(secure: Secure, listener: str, method: str, pat
     url = f"http://{HOST}:{secure.stack.ports[listener]}{path}"
     request = urllib.request.Request(url, method=method, data=b"x" if method == "POST" else None)
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=5)
+        urllib.request.urlopen(request, timeout=60)
     # 404: the port has no such requests any more.
     assert refused.value.code in (401, 403, 404)
 

@@ -25,11 +25,15 @@ def proxy(stack: Infrastructure) -> Iterator[WireProxy]:
         yield made
 
 
-@pytest.fixture
-def s3(proxy: WireProxy) -> Any:
-    config = Config(read_timeout=2, connect_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"},
+def client(proxy: WireProxy, limit_s: int) -> Any:
+    config = Config(read_timeout=limit_s, connect_timeout=30, retries={"total_max_attempts": 1, "mode": "standard"},
                     response_checksum_validation="when_required", s3={"addressing_style": "path"})  # fmt: skip
     return boto3.client("s3", endpoint_url=proxy.url, config=config)
+
+
+@pytest.fixture
+def s3(proxy: WireProxy) -> Any:
+    return client(proxy, 30)
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_busy_answers_are_as_many_as_asked_for(proxy: WireProxy, s3: Any, key: s
 def test_incomplete_answer_is_an_error_of_the_client(proxy: WireProxy, s3: Any, key: str, kind: Any) -> None:
     proxy.faults.append(WireFault(kind, "GET", f".*/{key}.*", times=1))
     with pytest.raises((BotoCoreError, ClientError)):
-        read(s3, key)
+        read(client(proxy, 2), key)
     assert read(s3, key) == DATA
 
 

@@ -101,9 +101,10 @@ def test_an_interrupted_batch_says_what_was_sent_and_how_to_continue(
 
 def claim_all(connection: Connection) -> None:
     """As the front of the pipeline does: every request that was sent claims its job id."""
-    for message in records(connection, "render.requests"):
-        services = Services(connection, message)
-        services.claim(job_of(message), services.request_id, message.value())
+    for topic in map(connection.topic, REQUEST_TOPICS):
+        for message in topic_log.records(connection, topic, topic_log.newest(connection, topic, 1000).offsets):
+            services = Services(connection, message)
+            services.claim(job_of(message), services.request_id, message.value())
 
 
 def test_a_manifest_with_job_ids_belongs_to_its_batch(

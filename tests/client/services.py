@@ -81,7 +81,7 @@ def now_ms() -> int:
 
 
 def records(connection: Connection, topic: str) -> Iterator[Any]:
-    """Every record of a topic, of the requests those of both lanes, from its beginning, as it comes; for 20 s."""
+    """Every record of a topic, of the requests those of both lanes, from its beginning, as it comes; for 60 s."""
     consumer = cimpl.Consumer(
         {"bootstrap.servers": connection.settings.bootstrap_servers, "group.id": uuid.uuid4().hex}
     )
@@ -89,7 +89,7 @@ def records(connection: Connection, topic: str) -> Iterator[Any]:
         names = [connection.settings.topic(one) for one in (REQUEST_TOPICS if topic == REQUESTS else (topic,))]
         found = consumer.list_topics(timeout=10).topics
         consumer.assign([TopicPartition(name, p, 0) for name in names for p in found[name].partitions])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:

@@ -19,7 +19,7 @@ WAIT_S = 240.0
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
     path = tmp_path / "speech.wav"
-    path.write_bytes(spoken(15.0))
+    path.write_bytes(spoken(9.5))
     return path
 
 
@@ -31,11 +31,13 @@ def test_a_job_in_a_stage_and_one_in_the_queue_end_at_once_and_once(pipeline: Pi
     with Client(Deployment()) as client:
         start = client.position()
         params = {"min_resolution": 512}
-        running = client.submit(client.job_spec(PORTRAIT, speech, params=params, job_id=uuid.uuid4().hex))
+        # Large, and the other one is sent before: between the first progress and the cancel little has to happen.
+        large = {"min_resolution": 768}
+        running = client.submit(client.job_spec(PORTRAIT, speech, params=large, job_id=uuid.uuid4().hex))
+        queued = client.submit(client.job_spec(PORTRAIT, speech, params=params, labels={"n": "2"}))
         for event in client.follow(running, dict(start), timeout_s=WAIT_S):
             if event.type == "progress" and event.stage == "infer":
                 break
-        queued = client.submit(client.job_spec(PORTRAIT, speech, params=params, labels={"n": "2"}))
         for submission in (running, queued):
             cancelled = client.cancel(submission)
             assert cancelled is not None

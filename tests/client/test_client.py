@@ -170,9 +170,9 @@ def test_whether_another_tenant_has_a_job_of_this_id_is_not_said(client: Client,
 def test_a_deployment_that_does_not_answer_is_unreachable(
     deployment: Connection, monkeypatch: pytest.MonkeyPatch, portrait: Path, speech: Path
 ) -> None:
-    monkeypatch.setattr("shared.client.broker_check.ANSWER_S", 0.5)
     good = deployment.deployment
-    with pytest.raises(BrokerUnreachable):
+    with monkeypatch.context() as within, pytest.raises(BrokerUnreachable):
+        within.setattr("shared.client.broker_check.ANSWER_S", 0.5)
         Client(Deployment(RuntimeSettings(bootstrap_servers="127.0.0.1:1"), good.storage, good.s3)).check()
     with pytest.raises(StoreUnreachable):
         Client(Deployment(good.runtime, good.storage, S3Access("http://127.0.0.1:1"))).check()

@@ -40,14 +40,18 @@ def test_alerts_fire_for_their_fault_and_resolve(run: tuple[Services, Prometheus
     notes = prometheus.firing()["LipstageDeadLetters"]
     assert notes["summary"] == "The encode stage dead-letters records with INTERNAL"
     assert "--code INTERNAL" in notes["description"]
-    ended = {(m["outcome"]): value for m, value in prometheus.query("lipstage_renders_total{engine='puppet'} > 0")}
-    assert ended == {"done": 3, "failed": 1}
-    late = prometheus.query('lipstage_render_drift_seconds_count{kind="lip"} - on () '
-                            'lipstage_render_drift_seconds_bucket{kind="lip",le="0.1"}')  # fmt: skip
-    assert [value for _, value in late] == [3]
+
+    # A dead letter is counted before the end of its render, and a scrape that fails hides all samples until the next.
+    def renders() -> dict[str, float]:
+        return {m["outcome"]: value for m, value in prometheus.query("lipstage_renders_total{engine='puppet'} > 0")}
+
+    until(lambda: renders() == {"done": 3, "failed": 1}, "a scrape with every end")
+    late = ('lipstage_render_drift_seconds_count{kind="lip"} - on () '
+            'lipstage_render_drift_seconds_bucket{kind="lip",le="0.1"}')  # fmt: skip
+    until(lambda: [value for _, value in prometheus.query(late)] == [3], "a scrape with the drift")
+    until(lambda: bool(prometheus.exemplars("lipstage_render_duration_seconds_bucket")), "exemplars")
     assert all(len(one["trace_id"]) == 32 for one in prometheus.exemplars("lipstage_render_duration_seconds_bucket"))
-    assert prometheus.exemplars("lipstage_render_duration_seconds_bucket")
     for metric in ("lipstage_worker_memory_bytes", "lipstage_cpu_seconds_total", "lipstage_slots"):
+        until(lambda metric=metric: bool(prometheus.query(metric)), metric)  # type: ignore[misc]
         assert all(value > 0 for _, value in prometheus.query(metric))
-        assert prometheus.query(metric)
     prometheus.resolves("LipstageDeadLetters")

@@ -27,7 +27,7 @@ def blocks(page: str, heading: str = "") -> list[tuple[int, str]]:
 class Shell:
     """bash in a folder with the two samples, where `lipstage` is a command."""
 
-    def __init__(self, folder: Path, limit_s: float = 200) -> None:
+    def __init__(self, folder: Path, limit_s: float = 280) -> None:
         """``limit_s`` ends a script that takes longer."""
         self.folder = folder
         self.limit_s = limit_s

@@ -95,6 +95,22 @@ def test_events_during_the_snapshot_are_not_lost_and_not_repeated(deployment: De
     assert (last.type, last.is_last, last.body["render"]["status"]) == ("failed", True, "failed")
 
 
+def test_who_comes_back_before_the_events_of_the_snapshot_have_arrived_gets_the_state(deployment: Deployment) -> None:
+    async def work() -> list[Message]:
+        feed, watcher = await started(deployment), Watcher()
+        feed.deliver([record("accepted", engine="puppet", time_ms=1000)])
+        seen = feed._ring.position()
+        deployment.jobs[KEY].apply(event("started", stage="audio", time_ms=2000))  # type: ignore[union-attr]
+        await feed.watch_job(KEY, seen, watcher)
+        feed.deliver([record("started", stage="audio", time_ms=2000)])  # It changes nothing, and is not told.
+        feed.deliver([record("failed", stage="audio", code="INTERNAL", message="m", time_ms=3000)])
+        return await collect(watcher)
+
+    first, last = run(work())
+    assert (first.type, first.body["render"]["stages"]["audio"]["state"]) == ("state", "running")
+    assert last.type == "failed"
+
+
 def test_all_watchers_of_a_job_share_one_reading_and_many_jobs_few(deployment: Deployment) -> None:
     keys = [JobKey("default", f"job-{number}") for number in range(100)]
     deployment.jobs |= {key: JobState(key.job_id, key.tenant) for key in keys}

@@ -135,7 +135,7 @@ def test_a_file_goes_to_the_object_store_by_a_presigned_url(acme: httpx.Client, 
 
     def post(data: bytes, **fields: str) -> int:
         return httpx.post(
-            upload["url"], data=upload["fields"] | fields, files={"file": ("x", data)}, trust_env=False
+            upload["url"], data=upload["fields"] | fields, files={"file": ("x", data)}, timeout=60, trust_env=False
         ).status_code
 
     assert post(content + b"x") == 400, "the object store keeps to the size"
@@ -158,7 +158,7 @@ def test_an_upload_that_no_render_used_is_found_by_an_erasure(gateway: Gateway, 
 
     with gateway.client("beta") as beta, Client(quiet.deployment) as library:
         upload = beta.post("/v1/uploads", json={"role": "speech", "size": 4}).json()
-        httpx.post(upload["url"], data=upload["fields"], files={"file": ("x", b"abcd")}, trust_env=False)
+        httpx.post(upload["url"], data=upload["fields"], files={"file": ("x", b"abcd")}, timeout=60, trust_env=False)
         plan = library.purge_plan(tenant="beta")
         assert upload["reference"]["key"] in [one.key for one in plan.uploads]
         library.purge_rest(plan)

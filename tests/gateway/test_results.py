@@ -73,12 +73,12 @@ def test_a_client_is_redirected_to_the_object_store(acme: httpx.Client, done: st
     given = {"delivery": "redirect", "download": "true"}
     answer = acme.get(f"{done}/video", params=given, follow_redirects=False)
     assert answer.status_code == 307
-    direct = httpx.get(answer.headers["location"], trust_env=False)
+    direct = httpx.get(answer.headers["location"], timeout=60, trust_env=False)
     assert (direct.status_code, direct.content) == (200, CONTENT)
     assert direct.headers["content-type"] == "video/mp4"
     assert direct.headers["content-disposition"].startswith("attachment")
     head = acme.head(f"{done}/video", params={"delivery": "redirect"}, follow_redirects=False)
-    assert httpx.head(head.headers["location"], trust_env=False).status_code == 200
+    assert httpx.head(head.headers["location"], timeout=60, trust_env=False).status_code == 200
 
 
 def test_a_render_without_a_video_says_why(acme: httpx.Client, services: Services) -> None:

@@ -93,12 +93,13 @@ class Gateway:
         return self
 
     def ready(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.health_port}/readyz", trust_env=False).json()
-        return answer
+        answer = httpx.get(f"http://127.0.0.1:{self.health_port}/readyz", timeout=END_S, trust_env=False)
+        found: dict[str, Any] = answer.json()
+        return found
 
     def measured(self, name: str, **labels: str) -> float:
         """The present value of a metric; 0 while there is none."""
-        text = httpx.get(f"http://127.0.0.1:{self.health_port}/metrics", trust_env=False).text
+        text = httpx.get(f"http://127.0.0.1:{self.health_port}/metrics", timeout=END_S, trust_env=False).text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
 

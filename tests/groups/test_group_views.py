@@ -49,15 +49,17 @@ def owned_by_view(view: GroupView) -> set[frozenset[int]]:
     return {frozenset(p for p, o in view.owners.items() if o == owner) for owner in view.owners.values()}
 
 
-def test_view_has_owners_and_the_records_in_work(groups: list[Group]) -> None:
+def test_view_has_owners_and_the_records_in_work(groups: list[Group], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.process.group_views.REFRESH_S", 0.1)
     for made in groups:
         done = made.send(0, [0])
         made.member(), made.member()
         made.wait_for_assignment(2)
         made.wait_for_end(done)
-        busy = made.send(3, [0, 0, 5])
-        made.wait(lambda made=made: len(made.of("start")) == 3, "two records in work")  # type: ignore[misc]
         with views_of(made) as views:
+            next_view(views, made.topic)
+            busy = made.send(4, [0, 0, 5])
+            made.wait(lambda made=made: len(made.of("start")) == 3, "two records in work")  # type: ignore[misc]
             view = next_view(views, made.topic)
             assert owned_by_view(view) == {frozenset(partitions) for partitions in made.assigned().values()}
             assert view.lags == {p: {0: 2, 5: 1}.get(p, 0) for p in range(8)}
@@ -96,8 +98,11 @@ def test_reader_that_hangs_is_killed(groups: list[Group], monkeypatch: pytest.Mo
         assert first.wait(WAIT_S) == -signal.SIGKILL
 
 
-def test_members_of_different_speed_get_work_by_their_speed(groups: list[Group]) -> None:
-    """Two members take 0.1 s for a task, one takes 0.4 s: round-robin would give it a third of the tasks."""
+def test_members_of_different_speed_get_work_by_their_speed(
+    groups: list[Group], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two members take 0.2 s for a task, one takes 0.8 s: round-robin would give it a third of the tasks."""
+    monkeypatch.setattr("shared.runtime.process.group_views.REFRESH_S", 0.2)
     made = groups[0]
     for pace in (1.0, 1.0, 4.0):
         made.member(pace=pace)
@@ -107,7 +112,7 @@ def test_members_of_different_speed_get_work_by_their_speed(groups: list[Group])
         next_view(views, made.topic)
         sent = []
         for count in range(1, 61):
-            sent += made.send(0.1, [router.choose(made.topic, made.partitions)])
+            sent += made.send(0.2, [router.choose(made.topic, made.partitions)])
             # Three tasks are in the group at a time, as when the stage before it is as fast.
             made.wait(lambda count=count: len(made.ended()) >= count - 3, "progress")  # type: ignore[misc]
         made.wait_for_end(sent)

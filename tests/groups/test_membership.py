@@ -5,6 +5,8 @@ Tests that wait for time-outs run a group of each protocol side by side.
 
 import signal
 
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
 from bench.group import Group, Place
 
 
@@ -93,9 +95,22 @@ def test_two_versions_side_by_side_lose_and_repeat_nothing(groups: list[Group]) 
         assert_nothing_lost(made, places)
 
 
+def lengthen_session(made: Group) -> None:
+    """To 30 s, in which a process starts on a busy machine too. Before the first member."""
+    if made.protocol == "classic":
+        made.properties = {**made.properties, "session.timeout.ms": "30000"}
+        return
+    entry = ConfigEntry("consumer.session.timeout.ms", "30000", incremental_operation=AlterConfigOpType.SET)
+    group = ConfigResource(ConfigResource.Type.GROUP, made.name, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": made.bootstrap_servers})
+    for altered in admin.incremental_alter_configs([group]).values():
+        altered.result(60)
+
+
 def test_static_member_returns_to_its_partitions_without_a_rebalance(groups: list[Group]) -> None:
     """The other member keeps its partitions and takes none, although one member is away for a moment."""
     for made in groups:
+        lengthen_session(made)
         made.member(properties={"group.instance.id": "pod-0"})
         made.member(properties={"group.instance.id": "pod-1"})
     for made in groups:
@@ -132,7 +147,7 @@ def test_revocation_in_mid_task_lets_it_end_before_the_new_owner_starts(groups: 
         made.member(slots=8)
         made.wait_for_assignment(1)
         # The second record of each partition waits in the topic for whoever owns it then.
-        sent.append(made.send(5, range(8)))
+        sent.append(made.send(12, range(8)))  # Until then the new member has started, on a busy machine too.
         made.wait(lambda made=made: len(made.of("start")) == 8, "eight tasks in work")  # type: ignore[misc]
         sent[-1] += made.send(0, range(8))
         made.member(slots=8)
@@ -143,7 +158,8 @@ def test_revocation_in_mid_task_lets_it_end_before_the_new_owner_starts(groups: 
         ends = {event.place: event.at for event in made.of("end")}
         for event in made.of("start"):
             partition, offset = event.place
-            assert offset == 0 or event.at > ends[partition, 0], "not before the task before it has ended"
+            # The first member may start it as soon as any of its slots is free.
+            assert event.member == "m0" or offset == 0 or event.at > ends[partition, 0], "before the last has ended"
         assert_nothing_lost(made, places)
 
 
@@ -171,7 +187,7 @@ def test_zombie_publishes_nothing_for_its_lost_partitions(groups: list[Group]) -
     for made in groups:
         made.member(output=made.output)
         made.wait_for_assignment(1)
-        sent += made.send(1, [0])
+        sent += made.send(4, [0])
         made.wait(lambda made=made: len(made.of("start")) == 1, "the start")  # type: ignore[misc]
         made.members[0].send_signal(signal.SIGSTOP)
         made.member(output=made.output)

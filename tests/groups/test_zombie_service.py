@@ -15,11 +15,10 @@ import pytest
 from bench.one_stage import OneStage
 from bench.one_stage_handler import RUNS, UNCONFINED
 from shared.local import ports, readiness
-from shared.runtime import topic_admin
 from shared.runtime.settings import RuntimeSettings
 from shared.storage.object_store import ObjectStore
 from shared.storage.settings import StorageSettings
-from tests.conftest import Infrastructure
+from tests.conftest import Infrastructure, apply_topics
 
 WAIT_S = 120.0
 
@@ -67,7 +66,7 @@ class Services:
 
 @pytest.fixture
 def services(stack: Infrastructure, topic_prefix: str, tmp_path: Path) -> Iterator[Services]:
-    topic_admin.apply(RuntimeSettings(topic_prefix=topic_prefix))
+    apply_topics(RuntimeSettings(topic_prefix=topic_prefix))
     with closing(Services(tmp_path, topic_prefix)) as made:
         yield made
 
@@ -78,7 +77,7 @@ def test_zombie_service_makes_no_second_output(
     """Its worker process is not frozen, so that the result is there when the service continues."""
     services.start()
     with closing(OneStage(stack.bootstrap_servers, services.runs, topic_prefix)) as stage:
-        job = stage.send(stage.task(do="sleep", seconds="1"))
+        job = stage.send(stage.task(do="sleep", seconds="4"))
         until(lambda: len(stage.runs(job)) == 1, "the first run")
         services.processes[0].send_signal(signal.SIGSTOP)
         services.start()

@@ -78,7 +78,7 @@ class PodProcess:
         """Start, and wait for the exit status 0. Raises AssertionError."""
         self.start(*args)
         assert self.process is not None
-        assert self.process.wait(120) == 0, self.log
+        assert self.process.wait(280) == 0, self.log
 
     def environment(self) -> dict[str, str]:
         """The container's variables, as a cluster would resolve them."""

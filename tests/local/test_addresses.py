@@ -61,7 +61,7 @@ def test_new_ports_differ_from_those_of_replicas(
     assigned: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The port of a replica that is about to restart is free for now."""
-    first, second = ports.pick(2)
+    first, second = [port for port in ports.RANGE if ports.is_free(port)][:2]
     record = {"stage": "audio", "engine": None, "topic": "t", "group": "g"}
     assigned.services = [ServiceRecord(name="audio-0", health_port=first, **record)]
     del assigned.ports["traces"]

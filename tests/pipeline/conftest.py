@@ -46,6 +46,8 @@ def pipeline(stack: Infrastructure) -> Iterator[Pipeline]:
         environment.setenv(
             "LIPSTAGE_OUTPUT_BUCKETS", json.dumps({DELIVERIES: "lipstage-deliveries", "gone": "no-such"})
         )
+        # A batch of spans is sent once: the usual 2 s would lose it where the receiver waits for a busy disk.
+        environment.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
         assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == stack.bootstrap_servers
         yield Pipeline(stack, local.up(stack.settings))
         local.up(stack.settings, dict.fromkeys(SERVICES, 0))

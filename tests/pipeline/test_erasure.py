@@ -184,8 +184,13 @@ def test_nothing_of_a_person_is_left(client: Client, pipeline: Pipeline, person:
     shown = submit(output=output, params={**SMALL, "expand_ratio": 0.3})
     lost = submit(output={"bucket": "gone", "prefix": "default/x"})
     batch = submit(batch={"id": f"b{uuid.uuid4().hex}", "index": 0, "total": 1})
-    stopped = submit(params={"min_resolution": 512})
-    client.cancel(stopped)
+    infer = parent(pipeline, "infer")
+    os.kill(infer.pid, signal.SIGSTOP)  # Else the job may be done before its cancel is there.
+    try:
+        stopped = submit(params={"min_resolution": 512})
+        client.cancel(stopped)
+    finally:
+        os.kill(infer.pid, signal.SIGCONT)
     ends = [client.wait(job, start=dict(start), timeout_s=WAIT_S) for job in (shown, lost, batch, stopped)]
     assert [end.type for end in ends] == ["done", "failed", "done", "failed"], ends
     assert getattr(ends[1], "dead_letter", None) is not None

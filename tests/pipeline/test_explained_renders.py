@@ -36,6 +36,7 @@ from tests.pipeline.conftest import spoken, unseen_portrait
 from tests.pipeline.faulty_puppet import GATE
 from tests.relay.harness import until
 
+pytestmark = pytest.mark.timeout(900)  # The renders of the fixture count to the first test.
 SPEECH_S = 5.5
 """The lips are measured against four seconds of speech or more."""
 LATE_MS = 200

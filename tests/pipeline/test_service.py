@@ -43,8 +43,8 @@ def dead_letter(reader: Reader, client: Client, key: bytes) -> dict[str, str]:
 @pytest.fixture
 def long_job(client: Client, pipeline: Pipeline) -> str:
     """A job of several seconds that infer is processing."""
-    portrait, speech = client.upload(unseen_portrait()), client.upload(spoken(6.0, unseen_start() % 3))
-    job = client.submit(portrait, speech, params={"min_resolution": 512})
+    portrait, speech = client.upload(unseen_portrait()), client.upload(spoken(6.5, unseen_start() % 3))
+    job = client.submit(portrait, speech, params={"min_resolution": 768})
     client.started(job, "infer")
     return job
 

@@ -16,7 +16,7 @@ from shared.local import stack as local
 from shared.local.doctor import doctor
 from shared.local.engine_python import engine_python
 from shared.local.stack_file import ServiceRecord, Stack
-from shared.local.status import status
+from shared.local.status import PartStatus, status
 from tests.cli.conftest import Lipstage
 from tests.conftest import ROOT
 from tests.pipeline.client import ARTIFACTS, Client
@@ -89,16 +89,21 @@ def test_service_without_weights_is_not_ready_and_reports_why(
     assert code == 503
     assert "FOLDER_MISSING" in str(body["reason"])
     assert probe(record.health_port, "/livez")[0] == 200, "a restart would not help"
-    assert list(local.not_ready(both)) == [record.name]
-    part = next(p for p in status(pipeline.infrastructure.settings) if p.name == record.name)
-    assert (part.healthy, "FOLDER_MISSING" in part.detail) == (False, True)
-    assert [c.result for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part.detail]
+    # A probe has a second, which a service that starts may exceed.
+    client.until(lambda: list(local.not_ready(both)) == [record.name], 30)
+
+    def part() -> PartStatus:
+        return next(p for p in status(pipeline.infrastructure.settings) if p.name == record.name)
+
+    client.until(lambda: "FOLDER_MISSING" in part().detail, 30)
+    assert not part().healthy
+    assert [c.result for c in doctor(pipeline.infrastructure.settings) if c.name == record.name] == [part().detail]
     check_services(pipeline.infrastructure.settings, both)  # Nothing of it concerns the demo.
     again = Lipstage()("up", "--json")
     assert (again.code, list(again.json["not_ready"])) == (1, [record.name]), (
         "a plain `up` keeps the engine and reports it"
     )
-    assert list(local.not_ready(both)) == [record.name], "the other services continue"
+    client.until(lambda: list(local.not_ready(both)) == [record.name], 30)  # The other services continue.
     client.until(lambda: ("finished", "face") in [(e.type, e.stage) for e in client.events[undisturbed]], 60)
     assert not [e for e in client.events[undisturbed] if e.stage == "infer"], "the job waits for a ready service"
 
@@ -164,7 +169,7 @@ def test_render_killed_twice_is_resumed_to_the_same_bytes(
     assert pictures(client.video(job)) == pictures(client.video(undisturbed))
     spans = client.spans(job, "render", "run_inference", "sonic.denoise")
     assert attributes(spans, "run_inference")["inference.resumed_step"] >= kept
-    assert [key for key in client.keys(f"jobs/default/{job}/infer/") if "/checkpoints/" in key] == []
+    client.until(lambda: not any("/checkpoints/" in key for key in client.keys(f"jobs/default/{job}/infer/")), 30)
 
 
 def test_cancel_stops_the_render_between_two_network_calls(
@@ -177,6 +182,6 @@ def test_cancel_stops_the_render_between_two_network_calls(
     (end,) = client.wait([job])
     assert (end.type, end.body["code"]) == ("failed", "CANCELLED")
     assert children(pipeline, "infer", engine="sonic") == [worker], "the model stays loaded"
-    assert client.keys(f"jobs/default/{job}/infer/") == []
+    client.until(lambda: not client.keys(f"jobs/default/{job}/infer/"), 30)  # They are deleted after the event.
     steps = [e.body["done"] for e in client.events[job] if (e.type, e.stage) == ("progress", "infer")]
     assert not steps or max(steps) < STEPS * 64, "the render was not completed"

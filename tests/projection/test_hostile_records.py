@@ -87,7 +87,8 @@ def test_transactions_neither_leave_lag_nor_make_jobs_of_aborted_requests(
 ) -> None:
     """Their markers are the last records of all partitions, and faust commits no marker. One stays open."""
     servers = deployment.settings.bootstrap_servers
-    producers = [cimpl.Producer({"bootstrap.servers": servers, "transactional.id": uuid.uuid4().hex}) for _ in range(3)]
+    config = {"bootstrap.servers": servers, "transaction.timeout.ms": 600_000}
+    producers = [cimpl.Producer({**config, "transactional.id": uuid.uuid4().hex}) for _ in range(3)]
     running = projections.start()
     for producer, job_id in zip(producers, ("committed", "aborted", "open"), strict=True):
         producer.init_transactions(30)

@@ -179,7 +179,7 @@ def test_health_and_logs_are_those_of_a_service(
     running = projections.start()
 
     def get(path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{running.health_port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.health_port}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     assert json.loads(get("/livez"))["ok"] and json.loads(get("/readyz"))["ok"]

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from shared.local import ports
 from shared.messages.delivery_headers import RETRY_CODE, RETRY_TOPIC
 from shared.runtime.settings import RuntimeSettings
 from tests.conftest import apply_topics
@@ -109,8 +109,12 @@ class Relay:
             return str(answer.read().decode())
 
     def metric(self, line: str) -> float | None:
-        """The value of one series."""
-        found = [text for text in self.metrics().splitlines() if text.startswith(line + " ")]
+        """The value of one series; None when there is none, or no answer."""
+        try:
+            lines = self.metrics().splitlines()
+        except OSError:
+            return None
+        found = [text for text in lines if text.startswith(line + " ")]
         return float(found[0].rpartition(" ")[2]) if found else None
 
     def is_ready(self) -> bool:
@@ -150,9 +154,7 @@ class Retries:
 
     def start(self, **variables: str) -> Relay:
         """Start a relay."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        (port,) = ports.pick(1)
         log = self.folder / f"relay-{len(self.relays)}.log"
         environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,

@@ -100,14 +100,14 @@ def test_restart_keeps_the_due_time(retries: Retries) -> None:
     overdue = 'lipstage_retry_oldest_overdue_seconds{tier="20s"}'
     until(lambda: (first.metric(overdue) or -20) > -12, "it has waited for 8 s")
     assert first.stop() == 0
+    retries.started()  # How long that takes is not what is measured.
     retries.producer.produce(f"{retries.prefix}render.encode", b"restart")
     retries.flush()
-    retries.start()
     (returned,) = retries.reader("render.face").wait(1)
     (retried,) = retries.reader("render.retry.20s").wait(1)
     (restarted,) = retries.reader("render.encode").wait(1)
     assert early([retried], [returned]) == []
-    assert returned.timestamp_ms < restarted.timestamp_ms + 20_000, "the wait has not begun again"
+    assert returned.timestamp_ms < restarted.timestamp_ms + 16_000, "the wait has not begun again"
 
 
 def test_tier_that_is_no_longer_configured_is_drained(retries: Retries) -> None:

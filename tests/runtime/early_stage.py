@@ -90,6 +90,9 @@ class EarlyStage:
             "face", workers, self.real.processor.handle, self.completions, SlotClock(), self.fatal.append
         )
         self.workers = workers
+        self._counts: dict[EarlyAttempt, Queue[int]] = {}
+        start_early = self.slots.start_early
+        self.slots.start_early = lambda make: start_early(lambda worker: self._counted(make(worker)))  # type: ignore[method-assign]
         self.early = EarlyStarts(
             SPEC,
             RuntimeSettings(topic_prefix=prefix, free_space_reserve_mb=0),
@@ -114,10 +117,14 @@ class EarlyStage:
         return early
 
     def read(self, early: EarlyAttempt) -> "Queue[int]":
-        """From now on, the number of chunks that the worker has read."""
-        counts: Queue[int] = Queue()
+        """The number of chunks that the worker has read, after each."""
+        return self._counts[early]
+
+    def _counted(self, early: EarlyAttempt) -> EarlyAttempt:
+        """Before it starts: the first chunk may be read at once."""
+        counts = self._counts[early] = Queue()
         early._progress = lambda done, _: counts.put(done)
-        return counts
+        return early
 
     def submit(self, task: RenderTask, crashes: int = 0) -> None:
         record = Record(TOPIC, 0, 0, task.job_id.encode(), task.dump(), [], 1, crashes=crashes)

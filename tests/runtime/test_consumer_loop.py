@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.runtime.consume.assignment import Completion, Completions, PartitionAssignment, Record
@@ -114,9 +114,11 @@ class Bench:
 
     def send(self, *partitions: int, value: bytes = b"value") -> None:
         producer = Producer({"bootstrap.servers": self.settings.bootstrap_servers})
+        errors: list[KafkaError | None] = []
         for partition in partitions:
-            producer.produce(self.topic, value, b"key", partition)
+            producer.produce(self.topic, value, b"key", partition, on_delivery=lambda error, _: errors.append(error))
         assert producer.flush(WAIT_S) == 0
+        assert not any(errors), errors
 
     def commit(self, partition: int, offset: int, metadata: str) -> None:
         """Commit for the group, which has no members."""

@@ -104,6 +104,11 @@ def test_records_of_new_partitions_are_processed(bench: Bench) -> None:  # noqa:
     admin = AdminClient({"bootstrap.servers": bench.settings.bootstrap_servers})
     for future in admin.create_partitions([NewPartitions(bench.topic, PARTITIONS + 2)]).values():
         future.result(WAIT_S)
+
+    def size() -> int:
+        return len(admin.list_topics(bench.topic, WAIT_S).topics[bench.topic].partitions)
+
+    until(lambda: size() == PARTITIONS + 2, "the topic has grown")
     bench.send(PARTITIONS, PARTITIONS + 1)
     for count in (2, 3):
         member.release(*member.wait(count))

@@ -221,7 +221,7 @@ def test_large_body_may_take_longer_than_the_time_out_while_data_flows(
                     if not (block := peer.recv(1 << 16)):
                         return  # The client has given up.
                     got.extend(block)
-                    time.sleep(0.01)  # 2.5 s in all, of which the socket's buffers hide less than one.
+                    time.sleep(0.02)  # 5 s in all, of which the socket's buffers hide less than two.
                 peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
         reader = Thread(target=read_slowly, daemon=True)
@@ -231,7 +231,7 @@ def test_large_body_may_take_longer_than_the_time_out_while_data_flows(
             monkeypatch.setenv(f"AWS_{name}", value)
         client = connect_directly(settings)
         assert isinstance(client, DirectClient)
-        client._pool.timeout = urllib3.Timeout(connect=1.0, read=10)
+        client._pool.timeout = urllib3.Timeout(connect=2.0, read=10)
         answer = client._send("PUT", {"Bucket": settings.bucket, "Key": "k/large"}, {}, body)
         reader.join(60)
     assert answer is not None and answer.status == 200, "the client gave up"

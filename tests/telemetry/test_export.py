@@ -27,6 +27,8 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "localhost,127.0.0.1")
+    # Longer than that of a service: client and receiver share this process, and a batch is sent once.
+    monkeypatch.setenv(EXPORT + "TIMEOUT", "30")
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_failed_export_is_counted(
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_process_ends_soon_although_the_collector_never_answers(protocol: str) -> None:
-    """The SDK alone takes 30 s. Twice the limit, for the start of Python on a busy machine; bench.tracing measures."""
+    """The SDK alone takes 30 s. Twice the limit, for a busy machine; bench.tracing measures."""
     program = """
 import time
 from shared.telemetry import logs
@@ -113,21 +113,20 @@ for _ in range(3000):
     tracing.tracer.start_span("work").end()
 start = time.monotonic()
 tracing.shutdown()
-print(time.monotonic() - start)
+print(time.monotonic() - start, time.monotonic())
 """
     with black_hole() as port:
         environment = {**os.environ, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
                        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}  # fmt: skip
         environment.pop("OTEL_EXPORTER_OTLP_TIMEOUT", None)
-        start = time.monotonic()
         ran = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, cwd=ROOT, timeout=25
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120
         )
-        took = time.monotonic() - start
+        ended = time.monotonic()  # Processes share this clock.
     assert (ran.returncode, ran.stderr) == (0, ""), "no word of the C core, no hanging thread"
-    shutdown = float(ran.stdout.splitlines()[-1])
+    shutdown, end = map(float, ran.stdout.splitlines()[-1].split())
     assert shutdown < 2 * module.SHUTDOWN_S
-    assert took < 20
+    assert ended - end < 20
 
 
 def two_hops(ratio: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:

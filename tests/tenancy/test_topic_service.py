@@ -92,6 +92,7 @@ def test_new_tenant_is_served_without_a_restart_and_alone(settings: RuntimeSetti
         producer.produce(settings.topic("render.cancel.beta"), command, f"acme/{spec.job_id}")
         assert producer.flush(30) == 0
         until(lambda: audio.read_text().count('"tenant_refused"') >= 2, "both refusals")
+        until(lambda: [one.status for one in client.jobs(tenant="beta")] == ["rejected"], "the refusal's event")
         (refused,) = client.jobs(tenant="beta")
         assert (refused.status, refused.tenant) == ("rejected", "beta")
         assert client.job(submission).status == "running"

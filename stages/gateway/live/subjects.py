@@ -114,7 +114,8 @@ class Subject(ABC, Generic[Snapshot]):
 
     def first(self, after: str | None) -> list[Message]:
         """What a watcher gets first: everything after the position where the ring has it, else the present state. The
-        state in each message is the present one."""
+        state in each message is the present one: the snapshot may know of records that have not arrived here yet, and
+        of which nothing will be told when they do."""
         number = self._ring.number_of(after) if after is not None else None
         if number is None:
             return [self._message(None, None, is_last=self.has_ended)]
@@ -127,8 +128,8 @@ class Subject(ABC, Generic[Snapshot]):
         if missed:
             event, place = missed[-1]
             messages.append(self._message(event, place, is_last=self.has_ended and event.type in LAST_TYPES))
-        if self.has_ended and not (messages and messages[-1].is_last):
-            messages.append(self._message(None, None, is_last=True))
+        if not messages or (self.has_ended and not messages[-1].is_last):
+            messages.append(self._message(None, None, is_last=self.has_ended))
         return messages
 
     def _message(self, event: AnyEvent | None, number: int | None, *, is_last: bool) -> Message:

@@ -13,7 +13,7 @@ from tests.chaos.rows.table import Outcome, Row, Skipped
 
 MANY = 10
 """With more failures the breaker opens: more than half of the last twenty."""
-RATE = 5
+RATE = 2
 KILL_AFTER = (3, 6)
 """The replay is killed after this many records."""
 LOOPS = 3
@@ -63,7 +63,7 @@ def killed_replay(rig: Rig, outcome: Outcome) -> None:
     rig.fleet.change("face-0", LIPSTAGE_FAULTS="")
     rig.fleet.restart("face-0")
     rig.fleet.await_ready()
-    command = ("dlq", "replay", "--stage", "face", "--go", "--force", "--rate", str(RATE))
+    command = ("dlq", "replay", "--stage", "face", "--state", "new", "--go", "--force", "--rate", str(RATE))
     for sent in KILL_AFTER:
         with subprocess.Popen(_command(*command), env=rig.environment, stdout=subprocess.DEVNULL) as process:
             until = time.monotonic() + LIMIT_S

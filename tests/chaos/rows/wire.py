@@ -10,19 +10,16 @@ from tests.chaos.rig import BUCKET, Rig
 from tests.chaos.rows.table import Outcome, Row, Skipped
 from tests.chaos.wire_proxy import WireFault
 
-AWAY_S = 6.0
-"""Longer than LIPSTAGE_STORE_RETRY_TIMEOUT_S of the rig: tasks go to the retry topics."""
-
 
 def store_away(rig: Rig, outcome: Outcome) -> None:
     """The object store answers 503 for longer than a task waits in the process."""
     if not HAS_RELAY:
         raise Skipped("this code has no relay")
-    rig.start(**rig.use_proxy())
+    rig.start("face.put=delay=2", **rig.use_proxy())  # Else the job may be done before the fault begins.
     first = rig.submit()
     rig.await_event(first, "started", "face")
     rig.proxy.faults.append(WireFault("503"))
-    time.sleep(AWAY_S)
+    rig.until(lambda events: any(e["type"] == "retrying" for e in events), 60, "a retry")
     rig.proxy.heal()
     jobs = [first, rig.submit()]
     ends = rig.await_ends(jobs)

@@ -109,7 +109,7 @@ def killed_twice(connection: Connection, services: Services, count: int, done: i
 def test_a_replay_that_is_killed_twice_repeats_nothing_that_was_noted(
     deployment: Connection, services: Services
 ) -> None:
-    killed_twice(deployment, services, 600, 20, "--rate", "200")
+    killed_twice(deployment, services, 600, 20, "--rate", "100")
 
 
 def test_an_interrupted_replay_ends_its_run_and_continues(deployment: Connection) -> None:
@@ -126,7 +126,7 @@ def test_an_interrupted_replay_ends_its_run_and_continues(deployment: Connection
     assert known == set(copies(deployment)), "what was sent is noted"
     assert not Ledger(deployment).unfinished
     assert len(known) < 100
-    assert Replaying().end().splitlines()[-2].startswith(f"sent {100 - len(known)},")
+    assert any(line.startswith(f"sent {100 - len(known)},") for line in Replaying().end().splitlines())
     assert set(copies(deployment).values()) == {1}
     assert len(copies(deployment)) == 100
 

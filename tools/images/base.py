@@ -32,7 +32,7 @@ def build_base(engine: Engine) -> None:
         subprocess.run(["debootstrap", "--variant=minbase", include, "bookworm", root, ARCHIVE], check=True)
         for name in UNUSED:
             for path in (root / name).iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
         (root / "var/cache/apt/archives/partial").mkdir()  # apt expects it.
         for cache in (root / "var/cache/apt").glob("*.bin"):
             cache.unlink()

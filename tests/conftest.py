@@ -11,8 +11,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.local import broker, store, supervision
 from shared.local import stack as local
@@ -141,19 +141,25 @@ def create_topics(settings: RuntimeSettings) -> None:
     ]
     for future in admin.create_topics(wanted, operation_timeout=60).values():
         future.result(60)
-    ends = {
-        TopicPartition(topic.topic, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        for topic in wanted
-        for number in range(topic.num_partitions)
-    }
     until = time.monotonic() + LEADERS_S
-    while True:
-        # Wait for every answer: the client has crashed when one arrived after its future was deleted.
-        errors = [answer.exception() for answer in admin.list_offsets(ends, request_timeout=10).values()]
-        if not any(errors):
-            return
-        if time.monotonic() > until:
-            raise next(filter(None, errors))
+    # A consumer asks: the admin client's own list_offsets has crashed this process while leaders were elected.
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "none", "log_level": 0})
+    try:
+        while fault := _leader_fault(consumer, wanted):
+            if time.monotonic() > until:
+                raise fault
+    finally:
+        consumer.close()
+
+
+def _leader_fault(consumer: Consumer, topics: list[NewTopic]) -> KafkaException | None:
+    """Why one of the partitions has no leader that answers; None when all have."""
+    times = [TopicPartition(topic.topic, number, 0) for topic in topics for number in range(topic.num_partitions)]
+    try:
+        errors = [found.error for found in consumer.offsets_for_times(times, timeout=10) if found.error is not None]
+    except KafkaException as e:
+        return e
+    return KafkaException(errors[0]) if errors else None
 
 
 def apply_topics(settings: RuntimeSettings, tenants: Sequence[str] = ()) -> None:

@@ -15,6 +15,8 @@ from shared.local.supervision import FAULTS, Supervisor
 from shared.runtime.host.not_ready import NOT_READY
 
 POLL_S = 0.1
+ANSWER_S = 2.0
+"""How long a part may take to answer; where nothing listens, that shows at once."""
 MAX_STARTS = 3
 """A program that was started more often than this during the wait has failed."""
 SILENCE_S = 3.0
@@ -73,10 +75,10 @@ def explain(name: str, output: str, failed: StackCode, otherwise: str) -> StackE
     return StackError(failed, f"{name} did not become ready: {reason} (`lipstage logs {name}`)")
 
 
-def refusal(port: int, timeout: float = 1.0) -> str | None:
+def refusal(port: int) -> str | None:
     """The reason that a service reports for not being ready; None when it is ready or does not answer."""
     try:
-        urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=timeout).close()
+        urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=ANSWER_S).close()
     except urllib.error.HTTPError as error:
         with error:
             return str(json.load(error).get("reason"))
@@ -85,13 +87,13 @@ def refusal(port: int, timeout: float = 1.0) -> str | None:
     return None
 
 
-def missing(port: int, timeout: float = 1.0) -> str | None:
+def missing(port: int) -> str | None:
     """What a running service needs before it can work, such as weights; None when it works, loads or does not run."""
-    reason = refusal(port, timeout)
+    reason = refusal(port)
     return reason.removeprefix(NOT_READY) if reason is not None and reason.startswith(NOT_READY) else None
 
 
-def serves(port: int, path: str = "/readyz", timeout: float = 1.0) -> bool:
+def serves(port: int, path: str = "/readyz", timeout: float = ANSWER_S) -> bool:
     """Whether a loopback HTTP server answers 200 there."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=timeout) as answer:

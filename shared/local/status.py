@@ -16,7 +16,6 @@ from shared.messages.pipeline import GATEWAY, RELAY
 from shared.runtime import admin_process
 from shared.runtime.host.not_ready import NOT_READY
 
-PROBE_S = 2.0
 LAGS_S = 30.0
 """Time limit for the lag of every group, once the broker has answered."""
 PARTS = {
@@ -115,11 +114,11 @@ def _probe(program: supervision.Supervised, stack: Stack) -> bool:
     """Whether a part of the infrastructure answers a request: a process that hangs still accepts connections."""
     port = stack.ports[PARTS[program.name]]
     probes: dict[str, Callable[[], bool]] = {
-        store.NAME: lambda: store.serves(port, load_or_create(stack.state_dir), stack.region, PROBE_S),
-        trace_receiver.NAME: lambda: readiness.serves(port, "/healthz", PROBE_S),
+        store.NAME: lambda: store.serves(port, load_or_create(stack.state_dir), stack.region, readiness.ANSWER_S),
+        trace_receiver.NAME: lambda: readiness.serves(port, "/healthz"),
     }
     for name, part in observability.PARTS.items():
-        probes[name] = partial(readiness.serves, port, part.READY, PROBE_S)
+        probes[name] = partial(readiness.serves, port, part.READY)
     return program.pid != 0 and probes[program.name]()
 
 
@@ -155,10 +154,10 @@ def _lags(settings: LocalSettings, stack: Stack, idle: list[Consumer]) -> dict[s
     """Records not yet committed, by consumer group; None when the broker does not answer."""
     groups = {record.group: record.topic for record in stack.services if record.group}
     groups |= {one.group: one.topic for one in idle}
-    limit = PROBE_S + LAGS_S
+    limit = readiness.ANSWER_S + LAGS_S
     try:
         lags: dict[str, int] = admin_process.ask(
-            runtime_settings(settings, stack), "lags", limit, groups=groups, timeout_s=PROBE_S
+            runtime_settings(settings, stack), "lags", limit, groups=groups, timeout_s=readiness.ANSWER_S
         )
     except Exception as error:
         from confluent_kafka import KafkaException  # Too slow for a broker that answers.

@@ -1,5 +1,8 @@
 """Which parts are external, and the ports of the local ones."""
 
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,10 +10,16 @@ import pytest
 from shared.local import addresses, ports, stack_file
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import ServiceRecord, Stack
+from tests.conftest import ROOT
 
 
 def settings(state: Path, broker: str = "", store: str = "", traces: str = "") -> LocalSettings:
     return LocalSettings(state_dir=state, kafka_bootstrap_servers=broker, s3_endpoint_url=store, otlp_endpoint=traces)
+
+
+def two_free() -> list[int]:
+    """The smaller one first; others than those of the last call, which this process may have reserved."""
+    return sorted([port for port in random.sample(ports.RANGE, 100) if ports.is_free(port)][:2])
 
 
 @pytest.fixture
@@ -61,13 +70,34 @@ def test_new_ports_differ_from_those_of_replicas(
     assigned: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The port of a replica that is about to restart is free for now."""
-    first, second = [port for port in ports.RANGE if ports.is_free(port)][:2]
+    first, second = two_free()
     record = {"stage": "audio", "engine": None, "topic": "t", "group": "g"}
     assigned.services = [ServiceRecord(name="audio-0", health_port=first, **record)]
     del assigned.ports["traces"]
     monkeypatch.setattr(ports, "RANGE", range(min(first, second), max(first, second) + 1, abs(first - second)))
     addresses.assign(settings(tmp_path), assigned)
     assert assigned.ports["traces"] == second
+
+
+def test_port_is_picked_by_one_running_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stacks that start at a time listen only seconds after they have picked."""
+    first, second = two_free()
+    monkeypatch.setattr(ports, "RANGE", range(first, second + 1, second - first))
+    program = (
+        "import sys; from shared.local import ports\n"
+        f"ports.RANGE = range({first}, {second + 1}, {second - first})\n"
+        "print(ports.pick(1)[0], flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        taken = int(other.stdout.readline())
+        with pytest.raises(OSError, match="no 2 free"):
+            ports.pick(2)
+        other.communicate("")
+    assert ports.is_free(taken), "it was never listened on"
+    monkeypatch.setattr(ports, "RANGE", range(taken, taken + 1))
+    assert ports.pick(1) == [taken]
 
 
 def test_jars_folder_is_independent_of_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from shared.messages.refs import ArtifactRef
 from shared.messages.task import RenderTask, StageOutput
 from shared.runtime import fault_injection
 from shared.runtime.execute.budget import Warnings
+from shared.runtime.execute.cached_output import CachedOutput
 from shared.runtime.execute.checkpoints import ROLE, CheckpointStore
 from shared.runtime.execute.chunk_downloads import ChunkDownloader
 from shared.runtime.execute.chunk_notices import ChunkNotices, Destination
@@ -36,8 +37,8 @@ from shared.slot import records
 from shared.slot.disk import disk_full
 from shared.slot.marking import Marking
 from shared.slot.spec import StageSpec
-from shared.storage import cache_index, frames, keys
-from shared.storage.errors import ArtifactRefused, StorageError, StoreOutage, StoreUnavailable
+from shared.storage import frames, keys
+from shared.storage.errors import ArtifactRefused, StorageError, StoreUnavailable
 from shared.storage.manifest import ChunkManifest, read_manifest
 from shared.storage.protocols import Storage
 from shared.telemetry.attributes import set_attributes
@@ -66,8 +67,8 @@ class Attempt:
     prefix: str = ""
     has_frames: bool = False
     """Whether the index of frames names this attempt."""
-    digest: str | None = None
-    """Key of the output in the cache; None for an output that is not cacheable or was read from the cache."""
+    cached: CachedOutput | None = None
+    """Its output in the cache; None for one that is not cacheable or was read from there."""
     notices: ChunkNotices | None = None
     """Notifies the following stage of stored chunks; None where it does not start early."""
     unfinished: Mapping[str, ChunkSequence] = field(default_factory=dict)
@@ -138,44 +139,18 @@ class Attempt:
         inputs, digests = TaskInputs(self.task, self.store, self.settings, self.telemetry).fetch(
             self.spec.inputs, scratch
         )
-        digest = self._cache_digest(digests)
-        if digest is None:
+        cached = CachedOutput.of(self.store, self.task, self.spec, digests)
+        if cached is None:
             self.prefix = keys.attempt_prefix(tenant, self.task.job_id, stage, self.id)
-        else:
-            cached = self._cached(tenant, stage, digest)
-            self.telemetry.cache(hit=cached is not None)
-            if cached is not None:
-                self.telemetry.cached(self.spec, cached)
-                return cached.model_copy(update={"attempt": self.id, "cpu_seconds": 0.0})
-            self.digest = digest
-            self.prefix = keys.cache_prefix(tenant, stage, digest, self.id)
-            self._note_cached(digest, digests)
+            return self._work(scratch, inputs, digests)
+        output = cached.find()
+        self.telemetry.cache(hit=output is not None)
+        if output is not None:
+            self.telemetry.cached(self.spec, output)
+            return output.model_copy(update={"attempt": self.id, "cpu_seconds": 0.0})
+        self.cached, self.prefix = cached, cached.prefix(self.id)
+        cached.note(self.id)
         return self._work(scratch, inputs, digests)
-
-    def _cache_digest(self, digests: dict[str, str]) -> str | None:
-        if self.spec.cache_version is None:
-            return None
-        parameters = self.spec.cache_parameters(self.task) if self.spec.cache_parameters else {}
-        return self.store.cache.digest(
-            self.task.request.tenant, self.spec.name, self.spec.cache_version, digests, parameters
-        )
-
-    def _cached(self, tenant: str, stage: str, digest: str) -> StageOutput | None:
-        try:
-            return self.store.cache.lookup(tenant, stage, digest)
-        except StoreOutage:
-            raise
-        except StoreUnavailable as e:  # This entry alone: making the output again is quicker than a retry.
-            log.warning("cache_entry_unavailable", error=str(e))
-            return None
-
-    def _note_cached(self, digest: str, digests: dict[str, str]) -> None:
-        """Add the attempt to the index of cached outputs: an erasure finds them by their job, and by their inputs."""
-        tenant, job = self.task.request.tenant, self.task.job_id
-        try:
-            cache_index.note(self.store.documents, tenant, job, self.spec.name, digest, self.id, digests)
-        except ArtifactRefused as e:  # Then it finds them by the job's markers alone.
-            log.warning("cached_output_not_noted", error=str(e))
 
     def _work(self, scratch: Path, inputs: dict[str, Path], digests: dict[str, str]) -> StageOutput:
         """Run the handler. Chunks and checkpoints are transferred meanwhile, the other files afterwards."""
@@ -323,9 +298,9 @@ class Attempt:
 
     def remember(self, output: StageOutput) -> None:
         """Store the winning output in the cache; best effort, because the task is already published."""
-        if self.digest is not None:
+        if self.cached is not None:
             with best_effort():
-                self.store.cache.store(self.task.request.tenant, self.spec.name, self.digest, output)
+                self.cached.store_output(output)
 
     def discard(self) -> None:
         """Delete the artifacts of an attempt that lost or failed. Janitor and lifecycle rules delete what remains."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+CLIENT, OPERATOR = "client", "operator"
+"""Who has rights beside the services: who submits, and the command line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Names:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from shared.access.names import Names
+from shared.access.names import CLIENT, OPERATOR, Names
 from shared.messages.lanes import BULK
 from shared.messages.pipeline import FIRST, GATEWAY, PIPELINE, PROJECTION, RELAY, STAGES, WEBHOOKS, following
 from shared.messages.tenant_topics import request_topics, tenant_topic
@@ -30,7 +30,6 @@ from shared.messages.topics import (
 )
 from shared.messages.topics import WEBHOOKS as NOTICES
 
-CLIENT, OPERATOR = "client", "operator"
 READS: dict[str, tuple[str, ...]] = {
     "audio": (), "face": (), "infer": ("audio", "face"), "encode": ("audio", "face", "infer"),
 }  # fmt: skip

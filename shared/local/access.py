@@ -13,9 +13,10 @@ from pathlib import Path
 
 from shared.access import seaweedfs
 from shared.access.kafka_acls import Acl, acls
-from shared.access.names import Names
-from shared.access.rights import OPERATOR, Rights, all_rights
+from shared.access.names import OPERATOR, Names
+from shared.access.rights import Rights, all_rights
 from shared.local import certificates
+from shared.local.access_files import TEMPO, folder, properties_file, secrets_file, store_file
 from shared.local.credentials import load_or_create
 from shared.local.private_file import write_private
 from shared.messages.pipeline import GATEWAY, WEBHOOKS
@@ -23,26 +24,7 @@ from shared.runtime.settings import DeploymentSettings, RuntimeSettings
 from shared.runtime.settings_variables import only
 from shared.storage.settings import StorageSettings
 
-FOLDER = "access"
-TEMPO = "tempo"
-"""The only identity beside those of `shared.access`: Grafana Tempo, which has a bucket of its own."""
 PASSWORD = "kafka_password"
-STORE_FILE = "s3.json"
-
-
-def folder(state: Path) -> Path:
-    """Where the files are."""
-    return state / FOLDER
-
-
-def properties_file(state: Path, service: str = OPERATOR) -> Path:
-    """The Kafka properties of a service; the command line is the operator."""
-    return folder(state) / f"{service}.properties"
-
-
-def secrets_file(state: Path, service: str) -> Path:
-    """The secrets of a service, in the form of the stack's own `secrets.json`."""
-    return folder(state) / f"{service}.json"
 
 
 def names_of(settings: DeploymentSettings, storage: StorageSettings) -> Names:
@@ -71,7 +53,7 @@ def prepare(state: Path, names: Names) -> None:
             write_private(properties_file(state, service), _properties(state, rights[service], found[PASSWORD]))
     document = seaweedfs.configuration(rights, names, keys)
     _add_tempo(document, keys[TEMPO], f"{names.bucket}-traces")
-    write_private(folder(state) / STORE_FILE, json.dumps(document, indent=1))
+    write_private(store_file(state), json.dumps(document, indent=1))
 
 
 def remove(state: Path) -> None:

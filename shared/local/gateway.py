@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from shared.access import api_keys
 from shared.local import ports
 from shared.local.errors import StackCode, StackError
 from shared.runtime.settings_variables import InvalidSettings, load_model, unusable
@@ -46,6 +45,8 @@ def check(state: Path, current: int | None) -> None:
         raise StackError(StackCode.PORT_TAKEN, f"port {port} for the gateway is taken by another program; set"
                          f" {PORT_VARIABLE} to another, or to 0 for any free one")  # fmt: skip
     if (keys := keys_in_use(os.environ, state)) is not None:
+        from shared.access import api_keys  # Too slow for a question about the stack.
+
         try:
             api_keys.read(keys)
         except (OSError, ValueError) as error:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
-from shared.access.rights import OPERATOR, all_rights
-from shared.local import access, broker, ports, readiness, store, trace_receiver
+from shared.access.names import OPERATOR
+from shared.local import access_files, broker, ports, readiness, store, trace_receiver
 from shared.local.credentials import Credentials
 from shared.local.errors import StackCode, StackError
 from shared.local.program import Program
@@ -30,8 +30,9 @@ def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None])
         port, controller_port = stack.ports["kafka"], stack.ports["controller"]
         result.append(broker.program(settings, port, controller_port, stack.scratch, note, _security(settings, stack)))
     if not stack.own_store:
-        folder = access.folder(settings.state) if stack.secure else None
-        identities = folder / access.STORE_FILE if folder else None
+        folder, identities = None, None
+        if stack.secure:
+            folder, identities = access_files.folder(settings.state), access_files.store_file(settings.state)
         result.append(store.program(settings, stack.ports, stack.sockets, identities, folder))
     if not stack.own_traces:
         result.append(trace_receiver.program(settings, stack.ports["traces"]))
@@ -41,14 +42,22 @@ def programs(settings: LocalSettings, stack: Stack, note: Callable[[str], None])
 def _security(settings: LocalSettings, stack: Stack) -> broker.Security | None:
     if not stack.secure:
         return None
+    from shared.access.rights import all_rights  # Too slow for a stack without credentials.
+    from shared.local import access
+
     names = access.names_of(settings, StorageSettings())
     principal = all_rights(names)[OPERATOR].principal
-    return broker.Security(access.folder(settings.state), principal, access.passwords(settings.state, names)[principal])
+    return broker.Security(
+        access_files.folder(settings.state), principal, access.passwords(settings.state, names)[principal]
+    )
 
 
 def _grant(settings: LocalSettings, stack: Stack) -> None:
     """Store the services' passwords and ACLs in the local broker; ACLs of earlier settings are removed."""
     from confluent_kafka import KafkaException
+
+    from shared.access.rights import all_rights
+    from shared.local import access
 
     names = access.names_of(settings, StorageSettings())
     operator = all_rights(names)[OPERATOR].principal

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.local import access, extras, gateway, ports, signing_certificate
+from shared.local import access_files, extras, gateway, ports, signing_certificate
 from shared.local.engine_python import engine_python
 from shared.local.errors import StackCode, StackError
 from shared.local.installation import import_path
@@ -181,7 +181,7 @@ def program(settings: LocalSettings, stack: Stack, record: ServiceRecord) -> Pro
         with_credentials=not stack.own_store,
         with_cache_key=True,
         with_webhook_key=record.stage in (GATEWAY, WEBHOOKS),
-        secrets=access.secrets_file(stack.state_dir, record.stage) if stack.secure else None,
+        secrets=access_files.secrets_file(stack.state_dir, record.stage) if stack.secure else None,
         stop_seconds=math.ceil(settings.drain_s) + AFTER_DRAIN_S,
     )
 
@@ -190,4 +190,4 @@ def _kafka_login(stack: Stack, stage: str) -> dict[str, str]:
     """The variable with which the service logs in as itself, not as the operator."""
     if stack.kafka_properties_file is None:
         return {}
-    return {"KAFKA_PROPERTIES_FILE": str(access.properties_file(stack.state_dir, stage))}
+    return {"KAFKA_PROPERTIES_FILE": str(access_files.properties_file(stack.state_dir, stage))}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.local import access, gateway, no_proxy, signing_certificate
+from shared.local import access_files, gateway, no_proxy, signing_certificate
 from shared.local import credentials as secrets
 from shared.local.credentials import Credentials, load_or_create
 from shared.local.ports import HOST
@@ -20,7 +20,7 @@ PROJECTION_URL = "LIPSTAGE_PROJECTION_URL"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 """What the collector speaks; the second wins where it is set."""
 NAMES = (FILE, secrets.FILE, "lock", "run", "logs", "tmp", "traces", "kafka", "store", "store-security",
-         signing_certificate.FOLDER, access.FOLDER, "tempo", "prometheus", "grafana", gateway.KEYS)  # fmt: skip
+         signing_certificate.FOLDER, access_files.FOLDER, "tempo", "prometheus", "grafana", gateway.KEYS)  # fmt: skip
 """Everything that the stack creates in its state folder, except the jars."""
 # sun_path holds 108 bytes including the terminating zero; supervisord first binds to the name with its pid appended.
 MAX_SOCKET_FOLDER_BYTES = 108 - 1 - len("/supervisord.sock.4194304")
@@ -80,7 +80,7 @@ class Stack(BaseModel):
     @property
     def kafka_properties_file(self) -> Path | None:
         """The operator's properties file for the local broker; None where it takes every request of this machine."""
-        return access.properties_file(self.state_dir) if self.secure and not self.own_broker else None
+        return access_files.properties_file(self.state_dir) if self.secure and not self.own_broker else None
 
     @property
     def mark(self) -> str:

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from shared.local import access, prometheus, store
+from shared.local import access_files, prometheus, store
 from shared.local.configurations import configuration, digest
 from shared.local.errors import StackCode, StackError
 from shared.local.ports import HOST
@@ -49,7 +49,7 @@ def program(settings: LocalSettings, stack: Stack) -> Program:
         "CONFIGURATION": digest(file),
     }
     argv = [str(stack.programs[NAME]), "-target=all", f"-config.file={file}", "-config.expand-env=true"]
-    secrets = access.secrets_file(stack.state_dir, access.TEMPO) if stack.secure else None
+    secrets = access_files.secrets_file(stack.state_dir, access_files.TEMPO) if stack.secure else None
     return Program(
         NAME, tuple(argv), environment, with_credentials=not stack.own_store, secrets=secrets, stop_seconds=STOP_S
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.local import access
+from shared.local import access, access_files
 from shared.local import stack as local
 from shared.local.settings import LocalSettings
 from shared.local.stack_file import Stack
@@ -45,7 +45,7 @@ class Secure:
 
     def kafka(self, service: str) -> dict[str, str]:
         """Properties with which a service reaches the broker."""
-        found = read_properties(access.properties_file(self.settings.state, service))
+        found = read_properties(access_files.properties_file(self.settings.state, service))
         return {"bootstrap.servers": self.stack.bootstrap_servers, **found}
 
     @property

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from shared.access import iam, kafka_acls, seaweedfs
-from shared.access.names import Names
-from shared.access.rights import CLIENT, OPERATOR, READS, all_rights
+from shared.access.names import CLIENT, OPERATOR, Names
+from shared.access.rights import READS, all_rights
 from shared.messages.pipeline import GATEWAY, PIPELINE, STAGES, WEBHOOKS
 from shared.storage import keys
 from shared.storage.settings import StorageSettings

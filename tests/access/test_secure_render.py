@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.client import Client
-from shared.local import access
+from shared.local import access, access_files
 from shared.local import stack as local
 from shared.local.deployment import deployment_of
 from shared.local.stack_file import Stack
@@ -47,7 +47,7 @@ def test_service_has_its_own_credentials_and_no_other(services: Stack) -> None:
         variables = dict(entry.partition("=")[::2] for entry in entries)
         own = access._secrets(services.state_dir, record.stage)
         assert variables["AWS_SECRET_ACCESS_KEY"] == own["secret_key"]
-        assert variables["KAFKA_PROPERTIES_FILE"] == str(access.properties_file(services.state_dir, record.stage))
+        assert variables["KAFKA_PROPERTIES_FILE"] == str(access_files.properties_file(services.state_dir, record.stage))
         others = [access._secrets(services.state_dir, name)["secret_key"] for name in ("operator", "client")]
         assert not any(secret in entry for secret in others for entry in entries)
 

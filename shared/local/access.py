@@ -6,7 +6,6 @@ does with its clients, and keep other users of the machine out. They are not a w
 
 import json
 import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -54,11 +53,6 @@ def prepare(state: Path, names: Names) -> None:
     document = seaweedfs.configuration(rights, names, keys)
     _add_tempo(document, keys[TEMPO], f"{names.bucket}-traces")
     write_private(store_file(state), json.dumps(document, indent=1))
-
-
-def remove(state: Path) -> None:
-    """Delete all of it: a properties file that stayed would lead clients to a broker that knows no passwords."""
-    shutil.rmtree(folder(state), ignore_errors=True)
 
 
 def passwords(state: Path, names: Names) -> dict[str, str]:

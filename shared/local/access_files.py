@@ -1,5 +1,6 @@
-"""The files of ``up --secure``: a credential for each service, mode 0600, below ``access`` of the state folder."""
+"""Where the files of ``up --secure`` are: their names below ``access`` of the state folder."""
 
+import shutil
 from pathlib import Path
 
 from shared.access.names import OPERATOR
@@ -27,3 +28,8 @@ def secrets_file(state: Path, service: str) -> Path:
 def store_file(state: Path) -> Path:
     """The identities of the object store."""
     return folder(state) / "s3.json"
+
+
+def remove(state: Path) -> None:
+    """Delete all of it: a properties file that stayed would lead clients to a broker that knows no passwords."""
+    shutil.rmtree(folder(state), ignore_errors=True)

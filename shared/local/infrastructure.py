@@ -84,8 +84,11 @@ def await_ready(settings: LocalSettings, stack: Stack, note: Callable[[str], Non
 
     supervisor, timeout = stack.supervisor(), settings.start_timeout_s
     if not stack.own_broker:
-        readiness.wait_until(supervisor, broker.NAME, lambda: ports.answers(stack.ports["kafka"])
-                             and broker_answers(settings, stack, 2.0), StackCode.BROKER_FAILED, timeout)  # fmt: skip
+
+        def answers() -> bool:
+            return ports.answers(stack.ports["kafka"]) and broker_fault(settings, stack, readiness.ANSWER_S) is None
+
+        readiness.wait_until(supervisor, broker.NAME, answers, StackCode.BROKER_FAILED, timeout)
     if stack.kafka_properties_file is not None:
         _grant(settings, stack)
     note(f"broker {stack.bootstrap_servers}: ready")
@@ -139,11 +142,6 @@ def _make_topics(settings: LocalSettings, stack: Stack) -> None:
         admin_process.ask(runtime_settings(settings, stack), "make_topics", limit + APPLY_S, timeout_s=limit)
     except KafkaException as error:
         raise StackError(StackCode.TOPICS_FAILED, f"the topics are not ready: {error.args[0].str()}") from error
-
-
-def broker_answers(settings: LocalSettings, stack: Stack, timeout: float) -> bool:
-    """Whether the broker answers a metadata request within ``timeout`` seconds and names a live node."""
-    return broker_fault(settings, stack, timeout) is None
 
 
 def broker_fault(settings: LocalSettings, stack: Stack, timeout: float) -> str | None:

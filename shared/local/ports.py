@@ -1,20 +1,20 @@
 """Loopback ports: which are free, and which accept connections."""
 
+import errno
 import os
 import random
 import socket
 import sys
-from collections import deque
 from collections.abc import Iterable
 
 HOST = "127.0.0.1"
 # Below the kernel's usual range for outgoing connections (from 32768): the port of a part that restarts is not taken by
 # a client in the meantime.
 RANGE = range(20000, 32000)
-RESERVED = 128
+RESERVED = 256
 """Number of picked ports that a process reserves, the newest ones."""
-_reservations: deque[int] = deque()
-"""File descriptors of the sockets whose names stand for picked ports."""
+_reserved: dict[int, int] = {}
+"""File descriptors of the sockets whose names stand for the ports that this process has picked."""
 
 
 def is_free(port: int) -> bool:
@@ -45,13 +45,18 @@ def _reserve(port: int) -> bool:
     name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         name.bind(f"\0lipstage-port-{port}")
-    except OSError:
+    except OSError as e:
         name.close()
-        return False
-    _reservations.append(name.detach())
-    if len(_reservations) > RESERVED:
-        os.close(_reservations.popleft())
+        return e.errno != errno.EADDRINUSE  # Where a sandbox refuses such names, nothing is reserved.
+    _reserved[port] = name.detach()
+    if len(_reserved) > RESERVED:
+        _release(next(iter(_reserved)))
     return True
+
+
+def _release(port: int) -> None:
+    if (descriptor := _reserved.pop(port, None)) is not None:
+        os.close(descriptor)
 
 
 def pick(count: int, taken: Iterable[int] = ()) -> list[int]:
@@ -65,8 +70,12 @@ def pick(count: int, taken: Iterable[int] = ()) -> list[int]:
     for port in random.SystemRandom().sample(RANGE, len(RANGE)):
         if len(result) == count:
             break
-        if port not in used and is_free(port) and _reserve(port):
+        if port in used or not _reserve(port):
+            continue
+        if is_free(port):
             result.append(port)
+        else:
+            _release(port)
     if len(result) < count:
         raise OSError(f"no {count} free loopback ports in {RANGE.start}..{RANGE.stop - 1}")
     return result

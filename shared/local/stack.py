@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.local import (
-    access,
+    access_files,
     addresses,
     broker,
     infrastructure,
@@ -170,9 +170,11 @@ def _start(
 ) -> None:
     addresses.assign(settings, stack)
     if stack.secure:
+        from shared.local import access  # Too slow for a stack without credentials.
+
         access.prepare(settings.state, access.names_of(settings, StorageSettings()))
     else:
-        access.remove(settings.state)
+        access_files.remove(settings.state)
     infra = infrastructure.programs(settings, stack, note)
     observers = observability.programs(settings, stack)
     supervisor = stack.supervisor()

@@ -51,8 +51,8 @@ def _reached(settings: BrokerAddress, timeout_s: float) -> tuple[AdminClient, An
 
 
 def answers(settings: BrokerAddress, timeout_s: float) -> bool:
-    """Whether the broker answers a metadata request within ``timeout_s`` seconds and names a live node: True. Raises
-    KafkaException, with the broker's own reason where it refuses the credentials: see `broker_login`."""
+    """True once the broker has answered a metadata request and named a live node. Raises KafkaException after
+    ``timeout_s`` seconds, and with the broker's own reason where it refuses the credentials: see `broker_login`."""
     _reached(settings, timeout_s)
     return True
 

@@ -13,6 +13,7 @@ from shared.runtime.kafka_config import Config
 
 REFUSALS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 PAUSE_S = 0.2
+"""Until the next request to a broker that does not know itself yet, seconds."""
 FIRST_WAIT_S = 0.5
 """How long the first request waits before the errors are looked at, seconds; each further one waits twice as long."""
 
@@ -44,12 +45,13 @@ def list_topics(admin: Any, errors: LoginErrors, timeout_s: float) -> Any:
             if metadata.brokers:
                 return metadata
             # A broker that starts answers before it has learned of itself from the controller.
+            fault = KafkaException(KafkaError(KafkaError.BROKER_NOT_AVAILABLE, "no broker is registered"))
             time.sleep(max(0.0, min(left, PAUSE_S)))
-            raise KafkaException(KafkaError(KafkaError.BROKER_NOT_AVAILABLE, "no broker is registered"))
-        except KafkaException:
+        except KafkaException as e:
+            fault = e
             admin.poll(0)
-            if errors.last is not None:
-                raise KafkaException(errors.last) from None
-            if time.monotonic() >= until:
-                raise
-            wait_s *= 2
+        if errors.last is not None:
+            raise KafkaException(errors.last)
+        if time.monotonic() >= until:
+            raise fault
+        wait_s *= 2

@@ -12,7 +12,7 @@ from tests.conftest import ROOT, Infrastructure
 SLOW = {
     *("boto3", "botocore", "confluent_kafka", "opentelemetry", "opentelemetry.sdk", "structlog", "rich", "lark"),
     *("pydantic", "prometheus_client", "tenacity", "numpy", "rich.live", "shared.messages.events"),
-    *("shared.local.stack", "shared.client.client"),
+    *("shared.local.stack", "shared.local.access", "shared.access.rights", "shared.client.client"),
 }
 """Each takes 10 to 150 ms to import."""
 READS_JOBS = {"botocore", "confluent_kafka", "pydantic", "tenacity"} | {

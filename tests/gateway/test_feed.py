@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.client import JobKey, JobNotFound, JobState
+from shared.client.batches import BatchState
 from shared.client.errors import BrokerUnreachable, StoreUnreachable
 from shared.messages.events import AnyEvent
 from stages.gateway.live import feed as feeds
@@ -25,6 +26,7 @@ class Deployment:
 
     def __init__(self) -> None:
         self.jobs: dict[JobKey, JobState | Exception] = {}
+        self.batch = BatchState("b", "default")
         self.end: AnyEvent | Exception | None = None
         self.calls = 0
         self.held: asyncio.Event | None = None
@@ -37,6 +39,10 @@ class Deployment:
 
     def job_states(self, jobs: tuple[JobKey, ...]) -> dict[JobKey, JobState | Exception]:
         return {key: self.jobs.get(key) or JobNotFound("m") for key in jobs}
+
+    def batch_state(self, batch_id: str, *, tenant: str) -> BatchState:
+        assert (batch_id, tenant) == (self.batch.batch_id, self.batch.tenant)
+        return self.batch
 
     def terminal_event(self, _: JobKey) -> AnyEvent | None:
         if isinstance(self.end, Exception):
@@ -109,6 +115,28 @@ def test_who_comes_back_before_the_events_of_the_snapshot_have_arrived_gets_the_
     first, last = run(work())
     assert (first.type, first.body["render"]["stages"]["audio"]["state"]) == ("state", "running")
     assert last.type == "failed"
+
+
+def test_who_comes_back_to_a_batch_gets_its_state_at_the_end(deployment: Deployment) -> None:
+    """A message tells of one render only, and the snapshot may know more of another one."""
+    batch = {"id": "b", "index": 0, "total": 2}
+
+    async def work() -> list[Message]:
+        feed, watcher = await started(deployment), Watcher()
+        feed.deliver([record("accepted", engine="puppet", batch=batch, time_ms=1000)])
+        seen = feed._ring.position()
+        feed.deliver([record("started", stage="audio", batch=batch, time_ms=2000)])
+        rejected = event("rejected", "k", stage="face", code="NO_FACE", message="m", batch={**batch, "index": 1})
+        deployment.batch.apply(event("accepted", engine="puppet", batch=batch))
+        deployment.batch.apply(rejected)
+        await feed.watch_batch("default", "b", seen, watcher)
+        watcher.close()
+        return await collect(watcher)
+
+    missed, last = run(work())
+    assert (missed.type, missed.body["render"]["job_id"]) == ("started", "j")
+    assert last.type == "state"
+    assert {"job_id": "k", "status": "rejected"} in last.body["batch"]["renders"]
 
 
 def test_all_watchers_of_a_job_share_one_reading_and_many_jobs_few(deployment: Deployment) -> None:

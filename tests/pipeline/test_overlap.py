@@ -102,7 +102,9 @@ def test_kill_during_the_overlap_loses_nothing(client: Client, pipeline: Pipelin
     def begun() -> bool:
         return any("frames-" in key for key in client.keys(f"jobs/default/{job}/infer/"))
 
-    client.until(lambda: client.ends(job) or begun(), 90)  # Frames that came and went between two looks are no hang.
+    client.until(lambda: client.ends(job) or begun(), 90)
+    if client.ends(job):
+        pytest.skip("the job was faster than a look at its frames")
     stage, part = victim.split()
     try:
         process = parent(pipeline, stage, "puppet" if stage == "infer" else "")

@@ -89,7 +89,7 @@ def test_service_without_weights_is_not_ready_and_reports_why(
     assert code == 503
     assert "FOLDER_MISSING" in str(body["reason"])
     assert probe(record.health_port, "/livez")[0] == 200, "a restart would not help"
-    # A probe has a second, which a service that starts may exceed.
+    # A probe has two seconds, which a service that starts may exceed.
     client.until(lambda: list(local.not_ready(both)) == [record.name], 30)
 
     def part() -> PartStatus:

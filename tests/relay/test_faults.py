@@ -30,9 +30,11 @@ file.with_name("started").write_text(str(time.time()))
 
 
 def assert_each_once(reader: Reader, retries: Retries) -> None:
-    """Unless the broker threw a relay out of the group: of a machine that is too busy for its heartbeats."""
+    """Where the broker threw a relay out of the group that can't be told."""
     most = Counter(one.value for one in reader.records).most_common(1)[0][1]
-    assert most == 1 or any("partitions_lost" in relay.log.read_text() for relay in retries.relays)
+    if most > 1 and any("partitions_lost" in relay.log.read_text() for relay in retries.relays):
+        pytest.skip("the machine was too busy for the heartbeats of a relay")
+    assert most == 1
 
 
 def values(count: int) -> list[bytes]:

@@ -16,7 +16,8 @@ from shared.local.ports import pick
 from tests.conftest import ROOT
 
 LIMIT_S = 30
-"""It takes 1.5 s on an idle machine; without the early exit up to 60 s, the time limits of the client's calls."""
+"""It takes 1.5 s on an idle machine; without the early exit 10 s to 60 s, the time limits of the client's calls. One
+call of 10 s alone would not show."""
 WAITS = ("broker_not_reached", "kafka_error", "cancel_topic_unavailable", "projection_waits", "projection_answers")
 """The first line of a service that finds no broker."""
 

@@ -60,5 +60,5 @@ class CachedOutput:
             log.warning("cached_output_not_noted", error=str(e))
 
     def store_output(self, output: StageOutput) -> None:
-        """Store the output of the attempt that won. Raises StoreUnavailable."""
+        """Store the output of the attempt that won. Raises StoreUnavailable, ArtifactRefused."""
         self.store.cache.store(self.task.request.tenant, self.stage, self.digest, output)

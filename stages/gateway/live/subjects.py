@@ -39,6 +39,9 @@ class Subject(ABC, Generic[Snapshot]):
     """Its state is the snapshot, then every event that the ring holds, then each further one: an event that the
     snapshot includes already changes nothing, so that none is missed between the two."""
 
+    IS_WHOLE = True
+    """Whether each message has the whole state."""
+
     def __init__(self, name: Name, ring: Ring) -> None:
         self.name = name
         self.holders = 0
@@ -113,9 +116,11 @@ class Subject(ABC, Generic[Snapshot]):
                 watcher.put(message)
 
     def first(self, after: str | None) -> list[Message]:
-        """What a watcher gets first: everything after the position where the ring has it, else the present state. The
-        state in each message is the present one: the snapshot may know of records that have not arrived here yet, and
-        of which nothing will be told when they do."""
+        """What a watcher gets first: everything after the position where the ring has it, else the present state.
+
+        The snapshot may know of records that have not arrived here yet, and of which nothing will be told when they do:
+        at least one message has the whole present state.
+        """
         number = self._ring.number_of(after) if after is not None else None
         if number is None:
             return [self._message(None, None, is_last=self.has_ended)]
@@ -128,7 +133,7 @@ class Subject(ABC, Generic[Snapshot]):
         if missed:
             event, place = missed[-1]
             messages.append(self._message(event, place, is_last=self.has_ended and event.type in LAST_TYPES))
-        if not messages or (self.has_ended and not messages[-1].is_last):
+        if not messages or not (messages[-1].is_last or (self.IS_WHOLE and not self.has_ended)):
             messages.append(self._message(None, None, is_last=self.has_ended))
         return messages
 
@@ -188,6 +193,8 @@ class JobSubject(Subject[JobState]):
 
 class BatchSubject(Subject[BatchState]):
     """A batch: a message for each change of one of its jobs."""
+
+    IS_WHOLE = False
 
     def __init__(self, tenant: str, batch_id: str, ring: Ring) -> None:
         super().__init__(batch_name(tenant, batch_id), ring)

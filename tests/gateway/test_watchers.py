@@ -176,7 +176,7 @@ def _feed_garbage(connection: Connection) -> None:
 def _until(gateway: Gateway, source: str) -> None:
     """Until the gateway reports where states come from."""
     until = time.monotonic() + 60
-    while source not in gateway.ready()["job_state"]:
+    while source not in gateway.ready().get("job_state", ""):  # It may not be ready yet.
         assert time.monotonic() < until, gateway.ready()
         time.sleep(0.05)
 

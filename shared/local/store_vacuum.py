@@ -32,7 +32,8 @@ COMMANDS = "lock\nvolume.vacuum -garbageThreshold=0\nunlock\n"
 def vacuum(stack: Stack) -> bool:
     """Rewrite every file with a deleted object; whether the object store has done so.
 
-    An object that is deleted last is marked last: when its bytes are gone, so are those of all others.
+    An object that is deleted last is marked last: when its bytes are gone, all others are marked. The request that
+    removes its bytes may have rewritten other files before their objects were marked, so one more follows.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,10 +43,12 @@ def vacuum(stack: Stack) -> bool:
     try:
         files = _deleted(s3, stack.bucket, token, data)
         deadline = time.monotonic() + SETTLED_S
+        all_marked = False
         while files and time.monotonic() < deadline:
             _ask(stack)
-            if not any(_ends_with(path, token) for path in files):
+            if all_marked:
                 return True
+            all_marked = not any(_ends_with(path, token) for path in files)
     except (BotoCoreError, ClientError, OSError, StackError, subprocess.SubprocessError):
         return False
     return False

@@ -119,8 +119,11 @@ def objects(client: Client, but: dict[tuple[str, str], str]) -> Objects:
     s3, found = client.connection.s3, Objects()
     for (bucket, key), tag in listed(client).items():
         if but.get((bucket, key)) != tag:
-            with suppress(s3.exceptions.NoSuchKey):
+            try:
                 found[bucket, key] = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            except ClientError as e:
+                if e.response["Error"]["Code"] != "NoSuchKey":
+                    raise
     return found
 
 

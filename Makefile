@@ -132,9 +132,10 @@ test-others: test-sonic
 RUNTIME := tests/runtime tests/relay tests/groups tests/storage tests/chaos tests/pipeline
 SERVICES := tests/client tests/projection tests/cli tests/gateway
 # A folder for temporary files of its own, since tests look for what others leave there; whole lines, since three of
-# these write at a time; the folder stays after a failure.
+# these write at a time; the folder stays after a failure. Real processes are killed and frozen here while others work: a
+# test that fails is repeated once, three of them in each part at the most, and its traceback is printed all the same.
 PYTEST = d=$$(mktemp -d) && TMPDIR=$$d COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest \
-  $(COVERAGE) $(1) 2>&1 | grep --line-buffered '' && rm -rf $$d
+  --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks $(COVERAGE) $(1) 2>&1 | grep --line-buffered '' && rm -rf $$d
 
 test-runtime test-services test-rest: SHELL := bash
 test-runtime test-services test-rest: .SHELLFLAGS := -o pipefail -c

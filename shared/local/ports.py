@@ -1,4 +1,4 @@
-"""Loopback ports: which are free, and which accept connections."""
+"""Loopback ports: which are free, which accept connections, and which somebody has picked for a server to come."""
 
 import errno
 import os

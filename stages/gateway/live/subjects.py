@@ -133,7 +133,8 @@ class Subject(ABC, Generic[Snapshot]):
         if missed:
             event, place = missed[-1]
             messages.append(self._message(event, place, is_last=self.has_ended and event.type in LAST_TYPES))
-        if not messages or not (messages[-1].is_last or (self.IS_WHOLE and not self.has_ended)):
+        is_complete = bool(messages) and (messages[-1].is_last or (self.IS_WHOLE and not self.has_ended))
+        if not is_complete:
             messages.append(self._message(None, None, is_last=self.has_ended))
         return messages
 
